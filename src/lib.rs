@@ -1,0 +1,15 @@
+//! Quantized arrays: 8-bit (and 32-, 4- and 2-bit) integers that stand for floats by a scale and a zero point.
+//!
+//! The core knows nothing of Python; the `python` feature adds the bindings in [`py`].
+//! Read [`qparams`] first: it holds the rounding contract that every kernel obeys.
+
+pub mod affine;
+pub mod arch;
+pub mod display;
+pub mod error;
+pub mod observe;
+pub mod qparams;
+pub mod threads;
+
+#[cfg(feature = "python")]
+mod py;
