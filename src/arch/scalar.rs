@@ -1,0 +1,124 @@
+//! No instruction set in particular: arrays of four, which compilers turn into whatever the architecture promises.
+
+use super::vector::{Byte, Kernel, Slot, Vector};
+
+/// Every CPU has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scalar;
+
+const LANES: usize = 4;
+
+#[inline(always)]
+fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+    std::array::from_fn(|i| f(a[i], b[i]))
+}
+
+impl Vector for Scalar {
+    const LANES: usize = LANES;
+    type F = [f32; LANES];
+    type Z = [i16; 4 * LANES];
+    type B = [i16; 4 * LANES];
+    type M = [bool; LANES];
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F {
+        [value; LANES]
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> Self::F {
+        std::array::from_fn(|i| from[..LANES][i])
+    }
+    #[inline(always)]
+    fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: Self::F, to: &mut [S]) {
+        for (to, value) in to[..LANES].iter_mut().zip(value) {
+            *to = S::of(value);
+        }
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        map(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        map(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        map(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F, b: Self::F) -> Self::F {
+        map(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F, b: Self::F) -> Self::F {
+        map(a, b, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn round(self, a: Self::F) -> Self::F {
+        a.map(f32::round_ties_even)
+    }
+
+    #[inline(always)]
+    fn none(self) -> Self::M {
+        [false; LANES]
+    }
+    #[inline(always)]
+    fn unordered(self, a: Self::F, b: Self::F) -> Self::M {
+        std::array::from_fn(|i| a[i].is_nan() | b[i].is_nan())
+    }
+    #[inline(always)]
+    fn or(self, a: Self::M, b: Self::M) -> Self::M {
+        std::array::from_fn(|i| a[i] | b[i])
+    }
+    #[inline(always)]
+    fn any(self, m: Self::M) -> bool {
+        m.into_iter().fold(false, |any, m| any | m)
+    }
+    #[inline(always)]
+    fn within(self, a: Self::F, lo: Self::F, hi: Self::F) -> Self::M {
+        std::array::from_fn(|i| (lo[i] <= a[i]) & (a[i] <= hi[i]))
+    }
+    #[inline(always)]
+    fn store_bools<S: Slot<Item = bool>>(self, m: [Self::M; 4], to: &mut [S]) {
+        for (to, &m) in to[..Self::GROUP].iter_mut().zip(m.as_flattened()) {
+            *to = S::of(m);
+        }
+    }
+
+    #[inline(always)]
+    fn splat16(self, value: i16) -> Self::Z {
+        [value; 4 * LANES]
+    }
+    #[inline(always)]
+    fn load16(self, from: &[i16]) -> Self::Z {
+        std::array::from_fn(|i| from[..Self::GROUP][i])
+    }
+    #[inline(always)]
+    fn narrow<C: Byte>(self, a: [Self::F; 4], z: Self::Z) -> Self::B {
+        // `as` saturates, and gives 0 for NaN.
+        std::array::from_fn(|i| {
+            let steps = a.as_flattened()[i].round_ties_even() as i32;
+            C::saturated(steps.saturating_add(i32::from(z[i]))).widened() as i16
+        })
+    }
+    #[inline(always)]
+    fn widen<C: Byte>(self, from: &[C]) -> [Self::F; 4] {
+        let from = &from[..Self::GROUP];
+        std::array::from_fn(|j| std::array::from_fn(|i| from[j * LANES + i].widened() as f32))
+    }
+    #[inline(always)]
+    fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: Self::B, to: &mut [S]) {
+        for (to, value) in to[..Self::GROUP].iter_mut().zip(value) {
+            *to = S::of(C::saturated(i32::from(value)));
+        }
+    }
+
+    #[inline(always)]
+    fn fence(self) {}
+}

@@ -1,0 +1,149 @@
+//! What an instruction set has to offer: the trait that algorithms are written over.
+//!
+//! A *group* is four vectors of floats, which make one vector of bytes.
+
+use std::mem::MaybeUninit;
+
+/// A computation that runs on any instruction set. `run` must be `#[inline(always)]`, as must be all it calls, so
+/// that it is compiled inside a function that has the instructions switched on.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Output;
+    /// Runs it.
+    fn run<V: Vector>(self, v: V) -> Self::Output;
+}
+
+/// An 8-bit code.
+pub(crate) trait Byte: Slot<Item = Self> + Copy + Default + Send + Sync + 'static {
+    /// Whether it is i8, not u8.
+    const SIGNED: bool;
+    /// The nearest code.
+    fn saturated(value: i32) -> Self;
+    /// Its value.
+    fn widened(self) -> i32;
+}
+
+impl Byte for u8 {
+    const SIGNED: bool = false;
+    #[inline(always)]
+    fn saturated(value: i32) -> Self {
+        value.clamp(0, 255) as u8
+    }
+    #[inline(always)]
+    fn widened(self) -> i32 {
+        i32::from(self)
+    }
+}
+
+impl Byte for i8 {
+    const SIGNED: bool = true;
+    #[inline(always)]
+    fn saturated(value: i32) -> Self {
+        value.clamp(-128, 127) as i8
+    }
+    #[inline(always)]
+    fn widened(self) -> i32 {
+        i32::from(self)
+    }
+}
+
+/// Memory that an `Item` may be written to, whether or not it holds one yet.
+///
+/// # Safety
+/// The type has the size and the alignment of `Item`, and any value of `Item` is valid in it.
+pub(crate) unsafe trait Slot {
+    /// What it holds.
+    type Item: Copy;
+    /// A place that holds `value`.
+    fn of(value: Self::Item) -> Self;
+}
+
+// SAFETY: `MaybeUninit<T>` has the layout of `T` (its documentation), and takes any bytes.
+unsafe impl<T: Copy> Slot for MaybeUninit<T> {
+    type Item = T;
+    #[inline(always)]
+    fn of(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+macro_rules! slot {
+    ($($item:ty),*) => {$(
+        // SAFETY: they are the same type.
+        unsafe impl Slot for $item {
+            type Item = $item;
+            #[inline(always)]
+            fn of(value: $item) -> Self {
+                value
+            }
+        }
+    )*};
+}
+slot!(u8, i8, f32, bool);
+
+/// An instruction set, as a value that exists only where the CPU has it. Slices that are too short panic.
+pub(crate) trait Vector: Copy + Send + Sync + 'static {
+    /// Floats in a vector, at most 16.
+    const LANES: usize;
+    /// Floats in a group, which is bytes in a vector of bytes.
+    const GROUP: usize = 4 * Self::LANES;
+
+    /// A vector of floats.
+    type F: Copy;
+    /// 16-bit zero points for a group, in whatever order `narrow` meets them.
+    type Z: Copy;
+    /// A vector of bytes.
+    type B: Copy;
+    /// One truth value for each float.
+    type M: Copy;
+
+    /// Runs a kernel with the instructions switched on.
+    fn run<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// The same float everywhere.
+    fn splat(self, value: f32) -> Self::F;
+    /// Reads `LANES` floats.
+    fn load(self, from: &[f32]) -> Self::F;
+    /// Writes `LANES` floats; around the caches if `STREAM`, and then `to` must be aligned to a vector.
+    fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: Self::F, to: &mut [S]);
+    /// a * b
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a + b
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a - b
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The smaller one; if `a` is NaN, either `b` or NaN.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The larger one; if `a` is NaN, either `b` or NaN.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// To the nearest integer, halves to even.
+    fn round(self, a: Self::F) -> Self::F;
+
+    /// No truth anywhere.
+    fn none(self) -> Self::M;
+    /// Where either is NaN.
+    fn unordered(self, a: Self::F, b: Self::F) -> Self::M;
+    /// Where either holds.
+    fn or(self, a: Self::M, b: Self::M) -> Self::M;
+    /// Whether it holds anywhere.
+    fn any(self, m: Self::M) -> bool;
+    /// Where `lo <= a <= hi`.
+    fn within(self, a: Self::F, lo: Self::F, hi: Self::F) -> Self::M;
+    /// Writes a group of truth values as bytes.
+    fn store_bools<S: Slot<Item = bool>>(self, m: [Self::M; 4], to: &mut [S]);
+
+    /// The same zero point everywhere.
+    fn splat16(self, value: i16) -> Self::Z;
+    /// Reads zero points for a group.
+    fn load16(self, from: &[i16]) -> Self::Z;
+    /// `saturate(round(a) + z)`, exactly: through 16 bits, which saturate too, so that no float is too large. Halves to
+    /// even; NaN gives anything.
+    fn narrow<C: Byte>(self, a: [Self::F; 4], z: Self::Z) -> Self::B;
+    /// Reads a group of bytes as floats.
+    fn widen<C: Byte>(self, from: &[C]) -> [Self::F; 4];
+    /// Writes a group of bytes; around the caches if `STREAM`, and then `to` must be aligned to a vector.
+    fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: Self::B, to: &mut [S]);
+
+    /// Orders streaming stores before all that follows. Once after the last one.
+    fn fence(self);
+}
