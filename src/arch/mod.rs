@@ -4,10 +4,14 @@
 //! file with one type. That type's `new() -> Option<Self>` is the only door, so a value of it proves that the CPU has
 //! the instructions, and every method on it is safe. All `unsafe` of the kernels lives in this folder.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod isa;
 mod memory;
 mod scalar;
 mod vector;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
@@ -17,11 +21,42 @@ pub(crate) use vector::{Byte, Kernel, Slot, Vector};
 
 /// Whether this CPU has it.
 fn exists(isa: Isa) -> bool {
-    isa == Isa::Scalar
+    match isa {
+        Isa::Scalar => true,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => x86_64::avx2::Avx2::new().is_some(),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => x86_64::avx512::Avx512::new().is_some(),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => aarch64::neon::Neon::new().is_some(),
+        // Another architecture's.
+        _ => false,
+    }
 }
 
-/// Runs a kernel on an instruction set. The choice is one comparison; the kernel is compiled once for each.
+/// Runs a kernel on an instruction set, or on `Scalar` where the CPU does not have it. The choice is a few
+/// comparisons; the kernel is compiled once for each.
 #[inline]
-pub(crate) fn dispatch<K: Kernel>(_isa: Isa, kernel: K) -> K::Output {
+pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if isa == Isa::Avx512
+            && let Some(v) = x86_64::avx512::Avx512::new()
+        {
+            return v.run(kernel);
+        }
+        if isa >= Isa::Avx2
+            && let Some(v) = x86_64::avx2::Avx2::new()
+        {
+            return v.run(kernel);
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if isa == Isa::Neon
+        && let Some(v) = aarch64::neon::Neon::new()
+    {
+        return v.run(kernel);
+    }
+    let _ = isa;
     scalar::Scalar.run(kernel)
 }

@@ -30,12 +30,13 @@ impl Vector for Scalar {
         [value; LANES]
     }
     #[inline(always)]
-    fn load(self, from: &[f32]) -> Self::F {
-        std::array::from_fn(|i| from[..LANES][i])
+    fn load(self, from: &[f32]) -> [Self::F; 4] {
+        let from = &from[..Self::GROUP];
+        std::array::from_fn(|j| std::array::from_fn(|i| from[j * LANES + i]))
     }
     #[inline(always)]
-    fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: Self::F, to: &mut [S]) {
-        for (to, value) in to[..LANES].iter_mut().zip(value) {
+    fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [Self::F; 4], to: &mut [S]) {
+        for (to, &value) in to[..Self::GROUP].iter_mut().zip(value.as_flattened()) {
             *to = S::of(value);
         }
     }

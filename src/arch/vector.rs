@@ -102,10 +102,10 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
 
     /// The same float everywhere.
     fn splat(self, value: f32) -> Self::F;
-    /// Reads `LANES` floats.
-    fn load(self, from: &[f32]) -> Self::F;
-    /// Writes `LANES` floats; around the caches if `STREAM`, and then `to` must be aligned to a vector.
-    fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: Self::F, to: &mut [S]);
+    /// Reads a group of floats.
+    fn load(self, from: &[f32]) -> [Self::F; 4];
+    /// Writes a group of floats; around the caches if `STREAM` and `to` is aligned to a vector.
+    fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [Self::F; 4], to: &mut [S]);
     /// a * b
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// a + b
@@ -141,7 +141,7 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn narrow<C: Byte>(self, a: [Self::F; 4], z: Self::Z) -> Self::B;
     /// Reads a group of bytes as floats.
     fn widen<C: Byte>(self, from: &[C]) -> [Self::F; 4];
-    /// Writes a group of bytes; around the caches if `STREAM`, and then `to` must be aligned to a vector.
+    /// Writes a group of bytes; around the caches if `STREAM` and `to` is aligned to a vector.
     fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: Self::B, to: &mut [S]);
 
     /// Orders streaming stores before all that follows. Once after the last one.

@@ -1,0 +1,191 @@
+//! AVX2: 8 floats, 32 bytes.
+
+use std::arch::x86_64::*;
+
+use super::registers;
+use crate::arch::vector::{Byte, Kernel, Slot, Vector};
+
+/// Exists only where the CPU has AVX2.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The only door.
+    #[inline]
+    pub(crate) fn new() -> Option<Self> {
+        std::is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+}
+
+/// The kernel, with AVX2 switched on.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[target_feature(enable = "avx2")]
+unsafe fn run<K: Kernel>(v: Avx2, kernel: K) -> K::Output {
+    kernel.run(v)
+}
+
+/// No step of an 8-bit code is as large; 2^16 still fits `cvtps`, which turns what is too large into INT_MIN.
+const LARGE: f32 = 65536.0;
+
+impl Vector for Avx2 {
+    const LANES: usize = 8;
+    type F = __m256;
+    type Z = [__m256i; 2];
+    type B = __m256i;
+    type M = __m256;
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: `self` exists, so the CPU has AVX2.
+        unsafe { run(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        registers!(_mm256_set1_ps(value))
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> [__m256; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 32 floats; no alignment is asked for.
+        unsafe { std::array::from_fn(|j| _mm256_loadu_ps(from.add(8 * j))) }
+    }
+    #[inline(always)]
+    fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [__m256; 4], to: &mut [S]) {
+        let to = to[..Self::GROUP].as_mut_ptr().cast::<f32>();
+        if STREAM && to.addr().is_multiple_of(32) {
+            for (j, value) in value.into_iter().enumerate() {
+                // SAFETY: the slice holds 32 floats, in slots that take any; it is aligned, and 8 floats keep it so.
+                unsafe { _mm256_stream_ps(to.add(8 * j), value) };
+            }
+        } else {
+            for (j, value) in value.into_iter().enumerate() {
+                // SAFETY: the slice holds 32 floats, in slots that take any; no alignment is asked for.
+                unsafe { _mm256_storeu_ps(to.add(8 * j), value) };
+            }
+        }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn round(self, a: __m256) -> __m256 {
+        registers!(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    }
+
+    #[inline(always)]
+    fn none(self) -> __m256 {
+        registers!(_mm256_setzero_ps())
+    }
+    #[inline(always)]
+    fn unordered(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, b))
+    }
+    #[inline(always)]
+    fn or(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_or_ps(a, b))
+    }
+    #[inline(always)]
+    fn any(self, m: __m256) -> bool {
+        registers!(_mm256_movemask_ps(m)) != 0
+    }
+    #[inline(always)]
+    fn within(self, a: __m256, lo: __m256, hi: __m256) -> __m256 {
+        registers!(_mm256_and_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(lo, a), _mm256_cmp_ps::<_CMP_LE_OQ>(a, hi)))
+    }
+    #[inline(always)]
+    fn store_bools<S: Slot<Item = bool>>(self, m: [__m256; 4], to: &mut [S]) {
+        let bytes = registers!({
+            let [a, b, c, d] = m.map(|m| _mm256_castps_si256(m));
+            let packed = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+            _mm256_and_si256(in_order(packed), _mm256_set1_epi8(1))
+        });
+        let to = to[..Self::GROUP].as_mut_ptr().cast();
+        // SAFETY: the slice holds 32 bools; each byte is 0 or 1; no alignment is asked for.
+        unsafe { _mm256_storeu_si256(to, bytes) };
+    }
+
+    #[inline(always)]
+    fn splat16(self, value: i16) -> [__m256i; 2] {
+        [registers!(_mm256_set1_epi16(value)); 2]
+    }
+    #[inline(always)]
+    fn load16(self, from: &[i16]) -> [__m256i; 2] {
+        let from = from[..Self::GROUP].as_ptr();
+        // `packs` takes 4 elements from each of its operands in turn: so do these.
+        // SAFETY: the slice holds 32 elements; no alignment is asked for.
+        unsafe {
+            std::array::from_fn(|j| {
+                _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_loadu_si256(from.add(16 * j).cast()))
+            })
+        }
+    }
+    #[inline(always)]
+    fn narrow<C: Byte>(self, a: [__m256; 4], z: [__m256i; 2]) -> __m256i {
+        registers!({
+            let large = _mm256_set1_ps(LARGE);
+            // What is too small becomes INT_MIN, as it should.
+            let [a, b, c, d] = a.map(|a| _mm256_cvtps_epi32(_mm256_min_ps(a, large)));
+            let ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), z[0]);
+            let cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), z[1]);
+            in_order(if C::SIGNED { _mm256_packs_epi16(ab, cd) } else { _mm256_packus_epi16(ab, cd) })
+        })
+    }
+    #[inline(always)]
+    fn widen<C: Byte>(self, from: &[C]) -> [__m256; 4] {
+        let from = from[..Self::GROUP].as_ptr().cast::<u8>();
+        // SAFETY: the slice holds 32 bytes; no alignment is asked for.
+        unsafe {
+            std::array::from_fn(|j| {
+                let bytes = _mm_loadl_epi64(from.add(8 * j).cast());
+                let wide = if C::SIGNED { _mm256_cvtepi8_epi32(bytes) } else { _mm256_cvtepu8_epi32(bytes) };
+                _mm256_cvtepi32_ps(wide)
+            })
+        }
+    }
+    #[inline(always)]
+    fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: __m256i, to: &mut [S]) {
+        let to = to[..Self::GROUP].as_mut_ptr().cast::<__m256i>();
+        if STREAM && to.is_aligned() {
+            // SAFETY: the slice holds 32 bytes, in slots that take any, and is aligned.
+            unsafe { _mm256_stream_si256(to, value) };
+        } else {
+            // SAFETY: the slice holds 32 bytes, in slots that take any; no alignment is asked for.
+            unsafe { _mm256_storeu_si256(to, value) };
+        }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        registers!(_mm_sfence());
+    }
+}
+
+/// Undoes the order that packing twice leaves, four bytes from each vector in turn.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn in_order(packed: __m256i) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
+}

@@ -1,0 +1,185 @@
+//! AVX-512 F, BW and VL: 16 floats, 64 bytes.
+
+use std::arch::x86_64::*;
+
+use super::registers;
+use crate::arch::vector::{Byte, Kernel, Slot, Vector};
+
+/// Exists only where the CPU has AVX-512 F, BW and VL.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// The only door. Detection includes what the operating system saves of the registers.
+    #[inline]
+    pub(crate) fn new() -> Option<Self> {
+        let all = std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512vl");
+        all.then_some(Self(()))
+    }
+}
+
+/// The kernel, with AVX-512 switched on.
+///
+/// # Safety
+/// The CPU has AVX-512 F, BW and VL.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn run<K: Kernel>(v: Avx512, kernel: K) -> K::Output {
+    kernel.run(v)
+}
+
+/// No step of an 8-bit code is as large; 2^16 still fits `cvtps`, which turns what is too large into INT_MIN.
+const LARGE: f32 = 65536.0;
+
+impl Vector for Avx512 {
+    const LANES: usize = 16;
+    type F = __m512;
+    type Z = [__m512i; 2];
+    type B = __m512i;
+    type M = __mmask16;
+
+    #[inline(always)]
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: `self` exists, so the CPU has all three.
+        unsafe { run(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        registers!(_mm512_set1_ps(value))
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> [__m512; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 64 floats; no alignment is asked for.
+        unsafe { std::array::from_fn(|j| _mm512_loadu_ps(from.add(16 * j))) }
+    }
+    #[inline(always)]
+    fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [__m512; 4], to: &mut [S]) {
+        let to = to[..Self::GROUP].as_mut_ptr().cast::<f32>();
+        if STREAM && to.addr().is_multiple_of(64) {
+            for (j, value) in value.into_iter().enumerate() {
+                // SAFETY: the slice holds 64 floats, in slots that take any; it is aligned, and 16 floats keep it so.
+                unsafe { _mm512_stream_ps(to.add(16 * j), value) };
+            }
+        } else {
+            for (j, value) in value.into_iter().enumerate() {
+                // SAFETY: the slice holds 64 floats, in slots that take any; no alignment is asked for.
+                unsafe { _mm512_storeu_ps(to.add(16 * j), value) };
+            }
+        }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn round(self, a: __m512) -> __m512 {
+        registers!(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    }
+
+    #[inline(always)]
+    fn none(self) -> __mmask16 {
+        0
+    }
+    #[inline(always)]
+    fn unordered(self, a: __m512, b: __m512) -> __mmask16 {
+        registers!(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b))
+    }
+    #[inline(always)]
+    fn or(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+    #[inline(always)]
+    fn any(self, m: __mmask16) -> bool {
+        m != 0
+    }
+    #[inline(always)]
+    fn within(self, a: __m512, lo: __m512, hi: __m512) -> __mmask16 {
+        registers!(_mm512_mask_cmp_ps_mask::<_CMP_LE_OQ>(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(lo, a), a, hi))
+    }
+    #[inline(always)]
+    fn store_bools<S: Slot<Item = bool>>(self, m: [__mmask16; 4], to: &mut [S]) {
+        let [a, b, c, d] = m.map(u64::from);
+        let bytes = registers!(_mm512_maskz_set1_epi8(a | b << 16 | c << 32 | d << 48, 1));
+        let to = to[..Self::GROUP].as_mut_ptr().cast();
+        // SAFETY: the slice holds 64 bools; each byte is 0 or 1; no alignment is asked for.
+        unsafe { _mm512_storeu_si512(to, bytes) };
+    }
+
+    #[inline(always)]
+    fn splat16(self, value: i16) -> [__m512i; 2] {
+        [registers!(_mm512_set1_epi16(value)); 2]
+    }
+    #[inline(always)]
+    fn load16(self, from: &[i16]) -> [__m512i; 2] {
+        let from = from[..Self::GROUP].as_ptr();
+        // `packs` takes 4 elements from each of its operands in turn: so do these.
+        // SAFETY: the slice holds 64 elements; no alignment is asked for.
+        unsafe {
+            let order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+            std::array::from_fn(|j| {
+                _mm512_permutexvar_epi64(order, _mm512_loadu_si512(from.add(32 * j).cast()))
+            })
+        }
+    }
+    #[inline(always)]
+    fn narrow<C: Byte>(self, a: [__m512; 4], z: [__m512i; 2]) -> __m512i {
+        registers!({
+            let large = _mm512_set1_ps(LARGE);
+            // What is too small becomes INT_MIN, as it should.
+            let [a, b, c, d] = a.map(|a| _mm512_cvtps_epi32(_mm512_min_ps(a, large)));
+            let ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), z[0]);
+            let cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), z[1]);
+            let packed = if C::SIGNED { _mm512_packs_epi16(ab, cd) } else { _mm512_packus_epi16(ab, cd) };
+            // Packing twice leaves four bytes from each vector in turn.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            _mm512_permutexvar_epi32(order, packed)
+        })
+    }
+    #[inline(always)]
+    fn widen<C: Byte>(self, from: &[C]) -> [__m512; 4] {
+        let from = from[..Self::GROUP].as_ptr().cast::<u8>();
+        // SAFETY: the slice holds 64 bytes; no alignment is asked for.
+        unsafe {
+            std::array::from_fn(|j| {
+                let bytes = _mm_loadu_si128(from.add(16 * j).cast());
+                let wide = if C::SIGNED { _mm512_cvtepi8_epi32(bytes) } else { _mm512_cvtepu8_epi32(bytes) };
+                _mm512_cvtepi32_ps(wide)
+            })
+        }
+    }
+    #[inline(always)]
+    fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: __m512i, to: &mut [S]) {
+        let to = to[..Self::GROUP].as_mut_ptr().cast::<__m512i>();
+        if STREAM && to.is_aligned() {
+            // SAFETY: the slice holds 64 bytes, in slots that take any, and is aligned.
+            unsafe { _mm512_stream_si512(to, value) };
+        } else {
+            // SAFETY: the slice holds 64 bytes, in slots that take any; no alignment is asked for.
+            unsafe { _mm512_storeu_si512(to, value) };
+        }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        registers!(_mm_sfence());
+    }
+}
