@@ -7,6 +7,7 @@
 
 mod dequantize;
 mod fake_quantize;
+pub mod gradient;
 mod packed;
 mod quantize;
 mod walk;

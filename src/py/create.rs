@@ -1,0 +1,426 @@
+//! Making quantized tensors: from floats by quantizing, from integers by adopting their memory.
+
+use std::sync::Arc;
+
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PySequence, PyTuple};
+
+use super::array::{
+    Array, Output, as_array, as_float32, code_type, describe, elements, fresh_view, has_type, is_contiguous,
+    len, tuple_text,
+};
+use super::dtype::parse_dtype;
+use super::tensor::QTensor;
+use super::{quantizer, run};
+use crate::error::{Error, Result};
+use crate::observe;
+use crate::qparams::{DType, Quantizer, range_to_qparams};
+
+/// The float input quantized with a quantizer whose channels fit its shape.
+pub fn quantize_with(
+    py: Python<'_>,
+    input: &Bound<'_, PyAny>,
+    quantizer: &Arc<Quantizer>,
+    out: Option<&Bound<'_, PyAny>>,
+) -> PyResult<QTensor> {
+    quantize_array(py, &as_float32(input, "input")?, quantizer, out, "input")
+}
+
+/// The same for an array that is contiguous float32 already; errors call it `arg`.
+pub fn quantize_array<'py>(
+    py: Python<'py>,
+    x: &Array<'py>,
+    quantizer: &Arc<Quantizer>,
+    out: Option<&Bound<'py, PyAny>>,
+    arg: &str,
+) -> PyResult<QTensor> {
+    let (shape, dtype) = (x.shape(), quantizer.dtype());
+    quantizer.check_shape(shape)?;
+    let packed = dtype.is_packed().then(|| [len(x).div_ceil(dtype.elements_per_item())]);
+    let output = Output::codes(py, dtype, out, packed.as_ref().map_or(shape, |p| p), x)?;
+    run::quantize(py, quantizer, shape, x, &output.array, arg)?;
+    let codes = match out {
+        // A view of our own: the caller may assign to the shape of theirs.
+        Some(_) => fresh_view(&output.finish()?)?,
+        None => output.array,
+    };
+    Ok(QTensor::from_parts(codes, Arc::clone(quantizer), packed.map(|_| shape.into())))
+}
+
+/// A tensor over the memory of an integer array, without a copy. Packed dtypes need the `size` of the tensor
+/// where it does not end at a byte's end.
+pub fn adopt(codes: &Array<'_>, quantizer: Arc<Quantizer>, size: Option<Vec<usize>>) -> PyResult<QTensor> {
+    let dtype = quantizer.dtype();
+    if !has_type(codes, code_type(dtype)) {
+        let valid = format!("{} in native byte order for {}", dtype.numpy_name(), dtype.name());
+        return Err(Error::type_("input", format!("dtype {}", codes.dtype()), valid).into());
+    }
+    if !dtype.is_packed() {
+        if let Some(size) = size.filter(|s| s != codes.shape()) {
+            return Err(Error::value(
+                "size",
+                tuple_text(&size),
+                format!("the input's, {}", tuple_text(codes.shape())),
+            )
+            .into());
+        }
+        quantizer.check_shape(codes.shape())?;
+        return Ok(QTensor::from_parts(fresh_view(codes)?, quantizer, None));
+    }
+    if codes.ndim() != 1 || !is_contiguous(codes) {
+        let valid = format!("one-dimensional and contiguous: the packed bytes of a {} tensor", dtype.name());
+        return Err(Error::value("input", tuple_text(codes.shape()), valid).into());
+    }
+    let per_byte = dtype.elements_per_item();
+    let size = size.unwrap_or_else(|| vec![len(codes) * per_byte]);
+    let numel = size.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    if numel.map(|n| n.div_ceil(per_byte)) != Some(len(codes)) {
+        let valid = format!("one whose elements fill the {} bytes of the input", len(codes));
+        return Err(Error::value("size", tuple_text(&size), valid).into());
+    }
+    quantizer.check_shape(&size)?;
+    Ok(QTensor::from_parts(fresh_view(codes)?, quantizer, Some(size.into())))
+}
+
+/// Quantizes floats with one scale and one zero point.
+///
+/// `codes = clamp(round_half_even(input * (1 / scale)) + zero_point, qmin, qmax)`, in float32.
+///
+/// Parameters
+/// ----------
+/// input : array_like of real numbers, any shape
+///     Anything that `numpy.asarray` takes; rounded to float32 first. A list of arrays beside a sequence of scales
+///     and one of zero points quantizes each array with its own.
+/// scale : float or sequence of float
+///     The size of one step; positive, at least the smallest normal float32.
+/// zero_point : int or sequence of int
+///     The code that stands for 0.
+/// dtype : dtype
+///     `qint8`, `quint8`, `qint32`, `quint4x2`, `quint2x4`; names and `np.int8` and so on will do.
+/// qscheme : qscheme, optional
+///     `per_tensor_affine` (the default) or `per_tensor_symmetric`, which demands the middle as zero point.
+/// out : ndarray, optional
+///     An integer array of the dtype's memory and the input's shape that the codes are written to.
+///
+/// Returns
+/// -------
+/// QTensor, or a list of them
+///
+/// Raises
+/// ------
+/// ValueError
+///     For NaN in the input (with count and first position), and for a scale or zero point out of range.
+/// TypeError
+///     For input that is not made of real numbers.
+///
+/// >>> import quantray as qt
+/// >>> qt.quantize_per_tensor([0.184, -9.0], scale=0.01, zero_point=0, dtype=qt.qint8).int_repr()
+/// array([  18, -128], dtype=int8)
+///
+/// Source: `torch.quantize_per_tensor`.
+#[pyfunction]
+#[pyo3(signature = (input, scale, zero_point, dtype, *, qscheme=None, out=None))]
+pub fn quantize_per_tensor<'py>(
+    py: Python<'py>,
+    input: &Bound<'py, PyAny>,
+    scale: &Bound<'py, PyAny>,
+    zero_point: &Bound<'py, PyAny>,
+    dtype: &Bound<'py, PyAny>,
+    qscheme: Option<&Bound<'py, PyAny>>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let dtype = parse_dtype(dtype)?;
+    let is_list = input.is_instance_of::<PyList>() || input.is_instance_of::<PyTuple>();
+    if is_list && scale.len().is_ok() {
+        return quantize_list(py, input.cast()?, scale, zero_point, dtype, qscheme, out);
+    }
+    let quantizer = Arc::new(quantizer::per_tensor(scale, zero_point, dtype, qscheme)?);
+    Ok(Bound::new(py, quantize_with(py, input, &quantizer, out)?)?.into_any())
+}
+
+fn quantize_list<'py>(
+    py: Python<'py>,
+    inputs: &Bound<'py, PySequence>,
+    scales: &Bound<'py, PyAny>,
+    zero_points: &Bound<'py, PyAny>,
+    dtype: DType,
+    qscheme: Option<&Bound<'py, PyAny>>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let n = inputs.len()?;
+    if scales.len()? != n {
+        return Err(Error::value(
+            "scale",
+            format!("{} of them", scales.len()?),
+            format!("as many as inputs, {n}"),
+        )
+        .into());
+    }
+    let zeros = zero_points.len().ok();
+    if zeros.is_some_and(|z| z != n) {
+        let got = format!("{} of them", zeros.unwrap_or(0));
+        return Err(Error::value("zero_point", got, format!("as many as inputs, {n}")).into());
+    }
+    if out.is_some() {
+        return Err(Error::type_("out", "an array", "absent where input is a list of arrays").into());
+    }
+    let made = PyList::empty(py);
+    for i in 0..n {
+        let zero = if zeros.is_some() { zero_points.get_item(i)? } else { zero_points.clone() };
+        let quantizer = Arc::new(quantizer::per_tensor(&scales.get_item(i)?, &zero, dtype, qscheme)?);
+        made.append(quantize_with(py, &inputs.get_item(i)?, &quantizer, None)?)?;
+    }
+    Ok(made.into_any())
+}
+
+/// Quantizes floats with a scale and a zero point for each position along one axis.
+///
+/// Parameters
+/// ----------
+/// input : array_like of real numbers, one or more dimensions
+///     Anything that `numpy.asarray` takes; rounded to float32 first.
+/// scales : array_like of float, shape (channels,), or a number for all
+///     The size of one step, for each channel.
+/// zero_points : array_like of int, shape (channels,), or a number for all
+///     The code that stands for 0, for each channel. Floats make the scheme `per_channel_affine_float_qparams`:
+///     they are added before rounding, and the dtype must be `quint8`, `quint4x2` or `quint2x4`.
+/// axis : int
+///     The axis of the channels; counted from the end where negative.
+/// dtype : dtype
+///     `qint8`, `quint8`, `qint32`, `quint4x2`, `quint2x4`; names and `np.int8` and so on will do.
+/// qscheme : qscheme, optional
+///     `per_channel_affine` (the default), `per_channel_symmetric` or `per_channel_affine_float_qparams`.
+/// out : ndarray, optional
+///     An integer array of the dtype's memory and the input's shape that the codes are written to.
+///
+/// Returns
+/// -------
+/// QTensor
+///
+/// Raises
+/// ------
+/// ValueError
+///     For NaN in the input, scales or zero points out of range, or as many as there are not channels.
+/// IndexError
+///     For an axis that the input does not have.
+///
+/// >>> import quantray as qt
+/// >>> q = qt.quantize_per_channel([[1.0, 1.0]], scales=[0.1, 0.01], zero_points=[0, 5], axis=1, dtype="qint8")
+/// >>> q.int_repr()
+/// array([[ 10, 105]], dtype=int8)
+///
+/// Source: `torch.quantize_per_channel`.
+#[pyfunction]
+#[pyo3(signature = (input, scales, zero_points, axis, dtype, *, qscheme=None, out=None))]
+#[allow(clippy::too_many_arguments)] // torch's signature
+pub fn quantize_per_channel<'py>(
+    py: Python<'py>,
+    input: &Bound<'py, PyAny>,
+    scales: &Bound<'py, PyAny>,
+    zero_points: &Bound<'py, PyAny>,
+    axis: isize,
+    dtype: &Bound<'py, PyAny>,
+    qscheme: Option<&Bound<'py, PyAny>>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<QTensor> {
+    let dtype = parse_dtype(dtype)?;
+    let x = as_float32(input, "input")?;
+    let quantizer = quantizer::per_channel(x.shape(), scales, zero_points, axis, dtype, qscheme)?;
+    quantize_array(py, &x, &Arc::new(quantizer), out, "input")
+}
+
+/// Quantizes floats with the scale and the zero point that just cover their range, widened to hold 0.
+///
+/// Parameters
+/// ----------
+/// input : array_like of real numbers, any shape
+///     Anything that `numpy.asarray` takes; rounded to float32 first.
+/// dtype : dtype
+///     `qint8` or `quint8`, as in torch; the others work too.
+/// reduce_range : bool
+///     Leave one bit unused, as torch does for kernels that saturate.
+///
+/// Returns
+/// -------
+/// QTensor
+///     Its scale and zero point are `q_scale()` and `q_zero_point()`.
+///
+/// Raises
+/// ------
+/// ValueError
+///     For NaN or infinities in the input.
+///
+/// >>> import quantray as qt
+/// >>> qt.quantize_per_tensor_dynamic([0.0, 1.0, 2.55], qt.quint8, reduce_range=False).int_repr()
+/// array([  0, 100, 255], dtype=uint8)
+///
+/// Source: `torch.quantize_per_tensor_dynamic`.
+#[pyfunction]
+#[pyo3(signature = (input, dtype, reduce_range=false))]
+pub fn quantize_per_tensor_dynamic<'py>(
+    py: Python<'py>,
+    input: &Bound<'py, PyAny>,
+    dtype: &Bound<'py, PyAny>,
+    reduce_range: bool,
+) -> PyResult<QTensor> {
+    quantize_to_range(py, &as_float32(input, "input")?, parse_dtype(dtype)?, reduce_range)
+}
+
+/// A contiguous float32 array quantized to its own range.
+pub fn quantize_to_range(
+    py: Python<'_>,
+    x: &Array<'_>,
+    dtype: DType,
+    reduce_range: bool,
+) -> PyResult<QTensor> {
+    let values = elements::<f32>(x);
+    let (min, max) = if values.is_empty() {
+        (0.0, 0.0)
+    } else {
+        let range = run::kernel(py, values.len(), "input", x.shape(), || observe::min_max(values))?;
+        (range.min, range.max)
+    };
+    let (scale, zero_point) = range_to_qparams(min, max, dtype, reduce_range)?;
+    let quantizer = Quantizer::per_tensor(dtype, scale, i64::from(zero_point), false)?;
+    quantize_array(py, x, &Arc::new(quantizer), None, "input")
+}
+
+/// The dtype of a tensor that adopts an integer array: the array's, or the packed one that was asked for.
+fn adopted_dtype(codes: &Array<'_>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<DType> {
+    if let Some(dtype) = dtype {
+        return parse_dtype(dtype);
+    }
+    let known = [DType::QInt8, DType::QUInt8, DType::QInt32];
+    Ok(known.into_iter().find(|&d| has_type(codes, code_type(d))).ok_or_else(|| {
+        let kind = codes.dtype().kind();
+        let advice = match kind {
+            b'i' | b'u' | b'b' => {
+                "int8, uint8 or int32 in native byte order: the memory is adopted, never copied in silence, so \
+                 convert it first, for example with .astype(np.uint8)"
+            }
+            _ => "int8, uint8 or int32: floats are quantized with quantize_per_tensor",
+        };
+        Error::type_("input", format!("dtype {}", codes.dtype()), advice)
+    })?)
+}
+
+/// An array whose memory a tensor can adopt.
+fn adoptable<'py>(input: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
+    if let Ok(a) = input.cast::<PyUntypedArray>() {
+        return Ok(a.clone());
+    }
+    if input.is_instance_of::<PyList>() || input.is_instance_of::<PyTuple>() || input.extract::<f64>().is_ok()
+    {
+        let valid =
+            "an integer array whose memory can be adopted, for example np.array(values, dtype=np.uint8)";
+        return Err(Error::type_("input", describe(input), valid).into());
+    }
+    as_array(input)
+}
+
+/// A quantized tensor over the memory of an integer array, without a copy.
+///
+/// Writing to one shows in the other. A read-only array gives a read-only tensor.
+///
+/// Parameters
+/// ----------
+/// input : ndarray of int8, uint8 or int32, any shape
+///     The codes; its dtype decides the tensor's.
+/// scale : float
+///     The size of one step.
+/// zero_point : int
+///     The code that stands for 0.
+/// qscheme : qscheme, optional
+///     `per_tensor_affine` (the default) or `per_tensor_symmetric`.
+/// dtype : dtype, optional
+///     Needed only for `quint4x2` and `quint2x4`, whose packed bytes are a flat uint8 array.
+/// size : tuple of int, optional
+///     The shape of a packed tensor; by default all elements of the bytes, flat.
+///
+/// Returns
+/// -------
+/// QTensor
+///
+/// >>> import numpy as np, quantray as qt
+/// >>> ints = np.array([22, 58, 31], dtype=np.uint8)
+/// >>> q = qt.make_per_tensor_quantized_tensor(ints, 1e-2, 0)
+/// >>> q[0] = 0.444
+/// >>> ints
+/// array([44, 58, 31], dtype=uint8)
+///
+/// Source: `torch._make_per_tensor_quantized_tensor`.
+#[pyfunction]
+#[pyo3(signature = (input, scale, zero_point, *, qscheme=None, dtype=None, size=None))]
+pub fn make_per_tensor_quantized_tensor<'py>(
+    input: &Bound<'py, PyAny>,
+    scale: &Bound<'py, PyAny>,
+    zero_point: &Bound<'py, PyAny>,
+    qscheme: Option<&Bound<'py, PyAny>>,
+    dtype: Option<&Bound<'py, PyAny>>,
+    size: Option<Vec<usize>>,
+) -> PyResult<QTensor> {
+    let codes = adoptable(input)?;
+    let dtype = adopted_dtype(&codes, dtype)?;
+    adopt(&codes, Arc::new(quantizer::per_tensor(scale, zero_point, dtype, qscheme)?), size)
+}
+
+/// A quantized tensor over the memory of an integer array, with a scale and a zero point for each channel.
+///
+/// Parameters
+/// ----------
+/// input : ndarray of int8, uint8 or int32
+///     The codes; its dtype decides the tensor's. The memory is adopted without a copy.
+/// scales : array_like of float, shape (channels,), or a number for all
+///     The size of one step, for each channel.
+/// zero_points : array_like of int, shape (channels,), or a number for all
+///     The code that stands for 0, for each channel; floats make it `per_channel_affine_float_qparams`.
+/// axis : int
+///     The axis of the channels; counted from the end where negative.
+/// qscheme, dtype, size
+///     As in `make_per_tensor_quantized_tensor`.
+///
+/// Returns
+/// -------
+/// QTensor
+///
+/// >>> import numpy as np, quantray as qt
+/// >>> ints = np.array([[10, 20], [10, 20]], dtype=np.int8)
+/// >>> qt.make_per_channel_quantized_tensor(ints, [0.1, 1.0], [0, 0], 0).tolist()
+/// [[1.0, 2.0], [10.0, 20.0]]
+///
+/// Source: `torch._make_per_channel_quantized_tensor`.
+#[pyfunction]
+#[pyo3(signature = (input, scales, zero_points, axis, *, qscheme=None, dtype=None, size=None))]
+pub fn make_per_channel_quantized_tensor<'py>(
+    input: &Bound<'py, PyAny>,
+    scales: &Bound<'py, PyAny>,
+    zero_points: &Bound<'py, PyAny>,
+    axis: isize,
+    qscheme: Option<&Bound<'py, PyAny>>,
+    dtype: Option<&Bound<'py, PyAny>>,
+    size: Option<Vec<usize>>,
+) -> PyResult<QTensor> {
+    let codes = adoptable(input)?;
+    let dtype = adopted_dtype(&codes, dtype)?;
+    let whole = [len(&codes) * dtype.elements_per_item()];
+    let shape = match (&size, dtype.is_packed()) {
+        (Some(size), _) => size,
+        (None, true) => &whole[..],
+        (None, false) => codes.shape(),
+    };
+    let quantizer = quantizer::per_channel(shape, scales, zero_points, axis, dtype, qscheme)?;
+    adopt(&codes, Arc::new(quantizer), size)
+}
+
+/// How many units of memory the codes of a tensor of this shape fill.
+pub fn code_shape(dtype: DType, shape: &[usize]) -> Result<Vec<usize>> {
+    if !dtype.is_packed() {
+        return Ok(shape.to_vec());
+    }
+    let numel = shape
+        .iter()
+        .try_fold(1usize, |n, &d| n.checked_mul(d))
+        .ok_or_else(|| Error::value("size", tuple_text(shape), "small enough to be addressed"))?;
+    Ok(vec![numel.div_ceil(dtype.elements_per_item())])
+}

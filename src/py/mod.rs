@@ -1,0 +1,56 @@
+//! The binding: argument checking, NumPy views, the `QTensor` class. Nothing here computes.
+
+mod array;
+mod create;
+mod dtype;
+mod fake;
+mod io;
+mod quantizer;
+mod range;
+mod run;
+mod settings;
+mod tensor;
+
+use pyo3::prelude::*;
+
+/// The compiled part of quantray; everything public in it is re-exported by `quantray`.
+#[pymodule(gil_used = false)]
+mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::create::{
+        make_per_channel_quantized_tensor, make_per_tensor_quantized_tensor, quantize_per_channel,
+        quantize_per_tensor, quantize_per_tensor_dynamic,
+    };
+    #[pymodule_export]
+    use super::dtype::{PyDType, PyScheme};
+    #[pymodule_export]
+    use super::fake::{
+        fake_quantize_learnable_per_channel_affine_backward,
+        fake_quantize_learnable_per_tensor_affine_backward, fake_quantize_per_channel_affine,
+        fake_quantize_per_channel_affine_backward, fake_quantize_per_tensor_affine,
+        fake_quantize_per_tensor_affine_backward,
+    };
+    #[pymodule_export]
+    use super::io::{load, save};
+    #[pymodule_export]
+    use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};
+    #[pymodule_export]
+    use super::range::min_max;
+    #[pymodule_export]
+    use super::settings::{cpu_info, get_num_threads, set_isa, set_num_threads};
+    #[pymodule_export]
+    use super::tensor::join::{allclose, cat, equal, stack, where_};
+    #[pymodule_export]
+    use super::tensor::{QTensor, rebuild, set_printoptions};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::arch::from_env()?;
+        super::run::install_interrupt_check();
+        super::dtype::register(module)?;
+        module.add("ValuesAndIndices", super::tensor::values_and_indices_class(module.py())?)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

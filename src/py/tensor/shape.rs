@@ -1,0 +1,326 @@
+//! Views with another shape. They share memory, and the channel axis follows.
+
+use std::sync::Arc;
+
+use numpy::PyUntypedArrayMethods;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use super::QTensor;
+use super::channels::mixed;
+use crate::error::{Error, Result};
+use crate::py::array::{axis_in, data, describe, np, tuple_text};
+use crate::qparams::Quantizer;
+
+/// Integers given one by one, or as one tuple or list.
+fn integers(args: &Bound<'_, PyTuple>, name: &str) -> PyResult<Vec<isize>> {
+    let items = match args.len() {
+        1 if args.get_item(0)?.is_instance_of::<PyTuple>()
+            || args.get_item(0)?.is_instance_of::<PyList>() =>
+        {
+            args.get_item(0)?
+        }
+        _ => args.clone().into_any(),
+    };
+    items.extract().map_err(|_| Error::type_(name, describe(&items), "integers, or one tuple of them").into())
+}
+
+/// A shape with at most one -1, which stands for what is left over.
+fn resolve(numel: usize, wanted: &[isize]) -> Result<Vec<usize>> {
+    let text = || format!("{wanted:?}").replace('[', "(").replace(']', ")");
+    let no = || Error::value("shape", text(), format!("one of {numel} elements, with at most one -1"));
+    let unknown = wanted.iter().filter(|&&d| d == -1).count();
+    if unknown > 1 || wanted.iter().any(|&d| d < -1) {
+        return Err(no());
+    }
+    let known = wanted
+        .iter()
+        .filter(|&&d| d >= 0)
+        .try_fold(1usize, |n, &d| n.checked_mul(d as usize))
+        .ok_or_else(no)?;
+    let rest = match unknown {
+        0 if known == numel => 0,
+        1 if known > 0 && numel.is_multiple_of(known) => numel / known,
+        _ => return Err(no()),
+    };
+    Ok(wanted.iter().map(|&d| if d == -1 { rest } else { d as usize }).collect())
+}
+
+/// Where the channel axis of a shape is in another shape of the same elements, if it is there.
+fn reshaped_axis(from: &[usize], axis: usize, to: &[usize]) -> Option<usize> {
+    let inner: usize = from[axis + 1..].iter().product();
+    let same = |k: usize| to[k] == from[axis] && to[k + 1..].iter().product::<usize>() == inner;
+    (axis < to.len() && same(axis)).then_some(axis).or_else(|| (0..to.len()).find(|&k| same(k)))
+}
+
+impl QTensor {
+    fn reshaped_quantizer(&self, from: &[usize], to: &[usize]) -> Result<Arc<Quantizer>> {
+        let Some(axis) = self.quantizer.axis() else { return Ok(Arc::clone(&self.quantizer)) };
+        match reshaped_axis(from, axis, to) {
+            Some(k) if k == axis => Ok(Arc::clone(&self.quantizer)),
+            Some(k) => Ok(Arc::new(self.quantizer.with_axis(k))),
+            None if from[axis] == 1 => Ok(Arc::new(self.quantizer.channel(0)?)),
+            None => Err(Error::unsupported(
+                format!(
+                    "a shape of {} would merge or split the channel axis, {axis} of {}, whose positions have scales of \
+                     their own",
+                    tuple_text(to),
+                    tuple_text(from)
+                ),
+                "keep that axis whole, or call dequantize() first",
+            )),
+        }
+    }
+
+    /// The elements in another shape, a view wherever NumPy can make one; `must_view` where it has to.
+    pub(super) fn reshaped(&self, py: Python<'_>, wanted: &[isize], must_view: bool) -> PyResult<QTensor> {
+        let from = self.dims(py);
+        let to = resolve(self.len_of(py), wanted)?;
+        let quantizer = self.reshaped_quantizer(from, &to)?;
+        let own = self.codes(py);
+        if self.packed.is_some() {
+            return Ok(QTensor::from_parts(super::fresh_view(own)?, quantizer, Some(to.into())));
+        }
+        let codes = own.call_method1("reshape", (PyTuple::new(py, &to)?,))?.cast_into()?;
+        if must_view && data(&codes) != data(own) && self.len_of(py) > 0 {
+            let what =
+                format!("a tensor with strides {:?} has no view of shape {}", own.strides(), tuple_text(&to));
+            return Err(Error::unsupported(what, "use reshape(), which copies where it must").into());
+        }
+        Ok(QTensor::from_parts(codes, quantizer, None))
+    }
+
+    fn not_packed(&self, method: &str) -> Result<()> {
+        match self.packed {
+            None => Ok(()),
+            Some(_) => Err(Error::unsupported(
+                format!(
+                    "{method}() would move elements of {} inside of their bytes",
+                    self.quantizer.dtype().name()
+                ),
+                "call dequantize() first",
+            )),
+        }
+    }
+
+    fn permuted(&self, py: Python<'_>, axes: &[isize]) -> PyResult<QTensor> {
+        self.not_packed("permute")?;
+        let ndim = self.dims(py).len();
+        let axes = axes.iter().map(|&a| axis_in("dims", a, ndim)).collect::<Result<Vec<_>>>()?;
+        let mut sorted = axes.clone();
+        sorted.sort_unstable();
+        if sorted != (0..ndim).collect::<Vec<_>>() {
+            return Err(Error::value("dims", tuple_text(&axes), format!("every axis of {ndim} once")).into());
+        }
+        let axes = PyTuple::new(py, axes)?;
+        self.through(py, |a| a.call_method1("transpose", (&axes,)))
+    }
+
+    /// Views of consecutive lengths along an axis.
+    pub(super) fn cut(&self, py: Python<'_>, lengths: &[usize], axis: usize) -> PyResult<Vec<QTensor>> {
+        let mut start = 0;
+        let cut = lengths.iter().map(|&n| {
+            let mut items: Vec<Bound<'_, PyAny>> = Vec::with_capacity(axis + 1);
+            for _ in 0..axis {
+                items.push(pyo3::types::PySlice::full(py).into_any());
+            }
+            items.push(pyo3::types::PySlice::new(py, start as isize, (start + n) as isize, 1).into_any());
+            start += n;
+            let key = PyTuple::new(py, items)?;
+            match self.packed {
+                Some(_) => self.packed_view(py, &key, true),
+                None => self.through(py, |a| a.get_item(&key)),
+            }
+        });
+        cut.collect()
+    }
+}
+
+#[pymethods]
+impl QTensor {
+    /// The same elements in another shape; a view wherever possible, a copy otherwise. One length may be -1.
+    ///
+    /// >>> import quantray as qt
+    /// >>> q = qt.quantize_per_tensor([[1.0, 2.0], [3.0, 4.0]], 1.0, 0, qt.qint8)
+    /// >>> q.reshape(-1).int_repr()
+    /// array([1, 2, 3, 4], dtype=int8)
+    #[pyo3(signature = (*shape))]
+    fn reshape(&self, py: Python<'_>, shape: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
+        self.reshaped(py, &integers(shape, "shape")?, false)
+    }
+
+    /// The same elements in another shape, sharing memory. Raises a ValueError where that cannot be.
+    ///
+    /// >>> import quantray as qt
+    /// >>> q = qt.quantize_per_tensor([[1.0, 2.0], [3.0, 4.0]], 1.0, 0, qt.qint8)
+    /// >>> q.view(4).shape
+    /// (4,)
+    #[pyo3(signature = (*shape))]
+    fn view(&self, py: Python<'_>, shape: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
+        self.reshaped(py, &integers(shape, "shape")?, true)
+    }
+
+    /// The axes from `start_dim` to `end_dim` as one; a view wherever possible.
+    #[pyo3(signature = (start_dim=0, end_dim=-1))]
+    fn flatten(&self, py: Python<'_>, start_dim: isize, end_dim: isize) -> PyResult<QTensor> {
+        let shape = self.dims(py);
+        if shape.is_empty() {
+            return self.reshaped(py, &[1], false);
+        }
+        let start = axis_in("start_dim", start_dim, shape.len())?;
+        let end = axis_in("end_dim", end_dim, shape.len())?;
+        if start > end {
+            return Err(
+                Error::value("start_dim", start_dim, format!("at or before end_dim, {end_dim}")).into()
+            );
+        }
+        let mut wanted: Vec<isize> = shape[..start].iter().map(|&n| n as isize).collect();
+        wanted.push(shape[start..=end].iter().product::<usize>() as isize);
+        wanted.extend(shape[end + 1..].iter().map(|&n| n as isize));
+        self.reshaped(py, &wanted, false)
+    }
+
+    /// All elements along one axis; a view wherever possible.
+    fn ravel(&self, py: Python<'_>) -> PyResult<QTensor> {
+        self.reshaped(py, &[self.len_of(py) as isize], false)
+    }
+
+    /// Two axes swapped, as in torch; without arguments, or with every axis, as in NumPy. A view.
+    ///
+    /// >>> import quantray as qt
+    /// >>> q = qt.quantize_per_tensor([[1.0, 2.0]], 1.0, 0, qt.qint8)
+    /// >>> q.transpose(0, 1).shape
+    /// (2, 1)
+    #[pyo3(signature = (*dims))]
+    fn transpose(&self, py: Python<'_>, dims: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
+        let ndim = self.dims(py).len();
+        match integers(dims, "dims")?[..] {
+            [] => self.t(py),
+            [a, b] => {
+                let mut axes: Vec<isize> = (0..ndim as isize).collect();
+                axes.swap(axis_in("dim0", a, ndim)?, axis_in("dim1", b, ndim)?);
+                self.permuted(py, &axes)
+            }
+            ref axes => self.permuted(py, axes),
+        }
+    }
+
+    /// The axes in another order. A view.
+    #[pyo3(signature = (*dims))]
+    fn permute(&self, py: Python<'_>, dims: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
+        self.permuted(py, &integers(dims, "dims")?)
+    }
+
+    /// The axes in reverse order. A view.
+    #[getter(T)]
+    fn t(&self, py: Python<'_>) -> PyResult<QTensor> {
+        let axes: Vec<isize> = (0..self.dims(py).len() as isize).rev().collect();
+        self.permuted(py, &axes)
+    }
+
+    /// Without the axes of length 1, or without one of them. A view.
+    #[pyo3(signature = (dim=None, *, axis=None))]
+    fn squeeze(&self, py: Python<'_>, dim: Option<isize>, axis: Option<isize>) -> PyResult<QTensor> {
+        let only = self.one_axis(py, dim, axis)?;
+        let shape = self.dims(py);
+        let gone = |d: usize| shape[d] == 1 && only.is_none_or(|o| o == d);
+        if self.packed.is_some() {
+            let kept: Vec<isize> =
+                (0..shape.len()).filter(|&d| !gone(d)).map(|d| shape[d] as isize).collect();
+            return self.reshaped(py, &kept, false);
+        }
+        let gone = PyTuple::new(py, (0..shape.len()).filter(|&d| gone(d)).collect::<Vec<_>>())?;
+        self.through(py, |a| a.call_method1("squeeze", (&gone,)))
+    }
+
+    /// With an axis of length 1 put in before `dim`. A view.
+    #[pyo3(signature = (dim))]
+    fn unsqueeze(&self, py: Python<'_>, dim: isize) -> PyResult<QTensor> {
+        let shape = self.dims(py);
+        let at = axis_in("dim", dim, shape.len() + 1)?;
+        if self.packed.is_some() {
+            let mut wanted: Vec<isize> = shape.iter().map(|&n| n as isize).collect();
+            wanted.insert(at, 1);
+            return self.reshaped(py, &wanted, false);
+        }
+        self.through(py, |a| np(py)?.call_method1("expand_dims", (a, at)))
+    }
+
+    /// The elements in reverse order along the given axes (all of them by default). A view.
+    #[pyo3(signature = (*dims))]
+    fn flip(&self, py: Python<'_>, dims: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
+        self.not_packed("flip")?;
+        let ndim = self.dims(py).len();
+        let axes =
+            integers(dims, "dims")?.iter().map(|&d| axis_in("dims", d, ndim)).collect::<Result<Vec<_>>>()?;
+        let axes = match axes.is_empty() {
+            true => py.None().into_bound(py),
+            false => PyTuple::new(py, axes)?.into_any(),
+        };
+        self.through(py, |a| np(py)?.call_method1("flip", (a, &axes)))
+    }
+
+    /// Views of `split_size_or_sections` elements along an axis (the last one may be shorter), or of the given
+    /// lengths.
+    ///
+    /// >>> import quantray as qt
+    /// >>> q = qt.quantize_per_tensor([1.0, 2.0, 3.0], 1.0, 0, qt.qint8)
+    /// >>> [part.tolist() for part in q.split(2)]
+    /// [[1.0, 2.0], [3.0]]
+    #[pyo3(signature = (split_size_or_sections, dim=0, *, axis=None))]
+    fn split<'py>(
+        &self,
+        py: Python<'py>,
+        split_size_or_sections: &Bound<'py, PyAny>,
+        dim: isize,
+        axis: Option<isize>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let shape = self.dims(py);
+        let axis = axis_in("dim", axis.unwrap_or(dim), shape.len())?;
+        let n = shape[axis];
+        let lengths: Vec<usize> = match split_size_or_sections.extract::<isize>() {
+            Ok(size) if size > 0 => {
+                let size = size as usize;
+                (0..n.max(1)).step_by(size).map(|start| size.min(n - start)).collect()
+            }
+            Ok(size) => return Err(Error::value("split_size_or_sections", size, "at least 1").into()),
+            Err(_) => split_size_or_sections.extract().map_err(|_| {
+                let got = describe(split_size_or_sections);
+                Error::type_("split_size_or_sections", got, "an integer, or lengths of at least 0")
+            })?,
+        };
+        if lengths.iter().sum::<usize>() != n {
+            let valid = format!("lengths that add up to {n}, the length of axis {axis}");
+            return Err(Error::value("split_size_or_sections", format!("{lengths:?}"), valid).into());
+        }
+        PyTuple::new(py, self.cut(py, &lengths, axis)?)
+    }
+
+    /// At most `chunks` views of equal length along an axis (the last one may be shorter).
+    #[pyo3(signature = (chunks, dim=0, *, axis=None))]
+    fn chunk<'py>(
+        &self,
+        py: Python<'py>,
+        chunks: isize,
+        dim: isize,
+        axis: Option<isize>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        if chunks < 1 {
+            return Err(Error::value("chunks", chunks, "at least 1").into());
+        }
+        let shape = self.dims(py);
+        let axis = axis_in("dim", axis.unwrap_or(dim), shape.len())?;
+        let n = shape[axis];
+        let size = n.div_ceil(chunks as usize).max(1);
+        let lengths: Vec<usize> = (0..n.max(1)).step_by(size).map(|start| size.min(n - start)).collect();
+        PyTuple::new(py, self.cut(py, &lengths, axis)?)
+    }
+}
+
+/// Checks that an operation along `axis` does not mix channels.
+pub(super) fn keeps_channels(q: &QTensor, axis: Option<usize>, what: &str) -> Result<()> {
+    match q.quantizer.axis() {
+        Some(channels) if axis.is_none_or(|a| a == channels) => Err(mixed(what)),
+        _ => Ok(()),
+    }
+}
