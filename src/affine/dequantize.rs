@@ -109,11 +109,12 @@ fn group<V: Vector, C: Byte, S: Slot<Item = f32>, P: Source, const STREAM: bool>
     source: P,
     at: usize,
 ) {
-    let n = V::LANES;
-    for (j, code) in v.widen(codes).into_iter().enumerate() {
-        let steps = v.sub(code, source.zero_point(v, at + j * n));
-        v.store::<S, STREAM>(v.mul(steps, source.scale(v, at + j * n)), &mut out[j * n..]);
+    let (scale, zero_point) = (source.scale(v, at), source.zero_point(v, at));
+    let mut values = v.widen(codes);
+    for j in 0..4 {
+        values[j] = v.mul(v.sub(values[j], zero_point[j]), scale[j]);
     }
+    v.store::<S, STREAM>(values, out);
 }
 
 /// Less than a group: the same group, over copies.

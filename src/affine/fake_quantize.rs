@@ -170,29 +170,28 @@ fn group<V: Vector, S: Slot<Item = f32>, P: Source, const STREAM: bool, const BE
     at: usize,
     (quant_min, quant_max): (i32, i32),
 ) -> (V::M, [V::M; 4]) {
-    let n = V::LANES;
-    let x = [v.load(x), v.load(&x[n..]), v.load(&x[2 * n..]), v.load(&x[3 * n..])];
+    let x = v.load(x);
     let nan = v.or(v.unordered(x[0], x[1]), v.unordered(x[2], x[3]));
-    let mut passes = [v.none(); 4];
+    let (inv, scale, zero_point) = (source.inv(v, at), source.scale(v, at), source.zero_point(v, at));
+    let (mut values, mut passes) = (x, [v.none(); 4]);
     for j in 0..4 {
-        let (inv, scale) = (source.inv(v, at + j * n), source.scale(v, at + j * n));
-        let zero_point = source.zero_point(v, at + j * n);
         let (mut lo, mut hi) = (v.splat(quant_min as f32), v.splat(quant_max as f32));
-        let mut steps = v.mul(x[j], inv);
+        let mut steps = v.mul(x[j], inv[j]);
         if BEFORE {
-            steps = v.add(steps, zero_point);
+            steps = v.add(steps, zero_point[j]);
         } else {
-            (lo, hi) = (v.sub(lo, zero_point), v.sub(hi, zero_point));
+            (lo, hi) = (v.sub(lo, zero_point[j]), v.sub(hi, zero_point[j]));
         }
         let steps = v.round(steps);
         passes[j] = v.within(steps, lo, hi);
         // `+ 0.0` turns -0 into 0, as the trip through an integer does.
         let mut code = v.add(v.min(v.max(steps, lo), hi), v.splat(0.0));
         if BEFORE {
-            code = v.sub(code, zero_point);
+            code = v.sub(code, zero_point[j]);
         }
-        v.store::<S, STREAM>(v.mul(code, scale), &mut out[j * n..]);
+        values[j] = v.mul(code, scale[j]);
     }
+    v.store::<S, STREAM>(values, out);
     (nan, passes)
 }
 

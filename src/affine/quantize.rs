@@ -141,15 +141,16 @@ impl<V: Vector, const BEFORE: bool> Groups<V, BEFORE> {
         at: usize,
         nan: V::M,
     ) -> V::M {
-        let (v, n) = (self.v, V::LANES);
-        let x = [v.load(x), v.load(&x[n..]), v.load(&x[2 * n..]), v.load(&x[3 * n..])];
+        let v = self.v;
+        let x = v.load(x);
         let nan = v.or(nan, v.or(v.unordered(x[0], x[1]), v.unordered(x[2], x[3])));
+        let inv = source.inv(v, at);
         let mut steps = x;
-        for (j, steps) in steps.iter_mut().enumerate() {
-            *steps = v.mul(*steps, source.inv(v, at + j * n));
+        for j in 0..4 {
+            steps[j] = v.mul(x[j], inv[j]);
             if BEFORE {
-                *steps = v.add(*steps, source.zero_point(v, at + j * n));
-                *steps = v.min(*steps, v.splat(self.qmax));
+                steps[j] = v.add(steps[j], source.zero_point(v, at)[j]);
+                steps[j] = v.min(steps[j], v.splat(self.qmax));
             }
         }
         let zero_points = if BEFORE { v.splat16(0) } else { source.zero_point16(v, at) };

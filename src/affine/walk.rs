@@ -38,12 +38,11 @@ pub(super) struct Lane {
     pub zero_point: f64,
 }
 
-/// Where a span's parameters come from; `i` counts from its start.
+/// Where a span's parameters come from; `i` counts from its start. Vectors are those of a group.
 pub(super) trait Source: Copy {
-    fn inv<V: Vector>(&self, v: V, i: usize) -> V::F;
-    fn scale<V: Vector>(&self, v: V, i: usize) -> V::F;
-    fn zero_point<V: Vector>(&self, v: V, i: usize) -> V::F;
-    /// For a whole group.
+    fn inv<V: Vector>(&self, v: V, i: usize) -> [V::F; 4];
+    fn scale<V: Vector>(&self, v: V, i: usize) -> [V::F; 4];
+    fn zero_point<V: Vector>(&self, v: V, i: usize) -> [V::F; 4];
     fn zero_point16<V: Vector>(&self, v: V, i: usize) -> V::Z;
     /// `inv` and the zero point of one element.
     fn steps(&self, i: usize) -> (f32, f64);
@@ -53,16 +52,16 @@ pub(super) trait Source: Copy {
 
 impl Source for Lane {
     #[inline(always)]
-    fn inv<V: Vector>(&self, v: V, _: usize) -> V::F {
-        v.splat(self.inv)
+    fn inv<V: Vector>(&self, v: V, _: usize) -> [V::F; 4] {
+        [v.splat(self.inv); 4]
     }
     #[inline(always)]
-    fn scale<V: Vector>(&self, v: V, _: usize) -> V::F {
-        v.splat(self.scale)
+    fn scale<V: Vector>(&self, v: V, _: usize) -> [V::F; 4] {
+        [v.splat(self.scale); 4]
     }
     #[inline(always)]
-    fn zero_point<V: Vector>(&self, v: V, _: usize) -> V::F {
-        v.splat(self.zero_point as f32)
+    fn zero_point<V: Vector>(&self, v: V, _: usize) -> [V::F; 4] {
+        [v.splat(self.zero_point as f32); 4]
     }
     #[inline(always)]
     fn zero_point16<V: Vector>(&self, v: V, _: usize) -> V::Z {
@@ -79,7 +78,7 @@ impl Source for Lane {
 }
 
 /// Parameters written out for each element; what the operation does not use is empty.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tables {
     inv: Vec<f32>,
     scale: Vec<f32>,
@@ -89,32 +88,41 @@ struct Tables {
 }
 
 impl Tables {
-    /// The parameters of the elements in `range`.
-    fn fill(&mut self, range: Range<usize>, affine: &Affine<'_>, layout: Channels, uses: Uses) {
-        self.inv.clear();
-        self.scale.clear();
-        self.zero_point.clear();
-        self.zero_point16.clear();
-        self.zero_point64.clear();
-        each_run(range, layout, |run, channel| {
-            let (n, lane) = (run.len(), affine.lane(channel));
-            self.extend(n, lane, uses);
-        });
-        self.extend(PADDING, Lane { inv: 1.0, scale: 1.0, zero_point: 0.0 }, uses);
-    }
-
-    #[inline]
-    fn extend(&mut self, n: usize, lane: Lane, uses: Uses) {
-        fn put<T: Copy>(to: &mut Vec<T>, n: usize, value: T, used: bool) {
-            if used {
-                to.resize(to.len() + n, value);
+    /// The parameters of the elements in `range`, which lies in one period or starts one.
+    fn new(range: Range<usize>, affine: &Affine<'_>, layout: Channels, uses: Uses) -> Self {
+        fn write<T: Copy>(
+            used: bool,
+            range: &Range<usize>,
+            layout: Channels,
+            pad: T,
+            of: impl Fn(usize) -> T,
+        ) -> Vec<T> {
+            if !used {
+                return Vec::new();
             }
+            let period = layout.channels * layout.inner;
+            let mut table = Vec::with_capacity(range.len() + PADDING);
+            let first = range.start..range.end.min((range.start / period + 1) * period);
+            if layout.inner == 1 {
+                table.extend((first.start % period..).take(first.len()).map(of));
+            } else {
+                for (run, channel) in Runs::new(first, layout) {
+                    table.resize(table.len() + run.len(), of(channel));
+                }
+            }
+            while table.len() < range.len() {
+                table.extend_from_within(..table.len().min(range.len() - table.len()));
+            }
+            table.resize(table.len() + PADDING, pad);
+            table
         }
-        put(&mut self.inv, n, lane.inv, uses.inv);
-        put(&mut self.scale, n, lane.scale, uses.scale);
-        put(&mut self.zero_point, n, lane.zero_point as f32, uses.zero_point);
-        put(&mut self.zero_point16, n, lane.zero_point as i16, uses.zero_point16);
-        put(&mut self.zero_point64, n, lane.zero_point, uses.zero_point64);
+        Self {
+            inv: write(uses.inv, &range, layout, 1.0, |c| affine.lane(c).inv),
+            scale: write(uses.scale, &range, layout, 1.0, |c| affine.lane(c).scale),
+            zero_point: write(uses.zero_point, &range, layout, 0.0, |c| affine.lane(c).zero_point as f32),
+            zero_point16: write(uses.zero_point16, &range, layout, 0, |c| affine.lane(c).zero_point as i16),
+            zero_point64: write(uses.zero_point64, &range, layout, 0.0, |c| affine.lane(c).zero_point),
+        }
     }
 
     #[inline(always)]
@@ -141,15 +149,15 @@ struct Table<'a> {
 
 impl Source for Table<'_> {
     #[inline(always)]
-    fn inv<V: Vector>(&self, v: V, i: usize) -> V::F {
+    fn inv<V: Vector>(&self, v: V, i: usize) -> [V::F; 4] {
         v.load(&self.inv[i..])
     }
     #[inline(always)]
-    fn scale<V: Vector>(&self, v: V, i: usize) -> V::F {
+    fn scale<V: Vector>(&self, v: V, i: usize) -> [V::F; 4] {
         v.load(&self.scale[i..])
     }
     #[inline(always)]
-    fn zero_point<V: Vector>(&self, v: V, i: usize) -> V::F {
+    fn zero_point<V: Vector>(&self, v: V, i: usize) -> [V::F; 4] {
         v.load(&self.zero_point[i..])
     }
     #[inline(always)]
@@ -216,12 +224,9 @@ impl<'a> Walk<'a> {
         match &self.cut {
             Cut::Whole(lane) => op.span(range, *lane),
             Cut::Runs(layout) => {
-                each_run(
-                    range,
-                    *layout,
-                    #[inline(always)]
-                    |run, channel| op.span(run, self.affine.lane(channel)),
-                );
+                for (run, channel) in Runs::new(range, *layout) {
+                    op.span(run, self.affine.lane(channel));
+                }
             }
             Cut::Blocks { tables, block } => {
                 let mut at = range.start;
@@ -233,11 +238,11 @@ impl<'a> Walk<'a> {
                 }
             }
             Cut::Written { layout, uses } => {
-                let mut tables = Tables::default();
+                let period = layout.channels * layout.inner;
                 let mut at = range.start;
                 while at < range.end {
-                    let end = range.end.min(at + BLOCK);
-                    tables.fill(at..end, self.affine, *layout, *uses);
+                    let end = range.end.min(at + BLOCK).min((at / period + 1) * period);
+                    let tables = Tables::new(at..end, self.affine, *layout, *uses);
                     op.span(at..end, tables.from(0));
                     at = end;
                 }
@@ -263,9 +268,7 @@ impl Cut {
         let aligned = period << (6 - period.trailing_zeros().min(6));
         let unit = if aligned <= 2 * BLOCK { aligned } else { period };
         let block = (unit * (BLOCK / unit).max(1)).min(layout.len());
-        let mut tables = Tables::default();
-        tables.fill(0..block, affine, layout, uses);
-        Self::Blocks { tables, block }
+        Self::Blocks { tables: Tables::new(0..block, affine, layout, uses), block }
     }
 }
 
@@ -291,23 +294,42 @@ impl Affine<'_> {
     }
 }
 
-/// Visits the runs of one channel in a flat range, with that channel.
-#[inline(always)]
-fn each_run(range: Range<usize>, layout: Channels, mut visit: impl FnMut(Range<usize>, usize)) {
-    let mut at = range.start;
-    if at >= range.end {
-        return;
-    }
-    let mut channel = at / layout.inner % layout.channels;
-    let mut run_end = at - at % layout.inner + layout.inner;
-    while at < range.end {
-        let end = run_end.min(range.end);
-        visit(at..end, channel);
-        at = end;
-        run_end += layout.inner;
-        channel += 1;
-        if channel == layout.channels {
-            channel = 0;
+/// The runs of one channel in a flat range, each with its channel.
+struct Runs {
+    at: usize,
+    end: usize,
+    run_end: usize,
+    channel: usize,
+    layout: Channels,
+}
+
+impl Runs {
+    #[inline(always)]
+    fn new(range: Range<usize>, layout: Channels) -> Self {
+        let Range { start: at, end } = range;
+        if at >= end {
+            return Self { at, end: at, run_end: at, channel: 0, layout };
         }
+        let channel = at / layout.inner % layout.channels;
+        Self { at, end, run_end: at - at % layout.inner + layout.inner, channel, layout }
+    }
+}
+
+impl Iterator for Runs {
+    type Item = (Range<usize>, usize);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.end {
+            return None;
+        }
+        let item = (self.at..self.run_end.min(self.end), self.channel);
+        self.at = self.run_end;
+        self.run_end += self.layout.inner;
+        self.channel += 1;
+        if self.channel == self.layout.channels {
+            self.channel = 0;
+        }
+        Some(item)
     }
 }

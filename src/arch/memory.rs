@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Where the system does not say.
 const DEFAULT: usize = 32 << 20;
 
-/// Bytes of the last level of cache.
+/// Bytes of the last level of cache, as one core sees it.
 ///
-/// Asked once: on x86-64 glibc answers with `cpuid`, which a virtual machine has to emulate.
+/// Asked once. Linux's own account comes first: glibc's `sysconf` answers with `cpuid`, whose answer on a virtual
+/// machine may be the cache of a whole processor of many such parts (256 MiB where a core reaches 32).
 pub fn last_level_cache() -> usize {
     static SIZE: AtomicUsize = AtomicUsize::new(0);
     match SIZE.load(Ordering::Relaxed) {
         0 => {
-            let size = ask().filter(|&n| n > 0).unwrap_or(DEFAULT);
+            let size = ask_linux().or_else(ask_libc).filter(|&n| n > 0).unwrap_or(DEFAULT);
             SIZE.store(size, Ordering::Relaxed);
             size
         }
@@ -20,14 +21,33 @@ pub fn last_level_cache() -> usize {
     }
 }
 
+/// What Linux says of the greatest level of the first CPU.
+fn ask_linux() -> Option<usize> {
+    (0..8)
+        .filter_map(|i| {
+            let read = |what| {
+                std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{i}/{what}")).ok()
+            };
+            let level: u32 = read("level")?.trim().parse().ok()?;
+            Some((level, kibibytes(read("size")?.trim())?))
+        })
+        .max()
+        .map(|(_, size)| size)
+}
+
+/// "32768K", as Linux writes it.
+fn kibibytes(text: &str) -> Option<usize> {
+    text.strip_suffix('K')?.parse::<usize>().ok()?.checked_mul(1024)
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn ask() -> Option<usize> {
+fn ask_libc() -> Option<usize> {
     // SAFETY: sysconf only reads, and takes any number.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_LEVEL3_CACHE_SIZE) }).ok()
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn ask() -> Option<usize> {
+fn ask_libc() -> Option<usize> {
     None
 }
 
@@ -50,4 +70,16 @@ pub fn stream_from() -> usize {
 #[doc(hidden)]
 pub fn set_stream_from(bytes: usize) {
     STREAM_FROM.store(bytes, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_linux_writes_them() {
+        assert_eq!(kibibytes("32768K"), Some(32 << 20));
+        assert_eq!(kibibytes("32M"), None);
+        assert!(last_level_cache() > 0);
+    }
 }
