@@ -114,7 +114,9 @@ impl Stopped {
     /// The error that a user reads.
     pub fn named(self, arg: &str, shape: &[usize]) -> Error {
         match self {
-            Self::Nan { count, first } => Error::Nan { arg: arg.into(), count, first: index_text(first, shape) },
+            Self::Nan { count, first } => {
+                Error::Nan { arg: arg.into(), count, first: index_text(first, shape) }
+            }
             Self::Interrupted => Error::Interrupted,
         }
     }

@@ -357,9 +357,13 @@ impl Quantizer {
 
     /// Checks that a tensor of this shape can have these parameters.
     pub fn check_shape(&self, shape: &[usize]) -> Result<()> {
-        let (Some(axis), Some(channels)) = (self.params.axis(), self.params.channels()) else { return Ok(()) };
+        let (Some(axis), Some(channels)) = (self.params.axis(), self.params.channels()) else {
+            return Ok(());
+        };
         match shape.get(axis) {
-            None => Err(Error::index("axis", axis, format!("below the number of dimensions, {}", shape.len()))),
+            None => {
+                Err(Error::index("axis", axis, format!("below the number of dimensions, {}", shape.len())))
+            }
             Some(&n) if n != channels => Err(Error::value(
                 "scales",
                 format!("{channels} of them"),
@@ -374,7 +378,11 @@ fn check_lengths(scales: usize, zero_points: usize) -> Result<()> {
     if scales == zero_points {
         return Ok(());
     }
-    Err(Error::value("zero_points", format!("{zero_points} of them"), format!("as many as there are scales, {scales}")))
+    Err(Error::value(
+        "zero_points",
+        format!("{zero_points} of them"),
+        format!("as many as there are scales, {scales}"),
+    ))
 }
 
 /// A scale is a finite float32 of at least the smallest normal one: below that its inverse overflows, or steps
@@ -386,7 +394,7 @@ pub fn check_scale(arg: &str, scale: f64) -> Result<()> {
     }
     Err(Error::value(
         arg,
-        scale,
+        format!("{scale:?}"),
         format!("positive and finite as a float32, at least {:e}", f32::MIN_POSITIVE),
     ))
 }
@@ -399,7 +407,11 @@ fn check_scale_at(arg: &str, index: usize, scale: f64) -> Result<()> {
 pub fn check_zero_point(arg: &str, zero_point: i64, dtype: DType, symmetric: bool) -> Result<i32> {
     let middle = dtype.symmetric_zero_point();
     if symmetric && zero_point != i64::from(middle) {
-        return Err(Error::value(arg, zero_point, format!("{middle} in a symmetric scheme of {}", dtype.name())));
+        return Err(Error::value(
+            arg,
+            zero_point,
+            format!("{middle} in a symmetric scheme of {}", dtype.name()),
+        ));
     }
     i32::try_from(zero_point).ok().filter(|z| (dtype.qmin()..=dtype.qmax()).contains(z)).ok_or_else(|| {
         let valid = format!("a code of {}, {} to {}", dtype.name(), dtype.qmin(), dtype.qmax());
@@ -407,7 +419,13 @@ pub fn check_zero_point(arg: &str, zero_point: i64, dtype: DType, symmetric: boo
     })
 }
 
-fn check_zero_point_at(arg: &str, index: usize, zero_point: i64, dtype: DType, symmetric: bool) -> Result<i32> {
+fn check_zero_point_at(
+    arg: &str,
+    index: usize,
+    zero_point: i64,
+    dtype: DType,
+    symmetric: bool,
+) -> Result<i32> {
     check_zero_point("", zero_point, dtype, symmetric).map_err(|e| rename(e, format!("{arg}[{index}]")))
 }
 
@@ -513,7 +531,14 @@ pub fn dequantize_one_float(code: i32, scale: f32, zero_point: f32) -> f32 {
 
 /// One value through fake quantization to `quant_min ..= quant_max`: `dequantize(quantize(x))`.
 #[inline(always)]
-pub fn fake_quantize_one(x: f32, scale: f32, inv: f32, zero_point: i32, quant_min: i32, quant_max: i32) -> f32 {
+pub fn fake_quantize_one(
+    x: f32,
+    scale: f32,
+    inv: f32,
+    zero_point: i32,
+    quant_min: i32,
+    quant_max: i32,
+) -> f32 {
     let steps = f64::from(steps(x, inv));
     let lo = f64::from(quant_min) - f64::from(zero_point);
     let hi = f64::from(quant_max) - f64::from(zero_point);

@@ -12,7 +12,7 @@ use numpy::npyffi::{
     PyArray_Descr, npy_intp,
 };
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule};
@@ -274,7 +274,9 @@ pub fn as_float32<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<
         Ok(a) => a.clone(),
         Err(_) => match object.cast::<QTensor>() {
             Ok(q) => return q.get().dequantized(py),
-            Err(_) => np(py)?.call_method1("asarray", (object,))?.cast_into()?,
+            Err(_) => {
+                np(py)?.call_method1("asarray", (object,)).map_err(|e| ragged(e, object, arg))?.cast_into()?
+            }
         },
     };
     if has_type(&array, f32::TYPE) {
@@ -297,6 +299,16 @@ pub fn as_float32<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<
     let cast = array.call_method1("astype", (float32, "C"));
     errstate.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
     Ok(cast?.cast_into()?)
+}
+
+/// NumPy's error for nested lists of uneven lengths, with the argument's name.
+fn ragged(error: PyErr, object: &Bound<'_, PyAny>, arg: &str) -> PyErr {
+    let py = object.py();
+    if !error.is_instance_of::<PyValueError>(py) {
+        return error;
+    }
+    let valid = format!("something that numpy.asarray makes an array from ({})", error.value(py));
+    Error::value(arg, describe(object), valid).into()
 }
 
 /// Whether two arrays may share memory: their address ranges meet.

@@ -12,7 +12,7 @@ use super::create;
 use super::dtype::{PyDType, PyScheme, dtype_object, parse_dtype, parse_scheme, scheme_object};
 use super::tensor::QTensor;
 use crate::display::{QParamsText, python_float_repr};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::qparams::{DType, QParams, Quantizer, Scheme};
 
 const PER_TENSOR: [Scheme; 2] = [Scheme::PerTensorAffine, Scheme::PerTensorSymmetric];
@@ -37,10 +37,15 @@ enum Shared<T> {
 }
 
 impl<T: Clone> Shared<T> {
-    fn expand(self, n: usize) -> Vec<T> {
+    /// One for each of `n` channels.
+    fn expand(self, n: usize, arg: &str, axis: usize) -> Result<Vec<T>> {
         match self {
-            Self::One(v) => vec![v; n],
-            Self::Many(v) => v,
+            Self::One(v) => Ok(vec![v; n]),
+            Self::Many(v) if v.len() == n => Ok(v),
+            Self::Many(v) => {
+                let valid = format!("one number, or as many as the input has along axis {axis}, {n}");
+                Err(Error::value(arg, format!("{} numbers", v.len()), valid))
+            }
         }
     }
 }
@@ -112,16 +117,15 @@ pub fn per_channel_in(
         Some(s) => s == Scheme::PerChannelAffineFloatQParams,
         None => zeros.dtype().kind() == b'f',
     };
-    let quantizer = if float {
-        let (scales, zeros) = (numbers::<f32>(&scales, "scales")?, numbers::<f32>(&zeros, "zero_points")?);
-        Quantizer::per_channel_float(dtype, &scales.expand(n), &zeros.expand(n), axis)?
+    Ok(if float {
+        let scales = numbers::<f32>(&scales, "scales")?.expand(n, "scales", axis)?;
+        let zeros = numbers::<f32>(&zeros, "zero_points")?.expand(n, "zero_points", axis)?;
+        Quantizer::per_channel_float(dtype, &scales, &zeros, axis)?
     } else {
-        let (scales, zeros) = (numbers::<f64>(&scales, "scales")?, integers(&zeros, "zero_points")?);
-        let symmetric = scheme.is_some_and(Scheme::is_symmetric);
-        Quantizer::per_channel(dtype, &scales.expand(n), &zeros.expand(n), axis, symmetric)?
-    };
-    quantizer.check_shape(shape)?;
-    Ok(quantizer)
+        let scales = numbers::<f64>(&scales, "scales")?.expand(n, "scales", axis)?;
+        let zeros = integers(&zeros, "zero_points")?.expand(n, "zero_points", axis)?;
+        Quantizer::per_channel(dtype, &scales, &zeros, axis, scheme.is_some_and(Scheme::is_symmetric))?
+    })
 }
 
 /// The object that a user sees for a quantizer.

@@ -161,7 +161,7 @@ impl QTensor {
     }
 
     /// The axes from `start_dim` to `end_dim` as one; a view wherever possible.
-    #[pyo3(signature = (start_dim=0, end_dim=-1))]
+    #[pyo3(signature = (start_dim=0, end_dim=-1), text_signature = "($self, start_dim=0, end_dim=-1)")]
     fn flatten(&self, py: Python<'_>, start_dim: isize, end_dim: isize) -> PyResult<QTensor> {
         let shape = self.dims(py);
         if shape.is_empty() {

@@ -78,7 +78,10 @@ impl QTensor {
     /// >>> values, indices = q.sort(descending=True)
     /// >>> values.tolist(), indices
     /// ([3.0, 2.0, 1.0], array([0, 2, 1]))
-    #[pyo3(signature = (dim=-1, descending=false, stable=true, *, axis=None))]
+    #[pyo3(
+        signature = (dim=-1, descending=false, stable=true, *, axis=None),
+        text_signature = "($self, dim=-1, descending=False, stable=True, *, axis=None)"
+    )]
     fn sort<'py>(
         &self,
         py: Python<'py>,
@@ -96,7 +99,10 @@ impl QTensor {
     }
 
     /// The positions that sort the elements along an axis, int64. Equal elements keep their order.
-    #[pyo3(signature = (dim=-1, descending=false, stable=true, *, axis=None))]
+    #[pyo3(
+        signature = (dim=-1, descending=false, stable=true, *, axis=None),
+        text_signature = "($self, dim=-1, descending=False, stable=True, *, axis=None)"
+    )]
     fn argsort<'py>(
         &self,
         py: Python<'py>,
@@ -127,7 +133,10 @@ impl QTensor {
     /// >>> import quantray as qt
     /// >>> qt.quantize_per_tensor([3.0, 1.0, 2.0], 1.0, 0, qt.qint8).topk(2).values.tolist()
     /// [3.0, 2.0]
-    #[pyo3(signature = (k, dim=-1, largest=true, sorted=true, *, axis=None))]
+    #[pyo3(
+        signature = (k, dim=-1, largest=true, sorted=true, *, axis=None),
+        text_signature = "($self, k, dim=-1, largest=True, sorted=True, *, axis=None)"
+    )]
     fn topk<'py>(
         &self,
         py: Python<'py>,
