@@ -87,7 +87,7 @@ impl<V: Vector, C: Byte, const STREAM: bool> Spans for Op<'_, V, C, STREAM> {
         let (codes_head, codes) = codes.split_at(head);
         let (out_head, out) = out.split_at_mut(head);
         if STREAM {
-            edge(v, codes_head, out_head, source, 0);
+            edge::<_, _, _, _, STREAM>(v, codes_head, out_head, source, 0);
         }
         let mut codes = codes.chunks_exact(V::GROUP);
         let mut out = out.chunks_exact_mut(V::GROUP);
@@ -96,7 +96,7 @@ impl<V: Vector, C: Byte, const STREAM: bool> Spans for Op<'_, V, C, STREAM> {
             group::<_, _, _, _, STREAM>(v, codes, out, source, at);
             at += V::GROUP;
         }
-        edge(v, codes.remainder(), out.into_remainder(), source, at);
+        edge::<_, _, _, _, STREAM>(v, codes.remainder(), out.into_remainder(), source, at);
     }
 }
 
@@ -119,7 +119,7 @@ fn group<V: Vector, C: Byte, S: Slot<Item = f32>, P: Source, const STREAM: bool>
 
 /// Less than a group: the same group, over copies.
 #[inline(always)]
-fn edge<V: Vector, C: Byte, S: Slot<Item = f32>, P: Source>(
+fn edge<V: Vector, C: Byte, S: Slot<Item = f32>, P: Source, const STREAM: bool>(
     v: V,
     codes: &[C],
     out: &mut [S],
@@ -132,7 +132,5 @@ fn edge<V: Vector, C: Byte, S: Slot<Item = f32>, P: Source>(
     let (mut padded, mut floats) = ([C::default(); 64], [0f32; 64]);
     padded[..codes.len()].copy_from_slice(codes);
     group::<_, _, _, _, false>(v, &padded, &mut floats, source, at);
-    for (out, float) in out.iter_mut().zip(floats) {
-        *out = S::of(float);
-    }
+    v.store_some::<S, STREAM>(&floats[..codes.len()], out);
 }

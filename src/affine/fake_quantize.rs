@@ -132,13 +132,9 @@ impl<V: Vector, const STREAM: bool, const BEFORE: bool> Spans for Op<'_, V, STRE
             let found = group::<_, _, _, false, BEFORE>(v, &floats, &mut results, source, edge.start, bounds);
             nan = v.or(nan, found.0);
             v.store_bools(found.1, &mut passes);
-            for (out, result) in out[edge.clone()].iter_mut().zip(results) {
-                *out = MaybeUninit::new(result);
-            }
+            v.store_some::<_, STREAM>(&results[..edge.len()], &mut out[edge.clone()]);
             if let Some(mask) = &mut mask {
-                for (mask, pass) in mask[edge].iter_mut().zip(passes) {
-                    *mask = MaybeUninit::new(pass);
-                }
+                arch::copy_to(&passes[..edge.len()], &mut mask[edge]);
             }
         }
         let (x, out) = (x[head..body].chunks_exact(V::GROUP), out[head..body].chunks_exact_mut(V::GROUP));

@@ -174,9 +174,7 @@ impl<V: Vector, const BEFORE: bool> Groups<V, BEFORE> {
         let (mut floats, mut codes) = ([0.0; 64], [C::default(); 64]);
         floats[..x.len()].copy_from_slice(x);
         let nan = self.group::<_, C, _, false>(&floats, &mut codes, source, at, nan);
-        for (out, code) in out.iter_mut().zip(codes) {
-            *out = S::of(code);
-        }
+        arch::copy_to(&codes[..x.len()], out);
         nan
     }
 }

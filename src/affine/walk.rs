@@ -10,8 +10,8 @@ use std::ops::Range;
 use super::{Affine, Channels};
 use crate::arch::Vector;
 
-/// Elements of a block: its table stays in the fastest cache.
-const BLOCK: usize = 4096;
+/// Elements of a block, if a period is not longer.
+const BLOCK: usize = 2048;
 /// A period up to here gets one table for all of it, in the second cache.
 const LONGEST_TABLE: usize = 64 << 10;
 /// A run from here on pays for a span of its own.
@@ -80,60 +80,74 @@ impl Source for Lane {
 /// Parameters written out for each element; what the operation does not use is empty.
 #[derive(Debug)]
 struct Tables {
-    inv: Vec<f32>,
-    scale: Vec<f32>,
-    zero_point: Vec<f32>,
-    zero_point16: Vec<i16>,
-    zero_point64: Vec<f64>,
+    inv: Column<f32>,
+    scale: Column<f32>,
+    zero_point: Column<f32>,
+    zero_point16: Column<i16>,
+    zero_point64: Column<f64>,
 }
 
 impl Tables {
     /// The parameters of the elements in `range`, which lies in one period or starts one.
     fn new(range: Range<usize>, affine: &Affine<'_>, layout: Channels, uses: Uses) -> Self {
-        fn write<T: Copy>(
-            used: bool,
-            range: &Range<usize>,
-            layout: Channels,
-            pad: T,
-            of: impl Fn(usize) -> T,
-        ) -> Vec<T> {
-            if !used {
-                return Vec::new();
-            }
-            let period = layout.channels * layout.inner;
-            let mut table = Vec::with_capacity(range.len() + PADDING);
-            let first = range.start..range.end.min((range.start / period + 1) * period);
-            if layout.inner == 1 {
-                table.extend((first.start % period..).take(first.len()).map(of));
-            } else {
-                for (run, channel) in Runs::new(first, layout) {
-                    table.resize(table.len() + run.len(), of(channel));
-                }
-            }
-            while table.len() < range.len() {
-                table.extend_from_within(..table.len().min(range.len() - table.len()));
-            }
-            table.resize(table.len() + PADDING, pad);
-            table
-        }
+        let lane = |channel| affine.lane(channel);
         Self {
-            inv: write(uses.inv, &range, layout, 1.0, |c| affine.lane(c).inv),
-            scale: write(uses.scale, &range, layout, 1.0, |c| affine.lane(c).scale),
-            zero_point: write(uses.zero_point, &range, layout, 0.0, |c| affine.lane(c).zero_point as f32),
-            zero_point16: write(uses.zero_point16, &range, layout, 0, |c| affine.lane(c).zero_point as i16),
-            zero_point64: write(uses.zero_point64, &range, layout, 0.0, |c| affine.lane(c).zero_point),
+            inv: Column::new(uses.inv, &range, layout, 1.0, |c| lane(c).inv),
+            scale: Column::new(uses.scale, &range, layout, 1.0, |c| lane(c).scale),
+            zero_point: Column::new(uses.zero_point, &range, layout, 0.0, |c| lane(c).zero_point as f32),
+            zero_point16: Column::new(uses.zero_point16, &range, layout, 0, |c| lane(c).zero_point as i16),
+            zero_point64: Column::new(uses.zero_point64, &range, layout, 0.0, |c| lane(c).zero_point),
         }
     }
 
     #[inline(always)]
     fn from(&self, i: usize) -> Table<'_> {
         Table {
-            inv: self.inv.get(i..).unwrap_or_default(),
-            scale: self.scale.get(i..).unwrap_or_default(),
-            zero_point: self.zero_point.get(i..).unwrap_or_default(),
-            zero_point16: self.zero_point16.get(i..).unwrap_or_default(),
-            zero_point64: self.zero_point64.get(i..).unwrap_or_default(),
+            inv: self.inv.from(i),
+            scale: self.scale.from(i),
+            zero_point: self.zero_point.from(i),
+            zero_point16: self.zero_point16.from(i),
+            zero_point64: self.zero_point64.from(i),
         }
+    }
+}
+
+/// One parameter of each element, from a cache line's start on: vectors that straddle two lines cost twice.
+#[derive(Debug)]
+struct Column<T> {
+    memory: Vec<T>,
+    start: usize,
+}
+
+impl<T: Copy> Column<T> {
+    fn new(used: bool, range: &Range<usize>, layout: Channels, pad: T, of: impl Fn(usize) -> T) -> Self {
+        if !used {
+            return Self { memory: Vec::new(), start: 0 };
+        }
+        let mut memory = Vec::<T>::with_capacity(range.len() + 2 * PADDING);
+        // Whatever it is, the answer stays right.
+        let start = memory.as_ptr().align_offset(64).min(PADDING);
+        memory.resize(start, pad);
+        let period = layout.channels * layout.inner;
+        let first = range.start..range.end.min((range.start / period + 1) * period);
+        if layout.inner == 1 {
+            memory.extend((first.start % period..).take(first.len()).map(of));
+        } else {
+            for (run, channel) in Runs::new(first, layout) {
+                memory.resize(memory.len() + run.len(), of(channel));
+            }
+        }
+        let end = start + range.len();
+        while memory.len() < end {
+            memory.extend_from_within(start..memory.len().min(start + end - memory.len()));
+        }
+        memory.resize(end + PADDING, pad);
+        Self { memory, start }
+    }
+
+    #[inline(always)]
+    fn from(&self, i: usize) -> &[T] {
+        self.memory.get(self.start + i..).unwrap_or_default()
     }
 }
 

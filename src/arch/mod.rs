@@ -17,7 +17,7 @@ pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;
 pub use memory::{last_level_cache, stream_from};
-pub(crate) use vector::{Byte, Kernel, Slot, Vector};
+pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to};
 
 /// Whether this CPU has it.
 fn exists(isa: Isa) -> bool {

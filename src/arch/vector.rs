@@ -81,6 +81,14 @@ macro_rules! slot {
 }
 slot!(u8, i8, f32, bool);
 
+/// Writes a copy of `from` to the start of `to`.
+#[inline(always)]
+pub(crate) fn copy_to<S: Slot>(from: &[S::Item], to: &mut [S]) {
+    let to = &mut to[..from.len()];
+    // SAFETY: both slices hold as many elements; a slot takes any; `&mut` keeps them apart.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr().cast(), from.len()) };
+}
+
 /// An instruction set, as a value that exists only where the CPU has it. Slices that are too short panic.
 pub(crate) trait Vector: Copy + Send + Sync + 'static {
     /// Floats in a vector, at most 16.
@@ -106,6 +114,11 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn load(self, from: &[f32]) -> [Self::F; 4];
     /// Writes a group of floats; around the caches if `STREAM` and `to` is aligned to a vector.
     fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [Self::F; 4], to: &mut [S]);
+    /// Writes less than a group of floats; around the caches if `STREAM`, so that a line whose other end is written by
+    /// `store` leaves as one.
+    fn store_some<S: Slot<Item = f32>, const STREAM: bool>(self, values: &[f32], to: &mut [S]) {
+        copy_to(values, to);
+    }
     /// a * b
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// a + b

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::registers;
-use crate::arch::vector::{Byte, Kernel, Slot, Vector};
+use crate::arch::vector::{Byte, Kernel, Slot, Vector, copy_to};
 
 /// Exists only where the CPU has AVX2.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,17 @@ impl Vector for Avx2 {
                 // SAFETY: the slice holds 32 floats, in slots that take any; no alignment is asked for.
                 unsafe { _mm256_storeu_ps(to.add(8 * j), value) };
             }
+        }
+    }
+    #[inline(always)]
+    fn store_some<S: Slot<Item = f32>, const STREAM: bool>(self, values: &[f32], to: &mut [S]) {
+        if !STREAM {
+            return copy_to(values, to);
+        }
+        let to = to[..values.len()].as_mut_ptr().cast::<i32>();
+        for (i, value) in values.iter().enumerate() {
+            // SAFETY: the slice holds as many floats, in slots that take any; an i32 has their size and alignment.
+            unsafe { _mm_stream_si32(to.add(i), value.to_bits() as i32) };
         }
     }
     #[inline(always)]
