@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
-__all__: list[str]
 __version__: str
 
 _Floats = npt.NDArray[np.float32]

@@ -155,16 +155,22 @@ fn count(dtype: DType, codes: &Array<'_>) -> (Vec<u64>, u64, u64) {
     (counts, low, high)
 }
 
-#[pymethods]
 impl QTensor {
-    fn __repr__(&self, py: Python<'_>) -> String {
+    fn text(&self, py: Python<'_>, options: &PrintOptions) -> String {
         let shape = self.dims(py);
         let codes: &Bound<'_, PyUntypedArray> = self.codes(py);
         let reader = Reader::new(self, codes, shape);
         let mut zeros = Vec::new();
         let params = quantizer::text(self.quantizer.params(), &mut zeros);
         let (dtype, scheme) = (self.quantizer.dtype().name(), self.quantizer.scheme().name());
-        display::repr(shape, &|i| reader.value(i), dtype, scheme, &params, &options())
+        display::repr(shape, &|i| reader.value(i), dtype, scheme, &params, options)
+    }
+}
+
+#[pymethods]
+impl QTensor {
+    fn __repr__(&self, py: Python<'_>) -> String {
+        self.text(py, &options())
     }
 
     /// A card for notebooks: shape, scheme, bytes, a histogram of the codes, and how many may have been clipped.
@@ -185,6 +191,9 @@ impl QTensor {
         let params = quantizer::text(self.quantizer.params(), &mut zeros);
         let scheme = self.quantizer.scheme().name();
         let nbytes = self.nbytes(py) as u64;
-        Ok(display::html(shape, dtype.name(), scheme, &params, nbytes, Some(&stats), &self.__repr__(py)))
+        // A look at the values, not all of them: notebooks keep every output.
+        let brief = PrintOptions { threshold: 100, ..options() };
+        let preview = self.text(py, &brief);
+        Ok(display::html(shape, dtype.name(), scheme, &params, nbytes, Some(&stats), &preview))
     }
 }
