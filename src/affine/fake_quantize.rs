@@ -166,6 +166,9 @@ fn group<V: Vector, S: Slot<Item = f32>, P: Source, const STREAM: bool, const BE
     at: usize,
     (quant_min, quant_max): (i32, i32),
 ) -> (V::M, [V::M; 4]) {
+    if STREAM {
+        v.prefetch(x);
+    }
     let x = v.load(x);
     let nan = v.or(v.unordered(x[0], x[1]), v.unordered(x[2], x[3]));
     let (inv, scale, zero_point) = (source.inv(v, at), source.scale(v, at), source.zero_point(v, at));

@@ -142,6 +142,9 @@ impl<V: Vector, const BEFORE: bool> Groups<V, BEFORE> {
         nan: V::M,
     ) -> V::M {
         let v = self.v;
+        if STREAM {
+            v.prefetch(x);
+        }
         let x = v.load(x);
         let nan = v.or(nan, v.or(v.unordered(x[0], x[1]), v.unordered(x[2], x[3])));
         let inv = source.inv(v, at);

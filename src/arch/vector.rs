@@ -81,6 +81,10 @@ macro_rules! slot {
 }
 slot!(u8, i8, f32, bool);
 
+/// How many floats ahead of use to ask for memory.
+#[cfg(target_arch = "x86_64")]
+pub(super) const AHEAD: usize = 768;
+
 /// Writes a copy of `from` to the start of `to`.
 #[inline(always)]
 pub(crate) fn copy_to<S: Slot>(from: &[S::Item], to: &mut [S]) {
@@ -112,6 +116,9 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn splat(self, value: f32) -> Self::F;
     /// Reads a group of floats.
     fn load(self, from: &[f32]) -> [Self::F; 4];
+    /// Asks for the group that lies `AHEAD` after the start of `from`, which need not exist: for reading from memory,
+    /// where it took a fifth of the time away beside streaming stores (Zen 3).
+    fn prefetch(self, _from: &[f32]) {}
     /// Writes a group of floats; around the caches if `STREAM` and `to` is aligned to a vector.
     fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [Self::F; 4], to: &mut [S]);
     /// Writes less than a group of floats; around the caches if `STREAM`, so that a line whose other end is written by

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::registers;
-use crate::arch::vector::{Byte, Kernel, Slot, Vector, copy_to};
+use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to};
 
 /// Exists only where the CPU has AVX2.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,14 @@ impl Vector for Avx2 {
         let from = from[..Self::GROUP].as_ptr();
         // SAFETY: the slice holds 32 floats; no alignment is asked for.
         unsafe { std::array::from_fn(|j| _mm256_loadu_ps(from.add(8 * j))) }
+    }
+    #[inline(always)]
+    fn prefetch(self, from: &[f32]) {
+        for line in 0..2 {
+            let line = from.as_ptr().wrapping_add(AHEAD + 16 * line);
+            // SAFETY: a hint, which no address makes wrong.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+        }
     }
     #[inline(always)]
     fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [__m256; 4], to: &mut [S]) {

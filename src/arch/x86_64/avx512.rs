@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::registers;
-use crate::arch::vector::{Byte, Kernel, Slot, Vector, copy_to};
+use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to};
 
 /// Exists only where the CPU has AVX-512 F, BW and VL.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +54,14 @@ impl Vector for Avx512 {
         let from = from[..Self::GROUP].as_ptr();
         // SAFETY: the slice holds 64 floats; no alignment is asked for.
         unsafe { std::array::from_fn(|j| _mm512_loadu_ps(from.add(16 * j))) }
+    }
+    #[inline(always)]
+    fn prefetch(self, from: &[f32]) {
+        for line in 0..4 {
+            let line = from.as_ptr().wrapping_add(AHEAD + 16 * line);
+            // SAFETY: a hint, which no address makes wrong.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+        }
     }
     #[inline(always)]
     fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [__m512; 4], to: &mut [S]) {
