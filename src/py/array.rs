@@ -447,10 +447,11 @@ pub fn integer(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<i64> {
     if let Ok(v) = object.extract::<i64>() {
         return Ok(v);
     }
-    if let Ok(a) = object.cast::<PyUntypedArray>() {
-        if len(a) == 1 && b"iu".contains(&a.dtype().kind()) {
-            return a.call_method0("item")?.extract();
-        }
+    if let Ok(a) = object.cast::<PyUntypedArray>()
+        && len(a) == 1
+        && b"iu".contains(&a.dtype().kind())
+    {
+        return a.call_method0("item")?.extract();
     }
     if object.is_instance_of::<pyo3::types::PyInt>() {
         return Err(Error::value(arg, object, "a 64-bit integer").into());

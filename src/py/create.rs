@@ -105,7 +105,7 @@ pub fn adopt(codes: &Array<'_>, quantizer: Arc<Quantizer>, size: Option<Vec<usiz
 ///
 /// Returns
 /// -------
-/// QTensor, or a list of them
+/// QTensor, or a tuple of them
 ///
 /// Raises
 /// ------
@@ -165,13 +165,12 @@ fn quantize_list<'py>(
     if out.is_some() {
         return Err(Error::type_("out", "an array", "absent where input is a list of arrays").into());
     }
-    let made = PyList::empty(py);
-    for i in 0..n {
+    let made = (0..n).map(|i| {
         let zero = if zeros.is_some() { zero_points.get_item(i)? } else { zero_points.clone() };
         let quantizer = Arc::new(quantizer::per_tensor(&scales.get_item(i)?, &zero, dtype, qscheme)?);
-        made.append(quantize_with(py, &inputs.get_item(i)?, &quantizer, None)?)?;
-    }
-    Ok(made.into_any())
+        quantize_with(py, &inputs.get_item(i)?, &quantizer, None)
+    });
+    Ok(PyTuple::new(py, made.collect::<PyResult<Vec<_>>>()?)?.into_any())
 }
 
 /// Quantizes floats with a scale and a zero point for each position along one axis.

@@ -88,7 +88,7 @@ fn position(i: isize, n: usize) -> Option<usize> {
 
 #[pymethods]
 impl QTensor {
-    fn __getitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<QTensor> {
+    pub(super) fn __getitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<QTensor> {
         if let Some(row) = self.plain_row(py, key)? {
             return Ok(row);
         }

@@ -11,6 +11,7 @@ pub mod join;
 mod like;
 mod operators;
 mod packed;
+mod pieces;
 mod protocol;
 mod reduce;
 mod shape;
@@ -296,6 +297,17 @@ impl QTensor {
     #[getter]
     fn strides<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.codes(py).strides())
+    }
+
+    /// The number of units of memory from one element to the next along each axis, or along one.
+    #[pyo3(signature = (dim=None))]
+    fn stride<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
+        let item = self.quantizer.dtype().item_size() as isize;
+        let strides: Vec<isize> = self.codes(py).strides().iter().map(|s| s / item).collect();
+        match self.one_axis(py, dim, None)? {
+            None => Ok(PyTuple::new(py, strides)?.into_any()),
+            Some(d) => Ok(strides.get(d).copied().unwrap_or(1).into_pyobject(py)?.into_any()),
+        }
     }
 
     /// Whether the codes lie in C order without gaps.

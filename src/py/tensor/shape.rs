@@ -115,25 +115,6 @@ impl QTensor {
         let axes = PyTuple::new(py, axes)?;
         self.through(py, |a| a.call_method1("transpose", (&axes,)))
     }
-
-    /// Views of consecutive lengths along an axis.
-    pub(super) fn cut(&self, py: Python<'_>, lengths: &[usize], axis: usize) -> PyResult<Vec<QTensor>> {
-        let mut start = 0;
-        let cut = lengths.iter().map(|&n| {
-            let mut items: Vec<Bound<'_, PyAny>> = Vec::with_capacity(axis + 1);
-            for _ in 0..axis {
-                items.push(pyo3::types::PySlice::full(py).into_any());
-            }
-            items.push(pyo3::types::PySlice::new(py, start as isize, (start + n) as isize, 1).into_any());
-            start += n;
-            let key = PyTuple::new(py, items)?;
-            match self.packed {
-                Some(_) => self.packed_view(py, &key, true),
-                None => self.through(py, |a| a.get_item(&key)),
-            }
-        });
-        cut.collect()
-    }
 }
 
 #[pymethods]
@@ -260,60 +241,47 @@ impl QTensor {
         self.through(py, |a| np(py)?.call_method1("flip", (a, &axes)))
     }
 
-    /// Views of `split_size_or_sections` elements along an axis (the last one may be shorter), or of the given
-    /// lengths.
-    ///
-    /// >>> import quantray as qt
-    /// >>> q = qt.quantize_per_tensor([1.0, 2.0, 3.0], 1.0, 0, qt.qint8)
-    /// >>> [part.tolist() for part in q.split(2)]
-    /// [[1.0, 2.0], [3.0]]
-    #[pyo3(signature = (split_size_or_sections, dim=0, *, axis=None))]
-    fn split<'py>(
-        &self,
-        py: Python<'py>,
-        split_size_or_sections: &Bound<'py, PyAny>,
-        dim: isize,
-        axis: Option<isize>,
-    ) -> PyResult<Bound<'py, PyTuple>> {
-        let shape = self.dims(py);
-        let axis = axis_in("dim", axis.unwrap_or(dim), shape.len())?;
-        let n = shape[axis];
-        let lengths: Vec<usize> = match split_size_or_sections.extract::<isize>() {
-            Ok(size) if size > 0 => {
-                let size = size as usize;
-                (0..n.max(1)).step_by(size).map(|start| size.min(n - start)).collect()
-            }
-            Ok(size) => return Err(Error::value("split_size_or_sections", size, "at least 1").into()),
-            Err(_) => split_size_or_sections.extract().map_err(|_| {
-                let got = describe(split_size_or_sections);
-                Error::type_("split_size_or_sections", got, "an integer, or lengths of at least 0")
-            })?,
-        };
-        if lengths.iter().sum::<usize>() != n {
-            let valid = format!("lengths that add up to {n}, the length of axis {axis}");
-            return Err(Error::value("split_size_or_sections", format!("{lengths:?}"), valid).into());
-        }
-        PyTuple::new(py, self.cut(py, &lengths, axis)?)
+    /// One axis moved to another position. A view.
+    fn movedim(&self, py: Python<'_>, source: isize, destination: isize) -> PyResult<QTensor> {
+        let ndim = self.dims(py).len();
+        let from = axis_in("source", source, ndim)?;
+        let to = axis_in("destination", destination, ndim)?;
+        let mut axes: Vec<isize> = (0..ndim as isize).filter(|&d| d != from as isize).collect();
+        axes.insert(to, from as isize);
+        self.permuted(py, &axes)
     }
 
-    /// At most `chunks` views of equal length along an axis (the last one may be shorter).
-    #[pyo3(signature = (chunks, dim=0, *, axis=None))]
-    fn chunk<'py>(
-        &self,
-        py: Python<'py>,
-        chunks: isize,
-        dim: isize,
-        axis: Option<isize>,
-    ) -> PyResult<Bound<'py, PyTuple>> {
-        if chunks < 1 {
-            return Err(Error::value("chunks", chunks, "at least 1").into());
-        }
+    /// Axes of length 1, and new ones before them, repeated without a copy; -1 keeps a length. A read-only view:
+    /// its elements share memory with each other.
+    ///
+    /// >>> import quantray as qt
+    /// >>> qt.quantize_per_tensor([[1.0], [2.0]], 1.0, 0, qt.qint8).expand(-1, 3).tolist()
+    /// [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
+    #[pyo3(signature = (*sizes))]
+    fn expand(&self, py: Python<'_>, sizes: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
+        self.not_packed("expand")?;
         let shape = self.dims(py);
-        let axis = axis_in("dim", axis.unwrap_or(dim), shape.len())?;
-        let n = shape[axis];
-        let size = n.div_ceil(chunks as usize).max(1);
-        let lengths: Vec<usize> = (0..n.max(1)).step_by(size).map(|start| size.min(n - start)).collect();
-        PyTuple::new(py, self.cut(py, &lengths, axis)?)
+        let sizes = integers(sizes, "sizes")?;
+        let no = || {
+            Error::value(
+                "sizes",
+                format!("{sizes:?}"),
+                format!("lengths that {} broadcasts to", tuple_text(shape)),
+            )
+        };
+        let new = sizes.len().checked_sub(shape.len()).ok_or_else(no)?;
+        let wanted = sizes.iter().enumerate().map(|(d, &n)| match (usize::try_from(n), d.checked_sub(new)) {
+            (Ok(n), None) => Ok(n),
+            (Ok(n), Some(old))
+                if shape[old] == n || (shape[old] == 1 && self.quantizer.axis() != Some(old)) =>
+            {
+                Ok(n)
+            }
+            (Err(_), Some(old)) if n == -1 => Ok(shape[old]),
+            _ => Err(no()),
+        });
+        let wanted = PyTuple::new(py, wanted.collect::<Result<Vec<_>>>()?)?;
+        self.through(py, |a| np(py)?.call_method1("broadcast_to", (a, &wanted)))
     }
 }
 

@@ -1,0 +1,124 @@
+//! Views of parts of a tensor along one axis.
+
+use pyo3::prelude::*;
+use pyo3::types::{PySlice, PyTuple};
+
+use super::QTensor;
+use crate::error::Error;
+use crate::py::array::{axis_in, describe};
+
+impl QTensor {
+    /// The view of positions `from .. to` along an axis.
+    fn part(&self, py: Python<'_>, axis: usize, from: usize, to: usize) -> PyResult<QTensor> {
+        let mut items = vec![PySlice::full(py); axis];
+        items.push(PySlice::new(py, from as isize, to as isize, 1));
+        let key = PyTuple::new(py, items)?;
+        match self.packed {
+            Some(_) => self.packed_view(py, &key, true),
+            None => self.through(py, |a| a.get_item(&key)),
+        }
+    }
+
+    /// Views of consecutive lengths along an axis.
+    fn cut<'py>(&self, py: Python<'py>, lengths: &[usize], axis: usize) -> PyResult<Bound<'py, PyTuple>> {
+        let mut start = 0;
+        let parts = lengths.iter().map(|&n| {
+            start += n;
+            self.part(py, axis, start - n, start)
+        });
+        PyTuple::new(py, parts.collect::<PyResult<Vec<_>>>()?)
+    }
+}
+
+/// Lengths of at most `size` that add up to `n`: at least one, which may be 0.
+fn lengths(n: usize, size: usize) -> Vec<usize> {
+    (0..n.max(1)).step_by(size).map(|start| size.min(n - start)).collect()
+}
+
+#[pymethods]
+impl QTensor {
+    /// The view of one position along an axis, which it lacks.
+    fn select(slf: &Bound<'_, Self>, dim: isize, index: isize) -> PyResult<QTensor> {
+        let py = slf.py();
+        let axis = axis_in("dim", dim, slf.get().dims(py).len())?;
+        let mut items = vec![PySlice::full(py).into_any(); axis];
+        items.push(index.into_pyobject(py)?.into_any());
+        slf.get().__getitem__(py, PyTuple::new(py, items)?.as_any())
+    }
+
+    /// The view of `length` positions along an axis, from `start` on.
+    fn narrow(&self, py: Python<'_>, dim: isize, start: isize, length: usize) -> PyResult<QTensor> {
+        let axis = axis_in("dim", dim, self.dims(py).len())?;
+        let n = self.dims(py)[axis];
+        let from = usize::try_from(if start < 0 { start + n as isize } else { start });
+        match from {
+            Ok(from) if from.checked_add(length).is_some_and(|to| to <= n) => {
+                self.part(py, axis, from, from + length)
+            }
+            _ => {
+                let valid = format!("a start from which {length} positions lie inside of the axis' {n}");
+                Err(Error::index("start", start, valid).into())
+            }
+        }
+    }
+
+    /// The views of all positions along an axis, which they lack.
+    #[pyo3(signature = (dim=0))]
+    fn unbind<'py>(slf: &Bound<'py, Self>, dim: isize) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let axis = axis_in("dim", dim, slf.get().dims(py).len())?;
+        let n = slf.get().dims(py)[axis] as isize;
+        PyTuple::new(py, (0..n).map(|i| Self::select(slf, axis as isize, i)).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Views of `split_size_or_sections` elements along an axis (the last one may be shorter), or of the given
+    /// lengths.
+    ///
+    /// >>> import quantray as qt
+    /// >>> q = qt.quantize_per_tensor([1.0, 2.0, 3.0], 1.0, 0, qt.qint8)
+    /// >>> [part.tolist() for part in q.split(2)]
+    /// [[1.0, 2.0], [3.0]]
+    #[pyo3(signature = (split_size_or_sections, dim=0, *, axis=None))]
+    fn split<'py>(
+        &self,
+        py: Python<'py>,
+        split_size_or_sections: &Bound<'py, PyAny>,
+        dim: isize,
+        axis: Option<isize>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let shape = self.dims(py);
+        let axis = axis_in("dim", axis.unwrap_or(dim), shape.len())?;
+        let n = shape[axis];
+        let lengths: Vec<usize> = match split_size_or_sections.extract::<isize>() {
+            Ok(size) if size > 0 => self::lengths(n, size as usize),
+            Ok(size) => return Err(Error::value("split_size_or_sections", size, "at least 1").into()),
+            Err(_) => split_size_or_sections.extract().map_err(|_| {
+                let got = describe(split_size_or_sections);
+                Error::type_("split_size_or_sections", got, "an integer, or lengths of at least 0")
+            })?,
+        };
+        if lengths.iter().sum::<usize>() != n {
+            let valid = format!("lengths that add up to {n}, the length of axis {axis}");
+            return Err(Error::value("split_size_or_sections", format!("{lengths:?}"), valid).into());
+        }
+        self.cut(py, &lengths, axis)
+    }
+
+    /// At most `chunks` views of equal length along an axis (the last one may be shorter).
+    #[pyo3(signature = (chunks, dim=0, *, axis=None))]
+    fn chunk<'py>(
+        &self,
+        py: Python<'py>,
+        chunks: isize,
+        dim: isize,
+        axis: Option<isize>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        if chunks < 1 {
+            return Err(Error::value("chunks", chunks, "at least 1").into());
+        }
+        let shape = self.dims(py);
+        let axis = axis_in("dim", axis.unwrap_or(dim), shape.len())?;
+        let n = shape[axis];
+        self.cut(py, &lengths(n, n.div_ceil(chunks as usize).max(1)), axis)
+    }
+}
