@@ -144,22 +144,42 @@ pub fn elements_mut<'a, T: Element>(a: &'a Array<'_>) -> &'a mut [MaybeUninit<T>
 
 /// A fresh array in C order, uninitialized, from NumPy's own allocator (which asks for huge pages).
 pub fn empty<'py>(py: Python<'py>, number: NPY_TYPES, shape: &[usize]) -> PyResult<Array<'py>> {
-    let mut dims = intp(shape)?;
+    if let Some(&n) = shape.iter().find(|&&n| npy_intp::try_from(n).is_err()) {
+        return Err(Error::value("shape", n, "small enough to be allocated").into());
+    }
+    let mut dims = Lengths::new(shape.iter().map(|&n| n as npy_intp));
     // SAFETY: the descriptor is a new reference that NewFromDescr takes over; dims holds shape.len() entries.
     unsafe {
         let descr = PY_ARRAY_API.PyArray_DescrFromType(py, number as c_int);
-        new_from_descr(py, descr, &mut dims, ptr::null_mut(), ptr::null_mut(), 0)
+        new_from_descr(py, descr, dims.get(), ptr::null_mut(), ptr::null_mut(), 0)
     }
 }
 
-/// Signed dimensions, on the stack for all but absurd arrays.
-fn intp(shape: &[usize]) -> PyResult<Vec<npy_intp>> {
-    shape
-        .iter()
-        .map(|&n| {
-            npy_intp::try_from(n).map_err(|_| Error::value("shape", n, "small enough to be allocated").into())
-        })
-        .collect()
+/// Lengths or strides as NumPy's functions want them, signed and mutable; few of them without an allocation.
+enum Lengths {
+    Few([npy_intp; 6], usize),
+    Many(Vec<npy_intp>),
+}
+
+impl Lengths {
+    fn new(lengths: impl ExactSizeIterator<Item = npy_intp>) -> Self {
+        let n = lengths.len();
+        let mut few = [0; 6];
+        if n > few.len() {
+            return Self::Many(lengths.collect());
+        }
+        for (to, from) in few.iter_mut().zip(lengths) {
+            *to = from;
+        }
+        Self::Few(few, n)
+    }
+
+    fn get(&mut self) -> &mut [npy_intp] {
+        match self {
+            Self::Few(few, n) => &mut few[..*n],
+            Self::Many(many) => many,
+        }
+    }
 }
 
 /// # Safety
@@ -205,19 +225,14 @@ pub unsafe fn view_of<'py>(
     unsafe {
         let old = &(*base.as_array_ptr()).fields;
         pyo3::ffi::Py_INCREF(old.descr.cast());
-        let mut layout = [0 as npy_intp; 2 * MAX_DIMS];
-        let n = shape.len();
-        assert!(n == strides.len() && n <= MAX_DIMS);
-        for i in 0..n {
-            layout[i] = shape[i] as npy_intp;
-            layout[MAX_DIMS + i] = strides[i] as npy_intp;
-        }
-        let (dims, steps) = layout.split_at_mut(MAX_DIMS);
+        assert_eq!(shape.len(), strides.len());
+        let mut dims = Lengths::new(shape.iter().map(|&n| n as npy_intp));
+        let mut steps = Lengths::new(strides.iter().copied());
         let view = new_from_descr(
             py,
             old.descr,
-            &mut dims[..n],
-            steps.as_mut_ptr(),
+            dims.get(),
+            steps.get().as_mut_ptr(),
             old.data.cast::<u8>().offset(offset),
             old.flags & NPY_ARRAY_WRITEABLE,
         )?;
@@ -225,9 +240,6 @@ pub unsafe fn view_of<'py>(
         if code < 0 { Err(PyErr::fetch(py)) } else { Ok(view) }
     }
 }
-
-/// NumPy's own limit is 64 since 2.0, 32 before.
-const MAX_DIMS: usize = 64;
 
 /// A fresh plain ndarray over the same memory: a user who assigns `.shape` or `.dtype` to it changes only it.
 pub fn fresh_view<'py>(a: &Array<'py>) -> PyResult<Array<'py>> {
