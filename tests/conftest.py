@@ -1,0 +1,40 @@
+"""Fixtures that every test may use: instruction sets and threads, printing restored, hypothesis profiles."""
+
+import itertools
+import os
+
+import hypothesis
+import numpy as np
+import pytest
+import quantray as qt
+
+hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=3000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+KERNELS = list(itertools.product(qt.cpu_info()["available"], [1, 2]))
+
+
+@pytest.fixture(params=KERNELS, ids=[f"{isa}-{threads}t" for isa, threads in KERNELS])
+def kernels(request):
+    """Every instruction set of this CPU, alone and with two threads."""
+    before = qt.cpu_info()
+    isa, threads = request.param
+    qt.set_isa(isa)
+    qt.set_num_threads(threads)
+    yield request.param
+    qt.set_isa(before["isa"])
+    qt.set_num_threads(before["num_threads"])
+
+
+@pytest.fixture(autouse=True)
+def _print_options():
+    """Printing as it is by default, before and after."""
+    yield
+    qt.set_printoptions(profile="default")
+
+
+@pytest.fixture
+def rng():
+    """The same random numbers in every run."""
+    return np.random.default_rng(0)
