@@ -1,16 +1,18 @@
 //! Work shared between threads.
 //!
-//! A pool of our own, after rayon's, but with three things that rayon's scopes do not give:
+//! A rayon pool of our own supplies the threads. How they share a call is ours, for three things that rayon's scopes
+//! do not give:
 //! - The caller starts at once and takes pieces from the same counter as the workers, and waits only for pieces that
 //!   others have begun. A worker that wakes up late (a parked one takes 50 to 200 us) finds nothing left, and nobody
 //!   waits for it. So sharing is not slower than working alone.
-//! - A worker that ran out of work looks for more for 200 us before it sleeps, so calls in a row meet it awake.
+//! - A worker that ran out of work looks for more for 200 us before it goes back to rayon, which lets it sleep, so
+//!   calls in a row meet it awake.
 //! - After `fork` the child, which has none of the workers, leaves the old pool alone and makes a new one.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -48,15 +50,25 @@ pub fn set_num_threads(n: usize) -> Result<()> {
     Ok(())
 }
 
+/// The number of threads that the environment variable `QUANTRAY_NUM_THREADS` asks for, if it is set.
+///
+/// # Errors
+/// Anything but an integer from 1 on.
+pub fn from_env() -> Result<Option<usize>> {
+    let Ok(text) = std::env::var("QUANTRAY_NUM_THREADS") else { return Ok(None) };
+    match text.trim().parse() {
+        Ok(n) if n > 0 => Ok(Some(n)),
+        _ => Err(Error::value("QUANTRAY_NUM_THREADS", format!("{text:?}"), "an integer from 1 on")),
+    }
+}
+
 /// How many threads share the work of one call: `QUANTRAY_NUM_THREADS` at first, or as many as this process may use
 /// (its affinity and its cgroup's quota).
 pub fn num_threads() -> usize {
     match THREADS.load(Ordering::Relaxed) {
         0 => {
-            let set = std::env::var("QUANTRAY_NUM_THREADS").ok().and_then(|n| n.trim().parse().ok());
-            let n = set
-                .filter(|&n| n > 0)
-                .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+            let all = || std::thread::available_parallelism().map_or(1, usize::from);
+            let n = from_env().ok().flatten().unwrap_or_else(all);
             // Whoever sets it meanwhile wins.
             let _ = THREADS.compare_exchange(0, n, Ordering::Relaxed, Ordering::Relaxed);
             THREADS.load(Ordering::Relaxed)
@@ -212,7 +224,6 @@ struct Pool {
     /// The process whose threads the workers are.
     process: u32,
     state: Mutex<State>,
-    wake: Condvar,
     /// Counts jobs, so that a worker that is awake sees a new one.
     jobs: AtomicUsize,
     /// Workers that are awake and have no work.
@@ -225,8 +236,10 @@ struct Pool {
 #[derive(Default)]
 struct State {
     jobs: Vec<Arc<Job>>,
-    workers: usize,
-    asleep: usize,
+    /// The threads, once there has been work for them.
+    threads: Option<rayon::ThreadPool>,
+    /// Workers that rayon has been asked for and that have not gone back to it.
+    serving: usize,
 }
 
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
@@ -247,7 +260,6 @@ impl Pool {
             let new = Box::into_raw(Box::new(Self {
                 process,
                 state: Mutex::default(),
-                wake: Condvar::new(),
                 jobs: AtomicUsize::new(0),
                 idle: AtomicUsize::new(0),
                 last: AtomicU64::new(0),
@@ -322,22 +334,28 @@ impl Pool {
         let mut state = lock(&self.state);
         state.jobs.push(Arc::clone(job));
         self.jobs.fetch_add(1, Ordering::Release);
-        while state.workers < helpers {
-            let worker = std::thread::Builder::new().name("quantray".into()).spawn(|| self.worker());
-            if worker.is_err() {
+        if state.threads.as_ref().is_none_or(|threads| threads.current_num_threads() < helpers) {
+            let named =
+                rayon::ThreadPoolBuilder::new().num_threads(helpers).thread_name(|_| "quantray".into());
+            match named.build() {
+                // A smaller pool before it ends by itself, once its workers have gone back to it.
+                Ok(threads) => state.threads = Some(threads),
                 // No more threads to be had: with fewer it takes longer.
-                break;
+                Err(_) if state.threads.is_none() => return,
+                Err(_) => {}
             }
-            state.workers += 1;
         }
-        let wanted = helpers.saturating_sub(self.idle.load(Ordering::Relaxed)).min(state.asleep);
-        drop(state);
-        for _ in 0..wanted {
-            self.wake.notify_one();
+        let missing = helpers.saturating_sub(state.serving);
+        state.serving += missing;
+        if let Some(threads) = &state.threads {
+            for _ in 0..missing {
+                threads.spawn(|| self.serve());
+            }
         }
     }
 
-    fn worker(&self) {
+    /// What a worker does from its waking up until it has been without work for a while.
+    fn serve(&self) {
         loop {
             let seen = self.jobs.load(Ordering::Acquire);
             let job = lock(&self.state).jobs.iter().find(|job| job.join()).cloned();
@@ -346,11 +364,10 @@ impl Pool {
                 job.owner.unpark();
             } else if !self.stay_awake(seen) {
                 let mut state = lock(&self.state);
-                // A job that came since is not slept through: it is counted under the lock.
-                while self.jobs.load(Ordering::Relaxed) == seen {
-                    state.asleep += 1;
-                    state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    state.asleep -= 1;
+                // A job that came since counts on this worker: it is numbered under the lock.
+                if self.jobs.load(Ordering::Relaxed) == seen {
+                    state.serving -= 1;
+                    return;
                 }
             }
         }

@@ -461,8 +461,8 @@ def _rebuild(
     codes: _Codes,
     dtype: str,
     scheme: str,
-    scales: npt.NDArray[Any],
-    zero_points: npt.NDArray[Any],
+    scales: list[float],
+    zero_points: list[int] | list[float],
     axis: int | None,
     size: Sequence[int] | None,
 ) -> QTensor: ...

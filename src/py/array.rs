@@ -53,7 +53,13 @@ elements! {
     u8, NPY_UBYTE, "uint8";
     bool, NPY_BOOL, "bool";
     i32, NPY_INT, "int32";
-    i64, NPY_LONGLONG, "int64";
+}
+
+impl Element for i64 {
+    /// The one that NumPy calls int64.
+    const TYPE: NPY_TYPES =
+        if size_of::<std::os::raw::c_long>() == 8 { NPY_TYPES::NPY_LONG } else { NPY_TYPES::NPY_LONGLONG };
+    const NAME: &'static str = "int64";
 }
 
 /// NumPy's number of the type that holds codes of a dtype.
@@ -91,14 +97,13 @@ pub fn is_contiguous(a: &Array<'_>) -> bool {
 pub fn has_type(a: &Array<'_>, number: NPY_TYPES) -> bool {
     let dtype = a.dtype();
     let num = dtype.num();
-    // Platforms have two names for one of their integers (long, and int or long long).
+    // Platforms have two names for one of their integers: C's long is also its int, or its long long.
+    let long = NPY_TYPES::NPY_LONG as c_int;
     let same = num == number as c_int
-        || (number as c_int == NPY_TYPES::NPY_LONGLONG as c_int
-            && num == NPY_TYPES::NPY_LONG as c_int
-            && dtype.itemsize() == 8)
-        || (number as c_int == NPY_TYPES::NPY_INT as c_int
-            && num == NPY_TYPES::NPY_LONG as c_int
-            && dtype.itemsize() == 4);
+        || (number as c_int == i32::TYPE as c_int && num == long && dtype.itemsize() == 4)
+        || (number as c_int == i64::TYPE as c_int
+            && [long, NPY_TYPES::NPY_LONGLONG as c_int].contains(&num)
+            && dtype.itemsize() == 8);
     same && dtype.is_native_byteorder() != Some(false)
 }
 

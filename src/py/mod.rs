@@ -48,6 +48,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::arch::from_env()?;
+        crate::threads::from_env()?;
         super::run::install_interrupt_check();
         super::dtype::register(module)?;
         module.add("ValuesAndIndices", super::tensor::values_and_indices_class(module.py())?)?;

@@ -87,8 +87,8 @@ impl QTensor {
             contiguous(me.codes(py))?,
             z.dtype().name(),
             z.scheme().name(),
-            quantizer::scales_array(py, z)?,
-            quantizer::zero_points_array(py, z)?,
+            quantizer::scales_array(py, z)?.call_method0("tolist")?,
+            quantizer::zero_points_array(py, z)?.call_method0("tolist")?,
             z.axis(),
             me.packed.as_ref().map(|p| PyTuple::new(py, p.iter())).transpose()?,
         );
@@ -135,7 +135,7 @@ pub fn rebuild<'py>(
     create::adopt(codes, Arc::new(quantizer), size)
 }
 
-/// A quantizer from arrays of scales and zero points.
+/// A quantizer from lists of scales and zero points.
 pub fn quantizer_of(
     dtype: DType,
     scheme: Scheme,
@@ -143,22 +143,20 @@ pub fn quantizer_of(
     zero_points: &Bound<'_, PyAny>,
     axis: Option<usize>,
 ) -> PyResult<Quantizer> {
-    let scales_list = scales.call_method0("tolist")?;
-    let zeros_list = zero_points.call_method0("tolist")?;
     let missing = || Error::value("axis", "None", format!("an axis for {}", scheme.name()));
     let single = |n: usize| Error::value("scales", format!("{n} of them"), "one of them, per tensor");
     Ok(match scheme {
         Scheme::PerTensorAffine | Scheme::PerTensorSymmetric => {
-            let (s, z): (Vec<f64>, Vec<i64>) = (scales_list.extract()?, zeros_list.extract()?);
+            let (s, z): (Vec<f64>, Vec<i64>) = (scales.extract()?, zero_points.extract()?);
             let (&[s], &[z]) = (&s[..], &z[..]) else { return Err(single(s.len()).into()) };
             Quantizer::per_tensor(dtype, s, z, scheme.is_symmetric())?
         }
         Scheme::PerChannelAffine | Scheme::PerChannelSymmetric => {
-            let (s, z): (Vec<f64>, Vec<i64>) = (scales_list.extract()?, zeros_list.extract()?);
+            let (s, z): (Vec<f64>, Vec<i64>) = (scales.extract()?, zero_points.extract()?);
             Quantizer::per_channel(dtype, &s, &z, axis.ok_or_else(missing)?, scheme.is_symmetric())?
         }
         Scheme::PerChannelAffineFloatQParams => {
-            let (s, z): (Vec<f32>, Vec<f32>) = (scales_list.extract()?, zeros_list.extract()?);
+            let (s, z): (Vec<f32>, Vec<f32>) = (scales.extract()?, zero_points.extract()?);
             Quantizer::per_channel_float(dtype, &s, &z, axis.ok_or_else(missing)?)?
         }
     })

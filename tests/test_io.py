@@ -1,0 +1,174 @@
+"""Files: what is saved is loaded, mapped and not copied; others can read it; what is damaged is refused."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import quantray as qt
+import safetensors.numpy
+from test_pickle import TENSORS, X, tensors
+
+
+@tensors
+def test_round_trip(q, tmp_path):
+    path = tmp_path / "q.safetensors"
+    q.save(path)
+    back = qt.load(str(path))
+    assert back.equal(q)
+    assert back.quantizer == q.quantizer
+
+
+def test_mapping(tmp_path):
+    arrays = {
+        f"a{i}": X.astype(t) for i, t in enumerate(["f8", "f4", "f2", "i8", "i4", "i2", "u8", ">f4", "?"])
+    }
+    path = tmp_path / "m.safetensors"
+    qt.save(TENSORS | arrays, path)
+    back = qt.load(path)
+    assert back.keys() == (TENSORS | arrays).keys()
+    for name, q in TENSORS.items():
+        assert back[name].equal(q)
+    for name, a in arrays.items():
+        np.testing.assert_array_equal(back[name], a)
+        assert back[name].dtype == a.dtype.newbyteorder("=")
+
+
+def test_empty_mapping(tmp_path):
+    qt.save({}, tmp_path / "none")
+    assert qt.load(tmp_path / "none") == {}
+
+
+def test_others_read_it(tmp_path):
+    path = tmp_path / "m.safetensors"
+    qt.save({"w": TENSORS["per channel"], "b": X}, path)
+    theirs = safetensors.numpy.load_file(path)
+    np.testing.assert_array_equal(theirs["w"], TENSORS["per channel"].int_repr())
+    np.testing.assert_array_equal(theirs["b"], X)
+    with safetensors.safe_open(path, "np") as f:
+        about = json.loads(f.metadata()["quantray"])["tensors"]["w"]
+    assert about == {
+        "dtype": "qint8",
+        "qscheme": "per_channel_affine",
+        "scale": [0.1, 0.01, 0.05],
+        "zero_point": [1, 0, 2],
+        "axis": 1,
+    }
+
+
+def test_files_of_others(tmp_path):
+    path = tmp_path / "theirs.safetensors"
+    safetensors.numpy.save_file({"x": X}, path)
+    np.testing.assert_array_equal(qt.load(path)["x"], X)
+
+
+def base_of(array):
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def test_mapped_and_never_written_to(tmp_path):
+    path = tmp_path / "q.safetensors"
+    q = TENSORS["per tensor"]
+    q.save(path)
+    before = path.read_bytes()
+    back = qt.load(path)
+    assert isinstance(base_of(back.int_repr()), np.memmap)
+    back[:] = 0.5
+    assert np.all(back == np.float32(0.5))
+    assert path.read_bytes() == before
+    assert qt.load(path).equal(q)
+
+
+def test_replacing_a_file_leaves_its_readers_alone(tmp_path):
+    path = tmp_path / "q.safetensors"
+    TENSORS["per tensor"].save(path)
+    mapped = qt.load(path)
+    TENSORS["0-d"].save(path)
+    assert mapped.equal(TENSORS["per tensor"])
+    assert qt.load(path).equal(TENSORS["0-d"])
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def file_of(header, data=b""):
+    if not isinstance(header, bytes):
+        header = json.dumps(header).encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def quantized(about, shape=(2,), dtype="I8", data=b"\1\2"):
+    metadata = {"quantray": about if isinstance(about, str) else json.dumps({"tensors": {"t": about}})}
+    entry = {"dtype": dtype, "shape": shape, "data_offsets": [0, len(data)]}
+    return file_of({"__metadata__": metadata, "t": entry}, data)
+
+
+GOOD = {"dtype": "qint8", "qscheme": "per_tensor_affine", "scale": 0.1, "zero_point": 0}
+
+
+def test_the_damaged_ones_below_differ_from_a_good_one(tmp_path):
+    path = tmp_path / "good"
+    path.write_bytes(quantized(GOOD))
+    np.testing.assert_array_equal(qt.load(path)["t"].int_repr(), np.array([1, 2], np.int8))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"short",
+        b"\0" * 8,
+        struct.pack("<Q", 2**63) + b"{}",
+        file_of(b"{"),
+        file_of(b"not json"),
+        file_of({"t": {"dtype": "I8", "shape": [2], "data_offsets": [0, 2]}}, b"\1"),
+        file_of({"t": {"dtype": "I8", "shape": [3], "data_offsets": [0, 2]}}, b"\1\2"),
+        file_of({"t": {"dtype": "I8", "shape": [2], "data_offsets": [4, 6]}}, b"\1\2"),
+        file_of({"t": {"dtype": "I8", "shape": [2**62, 2**62], "data_offsets": [0, 2]}}, b"\1\2"),
+        quantized(GOOD)[:-1],
+        quantized("{not json"),
+        quantized(GOOD | {"scale": 0}),
+        quantized(GOOD | {"scale": "0.1"}),
+        quantized(GOOD | {"scale": [0.1, 0.2]}),
+        quantized(GOOD | {"scale": None}),
+        quantized(GOOD | {"zero_point": 1000}),
+        quantized(GOOD | {"zero_point": 0.5}),
+        quantized(GOOD | {"dtype": "quint8"}),
+        quantized(GOOD | {"dtype": "complex"}),
+        quantized(GOOD | {"qscheme": "none"}),
+        quantized(GOOD | {"qscheme": "per_channel_affine"}),
+        quantized(GOOD | {"qscheme": "per_channel_affine", "axis": 5}),
+        quantized(GOOD | {"size": [5]}),
+        quantized(GOOD, shape=(1,), dtype="F16", data=b"\1\2"),
+    ],
+)
+def test_damaged_files_are_refused(content, tmp_path):
+    path = tmp_path / "damaged"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match="damaged"):
+        qt.load(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(OSError, match="no-such-file"):
+        qt.load(tmp_path / "no-such-file")
+
+
+def test_unwritable_place(tmp_path):
+    with pytest.raises(OSError, match="missing"):
+        TENSORS["0-d"].save(tmp_path / "missing" / "q")
+
+
+@pytest.mark.parametrize(
+    "bad", [3, [TENSORS["0-d"]], {"a": 3}, {"a": [1.0]}, {3: X}, {"a": X.astype(object)}]
+)
+def test_what_cannot_be_saved(bad, tmp_path):
+    with pytest.raises(TypeError):
+        qt.save(bad, tmp_path / "bad")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", [3, None, b"bytes"])
+def test_paths(path):
+    with pytest.raises(TypeError, match="path must be"):
+        TENSORS["0-d"].save(path)

@@ -1,0 +1,44 @@
+"""Every notebook runs top to bottom, and is committed with the outputs of a run without errors."""
+
+import pathlib
+import warnings
+
+import nbformat
+import pytest
+
+with warnings.catch_warnings():
+    # The notebook machinery warns of its own dependencies when it is imported.
+    warnings.simplefilter("ignore")
+    import nbclient
+
+NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_notebooks():
+    assert "01-quantized-tensors.ipynb" in [path.name for path in NOTEBOOKS]
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def text_of(notebook):
+    """What the cells print, which is the same in every run."""
+    return [o.text for o in outputs(notebook) if o.output_type == "stream" and o.name == "stdout"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+# Kernels leave sockets to the garbage collector.
+@pytest.mark.filterwarnings("ignore")
+def test_runs_as_committed(path, tmp_path):
+    committed = nbformat.read(path, as_version=4)
+    assert any(o.output_type == "display_data" for o in outputs(committed)), "committed without its pictures"
+    assert not any(o.output_type == "error" for o in outputs(committed))
+    run = nbformat.read(path, as_version=4)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(run, timeout=300, kernel_name="python3", resources=resources).execute()
+    assert len(text_of(run)) == len(text_of(committed))
+    # Where the cells print tensors the text is the same, to the bit; timings and training are not compared.
+    tensors = [text for text in text_of(committed) if text.startswith("QTensor(")]
+    assert tensors
+    assert [text for text in text_of(run) if text.startswith("QTensor(")] == tensors
