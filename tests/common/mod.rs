@@ -1,5 +1,7 @@
 //! The plain functions of `qparams`, applied element by element: what every kernel must agree with.
 
+#![allow(dead_code, reason = "each test crate uses a part of it")]
+
 use std::mem::MaybeUninit;
 
 use quantray::affine::{Affine, Channels};
