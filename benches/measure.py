@@ -4,7 +4,6 @@ import json
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,24 +16,23 @@ import quantray as qt
 
 # A worker of the pool looks for work for this long after a call, which would take a core from the next one.
 SETTLE = 300e-6
-# How often a disturbed run is tried in all.
-TRIES = 4
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The median of many runs in seconds; relative to it, half their middle half's width and its error."""
+    """The median of many runs in seconds; half the middle half's width and the median's error, relative."""
 
     median: float
     spread: float
     error: float
+    best: float
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Timing":
         low, middle, high = statistics.quantiles(seconds, n=4)
         spread = (high - low) / 2 / middle
         # For a normal distribution; its middle half is 0.674 standard deviations to either side.
-        return cls(middle, spread, 1.25 * spread / 0.674 / math.sqrt(len(seconds)))
+        return cls(middle, spread, 1.25 * spread / 0.674 / math.sqrt(len(seconds)), min(seconds))
 
     def text(self, unit: float) -> str:
         value = self.median / unit
@@ -47,11 +45,6 @@ class Call:
 
     run: Callable[[], object]
     threads: int = 1
-
-
-def disturbances() -> int:
-    """How often the system has taken a core away from this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def run(call: Call, number: int, warm: int, pause: float) -> float:
@@ -76,19 +69,12 @@ def run(call: Call, number: int, warm: int, pause: float) -> float:
 def compare(
     calls: Mapping[str, Call], rounds: int, number: int = 1, warm: int = 0, pause: float = 0.0
 ) -> dict[str, Timing]:
-    """Measures each call once a round: `number` runs back to back, after `warm` unmeasured ones or a `pause`.
-
-    A run during which another process took the core away is tried again, a few times.
-    """
+    """Measures each call once a round: `number` runs, after `warm` more of them or a `pause`."""
     names = list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(-1, rounds):  # the first round only warms up
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            for _ in range(TRIES):
-                before = disturbances()
-                elapsed = run(calls[name], number, warm, pause)
-                if disturbances() == before:
-                    break
+            elapsed = run(calls[name], number, warm, pause)
             if turn >= 0:
                 seconds[name].append(elapsed)
     return {name: Timing.of(s) for name, s in seconds.items()}

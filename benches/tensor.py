@@ -192,9 +192,9 @@ def scaling(threads: int, rounds: int, pauses: list[float]) -> None:
     for power in (16, 18, 20, 24):
         n = 1 << power
         for name, (work, width) in Arrays(n).into_out().items():
-            number = max(1, (1 << 21) // n)
+            number = (1 << 27) // n  # some 10 ms: the scheduler takes its time to part threads
             calls = {"one": Call(work), "many": Call(work, threads)}
-            t = compare(calls, rounds, number, warm=min(number, 8))
+            t = compare(calls, rounds, number, warm=number)
             gain = t["one"].median / t["many"].median
             goal = (
                 0.9 * threads

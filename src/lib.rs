@@ -1,6 +1,6 @@
 //! Quantized arrays: 8-bit (and 32-, 4- and 2-bit) integers that stand for floats by a scale and a zero point.
 //!
-//! The core knows nothing of Python; the `python` feature adds the bindings in [`py`].
+//! The core knows nothing of Python; the `python` feature adds the bindings, in `py`.
 //! Read [`qparams`] first: it holds the rounding contract that every kernel obeys.
 
 pub mod affine;

@@ -2,26 +2,25 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, NamedTuple, SupportsIndex, final, overload
+from typing import Any, NamedTuple, Self, SupportsIndex, TypeAlias, final, overload
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
 __version__: str
 
-_Floats = npt.NDArray[np.float32]
-_Ints = npt.NDArray[np.int64]
-_Codes = npt.NDArray[np.int8] | npt.NDArray[np.uint8] | npt.NDArray[np.int32]
-_Input = npt.ArrayLike | QTensor
-_DType = dtype | str | np.dtype[Any] | type[np.generic]
-_Scheme = qscheme | str
-_Path = str | PathLike[str]
-_Number = float | np.floating[Any] | np.integer[Any]
-_DTypeObject = dtype
-_SchemeObject = qscheme
-_Axes = int | Sequence[int] | None
-_Quantizer = PerTensorAffineQuantizer | PerChannelAffineQuantizer
+_Floats: TypeAlias = npt.NDArray[np.float32]
+_Ints: TypeAlias = npt.NDArray[np.int64]
+_Codes: TypeAlias = npt.NDArray[np.int8] | npt.NDArray[np.uint8] | npt.NDArray[np.int32]
+_Input: TypeAlias = npt.ArrayLike | QTensor
+_DType: TypeAlias = dtype | str | np.dtype[Any] | type[np.generic]
+_Scheme: TypeAlias = qscheme | str
+_Path: TypeAlias = str | PathLike[str]
+_Number: TypeAlias = float | np.floating[Any] | np.integer[Any]
+_DTypeObject: TypeAlias = dtype
+_SchemeObject: TypeAlias = qscheme
+_Axes: TypeAlias = int | Sequence[int] | None
+_Quantizer: TypeAlias = PerTensorAffineQuantizer | PerChannelAffineQuantizer
 
 @final
 class dtype:
