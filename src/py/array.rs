@@ -12,7 +12,7 @@ use numpy::npyffi::{
     PyArray_Descr, npy_intp,
 };
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule};
@@ -457,6 +457,24 @@ pub fn number(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<f64> {
             e
         }
     })
+}
+
+/// An index or a length as a function's argument. One beyond an isize is the nearest isize, which is as far out of
+/// every valid range, so that it gets that range's message.
+#[derive(Clone, Copy)]
+pub struct Int(pub isize);
+
+impl<'py> FromPyObject<'_, 'py> for Int {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<isize>() {
+            Err(e) if e.is_instance_of::<PyOverflowError>(object.py()) => {
+                Ok(Self(if object.lt(0)? { isize::MIN } else { isize::MAX }))
+            }
+            other => Ok(Self(other?)),
+        }
+    }
 }
 
 /// An integer: Python and NumPy integers, arrays of one integer.

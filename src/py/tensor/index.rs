@@ -7,8 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PySlice, PyTuple};
 
 use super::QTensor;
+use super::channels::numbered;
 use crate::error::Error;
-use crate::py::array::{Array, as_float32, contiguous, data, elements, is_writable, np, tuple_text, view_of};
+use crate::py::array::{
+    Array, as_array, as_float32, contiguous, data, elements, is_writable, len, np, tuple_text, view_of,
+};
 use crate::py::create::quantize_array;
 use crate::qparams::{DType, Quantizer, quantize_one};
 
@@ -35,28 +38,75 @@ impl<'py> Key<'py> {
         Ok(Self { items: PyTuple::new(py, items)?, basic })
     }
 
-    /// Whether the index holds one number for this axis of an array of `ndim` dimensions.
-    fn selects(&self, axis: usize, ndim: usize) -> bool {
-        let takes = |item: &Bound<'py, PyAny>| match item.cast::<PyUntypedArray>() {
-            Ok(mask) if mask.dtype().kind() == b'b' => mask.ndim(),
-            _ if item.is_none() || item.is_instance_of::<PyEllipsis>() => 0,
-            _ => 1,
-        };
-        let used: usize = self.items.iter().map(|i| takes(&i)).sum();
-        let mut at = 0;
+    /// What the index holds for each axis of an array of `ndim` dimensions, in order: masks as the index arrays
+    /// that they stand for. Ellipses and new axes, which take none, have no axis.
+    fn by_axis(&self, ndim: usize) -> PyResult<Vec<(Option<usize>, Bound<'py, PyAny>)>> {
+        let mut items = Vec::new();
         for item in self.items.iter() {
-            if item.is_instance_of::<PyEllipsis>() {
-                at += ndim.saturating_sub(used);
-                continue;
+            match mask(&item)? {
+                Some(mask) if mask.ndim() > 0 => {
+                    let positions = mask.call_method0("nonzero")?.cast_into::<PyTuple>()?;
+                    items.extend(positions.iter().map(|p| (true, p)));
+                }
+                Some(mask) => items.push((false, mask.into_any())),
+                None => items.push((!item.is_none() && !item.is_instance_of::<PyEllipsis>(), item)),
             }
-            let n = takes(&item);
-            if n == 1 && at == axis {
-                return is_integer(&item);
-            }
-            at += n;
         }
-        false
+        let used = items.iter().filter(|(takes, _)| *takes).count();
+        let mut at = 0;
+        let by_axis = items.into_iter().map(|(takes, item)| {
+            let axis = takes.then_some(at);
+            at += match takes {
+                true => 1,
+                false if item.is_instance_of::<PyEllipsis>() => ndim.saturating_sub(used),
+                false => 0,
+            };
+            (axis, item)
+        });
+        Ok(by_axis.collect())
     }
+
+    /// Whether the index holds one number for this axis of an array of `ndim` dimensions.
+    fn selects(&self, axis: usize, ndim: usize) -> PyResult<bool> {
+        Ok(self.by_axis(ndim)?.iter().any(|(at, item)| *at == Some(axis) && is_integer(item)))
+    }
+
+    /// An index like this one, which picks nothing, for an array of length 1 along all axes but `axis`: one that
+    /// picks something along each, and what this one does along `axis`.
+    fn picking_one(&self, axis: usize, shape: &[usize]) -> PyResult<Bound<'py, PyTuple>> {
+        let py = self.items.py();
+        let mut items = Vec::new();
+        for (at, item) in self.by_axis(shape.len())? {
+            let Some(at) = at else {
+                items.push(item);
+                continue;
+            };
+            let own = at == axis;
+            items.push(if let Ok(slice) = item.cast::<PySlice>() {
+                let keep = own && slice.indices(shape[axis] as isize)?.slicelength > 0;
+                if keep { item } else { PySlice::new(py, 0, 1, 1).into_any() }
+            } else if is_integer(&item) {
+                if own { item } else { 0i64.into_pyobject(py)?.into_any() }
+            } else {
+                let positions = as_array(&item)?;
+                let lengths: Vec<usize> = positions.shape().iter().map(|&n| n.max(1)).collect();
+                match own && len(&positions) > 0 {
+                    true => positions.into_any(),
+                    false => np(py)?.call_method1("zeros", (lengths, "int64"))?,
+                }
+            });
+        }
+        PyTuple::new(py, items)
+    }
+}
+
+/// An item of an index as a mask, where it is one: an array, list or number of bool.
+fn mask<'py>(item: &Bound<'py, PyAny>) -> PyResult<Option<Array<'py>>> {
+    if is_basic(item) {
+        return Ok(None);
+    }
+    let array = as_array(item)?;
+    Ok((array.dtype().kind() == b'b').then_some(array))
 }
 
 fn is_integer(item: &Bound<'_, PyAny>) -> bool {
@@ -100,13 +150,21 @@ impl QTensor {
             return self.through(py, |a| a.get_item(&key.items));
         }
         let codes = self.codes(py).get_item(&key.items)?;
-        let codes: Array<'_> = crate::py::array::as_array(&codes)?;
-        let quantizer = match self.channel_numbers(py)? {
+        let codes = as_array(&codes)?;
+        let quantizer = match self.quantizer.axis() {
             None => Arc::clone(&self.quantizer),
-            Some(numbers) => {
-                let picked = crate::py::array::as_array(&numbers.get_item(&key.items)?)?;
-                let axis = self.quantizer.axis().unwrap_or(0);
-                self.follow_picked(&picked, key.selects(axis, self.dims(py).len()))?
+            Some(axis) => {
+                let shape = self.dims(py);
+                let selected = key.selects(axis, shape.len())?;
+                if len(&codes) == 0 {
+                    let ones: Vec<usize> =
+                        (0..shape.len()).map(|d| if d == axis { shape[d].max(1) } else { 1 }).collect();
+                    let picked = numbered(py, &ones, axis)?.get_item(key.picking_one(axis, shape)?)?;
+                    self.follow_nothing(codes.shape(), &as_array(&picked)?, selected)?
+                } else {
+                    let picked = numbered(py, shape, axis)?.get_item(&key.items)?;
+                    self.follow_picked(&as_array(&picked)?, selected)?
+                }
             }
         };
         Ok(QTensor::from_parts(codes, quantizer, None))
@@ -238,7 +296,7 @@ impl QTensor {
         }
         // Picked elements may be of any channels: each is quantized as a channel of its own.
         let Some(numbers) = self.channel_numbers(py)? else { return Ok(()) };
-        let picked = crate::py::array::as_array(&numbers.get_item(&key.items)?)?;
+        let picked = as_array(&numbers.get_item(&key.items)?)?;
         let values = broadcast(&as_float32(value, "value")?, picked.shape())?;
         let kept: Vec<usize> = elements::<i64>(&contiguous(&picked)?).iter().map(|&n| n as usize).collect();
         let own = Arc::new(self.quantizer.take(&kept).with_axis(0));

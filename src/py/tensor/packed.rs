@@ -95,10 +95,7 @@ impl QTensor {
         if !first.is_multiple_of(per_byte) || ends_inside {
             return Err(refused("this view begins or ends inside of one").into());
         }
-        let quantizer = match self.channel_numbers(py)? {
-            None => Arc::clone(&self.quantizer),
-            Some(numbers) => self.follow(&numbers.get_item(key)?.cast_into()?)?,
-        };
+        let quantizer = self.follow(py, |a| a.get_item(key))?;
         // SAFETY: the bytes of elements first .. first + n, all inside.
         let bytes =
             unsafe { view_of(self.codes(py), (first / per_byte) as isize, &[n.div_ceil(per_byte)], &[1])? };

@@ -5,7 +5,7 @@ use pyo3::types::{PySlice, PyTuple};
 
 use super::QTensor;
 use crate::error::Error;
-use crate::py::array::{axis_in, describe};
+use crate::py::array::{Int, axis_in, describe};
 
 impl QTensor {
     /// The view of positions `from .. to` along an axis.
@@ -38,23 +38,25 @@ fn lengths(n: usize, size: usize) -> Vec<usize> {
 #[pymethods]
 impl QTensor {
     /// The view of one position along an axis, which it lacks.
-    fn select(slf: &Bound<'_, Self>, dim: isize, index: isize) -> PyResult<QTensor> {
+    fn select(slf: &Bound<'_, Self>, dim: isize, index: Int) -> PyResult<QTensor> {
         let py = slf.py();
         let axis = axis_in("dim", dim, slf.get().dims(py).len())?;
         let mut items = vec![PySlice::full(py).into_any(); axis];
-        items.push(index.into_pyobject(py)?.into_any());
+        items.push(index.0.into_pyobject(py)?.into_any());
         slf.get().__getitem__(py, PyTuple::new(py, items)?.as_any())
     }
 
     /// The view of `length` positions along an axis, from `start` on.
-    fn narrow(&self, py: Python<'_>, dim: isize, start: isize, length: usize) -> PyResult<QTensor> {
+    fn narrow(&self, py: Python<'_>, dim: isize, start: Int, length: Int) -> PyResult<QTensor> {
         let axis = axis_in("dim", dim, self.dims(py).len())?;
         let n = self.dims(py)[axis];
-        let from = usize::try_from(if start < 0 { start + n as isize } else { start });
-        match from {
-            Ok(from) if from.checked_add(length).is_some_and(|to| to <= n) => {
-                self.part(py, axis, from, from + length)
-            }
+        let (start, length) = (start.0, length.0);
+        if !(0..=n as isize).contains(&length) {
+            return Err(Error::value("length", length, format!("in 0 to {n}, the axis' length")).into());
+        }
+        let (from, length) = (if start < 0 { start + n as isize } else { start }, length as usize);
+        match usize::try_from(from) {
+            Ok(from) if from <= n - length => self.part(py, axis, from, from + length),
             _ => {
                 let valid = format!("a start from which {length} positions lie inside of the axis' {n}");
                 Err(Error::index("start", start, valid).into())
@@ -68,7 +70,10 @@ impl QTensor {
         let py = slf.py();
         let axis = axis_in("dim", dim, slf.get().dims(py).len())?;
         let n = slf.get().dims(py)[axis] as isize;
-        PyTuple::new(py, (0..n).map(|i| Self::select(slf, axis as isize, i)).collect::<PyResult<Vec<_>>>()?)
+        PyTuple::new(
+            py,
+            (0..n).map(|i| Self::select(slf, axis as isize, Int(i))).collect::<PyResult<Vec<_>>>()?,
+        )
     }
 
     /// Views of `split_size_or_sections` elements along an axis (the last one may be shorter), or of the given
@@ -97,7 +102,7 @@ impl QTensor {
                 Error::type_("split_size_or_sections", got, "an integer, or lengths of at least 0")
             })?,
         };
-        if lengths.iter().sum::<usize>() != n {
+        if lengths.iter().try_fold(0usize, |sum, &n| sum.checked_add(n)) != Some(n) {
             let valid = format!("lengths that add up to {n}, the length of axis {axis}");
             return Err(Error::value("split_size_or_sections", format!("{lengths:?}"), valid).into());
         }

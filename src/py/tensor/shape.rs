@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyList, PySlice, PyTuple};
 
 use super::QTensor;
 use super::channels::mixed;
@@ -224,7 +224,11 @@ impl QTensor {
             wanted.insert(at, 1);
             return self.reshaped(py, &wanted, false);
         }
-        self.through(py, |a| np(py)?.call_method1("expand_dims", (a, at)))
+        // Not `expand_dims`: it reshapes, and an array without elements then forgets its strides.
+        let mut key = vec![PySlice::full(py).into_any(); at];
+        key.push(py.None().into_bound(py));
+        let key = PyTuple::new(py, key)?;
+        self.through(py, |a| a.get_item(&key))
     }
 
     /// The elements in reverse order along the given axes (all of them by default). A view.
@@ -234,6 +238,10 @@ impl QTensor {
         let ndim = self.dims(py).len();
         let axes =
             integers(dims, "dims")?.iter().map(|&d| axis_in("dims", d, ndim)).collect::<Result<Vec<_>>>()?;
+        if let Some((i, d)) = axes.iter().enumerate().find(|&(i, d)| axes[..i].contains(d)) {
+            let valid = format!("different axes: the {}. and another one are both axis {d}", i + 1);
+            return Err(Error::value("dims", dims, valid).into());
+        }
         let axes = match axes.is_empty() {
             true => py.None().into_bound(py),
             false => PyTuple::new(py, axes)?.into_any(),
@@ -263,11 +271,12 @@ impl QTensor {
         let shape = self.dims(py);
         let sizes = integers(sizes, "sizes")?;
         let no = || {
-            Error::value(
-                "sizes",
-                format!("{sizes:?}"),
-                format!("lengths that {} broadcasts to", tuple_text(shape)),
-            )
+            let one_channel = match self.quantizer.axis() {
+                Some(axis) if shape[axis] == 1 => " (its channel axis keeps its length of 1)",
+                _ => "",
+            };
+            let valid = format!("lengths that {} broadcasts to{one_channel}", tuple_text(shape));
+            Error::value("sizes", format!("{sizes:?}"), valid)
         };
         let new = sizes.len().checked_sub(shape.len()).ok_or_else(no)?;
         let wanted = sizes.iter().enumerate().map(|(d, &n)| match (usize::try_from(n), d.checked_sub(new)) {
@@ -280,7 +289,11 @@ impl QTensor {
             (Err(_), Some(old)) if n == -1 => Ok(shape[old]),
             _ => Err(no()),
         });
-        let wanted = PyTuple::new(py, wanted.collect::<Result<Vec<_>>>()?)?;
+        let wanted = wanted.collect::<Result<Vec<_>>>()?;
+        if wanted.iter().try_fold(1isize, |n, &d| n.checked_mul(d as isize)).is_none() {
+            return Err(Error::value("sizes", format!("{sizes:?}"), "of a product below 2**63").into());
+        }
+        let wanted = PyTuple::new(py, wanted)?;
         self.through(py, |a| np(py)?.call_method1("broadcast_to", (a, &wanted)))
     }
 }

@@ -10,7 +10,7 @@ use super::QTensor;
 use super::reduce::values_and_indices;
 use super::shape::keeps_channels;
 use crate::error::{Error, Result};
-use crate::py::array::{Array, axis_in, np};
+use crate::py::array::{Array, Int, axis_in, np};
 
 impl QTensor {
     /// The positions that sort the codes along an axis; equal ones keep their order.
@@ -140,7 +140,7 @@ impl QTensor {
     fn topk<'py>(
         &self,
         py: Python<'py>,
-        k: isize,
+        k: Int,
         dim: isize,
         largest: bool,
         sorted: bool,
@@ -148,7 +148,7 @@ impl QTensor {
     ) -> PyResult<Bound<'py, PyAny>> {
         let _ = sorted; // Always.
         let (at, codes) = self.sortable(py, dim, axis, "topk")?;
-        let k = check_k(k, codes.shape()[at])?;
+        let k = check_k(k.0, codes.shape()[at])?;
         let order = self.order(py, &codes, at, largest)?;
         let kept = np(py)?.call_method1("take", (order, np(py)?.call_method1("arange", (k,))?, at))?;
         let values = np(py)?.call_method1("take_along_axis", (&codes, &kept, at))?;
