@@ -86,9 +86,10 @@ impl QTensor {
         numbers: &Array<'_>,
         selected: bool,
     ) -> PyResult<Arc<Quantizer>> {
+        let none = self.quantizer.params().channels() == Some(0);
         match self.picked(numbers, selected)? {
-            Picked::One(channel) => Ok(Arc::new(self.quantizer.channel(channel)?)),
-            Picked::Along(axis, kept) if shape[axis] == kept.len() => Ok(self.keep(&kept, axis)),
+            Picked::One(channel) if !none => Ok(Arc::new(self.quantizer.channel(channel)?)),
+            Picked::Along(axis, kept) if !none && shape[axis] == kept.len() => Ok(self.keep(&kept, axis)),
             Picked::Along(axis, _) if shape[axis] == 0 => Ok(self.keep(&[], axis)),
             _ => Ok(self.keep(&[], shape.iter().position(|&n| n == 0).unwrap_or(0))),
         }
