@@ -127,6 +127,14 @@ impl QTensor {
         float_op("remainder", other, slf.as_any())
     }
 
+    fn __divmod__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        float_op("divmod", slf.as_any(), other)
+    }
+
+    fn __rdivmod__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        float_op("divmod", other, slf.as_any())
+    }
+
     fn __pow__<'py>(
         slf: &Bound<'py, Self>,
         other: &Bound<'py, PyAny>,
