@@ -13,13 +13,20 @@ README = pathlib.Path(__file__).parent.parent / "README.md"
 
 def documented():
     """Public functions and classes, and the methods of the classes, by name."""
-    found = {"quantray": qt}
-    for name in qt.__all__:
-        value = getattr(qt, name)
+    found = {"quantray": qt, "ops": qt.ops}
+    names = [
+        *((n, getattr(qt, n)) for n in qt.__all__),
+        *((f"ops.{n}", getattr(qt.ops, n)) for n in qt.ops.__all__),
+    ]
+    for name, value in names:
         if not callable(value):
             continue
         found[name] = value
-        if inspect.isclass(value) and value.__module__ == "quantray" and name != "ValuesAndIndices":
+        if (
+            inspect.isclass(value)
+            and value.__module__ in ("quantray", "quantray.ops")
+            and name != "ValuesAndIndices"
+        ):
             members = vars(value).items()
             found |= {f"{name}.{member}": item for member, item in members if not member.startswith("_")}
     return found
@@ -69,4 +76,4 @@ def test_readme():
 
 def test_everything_compiled_is_public():
     public = {name for name in vars(_core) if not name.startswith("_")}
-    assert public <= set(qt.__all__)
+    assert public <= set(qt.__all__) | set(qt.ops.__all__)

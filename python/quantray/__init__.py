@@ -11,6 +11,7 @@ array([  18, -128,   50], dtype=int8)
 array([ 0.17999999, -1.28      ,  0.5       ], dtype=float32)
 """
 
+from quantray import ops
 from quantray._core import (
     PerChannelAffineQuantizer,
     PerTensorAffineQuantizer,
@@ -81,6 +82,7 @@ __all__ = [
     "make_per_channel_quantized_tensor",
     "make_per_tensor_quantized_tensor",
     "min_max",
+    "ops",
     "per_channel_affine",
     "per_channel_affine_float_qparams",
     "per_channel_symmetric",

@@ -1,4 +1,4 @@
-"""The compiled part of quantray. Everything public here is re-exported by `quantray`."""
+"""The compiled part of quantray. Everything public here is re-exported by `quantray` or `quantray.ops`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
@@ -444,6 +444,57 @@ def equal(input: QTensor, other: QTensor) -> bool: ...
 def allclose(
     input: QTensor, other: _Input, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool: ...
+
+@final
+class PackedLinear:
+    def __new__(cls, weight: QTensor, bias: npt.ArrayLike | None = None) -> Self: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        dtype: None = None,
+        *,
+        relu: bool = False,
+        out: _Floats | None = None,
+    ) -> _Floats: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: _Number | None = None,
+        zero_point: SupportsIndex | None = None,
+        dtype: _DType | None = None,
+        *,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    def dynamic(
+        self, input: _Input, *, per_row: bool = False, relu: bool = False, out: _Floats | None = None
+    ) -> _Floats: ...
+    def weight(self) -> QTensor: ...
+    def bias(self) -> _Floats | npt.NDArray[np.int32] | None: ...
+    @property
+    def in_features(self) -> int: ...
+    @property
+    def out_features(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def kernel(self) -> str: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+def int_mm(
+    a: npt.ArrayLike, b: npt.ArrayLike, *, out: npt.NDArray[np.int32] | None = None
+) -> npt.NDArray[np.int32]: ...
+def matmul(
+    a: QTensor,
+    b: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+) -> QTensor: ...
 def save(obj: QTensor | Mapping[str, QTensor | npt.NDArray[Any]], path: _Path) -> None: ...
 def load(path: _Path) -> Any: ...
 def set_printoptions(

@@ -15,8 +15,16 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW and VL: 16 floats at a time.
     Avx512,
+    /// AVX-512 with VNNI: four products of bytes at a time.
+    Avx512Vnni,
+    /// AVX-512 with VNNI and AMX: products of tiles of bytes.
+    Amx,
     /// aarch64's Advanced SIMD: 4 floats at a time.
     Neon,
+    /// Advanced SIMD with dot products of bytes.
+    Dotprod,
+    /// Advanced SIMD with products of matrices of bytes.
+    I8mm,
 }
 
 /// The variable that lowers the choice.
@@ -30,7 +38,16 @@ static CURRENT: AtomicU8 = AtomicU8::new(UNSET);
 
 impl Isa {
     /// All of them, on every architecture.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Neon];
+    pub const ALL: [Self; 8] = [
+        Self::Scalar,
+        Self::Avx2,
+        Self::Avx512,
+        Self::Avx512Vnni,
+        Self::Amx,
+        Self::Neon,
+        Self::Dotprod,
+        Self::I8mm,
+    ];
 
     /// The name that `QUANTRAY_ISA` knows it by.
     pub const fn name(self) -> &'static str {
@@ -38,7 +55,11 @@ impl Isa {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512vnni",
+            Self::Amx => "amx",
             Self::Neon => "neon",
+            Self::Dotprod => "dotprod",
+            Self::I8mm => "i8mm",
         }
     }
 

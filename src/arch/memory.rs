@@ -1,6 +1,38 @@
-//! The size of the last cache, and from how many bytes on stores go around it.
+//! Memory that starts with a line of the caches; the size of the last cache, and from how many bytes on stores go
+//! around it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A line of the caches.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[allow(dead_code, reason = "read as bytes")] [i8; 64]);
+
+/// Bytes that start where a line of the caches does.
+#[derive(Debug, Clone)]
+pub(crate) struct Lines {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Lines {
+    /// So many zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        Self { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+    }
+
+    /// All of them.
+    pub(crate) fn bytes(&self) -> &[i8] {
+        // SAFETY: a line is 64 bytes without padding, and there are enough of them.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+
+    /// All of them.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [i8] {
+        // SAFETY: as above, and `self` is borrowed for as long.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
 
 /// Where the system does not say.
 const DEFAULT: usize = 32 << 20;

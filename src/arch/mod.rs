@@ -8,12 +8,14 @@
 mod aarch64;
 mod isa;
 mod memory;
+pub(crate) mod product;
 mod scalar;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
 pub use isa::{Isa, from_env};
+pub(crate) use memory::Lines;
 #[doc(hidden)]
 pub use memory::set_stream_from;
 pub use memory::{last_level_cache, stream_from};
@@ -27,8 +29,16 @@ fn exists(isa: Isa) -> bool {
         Isa::Avx2 => x86_64::avx2::Avx2::new().is_some(),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => x86_64::avx512::Avx512::new().is_some(),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512Vnni => product::Vnni::new().is_some(),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Amx => product::Amx::new().is_some(),
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => aarch64::neon::Neon::new().is_some(),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Dotprod => product::Dotprod::new().is_some(),
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm => product::I8mm::new().is_some(),
         // Another architecture's.
         _ => false,
     }
@@ -40,7 +50,7 @@ fn exists(isa: Isa) -> bool {
 pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
-        if isa == Isa::Avx512
+        if isa >= Isa::Avx512
             && let Some(v) = x86_64::avx512::Avx512::new()
         {
             return v.run(kernel);
@@ -52,7 +62,7 @@ pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
         }
     }
     #[cfg(target_arch = "aarch64")]
-    if isa == Isa::Neon
+    if isa >= Isa::Neon
         && let Some(v) = aarch64::neon::Neon::new()
     {
         return v.run(kernel);

@@ -5,6 +5,7 @@ mod create;
 mod dtype;
 mod fake;
 mod io;
+mod ops;
 mod quantizer;
 mod range;
 mod run;
@@ -34,6 +35,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::io::{load, save};
+    #[pymodule_export]
+    use super::ops::{PackedLinear, int_mm, matmul};
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};
     #[pymodule_export]

@@ -70,7 +70,8 @@ impl QTensor {
         Self::from_parts(codes, Arc::clone(&self.quantizer), self.packed.clone())
     }
 
-    fn codes<'py>(&self, py: Python<'py>) -> &Array<'py> {
+    /// The integers; the packed bytes, flat, of a packed dtype.
+    pub fn codes<'py>(&self, py: Python<'py>) -> &Array<'py> {
         self.codes.bind(py)
     }
 

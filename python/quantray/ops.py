@@ -1,0 +1,12 @@
+"""Operators on integers: products of 8-bit matrices, exact on every instruction set.
+
+>>> import numpy as np, quantray as qt
+>>> w = qt.quantize_per_tensor([[1.0, -2.0]], 0.02, 0, qt.qint8)
+>>> x = qt.quantize_per_tensor([[0.5, 0.25]], 0.01, 0, qt.quint8)
+>>> qt.ops.PackedLinear(w)(x, scale=0.1, zero_point=10).tolist()
+[[0.0]]
+"""
+
+from quantray._core import PackedLinear, int_mm, matmul
+
+__all__ = ["PackedLinear", "int_mm", "matmul"]

@@ -1,0 +1,328 @@
+//! AMX: tiles of 16 x 64 bytes. A block of 32 x 32 sums stays in four of them over the whole depth.
+//!
+//! The intrinsics are unstable, `asm!` is not. A tile configuration belongs to the thread: one that is found (another
+//! library's) is put back, else the tiles are released, since a configuration left behind ends the next user's call.
+
+use std::arch::asm;
+use std::sync::OnceLock;
+
+use super::vnni::Vnni;
+use super::{Panels, Product, Rows, check};
+use crate::arch::x86_64::avx512::Avx512;
+
+/// Exists only where the CPU has AMX for bytes, and the system lets this process use it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amx(Vnni);
+
+impl Amx {
+    /// The only door.
+    #[inline]
+    pub(crate) fn new() -> Option<Self> {
+        static ALLOWED: OnceLock<bool> = OnceLock::new();
+        let vnni = Vnni::new()?;
+        ALLOWED.get_or_init(|| exists() && permitted()).then_some(Self(vnni))
+    }
+}
+
+/// Whether the CPU has the tiles and the products, and the system saves their state.
+fn exists() -> bool {
+    use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+    const TILE: u32 = 1 << 24;
+    const INT8: u32 = 1 << 25;
+    const OSXSAVE: u32 = 1 << 27;
+    const STATE: u64 = 1 << 17 | 1 << 18;
+    #[target_feature(enable = "xsave")]
+    unsafe fn saved() -> u64 {
+        // SAFETY: the caller has seen that the system uses XSAVE.
+        unsafe { _xgetbv(0) }
+    }
+    if __cpuid(0).eax < 7
+        || __cpuid(1).ecx & OSXSAVE == 0
+        || __cpuid_count(7, 0).edx & (TILE | INT8) != TILE | INT8
+    {
+        return false;
+    }
+    // SAFETY: OSXSAVE is set.
+    unsafe { saved() & STATE == STATE }
+}
+
+/// Asks Linux for the tiles' state. It says no where a thread's signal stack would be too small for it.
+#[cfg(target_os = "linux")]
+fn permitted() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
+    const TILE_DATA: libc::c_ulong = 18;
+    // SAFETY: a system call that reads two numbers.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn permitted() -> bool {
+    false
+}
+
+/// Rows, columns and bytes of the panels are VNNI's, so that few rows can go there.
+const NR: usize = <Vnni as Product>::NR;
+/// Up to here the tiles' start-up costs more than they save.
+const FEW: usize = 4;
+
+impl Product for Amx {
+    type A = u8;
+    type V = Avx512;
+    const MR: usize = 32;
+    const NR: usize = NR;
+    const KU: usize = 4;
+    const DEPTH: usize = 64;
+
+    fn vector(self) -> Avx512 {
+        self.0.vector()
+    }
+
+    fn block(self, rows: Rows<'_, u8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
+        if rows.count <= FEW {
+            return self.0.block(rows, panels, out, stride);
+        }
+        check::<Self>(rows, panels, out, stride);
+        let _configured = Configuration::set(rows.count);
+        let (mut panel, mut to) = (panels.data.as_ptr(), out.as_mut_ptr());
+        let (chunks, row_stride, out_stride) = (panels.depth / 64, rows.stride, stride * 4);
+        let bytes = NR * panels.depth;
+        let rows_at = rows.data.as_ptr();
+        let mut left = panels.count;
+        while left > 0 {
+            // SAFETY: for all three, `self` exists, so the CPU has AMX and the process may use it; the tiles are
+            // configured for the rows; `check` has seen that they hold `depth` steps, the panels as many, and `out`
+            // their sums.
+            let done = unsafe {
+                if rows.count > 16 {
+                    rows_32(rows_at, row_stride, panel, chunks, to, out_stride);
+                    1
+                } else if left > 1 {
+                    rows_16_by_64(rows_at, row_stride, panel, bytes, chunks, to, out_stride);
+                    2
+                } else {
+                    rows_16(rows_at, row_stride, panel, chunks, to, out_stride);
+                    1
+                }
+            };
+            panel = panel.wrapping_add(done * bytes);
+            to = to.wrapping_add(done * NR);
+            left -= done;
+        }
+    }
+}
+
+/// What `ldtilecfg` reads and `sttilecfg` writes.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Layout {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    column_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+const EMPTY: Layout =
+    Layout { palette: 0, start_row: 0, reserved: [0; 14], column_bytes: [0; 16], rows: [0; 16] };
+
+/// The tiles, configured; what was configured before comes back at the end.
+struct Configuration(Layout);
+
+impl Configuration {
+    /// Sums in tiles 0 to 3, two by two where there are more than 16 rows; activations in 4 and 5; weights in 6 and 7.
+    fn set(count: usize) -> Self {
+        let (first, second) = (count.min(16) as u8, count.saturating_sub(16) as u8);
+        let second_or_first = if second > 0 { second } else { first };
+        let mut new = EMPTY;
+        new.palette = 1;
+        new.column_bytes[..8].fill(64);
+        new.rows[..8].copy_from_slice(&[
+            first,
+            first,
+            second_or_first,
+            second_or_first,
+            first,
+            second_or_first,
+            16,
+            16,
+        ]);
+        let mut old = EMPTY;
+        // SAFETY: only called where AMX exists and is permitted; both point to 64 bytes.
+        unsafe {
+            asm!("sttilecfg [{}]", in(reg) &raw mut old, options(nostack, preserves_flags));
+            asm!("ldtilecfg [{}]", in(reg) &raw const new, options(nostack, preserves_flags, readonly));
+        }
+        Self(old)
+    }
+}
+
+impl Drop for Configuration {
+    fn drop(&mut self) {
+        // SAFETY: as in `set`; what `sttilecfg` wrote is valid.
+        unsafe {
+            if self.0.palette == 0 {
+                asm!("tilerelease", options(nostack, nomem, preserves_flags));
+            } else {
+                asm!("ldtilecfg [{}]", in(reg) &raw const self.0, options(nostack, preserves_flags, readonly));
+            }
+        }
+    }
+}
+
+/// 17 to 32 rows times a panel.
+///
+/// # Safety
+/// AMX is there and configured for the rows; they and the panel hold `64 * chunks` steps, and `out` the sums.
+unsafe fn rows_32(
+    rows: *const u8,
+    row_stride: usize,
+    panel: *const i8,
+    chunks: usize,
+    out: *mut i32,
+    out_stride: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "test {n}, {n}",
+            "jz 3f",
+            "2:",
+            "tileloadd tmm4, [{x} + {xs}]",
+            "tileloadd tmm6, [{w} + {ws}]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{w} + {ws} + 64]",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{x2} + {xs}]",
+            "tdpbusd tmm2, tmm5, tmm6",
+            "tdpbusd tmm3, tmm5, tmm7",
+            "add {x}, 64",
+            "add {x2}, 64",
+            "add {w}, 2048",
+            "dec {n}",
+            "jnz 2b",
+            "3:",
+            "tilestored [{out} + {os}], tmm0",
+            "tilestored [{out} + {os} + 64], tmm1",
+            "tilestored [{out2} + {os}], tmm2",
+            "tilestored [{out2} + {os} + 64], tmm3",
+            x = inout(reg) rows => _,
+            x2 = inout(reg) rows.wrapping_add(16 * row_stride) => _,
+            xs = in(reg) row_stride,
+            w = inout(reg) panel => _,
+            ws = in(reg) 4 * NR,
+            n = inout(reg) chunks => _,
+            out = in(reg) out,
+            out2 = in(reg) out.wrapping_byte_add(16 * out_stride),
+            os = in(reg) out_stride,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Up to 16 rows times a panel.
+///
+/// # Safety
+/// As `rows_32`.
+unsafe fn rows_16(
+    rows: *const u8,
+    row_stride: usize,
+    panel: *const i8,
+    chunks: usize,
+    out: *mut i32,
+    out_stride: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "test {n}, {n}",
+            "jz 3f",
+            "2:",
+            "tileloadd tmm4, [{x} + {xs}]",
+            "tileloadd tmm6, [{w} + {ws}]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{w} + {ws} + 64]",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "add {x}, 64",
+            "add {w}, 2048",
+            "dec {n}",
+            "jnz 2b",
+            "3:",
+            "tilestored [{out} + {os}], tmm0",
+            "tilestored [{out} + {os} + 64], tmm1",
+            x = inout(reg) rows => _,
+            xs = in(reg) row_stride,
+            w = inout(reg) panel => _,
+            ws = in(reg) 4 * NR,
+            n = inout(reg) chunks => _,
+            out = in(reg) out,
+            os = in(reg) out_stride,
+            out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Up to 16 rows times two panels: four sums in flight, where two would wait for each other.
+///
+/// # Safety
+/// As `rows_32`, for the panel at `panel` and the one `bytes` after it.
+unsafe fn rows_16_by_64(
+    rows: *const u8,
+    row_stride: usize,
+    panel: *const i8,
+    bytes: usize,
+    chunks: usize,
+    out: *mut i32,
+    out_stride: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "test {n}, {n}",
+            "jz 3f",
+            "2:",
+            "tileloadd tmm4, [{x} + {xs}]",
+            "tileloadd tmm6, [{w} + {ws}]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{w} + {ws} + 64]",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "tileloadd tmm6, [{w2} + {ws}]",
+            "tdpbusd tmm2, tmm4, tmm6",
+            "tileloadd tmm7, [{w2} + {ws} + 64]",
+            "tdpbusd tmm3, tmm4, tmm7",
+            "add {x}, 64",
+            "add {w}, 2048",
+            "add {w2}, 2048",
+            "dec {n}",
+            "jnz 2b",
+            "3:",
+            "tilestored [{out} + {os}], tmm0",
+            "tilestored [{out} + {os} + 64], tmm1",
+            "tilestored [{out} + {os} + 128], tmm2",
+            "tilestored [{out} + {os} + 192], tmm3",
+            x = inout(reg) rows => _,
+            xs = in(reg) row_stride,
+            w = inout(reg) panel => _,
+            w2 = inout(reg) panel.wrapping_add(bytes) => _,
+            ws = in(reg) 4 * NR,
+            n = inout(reg) chunks => _,
+            out = in(reg) out,
+            os = in(reg) out_stride,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! Sums of products of bytes: the inner loop of every product and convolution.
+//!
+//! A *tile* is up to `MR` rows of activations times a *panel* of `NR` columns of weights, over the whole depth. The sums
+//! are exact modulo 2^32: every kernel gives the same ones.
+//!
+//! Weights are `i8`, in panels: `depth / KU` groups of `NR` columns of `KU` consecutive steps in depth. Activations lie
+//! in rows, in the type that the kernel multiplies fastest, with their depth padded by zeros to a multiple of `KU`.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod plain;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
+
+use super::isa::Isa;
+use super::vector::{Byte, Vector};
+
+#[cfg(target_arch = "aarch64")]
+pub(super) use neon::{Dotprod, I8mm};
+#[cfg(target_arch = "x86_64")]
+pub(super) use {amx::Amx, vnni::Vnni};
+
+/// What an activation is stored as.
+pub(crate) trait Stored: Copy + Default + Send + Sync + 'static {
+    /// What has to be added to a code of type `C` to get what is stored.
+    fn offset<C: Byte>() -> i32;
+    /// A code, stored.
+    fn of<C: Byte>(code: C) -> Self;
+    /// The codes themselves, where they are stored as they are.
+    fn as_is<C: Byte>(_codes: &[C]) -> Option<&[Self]> {
+        None
+    }
+}
+
+impl Stored for i16 {
+    #[inline(always)]
+    fn offset<C: Byte>() -> i32 {
+        0
+    }
+    #[inline(always)]
+    fn of<C: Byte>(code: C) -> Self {
+        code.widened() as Self
+    }
+}
+
+macro_rules! stored_bytes {
+    ($own:ty, $signed:literal, $offset_of_other:literal) => {
+        impl Stored for $own {
+            #[inline(always)]
+            fn offset<C: Byte>() -> i32 {
+                if C::SIGNED == $signed { 0 } else { $offset_of_other }
+            }
+            #[inline(always)]
+            fn of<C: Byte>(code: C) -> Self {
+                (code.widened() + Self::offset::<C>()) as Self
+            }
+            fn as_is<C: Byte>(codes: &[C]) -> Option<&[Self]> {
+                if C::SIGNED != $signed {
+                    return None;
+                }
+                // SAFETY: `Byte` is u8 or i8; where the sign is the same, so is the type.
+                Some(unsafe { std::slice::from_raw_parts(codes.as_ptr().cast(), codes.len()) })
+            }
+        }
+    };
+}
+stored_bytes!(u8, false, 128);
+stored_bytes!(i8, true, -128);
+
+/// Rows of stored activations.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, A> {
+    /// The first one starts here; the last one need not be followed by anything.
+    pub(crate) data: &'a [A],
+    /// From one row to the next.
+    pub(crate) stride: usize,
+    /// How many there are.
+    pub(crate) count: usize,
+}
+
+impl<'a, A> Rows<'a, A> {
+    /// `count` rows from the row `first` on.
+    pub(crate) fn part(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.count);
+        let from = (first * self.stride).min(self.data.len());
+        Self { data: &self.data[from..], stride: self.stride, count }
+    }
+}
+
+/// An instruction set for products, as a value that exists only where the CPU has it.
+pub(crate) trait Product: Copy + Send + Sync + 'static {
+    /// What activations are stored as.
+    type A: Stored;
+    /// The vectors that go with it.
+    type V: Vector;
+    /// Rows of a tile.
+    const MR: usize;
+    /// Columns of a panel.
+    const NR: usize;
+    /// Steps in depth that lie side by side.
+    const KU: usize;
+    /// What the depth is padded to a multiple of.
+    const DEPTH: usize = Self::KU;
+
+    /// The vectors that go with it.
+    fn vector(self) -> Self::V;
+
+    /// Writes the sums of `rows` (1 to `MR` of them) times some panels, side by side: `out[row * stride + column]`.
+    /// Slices that are too short panic.
+    fn block(self, rows: Rows<'_, Self::A>, panels: Panels<'_>, out: &mut [i32], stride: usize);
+}
+
+/// A tile function for each number of rows up to twelve.
+#[cfg(target_arch = "x86_64")]
+macro_rules! by_rows {
+    ($rows:expr, $tile:ident) => {
+        match $rows {
+            1 => $tile::<1>,
+            2 => $tile::<2>,
+            3 => $tile::<3>,
+            4 => $tile::<4>,
+            5 => $tile::<5>,
+            6 => $tile::<6>,
+            7 => $tile::<7>,
+            8 => $tile::<8>,
+            9 => $tile::<9>,
+            10 => $tile::<10>,
+            11 => $tile::<11>,
+            _ => $tile::<12>,
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+use by_rows;
+
+/// Panels of weights, one after the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels<'a> {
+    /// `depth * NR` bytes for each.
+    pub(crate) data: &'a [i8],
+    /// Padded.
+    pub(crate) depth: usize,
+    /// How many there are.
+    pub(crate) count: usize,
+}
+
+/// The checks that make the reads and writes of a block safe.
+#[inline]
+fn check<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>, out: &[i32], stride: usize) {
+    let Panels { data, depth, count } = panels;
+    assert!((1..=P::MR).contains(&rows.count) && count > 0 && depth.is_multiple_of(P::DEPTH));
+    assert_eq!(data.len(), count * P::NR * depth);
+    assert!(rows.data.len() >= (rows.count - 1) * rows.stride + depth);
+    assert!(stride >= count * P::NR && out.len() >= (rows.count - 1) * stride + count * P::NR);
+}
+
+/// What tile functions take: one panel, and where its sums go. Rows and steps are checked already.
+struct Tile<A> {
+    rows: *const A,
+    row_stride: usize,
+    panel: *const i8,
+    /// Groups of `KU`.
+    steps: usize,
+    out: *mut i32,
+    out_stride: usize,
+}
+
+/// Calls a tile function for each panel of a block.
+///
+/// # Safety
+/// The CPU has the function's instructions, and it stays within `rows.count` rows and `P::NR` columns.
+#[inline]
+unsafe fn each_panel<P: Product>(
+    tile: unsafe fn(Tile<P::A>),
+    rows: Rows<'_, P::A>,
+    panels: Panels<'_>,
+    out: &mut [i32],
+    stride: usize,
+) {
+    check::<P>(rows, panels, out, stride);
+    for i in 0..panels.count {
+        // SAFETY: `check` has seen that every row holds `depth` steps, that there are `count` panels of as many, and
+        // that `out` takes their sums; the rest is the caller's promise.
+        unsafe {
+            tile(Tile {
+                rows: rows.data.as_ptr(),
+                row_stride: rows.stride,
+                panel: panels.data.as_ptr().add(i * P::NR * panels.depth),
+                steps: panels.depth / P::KU,
+                out: out.as_mut_ptr().add(i * P::NR),
+                out_stride: stride,
+            });
+        }
+    }
+}
+
+/// Something that is done with an instruction set's products.
+pub(crate) trait WithProduct {
+    /// What it returns.
+    type Output;
+    /// Does it.
+    fn run<P: Product>(self, p: P) -> Self::Output;
+}
+
+/// Does something with an instruction set's products, or with the portable ones where the CPU does not have it.
+pub(crate) fn with_product<W: WithProduct>(isa: Isa, work: W) -> W::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use super::x86_64::{avx2::Avx2, avx512::Avx512};
+        if isa == Isa::Amx
+            && let Some(p) = Amx::new()
+        {
+            return work.run(p);
+        }
+        if isa >= Isa::Avx512Vnni
+            && let Some(p) = Vnni::new()
+        {
+            return work.run(p);
+        }
+        if isa >= Isa::Avx512
+            && let Some(p) = Avx512::new()
+        {
+            return work.run(p);
+        }
+        if isa >= Isa::Avx2
+            && let Some(p) = Avx2::new()
+        {
+            return work.run(p);
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        use super::aarch64::neon::Neon;
+        if isa == Isa::I8mm
+            && let Some(p) = I8mm::new()
+        {
+            return work.run(p);
+        }
+        if isa >= Isa::Dotprod
+            && let Some(p) = Dotprod::new()
+        {
+            return work.run(p);
+        }
+        if isa >= Isa::Neon
+            && let Some(p) = Neon::new()
+        {
+            return work.run(p);
+        }
+    }
+    let _ = isa;
+    work.run(super::scalar::Scalar)
+}

@@ -1,0 +1,253 @@
+//! The product: cut for the caches and the threads, and finished block by block.
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::Matrix;
+use super::epilogue::{Corrections, Epilogue, FinishBlock, ToCodes, ToFloats, ToSums};
+use super::pack::{PADDED, PackedWeights};
+use super::rows::Prepared;
+use crate::arch::product::{Panels, Product, WithProduct, with_product};
+use crate::arch::{Byte, Vector};
+use crate::error::Stopped;
+use crate::threads;
+
+/// One value for all rows, or one for each.
+pub type Each<'a, T> = &'a [T];
+
+/// Activations: codes, and what they stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct Activations<'a> {
+    /// A row for each output row.
+    pub codes: Matrix<'a>,
+    /// The size of a step. Not used for sums.
+    pub scales: Each<'a, f32>,
+    /// The codes that stand for 0.
+    pub zero_points: Each<'a, i32>,
+}
+
+/// What is added to each column.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a> {
+    /// A real number for each output, or none. Not used for sums.
+    pub bias: Option<&'a [f32]>,
+    /// An integer for each output, in steps of a product (the scale of the activations times the weights'), or none.
+    pub int_bias: Option<&'a [i32]>,
+    /// Negative results become 0. Not used for sums.
+    pub relu: bool,
+}
+
+/// Where results go, in rows one after the other, and what they are.
+#[derive(Debug)]
+pub enum Results<'a> {
+    /// The sums.
+    Sums(&'a mut [MaybeUninit<i32>]),
+    /// Real numbers.
+    Floats(&'a mut [MaybeUninit<f32>]),
+    /// Codes of this scale and zero point, unsigned.
+    U8(&'a mut [MaybeUninit<u8>], f32, i32),
+    /// Codes of this scale and zero point, signed.
+    I8(&'a mut [MaybeUninit<i8>], f32, i32),
+}
+
+/// `x` times the transpose of `weights`, by the rounding contract's formula for linear layers.
+///
+/// # Errors
+/// Only an interrupt.
+///
+/// # Panics
+/// Lengths that disagree; codes as results where rows have scales of their own.
+pub fn multiply(
+    x: &Activations<'_>,
+    weights: &PackedWeights,
+    finish: &Finish<'_>,
+    results: Results<'_>,
+) -> Result<(), Stopped> {
+    let rows = x.codes.rows;
+    assert_eq!(x.codes.columns, weights.depth(), "as deep as the weights");
+    assert!([1, rows].contains(&x.zero_points.len()), "one zero point, or one for each row");
+    assert!([1, rows].contains(&x.scales.len()), "one scale, or one for each row");
+    let columns = weights.columns();
+    assert!(finish.bias.is_none_or(|b| b.len() == columns), "one bias for each output");
+    assert!(finish.int_bias.is_none_or(|b| b.len() == columns), "one bias for each output");
+    let padded = weights.sums.len();
+    let bias = || {
+        let mut table = vec![0f32; padded];
+        if let Some(bias) = finish.bias {
+            table[..columns].copy_from_slice(bias);
+        }
+        table
+    };
+    match results {
+        Results::Sums(to) => run(x, weights, finish, &ToSums, to),
+        Results::Floats(to) => {
+            let epilogue = ToFloats { weights, scales: x.scales, bias: bias(), relu: finish.relu };
+            run(x, weights, finish, &epilogue, to)
+        }
+        Results::U8(to, scale, zero_point) => {
+            run(x, weights, finish, &to_codes::<u8>(x, weights, finish, bias(), scale, zero_point), to)
+        }
+        Results::I8(to, scale, zero_point) => {
+            run(x, weights, finish, &to_codes::<i8>(x, weights, finish, bias(), scale, zero_point), to)
+        }
+    }
+}
+
+fn to_codes<C: Byte>(
+    x: &Activations<'_>,
+    weights: &PackedWeights,
+    finish: &Finish<'_>,
+    mut bias: Vec<f32>,
+    scale: f32,
+    zero_point: i32,
+) -> ToCodes<C> {
+    let &[x_scale] = x.scales else { panic!("codes as results of rows with scales of their own") };
+    let mut multipliers = vec![0f32; bias.len()];
+    for ((multiplier, bias), weight) in multipliers.iter_mut().zip(&mut bias).zip(&weights.scales) {
+        let product = x_scale * weight;
+        *multiplier = product / scale;
+        if finish.bias.is_some() {
+            *bias /= product;
+        }
+    }
+    let (least, greatest) = (C::saturated(i32::MIN).widened(), C::saturated(i32::MAX).widened());
+    let least = if finish.relu { least.max(zero_point) } else { least };
+    ToCodes { multipliers, bias, zero_point, range: (least, greatest), codes: PhantomData }
+}
+
+fn run<E: Epilogue>(
+    x: &Activations<'_>,
+    weights: &PackedWeights,
+    finish: &Finish<'_>,
+    epilogue: &E,
+    to: &mut [MaybeUninit<E::Out>],
+) -> Result<(), Stopped> {
+    assert_eq!(to.len(), x.codes.rows * weights.columns(), "room for the results");
+    if to.is_empty() {
+        return Ok(());
+    }
+    with_product(weights.isa(), Run { x, weights, finish, epilogue, to })
+}
+
+struct Run<'a, 'b, E: Epilogue> {
+    x: &'a Activations<'b>,
+    weights: &'a PackedWeights,
+    finish: &'a Finish<'a>,
+    epilogue: &'a E,
+    to: &'a mut [MaybeUninit<E::Out>],
+}
+
+/// Weights of a task stay in the second cache while its rows pass.
+const CACHED: usize = 256 << 10;
+/// Sums of a block stay in the first cache.
+const BLOCK: usize = 2048;
+/// Products in as much time as a thread reads and writes a byte: `threads` counts work in bytes.
+const PER_BYTE: usize = 3;
+
+/// Some rows times some panels.
+struct Task<'a, T> {
+    first_row: usize,
+    panels: Range<usize>,
+    /// A piece of each row's results.
+    to: Vec<&'a mut [MaybeUninit<T>]>,
+}
+
+impl<E: Epilogue> WithProduct for Run<'_, '_, E> {
+    type Output = Result<(), Stopped>;
+
+    fn run<P: Product>(self, p: P) -> Result<(), Stopped> {
+        let Self { x, weights, finish, epilogue, to } = self;
+        let prepared = Prepared::<P::A>::new::<P>(x.codes, weights.zero_points.is_some())?;
+        let corrections =
+            Corrections::new(weights, x.zero_points, finish.int_bias, prepared.offset, &prepared.sums);
+        let (rows, columns, depth) = (x.codes.rows, weights.columns(), weights.padded);
+        let panels = columns.div_ceil(P::NR);
+        let plan = Plan::new::<P>(rows, panels, depth);
+        let tasks = plan.tasks(to, columns, P::NR);
+        let bytes = (rows * columns * depth / PER_BYTE).max(columns * depth);
+        threads::for_each(bytes, tasks.into_iter(), |mut task| {
+            // Panels whose sums are finished together: whole groups, unless they are the last ones.
+            let height = task.to.len().min(P::MR);
+            let width = (BLOCK / height).clamp(PADDED, 512) / PADDED * PADDED;
+            let mut sums = vec![0i32; height * width];
+            let first = task.panels.start * P::NR;
+            for (b, to) in task.to.chunks_mut(P::MR).enumerate() {
+                let first_row = task.first_row + b * P::MR;
+                let block = prepared.rows().part(first_row, to.len());
+                for at in task.panels.clone().step_by(width / P::NR) {
+                    let count = (width / P::NR).min(task.panels.end - at);
+                    let bytes = P::NR * depth;
+                    let data = &weights.panels.bytes()[at * bytes..][..count * bytes];
+                    p.block(block, Panels { data, depth, count }, &mut sums, width);
+                    let start = at * P::NR - first;
+                    let end = (start + count * P::NR).min(to[0].len());
+                    p.vector().run(FinishBlock {
+                        corrections: &corrections,
+                        epilogue,
+                        sums: &mut sums,
+                        stride: width,
+                        first_row,
+                        first_column: at * P::NR,
+                        columns: start..end,
+                        to,
+                    });
+                }
+            }
+            true
+        })
+    }
+}
+
+/// How a product is cut.
+struct Plan {
+    rows: usize,
+    panels: usize,
+    /// Rows and panels of a task.
+    task_rows: usize,
+    task_panels: usize,
+}
+
+impl Plan {
+    fn new<P: Product>(rows: usize, panels: usize, depth: usize) -> Self {
+        // Whole groups of vectors.
+        let unit = (P::V::GROUP / P::NR).max(1);
+        let blocks = rows.div_ceil(P::MR);
+        let wanted = match threads::num_threads() {
+            1 => 1,
+            n => 4 * n,
+        };
+        let fit = CACHED / (P::NR * depth).max(1);
+        // With one block of rows nothing is used again, so that only the threads want pieces.
+        let cached = if blocks == 1 { panels } else { fit.max(unit) };
+        let fair = (panels * blocks).div_ceil(wanted).max(unit);
+        let task_panels = cached.min(fair).next_multiple_of(unit).min(panels.next_multiple_of(unit));
+        let chunks = panels.div_ceil(task_panels);
+        let per_task = (blocks * chunks).div_ceil(wanted.max(chunks)).max(1);
+        // Long products look for an interrupt now and then.
+        let often = (64 << 20) / (P::MR * P::NR * task_panels * depth).max(1);
+        Self { rows, panels, task_rows: per_task.min(often.max(1)) * P::MR, task_panels }
+    }
+
+    /// The tasks: for each run of panels, all rows.
+    fn tasks<'a, T>(&self, to: &'a mut [MaybeUninit<T>], columns: usize, nr: usize) -> Vec<Task<'a, T>> {
+        let mut tasks = Vec::new();
+        for first in (0..self.panels).step_by(self.task_panels) {
+            let panels = first..(first + self.task_panels).min(self.panels);
+            for first_row in (0..self.rows).step_by(self.task_rows) {
+                let n = self.task_rows.min(self.rows - first_row);
+                tasks.push(Task { first_row, panels: panels.clone(), to: Vec::with_capacity(n) });
+            }
+        }
+        let down = self.rows.div_ceil(self.task_rows);
+        for (r, mut row) in to.chunks_exact_mut(columns).enumerate() {
+            for chunk in 0..self.panels.div_ceil(self.task_panels) {
+                let n = (self.task_panels * nr).min(row.len());
+                let (piece, rest) = std::mem::take(&mut row).split_at_mut(n);
+                tasks[chunk * down + r / self.task_rows].to.push(piece);
+                row = rest;
+            }
+        }
+        tasks
+    }
+}

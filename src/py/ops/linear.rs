@@ -1,0 +1,390 @@
+//! `PackedLinear`: a weight matrix packed for this CPU.
+
+use std::sync::Arc;
+
+use numpy::PyUntypedArrayMethods;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::matrices::{Operand, activation, weight};
+use crate::affine;
+use crate::arch::Isa;
+use crate::error::Error;
+use crate::gemm::{
+    Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, dynamic_params, multiply,
+};
+use crate::py::array::{
+    Array, Element, Output, as_float32, contiguous, elements, elements_mut, empty, fresh_view, from_slice,
+};
+use crate::py::array::{has_type, integer, number, tuple_text};
+use crate::py::dtype::parse_dtype;
+use crate::py::run::kernel;
+use crate::py::tensor::QTensor;
+use crate::qparams::{DType, QParams, Quantizer};
+
+/// What is added to the outputs.
+enum Bias {
+    None,
+    Float(Vec<f32>),
+    /// In steps of a product: the scale of the input times the weight's.
+    Int(Vec<i32>),
+}
+
+/// A quantized linear layer, `y = x @ weight.T + bias`, with its weight laid out once for this CPU.
+///
+/// Products of 8-bit integers are added up in 32 bits, exactly, and turned into results on the way: there is no
+/// intermediate array. It pickles as its plain weight, and packs itself again where it is loaded.
+///
+/// Parameters
+/// ----------
+/// weight : QTensor
+///     Shape (out_features, in_features), qint8 or quint8, quantized per tensor or per channel along axis 0.
+/// bias : array_like, optional
+///     Shape (out_features,). Floats are real numbers; int32 counts steps of a product, the scale of the input
+///     times the weight's.
+///
+/// Raises
+/// ------
+/// TypeError, ValueError
+///     For a weight of another dtype, shape or channel axis, and where a sum of products could leave 32 bits.
+///
+/// >>> import numpy as np, quantray as qt
+/// >>> w = qt.quantize_per_channel([[1.0, 2.0], [0.5, -1.0]], [0.02, 0.01], 0, axis=0, dtype=qt.qint8)
+/// >>> linear = qt.ops.PackedLinear(w, bias=[0.5, 0.0])
+/// >>> x = qt.quantize_per_tensor([[1.0, 3.0]], 0.05, 0, qt.quint8)
+/// >>> linear(x, scale=0.1, zero_point=10).tolist()
+/// [[7.5, -1.0]]
+/// >>> linear.dynamic(np.float32([[1.0, 3.0]])).round(1)
+/// array([[ 7.5, -2.5]], dtype=float32)
+///
+/// Source: `torch.ops.quantized.linear`, `torch.ops.quantized.linear_dynamic`.
+#[pyclass(module = "quantray.ops", frozen)]
+pub struct PackedLinear {
+    packed: PackedWeights,
+    bias: Bias,
+    /// Of the weight.
+    quantizer: Arc<Quantizer>,
+}
+
+#[pymethods]
+impl PackedLinear {
+    #[new]
+    #[pyo3(signature = (weight, bias=None))]
+    fn new(py: Python<'_>, weight: &Bound<'_, QTensor>, bias: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let q = weight.get();
+        let (scales, zero_points) = self::weight(q, 0, "weight")?;
+        let codes = q.codes(py);
+        if codes.ndim() != 2 {
+            let valid = "of shape (out_features, in_features)";
+            return Err(Error::value("weight", tuple_text(codes.shape()), valid).into());
+        }
+        let operand = Operand::new(codes)?;
+        let matrix = operand.matrix();
+        let params = WeightParams { scales: &scales, zero_points: &zero_points };
+        let packed = py.detach(|| PackedWeights::new(Isa::current(), matrix, params))?;
+        let bias = parse_bias(bias, packed.columns())?;
+        Ok(Self { packed, bias, quantizer: Arc::clone(q.quantizer()) })
+    }
+
+    /// The layer of a quantized input: a QTensor of this scale and zero point, or floats without them.
+    ///
+    /// Parameters
+    /// ----------
+    /// input : QTensor
+    ///     Shape (..., in_features), qint8 or quint8, quantized per tensor.
+    /// scale, zero_point : float and int, optional
+    ///     Of the output. Without them the output is a float32 array.
+    /// dtype : optional
+    ///     Of the output: qint8 or quint8, by default the input's. With qint32, and neither scale nor zero point, the
+    ///     output holds the sums themselves, in steps of the input's scale times the weight's.
+    /// relu : bool
+    ///     Whether negative outputs become 0.
+    /// out : numpy.ndarray, optional
+    ///     Shape (..., out_features): where the integers, or the floats, go.
+    ///
+    /// Returns
+    /// -------
+    /// QTensor or numpy.ndarray
+    ///     Shape (..., out_features).
+    #[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, relu=false, out=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are the arguments of a Python function")]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        input: &Bound<'py, QTensor>,
+        scale: Option<&Bound<'py, PyAny>>,
+        zero_point: Option<&Bound<'py, PyAny>>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        relu: bool,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let q = input.get();
+        let (x_scale, x_zero) = activation(q, "input")?;
+        let dtype = dtype.map(parse_dtype).transpose()?;
+        let codes = q.codes(py);
+        let shape = self.output_shape(codes.shape())?;
+        let operand = Operand::new(codes)?;
+        let (scales, zero_points) = ([x_scale], [x_zero]);
+        let x = Activations { codes: operand.matrix(), scales: &scales, zero_points: &zero_points };
+        let finish = self.finish(relu);
+        let Some(scale) = scale else {
+            if let Some(z) = zero_point {
+                return Err(Error::value("zero_point", z, "given with scale, or not at all").into());
+            }
+            return match dtype {
+                None => self.floats(py, &x, &finish, &shape, codes, out),
+                Some(DType::QInt32) => self.sums(py, &x, &shape, codes, out, relu),
+                Some(d) => {
+                    Err(Error::type_("scale", "None", format!("given for an output of {}", d.name())).into())
+                }
+            };
+        };
+        let dtype = dtype.unwrap_or(q.quantizer().dtype());
+        if !matches!(dtype, DType::QInt8 | DType::QUInt8) {
+            let valid = "qint8 or quint8 with a scale, or qint32 without one";
+            return Err(Error::value("dtype", dtype.name(), valid).into());
+        }
+        let zero_point = zero_point.map_or(Ok(0), |z| integer(z, "zero_point"))?;
+        let quantizer = Quantizer::per_tensor(dtype, number(scale, "scale")?, zero_point, false)?;
+        let QParams::PerTensor { scale, zero_point } = *quantizer.params() else { unreachable!() };
+        let output = Output::codes(py, dtype, out, &shape, codes)?;
+        match dtype {
+            DType::QInt8 => {
+                let to = elements_mut::<i8>(&output.array);
+                self.multiply(py, &x, &finish, Results::I8(to, scale as f32, zero_point))?;
+            }
+            _ => {
+                let to = elements_mut::<u8>(&output.array);
+                self.multiply(py, &x, &finish, Results::U8(to, scale as f32, zero_point))?;
+            }
+        }
+        Ok(Bound::new(py, QTensor::from_parts(fresh(output.finish()?, out)?, Arc::new(quantizer), None))?
+            .into_any())
+    }
+
+    /// The layer of a float input, which is quantized to quint8 on the way: one scale and zero point for all of it,
+    /// chosen from its range, or one for each row.
+    ///
+    /// Parameters
+    /// ----------
+    /// input : array_like
+    ///     Shape (..., in_features).
+    /// per_row : bool
+    ///     Whether each row (each token, in a language model) has a scale of its own. More exact where rows differ.
+    /// relu : bool
+    ///     Whether negative outputs become 0.
+    /// out : numpy.ndarray, optional
+    ///     Shape (..., out_features), float32: where the output goes.
+    ///
+    /// Returns
+    /// -------
+    /// numpy.ndarray
+    ///     Shape (..., out_features), float32.
+    #[pyo3(
+        signature = (input, *, per_row=false, relu=false, out=None),
+        text_signature = "($self, input, *, per_row=False, relu=False, out=None)"
+    )]
+    fn dynamic<'py>(
+        &self,
+        py: Python<'py>,
+        input: &Bound<'py, PyAny>,
+        per_row: bool,
+        relu: bool,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let x = as_float32(input, "input")?;
+        let in_shape = x.shape();
+        let shape = self.output_shape(in_shape)?;
+        let depth = self.packed.depth();
+        let values = elements::<f32>(&x);
+        let rows: usize = shape[..shape.len() - 1].iter().product();
+        let (scales, zero_points) =
+            kernel(py, values.len(), "input", in_shape, || dynamic_params(values, rows, per_row))??;
+        let codes = empty(py, u8::TYPE, &[values.len()])?;
+        let layout = affine::Channels { outer: 1, channels: rows, inner: depth };
+        let params = match (&scales[..], &zero_points[..]) {
+            (&[scale], &[zero_point]) => affine::Affine::PerTensor { scale, zero_point },
+            (scales, zero_points) => affine::Affine::PerChannel { scales, zero_points, layout },
+        };
+        let room = elements_mut::<u8>(&codes);
+        kernel(py, values.len(), "input", in_shape, || affine::quantize(values, room, &params))?;
+        let x_codes = Matrix::dense(Codes::U8(elements(&codes)), rows, depth);
+        let activations = Activations { codes: x_codes, scales: &scales, zero_points: &zero_points };
+        self.floats(py, &activations, &self.finish(relu), &shape, &x, out)
+    }
+
+    /// The weight, unpacked: shape (out_features, in_features).
+    fn weight(&self, py: Python<'_>) -> PyResult<QTensor> {
+        let shape = [self.packed.columns(), self.packed.depth()];
+        let flat = match self.quantizer.dtype() {
+            DType::QInt8 => from_slice::<i8>(py, &self.packed.unpack(|w| w))?,
+            _ => from_slice::<u8>(py, &self.packed.unpack(|w| (w as u8) ^ 0x80))?,
+        };
+        let codes = flat.call_method1("reshape", (PyTuple::new(py, shape)?,))?.cast_into()?;
+        Ok(QTensor::from_parts(codes, Arc::clone(&self.quantizer), None))
+    }
+
+    /// The bias: shape (out_features,), float32 or int32; or None.
+    fn bias<'py>(&self, py: Python<'py>) -> PyResult<Option<Array<'py>>> {
+        match &self.bias {
+            Bias::None => Ok(None),
+            Bias::Float(b) => from_slice(py, b).map(Some),
+            Bias::Int(b) => from_slice(py, b).map(Some),
+        }
+    }
+
+    /// Length of the input's last axis.
+    #[getter]
+    fn in_features(&self) -> usize {
+        self.packed.depth()
+    }
+
+    /// Length of the output's last axis.
+    #[getter]
+    fn out_features(&self) -> usize {
+        self.packed.columns()
+    }
+
+    /// Bytes of the packed weight and its tables.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.packed.bytes()
+    }
+
+    /// The instruction set that the weight is packed for: a name as in `cpu_info()["available"]`.
+    #[getter]
+    fn kernel(&self) -> &'static str {
+        self.packed.isa().name()
+    }
+
+    fn __repr__(&self) -> String {
+        let bias = match self.bias {
+            Bias::None => "None",
+            Bias::Float(_) => "float32",
+            Bias::Int(_) => "int32",
+        };
+        format!(
+            "PackedLinear(in_features={}, out_features={}, dtype={}, qscheme={}, bias={bias}, kernel={})",
+            self.packed.depth(),
+            self.packed.columns(),
+            self.quantizer.dtype().name(),
+            self.quantizer.scheme().name(),
+            self.packed.isa().name()
+        )
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let args = (slf.get().weight(py)?, slf.get().bias(py)?).into_pyobject(py)?;
+        Ok((slf.get_type().into_any(), args))
+    }
+}
+
+impl PackedLinear {
+    fn finish(&self, relu: bool) -> Finish<'_> {
+        let (bias, int_bias) = match &self.bias {
+            Bias::None => (None, None),
+            Bias::Float(b) => (Some(&b[..]), None),
+            Bias::Int(b) => (None, Some(&b[..])),
+        };
+        Finish { bias, int_bias, relu }
+    }
+
+    fn output_shape(&self, input: &[usize]) -> PyResult<Vec<usize>> {
+        match input.split_last() {
+            Some((&last, rows)) if last == self.packed.depth() => {
+                Ok(rows.iter().copied().chain([self.packed.columns()]).collect())
+            }
+            _ => {
+                let valid = format!("of shape (..., {}), as deep as the weight", self.packed.depth());
+                Err(Error::value("input", tuple_text(input), valid).into())
+            }
+        }
+    }
+
+    fn multiply(
+        &self,
+        py: Python<'_>,
+        x: &Activations<'_>,
+        finish: &Finish<'_>,
+        results: Results<'_>,
+    ) -> PyResult<()> {
+        // Products per element that a kernel of `run` handles in as much time.
+        let work = x.codes.rows() * self.packed.columns() * self.packed.depth() / 16;
+        kernel(py, work, "input", &[], || multiply(x, &self.packed, finish, results))
+    }
+
+    fn floats<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Activations<'_>,
+        finish: &Finish<'_>,
+        shape: &[usize],
+        input: &Array<'py>,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let output = Output::new::<f32>(py, out, shape, input)?;
+        self.multiply(py, x, finish, Results::Floats(elements_mut(&output.array)))?;
+        Ok(output.finish()?.into_any())
+    }
+
+    /// The sums as qint32, with the scales that they have.
+    fn sums<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Activations<'_>,
+        shape: &[usize],
+        input: &Array<'py>,
+        out: Option<&Bound<'py, PyAny>>,
+        relu: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if relu || matches!(self.bias, Bias::Float(_)) {
+            let got = if relu { "relu=True" } else { "a float bias" };
+            let valid =
+                "qint8, quint8 or None with it: sums are neither clamped nor moved by parts of a step";
+            return Err(Error::value("dtype", format!("qint32 with {got}"), valid).into());
+        }
+        let output = Output::codes(py, DType::QInt32, out, shape, input)?;
+        self.multiply(py, x, &self.finish(false), Results::Sums(elements_mut(&output.array)))?;
+        let x_scale = f64::from(x.scales[0]);
+        let quantizer = match self.quantizer.params() {
+            QParams::PerChannel { scales, .. } => {
+                let scales: Vec<f64> = scales.iter().map(|s| s * x_scale).collect();
+                let zeros = vec![0i64; scales.len()];
+                Quantizer::per_channel(DType::QInt32, &scales, &zeros, shape.len() - 1, false)?
+            }
+            QParams::PerTensor { scale, .. } => {
+                Quantizer::per_tensor(DType::QInt32, scale * x_scale, 0, false)?
+            }
+            QParams::PerChannelFloat { .. } => unreachable!("refused at creation"),
+        };
+        Ok(Bound::new(py, QTensor::from_parts(fresh(output.finish()?, out)?, Arc::new(quantizer), None))?
+            .into_any())
+    }
+}
+
+/// The codes of a result: a view of our own where the caller, who may assign to the shape of theirs, gave them.
+fn fresh<'py>(codes: Array<'py>, out: Option<&Bound<'py, PyAny>>) -> PyResult<Array<'py>> {
+    if out.is_some() { fresh_view(&codes) } else { Ok(codes) }
+}
+
+fn parse_bias(bias: Option<&Bound<'_, PyAny>>, columns: usize) -> PyResult<Bias> {
+    let Some(bias) = bias else { return Ok(Bias::None) };
+    let ints = bias.cast::<numpy::PyUntypedArray>().is_ok_and(|b| has_type(b, i32::TYPE));
+    let array: Array<'_> = match ints {
+        true => contiguous(bias.cast()?)?,
+        false => as_float32(bias, "bias")?,
+    };
+    if array.shape() != [columns] {
+        let got = format!("shape {}", tuple_text(array.shape()));
+        return Err(Error::value("bias", got, format!("of shape ({columns},), one for each output")).into());
+    }
+    if ints {
+        return Ok(Bias::Int(elements::<i32>(&array).to_vec()));
+    }
+    let values = elements::<f32>(&array).to_vec();
+    match values.iter().position(|b| !b.is_finite()) {
+        Some(i) => Err(Error::value(format!("bias[{i}]"), values[i], "finite").into()),
+        None => Ok(Bias::Float(values)),
+    }
+}

@@ -1,0 +1,206 @@
+//! Products on every instruction set, with one thread and with two, against the plain formula, bit for bit.
+//!
+//! `QUANTRAY_TEST_REDUCED=1` leaves out the larger sizes: for emulators.
+
+mod common;
+#[path = "common/guard.rs"]
+mod guard;
+
+use std::mem::MaybeUninit;
+
+use common::Random;
+use guard::Guarded;
+use quantray::arch::Isa;
+use quantray::gemm::{
+    Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, multiply, reference,
+};
+use quantray::threads;
+
+fn reduced() -> bool {
+    std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()
+}
+
+/// Rows, outputs and depth around the edges of every tile.
+fn sizes() -> Vec<(usize, usize, usize)> {
+    let mut all = vec![(0, 3, 5), (3, 0, 5), (3, 5, 0), (1, 1, 1), (2, 3, 1), (1, 64, 64), (5, 33, 70)];
+    for rows in [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 31, 32, 33] {
+        all.push((rows, 37, 19));
+    }
+    for columns in [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 63, 64, 65, 97, 129] {
+        all.push((3, columns, 11));
+    }
+    for depth in [1, 2, 3, 4, 5, 7, 8, 9, 31, 63, 64, 65, 127, 128, 129] {
+        all.push((7, 18, depth));
+    }
+    if !reduced() {
+        all.extend([
+            (65, 130, 257),
+            (1, 1031, 517),
+            (200, 64, 512),
+            (33, 600, 1024),
+            (13, 61, 4096),
+            (6, 48, 8192),
+        ]);
+    }
+    all
+}
+
+/// A matrix of random codes; extreme ones where `extreme`.
+struct Memory {
+    unsigned: Vec<u8>,
+    signed: bool,
+    extreme: bool,
+}
+
+impl Memory {
+    fn new(n: usize, signed: bool, extreme: bool, random: &mut Random) -> Self {
+        let unsigned = (0..n).map(|_| if extreme { 255 } else { random.next() as u8 }).collect();
+        Self { unsigned, signed, extreme }
+    }
+
+    /// As bytes of its sign, in memory that ends where a page does that may not be touched.
+    fn codes<'a>(&self, guarded: &'a mut Guarded) -> Codes<'a> {
+        if self.signed {
+            let to = guarded.slice::<i8>(self.unsigned.len(), true);
+            for (to, from) in to.iter_mut().zip(&self.unsigned) {
+                *to = if self.extreme { 127 } else { *from as i8 };
+            }
+            Codes::I8(to)
+        } else {
+            let to = guarded.slice::<u8>(self.unsigned.len(), true);
+            to.copy_from_slice(&self.unsigned);
+            Codes::U8(to)
+        }
+    }
+}
+
+fn written<T: Copy>(to: &[MaybeUninit<T>]) -> Vec<T> {
+    // SAFETY: callers have seen a kernel fill it.
+    to.iter().map(|x| unsafe { x.assume_init() }).collect()
+}
+
+#[track_caller]
+fn same<T: PartialEq + std::fmt::Debug>(got: &[T], want: &[T], what: &str) {
+    assert_eq!(got.len(), want.len());
+    if let Some(i) = (0..want.len()).find(|&i| got[i] != want[i]) {
+        panic!("{what}: {:?}, not {:?}, at {i} of {}", got[i], want[i], want.len());
+    }
+}
+
+#[test]
+fn products_on_every_instruction_set() {
+    let random = &mut Random(3);
+    let mut ran = 0;
+    for (case, (m, n, k)) in sizes().into_iter().enumerate() {
+        for signs in 0..4 {
+            let (x_signed, w_signed) = (signs & 1 == 1, signs & 2 == 2);
+            let extreme = case % 5 == 4;
+            let each = (case + signs) % 2 == 1;
+            let transposed = (case + signs) % 3 == 2;
+            let zero = |signed: bool, r: &mut Random| r.below(256) as i32 - if signed { 128 } else { 0 };
+            let table = |each: bool, n: usize| if each { n } else { 1 };
+            let mut xg = Guarded::new(m * k);
+            let mut wg = Guarded::new(n * k);
+            let (xm, wm) = (
+                Memory::new(m * k, x_signed, extreme, random),
+                Memory::new(n * k, w_signed, extreme, random),
+            );
+            let x_codes = match transposed {
+                false => Matrix::dense(xm.codes(&mut xg), m, k),
+                true => Matrix::dense(xm.codes(&mut xg), k, m).transposed(),
+            };
+            let weights = match transposed {
+                false => Matrix::dense(wm.codes(&mut wg), n, k),
+                true => Matrix::dense(wm.codes(&mut wg), k, n).transposed(),
+            };
+            let x_zeros: Vec<i32> = (0..table(each, m)).map(|_| zero(x_signed, random)).collect();
+            let symmetric = case % 2 == 0;
+            let middle = if w_signed { 0 } else { 128 };
+            let w_zeros: Vec<i32> = (0..table(each, n))
+                .map(|_| if symmetric { middle } else { zero(w_signed, random) })
+                .collect();
+            let w_scales: Vec<f32> = (0..table(each, n)).map(|_| random.unit() * 0.1 + 0.001).collect();
+            let x_scales: Vec<f32> = (0..table(each, m)).map(|_| random.unit() * 0.1 + 0.001).collect();
+            let bias: Vec<f32> = (0..n).map(|_| (random.unit() - 0.5) * 50.0).collect();
+            let ints: Vec<i32> = (0..n).map(|_| random.next() as i32 >> 16).collect();
+            let finish = Finish {
+                bias: (case % 3 > 0).then_some(&bias[..]),
+                int_bias: (case % 4 == 1).then_some(&ints[..]),
+                relu: case % 7 == 3,
+            };
+            let params = WeightParams { scales: &w_scales, zero_points: &w_zeros };
+            let x = Activations { codes: x_codes, scales: &x_scales, zero_points: &x_zeros };
+            let of = |t: &[f32], i: usize| if t.len() == 1 { t[0] } else { t[i] };
+            let at = || (0..m).flat_map(|r| (0..n).map(move |c| (r, c)));
+            let sums: Vec<i64> = at().map(|(r, c)| reference::sum(&x, &weights, params, r, c)).collect();
+            let wide: Vec<i32> =
+                at().zip(&sums).map(|((_, c), &s)| reference::to_sum(s, &finish, c) as i32).collect();
+            let floats: Vec<u32> = at()
+                .zip(&sums)
+                .map(|((r, c), &s)| {
+                    reference::to_float(s, of(&x_scales, r), of(&w_scales, c), &finish, c).to_bits()
+                })
+                .collect();
+            let y = ((k as f32).sqrt() * 0.5 + 0.01, 100);
+            let one = Activations { scales: &x_scales[..1.min(x_scales.len())], ..x };
+            let code = |lo, hi| {
+                let convert = |((_, c), &s): ((usize, usize), &i64)| {
+                    reference::to_code(s, one.scales[0], of(&w_scales, c), &finish, c, y, (lo, hi))
+                };
+                at().zip(&sums).map(convert).collect::<Vec<i32>>()
+            };
+            let (unsigned, signed) = if m > 0 { (code(0, 255), code(-128, 127)) } else { (vec![], vec![]) };
+            for &isa in Isa::available() {
+                let packed = PackedWeights::new(isa, weights, params).unwrap();
+                assert_eq!(packed.isa(), isa);
+                for count in [1, 2] {
+                    threads::set_num_threads(count).unwrap();
+                    let what = format!(
+                        "{} x {count}: {m} x {k} {} by {n} {}, {finish:?}, each {each}, transposed {transposed}",
+                        isa.name(),
+                        if x_signed { "i8" } else { "u8" },
+                        if w_signed { "i8" } else { "u8" }
+                    );
+                    let mut out = Guarded::new(4 * m * n);
+                    let to = out.slice::<MaybeUninit<i32>>(m * n, true);
+                    multiply(&x, &packed, &finish, Results::Sums(to)).unwrap();
+                    same(&written(to), &wide, &what);
+                    let to = out.slice::<MaybeUninit<f32>>(m * n, true);
+                    multiply(&x, &packed, &finish, Results::Floats(to)).unwrap();
+                    same(&written(to).iter().map(|f| f.to_bits()).collect::<Vec<_>>(), &floats, &what);
+                    if m > 0 {
+                        let to = out.slice::<MaybeUninit<u8>>(m * n, true);
+                        multiply(&one, &packed, &finish, Results::U8(to, y.0, y.1)).unwrap();
+                        same(
+                            &written(to).iter().map(|&c| i32::from(c)).collect::<Vec<_>>(),
+                            &unsigned,
+                            &what,
+                        );
+                        let to = out.slice::<MaybeUninit<i8>>(m * n, true);
+                        multiply(&one, &packed, &finish, Results::I8(to, y.0, y.1)).unwrap();
+                        same(&written(to).iter().map(|&c| i32::from(c)).collect::<Vec<_>>(), &signed, &what);
+                    }
+                    ran += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(ran, sizes().len() * 4 * 2 * Isa::available().len());
+    println!("ran: {:?}", Isa::available().iter().map(|isa| isa.name()).collect::<Vec<_>>());
+}
+
+#[test]
+fn sums_that_could_leave_32_bits_are_refused() {
+    let depth = 66_000;
+    let codes = vec![127i8; depth];
+    let params = WeightParams { scales: &[1.0], zero_points: &[0] };
+    let weights = |n: usize| Matrix::dense(Codes::I8(&codes[..n]), 1, n);
+    assert!(PackedWeights::new(Isa::current(), weights(66_000), params).is_ok());
+    let codes = vec![128u8; 66_000];
+    let error = PackedWeights::new(Isa::current(), Matrix::dense(Codes::U8(&codes), 1, 66_000), params);
+    let message = error.unwrap_err().to_string();
+    assert!(
+        message.contains("weight") && message.contains("8448000") && message.contains("split"),
+        "{message}"
+    );
+}
