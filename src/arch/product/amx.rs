@@ -20,7 +20,26 @@ impl Amx {
     pub(crate) fn new() -> Option<Self> {
         static ALLOWED: OnceLock<bool> = OnceLock::new();
         let vnni = Vnni::new()?;
-        ALLOWED.get_or_init(|| exists() && permitted()).then_some(Self(vnni))
+        ALLOWED.get_or_init(|| exists() && permitted() && Self(vnni).agrees()).then_some(Self(vnni))
+    }
+
+    /// Whether the tiles give VNNI's sums, for each of the three ways to fill them: some systems and emulators say
+    /// that they have AMX and do not run it right. Once, in some microseconds.
+    fn agrees(self) -> bool {
+        const DEPTH: usize = 128;
+        let bytes = |n: usize, by: usize| (0..n).map(move |i| (i * by + i / 64) as u8);
+        let activations: Vec<u8> = bytes(Self::MR * DEPTH, 89).collect();
+        let data: Vec<i8> = bytes(3 * NR * DEPTH, 37).map(|b| b as i8).collect();
+        let panels = Panels { data: &data, depth: DEPTH, count: 3 };
+        let mut sums = [[0; 32 * 3 * NR]; 2];
+        [9, 16, 17, 32].into_iter().all(|count| {
+            let rows = Rows { data: &activations, stride: DEPTH, count };
+            self.block(rows, panels, &mut sums[0], 3 * NR);
+            for (r, row) in sums[1].chunks_exact_mut(3 * NR).enumerate().take(count) {
+                self.0.block(rows.part(r, 1), panels, row, 3 * NR);
+            }
+            sums[0] == sums[1]
+        })
     }
 }
 
