@@ -1,30 +1,14 @@
 """torch 2.15's own results, bit for bit, on every instruction set, with one thread and with two."""
 
-import json
-import pathlib
 import re
 
 import numpy as np
-import pytest
 import quantray as qt
 from contract import along, dequantize, inverse
+from golden import cases
 
-REFERENCE = pathlib.Path(__file__).parent / "reference"
 # More elements than one thread keeps to itself: golden inputs are repeated up to here.
 SHARED = 700_000
-
-
-def cases(topic):
-    arrays = dict(np.load(REFERENCE / f"{topic}.npz"))
-
-    def value(v):
-        return arrays[v["array"]] if isinstance(v, dict) and "array" in v else v
-
-    found = json.loads((REFERENCE / f"{topic}.json").read_text())
-    found = [{k: value(v) for k, v in case.items()} for case in found]
-    assert found
-    names = [str(case.get("name") or case.get("input") or "") for case in found]
-    return pytest.mark.parametrize("case", found, ids=[f"{i}-{name}" for i, name in enumerate(names)])
 
 
 def assert_codes(got, case):

@@ -5,4 +5,4 @@ mod matrices;
 mod product;
 
 pub use linear::PackedLinear;
-pub use product::{int_mm, matmul};
+pub use product::{int_mm, matmul, multiplies};

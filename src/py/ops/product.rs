@@ -15,7 +15,7 @@ use crate::py::create::{quantize_array, quantize_to_range};
 use crate::py::dtype::parse_dtype;
 use crate::py::run::kernel;
 use crate::py::tensor::QTensor;
-use crate::qparams::Quantizer;
+use crate::qparams::{DType, Quantizer};
 
 const NOTHING: Finish<'static> = Finish { bias: None, int_bias: None, relu: false };
 
@@ -157,8 +157,15 @@ pub fn matmul<'py>(
     }
 }
 
+/// Whether two tensors can be multiplied as integers: 8 bits, and no channels, or none that the sum runs over.
+pub fn multiplies(py: Python<'_>, a: &QTensor, b: &QTensor) -> bool {
+    let eight = |q: &QTensor| matches!(q.quantizer().dtype(), DType::QInt8 | DType::QUInt8);
+    let last = |axis| axis == 1 && b.codes(py).ndim() == 2;
+    eight(a) && eight(b) && a.quantizer().axis().is_none() && b.quantizer().axis().is_none_or(last)
+}
+
 /// The product's values: exact sums times their scale.
-pub(in crate::py) fn float_product<'py>(py: Python<'py>, a: &QTensor, b: &QTensor) -> PyResult<Array<'py>> {
+fn float_product<'py>(py: Python<'py>, a: &QTensor, b: &QTensor) -> PyResult<Array<'py>> {
     let (scale, zero_point) = activation(a, "a")?;
     let last = b.codes(py).ndim().saturating_sub(1);
     let (w_scales, w_zeros) = weight(b, last, "b")?;

@@ -8,6 +8,7 @@ use super::QTensor;
 use crate::error::Error;
 use crate::py::array::{as_float32, np};
 use crate::py::create::quantize_to_range;
+use crate::py::ops::{matmul, multiplies};
 use crate::qparams::DType;
 
 /// A NumPy function of two operands, either of which may be a QTensor. The result is float32, or bool.
@@ -96,6 +97,11 @@ impl QTensor {
     }
 
     fn __matmul__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if let Ok(other) = other.cast::<QTensor>()
+            && multiplies(slf.py(), slf.get(), other.get())
+        {
+            return Ok(Bound::new(slf.py(), matmul(slf.py(), slf, other, None, None, None)?)?.into_any());
+        }
         Self::quantized_op(slf, "matmul", other)
     }
 

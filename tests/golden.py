@@ -1,0 +1,23 @@
+"""torch 2.15's own results, from the files of `reference`."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+REFERENCE = pathlib.Path(__file__).parent / "reference"
+
+
+def cases(topic):
+    """A parametrization of `case`: the arguments and the results of one call."""
+    arrays = dict(np.load(REFERENCE / f"{topic}.npz"))
+
+    def value(v):
+        return arrays[v["array"]] if isinstance(v, dict) and "array" in v else v
+
+    found = json.loads((REFERENCE / f"{topic}.json").read_text())
+    found = [{k: value(v) for k, v in case.items()} for case in found]
+    assert found
+    names = [str(case.get("name") or case.get("input") or "") for case in found]
+    return pytest.mark.parametrize("case", found, ids=[f"{i}-{name}" for i, name in enumerate(names)])
