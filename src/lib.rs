@@ -9,6 +9,7 @@ pub mod display;
 pub mod error;
 pub mod gemm;
 pub mod observe;
+pub mod ops;
 pub mod qparams;
 pub mod threads;
 

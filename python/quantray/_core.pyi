@@ -485,6 +485,110 @@ class PackedLinear:
     def kernel(self) -> str: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
+def add(
+    a: QTensor,
+    b: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    relu: bool = False,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def mul(
+    a: QTensor,
+    b: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    relu: bool = False,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def sub(
+    a: QTensor,
+    b: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    relu: bool = False,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def elu(
+    input: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    alpha: float = 1.0,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def gelu(
+    input: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def hardsigmoid(
+    input: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def hardswish(
+    input: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def leaky_relu(
+    input: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    negative_slope: float = 0.01,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def relu6(
+    input: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def sigmoid(
+    input: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def silu(
+    input: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def tanh(
+    input: QTensor,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
 def int_mm(
     a: npt.ArrayLike, b: npt.ArrayLike, *, out: npt.NDArray[np.int32] | None = None
 ) -> npt.NDArray[np.int32]: ...

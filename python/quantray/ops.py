@@ -1,4 +1,4 @@
-"""Operators on integers: products of 8-bit matrices, exact on every instruction set.
+"""Operators on integers, the same on every instruction set: products of matrices, functions of elements.
 
 >>> import numpy as np, quantray as qt
 >>> w = qt.quantize_per_tensor([[1.0, -2.0]], 0.02, 0, qt.qint8)
@@ -7,6 +7,38 @@
 [[0.0]]
 """
 
-from quantray._core import PackedLinear, int_mm, matmul
+from quantray._core import (
+    PackedLinear,
+    add,
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    int_mm,
+    leaky_relu,
+    matmul,
+    mul,
+    relu6,
+    sigmoid,
+    silu,
+    sub,
+    tanh,
+)
 
-__all__ = ["PackedLinear", "int_mm", "matmul"]
+__all__ = [
+    "PackedLinear",
+    "add",
+    "elu",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "int_mm",
+    "leaky_relu",
+    "matmul",
+    "mul",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "sub",
+    "tanh",
+]

@@ -3,7 +3,7 @@
 //! Weights are packed once, for one instruction set ([`PackedWeights`]); [`multiply`] takes activations of either sign
 //! and any strides, and turns the sums into codes, floats or integers while they are still in the first cache.
 //! `arch::product` has the inner loops, `rows` prepares activations for them, `epilogue` finishes their sums, `multiply`
-//! cuts the work for caches and threads. [`reference`] says the same in a few plain lines: what every instruction set
+//! cuts the work for caches and threads. [`mod@reference`] says the same in a few plain lines: what every instruction set
 //! must agree with, bit for bit.
 
 mod dynamic;

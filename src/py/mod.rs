@@ -36,7 +36,10 @@ mod _core {
     #[pymodule_export]
     use super::io::{load, save};
     #[pymodule_export]
-    use super::ops::{PackedLinear, int_mm, matmul};
+    use super::ops::{
+        PackedLinear, add, elu, gelu, hardsigmoid, hardswish, int_mm, leaky_relu, matmul, mul, relu6,
+        sigmoid, silu, sub, tanh,
+    };
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};
     #[pymodule_export]

@@ -1,0 +1,157 @@
+//! Sums, differences and products of two tensors.
+
+use std::mem::MaybeUninit;
+
+use super::{Operand, Target, TargetCodes};
+use crate::arch::{self, Byte, Isa, Kernel, Vector};
+use crate::error::Stopped;
+use crate::gemm::Codes;
+use crate::threads;
+
+/// A function of two numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// a + b
+    Add,
+    /// a - b
+    Sub,
+    /// a * b
+    Mul,
+}
+
+impl Binary {
+    /// Its value.
+    pub fn of(self, a: f32, b: f32) -> f32 {
+        match self {
+            Self::Add => a + b,
+            Self::Sub => a - b,
+            Self::Mul => a * b,
+        }
+    }
+}
+
+/// `quantize(of(dequantize(a), dequantize(b)))`, with negative values as 0 where `relu`.
+///
+/// # Errors
+/// Only an interrupt.
+///
+/// # Panics
+/// Lengths that disagree.
+pub fn binary(op: Binary, a: Operand<'_>, b: Operand<'_>, relu: bool, to: Target<'_>) -> Result<(), Stopped> {
+    match a.codes {
+        Codes::U8(x) => with_first(op, x, a, b, relu, to),
+        Codes::I8(x) => with_first(op, x, a, b, relu, to),
+    }
+}
+
+fn with_first<A: Byte>(
+    op: Binary,
+    x: &[A],
+    a: Operand<'_>,
+    b: Operand<'_>,
+    relu: bool,
+    to: Target<'_>,
+) -> Result<(), Stopped> {
+    match b.codes {
+        Codes::U8(y) => with_both(op, x, y, (a, b), relu, to),
+        Codes::I8(y) => with_both(op, x, y, (a, b), relu, to),
+    }
+}
+
+fn with_both<A: Byte, B: Byte>(
+    op: Binary,
+    x: &[A],
+    y: &[B],
+    (a, b): (Operand<'_>, Operand<'_>),
+    relu: bool,
+    to: Target<'_>,
+) -> Result<(), Stopped> {
+    let params = Params {
+        scales: (a.scale, b.scale),
+        zero_points: (a.zero_point as f32, b.zero_point as f32),
+        inv: 1.0 / to.scale,
+        zero_point: to.zero_point as i16,
+        relu,
+    };
+    match to.codes {
+        TargetCodes::U8(out) => share(op, x, y, params, out),
+        TargetCodes::I8(out) => share(op, x, y, params, out),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Params {
+    scales: (f32, f32),
+    zero_points: (f32, f32),
+    inv: f32,
+    zero_point: i16,
+    relu: bool,
+}
+
+fn share<A: Byte, B: Byte, C: Byte>(
+    op: Binary,
+    x: &[A],
+    y: &[B],
+    params: Params,
+    out: &mut [MaybeUninit<C>],
+) -> Result<(), Stopped> {
+    assert!(x.len() == out.len() && y.len() == out.len(), "as many results as codes on both sides");
+    let isa = Isa::current();
+    let step = threads::CHUNK_BYTES / 4;
+    let pieces = x.chunks(step).zip(y.chunks(step)).zip(out.chunks_mut(step));
+    threads::for_each(4 * x.len(), pieces, |((x, y), out)| {
+        match op {
+            Binary::Add => arch::dispatch(isa, Run::<_, _, _, 0> { x, y, out, params }),
+            Binary::Sub => arch::dispatch(isa, Run::<_, _, _, 1> { x, y, out, params }),
+            Binary::Mul => arch::dispatch(isa, Run::<_, _, _, 2> { x, y, out, params }),
+        }
+        true
+    })
+}
+
+/// One piece, for one of the operations.
+struct Run<'a, A, B, C, const OP: u8> {
+    x: &'a [A],
+    y: &'a [B],
+    out: &'a mut [MaybeUninit<C>],
+    params: Params,
+}
+
+impl<A: Byte, B: Byte, C: Byte, const OP: u8> Kernel for Run<'_, A, B, C, OP> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, v: V) {
+        let p = self.params;
+        let group = |x: &[A], y: &[B]| {
+            let values = |codes: [V::F; 4], zero_point: f32, scale: f32| {
+                codes.map(|code| v.mul(v.splat(scale), v.sub(code, v.splat(zero_point))))
+            };
+            let a = values(v.widen::<A>(x), p.zero_points.0, p.scales.0);
+            let b = values(v.widen::<B>(y), p.zero_points.1, p.scales.1);
+            let steps = std::array::from_fn(|j| {
+                let value = match OP {
+                    0 => v.add(a[j], b[j]),
+                    1 => v.sub(a[j], b[j]),
+                    _ => v.mul(a[j], b[j]),
+                };
+                let value = if p.relu { v.max(value, v.splat(0.0)) } else { value };
+                v.mul(value, v.splat(p.inv))
+            });
+            v.narrow::<C>(steps, v.splat16(p.zero_point))
+        };
+        let whole = self.out.len() / V::GROUP * V::GROUP;
+        let (out, rest) = self.out.split_at_mut(whole);
+        let pieces = self.x.chunks_exact(V::GROUP).zip(self.y.chunks_exact(V::GROUP));
+        for ((x, y), out) in pieces.zip(out.chunks_exact_mut(V::GROUP)) {
+            v.store_bytes::<C, _, false>(group(x, y), out);
+        }
+        if !rest.is_empty() {
+            let (mut x, mut y, mut codes) = ([A::default(); 64], [B::default(); 64], [C::default(); 64]);
+            x[..rest.len()].copy_from_slice(&self.x[whole..]);
+            y[..rest.len()].copy_from_slice(&self.y[whole..]);
+            v.store_bytes::<C, C, false>(group(&x, &y), &mut codes);
+            arch::copy_to(&codes[..rest.len()], rest);
+        }
+    }
+}

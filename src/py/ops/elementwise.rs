@@ -1,0 +1,293 @@
+//! Functions of codes, element by element.
+
+use std::sync::Arc;
+
+use numpy::PyUntypedArrayMethods;
+use pyo3::prelude::*;
+
+use super::matrices::activation;
+use crate::error::Error;
+use crate::gemm::Codes;
+use crate::ops::{self, Binary, Function, Operand, Target, TargetCodes};
+use crate::py::array::{
+    Array, Output, as_float32, contiguous, elements, elements_mut, fresh_view, integer, len, np, number,
+    overlap, tuple_text,
+};
+use crate::py::create::quantize_to_range;
+use crate::py::dtype::parse_dtype;
+use crate::py::run::kernel;
+use crate::py::tensor::QTensor;
+use crate::qparams::{DType, QParams, Quantizer};
+
+type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// What a result shall be: what was asked for, or else `default`.
+fn result_params(
+    scale: Object<'_, '_>,
+    zero_point: Object<'_, '_>,
+    dtype: DType,
+    default: (f64, i32),
+) -> PyResult<Arc<Quantizer>> {
+    let (scale, zero_point) = match (scale, zero_point) {
+        (None, None) => (default.0, i64::from(default.1)),
+        (Some(scale), zero_point) => {
+            (number(scale, "scale")?, zero_point.map_or(Ok(0), |z| integer(z, "zero_point"))?)
+        }
+        (None, Some(z)) => {
+            return Err(Error::value("zero_point", z, "given with scale, or not at all").into());
+        }
+    };
+    if !matches!(dtype, DType::QInt8 | DType::QUInt8) {
+        return Err(Error::value("dtype", dtype.name(), "qint8 or quint8").into());
+    }
+    Ok(Arc::new(Quantizer::per_tensor(dtype, scale, zero_point, false)?))
+}
+
+fn single(quantizer: &Quantizer) -> (f32, i32) {
+    match quantizer.params() {
+        QParams::PerTensor { scale, zero_point } => (*scale as f32, *zero_point),
+        _ => unreachable!("made with one scale"),
+    }
+}
+
+/// A tensor over the codes of an output: a view of our own where the caller gave the memory.
+fn tensor<'py>(output: Output<'py>, out: Object<'_, 'py>, quantizer: Arc<Quantizer>) -> PyResult<QTensor> {
+    let codes = output.finish()?;
+    let codes = if out.is_some() { fresh_view(&codes)? } else { codes };
+    Ok(QTensor::from_parts(codes, quantizer, None))
+}
+
+/// The fixed scale and zero point of a function whose results have a known range.
+type Fixed = fn(DType) -> (f64, i32);
+
+/// What the caller says of a result.
+struct Wanted<'a, 'py> {
+    scale: Object<'a, 'py>,
+    zero_point: Object<'a, 'py>,
+    dtype: Object<'a, 'py>,
+    out: Object<'a, 'py>,
+}
+
+/// A function of each element, by a table of 256 codes. Without a scale the result has the function's own, or the
+/// input's.
+fn unary<'py>(
+    input: &Bound<'py, QTensor>,
+    function: Function,
+    wanted: Wanted<'_, 'py>,
+    fixed: Option<Fixed>,
+) -> PyResult<QTensor> {
+    let (py, q) = (input.py(), input.get());
+    let (x_scale, x_zero) = activation(q, "input")?;
+    let from = q.quantizer().dtype();
+    let to = wanted.dtype.map_or(Ok(from), parse_dtype)?;
+    let default = match (fixed, q.quantizer().params()) {
+        (Some(fixed), _) => fixed(to),
+        (None, QParams::PerTensor { scale, zero_point }) if to == from || wanted.scale.is_some() => {
+            (*scale, *zero_point)
+        }
+        _ => {
+            return Err(Error::type_("scale", "None", format!("given for an output of {}", to.name())).into());
+        }
+    };
+    let quantizer = result_params(wanted.scale, wanted.zero_point, to, default)?;
+    let (y_scale, y_zero) = single(&quantizer);
+    let table = ops::table(function, (from, x_scale, x_zero), (to, y_scale, y_zero));
+    let own = q.codes(py);
+    let output = Output::codes(py, to, wanted.out, own.shape(), own)?;
+    let as_bytes =
+        |a: &Array<'py>| -> PyResult<Array<'py>> { Ok(a.call_method1("view", ("uint8",))?.cast_into()?) };
+    let (x, y) = (as_bytes(&contiguous(own)?)?, as_bytes(&output.array)?);
+    let (x, y) = (elements::<u8>(&x), elements_mut::<u8>(&y));
+    kernel(py, x.len(), "input", own.shape(), || ops::look_up(&table, x, y))?;
+    tensor(output, wanted.out, quantizer)
+}
+
+/// Functions of a tensor with a docstring each, and what else they take.
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident ($($arg:ident = $value:literal),*) = $function:expr, $fixed:expr;)*) => {$(
+        $(#[$doc])*
+        #[pyfunction]
+        #[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, $($arg=$value,)* out=None))]
+        pub fn $name<'py>(
+            input: &Bound<'py, QTensor>,
+            scale: Option<&Bound<'py, PyAny>>,
+            zero_point: Option<&Bound<'py, PyAny>>,
+            dtype: Option<&Bound<'py, PyAny>>,
+            $($arg: f32,)*
+            out: Option<&Bound<'py, PyAny>>,
+        ) -> PyResult<QTensor> {
+            unary(input, $function, Wanted { scale, zero_point, dtype, out }, $fixed)
+        }
+    )*};
+}
+
+/// Results from 0 to 1, as torch has them.
+const UNIT: Option<Fixed> = Some(|dtype| (1.0 / 256.0, dtype.qmin()));
+/// Results from -1 to 1, as torch has them.
+const BOTH: Option<Fixed> = Some(|dtype| (2.0 / 256.0, dtype.symmetric_zero_point()));
+
+functions! {
+    /// `1 / (1 + exp(-x))` of each element; without a scale, in steps of 1/256 from the least code on.
+    ///
+    /// >>> import quantray as qt
+    /// >>> qt.ops.sigmoid(qt.quantize_per_tensor([0.0, 4.0], 0.1, 0, qt.qint8)).tolist()
+    /// [0.5, 0.98046875]
+    ///
+    /// Source: `torch.sigmoid` of a quantized tensor.
+    sigmoid() = Function::Sigmoid, UNIT;
+
+    /// `tanh(x)` of each element; without a scale, in steps of 1/128 around 0.
+    ///
+    /// >>> import quantray as qt
+    /// >>> qt.ops.tanh(qt.quantize_per_tensor([0.0, 1.0], 0.1, 0, qt.qint8)).tolist()
+    /// [0.0, 0.7578125]
+    ///
+    /// Source: `torch.tanh` of a quantized tensor.
+    tanh() = Function::Tanh, BOTH;
+
+    /// `x * min(max(x + 3, 0), 6) / 6` of each element; without a scale, in the input's.
+    ///
+    /// >>> import quantray as qt
+    /// >>> qt.ops.hardswish(qt.quantize_per_tensor([-4.0, 1.0], 0.1, 0, qt.qint8), 1 / 16, 0).tolist()
+    /// [0.0, 0.6875]
+    ///
+    /// Source: `torch.ops.quantized.hardswish`.
+    hardswish() = Function::Hardswish, None;
+
+    /// `min(max(x + 3, 0), 6) / 6` of each element; without a scale, in steps of 1/256 from the least code on.
+    ///
+    /// Source: `torch.nn.functional.hardsigmoid` of a quantized tensor.
+    hardsigmoid() = Function::Hardsigmoid, UNIT;
+
+    /// `x` where it is positive, else `negative_slope * x`; without a scale, in the input's.
+    ///
+    /// Source: `torch.ops.quantized.leaky_relu`.
+    leaky_relu(negative_slope = 0.01) = Function::LeakyRelu(negative_slope), None;
+
+    /// `x` where it is positive, else `alpha * (exp(x) - 1)`; without a scale, in the input's.
+    ///
+    /// Source: `torch.ops.quantized.elu`.
+    elu(alpha = 1.0) = Function::Elu(alpha), None;
+
+    /// `x * P(X <= x)` of each element, X normally distributed; without a scale, in the input's.
+    ///
+    /// Source: Hendrycks and Gimpel, Gaussian Error Linear Units (2016).
+    gelu() = Function::Gelu, None;
+
+    /// `x / (1 + exp(-x))` of each element; without a scale, in the input's.
+    ///
+    /// Source: `torch.nn.functional.silu`.
+    silu() = Function::Silu, None;
+
+    /// `min(max(x, 0), 6)` of each element; without a scale, in the input's.
+    ///
+    /// Source: `torch.nn.functional.relu6` of a quantized tensor.
+    relu6() = Function::Relu6, None;
+}
+
+/// `op` of two tensors, which are broadcast; without a scale, in one chosen from the result's range.
+fn two<'py>(
+    op: Binary,
+    a: &Bound<'py, QTensor>,
+    b: &Bound<'py, QTensor>,
+    wanted: Wanted<'_, 'py>,
+    relu: bool,
+) -> PyResult<QTensor> {
+    let py = a.py();
+    let (a, b) = (a.get(), b.get());
+    let dtype = wanted.dtype.map_or(Ok(a.quantizer().dtype()), parse_dtype)?;
+    if wanted.scale.is_none() {
+        if let Some(z) = wanted.zero_point {
+            return Err(Error::value("zero_point", z, "given with scale, or not at all").into());
+        }
+        if wanted.out.is_some() {
+            return Err(Error::type_("scale", "None", "given together with out").into());
+        }
+        let name = match op {
+            Binary::Add => "add",
+            Binary::Sub => "subtract",
+            Binary::Mul => "multiply",
+        };
+        let mut made = np(py)?.call_method1(name, (a.dequantized(py)?, b.dequantized(py)?))?;
+        if relu {
+            made = np(py)?.call_method1("maximum", (made, 0f32))?;
+        }
+        return quantize_to_range(py, &as_float32(&made, "the result")?, dtype, false);
+    }
+    let ((a_scale, a_zero), (b_scale, b_zero)) = (activation(a, "a")?, activation(b, "b")?);
+    let quantizer = result_params(wanted.scale, wanted.zero_point, dtype, (1.0, 0))?;
+    let (y_scale, y_zero) = single(&quantizer);
+    let (left, right) = (a.codes(py), b.codes(py));
+    let (mut x, mut y) = (left.clone(), right.clone());
+    if x.shape() != y.shape() {
+        let both = np(py)?.call_method1("broadcast_arrays", (&x, &y)).map_err(|_| {
+            let valid = format!("of a shape that broadcasts with {}, that of a", tuple_text(left.shape()));
+            Error::value("b", tuple_text(right.shape()), valid)
+        })?;
+        (x, y) = (both.get_item(0)?.cast_into()?, both.get_item(1)?.cast_into()?);
+    }
+    let (x, y) = (contiguous(&x)?, contiguous(&y)?);
+    let shape = x.shape();
+    let output = Output::codes(py, dtype, wanted.out, shape, &x)?;
+    // The second operand may be what `out` is: element by element that does no harm, shifted it would.
+    let y = if overlap(&output.array, &y) { y.call_method0("copy")?.cast_into()? } else { y };
+    let a = Operand { codes: codes(&x, a), scale: a_scale, zero_point: a_zero };
+    let b = Operand { codes: codes(&y, b), scale: b_scale, zero_point: b_zero };
+    let to = match dtype {
+        DType::QInt8 => TargetCodes::I8(elements_mut(&output.array)),
+        _ => TargetCodes::U8(elements_mut(&output.array)),
+    };
+    let to = Target { codes: to, scale: y_scale, zero_point: y_zero };
+    kernel(py, len(&x), "a", shape, || ops::binary(op, a, b, relu, to))?;
+    tensor(output, wanted.out, quantizer)
+}
+
+fn codes<'a>(array: &'a Array<'_>, q: &QTensor) -> Codes<'a> {
+    match q.quantizer().dtype() {
+        DType::QInt8 => Codes::I8(elements(array)),
+        _ => Codes::U8(elements(array)),
+    }
+}
+
+/// Operations of two tensors with a docstring each.
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident = $op:expr;)*) => {$(
+        $(#[$doc])*
+        #[pyfunction]
+        #[pyo3(signature = (a, b, scale=None, zero_point=None, dtype=None, *, relu=false, out=None))]
+        pub fn $name<'py>(
+            a: &Bound<'py, QTensor>,
+            b: &Bound<'py, QTensor>,
+            scale: Option<&Bound<'py, PyAny>>,
+            zero_point: Option<&Bound<'py, PyAny>>,
+            dtype: Option<&Bound<'py, PyAny>>,
+            relu: bool,
+            out: Option<&Bound<'py, PyAny>>,
+        ) -> PyResult<QTensor> {
+            two($op, a, b, Wanted { scale, zero_point, dtype, out }, relu)
+        }
+    )*};
+}
+
+operations! {
+    /// The sum of two tensors, which are broadcast; negative sums are 0 with `relu`. Without a scale it has one that is
+    /// chosen from its range.
+    ///
+    /// >>> import quantray as qt
+    /// >>> a = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
+    /// >>> qt.ops.add(a, a, scale=0.25, zero_point=0).tolist()
+    /// [2.0, 4.0]
+    ///
+    /// Source: `torch.ops.quantized.add`, `torch.ops.quantized.add_relu`.
+    add = Binary::Add;
+
+    /// The difference of two tensors, as `add`.
+    ///
+    /// Source: `add` with the second tensor negated.
+    sub = Binary::Sub;
+
+    /// The product of two tensors, element by element, as `add`.
+    ///
+    /// Source: `torch.ops.quantized.mul`.
+    mul = Binary::Mul;
+}
