@@ -171,6 +171,7 @@ C = qt.make_per_channel_quantized_tensor(np.ones((2, 3), np.uint8), [1, 1, 1], 0
         (lambda: qt.ops.tanh(Q, zero_point=3), ValueError, "zero_point must be given with scale.*got 3"),
         (lambda: qt.ops.tanh(Q, dtype="qint32"), ValueError, "dtype must be qint8 or quint8, got qint32"),
         (lambda: qt.ops.gelu(Q, dtype="qint8"), TypeError, "scale must be given for an output of qint8"),
+        (lambda: qt.ops.elu(Q, alpha=np.nan), ValueError, "alpha must be finite, got NaN"),
         (lambda: qt.ops.gelu(Q, out=np.zeros(3, np.uint8)), ValueError, r"out must be of shape \(2, 3\)"),
         (
             lambda: qt.ops.add(Q, Q[:, :2], 1, 0),

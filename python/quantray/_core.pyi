@@ -463,10 +463,21 @@ class PackedLinear:
     def __call__(
         self,
         input: QTensor,
-        scale: _Number | None = None,
+        scale: _Number,
         zero_point: SupportsIndex | None = None,
         dtype: _DType | None = None,
         *,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        *,
+        dtype: _DType,
         relu: bool = False,
         out: _Codes | None = None,
     ) -> QTensor: ...

@@ -104,16 +104,15 @@ fn unary<'py>(
 
 /// Functions of a tensor with a docstring each, and what else they take.
 macro_rules! functions {
-    ($($(#[$doc:meta])* $name:ident ($($arg:ident = $value:literal),*) = $function:expr, $fixed:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $function:expr, $fixed:expr;)*) => {$(
         $(#[$doc])*
         #[pyfunction]
-        #[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, $($arg=$value,)* out=None))]
+        #[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, out=None))]
         pub fn $name<'py>(
             input: &Bound<'py, QTensor>,
             scale: Option<&Bound<'py, PyAny>>,
             zero_point: Option<&Bound<'py, PyAny>>,
             dtype: Option<&Bound<'py, PyAny>>,
-            $($arg: f32,)*
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<QTensor> {
             unary(input, $function, Wanted { scale, zero_point, dtype, out }, $fixed)
@@ -134,7 +133,7 @@ functions! {
     /// [0.5, 0.98046875]
     ///
     /// Source: `torch.sigmoid` of a quantized tensor.
-    sigmoid() = Function::Sigmoid, UNIT;
+    sigmoid = Function::Sigmoid, UNIT;
 
     /// `tanh(x)` of each element; without a scale, in steps of 1/128 around 0.
     ///
@@ -143,7 +142,7 @@ functions! {
     /// [0.0, 0.7578125]
     ///
     /// Source: `torch.tanh` of a quantized tensor.
-    tanh() = Function::Tanh, BOTH;
+    tanh = Function::Tanh, BOTH;
 
     /// `x * min(max(x + 3, 0), 6) / 6` of each element; without a scale, in the input's.
     ///
@@ -152,37 +151,68 @@ functions! {
     /// [0.0, 0.6875]
     ///
     /// Source: `torch.ops.quantized.hardswish`.
-    hardswish() = Function::Hardswish, None;
+    hardswish = Function::Hardswish, None;
 
     /// `min(max(x + 3, 0), 6) / 6` of each element; without a scale, in steps of 1/256 from the least code on.
     ///
     /// Source: `torch.nn.functional.hardsigmoid` of a quantized tensor.
-    hardsigmoid() = Function::Hardsigmoid, UNIT;
-
-    /// `x` where it is positive, else `negative_slope * x`; without a scale, in the input's.
-    ///
-    /// Source: `torch.ops.quantized.leaky_relu`.
-    leaky_relu(negative_slope = 0.01) = Function::LeakyRelu(negative_slope), None;
-
-    /// `x` where it is positive, else `alpha * (exp(x) - 1)`; without a scale, in the input's.
-    ///
-    /// Source: `torch.ops.quantized.elu`.
-    elu(alpha = 1.0) = Function::Elu(alpha), None;
+    hardsigmoid = Function::Hardsigmoid, UNIT;
 
     /// `x * P(X <= x)` of each element, X normally distributed; without a scale, in the input's.
     ///
     /// Source: Hendrycks and Gimpel, Gaussian Error Linear Units (2016).
-    gelu() = Function::Gelu, None;
+    gelu = Function::Gelu, None;
 
     /// `x / (1 + exp(-x))` of each element; without a scale, in the input's.
     ///
     /// Source: `torch.nn.functional.silu`.
-    silu() = Function::Silu, None;
+    silu = Function::Silu, None;
 
     /// `min(max(x, 0), 6)` of each element; without a scale, in the input's.
     ///
     /// Source: `torch.nn.functional.relu6` of a quantized tensor.
-    relu6() = Function::Relu6, None;
+    relu6 = Function::Relu6, None;
+}
+
+fn finite(value: f32, arg: &str) -> PyResult<f32> {
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(Error::value(arg, value, "finite").into()),
+    }
+}
+
+/// `x` where it is positive, else `negative_slope * x`; without a scale, in the input's.
+///
+/// Source: `torch.ops.quantized.leaky_relu`.
+#[pyfunction]
+#[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, negative_slope=0.01, out=None))]
+pub fn leaky_relu<'py>(
+    input: &Bound<'py, QTensor>,
+    scale: Option<&Bound<'py, PyAny>>,
+    zero_point: Option<&Bound<'py, PyAny>>,
+    dtype: Option<&Bound<'py, PyAny>>,
+    negative_slope: f32,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<QTensor> {
+    let wanted = Wanted { scale, zero_point, dtype, out };
+    unary(input, Function::LeakyRelu(finite(negative_slope, "negative_slope")?), wanted, None)
+}
+
+/// `x` where it is positive, else `alpha * (exp(x) - 1)`; without a scale, in the input's.
+///
+/// Source: `torch.ops.quantized.elu`.
+#[pyfunction]
+#[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, alpha=1.0, out=None))]
+pub fn elu<'py>(
+    input: &Bound<'py, QTensor>,
+    scale: Option<&Bound<'py, PyAny>>,
+    zero_point: Option<&Bound<'py, PyAny>>,
+    dtype: Option<&Bound<'py, PyAny>>,
+    alpha: f32,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<QTensor> {
+    let wanted = Wanted { scale, zero_point, dtype, out };
+    unary(input, Function::Elu(finite(alpha, "alpha")?), wanted, None)
 }
 
 /// `op` of two tensors, which are broadcast; without a scale, in one chosen from the result's range.
