@@ -94,7 +94,7 @@ impl Error {
 }
 
 /// A result with this crate's error.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a kernel stopped: it knows positions, not names or shapes, which its caller adds with [`Stopped::named`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 pub mod affine;
 pub mod arch;
+pub mod conv;
 pub mod display;
 pub mod error;
 pub mod gemm;

@@ -129,10 +129,11 @@ fn products_on_every_instruction_set() {
                 relu: case % 7 == 3,
             };
             let params = WeightParams { scales: &w_scales, zero_points: &w_zeros };
-            let x = Activations { codes: x_codes, scales: &x_scales, zero_points: &x_zeros };
+            let x = Activations { codes: x_codes.into(), scales: &x_scales, zero_points: &x_zeros };
             let of = |t: &[f32], i: usize| if t.len() == 1 { t[0] } else { t[i] };
             let at = || (0..m).flat_map(|r| (0..n).map(move |c| (r, c)));
-            let sums: Vec<i64> = at().map(|(r, c)| reference::sum(&x, &weights, params, r, c)).collect();
+            let sums: Vec<i64> =
+                at().map(|(r, c)| reference::sum(&x_codes, &x_zeros, &weights, params, r, c)).collect();
             let wide: Vec<i32> =
                 at().zip(&sums).map(|((_, c), &s)| reference::to_sum(s, &finish, c) as i32).collect();
             let floats: Vec<u32> = at()

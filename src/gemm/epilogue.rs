@@ -2,12 +2,12 @@
 
 use std::mem::MaybeUninit;
 
-use super::pack::{PADDED, PackedWeights};
+use super::columns::{Columns, PADDED};
 use crate::arch::{Byte, Kernel, Slot, Vector, copy_to};
 
 /// What turns sums into integers that stand for `sum((x - zx) * (w - zw))`, plus an integer bias.
-pub(super) struct Corrections<'a> {
-    weights: &'a PackedWeights,
+pub(crate) struct Corrections<'a> {
+    columns: &'a Columns,
     /// For each column: the bias, less the zero point of all activations times the sum of the weights; padded.
     base: Vec<i32>,
     /// The zero points of the rows, where they have their own.
@@ -18,25 +18,25 @@ pub(super) struct Corrections<'a> {
 
 impl<'a> Corrections<'a> {
     /// `offset` is what was added to each activation, also to those whose sums are `row_sums`.
-    pub(super) fn new(
-        weights: &'a PackedWeights,
+    pub(crate) fn new(
+        columns: &'a Columns,
         zero_points: &'a [i32],
         bias: Option<&[i32]>,
         offset: i32,
         row_sums: &'a [i32],
     ) -> Self {
-        let mut base = vec![0; weights.sums.len()];
+        let mut base = vec![0; columns.sums.len()];
         if let Some(bias) = bias {
             base[..bias.len()].copy_from_slice(bias);
         }
         let own = (zero_points.len() > 1).then_some(zero_points);
         if own.is_none() {
             let all = zero_points.first().copied().unwrap_or(0) + offset;
-            for (base, sum) in base.iter_mut().zip(&weights.sums) {
+            for (base, sum) in base.iter_mut().zip(&columns.sums) {
                 *base = base.wrapping_sub(all.wrapping_mul(*sum));
             }
         }
-        Self { weights, base, zero_points: own, offset, row_sums }
+        Self { columns, base, zero_points: own, offset, row_sums }
     }
 
     /// Corrects the sums of a row, from the column `first` on.
@@ -48,11 +48,11 @@ impl<'a> Corrections<'a> {
         }
         if let Some(zero_points) = self.zero_points {
             let zero_point = zero_points[row] + self.offset;
-            for (sum, weights) in sums.iter_mut().zip(&self.weights.sums[first..][..n]) {
+            for (sum, weights) in sums.iter_mut().zip(&self.columns.sums[first..][..n]) {
                 *sum = sum.wrapping_sub(zero_point.wrapping_mul(*weights));
             }
         }
-        if let Some(zero_points) = &self.weights.zero_points {
+        if let Some(zero_points) = &self.columns.zero_points {
             let row_sum = self.row_sums[row];
             for (sum, zero_point) in sums.iter_mut().zip(&zero_points[first..][..n]) {
                 *sum = sum.wrapping_sub(row_sum.wrapping_mul(*zero_point));
@@ -62,7 +62,7 @@ impl<'a> Corrections<'a> {
 }
 
 /// What corrected sums become.
-pub(super) trait Epilogue: Sync {
+pub(crate) trait Epilogue: Sync {
     /// A result.
     type Out: Copy + Send + Sync;
 
@@ -79,17 +79,17 @@ pub(super) trait Epilogue: Sync {
 }
 
 /// A block of sums, corrected and finished with an instruction set's vectors.
-pub(super) struct FinishBlock<'a, 'b, E: Epilogue> {
-    pub(super) corrections: &'a Corrections<'a>,
-    pub(super) epilogue: &'a E,
+pub(crate) struct FinishBlock<'a, 'b, E: Epilogue> {
+    pub(crate) corrections: &'a Corrections<'a>,
+    pub(crate) epilogue: &'a E,
     /// `stride` apart, one row for each of `to`.
-    pub(super) sums: &'a mut [i32],
-    pub(super) stride: usize,
-    pub(super) first_row: usize,
-    pub(super) first_column: usize,
+    pub(crate) sums: &'a mut [i32],
+    pub(crate) stride: usize,
+    pub(crate) first_row: usize,
+    pub(crate) first_column: usize,
     /// The columns of `to` that these are.
-    pub(super) columns: std::ops::Range<usize>,
-    pub(super) to: &'a mut [&'b mut [MaybeUninit<E::Out>]],
+    pub(crate) columns: std::ops::Range<usize>,
+    pub(crate) to: &'a mut [&'b mut [MaybeUninit<E::Out>]],
 }
 
 impl<E: Epilogue> Kernel for FinishBlock<'_, '_, E> {
@@ -113,7 +113,7 @@ impl<E: Epilogue> Kernel for FinishBlock<'_, '_, E> {
 }
 
 /// The sums themselves.
-pub(super) struct ToSums;
+pub(crate) struct ToSums;
 
 impl Epilogue for ToSums {
     type Out = i32;
@@ -125,12 +125,12 @@ impl Epilogue for ToSums {
 }
 
 /// `f32(sum) * (sx * sw) + bias`, with ReLU or without.
-pub(super) struct ToFloats<'a> {
-    pub(super) weights: &'a PackedWeights,
+pub(crate) struct ToFloats<'a> {
+    pub(crate) columns: &'a Columns,
     /// One, or one for each row.
-    pub(super) scales: &'a [f32],
-    pub(super) bias: Vec<f32>,
-    pub(super) relu: bool,
+    pub(crate) scales: &'a [f32],
+    pub(crate) bias: Vec<f32>,
+    pub(crate) relu: bool,
 }
 
 impl Epilogue for ToFloats<'_> {
@@ -142,7 +142,7 @@ impl Epilogue for ToFloats<'_> {
         let least = if self.relu { 0.0 } else { f32::NEG_INFINITY };
         for (g, sums) in sums.chunks_exact(V::GROUP).enumerate() {
             let at = first + g * V::GROUP;
-            let (weights, bias) = (&self.weights.scales[at..][..V::GROUP], &self.bias[at..][..V::GROUP]);
+            let (weights, bias) = (&self.columns.scales[at..][..V::GROUP], &self.bias[at..][..V::GROUP]);
             let mut group = [0f32; PADDED];
             for i in 0..V::GROUP {
                 let value = sums[i] as f32 * (scale * weights[i]) + bias[i];
@@ -156,15 +156,15 @@ impl Epilogue for ToFloats<'_> {
 }
 
 /// `clamp(rint((f32(sum) + bias / sxw) * (sxw / sy)) + zy)`.
-pub(super) struct ToCodes<C> {
+pub(crate) struct ToCodes<C> {
     /// `sxw / sy` for each column; padded.
-    pub(super) multipliers: Vec<f32>,
+    pub(crate) multipliers: Vec<f32>,
     /// `bias / sxw` for each column; padded.
-    pub(super) bias: Vec<f32>,
-    pub(super) zero_point: i32,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) zero_point: i32,
     /// The least and the greatest code.
-    pub(super) range: (i32, i32),
-    pub(super) codes: std::marker::PhantomData<C>,
+    pub(crate) range: (i32, i32),
+    pub(crate) codes: std::marker::PhantomData<C>,
 }
 
 impl<C: Byte> Epilogue for ToCodes<C> {

@@ -6,16 +6,22 @@
 //! cuts the work for caches and threads. [`mod@reference`] says the same in a few plain lines: what every instruction set
 //! must agree with, bit for bit.
 
+mod columns;
 mod dynamic;
 mod epilogue;
 mod multiply;
 mod pack;
+mod patches;
 pub mod reference;
 mod rows;
 
+pub(crate) use columns::{Columns, PADDED};
 pub use dynamic::dynamic_params;
+pub(crate) use epilogue::{Corrections, Epilogue, FinishBlock};
 pub use multiply::{Activations, Each, Finish, Results, multiply};
+pub(crate) use multiply::{Place, WithEpilogue, multiply_into, with_epilogue};
 pub use pack::{PackedWeights, WeightParams};
+pub use patches::{Patches, Space};
 
 /// The integers of a matrix.
 #[derive(Debug, Clone, Copy)]
@@ -104,5 +110,49 @@ impl<'a> Matrix<'a> {
     pub fn at(&self, row: usize, column: usize) -> i32 {
         assert!(row < self.rows && column < self.columns);
         self.codes.at(row * self.row_stride + column * self.column_stride)
+    }
+}
+
+/// Where rows of activations come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// They lie in memory.
+    Matrix(Matrix<'a>),
+    /// Each is put together from pieces of an image.
+    Patches(Patches<'a>),
+}
+
+impl Source<'_> {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Matrix(x) => x.rows(),
+            Self::Patches(x) => x.rows(),
+        }
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        match self {
+            Self::Matrix(x) => x.columns(),
+            Self::Patches(x) => x.depth(),
+        }
+    }
+}
+
+impl<'a> From<Matrix<'a>> for Source<'a> {
+    fn from(matrix: Matrix<'a>) -> Self {
+        Self::Matrix(matrix)
+    }
+}
+
+impl<'a> From<Patches<'a>> for Source<'a> {
+    /// Patches that are the elements of an image one by one, all channels of them, lie in memory as rows already.
+    fn from(patches: Patches<'a>) -> Self {
+        let Patches { codes, padded, channels, group, kernel, stride, output, .. } = patches;
+        if kernel == [1; 3] && stride == [1; 3] && output == padded && group == (0, channels) {
+            return Self::Matrix(Matrix::dense(codes, patches.rows(), channels));
+        }
+        Self::Patches(patches)
     }
 }

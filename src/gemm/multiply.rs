@@ -4,9 +4,10 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::Matrix;
+use super::Source;
+use super::columns::{Columns, PADDED};
 use super::epilogue::{Corrections, Epilogue, FinishBlock, ToCodes, ToFloats, ToSums};
-use super::pack::{PADDED, PackedWeights};
+use super::pack::PackedWeights;
 use super::rows::Prepared;
 use crate::arch::product::{Panels, Product, WithProduct, with_product};
 use crate::arch::{Byte, Vector};
@@ -20,7 +21,7 @@ pub type Each<'a, T> = &'a [T];
 #[derive(Debug, Clone, Copy)]
 pub struct Activations<'a> {
     /// A row for each output row.
-    pub codes: Matrix<'a>,
+    pub codes: Source<'a>,
     /// The size of a step. Not used for sums.
     pub scales: Each<'a, f32>,
     /// The codes that stand for 0.
@@ -64,47 +65,88 @@ pub fn multiply(
     finish: &Finish<'_>,
     results: Results<'_>,
 ) -> Result<(), Stopped> {
-    let rows = x.codes.rows;
-    assert_eq!(x.codes.columns, weights.depth(), "as deep as the weights");
+    multiply_into(x, weights, finish, results, Place { first: 0, of: weights.columns() })
+}
+
+impl Results<'_> {
+    /// The same room, for less long.
+    pub(crate) fn again(&mut self) -> Results<'_> {
+        match self {
+            Self::Sums(to) => Results::Sums(to),
+            Self::Floats(to) => Results::Floats(to),
+            Self::U8(to, scale, zero_point) => Results::U8(to, *scale, *zero_point),
+            Self::I8(to, scale, zero_point) => Results::I8(to, *scale, *zero_point),
+        }
+    }
+}
+
+/// Which columns of wider rows of results a product writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) first: usize,
+    /// Columns of a row.
+    pub(crate) of: usize,
+}
+
+/// As [`multiply`], into some columns of wider rows.
+pub(crate) fn multiply_into(
+    x: &Activations<'_>,
+    weights: &PackedWeights,
+    finish: &Finish<'_>,
+    results: Results<'_>,
+    place: Place,
+) -> Result<(), Stopped> {
+    let rows = x.codes.rows();
+    assert_eq!(x.codes.columns(), weights.depth(), "as deep as the weights");
     assert!([1, rows].contains(&x.zero_points.len()), "one zero point, or one for each row");
     assert!([1, rows].contains(&x.scales.len()), "one scale, or one for each row");
-    let columns = weights.columns();
-    assert!(finish.bias.is_none_or(|b| b.len() == columns), "one bias for each output");
-    assert!(finish.int_bias.is_none_or(|b| b.len() == columns), "one bias for each output");
-    let padded = weights.sums.len();
-    let bias = || {
-        let mut table = vec![0f32; padded];
-        if let Some(bias) = finish.bias {
-            table[..columns].copy_from_slice(bias);
-        }
-        table
-    };
+    with_epilogue(x.scales, &weights.columns, finish, results, Run { x, weights, finish, place })
+}
+
+/// Something that turns sums into results.
+pub(crate) trait WithEpilogue {
+    /// Does it.
+    fn run<E: Epilogue>(self, epilogue: &E, to: &mut [MaybeUninit<E::Out>]) -> Result<(), Stopped>;
+}
+
+/// Does something with what finishes sums: of activations with these scales, times these columns.
+pub(crate) fn with_epilogue<W: WithEpilogue>(
+    scales: &[f32],
+    columns: &Columns,
+    finish: &Finish<'_>,
+    results: Results<'_>,
+    work: W,
+) -> Result<(), Stopped> {
+    let n = columns.count;
+    assert!(finish.bias.is_none_or(|b| b.len() == n), "one bias for each output");
+    assert!(finish.int_bias.is_none_or(|b| b.len() == n), "one bias for each output");
+    let mut bias = vec![0f32; columns.sums.len()];
+    if let Some(own) = finish.bias {
+        bias[..n].copy_from_slice(own);
+    }
     match results {
-        Results::Sums(to) => run(x, weights, finish, &ToSums, to),
-        Results::Floats(to) => {
-            let epilogue = ToFloats { weights, scales: x.scales, bias: bias(), relu: finish.relu };
-            run(x, weights, finish, &epilogue, to)
-        }
+        Results::Sums(to) => work.run(&ToSums, to),
+        Results::Floats(to) => work.run(&ToFloats { columns, scales, bias, relu: finish.relu }, to),
         Results::U8(to, scale, zero_point) => {
-            run(x, weights, finish, &to_codes::<u8>(x, weights, finish, bias(), scale, zero_point), to)
+            work.run(&to_codes::<u8>(scales, columns, finish, bias, scale, zero_point), to)
         }
         Results::I8(to, scale, zero_point) => {
-            run(x, weights, finish, &to_codes::<i8>(x, weights, finish, bias(), scale, zero_point), to)
+            work.run(&to_codes::<i8>(scales, columns, finish, bias, scale, zero_point), to)
         }
     }
 }
 
 fn to_codes<C: Byte>(
-    x: &Activations<'_>,
-    weights: &PackedWeights,
+    scales: &[f32],
+    columns: &Columns,
     finish: &Finish<'_>,
     mut bias: Vec<f32>,
     scale: f32,
     zero_point: i32,
 ) -> ToCodes<C> {
-    let &[x_scale] = x.scales else { panic!("codes as results of rows with scales of their own") };
+    let &[x_scale] = scales else { panic!("codes as results of rows with scales of their own") };
     let mut multipliers = vec![0f32; bias.len()];
-    for ((multiplier, bias), weight) in multipliers.iter_mut().zip(&mut bias).zip(&weights.scales) {
+    for ((multiplier, bias), weight) in multipliers.iter_mut().zip(&mut bias).zip(&columns.scales) {
         let product = x_scale * weight;
         *multiplier = product / scale;
         if finish.bias.is_some() {
@@ -116,24 +158,26 @@ fn to_codes<C: Byte>(
     ToCodes { multipliers, bias, zero_point, range: (least, greatest), codes: PhantomData }
 }
 
-fn run<E: Epilogue>(
-    x: &Activations<'_>,
-    weights: &PackedWeights,
-    finish: &Finish<'_>,
-    epilogue: &E,
-    to: &mut [MaybeUninit<E::Out>],
-) -> Result<(), Stopped> {
-    assert_eq!(to.len(), x.codes.rows * weights.columns(), "room for the results");
-    if to.is_empty() {
-        return Ok(());
-    }
-    with_product(weights.isa(), Run { x, weights, finish, epilogue, to })
-}
-
-struct Run<'a, 'b, E: Epilogue> {
+struct Run<'a, 'b> {
     x: &'a Activations<'b>,
     weights: &'a PackedWeights,
     finish: &'a Finish<'a>,
+    place: Place,
+}
+
+impl WithEpilogue for Run<'_, '_> {
+    fn run<E: Epilogue>(self, epilogue: &E, to: &mut [MaybeUninit<E::Out>]) -> Result<(), Stopped> {
+        let Self { x, weights, place, .. } = self;
+        assert_eq!(to.len(), x.codes.rows() * place.of, "room for the results");
+        if to.is_empty() || weights.columns() == 0 {
+            return Ok(());
+        }
+        with_product(weights.isa(), Multiply { run: self, epilogue, to })
+    }
+}
+
+struct Multiply<'a, 'b, E: Epilogue> {
+    run: Run<'a, 'b>,
     epilogue: &'a E,
     to: &'a mut [MaybeUninit<E::Out>],
 }
@@ -153,28 +197,30 @@ struct Task<'a, T> {
     to: Vec<&'a mut [MaybeUninit<T>]>,
 }
 
-impl<E: Epilogue> WithProduct for Run<'_, '_, E> {
+impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
     type Output = Result<(), Stopped>;
 
     fn run<P: Product>(self, p: P) -> Result<(), Stopped> {
-        let Self { x, weights, finish, epilogue, to } = self;
-        let prepared = Prepared::<P::A>::new::<P>(x.codes, weights.zero_points.is_some())?;
+        let Self { run: Run { x, weights, finish, place }, epilogue, to } = self;
+        let table = &weights.columns;
+        let prepared = Prepared::<P::A>::new::<P>(x.codes, table.zero_points.is_some())?;
         let corrections =
-            Corrections::new(weights, x.zero_points, finish.int_bias, prepared.offset, &prepared.sums);
-        let (rows, columns, depth) = (x.codes.rows, weights.columns(), weights.padded);
+            Corrections::new(table, x.zero_points, finish.int_bias, prepared.offset, &prepared.sums);
+        let (rows, columns, depth) = (x.codes.rows(), weights.columns(), weights.padded);
         let panels = columns.div_ceil(P::NR);
         let plan = Plan::new::<P>(rows, panels, depth);
-        let tasks = plan.tasks(to, columns, P::NR);
+        let tasks = plan.tasks(to, place, columns, P::NR);
         let bytes = (rows * columns * depth / PER_BYTE).max(columns * depth);
         threads::for_each(bytes, tasks.into_iter(), |mut task| {
             // Panels whose sums are finished together: whole groups, unless they are the last ones.
             let height = task.to.len().min(P::MR);
             let width = (BLOCK / height).clamp(PADDED, 512) / PADDED * PADDED;
             let mut sums = vec![0i32; height * width];
+            let mut room = Vec::new();
             let first = task.panels.start * P::NR;
             for (b, to) in task.to.chunks_mut(P::MR).enumerate() {
                 let first_row = task.first_row + b * P::MR;
-                let block = prepared.rows().part(first_row, to.len());
+                let block = prepared.rows(first_row, to.len(), &mut room);
                 for at in task.panels.clone().step_by(width / P::NR) {
                     let count = (width / P::NR).min(task.panels.end - at);
                     let bytes = P::NR * depth;
@@ -230,7 +276,13 @@ impl Plan {
     }
 
     /// The tasks: for each run of panels, all rows.
-    fn tasks<'a, T>(&self, to: &'a mut [MaybeUninit<T>], columns: usize, nr: usize) -> Vec<Task<'a, T>> {
+    fn tasks<'a, T>(
+        &self,
+        to: &'a mut [MaybeUninit<T>],
+        place: Place,
+        columns: usize,
+        nr: usize,
+    ) -> Vec<Task<'a, T>> {
         let mut tasks = Vec::new();
         for first in (0..self.panels).step_by(self.task_panels) {
             let panels = first..(first + self.task_panels).min(self.panels);
@@ -240,7 +292,8 @@ impl Plan {
             }
         }
         let down = self.rows.div_ceil(self.task_rows);
-        for (r, mut row) in to.chunks_exact_mut(columns).enumerate() {
+        for (r, row) in to.chunks_exact_mut(place.of).enumerate() {
+            let mut row = &mut row[place.first..][..columns];
             for chunk in 0..self.panels.div_ceil(self.task_panels) {
                 let n = (self.task_panels * nr).min(row.len());
                 let (piece, rest) = std::mem::take(&mut row).split_at_mut(n);

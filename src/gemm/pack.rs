@@ -1,12 +1,10 @@
 //! Weights, laid out once for one instruction set's products.
 
+use super::columns::{Columns, PADDED};
 use super::{Codes, Matrix};
 use crate::arch::product::{Product, WithProduct, with_product};
 use crate::arch::{Byte, Isa, Lines};
 use crate::error::{Error, Result};
-
-/// Tables with a value for each column are padded to a multiple of this, which every instruction set's group divides.
-pub(super) const PADDED: usize = 64;
 
 /// What the integers of weights stand for: one value for all columns, or one for each.
 #[derive(Debug, Clone, Copy)]
@@ -21,18 +19,12 @@ pub struct WeightParams<'a> {
 #[derive(Debug, Clone)]
 pub struct PackedWeights {
     isa: Isa,
-    columns: usize,
     depth: usize,
     /// `depth`, padded as the instruction set wants it.
     pub(super) padded: usize,
     /// Weights as i8: unsigned ones less 128.
     pub(super) panels: Lines,
-    /// For each column, the sum of its weights less their zero point; padded.
-    pub(super) sums: Vec<i32>,
-    /// For each column, its zero point, less 128 where weights are unsigned; padded. None where all are 0.
-    pub(super) zero_points: Option<Vec<i32>>,
-    /// For each column, its scale; padded.
-    pub(super) scales: Vec<f32>,
+    pub(super) columns: Columns,
 }
 
 impl PackedWeights {
@@ -74,7 +66,7 @@ impl PackedWeights {
 
     /// Number of outputs.
     pub fn columns(&self) -> usize {
-        self.columns
+        self.columns.count
     }
 
     /// Number of inputs.
@@ -90,8 +82,7 @@ impl PackedWeights {
 
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
-        let words = self.sums.len() + self.scales.len() + self.zero_points.as_ref().map_or(0, Vec::len);
-        self.panels.bytes().len() + 4 * words
+        self.panels.bytes().len() + self.columns.bytes()
     }
 }
 
@@ -118,7 +109,7 @@ impl WithProduct for Unpack<'_> {
             let panel = n / P::NR * P::NR * packed.padded;
             panels[panel + k / P::KU * P::NR * P::KU + n % P::NR * P::KU + k % P::KU]
         };
-        (0..packed.columns).flat_map(|n| (0..packed.depth).map(move |k| at(n, k))).collect()
+        (0..packed.columns.count).flat_map(|n| (0..packed.depth).map(move |k| at(n, k))).collect()
     }
 }
 
@@ -162,26 +153,7 @@ impl Pack<'_> {
                 (0..depth).for_each(|k| (0..width).for_each(|c| put(c, k)));
             }
         }
-        let table = |n: usize| (0..n.next_multiple_of(PADDED)).map(move |i| i.min(n.max(1) - 1));
-        let each = |i: usize, n: usize| if n == 1 { 0 } else { i };
-        let stored = &self.params.zero_points;
-        let zero_points: Vec<i32> =
-            table(columns).map(|i| stored.get(each(i, stored.len())).map_or(0, |z| z + offset)).collect();
-        for (sum, &zero_point) in sums.iter_mut().zip(&zero_points).take(columns) {
-            *sum -= zero_point * depth as i32;
-        }
-        let scales = &self.params.scales;
-        PackedWeights {
-            isa: self.isa,
-            columns,
-            depth,
-            padded,
-            panels,
-            sums,
-            zero_points: zero_points.iter().any(|&z| z != 0).then_some(zero_points),
-            scales: table(columns)
-                .map(|i| scales.get(each(i, scales.len())).copied().unwrap_or(1.0))
-                .collect(),
-        }
+        let columns = Columns::new(columns, sums, self.params, offset, depth);
+        PackedWeights { isa: self.isa, depth, padded, panels, columns }
     }
 }

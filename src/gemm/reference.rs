@@ -1,6 +1,6 @@
 //! Products as the rounding contract writes them, element by element.
 
-use super::{Activations, Finish, Matrix, WeightParams};
+use super::{Finish, Matrix, WeightParams};
 
 fn of<T: Copy>(values: &[T], i: usize) -> T {
     if values.len() == 1 { values[0] } else { values[i] }
@@ -8,15 +8,16 @@ fn of<T: Copy>(values: &[T], i: usize) -> T {
 
 /// `sum((x - zx) * (w - zw))` of one row and one output, which has a row of weights.
 pub fn sum(
-    x: &Activations<'_>,
+    codes: &Matrix<'_>,
+    zero_points: &[i32],
     weights: &Matrix<'_>,
     params: WeightParams<'_>,
     row: usize,
     output: usize,
 ) -> i64 {
-    let (zx, zw) = (of(x.zero_points, row), of(params.zero_points, output));
+    let (zx, zw) = (of(zero_points, row), of(params.zero_points, output));
     (0..weights.columns())
-        .map(|k| i64::from(x.codes.at(row, k) - zx) * i64::from(weights.at(output, k) - zw))
+        .map(|k| i64::from(codes.at(row, k) - zx) * i64::from(weights.at(output, k) - zw))
         .sum()
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Codes, Matrix};
+use super::{Codes, Matrix, Patches, Source};
 use crate::arch::Byte;
 use crate::arch::product::{Product, Rows, Stored};
 use crate::error::Stopped;
@@ -11,9 +11,11 @@ use crate::threads;
 /// Rows whose distance is a multiple of this compete for the same few lines of the first cache.
 const CONFLICT: usize = 4096;
 
-/// Rows of activations: the caller's memory where it will do, a copy otherwise.
+/// Rows of activations: the caller's memory where it will do, a copy otherwise; rows that are put together from
+/// pieces of an image are made block by block, when they are needed.
 pub(super) struct Prepared<'a, A: Stored> {
     data: Cow<'a, [A]>,
+    pieces: Option<Patches<'a>>,
     stride: usize,
     count: usize,
     /// What was added to each code.
@@ -23,11 +25,29 @@ pub(super) struct Prepared<'a, A: Stored> {
 }
 
 impl<'a, A: Stored> Prepared<'a, A> {
-    pub(super) fn new<P: Product<A = A>>(x: Matrix<'a>, sums: bool) -> Result<Self, Stopped> {
-        match x.codes {
-            Codes::U8(codes) => Self::of::<P, u8>(codes, x, sums),
-            Codes::I8(codes) => Self::of::<P, i8>(codes, x, sums),
+    pub(super) fn new<P: Product<A = A>>(x: Source<'a>, sums: bool) -> Result<Self, Stopped> {
+        match x {
+            Source::Matrix(x) => match x.codes {
+                Codes::U8(codes) => Self::of::<P, u8>(codes, x, sums),
+                Codes::I8(codes) => Self::of::<P, i8>(codes, x, sums),
+            },
+            Source::Patches(x) => Ok(match x.codes {
+                Codes::U8(_) => Self::of_patches::<P, u8>(x, sums),
+                Codes::I8(_) => Self::of_patches::<P, i8>(x, sums),
+            }),
         }
+    }
+
+    fn of_patches<P: Product<A = A>, C: Byte>(x: Patches<'a>, sums: bool) -> Self {
+        let stride = x.depth().next_multiple_of(P::DEPTH);
+        let offset = A::offset::<C>();
+        let sum = |r: usize| {
+            let mut sum = x.depth() as i32 * offset;
+            x.each_run(r, |from, n, _| sum += (from..from + n).map(|i| x.codes.at(i)).sum::<i32>());
+            sum
+        };
+        let sums = if sums { (0..x.rows()).map(sum).collect() } else { Vec::new() };
+        Self { data: Cow::Borrowed(&[]), pieces: Some(x), stride, count: x.rows(), offset, sums }
     }
 
     fn of<P: Product<A = A>, C: Byte>(codes: &'a [C], x: Matrix<'a>, sums: bool) -> Result<Self, Stopped> {
@@ -44,7 +64,14 @@ impl<'a, A: Stored> Prepared<'a, A> {
             && !conflicts
             && let Some(data) = A::as_is(codes)
         {
-            return Ok(Self { data: Cow::Borrowed(data), stride: row_stride, count, offset, sums });
+            return Ok(Self {
+                data: Cow::Borrowed(data),
+                pieces: None,
+                stride: row_stride,
+                count,
+                offset,
+                sums,
+            });
         }
         let padded = depth.next_multiple_of(P::DEPTH);
         let conflicts = padded > 0 && padded.is_multiple_of(CONFLICT / size_of::<A>());
@@ -66,10 +93,32 @@ impl<'a, A: Stored> Prepared<'a, A> {
             }
             true
         })?;
-        Ok(Self { data: Cow::Owned(data), stride, count, offset, sums })
+        Ok(Self { data: Cow::Owned(data), pieces: None, stride, count, offset, sums })
     }
 
-    pub(super) fn rows(&self) -> Rows<'_, A> {
-        Rows { data: &self.data, stride: self.stride, count: self.count }
+    /// Rows from `first` on, in `room` where they have to be made.
+    pub(super) fn rows<'r>(&'r self, first: usize, count: usize, room: &'r mut Vec<A>) -> Rows<'r, A> {
+        let Some(pieces) = &self.pieces else {
+            return Rows { data: &self.data, stride: self.stride, count: self.count }.part(first, count);
+        };
+        room.resize(count * self.stride, A::default());
+        for (r, to) in room.chunks_exact_mut(self.stride.max(1)).enumerate() {
+            match pieces.codes {
+                Codes::U8(codes) => fill(pieces, codes, first + r, to),
+                Codes::I8(codes) => fill(pieces, codes, first + r, to),
+            }
+        }
+        Rows { data: room, stride: self.stride, count }
     }
+}
+
+/// Puts a row together; what lies behind it stays 0.
+fn fill<A: Stored, C: Byte>(pieces: &Patches<'_>, codes: &[C], row: usize, to: &mut [A]) {
+    pieces.each_run(row, |from, n, at| {
+        let (from, to) = (&codes[from..from + n], &mut to[at..at + n]);
+        match A::as_is(from) {
+            Some(from) => to.copy_from_slice(from),
+            None => to.iter_mut().zip(from).for_each(|(to, &code)| *to = A::of(code)),
+        }
+    });
 }

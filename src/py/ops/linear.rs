@@ -125,7 +125,7 @@ impl PackedLinear {
         let shape = self.output_shape(codes.shape())?;
         let operand = Operand::new(codes)?;
         let (scales, zero_points) = ([x_scale], [x_zero]);
-        let x = Activations { codes: operand.matrix(), scales: &scales, zero_points: &zero_points };
+        let x = Activations { codes: operand.matrix().into(), scales: &scales, zero_points: &zero_points };
         let finish = self.finish(relu);
         let Some(scale) = scale else {
             if let Some(z) = zero_point {
@@ -209,7 +209,7 @@ impl PackedLinear {
         let room = elements_mut::<u8>(&codes);
         kernel(py, values.len(), "input", in_shape, || affine::quantize(values, room, &params))?;
         let x_codes = Matrix::dense(Codes::U8(elements(&codes)), rows, depth);
-        let activations = Activations { codes: x_codes, scales: &scales, zero_points: &zero_points };
+        let activations = Activations { codes: x_codes.into(), scales: &scales, zero_points: &zero_points };
         self.floats(py, &activations, &self.finish(relu), &shape, &x, out)
     }
 

@@ -90,7 +90,7 @@ fn product<'py>(
     results: Results<'_>,
 ) -> PyResult<()> {
     let (a, b) = (Operand::new(a)?, Operand::new(b)?);
-    let x = Activations { codes: a.matrix(), scales, zero_points };
+    let x = Activations { codes: a.matrix().into(), scales, zero_points };
     let weights = b.matrix().transposed();
     let work = x.codes.rows() * weights.rows() * weights.columns() / 16;
     kernel(py, work, arg, &[], || {

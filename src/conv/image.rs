@@ -1,0 +1,130 @@
+//! Images as convolutions read them: channels last, with their padding around them.
+
+use std::borrow::Cow;
+
+use crate::arch::Byte;
+use crate::error::Stopped;
+use crate::gemm::{Codes, Space};
+use crate::threads;
+
+/// Images in the caller's memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Image<'a> {
+    /// From the first element on.
+    pub codes: Codes<'a>,
+    /// Number of images.
+    pub images: usize,
+    /// Number of channels.
+    pub channels: usize,
+    /// Lengths.
+    pub space: Space,
+    /// From one image, channel and element of each axis to the next.
+    pub strides: [usize; 5],
+}
+
+/// What images are laid out as.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    /// Elements before each axis.
+    pub(super) before: Space,
+    /// Lengths with the padding.
+    pub(super) padded: Space,
+    /// Channels, and how many follow each other with the same content.
+    pub(super) channels: usize,
+    pub(super) repeated: usize,
+}
+
+/// The images, laid out: the caller's memory where that is how they lie.
+pub(super) fn laid_out<'a, C: Byte>(
+    codes: &'a [C],
+    image: &Image<'_>,
+    layout: Layout,
+    fill: C,
+) -> Result<Cow<'a, [C]>, Stopped> {
+    let Image { images, channels, space, strides, .. } = *image;
+    let Layout { before, padded, channels: wide, repeated } = layout;
+    let [_, height, width] = padded;
+    let n = images * padded.iter().product::<usize>() * wide;
+    let as_is = [padded[0] * height * width * wide, 1, height * width * wide, width * wide, wide];
+    let lengths = [images, channels, space[0], space[1], space[2]];
+    // An axis of length 1 may have any stride.
+    let lies = (0..5).all(|a| lengths[a] <= 1 || strides[a] == as_is[a]);
+    if padded == space && wide == channels && repeated == 1 && lies && codes.len() >= n {
+        return Ok(Cow::Borrowed(&codes[..n]));
+    }
+    let mut to = vec![fill; n];
+    if n == 0 || channels == 0 || space.contains(&0) {
+        return Ok(Cow::Owned(to));
+    }
+    threads::for_each(2 * n, to.chunks_exact_mut(width * wide).enumerate(), |(line, to)| {
+        let (y, rest) = (line % height, line / height);
+        let (z, i) = (rest % padded[0], rest / padded[0]);
+        let (z, y) = (z.wrapping_sub(before[0]), y.wrapping_sub(before[1]));
+        if z < space[0] && y < space[1] {
+            let from = &codes[i * strides[0] + z * strides[2] + y * strides[3]..];
+            let to = &mut to[before[2] * wide..][..space[2] * wide];
+            let from =
+                Line { codes: from, channels, length: space[2], channel: strides[1], step: strides[4] };
+            match repeated {
+                1 => transpose(from, to, wide),
+                _ => repeat(from, to, wide, repeated),
+            }
+        }
+        true
+    })?;
+    Ok(Cow::Owned(to))
+}
+
+/// A line of an image: the channels of `length` elements.
+#[derive(Clone, Copy)]
+struct Line<'a, C> {
+    codes: &'a [C],
+    channels: usize,
+    length: usize,
+    /// From one channel, and from one element, to the next.
+    channel: usize,
+    step: usize,
+}
+
+fn repeat<C: Byte>(from: Line<'_, C>, to: &mut [C], wide: usize, repeated: usize) {
+    for (x, to) in to.chunks_exact_mut(wide).enumerate() {
+        for (c, to) in to.chunks_mut(repeated).take(from.channels).enumerate() {
+            to.fill(from.codes[c * from.channel + x * from.step]);
+        }
+    }
+}
+
+/// Bytes that are turned at once, both ways.
+const SQUARE: usize = 8;
+
+fn transpose<C: Byte>(from: Line<'_, C>, to: &mut [C], wide: usize) {
+    let Line { codes, channels, length, channel, step } = from;
+    if channel == 1 {
+        for (x, to) in to.chunks_exact_mut(wide).enumerate() {
+            to[..channels].copy_from_slice(&codes[x * step..][..channels]);
+        }
+        return;
+    }
+    let (mut c, mut turned) = (0, 0);
+    if step == 1 && length >= SQUARE {
+        while c + SQUARE <= channels {
+            for x in (0..=length - SQUARE).step_by(SQUARE) {
+                let square: [[C; SQUARE]; SQUARE] = std::array::from_fn(|i| {
+                    *codes[(c + i) * channel + x..].first_chunk().expect("checked by the lengths")
+                });
+                for i in 0..SQUARE {
+                    to[(x + i) * wide + c..][..SQUARE]
+                        .copy_from_slice(&std::array::from_fn::<C, SQUARE, _>(|j| square[j][i]));
+                }
+            }
+            c += SQUARE;
+        }
+        turned = length / SQUARE * SQUARE;
+    }
+    // What the squares left: the end of each line, and the last channels.
+    for (x, to) in to.chunks_exact_mut(wide).enumerate() {
+        for i in if x < turned { c } else { 0 }..channels {
+            to[i] = codes[i * channel + x * step];
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Convolutions of 8-bit images in one, two and three dimensions, and their transposes.
+//!
+//! Images are laid out channels last with their padding around them; then the patch of each position is a few runs of
+//! neighbours, and a convolution is a product of patches and weights ([`crate::gemm`]), block by block of rows: the
+//! matrix of all patches never exists. Convolutions whose groups have one channel have a kernel of their own.
+//!
+//! Results lie channels last too: `images x lengths x outputs`.
+
+mod depthwise;
+mod geometry;
+mod image;
+mod packed;
+pub mod reference;
+
+pub use geometry::Geometry;
+pub use image::Image;
+pub use packed::PackedConv;

@@ -1,0 +1,345 @@
+//! Weights of a convolution, laid out once.
+
+use std::mem::MaybeUninit;
+
+use super::depthwise::{self, Depthwise, LANES};
+use super::geometry::{Geometry, Piece};
+use super::image::{Image, Layout, laid_out};
+use super::reference::weight_at;
+use crate::arch::{Byte, Isa};
+use crate::error::{Result, Stopped};
+use crate::gemm::{
+    Activations, Codes, Finish, Matrix, PackedWeights, Patches, Place, Results, Source, Space, WeightParams,
+    multiply_into, with_epilogue,
+};
+
+/// A convolution's weights for one instruction set.
+#[derive(Debug, Clone)]
+pub struct PackedConv {
+    geometry: Geometry,
+    inputs: usize,
+    outputs: usize,
+    isa: Isa,
+    pieces: Vec<Piece>,
+    /// For each piece.
+    weights: Vec<Weights>,
+}
+
+#[derive(Debug, Clone)]
+enum Weights {
+    /// For each group.
+    Products(Vec<PackedWeights>),
+    Depthwise(Depthwise),
+}
+
+/// The elements of a piece's kernel, in the order of its patches.
+fn taps(piece: &Piece) -> impl Iterator<Item = [usize; 3]> {
+    piece.taps(0).iter().flat_map(move |&z| {
+        piece.taps(1).iter().flat_map(move |&y| piece.taps(2).iter().map(move |&x| [z, y, x]))
+    })
+}
+
+impl PackedConv {
+    /// Packs weights of `outputs x inputs / groups x kernel`, or for a transposed convolution of
+    /// `inputs x outputs / groups x kernel`, in that order.
+    ///
+    /// # Errors
+    /// Weights with which a sum could leave 32 bits, whatever the activations.
+    ///
+    /// # Panics
+    /// Numbers of channels that groups do not divide; tables that have neither one value nor one for each output.
+    pub fn new(
+        isa: Isa,
+        geometry: Geometry,
+        (inputs, outputs): (usize, usize),
+        codes: Codes<'_>,
+        params: WeightParams<'_>,
+    ) -> Result<Self> {
+        let groups = geometry.groups;
+        assert!(
+            inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups),
+            "groups that divide channels"
+        );
+        let (of_group, in_group) = (outputs / groups, inputs / groups);
+        let pieces = geometry.pieces();
+        let depthwise = in_group == 1 && groups > 1 && geometry.kernel.iter().product::<usize>() <= MOST_TAPS;
+        let at = |o: usize, i: usize, tap: [usize; 3]| {
+            codes.at(weight_at(&geometry, (inputs, outputs), o, i, tap))
+        };
+        let zero = |o: usize| params.zero_points[if params.zero_points.len() == 1 { 0 } else { o }];
+        let mut weights = Vec::with_capacity(pieces.len());
+        for piece in &pieces {
+            let taps: Vec<_> = taps(piece).collect();
+            if depthwise {
+                let weight = |o: usize, tap: usize| at(o, 0, taps[tap]) - zero(o);
+                weights.push(Weights::Depthwise(Depthwise::new(outputs, taps.len(), params.scales, weight)));
+                continue;
+            }
+            let mut products = Vec::with_capacity(groups);
+            for group in 0..groups {
+                let own = group * of_group..(group + 1) * of_group;
+                let rows = own.clone().flat_map(|o| {
+                    let at = &at;
+                    taps.iter().flat_map(move |&tap| (0..in_group).map(move |i| at(o, i, tap)))
+                });
+                let (unsigned, signed): (Vec<u8>, Vec<i8>);
+                let rows = match codes {
+                    Codes::U8(_) => {
+                        unsigned = rows.map(|w| w as u8).collect();
+                        Codes::U8(&unsigned)
+                    }
+                    Codes::I8(_) => {
+                        signed = rows.map(|w| w as i8).collect();
+                        Codes::I8(&signed)
+                    }
+                };
+                let matrix = Matrix::dense(rows, of_group, taps.len() * in_group);
+                let params = WeightParams {
+                    scales: part(params.scales, &own),
+                    zero_points: part(params.zero_points, &own),
+                };
+                products.push(PackedWeights::new(isa, matrix, params)?);
+            }
+            weights.push(Weights::Products(products));
+        }
+        Ok(Self { geometry, inputs, outputs, isa, pieces, weights })
+    }
+
+    /// How it moves.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Number of input and of output channels.
+    pub fn channels(&self) -> (usize, usize) {
+        (self.inputs, self.outputs)
+    }
+
+    /// The instruction set that it is packed for.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Whether each output meets one input channel alone, which has kernels of its own.
+    pub fn is_depthwise(&self) -> bool {
+        self.weights.iter().any(|w| matches!(w, Weights::Depthwise(_)))
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        let of = |weights: &Weights| match weights {
+            Weights::Products(groups) => groups.iter().map(PackedWeights::bytes).sum(),
+            Weights::Depthwise(own) => own.bytes(),
+        };
+        self.weights.iter().map(of).sum()
+    }
+
+    /// Products of one image whose output has these lengths.
+    pub fn work(&self, output: Space) -> usize {
+        let taps: usize = self.geometry.kernel.iter().product();
+        let stuffed: usize = match self.geometry.transposed {
+            Some(_) => self.geometry.stride.iter().product(),
+            None => 1,
+        };
+        output.iter().product::<usize>() * self.outputs * (self.inputs / self.geometry.groups) * taps
+            / stuffed
+    }
+
+    /// The weights as they were, from what is stored: signed codes as they are, unsigned ones less 128. `zero_points`
+    /// are the ones that they came with, less 128 where unsigned.
+    pub fn unpack(&self, zero_points: &[i32]) -> Vec<i8> {
+        let Geometry { groups, kernel, .. } = &self.geometry;
+        let (of_group, in_group) = (self.outputs / groups, self.inputs / groups);
+        let mut all = vec![0i8; self.outputs * in_group * kernel.iter().product::<usize>()];
+        let mut put = |o: usize, i: usize, tap: [usize; 3], w: i8| {
+            all[weight_at(&self.geometry, (self.inputs, self.outputs), o, i, tap)] = w;
+        };
+        for (piece, weights) in self.pieces.iter().zip(&self.weights) {
+            let taps: Vec<_> = taps(piece).collect();
+            match weights {
+                Weights::Depthwise(own) => {
+                    for o in 0..self.outputs {
+                        let zero = zero_points[if zero_points.len() == 1 { 0 } else { o }];
+                        for (t, &tap) in taps.iter().enumerate() {
+                            put(o, 0, tap, (own.weight(o, t) + zero) as i8);
+                        }
+                    }
+                }
+                Weights::Products(products) => {
+                    for (group, packed) in products.iter().enumerate() {
+                        for (at, w) in packed.unpack(|w| w).into_iter().enumerate() {
+                            let (rest, i) = (at / in_group, at % in_group);
+                            put(group * of_group + rest / taps.len(), i, taps[rest % taps.len()], w);
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// The convolution of images with this scale and zero point; results are `images x lengths x outputs`.
+    ///
+    /// # Errors
+    /// Only an interrupt.
+    ///
+    /// # Panics
+    /// Images that do not fit, and results with too little room.
+    pub fn run(
+        &self,
+        image: &Image<'_>,
+        (scale, zero_point): (f32, i32),
+        finish: &Finish<'_>,
+        results: Results<'_>,
+    ) -> Result<(), Stopped> {
+        match image.codes {
+            Codes::U8(codes) => self.with_codes(codes, image, (scale, zero_point), finish, results),
+            Codes::I8(codes) => self.with_codes(codes, image, (scale, zero_point), finish, results),
+        }
+    }
+
+    fn with_codes<C: Byte + InCodes>(
+        &self,
+        codes: &[C],
+        image: &Image<'_>,
+        params: (f32, i32),
+        finish: &Finish<'_>,
+        results: Results<'_>,
+    ) -> Result<(), Stopped> {
+        assert_eq!(image.channels, self.inputs, "as many channels as the weights");
+        let output = self.geometry.output(image.space).expect("images that the kernel fits in");
+        let (before, after) = Geometry::frame(&self.pieces, image.space, output);
+        let padded = [0, 1, 2].map(|a| before[a] + image.space[a] + after[a]);
+        let (channels, repeated) = match self.is_depthwise() {
+            true => (self.outputs.next_multiple_of(LANES), self.outputs / self.inputs),
+            false => (self.inputs, 1),
+        };
+        let layout = Layout { before, padded, channels, repeated };
+        let laid = laid_out(codes, image, layout, C::saturated(params.1))?;
+        let all = Laid { conv: self, codes: &laid, images: image.images, layout, output, params, finish };
+        match (&self.pieces[..], &self.weights[..]) {
+            ([piece], [weights]) => all.piece(piece, weights, results),
+            _ => match results {
+                Results::Sums(to) => all.scatter(to, |to| Results::Sums(to)),
+                Results::Floats(to) => all.scatter(to, |to| Results::Floats(to)),
+                Results::U8(to, scale, zero) => all.scatter(to, |to| Results::U8(to, scale, zero)),
+                Results::I8(to, scale, zero) => all.scatter(to, |to| Results::I8(to, scale, zero)),
+            },
+        }
+    }
+}
+
+/// Sums of so many products of codes stay within 32 bits, that of the zero points included.
+const MOST_TAPS: usize = i32::MAX as usize / (2 * 255 * 255);
+
+/// A table's values for some outputs, where it has one for each.
+fn part<'a, T>(table: &'a [T], outputs: &std::ops::Range<usize>) -> &'a [T] {
+    if table.len() == 1 { table } else { &table[outputs.clone()] }
+}
+
+/// Codes as an operand of products.
+trait InCodes: Sized {
+    fn codes(of: &[Self]) -> Codes<'_>;
+}
+
+impl InCodes for u8 {
+    fn codes(of: &[Self]) -> Codes<'_> {
+        Codes::U8(of)
+    }
+}
+
+impl InCodes for i8 {
+    fn codes(of: &[Self]) -> Codes<'_> {
+        Codes::I8(of)
+    }
+}
+
+/// Images, laid out, and what to do with them.
+struct Laid<'a, C> {
+    conv: &'a PackedConv,
+    codes: &'a [C],
+    images: usize,
+    layout: Layout,
+    output: Space,
+    params: (f32, i32),
+    finish: &'a Finish<'a>,
+}
+
+impl<C: Byte + InCodes> Laid<'_, C> {
+    /// One piece, its positions side by side.
+    fn piece(&self, piece: &Piece, weights: &Weights, results: Results<'_>) -> Result<(), Stopped> {
+        let Self { conv, codes, images, layout, params, finish, .. } = *self;
+        let (scales, x_zero) = ([params.0], [params.1]);
+        let output = piece.positions(self.output);
+        let origin = piece.origin(layout.before);
+        let groups = match weights {
+            Weights::Depthwise(own) => {
+                let (padded, x_zero) = (layout.padded, &x_zero);
+                let run = depthwise::Run {
+                    isa: conv.isa,
+                    depthwise: own,
+                    piece,
+                    codes,
+                    padded,
+                    origin,
+                    output,
+                    x_zero,
+                    finish,
+                };
+                return with_epilogue(&scales, &own.columns, finish, results, run);
+            }
+            Weights::Products(groups) => groups,
+        };
+        let (of_group, in_group) = (conv.outputs / groups.len(), conv.inputs / groups.len());
+        let mut results = results;
+        for (group, weights) in groups.iter().enumerate() {
+            let patches = Patches {
+                codes: C::codes(codes),
+                images,
+                padded: layout.padded,
+                channels: layout.channels,
+                group: (group * in_group, in_group),
+                kernel: piece.kernel(),
+                origin,
+                stride: piece.stride(),
+                dilation: piece.dilation(),
+                output,
+            };
+            let x = Activations { codes: Source::from(patches), scales: &scales, zero_points: &x_zero };
+            let own = group * of_group..(group + 1) * of_group;
+            let finish = Finish {
+                bias: finish.bias.map(|b| &b[own.clone()]),
+                int_bias: finish.int_bias.map(|b| &b[own.clone()]),
+                relu: finish.relu,
+            };
+            let place = Place { first: own.start, of: conv.outputs };
+            multiply_into(&x, weights, &finish, results.again(), place)?;
+        }
+        Ok(())
+    }
+
+    /// All pieces, each first by itself and then to where its positions lie.
+    fn scatter<T: Copy>(
+        &self,
+        to: &mut [MaybeUninit<T>],
+        results: impl for<'r> Fn(&'r mut [MaybeUninit<T>]) -> Results<'r>,
+    ) -> Result<(), Stopped> {
+        let (outputs, [_, height, width]) = (self.conv.outputs, self.output);
+        let image = self.output.iter().product::<usize>();
+        for (piece, weights) in self.conv.pieces.iter().zip(&self.conv.weights) {
+            let positions = piece.positions(self.output);
+            let mut own =
+                vec![MaybeUninit::uninit(); self.images * positions.iter().product::<usize>() * outputs];
+            self.piece(piece, weights, results(&mut own))?;
+            for (at, own) in own.chunks_exact(outputs.max(1)).enumerate() {
+                let (x, rest) = (at % positions[2], at / positions[2]);
+                let (y, rest) = (rest % positions[1], rest / positions[1]);
+                let (z, i) = (rest % positions[0], rest / positions[0]);
+                let [z, y, x] = piece.place([z, y, x]);
+                let place = i * image + (z * height + y) * width + x;
+                to[place * outputs..][..outputs].copy_from_slice(own);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! Convolutions on every instruction set, with one thread and with two, against their definition, bit for bit.
+//!
+//! `QUANTRAY_TEST_REDUCED=1` leaves out most of the random cases: for emulators.
+
+mod common;
+#[path = "common/guard.rs"]
+mod guard;
+
+use std::mem::MaybeUninit;
+
+use common::Random;
+use guard::Guarded;
+use quantray::arch::Isa;
+use quantray::conv::{Geometry, Image, PackedConv, reference};
+use quantray::gemm::{Codes, Finish, Results, WeightParams, reference as products};
+use quantray::threads;
+
+/// A convolution and its images.
+#[derive(Debug, Clone)]
+struct Case {
+    geometry: Geometry,
+    channels: (usize, usize),
+    images: usize,
+    space: [usize; 3],
+}
+
+fn random_case(random: &mut Random, case: usize) -> Case {
+    loop {
+        let dims = 1 + case % 3;
+        let mut axis = |most: usize, least: usize| {
+            let mut one = |a: usize| if a + dims < 3 { least } else { least + random.below(most) };
+            [one(0), one(1), one(2)]
+        };
+        let (kernel, stride, dilation) = (axis(4, 1), axis(3, 1), axis(2, 1));
+        let (before, after, extra) = (axis(3, 0), axis(3, 0), axis(2, 0));
+        let space = axis([40, 12, 6][dims - 1], 1);
+        let (groups, inputs, outputs) = match case % 4 {
+            0 => (1, 1 + random.below(9), 1 + random.below(40)),
+            1 => (2, 1 + random.below(3), 1 + random.below(20)),
+            2 => (2 + random.below(70), 1, 1),
+            _ => (2 + random.below(9), 1, 1 + random.below(3)),
+        };
+        let transposed = (case / 4 % 3 == 2).then(|| [0, 1, 2].map(|a| extra[a].min(stride[a] - 1)));
+        let padding = [0, 1, 2].map(|a| (before[a], after[a]));
+        let geometry = Geometry { kernel, stride, dilation, padding, groups, transposed };
+        let (channels, images) = ((groups * inputs, groups * outputs), 1 + case % 2);
+        // Images that the kernel does not fit in are not for this test.
+        if geometry.output(space).is_ok_and(|output| !output.contains(&0)) {
+            return Case { geometry, channels, images, space };
+        }
+    }
+}
+
+fn written<T: Copy>(to: &[MaybeUninit<T>]) -> Vec<T> {
+    // SAFETY: callers have seen a kernel fill it.
+    to.iter().map(|x| unsafe { x.assume_init() }).collect()
+}
+
+#[test]
+fn convolutions_on_every_instruction_set() {
+    let random = &mut Random(5);
+    let cases = if std::env::var_os("QUANTRAY_TEST_REDUCED").is_some() { 60 } else { 600 };
+    for number in 0..cases {
+        let case = random_case(random, number);
+        let Case { geometry, channels: (inputs, outputs), images, space } = case.clone();
+        let output = geometry.output(space).unwrap();
+        let (x_signed, w_signed) = (number % 2 == 1, number / 2 % 2 == 1);
+        let elements = space.iter().product::<usize>();
+        let n = images * inputs * elements;
+        let bytes: Vec<u8> =
+            (0..n).map(|_| if number % 7 == 6 { 127 } else { random.next() as u8 }).collect();
+        let mut memory = Guarded::new(n);
+        let codes = if x_signed {
+            let to = memory.slice::<i8>(n, true);
+            to.iter_mut().zip(&bytes).for_each(|(to, &b)| *to = b as i8);
+            Codes::I8(to)
+        } else {
+            let to = memory.slice::<u8>(n, true);
+            to.copy_from_slice(&bytes);
+            Codes::U8(to)
+        };
+        let [_, height, width] = space;
+        let strides = match number % 3 {
+            0 => [inputs * elements, 1, height * width * inputs, width * inputs, inputs],
+            _ => [inputs * elements, elements, height * width, width, 1],
+        };
+        let image = Image { codes, images, channels: inputs, space, strides };
+        let in_group = inputs / geometry.groups;
+        let k = outputs * in_group * geometry.kernel.iter().product::<usize>();
+        let (w_unsigned, mut w_bytes) = (!w_signed, Vec::new());
+        w_bytes.extend((0..k).map(|_| random.next() as u8));
+        let w_ints: Vec<i8> = w_bytes.iter().map(|&b| b as i8).collect();
+        let weights = if w_unsigned { Codes::U8(&w_bytes) } else { Codes::I8(&w_ints) };
+        let zero = |signed: bool, r: &mut Random| r.below(256) as i32 - if signed { 128 } else { 0 };
+        let table = if number % 5 == 0 { 1 } else { outputs };
+        let scales: Vec<f32> = (0..table).map(|_| random.unit() * 0.1 + 0.001).collect();
+        let zeros: Vec<i32> = (0..table).map(|_| zero(w_signed, random)).collect();
+        let params = WeightParams { scales: &scales, zero_points: &zeros };
+        let x_zero = zero(x_signed, random);
+        let bias: Vec<f32> = (0..outputs).map(|_| (random.unit() - 0.5) * 9.0).collect();
+        let finish =
+            Finish { bias: (number % 2 == 0).then_some(&bias[..]), int_bias: None, relu: number % 3 == 0 };
+        let y = (0.7 + k as f32 * 0.01, 90);
+        let (mut sums, mut want) = (Vec::new(), Vec::new());
+        for i in 0..images {
+            for z in 0..output[0] {
+                for y_ in 0..output[1] {
+                    for x in 0..output[2] {
+                        for o in 0..outputs {
+                            let of = |i: usize| if table == 1 { 0 } else { i };
+                            let sum = reference::sum(
+                                &geometry,
+                                (&image, x_zero),
+                                (weights, zeros[of(o)]),
+                                outputs,
+                                (i, o, [z, y_, x]),
+                            );
+                            sums.push(sum as i32);
+                            want.push(
+                                products::to_code(sum, 0.02, scales[of(o)], &finish, o, y, (0, 255)) as u8
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        for &isa in Isa::available() {
+            let conv = PackedConv::new(isa, geometry.clone(), (inputs, outputs), weights, params).unwrap();
+            let stored: Vec<i32> = zeros.iter().map(|z| z - if w_unsigned { 128 } else { 0 }).collect();
+            let back: Vec<u8> =
+                conv.unpack(&stored).iter().map(|&w| w as u8 ^ if w_unsigned { 0x80 } else { 0 }).collect();
+            assert_eq!(back, w_bytes, "{}: {case:?}", isa.name());
+            for count in [1, 2] {
+                threads::set_num_threads(count).unwrap();
+                let mut room = Guarded::new(4 * want.len());
+                let to = room.slice::<MaybeUninit<u8>>(want.len(), true);
+                conv.run(&image, (0.02, x_zero), &finish, Results::U8(to, y.0, y.1)).unwrap();
+                assert_eq!(written(to), want, "{} x {count}: {case:?}", isa.name());
+                let to = room.slice::<MaybeUninit<i32>>(want.len(), true);
+                conv.run(&image, (0.02, x_zero), &finish, Results::Sums(to)).unwrap();
+                assert_eq!(written(to), sums, "{} x {count}: {case:?}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn images_that_the_kernel_does_not_fit_in_are_refused() {
+    let geometry = Geometry {
+        kernel: [1, 1, 5],
+        stride: [1; 3],
+        dilation: [1, 1, 2],
+        padding: [(0, 0), (0, 0), (1, 2)],
+        groups: 1,
+        transposed: None,
+    };
+    assert_eq!(geometry.output([1, 1, 6]).unwrap(), [1, 1, 1]);
+    let message = geometry.output([1, 1, 5]).unwrap_err().to_string();
+    assert!(
+        message.contains("input") && message.contains("with padding 8") && message.contains('9'),
+        "{message}"
+    );
+}
