@@ -19,6 +19,7 @@ _Path: TypeAlias = str | PathLike[str]
 _Number: TypeAlias = float | np.floating[Any] | np.integer[Any]
 _DTypeObject: TypeAlias = dtype
 _SchemeObject: TypeAlias = qscheme
+_PerAxis: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 _Axes: TypeAlias = int | Sequence[int] | None
 _Quantizer: TypeAlias = PerTensorAffineQuantizer | PerChannelAffineQuantizer
 
@@ -444,6 +445,417 @@ def equal(input: QTensor, other: QTensor) -> bool: ...
 def allclose(
     input: QTensor, other: _Input, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool: ...
+
+@final
+class PackedConv1d:
+    def __new__(
+        cls,
+        weight: QTensor,
+        bias: npt.ArrayLike | None = None,
+        stride: _PerAxis = 1,
+        padding: _PerAxis | str = 0,
+        dilation: _PerAxis = 1,
+        groups: SupportsIndex = 1,
+    ) -> Self: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        dtype: None = None,
+        *,
+        relu: bool = False,
+        out: _Floats | None = None,
+    ) -> _Floats: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: _Number,
+        zero_point: SupportsIndex | None = None,
+        dtype: _DType | None = None,
+        *,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        *,
+        dtype: _DType,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    def dynamic(self, input: _Input, *, relu: bool = False, out: _Floats | None = None) -> _Floats: ...
+    def weight(self) -> QTensor: ...
+    def bias(self) -> _Floats | npt.NDArray[np.int32] | None: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def kernel_size(self) -> tuple[int, ...]: ...
+    @property
+    def stride(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> tuple[int, ...] | str: ...
+    @property
+    def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def kernel(self) -> str: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class PackedConv2d:
+    def __new__(
+        cls,
+        weight: QTensor,
+        bias: npt.ArrayLike | None = None,
+        stride: _PerAxis = 1,
+        padding: _PerAxis | str = 0,
+        dilation: _PerAxis = 1,
+        groups: SupportsIndex = 1,
+    ) -> Self: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        dtype: None = None,
+        *,
+        relu: bool = False,
+        out: _Floats | None = None,
+    ) -> _Floats: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: _Number,
+        zero_point: SupportsIndex | None = None,
+        dtype: _DType | None = None,
+        *,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        *,
+        dtype: _DType,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    def dynamic(self, input: _Input, *, relu: bool = False, out: _Floats | None = None) -> _Floats: ...
+    def weight(self) -> QTensor: ...
+    def bias(self) -> _Floats | npt.NDArray[np.int32] | None: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def kernel_size(self) -> tuple[int, ...]: ...
+    @property
+    def stride(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> tuple[int, ...] | str: ...
+    @property
+    def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def kernel(self) -> str: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class PackedConv3d:
+    def __new__(
+        cls,
+        weight: QTensor,
+        bias: npt.ArrayLike | None = None,
+        stride: _PerAxis = 1,
+        padding: _PerAxis | str = 0,
+        dilation: _PerAxis = 1,
+        groups: SupportsIndex = 1,
+    ) -> Self: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        dtype: None = None,
+        *,
+        relu: bool = False,
+        out: _Floats | None = None,
+    ) -> _Floats: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: _Number,
+        zero_point: SupportsIndex | None = None,
+        dtype: _DType | None = None,
+        *,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        *,
+        dtype: _DType,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    def dynamic(self, input: _Input, *, relu: bool = False, out: _Floats | None = None) -> _Floats: ...
+    def weight(self) -> QTensor: ...
+    def bias(self) -> _Floats | npt.NDArray[np.int32] | None: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def kernel_size(self) -> tuple[int, ...]: ...
+    @property
+    def stride(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> tuple[int, ...] | str: ...
+    @property
+    def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def kernel(self) -> str: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class PackedConvTranspose1d:
+    def __new__(
+        cls,
+        weight: QTensor,
+        bias: npt.ArrayLike | None = None,
+        stride: _PerAxis = 1,
+        padding: _PerAxis = 0,
+        output_padding: _PerAxis = 0,
+        groups: SupportsIndex = 1,
+        dilation: _PerAxis = 1,
+    ) -> Self: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        dtype: None = None,
+        *,
+        relu: bool = False,
+        out: _Floats | None = None,
+    ) -> _Floats: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: _Number,
+        zero_point: SupportsIndex | None = None,
+        dtype: _DType | None = None,
+        *,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        *,
+        dtype: _DType,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    def dynamic(self, input: _Input, *, relu: bool = False, out: _Floats | None = None) -> _Floats: ...
+    def weight(self) -> QTensor: ...
+    def bias(self) -> _Floats | npt.NDArray[np.int32] | None: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def kernel_size(self) -> tuple[int, ...]: ...
+    @property
+    def stride(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> tuple[int, ...] | str: ...
+    @property
+    def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def kernel(self) -> str: ...
+    @property
+    def output_padding(self) -> tuple[int, ...]: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class PackedConvTranspose2d:
+    def __new__(
+        cls,
+        weight: QTensor,
+        bias: npt.ArrayLike | None = None,
+        stride: _PerAxis = 1,
+        padding: _PerAxis = 0,
+        output_padding: _PerAxis = 0,
+        groups: SupportsIndex = 1,
+        dilation: _PerAxis = 1,
+    ) -> Self: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        dtype: None = None,
+        *,
+        relu: bool = False,
+        out: _Floats | None = None,
+    ) -> _Floats: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: _Number,
+        zero_point: SupportsIndex | None = None,
+        dtype: _DType | None = None,
+        *,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        *,
+        dtype: _DType,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    def dynamic(self, input: _Input, *, relu: bool = False, out: _Floats | None = None) -> _Floats: ...
+    def weight(self) -> QTensor: ...
+    def bias(self) -> _Floats | npt.NDArray[np.int32] | None: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def kernel_size(self) -> tuple[int, ...]: ...
+    @property
+    def stride(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> tuple[int, ...] | str: ...
+    @property
+    def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def kernel(self) -> str: ...
+    @property
+    def output_padding(self) -> tuple[int, ...]: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class PackedConvTranspose3d:
+    def __new__(
+        cls,
+        weight: QTensor,
+        bias: npt.ArrayLike | None = None,
+        stride: _PerAxis = 1,
+        padding: _PerAxis = 0,
+        output_padding: _PerAxis = 0,
+        groups: SupportsIndex = 1,
+        dilation: _PerAxis = 1,
+    ) -> Self: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        dtype: None = None,
+        *,
+        relu: bool = False,
+        out: _Floats | None = None,
+    ) -> _Floats: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: _Number,
+        zero_point: SupportsIndex | None = None,
+        dtype: _DType | None = None,
+        *,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    @overload
+    def __call__(
+        self,
+        input: QTensor,
+        scale: None = None,
+        zero_point: None = None,
+        *,
+        dtype: _DType,
+        relu: bool = False,
+        out: _Codes | None = None,
+    ) -> QTensor: ...
+    def dynamic(self, input: _Input, *, relu: bool = False, out: _Floats | None = None) -> _Floats: ...
+    def weight(self) -> QTensor: ...
+    def bias(self) -> _Floats | npt.NDArray[np.int32] | None: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def kernel_size(self) -> tuple[int, ...]: ...
+    @property
+    def stride(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> tuple[int, ...] | str: ...
+    @property
+    def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def kernel(self) -> str: ...
+    @property
+    def output_padding(self) -> tuple[int, ...]: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class PackedLinear:

@@ -8,6 +8,12 @@
 """
 
 from quantray._core import (
+    PackedConv1d,
+    PackedConv2d,
+    PackedConv3d,
+    PackedConvTranspose1d,
+    PackedConvTranspose2d,
+    PackedConvTranspose3d,
     PackedLinear,
     add,
     elu,
@@ -26,6 +32,12 @@ from quantray._core import (
 )
 
 __all__ = [
+    "PackedConv1d",
+    "PackedConv2d",
+    "PackedConv3d",
+    "PackedConvTranspose1d",
+    "PackedConvTranspose2d",
+    "PackedConvTranspose3d",
     "PackedLinear",
     "add",
     "elu",

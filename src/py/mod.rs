@@ -37,8 +37,9 @@ mod _core {
     use super::io::{load, save};
     #[pymodule_export]
     use super::ops::{
-        PackedLinear, add, elu, gelu, hardsigmoid, hardswish, int_mm, leaky_relu, matmul, mul, relu6,
-        sigmoid, silu, sub, tanh,
+        PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
+        PackedConvTranspose3d, PackedLinear, add, elu, gelu, hardsigmoid, hardswish, int_mm, leaky_relu,
+        matmul, mul, relu6, sigmoid, silu, sub, tanh,
     };
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};

@@ -7,28 +7,17 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::matrices::{Operand, activation, weight};
+use super::results::{Bias, Form, handed_out};
 use crate::affine;
 use crate::arch::Isa;
 use crate::error::Error;
 use crate::gemm::{
     Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, dynamic_params, multiply,
 };
-use crate::py::array::{
-    Array, Element, Output, as_float32, contiguous, elements, elements_mut, empty, fresh_view, from_slice,
-};
-use crate::py::array::{has_type, integer, number, tuple_text};
-use crate::py::dtype::parse_dtype;
+use crate::py::array::{Array, Element, as_float32, elements, elements_mut, empty, from_slice, tuple_text};
 use crate::py::run::kernel;
 use crate::py::tensor::QTensor;
-use crate::qparams::{DType, QParams, Quantizer};
-
-/// What is added to the outputs.
-enum Bias {
-    None,
-    Float(Vec<f32>),
-    /// In steps of a product: the scale of the input times the weight's.
-    Int(Vec<i32>),
-}
+use crate::qparams::{DType, Quantizer};
 
 /// A quantized linear layer, `y = x @ weight.T + bias`, with its weight laid out once for this CPU.
 ///
@@ -82,7 +71,7 @@ impl PackedLinear {
         let matrix = operand.matrix();
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
         let packed = py.detach(|| PackedWeights::new(Isa::current(), matrix, params))?;
-        let bias = parse_bias(bias, packed.columns())?;
+        let bias = Bias::parse(bias, packed.columns())?;
         Ok(Self { packed, bias, quantizer: Arc::clone(q.quantizer()) })
     }
 
@@ -120,46 +109,13 @@ impl PackedLinear {
     ) -> PyResult<Bound<'py, PyAny>> {
         let q = input.get();
         let (x_scale, x_zero) = activation(q, "input")?;
-        let dtype = dtype.map(parse_dtype).transpose()?;
+        let form = Form::parse(scale, zero_point, dtype, q)?;
         let codes = q.codes(py);
         let shape = self.output_shape(codes.shape())?;
         let operand = Operand::new(codes)?;
         let (scales, zero_points) = ([x_scale], [x_zero]);
         let x = Activations { codes: operand.matrix().into(), scales: &scales, zero_points: &zero_points };
-        let finish = self.finish(relu);
-        let Some(scale) = scale else {
-            if let Some(z) = zero_point {
-                return Err(Error::value("zero_point", z, "given with scale, or not at all").into());
-            }
-            return match dtype {
-                None => self.floats(py, &x, &finish, &shape, codes, out),
-                Some(DType::QInt32) => self.sums(py, &x, &shape, codes, out, relu),
-                Some(d) => {
-                    Err(Error::type_("scale", "None", format!("given for an output of {}", d.name())).into())
-                }
-            };
-        };
-        let dtype = dtype.unwrap_or(q.quantizer().dtype());
-        if !matches!(dtype, DType::QInt8 | DType::QUInt8) {
-            let valid = "qint8 or quint8 with a scale, or qint32 without one";
-            return Err(Error::value("dtype", dtype.name(), valid).into());
-        }
-        let zero_point = zero_point.map_or(Ok(0), |z| integer(z, "zero_point"))?;
-        let quantizer = Quantizer::per_tensor(dtype, number(scale, "scale")?, zero_point, false)?;
-        let QParams::PerTensor { scale, zero_point } = *quantizer.params() else { unreachable!() };
-        let output = Output::codes(py, dtype, out, &shape, codes)?;
-        match dtype {
-            DType::QInt8 => {
-                let to = elements_mut::<i8>(&output.array);
-                self.multiply(py, &x, &finish, Results::I8(to, scale as f32, zero_point))?;
-            }
-            _ => {
-                let to = elements_mut::<u8>(&output.array);
-                self.multiply(py, &x, &finish, Results::U8(to, scale as f32, zero_point))?;
-            }
-        }
-        Ok(Bound::new(py, QTensor::from_parts(fresh(output.finish()?, out)?, Arc::new(quantizer), None))?
-            .into_any())
+        self.results(form, &x, codes, &shape, relu, out)
     }
 
     /// The layer of a float input, which is quantized to quint8 on the way: one scale and zero point for all of it,
@@ -210,7 +166,7 @@ impl PackedLinear {
         kernel(py, values.len(), "input", in_shape, || affine::quantize(values, room, &params))?;
         let x_codes = Matrix::dense(Codes::U8(elements(&codes)), rows, depth);
         let activations = Activations { codes: x_codes.into(), scales: &scales, zero_points: &zero_points };
-        self.floats(py, &activations, &self.finish(relu), &shape, &x, out)
+        self.results(Form::Floats, &activations, &x, &shape, relu, out)
     }
 
     /// The weight, unpacked: shape (out_features, in_features).
@@ -226,11 +182,7 @@ impl PackedLinear {
 
     /// The bias: shape (out_features,), float32 or int32; or None.
     fn bias<'py>(&self, py: Python<'py>) -> PyResult<Option<Array<'py>>> {
-        match &self.bias {
-            Bias::None => Ok(None),
-            Bias::Float(b) => from_slice(py, b).map(Some),
-            Bias::Int(b) => from_slice(py, b).map(Some),
-        }
+        self.bias.array(py)
     }
 
     /// Length of the input's last axis.
@@ -258,17 +210,13 @@ impl PackedLinear {
     }
 
     fn __repr__(&self) -> String {
-        let bias = match self.bias {
-            Bias::None => "None",
-            Bias::Float(_) => "float32",
-            Bias::Int(_) => "int32",
-        };
         format!(
-            "PackedLinear(in_features={}, out_features={}, dtype={}, qscheme={}, bias={bias}, kernel={})",
+            "PackedLinear(in_features={}, out_features={}, dtype={}, qscheme={}, bias={}, kernel={})",
             self.packed.depth(),
             self.packed.columns(),
             self.quantizer.dtype().name(),
             self.quantizer.scheme().name(),
+            self.bias.name(),
             self.packed.isa().name()
         )
     }
@@ -281,15 +229,6 @@ impl PackedLinear {
 }
 
 impl PackedLinear {
-    fn finish(&self, relu: bool) -> Finish<'_> {
-        let (bias, int_bias) = match &self.bias {
-            Bias::None => (None, None),
-            Bias::Float(b) => (Some(&b[..]), None),
-            Bias::Int(b) => (None, Some(&b[..])),
-        };
-        Finish { bias, int_bias, relu }
-    }
-
     fn output_shape(&self, input: &[usize]) -> PyResult<Vec<usize>> {
         match input.split_last() {
             Some((&last, rows)) if last == self.packed.depth() => {
@@ -302,89 +241,22 @@ impl PackedLinear {
         }
     }
 
-    fn multiply(
+    fn results<'py>(
         &self,
-        py: Python<'_>,
+        form: Form,
         x: &Activations<'_>,
-        finish: &Finish<'_>,
-        results: Results<'_>,
-    ) -> PyResult<()> {
+        input: &Array<'py>,
+        shape: &[usize],
+        relu: bool,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let scales = (x.scales.first().copied().unwrap_or(1.0), &*self.quantizer, shape.len() - 1);
         // Products per element that a kernel of `run` handles in as much time.
         let work = x.codes.rows() * self.packed.columns() * self.packed.depth() / 16;
-        kernel(py, work, "input", &[], || multiply(x, &self.packed, finish, results))
-    }
-
-    fn floats<'py>(
-        &self,
-        py: Python<'py>,
-        x: &Activations<'_>,
-        finish: &Finish<'_>,
-        shape: &[usize],
-        input: &Array<'py>,
-        out: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let output = Output::new::<f32>(py, out, shape, input)?;
-        self.multiply(py, x, finish, Results::Floats(elements_mut(&output.array)))?;
-        Ok(output.finish()?.into_any())
-    }
-
-    /// The sums as qint32, with the scales that they have.
-    fn sums<'py>(
-        &self,
-        py: Python<'py>,
-        x: &Activations<'_>,
-        shape: &[usize],
-        input: &Array<'py>,
-        out: Option<&Bound<'py, PyAny>>,
-        relu: bool,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        if relu || matches!(self.bias, Bias::Float(_)) {
-            let got = if relu { "relu=True" } else { "a float bias" };
-            let valid =
-                "qint8, quint8 or None with it: sums are neither clamped nor moved by parts of a step";
-            return Err(Error::value("dtype", format!("qint32 with {got}"), valid).into());
-        }
-        let output = Output::codes(py, DType::QInt32, out, shape, input)?;
-        self.multiply(py, x, &self.finish(false), Results::Sums(elements_mut(&output.array)))?;
-        let x_scale = f64::from(x.scales[0]);
-        let quantizer = match self.quantizer.params() {
-            QParams::PerChannel { scales, .. } => {
-                let scales: Vec<f64> = scales.iter().map(|s| s * x_scale).collect();
-                let zeros = vec![0i64; scales.len()];
-                Quantizer::per_channel(DType::QInt32, &scales, &zeros, shape.len() - 1, false)?
-            }
-            QParams::PerTensor { scale, .. } => {
-                Quantizer::per_tensor(DType::QInt32, scale * x_scale, 0, false)?
-            }
-            QParams::PerChannelFloat { .. } => unreachable!("refused at creation"),
+        let run = |finish: &Finish<'_>, results: Results<'_>| {
+            kernel(input.py(), work, "input", &[], || multiply(x, &self.packed, finish, results))
         };
-        Ok(Bound::new(py, QTensor::from_parts(fresh(output.finish()?, out)?, Arc::new(quantizer), None))?
-            .into_any())
-    }
-}
-
-/// The codes of a result: a view of our own where the caller, who may assign to the shape of theirs, gave them.
-fn fresh<'py>(codes: Array<'py>, out: Option<&Bound<'py, PyAny>>) -> PyResult<Array<'py>> {
-    if out.is_some() { fresh_view(&codes) } else { Ok(codes) }
-}
-
-fn parse_bias(bias: Option<&Bound<'_, PyAny>>, columns: usize) -> PyResult<Bias> {
-    let Some(bias) = bias else { return Ok(Bias::None) };
-    let ints = bias.cast::<numpy::PyUntypedArray>().is_ok_and(|b| has_type(b, i32::TYPE));
-    let array: Array<'_> = match ints {
-        true => contiguous(bias.cast()?)?,
-        false => as_float32(bias, "bias")?,
-    };
-    if array.shape() != [columns] {
-        let got = format!("shape {}", tuple_text(array.shape()));
-        return Err(Error::value("bias", got, format!("of shape ({columns},), one for each output")).into());
-    }
-    if ints {
-        return Ok(Bias::Int(elements::<i32>(&array).to_vec()));
-    }
-    let values = elements::<f32>(&array).to_vec();
-    match values.iter().position(|b| !b.is_finite()) {
-        Some(i) => Err(Error::value(format!("bias[{i}]"), values[i], "finite").into()),
-        None => Ok(Bias::Float(values)),
+        let (array, quantizer) = form.fill(input, out, shape, scales, &self.bias, relu, run)?;
+        handed_out(array, quantizer, out.is_some())
     }
 }

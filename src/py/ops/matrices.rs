@@ -44,14 +44,23 @@ impl<'py> Operand<'py> {
             true => (self.rows - 1) * down + (self.columns - 1) * right + 1,
             false => 0,
         };
-        let start = data(&self.array);
-        let codes = if has_type(&self.array, i8::TYPE) {
-            Codes::I8(bytes(start.cast(), n))
-        } else {
-            Codes::U8(bytes(start, n))
-        };
-        Matrix::new(codes, self.rows, self.columns, down, right)
+        Matrix::new(reached(&self.array, n), self.rows, self.columns, down, right)
     }
+}
+
+/// The memory of an array of 8-bit codes without negative strides, from its first element to its last.
+pub fn codes_of<'a>(array: &'a Array<'_>) -> Codes<'a> {
+    let reach = |(n, stride): (&usize, &isize)| (n.max(&1) - 1) * stride.unsigned_abs();
+    let n = match array.shape().contains(&0) || array.strides().iter().any(|&s| s < 0) {
+        true => 0,
+        false => array.shape().iter().zip(array.strides()).map(reach).sum::<usize>() + 1,
+    };
+    reached(array, n)
+}
+
+fn reached<'a>(array: &'a Array<'_>, n: usize) -> Codes<'a> {
+    let start = data(array);
+    if has_type(array, i8::TYPE) { Codes::I8(bytes(start.cast(), n)) } else { Codes::U8(bytes(start, n)) }
 }
 
 fn bytes<'a, T: Element>(start: *const T, n: usize) -> &'a [T] {

@@ -1,0 +1,620 @@
+//! `PackedConv1d`, `PackedConv2d`, `PackedConv3d` and their transposes.
+
+use std::sync::Arc;
+
+use numpy::PyUntypedArrayMethods;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+use super::axes::{per_axis, space};
+use super::matrices::{activation, codes_of, weight};
+use super::results::{Bias, Form, handed_out};
+use crate::affine::{self, Affine};
+use crate::arch::Isa;
+use crate::conv::{Geometry, Image, PackedConv};
+use crate::error::Error;
+use crate::gemm::{Finish, Results, WeightParams, dynamic_params};
+use crate::py::array::{
+    Array, Element, as_array, as_float32, contiguous, elements, elements_mut, empty, fresh_view, from_slice,
+    integer, np, tuple_text,
+};
+use crate::py::run::kernel;
+use crate::py::tensor::QTensor;
+use crate::qparams::{DType, QParams, Quantizer};
+
+type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// A convolution of any kind.
+struct Conv {
+    packed: PackedConv,
+    bias: Bias,
+    /// Of the weight.
+    quantizer: Arc<Quantizer>,
+    /// Of the weight.
+    shape: Vec<usize>,
+    /// "same", where that was asked for.
+    same: bool,
+}
+
+/// The arguments of a convolution.
+struct Settings<'a, 'py> {
+    stride: Object<'a, 'py>,
+    padding: Object<'a, 'py>,
+    dilation: Object<'a, 'py>,
+    groups: Object<'a, 'py>,
+    /// For a transposed one.
+    output_padding: Option<Object<'a, 'py>>,
+}
+
+impl Conv {
+    fn new(
+        dims: usize,
+        weight: &Bound<'_, QTensor>,
+        bias: Object<'_, '_>,
+        settings: &Settings<'_, '_>,
+    ) -> PyResult<Self> {
+        let (py, q) = (weight.py(), weight.get());
+        let transposed = settings.output_padding.is_some();
+        let (scales, zero_points) = self::weight(q, usize::from(transposed), "weight")?;
+        let codes = contiguous(q.codes(py))?;
+        let shape = codes.shape().to_vec();
+        if shape.len() != dims + 2 || shape.contains(&0) {
+            let axes = match transposed {
+                false => "(out_channels, in_channels / groups",
+                true => "(in_channels, out_channels / groups",
+            };
+            let valid = format!("of shape {axes}, and {dims} more), none of them 0");
+            return Err(Error::value("weight", tuple_text(&shape), valid).into());
+        }
+        let numbers = |given: Object<'_, '_>, arg: &str, least: usize| {
+            given.map_or(Ok(vec![least; dims]), |v| per_axis(v, arg, dims, least))
+        };
+        let stride = numbers(settings.stride, "stride", 1)?;
+        let dilation = numbers(settings.dilation, "dilation", 1)?;
+        let groups = settings.groups.map_or(Ok(1), |g| integer(g, "groups"))?;
+        let Some(groups) = usize::try_from(groups).ok().filter(|&g| g > 0 && shape[0].is_multiple_of(g))
+        else {
+            let valid = format!("at least 1, and a divisor of {}, the weight's first axis", shape[0]);
+            return Err(Error::value("groups", groups, valid).into());
+        };
+        let kernel = &shape[2..];
+        let (padding, same) = padding(settings.padding, dims, kernel, &stride, &dilation, transposed)?;
+        let extra = match settings.output_padding {
+            None => None,
+            Some(given) => {
+                let extra = numbers(given, "output_padding", 0)?;
+                if let Some(a) = (0..dims).find(|&a| extra[a] >= stride[a].max(dilation[a])) {
+                    let valid =
+                        format!("less than the stride or the dilation, {}", stride[a].max(dilation[a]));
+                    return Err(Error::value("output_padding", extra[a], valid).into());
+                }
+                Some(space(&extra, 0))
+            }
+        };
+        let geometry = Geometry {
+            kernel: space(kernel, 1),
+            stride: space(&stride, 1),
+            dilation: space(&dilation, 1),
+            padding: space(&padding, (0, 0)),
+            groups,
+            transposed: extra,
+        };
+        let channels = match transposed {
+            false => (shape[1] * groups, shape[0]),
+            true => (shape[0], shape[1] * groups),
+        };
+        // A transposed convolution's groups share the scales of their outputs.
+        let table = |t: usize| if t == 1 { 1 } else { channels.1 };
+        let scales: Vec<f32> = scales.iter().copied().cycle().take(table(scales.len())).collect();
+        let zero_points: Vec<i32> =
+            zero_points.iter().copied().cycle().take(table(zero_points.len())).collect();
+        let bias = Bias::parse(bias, channels.1)?;
+        let params = WeightParams { scales: &scales, zero_points: &zero_points };
+        let of = codes_of(&codes);
+        let packed = py.detach(|| PackedConv::new(Isa::current(), geometry, channels, of, params))?;
+        Ok(Self { packed, bias, quantizer: Arc::clone(q.quantizer()), shape, same })
+    }
+
+    fn dims(&self) -> usize {
+        self.shape.len() - 2
+    }
+
+    /// Of all that a convolution has three of, those that this one's images have.
+    fn own<T: Copy>(&self, all: [T; 3]) -> Vec<T> {
+        all[3 - self.dims()..].to_vec()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the arguments of a Python function")]
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        input: &Bound<'py, QTensor>,
+        scale: Object<'_, 'py>,
+        zero_point: Object<'_, 'py>,
+        dtype: Object<'_, 'py>,
+        relu: bool,
+        out: Object<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let q = input.get();
+        let params = activation(q, "input")?;
+        let form = Form::parse(scale, zero_point, dtype, q)?;
+        self.results(form, q.codes(py), q.codes(py), params, relu, out)
+    }
+
+    fn dynamic<'py>(
+        &self,
+        py: Python<'py>,
+        input: &Bound<'py, PyAny>,
+        relu: bool,
+        out: Object<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let x = as_float32(input, "input")?;
+        self.output(x.shape())?;
+        let (values, shape) = (elements::<f32>(&x), x.shape());
+        let found = kernel(py, values.len(), "input", shape, || dynamic_params(values, 1, false))??;
+        let (scale, zero_point) = (found.0[0], found.1[0]);
+        let codes = empty(py, u8::TYPE, shape)?;
+        let room = elements_mut::<u8>(&codes);
+        let params = Affine::PerTensor { scale, zero_point };
+        kernel(py, values.len(), "input", shape, || affine::quantize(values, room, &params))?;
+        self.results(Form::Floats, &codes, &x, (scale, zero_point), relu, out)
+    }
+
+    /// The lengths of an output, `images x channels x lengths`, and whether the images have an axis.
+    fn output(&self, input: &[usize]) -> PyResult<(Vec<usize>, bool)> {
+        let (dims, (inputs, outputs)) = (self.dims(), self.packed.channels());
+        let batch = input.len() == dims + 2;
+        let (true, Some(&channels)) =
+            (batch || input.len() == dims + 1, input.len().checked_sub(dims + 1).and_then(|c| input.get(c)))
+        else {
+            let valid = format!("of shape (N, {inputs}, and {dims} more), or without N");
+            return Err(Error::value("input", tuple_text(input), valid).into());
+        };
+        if channels != inputs {
+            let valid = format!("with {inputs} channels, as many as the weight's");
+            return Err(Error::value("input", tuple_text(input), valid).into());
+        }
+        let own = self.packed.geometry().output(space(&input[input.len() - dims..], 1))?;
+        let images = if batch { input[0] } else { 1 };
+        Ok(([images, outputs].into_iter().chain(self.own(own)).collect(), batch))
+    }
+
+    /// Results lie channels last in memory, as the next convolution reads them.
+    fn results<'py>(
+        &self,
+        form: Form,
+        codes: &Array<'py>,
+        input: &Array<'py>,
+        params: (f32, i32),
+        relu: bool,
+        out: Object<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = codes.py();
+        let (shape, batch) = self.output(codes.shape())?;
+        let codes = match codes.strides().iter().all(|&s| s >= 0) {
+            true => codes.clone(),
+            false => contiguous(codes)?,
+        };
+        let n = codes.ndim();
+        let lengths = space(&codes.shape()[n - self.dims()..], 1);
+        let strides: Vec<usize> = codes.strides().iter().map(|&s| s as usize).collect();
+        let [z, y, x] = space(&strides[n - self.dims()..], 0);
+        let image = Image {
+            codes: codes_of(&codes),
+            images: shape[0],
+            channels: self.packed.channels().0,
+            space: lengths,
+            strides: [if batch { strides[0] } else { 0 }, strides[n - self.dims() - 1], z, y, x],
+        };
+        let visible = &shape[usize::from(!batch)..];
+        let channel = usize::from(batch);
+        let room = match out {
+            None => None,
+            Some(out) => {
+                let array = as_array(out)?;
+                if array.shape() != visible {
+                    let valid = format!("of shape {}", tuple_text(visible));
+                    return Err(Error::value("out", tuple_text(array.shape()), valid).into());
+                }
+                Some(np(py)?.call_method1("moveaxis", (array, channel, -1))?)
+            }
+        };
+        let last: Vec<usize> =
+            visible[..channel].iter().chain(&visible[channel + 1..]).chain([&shape[1]]).copied().collect();
+        let weight = (params.0, &*self.quantizer, channel);
+        let output = space(&shape[2..], 1);
+        let work = shape[0].saturating_mul(self.packed.work(output)) / 16;
+        let run = |finish: &Finish<'_>, results: Results<'_>| {
+            kernel(py, work, "input", &[], || self.packed.run(&image, params, finish, results))
+        };
+        let (made, quantizer) = form.fill(input, room.as_ref(), &last, weight, &self.bias, relu, run)?;
+        let made: Array<'py> = match out {
+            Some(out) => as_array(out)?,
+            None => fresh_view(&np(py)?.call_method1("moveaxis", (made, -1, channel))?.cast_into()?)?,
+        };
+        handed_out(made, quantizer, out.is_some())
+    }
+
+    fn weight<'py>(&self, py: Python<'py>) -> PyResult<QTensor> {
+        let unsigned = self.quantizer.dtype() == DType::QUInt8;
+        let offset = if unsigned { 128 } else { 0 };
+        let zero_points: Vec<i32> = match self.quantizer.params() {
+            QParams::PerTensor { zero_point, .. } => vec![zero_point - offset],
+            QParams::PerChannel { zero_points, .. } => {
+                let all = zero_points.iter().map(|z| z - offset);
+                all.cycle().take(self.packed.channels().1).collect()
+            }
+            QParams::PerChannelFloat { .. } => unreachable!("refused at creation"),
+        };
+        let stored = self.packed.unpack(&zero_points);
+        let flat = match unsigned {
+            false => from_slice::<i8>(py, &stored)?,
+            true => from_slice::<u8>(py, &stored.iter().map(|&w| (w as u8) ^ 0x80).collect::<Vec<_>>())?,
+        };
+        let codes = flat.call_method1("reshape", (PyTuple::new(py, &self.shape)?,))?.cast_into()?;
+        Ok(QTensor::from_parts(codes, Arc::clone(&self.quantizer), None))
+    }
+
+    fn padding<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.same {
+            return Ok(PyString::new(py, "same").into_any());
+        }
+        let before = self.own(self.packed.geometry().padding).into_iter().map(|p| p.0);
+        Ok(PyTuple::new(py, before.collect::<Vec<_>>())?.into_any())
+    }
+
+    fn repr(&self, py: Python<'_>, name: &str) -> PyResult<String> {
+        let geometry = self.packed.geometry();
+        let (inputs, outputs) = self.packed.channels();
+        let tuple = |all| tuple_text(&self.own(all));
+        let extra =
+            geometry.transposed.map_or_else(String::new, |e| format!(", output_padding={}", tuple(e)));
+        let depthwise = if self.packed.is_depthwise() { ", depthwise" } else { "" };
+        Ok(format!(
+            "{name}({inputs}, {outputs}, kernel_size={}, stride={}, padding={}{extra}, dilation={}, groups={}, \
+             dtype={}, qscheme={}, bias={}, kernel={}{depthwise})",
+            tuple(geometry.kernel),
+            tuple(geometry.stride),
+            self.padding(py)?.repr()?,
+            tuple(geometry.dilation),
+            geometry.groups,
+            self.quantizer.dtype().name(),
+            self.quantizer.scheme().name(),
+            self.bias.name(),
+            self.packed.isa().name()
+        ))
+    }
+}
+
+/// Elements before and after each axis, and whether they are those of "same".
+fn padding(
+    given: Object<'_, '_>,
+    dims: usize,
+    kernel: &[usize],
+    stride: &[usize],
+    dilation: &[usize],
+    transposed: bool,
+) -> PyResult<(Vec<(usize, usize)>, bool)> {
+    let Some(given) = given else { return Ok((vec![(0, 0); dims], false)) };
+    let Ok(name) = given.extract::<String>() else {
+        return Ok((per_axis(given, "padding", dims, 0)?.into_iter().map(|p| (p, p)).collect(), false));
+    };
+    match &name[..] {
+        "valid" if !transposed => Ok((vec![(0, 0); dims], false)),
+        "same" if !transposed => {
+            if stride.iter().any(|&s| s != 1) {
+                return Err(Error::value("stride", tuple_text(stride), "1 with padding=\"same\"").into());
+            }
+            let sides = |a: usize| {
+                let all = dilation[a] * (kernel[a] - 1);
+                (all / 2, all - all / 2)
+            };
+            Ok(((0..dims).map(sides).collect(), true))
+        }
+        _ => {
+            let names = if transposed { "" } else { ", \"same\" or \"valid\"" };
+            let valid = format!("an integer, {dims} of them, one for each spatial axis{names}");
+            Err(Error::value("padding", format!("\"{name}\""), valid).into())
+        }
+    }
+}
+
+/// What all classes share.
+macro_rules! class {
+    (
+        $(#[$doc:meta])* $name:ident, $dims:literal, ($($arg:ident),*), $signature:literal,
+        $make:expr, |$own:ident, $py:ident| $args:expr
+    ) => {
+        $(#[$doc])*
+        #[pyclass(module = "quantray.ops", frozen)]
+        pub struct $name(Conv);
+
+        #[pymethods]
+        impl $name {
+            #[new]
+            #[pyo3(signature = (weight, bias=None, $($arg=None),*), text_signature = $signature)]
+            fn new(
+                weight: &Bound<'_, QTensor>,
+                bias: Option<&Bound<'_, PyAny>>,
+                $($arg: Option<&Bound<'_, PyAny>>),*
+            ) -> PyResult<Self> {
+                Conv::new($dims, weight, bias, &$make).map(Self)
+            }
+
+            /// The convolution of a quantized input: a QTensor of this scale and zero point, or floats without them.
+            /// Results lie channels last in memory.
+            ///
+            /// Parameters
+            /// ----------
+            /// input : QTensor
+            ///     Shape (N, in_channels, lengths), or without N; qint8 or quint8, quantized per tensor.
+            /// scale, zero_point : float and int, optional
+            ///     Of the output. Without them the output is a float32 array.
+            /// dtype : optional
+            ///     Of the output: qint8 or quint8, by default the input's. With qint32, and neither scale nor zero
+            ///     point, the output holds the sums themselves, in steps of the input's scale times the weight's.
+            /// relu : bool
+            ///     Whether negative outputs become 0.
+            /// out : numpy.ndarray, optional
+            ///     Where the integers, or the floats, go; without a copy where it lies channels last.
+            ///
+            /// Returns
+            /// -------
+            /// QTensor or numpy.ndarray
+            ///     Shape (N, out_channels, lengths).
+            #[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, relu=false, out=None))]
+            #[expect(clippy::too_many_arguments, reason = "they are the arguments of a Python function")]
+            fn __call__<'py>(
+                &self,
+                py: Python<'py>,
+                input: &Bound<'py, QTensor>,
+                scale: Option<&Bound<'py, PyAny>>,
+                zero_point: Option<&Bound<'py, PyAny>>,
+                dtype: Option<&Bound<'py, PyAny>>,
+                relu: bool,
+                out: Option<&Bound<'py, PyAny>>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                self.0.call(py, input, scale, zero_point, dtype, relu, out)
+            }
+
+            /// The convolution of a float input, which is quantized to quint8 on the way, with a scale and a zero point
+            /// chosen from its range.
+            ///
+            /// Parameters
+            /// ----------
+            /// input : array_like
+            ///     Shape (N, in_channels, lengths), or without N.
+            /// relu : bool
+            ///     Whether negative outputs become 0.
+            /// out : numpy.ndarray, optional
+            ///     Shape (N, out_channels, lengths), float32: where the output goes.
+            ///
+            /// Returns
+            /// -------
+            /// numpy.ndarray
+            ///     Shape (N, out_channels, lengths), float32.
+            #[pyo3(
+                signature = (input, *, relu=false, out=None),
+                text_signature = "($self, input, *, relu=False, out=None)"
+            )]
+            fn dynamic<'py>(
+                &self,
+                py: Python<'py>,
+                input: &Bound<'py, PyAny>,
+                relu: bool,
+                out: Option<&Bound<'py, PyAny>>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                self.0.dynamic(py, input, relu, out)
+            }
+
+            /// The weight, unpacked.
+            fn weight(&self, py: Python<'_>) -> PyResult<QTensor> {
+                self.0.weight(py)
+            }
+
+            /// The bias: shape (out_channels,), float32 or int32; or None.
+            fn bias<'py>(&self, py: Python<'py>) -> PyResult<Option<Array<'py>>> {
+                self.0.bias.array(py)
+            }
+
+            /// Number of input channels.
+            #[getter]
+            fn in_channels(&self) -> usize {
+                self.0.packed.channels().0
+            }
+
+            /// Number of output channels.
+            #[getter]
+            fn out_channels(&self) -> usize {
+                self.0.packed.channels().1
+            }
+
+            /// Lengths of the kernel.
+            #[getter]
+            fn kernel_size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+                PyTuple::new(py, self.0.own(self.0.packed.geometry().kernel))
+            }
+
+            /// From one position to the next, along each axis.
+            #[getter]
+            fn stride<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+                PyTuple::new(py, self.0.own(self.0.packed.geometry().stride))
+            }
+
+            /// Zeros at each end of each axis, or "same".
+            #[getter]
+            fn padding<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                self.0.padding(py)
+            }
+
+            /// From one element of the kernel to the next, along each axis.
+            #[getter]
+            fn dilation<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+                PyTuple::new(py, self.0.own(self.0.packed.geometry().dilation))
+            }
+
+            /// Groups of channels that do not meet.
+            #[getter]
+            fn groups(&self) -> usize {
+                self.0.packed.geometry().groups
+            }
+
+            /// Bytes of the packed weight and its tables.
+            #[getter]
+            fn nbytes(&self) -> usize {
+                self.0.packed.bytes()
+            }
+
+            /// The instruction set that the weight is packed for: a name as in `cpu_info()["available"]`.
+            #[getter]
+            fn kernel(&self) -> &'static str {
+                self.0.packed.isa().name()
+            }
+
+            fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+                self.0.repr(py, stringify!($name))
+            }
+
+            fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+                let ($py, $own) = (slf.py(), slf.get());
+                Ok((slf.get_type().into_any(), $args.into_pyobject($py)?))
+            }
+        }
+    };
+}
+
+macro_rules! convolution {
+    ($(#[$doc:meta])* $name:ident, $dims:literal) => {
+        class! {
+            $(#[$doc])* $name, $dims, (stride, padding, dilation, groups),
+            "(weight, bias=None, stride=1, padding=0, dilation=1, groups=1)",
+            Settings { stride, padding, dilation, groups, output_padding: None },
+            |own, py| (
+                own.weight(py)?, own.bias(py)?, own.stride(py)?, own.padding(py)?, own.dilation(py)?, own.groups(),
+            )
+        }
+    };
+}
+
+macro_rules! transposed {
+    ($(#[$doc:meta])* $name:ident, $dims:literal) => {
+        class! {
+            $(#[$doc])* $name, $dims, (stride, padding, output_padding, groups, dilation),
+            "(weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1)",
+            Settings { stride, padding, dilation, groups, output_padding: Some(output_padding) },
+            |own, py| (
+                own.weight(py)?, own.bias(py)?, own.stride(py)?, own.padding(py)?, own.output_padding(py)?,
+                own.groups(), own.dilation(py)?,
+            )
+        }
+
+        #[pymethods]
+        impl $name {
+            /// What is added to the end of each axis of the output.
+            #[getter]
+            fn output_padding<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+                PyTuple::new(py, self.0.own(self.0.packed.geometry().transposed.unwrap_or_default()))
+            }
+        }
+    };
+}
+
+convolution! {
+    /// A quantized convolution of sequences, as `PackedConv2d` is of images: weights are of shape
+    /// (out_channels, in_channels / groups, L).
+    ///
+    /// Source: `torch.ops.quantized.conv1d`.
+    PackedConv1d, 1
+}
+
+convolution! {
+    /// A quantized convolution of images, with its weight laid out once for this CPU.
+    ///
+    /// Products of 8-bit integers are added up in 32 bits, exactly, and turned into results on the way. It pickles as
+    /// its plain weight, and packs itself again where it is loaded.
+    ///
+    /// Parameters
+    /// ----------
+    /// weight : QTensor
+    ///     Shape (out_channels, in_channels / groups, H, W), qint8 or quint8, quantized per tensor or per channel along
+    ///     axis 0.
+    /// bias : array_like, optional
+    ///     Shape (out_channels,). Floats are real numbers; int32 counts steps of a product, the scale of the input
+    ///     times the weight's.
+    /// stride, dilation : int or sequence of int
+    ///     From one position, or one element of the kernel, to the next.
+    /// padding : int, sequence of int, "same" or "valid"
+    ///     Zeros at both ends of each axis.
+    /// groups : int
+    ///     Groups of channels that do not meet. As many as there are input channels: a depthwise convolution.
+    ///
+    /// Raises
+    /// ------
+    /// TypeError, ValueError
+    ///     For a weight of another dtype, shape or channel axis, for other settings, and where a sum of products could
+    ///     leave 32 bits.
+    ///
+    /// >>> import numpy as np, quantray as qt
+    /// >>> w = qt.quantize_per_tensor(np.ones((1, 1, 2, 2)), 0.01, 0, qt.qint8)
+    /// >>> conv = qt.ops.PackedConv2d(w, bias=[0.5])
+    /// >>> x = qt.quantize_per_tensor(np.arange(9.0).reshape(1, 1, 3, 3), 0.1, 0, qt.quint8)
+    /// >>> conv(x, scale=0.5, zero_point=0).tolist()
+    /// [[[[8.5, 12.5], [20.5, 24.5]]]]
+    ///
+    /// Source: `torch.ops.quantized.conv2d`, `torch.ops.quantized.conv2d_relu`.
+    PackedConv2d, 2
+}
+
+convolution! {
+    /// A quantized convolution of volumes, as `PackedConv2d` is of images: weights are of shape
+    /// (out_channels, in_channels / groups, D, H, W).
+    ///
+    /// Source: `torch.ops.quantized.conv3d`.
+    PackedConv3d, 3
+}
+
+transposed! {
+    /// A quantized transposed convolution of sequences, as `PackedConvTranspose2d` is of images: weights are of shape
+    /// (in_channels, out_channels / groups, L).
+    ///
+    /// Source: `torch.ops.quantized.conv_transpose1d`.
+    PackedConvTranspose1d, 1
+}
+
+transposed! {
+    /// A quantized transposed convolution of images, with its weight laid out once for this CPU.
+    ///
+    /// Parameters
+    /// ----------
+    /// weight : QTensor
+    ///     Shape (in_channels, out_channels / groups, H, W), qint8 or quint8, quantized per tensor or per channel along
+    ///     axis 1.
+    /// bias : array_like, optional
+    ///     Shape (out_channels,), as in `PackedConv2d`.
+    /// stride, dilation : int or sequence of int
+    ///     From one position of the input to the next in the output, and from one element of the kernel to the next.
+    /// padding : int or sequence of int
+    ///     What is cut off both ends of each axis of the output.
+    /// output_padding : int or sequence of int
+    ///     What is added to the end of each axis of the output.
+    /// groups : int
+    ///     Groups of channels that do not meet.
+    ///
+    /// >>> import numpy as np, quantray as qt
+    /// >>> w = qt.quantize_per_tensor(np.ones((1, 1, 2, 2)), 0.01, 0, qt.qint8)
+    /// >>> up = qt.ops.PackedConvTranspose2d(w, stride=2)
+    /// >>> x = qt.quantize_per_tensor([[[[1.0, 2.0]]]], 0.1, 0, qt.quint8)
+    /// >>> up(x, scale=0.5, zero_point=0).tolist()
+    /// [[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
+    ///
+    /// Source: `torch.ops.quantized.conv_transpose2d`.
+    PackedConvTranspose2d, 2
+}
+
+transposed! {
+    /// A quantized transposed convolution of volumes, as `PackedConvTranspose2d` is of images: weights are of shape
+    /// (in_channels, out_channels / groups, D, H, W).
+    ///
+    /// Source: `torch.ops.quantized.conv_transpose3d`.
+    PackedConvTranspose3d, 3
+}
