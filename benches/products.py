@@ -5,51 +5,17 @@
 benches/README.md says what the columns mean. Peers have columns where they can be imported.
 """
 
-import argparse
-import shutil
-import subprocess
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import quantray as qt
-from measure import Call, compare, cpu_model, load, table
-
-try:
-    import onnx
-    import onnxruntime
-except ImportError:
-    onnxruntime = None
-try:
-    import torch
-
-    warnings.filterwarnings("ignore")
-except ImportError:
-    torch = None
+from measure import Call, compare, load, table
+from peers import begin, onnx, onnxruntime, onnxruntime_session, torch
 
 RNG = np.random.default_rng(0)
 SIZES = [(128, 768, 768), (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (16, 768, 3072)]
 SIZES += [(128, 768, 3072), (1, 768, 768), (1, 768, 3072), (1, 4096, 4096), (1, 64, 64)]
 US = 1e-6
-
-
-def peaks() -> dict[str, float]:
-    """10^9 operations a second that one core's registers can do, for each instruction set."""
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        return {}
-    root = Path(__file__).parent.parent
-    ran = subprocess.run([cargo, "bench", "-q", "--bench", "peak"], cwd=root, capture_output=True, text=True)
-    return {name: float(gops) for name, gops in (line.split() for line in ran.stdout.splitlines())}
-
-
-def onnxruntime_session(nodes: list, inputs: list, outputs: list, constants: list, threads: int):
-    graph = onnx.helper.make_graph(nodes, "g", inputs, outputs, constants)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
 def onnxruntime_integers(w: np.ndarray, codes: np.ndarray, threads: int) -> Callable[[], object]:
@@ -133,23 +99,7 @@ def measure(size: tuple[int, int, int], threads: int, rounds: int) -> tuple[list
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("--threads", type=int, default=1, help="of all that are compared (default 1)")
-    parser.add_argument("--isa", help="quantray's instruction set, lower than the best")
-    args = parser.parse_args()
-    if args.isa:
-        qt.set_isa(args.isa)
-    info = qt.cpu_info()
-    print(f"CPU: {cpu_model()}; instruction set: {info['isa']} (of {', '.join(info['available'])})")
-    names = {"onnxruntime": onnxruntime, "torch": torch}
-    print(f"quantray {qt.__version__}, {', '.join(f'{n} {m.__version__}' for n, m in names.items() if m)}")
-    print(f"{args.threads} thread(s); load before: {load()}")
-    peak = peaks().get(info["isa"])
-    if peak:
-        print(f"peak of one core's registers: {peak:.0f} GOPS")
+    args, peak = begin(__doc__)
     results = [measure(size, args.threads, 7 if args.quick else 31) for size in SIZES]
     header = ["M x K x N", "quantray", "onnxruntime", "torch", "best peer / ours", "GOPS"]
     share = [f"{gops / peak / args.threads:.0%}" if peak else "" for _, _, gops in results]
