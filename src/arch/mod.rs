@@ -19,7 +19,7 @@ pub(crate) use memory::Lines;
 #[doc(hidden)]
 pub use memory::set_stream_from;
 pub use memory::{last_level_cache, stream_from};
-pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to};
+pub(crate) use vector::{Byte, Kernel, SIDE_BY_SIDE, Slot, Vector, copy_to};
 
 /// Whether this CPU has it.
 fn exists(isa: Isa) -> bool {

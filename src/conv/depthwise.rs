@@ -5,15 +5,15 @@
 use std::mem::MaybeUninit;
 
 use super::geometry::Piece;
-use crate::arch::{Byte, Isa, Kernel, Vector, dispatch};
+use crate::arch::{Byte, Isa, Kernel, SIDE_BY_SIDE, Vector, dispatch};
 use crate::error::Stopped;
 use crate::gemm::{
     Columns, Corrections, Epilogue, Finish, FinishBlock, PADDED, Space, WeightParams, WithEpilogue,
 };
 use crate::threads;
 
-/// Sums that are held in registers. Channels are padded to a multiple of it.
-pub(super) const LANES: usize = 32;
+/// Channels are padded to a multiple of it.
+pub(super) const LANES: usize = SIDE_BY_SIDE;
 /// Sums in as much time as a thread reads and writes a byte.
 const PER_BYTE: usize = 2;
 
@@ -131,20 +131,11 @@ impl<C: Byte, E: Epilogue> Kernel for OutputLine<'_, C, E> {
         for (x, to) in self.to.chunks_exact_mut(columns).enumerate() {
             let corner = start + x * stride[2] * wide;
             for c in (0..wide).step_by(LANES) {
-                let at = |tap: usize| -> &[C; LANES] {
-                    codes[corner + self.taps[tap] + c..].first_chunk().expect("inside the image")
-                };
-                let mut acc = [0i32; LANES];
-                for (p, pairs) in depthwise.pairs.chunks(wide).enumerate() {
-                    let pairs: &[_; LANES] = pairs[c..].first_chunk().expect("padded");
-                    let last = 2 * p + 1 == self.taps.len();
-                    let (a, b) = (at(2 * p), at(2 * p + usize::from(!last)));
-                    for l in 0..LANES {
-                        let [wa, wb] = pairs[l];
-                        acc[l] += a[l].widened() * i32::from(wa) + b[l].widened() * i32::from(wb);
-                    }
-                }
-                sums[c..c + LANES].copy_from_slice(&acc);
+                // Both are empty where no element of the kernel is met.
+                let codes = codes.get(corner + c..).unwrap_or_default();
+                let pairs = depthwise.pairs.get(c..).unwrap_or_default();
+                let sums = &mut sums[c..c + LANES];
+                sums.copy_from_slice(&v.sums_of_pairs(codes, self.taps, pairs, wide));
             }
             FinishBlock {
                 corrections: self.corrections,
