@@ -1,10 +1,7 @@
 """What the benchmarks of operators share: the peers that can be imported, the arguments, the peak."""
 
 import argparse
-import shutil
-import subprocess
 import warnings
-from pathlib import Path
 
 import quantray as qt
 from measure import cpu_model, load
@@ -20,16 +17,6 @@ try:
     warnings.filterwarnings("ignore")
 except ImportError:
     torch = None
-
-
-def peaks() -> dict[str, float]:
-    """10^9 operations a second that one core's registers can do, for each instruction set."""
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        return {}
-    root = Path(__file__).parent.parent
-    ran = subprocess.run([cargo, "bench", "-q", "--bench", "peak"], cwd=root, capture_output=True, text=True)
-    return {name: float(gops) for name, gops in (line.split() for line in ran.stdout.splitlines())}
 
 
 def onnxruntime_session(nodes: list, inputs: list, outputs: list, constants: list, threads: int):
@@ -54,7 +41,7 @@ def begin(doc: str) -> tuple[argparse.Namespace, float | None]:
     names = {"onnxruntime": onnxruntime, "torch": torch}
     print(f"quantray {qt.__version__}, {', '.join(f'{n} {m.__version__}' for n, m in names.items() if m)}")
     print(f"{args.threads} thread(s); load before: {load()}")
-    peak = peaks().get(info["isa"])
+    peak = qt.ops.peaks().get(info["isa"])
     if peak:
         print(f"peak of one core's registers: {peak:.0f} GOPS")
     return args, peak

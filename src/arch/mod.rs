@@ -8,6 +8,7 @@
 mod aarch64;
 mod isa;
 mod memory;
+mod peak;
 pub(crate) mod product;
 mod scalar;
 mod vector;
@@ -19,6 +20,7 @@ pub(crate) use memory::Lines;
 #[doc(hidden)]
 pub use memory::set_stream_from;
 pub use memory::{last_level_cache, stream_from};
+pub use peak::peaks;
 pub(crate) use vector::{Byte, Kernel, SIDE_BY_SIDE, Slot, Vector, copy_to};
 
 /// Whether this CPU has it.

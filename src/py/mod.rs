@@ -38,8 +38,8 @@ mod _core {
     #[pymodule_export]
     use super::ops::{
         PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
-        PackedConvTranspose3d, PackedLinear, add, elu, gelu, hardsigmoid, hardswish, int_mm, leaky_relu,
-        matmul, mul, relu6, sigmoid, silu, sub, tanh,
+        PackedConvTranspose3d, PackedLinear, add, elu, explain, gelu, hardsigmoid, hardswish, int_mm,
+        leaky_relu, matmul, mul, peaks, relu6, sigmoid, silu, sub, tanh,
     };
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};

@@ -3,6 +3,7 @@
 mod axes;
 mod conv;
 mod elementwise;
+mod kernels;
 mod linear;
 mod matrices;
 mod product;
@@ -15,5 +16,6 @@ pub use conv::{
 pub use elementwise::{
     add, elu, gelu, hardsigmoid, hardswish, leaky_relu, mul, relu6, sigmoid, silu, sub, tanh,
 };
+pub use kernels::{explain, peaks};
 pub use linear::PackedLinear;
 pub use product::{int_mm, matmul, multiplies};

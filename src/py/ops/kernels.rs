@@ -1,0 +1,87 @@
+//! What operators run on, in words.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::arch::{Isa, peaks as measured};
+
+/// What an instruction set multiplies with.
+fn means(isa: Isa) -> &'static str {
+    match isa {
+        Isa::Scalar => "no vector instructions: plain loops",
+        Isa::Avx2 => "vpmaddwd on 16-bit integers, which never saturates",
+        Isa::Avx512 => "vpmaddwd on 16-bit integers, 512 bits wide, which never saturates",
+        Isa::Avx512Vnni => "vpdpbusd, four products of 8-bit integers in each sum",
+        Isa::Amx => "tdpbusd and its kin, on tiles of 16 rows of 64 bytes",
+        Isa::Neon => "smlal on 16-bit integers",
+        Isa::Dotprod => "sdot, four products of 8-bit integers in each sum",
+        Isa::I8mm => "smmla, blocks of 2 by 8 by 2",
+    }
+}
+
+/// Why an operator that is packed for `isa` is: in words, for `explain`.
+pub fn reason(isa: Isa) -> String {
+    let name = |isa: &Isa| isa.name();
+    let better: Vec<_> = Isa::available().iter().filter(|&&other| other > isa).map(name).collect();
+    let why = match better.is_empty() {
+        true => format!("the best that this CPU has of {}", names(Isa::available())),
+        false => format!("chosen by set_isa or QUANTRAY_ISA; this CPU also has {}", better.join(", ")),
+    };
+    format!("{}: {}; {why}", isa.name(), means(isa))
+}
+
+fn names(all: &[Isa]) -> String {
+    all.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Which kernel a packed operator runs, and why.
+///
+/// Parameters
+/// ----------
+/// op : PackedLinear, PackedConv2d, ...
+///     A packed operator.
+///
+/// Returns
+/// -------
+/// str
+///     One line for the kernel and the choice, one for the operator.
+///
+/// >>> import quantray as qt
+/// >>> linear = qt.ops.PackedLinear(qt.quantize_per_tensor([[1.0]], 0.1, 0, qt.qint8))
+/// >>> print(qt.ops.explain(linear).splitlines()[0].split(":")[0] == linear.kernel)
+/// True
+#[pyfunction]
+pub fn explain(op: &Bound<'_, PyAny>) -> PyResult<String> {
+    let kernel: Option<String> = op.getattr("kernel").and_then(|k| k.extract()).ok();
+    let Some(isa) = kernel.as_deref().and_then(Isa::from_name) else {
+        let got = crate::py::array::describe(op);
+        return Err(crate::error::Error::type_("op", got, "a packed operator, such as PackedLinear").into());
+    };
+    let extra = match op.repr()?.to_string().contains("depthwise") {
+        true => "\ndepthwise: each output meets one channel, so that vectors hold channels side by side",
+        false => "",
+    };
+    Ok(format!("{}{extra}\n{}", reason(isa), op.repr()?))
+}
+
+/// What the registers of one core can do, to measure operators against: exact products of 8-bit integers and their
+/// sums, and those of float32 by fused multiply-add, without reading memory. Takes a few hundredths of a second.
+///
+/// Returns
+/// -------
+/// dict
+///     10^9 operations a second by the name of an instruction set, as in `cpu_info()["available"]`, and for "float32".
+///     Empty on a CPU that has no probe.
+///
+/// >>> import quantray as qt
+/// >>> all(gops > 0 for gops in qt.ops.peaks().values())
+/// True
+#[pyfunction]
+pub fn peaks(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let found = py.detach(measured);
+    let dict = PyDict::new(py);
+    for (name, gops) in found {
+        dict.set_item(name, gops)?;
+    }
+    Ok(dict)
+}
