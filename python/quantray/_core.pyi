@@ -908,6 +908,105 @@ class PackedLinear:
     def kernel(self) -> str: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
+def max_pool1d(
+    input: QTensor,
+    kernel_size: _PerAxis,
+    stride: _PerAxis | None = None,
+    padding: _PerAxis = 0,
+    dilation: _PerAxis = 1,
+    ceil_mode: bool = False,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def avg_pool1d(
+    input: QTensor,
+    kernel_size: _PerAxis,
+    stride: _PerAxis | None = None,
+    padding: _PerAxis = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: SupportsIndex | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def adaptive_max_pool1d(
+    input: QTensor,
+    output_size: SupportsIndex | Sequence[SupportsIndex | None] | None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def adaptive_avg_pool1d(
+    input: QTensor,
+    output_size: SupportsIndex | Sequence[SupportsIndex | None] | None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def max_pool2d(
+    input: QTensor,
+    kernel_size: _PerAxis,
+    stride: _PerAxis | None = None,
+    padding: _PerAxis = 0,
+    dilation: _PerAxis = 1,
+    ceil_mode: bool = False,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def avg_pool2d(
+    input: QTensor,
+    kernel_size: _PerAxis,
+    stride: _PerAxis | None = None,
+    padding: _PerAxis = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: SupportsIndex | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def adaptive_max_pool2d(
+    input: QTensor,
+    output_size: SupportsIndex | Sequence[SupportsIndex | None] | None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def adaptive_avg_pool2d(
+    input: QTensor,
+    output_size: SupportsIndex | Sequence[SupportsIndex | None] | None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def max_pool3d(
+    input: QTensor,
+    kernel_size: _PerAxis,
+    stride: _PerAxis | None = None,
+    padding: _PerAxis = 0,
+    dilation: _PerAxis = 1,
+    ceil_mode: bool = False,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def avg_pool3d(
+    input: QTensor,
+    kernel_size: _PerAxis,
+    stride: _PerAxis | None = None,
+    padding: _PerAxis = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: SupportsIndex | None = None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def adaptive_max_pool3d(
+    input: QTensor,
+    output_size: SupportsIndex | Sequence[SupportsIndex | None] | None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
+def adaptive_avg_pool3d(
+    input: QTensor,
+    output_size: SupportsIndex | Sequence[SupportsIndex | None] | None,
+    *,
+    out: _Codes | None = None,
+) -> QTensor: ...
 def explain(op: object) -> str: ...
 def peaks() -> dict[str, float]: ...
 def add(

@@ -14,7 +14,9 @@ pub(crate) trait Kernel {
 }
 
 /// An 8-bit code.
-pub(crate) trait Byte: Slot<Item = Self> + Copy + Default + Send + Sync + 'static {
+pub(crate) trait Byte:
+    Slot<Item = Self> + Copy + Default + PartialOrd + Send + Sync + 'static
+{
     /// Whether it is i8, not u8.
     const SIGNED: bool;
     /// The nearest code.

@@ -24,18 +24,18 @@ pub struct Image<'a> {
 
 /// What images are laid out as.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Elements before each axis.
-    pub(super) before: Space,
+    pub(crate) before: Space,
     /// Lengths with the padding.
-    pub(super) padded: Space,
+    pub(crate) padded: Space,
     /// Channels, and how many follow each other with the same content.
-    pub(super) channels: usize,
-    pub(super) repeated: usize,
+    pub(crate) channels: usize,
+    pub(crate) repeated: usize,
 }
 
 /// The images, laid out: the caller's memory where that is how they lie.
-pub(super) fn laid_out<'a, C: Byte>(
+pub(crate) fn laid_out<'a, C: Byte>(
     codes: &'a [C],
     image: &Image<'_>,
     layout: Layout,

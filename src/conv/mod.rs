@@ -14,4 +14,5 @@ pub mod reference;
 
 pub use geometry::Geometry;
 pub use image::Image;
+pub(crate) use image::{Layout, laid_out};
 pub use packed::PackedConv;

@@ -1,9 +1,10 @@
-//! Operators on 8-bit codes, element by element: dequantize in float32, the float operation, quantize.
+//! Operators on 8-bit codes: dequantize in float32, the float operation, quantize.
 //!
 //! A function of one input is a table of 256 codes. Sums, differences and products run over the vector trait of
 //! [`crate::arch`]. Plain functions say what each must give: [`Function::of`], [`Binary::of`].
 
 mod binary;
+pub mod pool;
 mod table;
 
 pub use binary::{Binary, binary};

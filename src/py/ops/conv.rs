@@ -7,16 +7,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::axes::{per_axis, space};
+use super::images::{channels_first, channels_last, image, moved_last, without_negative_strides};
 use super::matrices::{activation, codes_of, weight};
 use super::results::{Bias, Form, handed_out};
 use crate::affine::{self, Affine};
 use crate::arch::Isa;
-use crate::conv::{Geometry, Image, PackedConv};
+use crate::conv::{Geometry, PackedConv};
 use crate::error::Error;
 use crate::gemm::{Finish, Results, WeightParams, dynamic_params};
 use crate::py::array::{
-    Array, Element, as_array, as_float32, contiguous, elements, elements_mut, empty, fresh_view, from_slice,
-    integer, np, tuple_text,
+    Array, Element, as_float32, contiguous, elements, elements_mut, empty, from_slice, integer, tuple_text,
 };
 use crate::py::run::kernel;
 use crate::py::tensor::QTensor;
@@ -191,36 +191,12 @@ impl Conv {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = codes.py();
         let (shape, batch) = self.output(codes.shape())?;
-        let codes = match codes.strides().iter().all(|&s| s >= 0) {
-            true => codes.clone(),
-            false => contiguous(codes)?,
-        };
-        let n = codes.ndim();
-        let lengths = space(&codes.shape()[n - self.dims()..], 1);
-        let strides: Vec<usize> = codes.strides().iter().map(|&s| s as usize).collect();
-        let [z, y, x] = space(&strides[n - self.dims()..], 0);
-        let image = Image {
-            codes: codes_of(&codes),
-            images: shape[0],
-            channels: self.packed.channels().0,
-            space: lengths,
-            strides: [if batch { strides[0] } else { 0 }, strides[n - self.dims() - 1], z, y, x],
-        };
+        let codes = without_negative_strides(codes)?;
+        let image = image(&codes, self.dims(), batch);
         let visible = &shape[usize::from(!batch)..];
         let channel = usize::from(batch);
-        let room = match out {
-            None => None,
-            Some(out) => {
-                let array = as_array(out)?;
-                if array.shape() != visible {
-                    let valid = format!("of shape {}", tuple_text(visible));
-                    return Err(Error::value("out", tuple_text(array.shape()), valid).into());
-                }
-                Some(np(py)?.call_method1("moveaxis", (array, channel, -1))?)
-            }
-        };
-        let last: Vec<usize> =
-            visible[..channel].iter().chain(&visible[channel + 1..]).chain([&shape[1]]).copied().collect();
+        let room = channels_last(out, visible, channel)?;
+        let last = moved_last(visible, channel);
         let weight = (params.0, &*self.quantizer, channel);
         let output = space(&shape[2..], 1);
         let work = shape[0].saturating_mul(self.packed.work(output)) / 16;
@@ -228,10 +204,7 @@ impl Conv {
             kernel(py, work, "input", &[], || self.packed.run(&image, params, finish, results))
         };
         let (made, quantizer) = form.fill(input, room.as_ref(), &last, weight, &self.bias, relu, run)?;
-        let made: Array<'py> = match out {
-            Some(out) => as_array(out)?,
-            None => fresh_view(&np(py)?.call_method1("moveaxis", (made, -1, channel))?.cast_into()?)?,
-        };
+        let made = channels_first(made, out, channel)?;
         handed_out(made, quantizer, out.is_some())
     }
 
