@@ -7,6 +7,7 @@ pub mod affine;
 pub mod arch;
 pub mod display;
 pub mod error;
+pub mod float;
 pub mod gemm;
 pub mod observe;
 pub mod ops;

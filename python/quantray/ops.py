@@ -1,4 +1,5 @@
-"""Operators on integers, the same on every instruction set: products of matrices, functions of elements.
+"""Operators on integers, the same on every instruction set: products of matrices, functions of elements; and what
+models do with floats between them.
 
 >>> import numpy as np, quantray as qt
 >>> w = qt.quantize_per_tensor([[1.0, -2.0]], 0.02, 0, qt.qint8)
@@ -15,12 +16,14 @@ from quantray._core import (
     hardsigmoid,
     hardswish,
     int_mm,
+    layer_norm,
     leaky_relu,
     matmul,
     mul,
     relu6,
     sigmoid,
     silu,
+    softmax,
     sub,
     tanh,
 )
@@ -33,12 +36,14 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "int_mm",
+    "layer_norm",
     "leaky_relu",
     "matmul",
     "mul",
     "relu6",
     "sigmoid",
     "silu",
+    "softmax",
     "sub",
     "tanh",
 ]

@@ -85,12 +85,16 @@ slot!(u8, i8, i32, f32, bool);
 #[cfg(target_arch = "x86_64")]
 pub(super) const AHEAD: usize = 768;
 
-/// Writes a copy of `from` to the start of `to`.
+/// Writes a copy of `from` to the start of `to`, and returns it.
 #[inline(always)]
-pub(crate) fn copy_to<S: Slot>(from: &[S::Item], to: &mut [S]) {
-    let to = &mut to[..from.len()];
-    // SAFETY: both slices hold as many elements; a slot takes any; `&mut` keeps them apart.
-    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr().cast(), from.len()) };
+pub(crate) fn copy_to<'a, S: Slot>(from: &[S::Item], to: &'a mut [S]) -> &'a mut [S::Item] {
+    let to = to[..from.len()].as_mut_ptr().cast();
+    // SAFETY: both slices hold as many elements; a slot takes any, and then holds it; `&mut` keeps them apart, and is
+    // handed on.
+    unsafe {
+        std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len());
+        std::slice::from_raw_parts_mut(to, from.len())
+    }
 }
 
 /// An instruction set, as a value that exists only where the CPU has it. Slices that are too short panic.
@@ -132,12 +136,16 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     /// a - b
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
-    /// The smaller one; if `a` is NaN, either `b` or NaN.
+    /// a / b
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The smaller one; if `a` is NaN, either `b` or NaN; if `b` is, NaN.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
-    /// The larger one; if `a` is NaN, either `b` or NaN.
+    /// The larger one; if `a` is NaN, either `b` or NaN; if `b` is, NaN.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// To the nearest integer, halves to even.
     fn round(self, a: Self::F) -> Self::F;
+    /// The float whose exponent is in the low bits of `a`: its bits, shifted left by the 23 of a mantissa.
+    fn exponent(self, a: Self::F) -> Self::F;
 
     /// No truth anywhere.
     fn none(self) -> Self::M;
@@ -147,6 +155,10 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn or(self, a: Self::M, b: Self::M) -> Self::M;
     /// Whether it holds anywhere.
     fn any(self, m: Self::M) -> bool;
+    /// Where `a < b`.
+    fn less(self, a: Self::F, b: Self::F) -> Self::M;
+    /// `a` where it holds, else `b`.
+    fn select(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
     /// Where `lo <= a <= hi`.
     fn within(self, a: Self::F, lo: Self::F, hi: Self::F) -> Self::M;
     /// Writes a group of truth values as bytes.

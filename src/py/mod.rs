@@ -37,8 +37,8 @@ mod _core {
     use super::io::{load, save};
     #[pymodule_export]
     use super::ops::{
-        PackedLinear, add, elu, gelu, hardsigmoid, hardswish, int_mm, leaky_relu, matmul, mul, relu6,
-        sigmoid, silu, sub, tanh,
+        PackedLinear, add, elu, gelu, hardsigmoid, hardswish, int_mm, layer_norm, leaky_relu, matmul, mul,
+        relu6, sigmoid, silu, softmax, sub, tanh,
     };
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};
