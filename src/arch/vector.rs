@@ -85,16 +85,12 @@ slot!(u8, i8, i32, f32, bool);
 #[cfg(target_arch = "x86_64")]
 pub(super) const AHEAD: usize = 768;
 
-/// Writes a copy of `from` to the start of `to`, and returns it.
+/// Writes a copy of `from` to the start of `to`.
 #[inline(always)]
-pub(crate) fn copy_to<'a, S: Slot>(from: &[S::Item], to: &'a mut [S]) -> &'a mut [S::Item] {
-    let to = to[..from.len()].as_mut_ptr().cast();
-    // SAFETY: both slices hold as many elements; a slot takes any, and then holds it; `&mut` keeps them apart, and is
-    // handed on.
-    unsafe {
-        std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len());
-        std::slice::from_raw_parts_mut(to, from.len())
-    }
+pub(crate) fn copy_to<S: Slot>(from: &[S::Item], to: &mut [S]) {
+    let to = &mut to[..from.len()];
+    // SAFETY: both slices hold as many elements; a slot takes any; `&mut` keeps them apart.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr().cast(), from.len()) };
 }
 
 /// An instruction set, as a value that exists only where the CPU has it. Slices that are too short panic.

@@ -11,9 +11,8 @@ mod rows;
 mod softmax;
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
-use crate::arch::{self, Slot};
+use crate::arch::Slot;
 
 pub use functions::{Function, apply};
 pub use layer_norm::{LayerNorm, layer_norm};
@@ -46,8 +45,6 @@ trait Cells: Send {
     type Slot: Slot<Item = f32>;
     fn input(&self) -> &[f32];
     fn output(&mut self) -> &mut [Self::Slot];
-    /// A part of the input, copied to where its results go.
-    fn copied(&mut self, part: Range<usize>) -> &mut [f32];
 }
 
 impl<'a> Cells for (&'a [f32], &'a mut [MaybeUninit<f32>]) {
@@ -60,10 +57,6 @@ impl<'a> Cells for (&'a [f32], &'a mut [MaybeUninit<f32>]) {
     fn output(&mut self) -> &mut [MaybeUninit<f32>] {
         self.1
     }
-    #[inline(always)]
-    fn copied(&mut self, part: Range<usize>) -> &mut [f32] {
-        arch::copy_to(&self.0[part.clone()], &mut self.1[part])
-    }
 }
 
 impl Cells for &mut [f32] {
@@ -75,10 +68,6 @@ impl Cells for &mut [f32] {
     #[inline(always)]
     fn output(&mut self) -> &mut [f32] {
         self
-    }
-    #[inline(always)]
-    fn copied(&mut self, part: Range<usize>) -> &mut [f32] {
-        &mut self[part]
     }
 }
 

@@ -3,7 +3,7 @@
 use super::math::{Exp, Map};
 use super::rows::{self, AT_ONCE, Max, Part, Sum, reduce};
 use super::{Cells, Place, for_each_piece};
-use crate::arch::{self, Isa, Kernel, Vector};
+use crate::arch::{self, Isa, Kernel, Slot, Vector};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -97,21 +97,25 @@ impl<'a, C: Cells, M: Fn(usize) -> &'a [f32], const MASKED: bool> Kernel for Row
     #[inline(always)]
     fn run<V: Vector>(self, v: V) {
         let Self { mut cells, n, factor, mask } = self;
-        for (first, count) in rows::blocks(cells.input().len() / n, n) {
-            let block = cells.copied(first * n..(first + count) * n);
+        let rows = cells.input().len() / n;
+        let mut scratch = vec![0f32; n * rows::blocks(rows, n).next().map_or(0, |(_, count)| count)];
+        for (first, count) in rows::blocks(rows, n) {
+            let whole = first * n..(first + count) * n;
             let (mut tops, mut sums) = ([0f32; AT_ONCE], [0f32; AT_ONCE]);
-            for (i, x) in block.chunks_exact_mut(n).enumerate() {
+            for (i, x) in cells.input()[whole.clone()].chunks_exact(n).enumerate() {
                 tops[i] = reduce(v, Max, n, &mut Scaled::<MASKED> { x, factor, mask: mask(first + i) });
             }
-            for (i, x) in block.chunks_exact_mut(n).enumerate() {
+            let input = cells.input()[whole.clone()].chunks_exact(n);
+            for (i, (x, powers)) in input.zip(scratch.chunks_exact_mut(n)).enumerate() {
                 let scaled = Scaled::<MASKED> { x, factor, mask: mask(first + i) };
-                sums[i] = reduce(v, Sum, n, &mut Powers { scaled, top: tops[i] });
+                sums[i] = reduce(v, Sum, n, &mut Powers { scaled, top: tops[i], powers });
             }
-            for (x, sum) in block.chunks_exact_mut(n).zip(sums) {
+            let output = cells.output()[whole].chunks_exact_mut(n);
+            for ((powers, out), sum) in scratch.chunks_exact(n).zip(output).zip(sums) {
                 // NaN anywhere in a row reaches its sum.
                 match sum.is_nan() {
-                    true => x.fill(f32::NAN),
-                    false => rows::groups(v, n, &mut Shares { x, inv: 1.0 / sum }),
+                    true => out.iter_mut().for_each(|y| *y = Slot::of(f32::NAN)),
+                    false => rows::groups(v, n, &mut Shares { powers, inv: 1.0 / sum, out }),
                 }
             }
         }
@@ -120,7 +124,7 @@ impl<'a, C: Cells, M: Fn(usize) -> &'a [f32], const MASKED: bool> Kernel for Row
 
 /// A row times the factor, plus the mask.
 struct Scaled<'a, const MASKED: bool> {
-    x: &'a mut [f32],
+    x: &'a [f32],
     factor: f32,
     mask: &'a [f32],
 }
@@ -141,10 +145,11 @@ impl<V: Vector, const MASKED: bool> Part<V> for Scaled<'_, MASKED> {
     }
 }
 
-/// `exp` of that less its maximum, left where the row was.
+/// `exp` of that less its maximum, which is kept.
 struct Powers<'a, const MASKED: bool> {
     scaled: Scaled<'a, MASKED>,
     top: f32,
+    powers: &'a mut [f32],
 }
 
 impl<V: Vector, const MASKED: bool> Part<V> for Powers<'_, MASKED> {
@@ -157,26 +162,27 @@ impl<V: Vector, const MASKED: bool> Part<V> for Powers<'_, MASKED> {
             *t = v.sub(*t, v.splat(self.top));
         }
         let group = Exp::group(v, group);
-        rows::store(v, group, self.scaled.x, at, len);
+        rows::store(v, group, self.powers, at, len);
         group
     }
 }
 
 /// Each by the sum.
-struct Shares<'a> {
-    x: &'a mut [f32],
+struct Shares<'a, S> {
+    powers: &'a [f32],
     inv: f32,
+    out: &'a mut [S],
 }
 
-impl<V: Vector> Part<V> for Shares<'_> {
+impl<V: Vector, S: Slot<Item = f32>> Part<V> for Shares<'_, S> {
     type Output = ();
 
     #[inline(always)]
     fn part(&mut self, v: V, at: usize, len: usize) {
-        let mut group = rows::load(v, self.x, at, len);
+        let mut group = rows::load(v, self.powers, at, len);
         for power in &mut group {
             *power = v.mul(*power, v.splat(self.inv));
         }
-        rows::store(v, group, self.x, at, len);
+        rows::store(v, group, self.out, at, len);
     }
 }

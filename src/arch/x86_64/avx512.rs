@@ -81,8 +81,7 @@ impl Vector for Avx512 {
     #[inline(always)]
     fn store_some<S: Slot<Item = f32>, const STREAM: bool>(self, values: &[f32], to: &mut [S]) {
         if !STREAM {
-            copy_to(values, to);
-            return;
+            return copy_to(values, to);
         }
         let to = to[..values.len()].as_mut_ptr().cast::<i32>();
         for (i, value) in values.iter().enumerate() {
