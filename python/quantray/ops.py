@@ -1,5 +1,6 @@
-"""Operators on integers, the same on every instruction set: products of matrices, functions of elements; and what
-models do with floats between them.
+"""Operators on integers, the same on every instruction set: products of matrices, functions of elements.
+
+And on floats, what models do between those: activations, softmax, layer normalization.
 
 >>> import numpy as np, quantray as qt
 >>> w = qt.quantize_per_tensor([[1.0, -2.0]], 0.02, 0, qt.qint8)

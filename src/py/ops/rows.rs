@@ -282,8 +282,8 @@ fn checked_eps(eps: f64) -> Result<f64> {
 ///     For shapes that do not fit, and for an eps that is negative or not finite.
 ///
 /// >>> import quantray as qt
-/// >>> qt.ops.layer_norm([[1.0, 2.0, 3.0]], 3, residual=[[1.0, 0.0, 1.0]], eps=0.0)
-/// array([[-0.7071067, -0.7071067,  1.4142134]], dtype=float32)
+/// >>> qt.ops.layer_norm([[1.0, 3.0]], 2, residual=[[0.0, 2.0]], eps=0.0)
+/// array([[-1.,  1.]], dtype=float32)
 ///
 /// Source: Ba et al., Layer Normalization (2016); `torch.nn.functional.layer_norm`,
 /// `torch.ops.quantized.layer_norm`.
