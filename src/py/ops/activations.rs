@@ -56,8 +56,8 @@ functions! {
     /// >>> import quantray as qt
     /// >>> qt.ops.sigmoid(qt.quantize_per_tensor([0.0, 4.0], 0.1, 0, qt.qint8)).tolist()
     /// [0.5, 0.98046875]
-    /// >>> qt.ops.sigmoid([0.0, 4.0])
-    /// array([0.5      , 0.9820138], dtype=float32)
+    /// >>> qt.ops.sigmoid([0.0, 200.0])
+    /// array([0.5, 1. ], dtype=float32)
     ///
     /// Source: `torch.sigmoid`.
     sigmoid = Sigmoid, UNIT;
