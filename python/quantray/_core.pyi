@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, NamedTuple, Self, SupportsIndex, TypeAlias, final, overload
+from typing import Any, Literal, NamedTuple, Self, SupportsIndex, TypeAlias, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -1048,14 +1048,26 @@ def elu(
     alpha: float = 1.0,
     out: _Codes | None = None,
 ) -> QTensor: ...
+@overload
 def gelu(
     input: QTensor,
     scale: _Number | None = None,
     zero_point: SupportsIndex | None = None,
     dtype: _DType | None = None,
     *,
+    approximate: Literal["none", "tanh"] = "none",
     out: _Codes | None = None,
 ) -> QTensor: ...
+@overload
+def gelu(
+    input: npt.ArrayLike,
+    scale: None = None,
+    zero_point: None = None,
+    dtype: None = None,
+    *,
+    approximate: Literal["none", "tanh"] = "none",
+    out: _Floats | None = None,
+) -> _Floats: ...
 def hardsigmoid(
     input: QTensor,
     scale: _Number | None = None,
@@ -1089,6 +1101,7 @@ def relu6(
     *,
     out: _Codes | None = None,
 ) -> QTensor: ...
+@overload
 def sigmoid(
     input: QTensor,
     scale: _Number | None = None,
@@ -1097,6 +1110,16 @@ def sigmoid(
     *,
     out: _Codes | None = None,
 ) -> QTensor: ...
+@overload
+def sigmoid(
+    input: npt.ArrayLike,
+    scale: None = None,
+    zero_point: None = None,
+    dtype: None = None,
+    *,
+    out: _Floats | None = None,
+) -> _Floats: ...
+@overload
 def silu(
     input: QTensor,
     scale: _Number | None = None,
@@ -1105,6 +1128,16 @@ def silu(
     *,
     out: _Codes | None = None,
 ) -> QTensor: ...
+@overload
+def silu(
+    input: npt.ArrayLike,
+    scale: None = None,
+    zero_point: None = None,
+    dtype: None = None,
+    *,
+    out: _Floats | None = None,
+) -> _Floats: ...
+@overload
 def tanh(
     input: QTensor,
     scale: _Number | None = None,
@@ -1113,6 +1146,67 @@ def tanh(
     *,
     out: _Codes | None = None,
 ) -> QTensor: ...
+@overload
+def tanh(
+    input: npt.ArrayLike,
+    scale: None = None,
+    zero_point: None = None,
+    dtype: None = None,
+    *,
+    out: _Floats | None = None,
+) -> _Floats: ...
+@overload
+def softmax(
+    input: QTensor,
+    axis: int = -1,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    factor: float = 1.0,
+    mask: npt.ArrayLike | None = None,
+    out: _Codes | None = None,
+) -> QTensor: ...
+@overload
+def softmax(
+    input: npt.ArrayLike,
+    axis: int = -1,
+    scale: None = None,
+    zero_point: None = None,
+    dtype: None = None,
+    *,
+    factor: float = 1.0,
+    mask: npt.ArrayLike | None = None,
+    out: _Floats | None = None,
+) -> _Floats: ...
+@overload
+def layer_norm(
+    input: QTensor,
+    normalized_shape: int | Sequence[int],
+    weight: npt.ArrayLike | None = None,
+    bias: npt.ArrayLike | None = None,
+    eps: float = 1e-5,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    residual: _Input | None = None,
+    out: _Codes | None = None,
+) -> QTensor: ...
+@overload
+def layer_norm(
+    input: npt.ArrayLike,
+    normalized_shape: int | Sequence[int],
+    weight: npt.ArrayLike | None = None,
+    bias: npt.ArrayLike | None = None,
+    eps: float = 1e-5,
+    scale: None = None,
+    zero_point: None = None,
+    dtype: None = None,
+    *,
+    residual: _Input | None = None,
+    out: _Floats | None = None,
+) -> _Floats: ...
 def int_mm(
     a: npt.ArrayLike, b: npt.ArrayLike, *, out: npt.NDArray[np.int32] | None = None
 ) -> npt.NDArray[np.int32]: ...

@@ -1,5 +1,7 @@
 """Operators on integers, the same on every instruction set: products of matrices, functions of elements.
 
+And on floats, what models do between those: activations, softmax, layer normalization.
+
 >>> import numpy as np, quantray as qt
 >>> w = qt.quantize_per_tensor([[1.0, -2.0]], 0.02, 0, qt.qint8)
 >>> x = qt.quantize_per_tensor([[0.5, 0.25]], 0.01, 0, qt.quint8)
@@ -31,6 +33,7 @@ from quantray._core import (
     hardsigmoid,
     hardswish,
     int_mm,
+    layer_norm,
     leaky_relu,
     matmul,
     max_pool1d,
@@ -41,6 +44,7 @@ from quantray._core import (
     relu6,
     sigmoid,
     silu,
+    softmax,
     sub,
     tanh,
 )
@@ -69,6 +73,7 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "int_mm",
+    "layer_norm",
     "leaky_relu",
     "matmul",
     "max_pool1d",
@@ -79,6 +84,7 @@ __all__ = [
     "relu6",
     "sigmoid",
     "silu",
+    "softmax",
     "sub",
     "tanh",
 ]

@@ -53,6 +53,10 @@ impl Vector for Scalar {
         map(a, b, |a, b| a - b)
     }
     #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        map(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
     fn min(self, a: Self::F, b: Self::F) -> Self::F {
         map(a, b, |a, b| if a < b { a } else { b })
     }
@@ -63,6 +67,10 @@ impl Vector for Scalar {
     #[inline(always)]
     fn round(self, a: Self::F) -> Self::F {
         a.map(f32::round_ties_even)
+    }
+    #[inline(always)]
+    fn exponent(self, a: Self::F) -> Self::F {
+        a.map(|a| f32::from_bits(a.to_bits() << 23))
     }
 
     #[inline(always)]
@@ -80,6 +88,14 @@ impl Vector for Scalar {
     #[inline(always)]
     fn any(self, m: Self::M) -> bool {
         m.into_iter().fold(false, |any, m| any | m)
+    }
+    #[inline(always)]
+    fn less(self, a: Self::F, b: Self::F) -> Self::M {
+        std::array::from_fn(|i| a[i] < b[i])
+    }
+    #[inline(always)]
+    fn select(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F {
+        std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
     fn within(self, a: Self::F, lo: Self::F, hi: Self::F) -> Self::M {

@@ -144,12 +144,16 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     /// a - b
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
-    /// The smaller one; if `a` is NaN, either `b` or NaN.
+    /// a / b
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The smaller one; if `a` is NaN, either `b` or NaN; if `b` is, NaN.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
-    /// The larger one; if `a` is NaN, either `b` or NaN.
+    /// The larger one; if `a` is NaN, either `b` or NaN; if `b` is, NaN.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// To the nearest integer, halves to even.
     fn round(self, a: Self::F) -> Self::F;
+    /// The float whose exponent is in the low bits of `a`: its bits, shifted left by the 23 of a mantissa.
+    fn exponent(self, a: Self::F) -> Self::F;
 
     /// No truth anywhere.
     fn none(self) -> Self::M;
@@ -159,6 +163,10 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn or(self, a: Self::M, b: Self::M) -> Self::M;
     /// Whether it holds anywhere.
     fn any(self, m: Self::M) -> bool;
+    /// Where `a < b`.
+    fn less(self, a: Self::F, b: Self::F) -> Self::M;
+    /// `a` where it holds, else `b`.
+    fn select(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
     /// Where `lo <= a <= hi`.
     fn within(self, a: Self::F, lo: Self::F, hi: Self::F) -> Self::M;
     /// Writes a group of truth values as bytes.

@@ -23,6 +23,8 @@ pub enum Function {
     Elu(f32),
     /// x times the standard normal distribution's function of x.
     Gelu,
+    /// Its approximation, x / 2 times (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+    GeluTanh,
     /// x / (1 + exp(-x))
     Silu,
     /// min(max(x, 0), 6)
@@ -54,6 +56,10 @@ impl Function {
                 }
             }
             Self::Gelu => 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+            Self::GeluTanh => {
+                let slope = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
+                0.5 * x * (1.0 + libm::tanh(slope * (x + 0.044715 * x * x * x)))
+            }
             Self::Silu => x * sigmoid(x),
             Self::Relu6 => x.clamp(0.0, 6.0),
         };

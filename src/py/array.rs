@@ -147,6 +147,17 @@ pub fn elements_mut<'a, T: Element>(a: &'a Array<'_>) -> &'a mut [MaybeUninit<T>
     unsafe { std::slice::from_raw_parts_mut(data(a).cast(), n) }
 }
 
+/// The elements of a contiguous, writable array of type `T`, to be read and written.
+///
+/// # Panics
+/// Where it is not one: callers convert first.
+#[allow(clippy::mut_from_ref)] // as `elements_mut`
+pub fn elements_over<'a, T: Element>(a: &'a Array<'_>) -> &'a mut [T] {
+    let slots = elements_mut::<T>(a);
+    // SAFETY: callers hand in an array that holds elements, of a type for which any bytes are valid.
+    unsafe { std::slice::from_raw_parts_mut(slots.as_mut_ptr().cast(), slots.len()) }
+}
+
 /// A fresh array in C order, uninitialized, from NumPy's own allocator (which asks for huge pages).
 pub fn empty<'py>(py: Python<'py>, number: NPY_TYPES, shape: &[usize]) -> PyResult<Array<'py>> {
     if let Some(&n) = shape.iter().find(|&&n| npy_intp::try_from(n).is_err()) {
@@ -345,6 +356,12 @@ pub fn overlap(a: &Array<'_>, b: &Array<'_>) -> bool {
     a0 < b1 && b0 < a1
 }
 
+/// Whether two contiguous arrays are the same memory from end to end.
+pub fn same_memory(a: &Array<'_>, b: &Array<'_>) -> bool {
+    let bytes = |a: &Array<'_>| len(a) * a.dtype().itemsize();
+    data(a) == data(b) && bytes(a) == bytes(b)
+}
+
 /// A caller's `out=`: the array, checked, and whether results may be written to it at once. Where they may not
 /// (it has strides, or shares memory with the input), they go to a fresh array and are copied.
 pub struct Output<'py> {
@@ -362,7 +379,23 @@ impl<'py> Output<'py> {
         shape: &[usize],
         input: &Array<'py>,
     ) -> PyResult<Self> {
-        Self::of_type(py, T::TYPE, T::NAME, out, shape, input)
+        Self::of_type(py, T::TYPE, T::NAME, out, shape, |target| !overlap(target, input))
+    }
+
+    /// The same, where results may be written over the input: a contiguous array of this type and shape. Whether they
+    /// are, `is_over` says.
+    pub fn over<T: Element>(
+        py: Python<'py>,
+        out: Option<&Bound<'py, PyAny>>,
+        input: &Array<'py>,
+    ) -> PyResult<Self> {
+        let apart = |target: &Array<'py>| !overlap(target, input) || same_memory(target, input);
+        Self::of_type(py, T::TYPE, T::NAME, out, input.shape(), apart)
+    }
+
+    /// Whether the kernel writes over the input.
+    pub fn is_over(&self, input: &Array<'py>) -> bool {
+        same_memory(&self.array, input)
     }
 
     /// The same for the codes of a dtype.
@@ -373,7 +406,7 @@ impl<'py> Output<'py> {
         shape: &[usize],
         input: &Array<'py>,
     ) -> PyResult<Self> {
-        Self::of_type(py, code_type(dtype), dtype.numpy_name(), out, shape, input)
+        Self::of_type(py, code_type(dtype), dtype.numpy_name(), out, shape, |target| !overlap(target, input))
     }
 
     fn of_type(
@@ -382,7 +415,7 @@ impl<'py> Output<'py> {
         name: &str,
         out: Option<&Bound<'py, PyAny>>,
         shape: &[usize],
-        input: &Array<'py>,
+        may_be_written: impl Fn(&Array<'py>) -> bool,
     ) -> PyResult<Self> {
         let Some(out) = out else {
             let array = empty(py, number, shape)?;
@@ -408,7 +441,7 @@ impl<'py> Output<'py> {
         if !is_writable(&target) {
             return Err(Error::value("out", "a read-only array", "writable").into());
         }
-        let direct = is_contiguous(&target) && !overlap(&target, input);
+        let direct = is_contiguous(&target) && may_be_written(&target);
         let array = if direct { target.clone() } else { empty(py, number, shape)? };
         Ok(Self { target, array })
     }
@@ -492,6 +525,14 @@ pub fn integer(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<i64> {
         return Err(Error::value(arg, object, "a 64-bit integer").into());
     }
     Err(Error::type_(arg, describe(object), "an integer").into())
+}
+
+/// A float32 that is neither infinite nor NaN.
+pub fn finite(value: f32, arg: &str) -> Result<f32> {
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(Error::value(arg, value, "finite")),
+    }
 }
 
 /// An object and its type, for messages.

@@ -5,9 +5,10 @@ use std::mem::MaybeUninit;
 
 use pyo3::prelude::*;
 
-use super::array::{Array, elements, elements_mut};
+use super::array::{Array, Output, elements, elements_mut, elements_over};
 use crate::affine::{self, Affine, Channels};
 use crate::error::{Error, Stopped};
+use crate::float::Place;
 use crate::qparams::{DType, QParams, Quantizer};
 use crate::threads;
 
@@ -49,6 +50,14 @@ pub fn kernel<T: Send>(
             (stopped == Stopped::Interrupted).then(|| RAISED.with(|r| r.borrow_mut().take())).flatten();
         raised.unwrap_or_else(|| stopped.named(arg, shape).into())
     })
+}
+
+/// Where a function of floats finds them and leaves its results: apart, or over them.
+pub fn place<'a>(x: &'a Array<'_>, output: &'a Output<'_>) -> Place<'a> {
+    match output.is_over(x) {
+        true => Place::Over(elements_over(&output.array)),
+        false => Place::Apart(elements(x), elements_mut(&output.array)),
+    }
 }
 
 /// Calls `f` with the parameters of a quantizer as kernels take them, for an array of this shape.

@@ -79,6 +79,10 @@ impl Vector for Neon {
         registers!(vsubq_f32(a, b))
     }
     #[inline(always)]
+    fn div(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        registers!(vdivq_f32(a, b))
+    }
+    #[inline(always)]
     fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         registers!(vminq_f32(a, b))
     }
@@ -89,6 +93,10 @@ impl Vector for Neon {
     #[inline(always)]
     fn round(self, a: float32x4_t) -> float32x4_t {
         registers!(vrndnq_f32(a))
+    }
+    #[inline(always)]
+    fn exponent(self, a: float32x4_t) -> float32x4_t {
+        registers!(vreinterpretq_f32_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(a))))
     }
 
     #[inline(always)]
@@ -106,6 +114,14 @@ impl Vector for Neon {
     #[inline(always)]
     fn any(self, m: uint32x4_t) -> bool {
         registers!(vmaxvq_u32(m)) != 0
+    }
+    #[inline(always)]
+    fn less(self, a: float32x4_t, b: float32x4_t) -> uint32x4_t {
+        registers!(vcltq_f32(a, b))
+    }
+    #[inline(always)]
+    fn select(self, m: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        registers!(vbslq_f32(m, a, b))
     }
     #[inline(always)]
     fn within(self, a: float32x4_t, lo: float32x4_t, hi: float32x4_t) -> uint32x4_t {

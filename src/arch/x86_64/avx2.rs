@@ -99,6 +99,10 @@ impl Vector for Avx2 {
         registers!(_mm256_sub_ps(a, b))
     }
     #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_div_ps(a, b))
+    }
+    #[inline(always)]
     fn min(self, a: __m256, b: __m256) -> __m256 {
         registers!(_mm256_min_ps(a, b))
     }
@@ -109,6 +113,10 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn round(self, a: __m256) -> __m256 {
         registers!(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    }
+    #[inline(always)]
+    fn exponent(self, a: __m256) -> __m256 {
+        registers!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a))))
     }
 
     #[inline(always)]
@@ -126,6 +134,14 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn any(self, m: __m256) -> bool {
         registers!(_mm256_movemask_ps(m)) != 0
+    }
+    #[inline(always)]
+    fn less(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn select(self, m: __m256, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_blendv_ps(b, a, m))
     }
     #[inline(always)]
     fn within(self, a: __m256, lo: __m256, hi: __m256) -> __m256 {

@@ -102,6 +102,10 @@ impl Vector for Avx512 {
         registers!(_mm512_sub_ps(a, b))
     }
     #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
     fn min(self, a: __m512, b: __m512) -> __m512 {
         registers!(_mm512_min_ps(a, b))
     }
@@ -112,6 +116,10 @@ impl Vector for Avx512 {
     #[inline(always)]
     fn round(self, a: __m512) -> __m512 {
         registers!(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    }
+    #[inline(always)]
+    fn exponent(self, a: __m512) -> __m512 {
+        registers!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(a))))
     }
 
     #[inline(always)]
@@ -129,6 +137,14 @@ impl Vector for Avx512 {
     #[inline(always)]
     fn any(self, m: __mmask16) -> bool {
         m != 0
+    }
+    #[inline(always)]
+    fn less(self, a: __m512, b: __m512) -> __mmask16 {
+        registers!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn select(self, m: __mmask16, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_mask_blend_ps(m, b, a))
     }
     #[inline(always)]
     fn within(self, a: __m512, lo: __m512, hi: __m512) -> __mmask16 {

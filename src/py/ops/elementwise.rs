@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::gemm::Codes;
 use crate::ops::{self, Binary, Function, Operand, Target, TargetCodes};
 use crate::py::array::{
-    Array, Output, as_float32, contiguous, elements, elements_mut, fresh_view, integer, len, np, number,
-    overlap, tuple_text,
+    Array, Output, as_float32, contiguous, elements, elements_mut, finite, fresh_view, integer, len, np,
+    number, overlap, tuple_text,
 };
 use crate::py::create::quantize_to_range;
 use crate::py::dtype::parse_dtype;
@@ -22,7 +22,7 @@ use crate::qparams::{DType, QParams, Quantizer};
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 /// What a result shall be: what was asked for, or else `default`.
-fn result_params(
+pub(super) fn result_params(
     scale: Object<'_, '_>,
     zero_point: Object<'_, '_>,
     dtype: DType,
@@ -58,19 +58,29 @@ fn tensor<'py>(output: Output<'py>, out: Object<'_, 'py>, quantizer: Arc<Quantiz
 }
 
 /// The fixed scale and zero point of a function whose results have a known range.
-type Fixed = fn(DType) -> (f64, i32);
+pub(super) type Fixed = fn(DType) -> (f64, i32);
 
 /// What the caller says of a result.
-struct Wanted<'a, 'py> {
-    scale: Object<'a, 'py>,
-    zero_point: Object<'a, 'py>,
-    dtype: Object<'a, 'py>,
-    out: Object<'a, 'py>,
+pub(super) struct Wanted<'a, 'py> {
+    pub(super) scale: Object<'a, 'py>,
+    pub(super) zero_point: Object<'a, 'py>,
+    pub(super) dtype: Object<'a, 'py>,
+    pub(super) out: Object<'a, 'py>,
+}
+
+impl Wanted<'_, '_> {
+    /// What is chosen from a range is chosen as a whole.
+    pub(super) fn no_zero_point_alone(&self) -> PyResult<()> {
+        match self.zero_point {
+            Some(z) => Err(Error::value("zero_point", z, "given with scale, or not at all").into()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A function of each element, by a table of 256 codes. Without a scale the result has the function's own, or the
 /// input's.
-fn unary<'py>(
+pub(super) fn unary<'py>(
     input: &Bound<'py, QTensor>,
     function: Function,
     wanted: Wanted<'_, 'py>,
@@ -121,29 +131,11 @@ macro_rules! functions {
 }
 
 /// Results from 0 to 1, as torch has them.
-const UNIT: Option<Fixed> = Some(|dtype| (1.0 / 256.0, dtype.qmin()));
+pub(super) const UNIT: Option<Fixed> = Some(|dtype| (1.0 / 256.0, dtype.qmin()));
 /// Results from -1 to 1, as torch has them.
-const BOTH: Option<Fixed> = Some(|dtype| (2.0 / 256.0, dtype.symmetric_zero_point()));
+pub(super) const BOTH: Option<Fixed> = Some(|dtype| (2.0 / 256.0, dtype.symmetric_zero_point()));
 
 functions! {
-    /// `1 / (1 + exp(-x))` of each element; without a scale, in steps of 1/256 from the least code on.
-    ///
-    /// >>> import quantray as qt
-    /// >>> qt.ops.sigmoid(qt.quantize_per_tensor([0.0, 4.0], 0.1, 0, qt.qint8)).tolist()
-    /// [0.5, 0.98046875]
-    ///
-    /// Source: `torch.sigmoid` of a quantized tensor.
-    sigmoid = Function::Sigmoid, UNIT;
-
-    /// `tanh(x)` of each element; without a scale, in steps of 1/128 around 0.
-    ///
-    /// >>> import quantray as qt
-    /// >>> qt.ops.tanh(qt.quantize_per_tensor([0.0, 1.0], 0.1, 0, qt.qint8)).tolist()
-    /// [0.0, 0.7578125]
-    ///
-    /// Source: `torch.tanh` of a quantized tensor.
-    tanh = Function::Tanh, BOTH;
-
     /// `x * min(max(x + 3, 0), 6) / 6` of each element; without a scale, in the input's.
     ///
     /// >>> import quantray as qt
@@ -158,27 +150,10 @@ functions! {
     /// Source: `torch.nn.functional.hardsigmoid` of a quantized tensor.
     hardsigmoid = Function::Hardsigmoid, UNIT;
 
-    /// `x * P(X <= x)` of each element, X normally distributed; without a scale, in the input's.
-    ///
-    /// Source: Hendrycks and Gimpel, Gaussian Error Linear Units (2016).
-    gelu = Function::Gelu, None;
-
-    /// `x / (1 + exp(-x))` of each element; without a scale, in the input's.
-    ///
-    /// Source: `torch.nn.functional.silu`.
-    silu = Function::Silu, None;
-
     /// `min(max(x, 0), 6)` of each element; without a scale, in the input's.
     ///
     /// Source: `torch.nn.functional.relu6` of a quantized tensor.
     relu6 = Function::Relu6, None;
-}
-
-fn finite(value: f32, arg: &str) -> PyResult<f32> {
-    match value.is_finite() {
-        true => Ok(value),
-        false => Err(Error::value(arg, value, "finite").into()),
-    }
 }
 
 /// `x` where it is positive, else `negative_slope * x`; without a scale, in the input's.
@@ -227,9 +202,7 @@ fn two<'py>(
     let (a, b) = (a.get(), b.get());
     let dtype = wanted.dtype.map_or(Ok(a.quantizer().dtype()), parse_dtype)?;
     if wanted.scale.is_none() {
-        if let Some(z) = wanted.zero_point {
-            return Err(Error::value("zero_point", z, "given with scale, or not at all").into());
-        }
+        wanted.no_zero_point_alone()?;
         if wanted.out.is_some() {
             return Err(Error::type_("scale", "None", "given together with out").into());
         }

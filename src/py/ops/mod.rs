@@ -1,5 +1,7 @@
-//! Operators on integers: products of packed and of plain matrices, functions element by element.
+//! Operators on integers: products of packed and of plain matrices, functions element by element; on floats, what
+//! models do between them.
 
+mod activations;
 mod axes;
 mod conv;
 mod elementwise;
@@ -15,13 +17,15 @@ pub use conv::{
     PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
     PackedConvTranspose3d,
 };
-pub use elementwise::{
-    add, elu, gelu, hardsigmoid, hardswish, leaky_relu, mul, relu6, sigmoid, silu, sub, tanh,
-};
 pub use kernels::{explain, peaks};
+mod rows;
+
+pub use activations::{gelu, sigmoid, silu, tanh};
+pub use elementwise::{add, elu, hardsigmoid, hardswish, leaky_relu, mul, relu6, sub};
 pub use linear::PackedLinear;
 pub use pool::{
     adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, adaptive_max_pool1d, adaptive_max_pool2d,
     adaptive_max_pool3d, avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d,
 };
 pub use product::{int_mm, matmul, multiplies};
+pub use rows::{layer_norm, softmax};

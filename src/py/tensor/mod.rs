@@ -81,7 +81,7 @@ impl QTensor {
     }
 
     /// The shape of the tensor.
-    fn dims<'a>(&'a self, py: Python<'a>) -> &'a [usize] {
+    pub fn dims<'a>(&'a self, py: Python<'a>) -> &'a [usize] {
         match &self.packed {
             Some(shape) => shape,
             None => self.codes(py).shape(),

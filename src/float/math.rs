@@ -1,0 +1,215 @@
+//! Functions of vectors. All use the same constants and the same order, so that lanes never differ.
+//!
+//! `exp` is a power of two: of the nearest integer, in the bits of a float's exponent, times that of the rest, a
+//! polynomial (Schraudolph 1999 for the bits; Muller, Elementary Functions, 3rd ed., 3.3 and 6.2, for the rest).
+//! Coefficients without a source are minimax fits by Lawson's weights, rounded to float32.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use crate::arch::Vector;
+
+/// Two vectors, on which each operation is done in turn: one that waits for its operands leaves room for the other.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<V: Vector>(V, V::F, V::F);
+
+macro_rules! operators {
+    ($($trait:ident, $method:ident, $of:ident;)*) => {$(
+        impl<V: Vector> $trait for Pair<V> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                Self(self.0, self.0.$of(self.1, other.1), self.0.$of(self.2, other.2))
+            }
+        }
+        impl<V: Vector> $trait<f32> for Pair<V> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: f32) -> Self {
+                self.$method(self.all(other))
+            }
+        }
+    )*};
+}
+operators! {
+    Add, add, add;
+    Sub, sub, sub;
+    Mul, mul, mul;
+    Div, div, div;
+}
+
+impl<V: Vector> Neg for Pair<V> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        self.all(0.0) - self
+    }
+}
+
+impl<V: Vector> Pair<V> {
+    #[inline(always)]
+    fn all(self, value: f32) -> Self {
+        Self(self.0, self.0.splat(value), self.0.splat(value))
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Self(self.0, self.0.min(self.1, other.1), self.0.min(self.2, other.2))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self(self.0, self.0.max(self.1, other.1), self.0.max(self.2, other.2))
+    }
+    #[inline(always)]
+    fn clamp(self, limit: f32) -> Self {
+        self.all(limit).min(self.all(-limit).max(self))
+    }
+    #[inline(always)]
+    fn exponent(self) -> Self {
+        Self(self.0, self.0.exponent(self.1), self.0.exponent(self.2))
+    }
+    /// `a` where this is less than `limit`, else `b`.
+    #[inline(always)]
+    fn if_less(self, limit: f32, a: Self, b: Self) -> Self {
+        let (v, limit) = (self.0, self.0.splat(limit));
+        let (m, n) = (v.less(self.1, limit), v.less(self.2, limit));
+        Self(v, v.select(m, a.1, b.1), v.select(n, a.2, b.2))
+    }
+    /// A polynomial, the constant first, by Horner's rule.
+    #[inline(always)]
+    fn polynomial<const N: usize>(self, coefficients: [f32; N]) -> Self {
+        let mut sum = self.all(coefficients[N - 1]);
+        for &coefficient in coefficients[..N - 1].iter().rev() {
+            sum = sum * self + coefficient;
+        }
+        sum
+    }
+    /// The same, but the one NaN where this or `x` is NaN: processors make different ones.
+    #[inline(always)]
+    fn one_nan(self, x: Self) -> Self {
+        let (v, nan) = (self.0, self.0.splat(f32::NAN));
+        let (m, n) = (v.unordered(self.1, x.1), v.unordered(self.2, x.2));
+        Self(v, v.select(m, nan, self.1), v.select(n, nan, self.2))
+    }
+}
+
+/// A group, with the one NaN for NaN.
+#[inline(always)]
+pub(super) fn one_nan<V: Vector>(v: V, [a, b, c, d]: [V::F; 4]) -> [V::F; 4] {
+    let (x, y) = (Pair(v, a, b), Pair(v, c, d));
+    let (x, y) = (x.one_nan(x), y.one_nan(y));
+    [x.1, x.2, y.1, y.2]
+}
+
+/// A function of one number, for vectors. NaN gives NaN of some kind.
+pub(super) trait Map {
+    /// `#[inline(always)]`
+    fn of<V: Vector>(x: Pair<V>) -> Pair<V>;
+
+    /// For a group.
+    #[inline(always)]
+    fn group<V: Vector>(v: V, [a, b, c, d]: [V::F; 4]) -> [V::F; 4] {
+        let (x, y) = (Self::of(Pair(v, a, b)), Self::of(Pair(v, c, d)));
+        [x.1, x.2, y.1, y.2]
+    }
+
+    /// For a group, with the one NaN for NaN.
+    #[inline(always)]
+    fn exactly<V: Vector>(v: V, [a, b, c, d]: [V::F; 4]) -> [V::F; 4] {
+        let (x, y) = (Pair(v, a, b), Pair(v, c, d));
+        let (x, y) = (Self::of(x).one_nan(x), Self::of(y).one_nan(y));
+        [x.1, x.2, y.1, y.2]
+    }
+}
+
+/// `exp(x)` for x up to 88, within 2e-7 of it from -1 to 0 and 4e-6 of it at -87; below -87.7 it is 0.
+pub(super) struct Exp;
+
+/// 1.5 * 2^23 + 127: added to a small number it leaves the nearest integer, plus the bias of an exponent, in the low
+/// bits.
+const MAGIC: f32 = 12_583_039.0;
+/// The power of two for it, 2^-127, has no bits set: it is 0.
+const SMALLEST: f32 = -88.0;
+/// 2^f for |f| <= 1 / 2, to 1e-7.
+#[allow(clippy::approx_constant, reason = "a fit, near to ln 2 and not it")]
+const POWER: [f32; 6] = [1.0, 0.693_147, 0.240_222_41, 0.055_507_343, 9.671_566e-3, 1.326_465_9e-3];
+
+impl Map for Exp {
+    #[inline(always)]
+    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+        let x = x.all(SMALLEST).max(x) * std::f32::consts::LOG2_E;
+        let shifted = x + MAGIC;
+        // The rest is exact: what is lost is the product's last bit, times x. No one adds up what is as small.
+        let rest = x - (shifted - MAGIC);
+        rest.polynomial(POWER) * shifted.exponent()
+    }
+}
+
+/// `1 / (1 + exp(-x))`, as near to 0 on the left as `exp` is.
+pub(super) struct Sigmoid;
+
+impl Map for Sigmoid {
+    #[inline(always)]
+    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+        let e = Exp::of(x.min(-x));
+        x.if_less(0.0, e, x.all(1.0)) / (e + 1.0)
+    }
+}
+
+/// `x / (1 + exp(-x))`
+pub(super) struct Silu;
+
+impl Map for Silu {
+    #[inline(always)]
+    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+        x * Sigmoid::of(x)
+    }
+}
+
+/// `tanh(x)`, within 3 units in the last place.
+pub(super) struct Tanh;
+
+/// tanh(x) / x by x^2 up to 9.02^2, to 3e-8: beyond, tanh is 1 in float32.
+const TANH: ([f32; 5], [f32; 5]) = (
+    [1.0, 0.133_826_96, 3.497_466_7e-3, 2.063_594_2e-5, 1.338_440_6e-8],
+    [1.0, 0.467_160_17, 0.025_884_397, 3.288_530_6e-4, 7.790_306e-7],
+);
+
+impl Map for Tanh {
+    #[inline(always)]
+    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+        let x = x.clamp(9.02);
+        let square = x * x;
+        (x * square.polynomial(TANH.0) / square.polynomial(TANH.1)).clamp(1.0)
+    }
+}
+
+/// `x P(X <= x)` for X normally distributed, without a difference of near numbers on the left.
+pub(super) struct Gelu;
+
+/// P(X > t) exp(t^2 / 2) for X normally distributed and t from 0 to 6.5, to 8e-8 of it (Mills' ratio by sqrt(2 pi)).
+const MILLS: ([f32; 4], [f32; 5]) = (
+    [0.499_999_97, 0.337_564_8, 0.106_044_23, 0.013_972_873],
+    [1.0, 1.473_009_7, 0.887_421_5, 0.265_310_67, 0.035_042_852],
+);
+
+impl Map for Gelu {
+    #[inline(always)]
+    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+        // Beyond 15 the tail is 0 in float32, and the quotient of two infinities none at all.
+        let t = x.all(15.0).min(x.max(-x));
+        let tail = Exp::of(t * t * -0.5) * t.polynomial(MILLS.0) / t.polynomial(MILLS.1);
+        x * x.if_less(0.0, tail, x.all(1.0) - tail)
+    }
+}
+
+/// `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, which is `x sigmoid(2 ...)`.
+pub(super) struct GeluTanh;
+
+/// 2 sqrt(2 / pi)
+const TWICE: f32 = 1.595_769;
+
+impl Map for GeluTanh {
+    #[inline(always)]
+    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+        x * Sigmoid::of(x * (x * x * (TWICE * 0.044_715) + TWICE))
+    }
+}

@@ -1,0 +1,176 @@
+//! Rows of floats in groups of vectors, and what is added up over a row.
+
+use crate::arch::{self, Slot, Vector};
+
+/// How many sums run side by side, whatever a vector holds: one group of the widest vectors.
+pub(super) const LANES: usize = 64;
+
+/// How many rows each pass visits before the next one: what a row's sum waits for is hidden behind the next row.
+pub(super) const AT_ONCE: usize = 16;
+
+/// The rows of so many floats, at most `AT_ONCE` at a time and no more than the first cache holds: from the first one,
+/// how many.
+pub(super) fn blocks(rows: usize, n: usize) -> impl Iterator<Item = (usize, usize)> {
+    let most = (4096 / n).clamp(1, AT_ONCE);
+    (0..rows).step_by(most).map(move |first| (first, most.min(rows - first)))
+}
+
+/// What is done with a part of a row: so many floats from one on, at most a group. A trait and no closure, since
+/// those are not always compiled into the function that has the instructions switched on.
+pub(super) trait Part<V: Vector> {
+    /// What it gives.
+    type Output;
+    /// `#[inline(always)]`; where `len` is a group's, that is known when it is compiled.
+    fn part(&mut self, v: V, at: usize, len: usize) -> Self::Output;
+}
+
+/// Visits a row of `n` in groups; the last one may be shorter.
+#[inline(always)]
+pub(super) fn groups<V: Vector>(v: V, n: usize, each: &mut impl Part<V, Output = ()>) {
+    let whole = n / V::GROUP * V::GROUP;
+    for at in (0..whole).step_by(V::GROUP) {
+        each.part(v, at, V::GROUP);
+    }
+    if whole < n {
+        each.part(v, whole, n - whole);
+    }
+}
+
+/// A part of a row, and zeros.
+#[inline(always)]
+pub(super) fn load<V: Vector>(v: V, row: &[f32], at: usize, len: usize) -> [V::F; 4] {
+    if len == V::GROUP {
+        return v.load(&row[at..]);
+    }
+    let mut padded = [0.0; LANES];
+    padded[..len].copy_from_slice(&row[at..at + len]);
+    v.load(&padded)
+}
+
+/// Writes as much of a group as a part of a row holds.
+#[inline(always)]
+pub(super) fn store<V: Vector, S: Slot<Item = f32>>(
+    v: V,
+    values: [V::F; 4],
+    row: &mut [S],
+    at: usize,
+    len: usize,
+) {
+    if len == V::GROUP {
+        return v.store::<_, false>(values, &mut row[at..]);
+    }
+    let mut padded = [0f32; LANES];
+    v.store::<_, false>(values, &mut padded);
+    arch::copy_to(&padded[..len], &mut row[at..at + len]);
+}
+
+/// A function of two vectors for each of a group.
+#[inline(always)]
+pub(super) fn zip<V: Vector>(mut a: [V::F; 4], b: [V::F; 4], f: impl Fn(V::F, V::F) -> V::F) -> [V::F; 4] {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = f(*a, b);
+    }
+    a
+}
+
+/// The group with `pad` behind its first `len` floats.
+#[inline(always)]
+fn padded<V: Vector>(v: V, values: [V::F; 4], len: usize, pad: f32) -> [V::F; 4] {
+    if len == V::GROUP {
+        return values;
+    }
+    let mut floats = [0f32; LANES];
+    v.store::<_, false>(values, &mut floats);
+    floats[len..].fill(pad);
+    v.load(&floats)
+}
+
+/// A way to make one number of two, and what changes nothing.
+pub(super) trait Combine: Copy {
+    /// `of(x, NEUTRAL)` is x.
+    const NEUTRAL: f32;
+    /// For vectors.
+    fn vectors<V: Vector>(v: V, a: V::F, b: V::F) -> V::F;
+    /// For numbers.
+    fn of(a: f32, b: f32) -> f32;
+}
+
+/// a + b
+#[derive(Clone, Copy)]
+pub(super) struct Sum;
+
+impl Combine for Sum {
+    const NEUTRAL: f32 = 0.0;
+    #[inline(always)]
+    fn vectors<V: Vector>(v: V, a: V::F, b: V::F) -> V::F {
+        v.add(a, b)
+    }
+    #[inline(always)]
+    fn of(a: f32, b: f32) -> f32 {
+        a + b
+    }
+}
+
+/// The larger one; anything where one is NaN.
+#[derive(Clone, Copy)]
+pub(super) struct Max;
+
+impl Combine for Max {
+    const NEUTRAL: f32 = f32::NEG_INFINITY;
+    #[inline(always)]
+    fn vectors<V: Vector>(v: V, a: V::F, b: V::F) -> V::F {
+        v.max(a, b)
+    }
+    #[inline(always)]
+    fn of(a: f32, b: f32) -> f32 {
+        if a > b { a } else { b }
+    }
+}
+
+/// One number of a row of `n`, each part of which gives some, once.
+#[inline(always)]
+pub(super) fn reduce<V: Vector, C: Combine>(
+    v: V,
+    _: C,
+    n: usize,
+    each: &mut impl Part<V, Output = [V::F; 4]>,
+) -> f32 {
+    let groups = LANES / V::GROUP;
+    let mut sums = [[v.splat(C::NEUTRAL); 4]; 4];
+    let whole = n / LANES * LANES;
+    for at in (0..whole).step_by(LANES) {
+        for (i, sum) in sums[..groups].iter_mut().enumerate() {
+            let values = each.part(v, at + i * V::GROUP, V::GROUP);
+            *sum = zip::<V>(*sum, values, |a, b| C::vectors(v, a, b));
+        }
+    }
+    // What lies beyond the row changes nothing, and need not be looked at.
+    for (i, sum) in sums[..groups].iter_mut().enumerate() {
+        let at = whole + i * V::GROUP;
+        if at < n {
+            let len = V::GROUP.min(n - at);
+            let values = padded(v, each.part(v, at, len), len, C::NEUTRAL);
+            *sum = zip::<V>(*sum, values, |a, b| C::vectors(v, a, b));
+        }
+    }
+    // Always the upper half of the lanes to the lower one: first groups, then vectors, then floats.
+    let mut half = groups / 2;
+    while half > 0 {
+        for i in 0..half {
+            sums[i] = zip::<V>(sums[i], sums[i + half], |a, b| C::vectors(v, a, b));
+        }
+        half /= 2;
+    }
+    let [a, b, c, d] = sums[0];
+    let sum = C::vectors(v, C::vectors(v, a, c), C::vectors(v, b, d));
+    let mut lanes = [0f32; LANES];
+    v.store::<_, false>([sum; 4], &mut lanes);
+    let mut half = V::LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = C::of(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
