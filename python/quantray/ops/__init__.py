@@ -48,6 +48,8 @@ from quantray._core import (
     sub,
     tanh,
 )
+from quantray.ops._embedding import embedding, embedding_bag
+from quantray.ops._shapes import cat, interpolate, pad
 
 __all__ = [
     "PackedConv1d",
@@ -67,12 +69,16 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "cat",
     "elu",
+    "embedding",
+    "embedding_bag",
     "explain",
     "gelu",
     "hardsigmoid",
     "hardswish",
     "int_mm",
+    "interpolate",
     "layer_norm",
     "leaky_relu",
     "matmul",
@@ -80,6 +86,7 @@ __all__ = [
     "max_pool2d",
     "max_pool3d",
     "mul",
+    "pad",
     "peaks",
     "relu6",
     "sigmoid",

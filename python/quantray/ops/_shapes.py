@@ -1,0 +1,219 @@
+"""Operators that move values and compute few: joining, padding, changing the size of images."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+import quantray._core as core
+from quantray._core import QTensor
+from quantray.ops._like import codes_of, like
+
+
+def cat(
+    tensors: Sequence[QTensor],
+    dim: int = 0,
+    scale: float | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: Any = None,
+    *,
+    relu: bool = False,
+) -> QTensor:
+    """Tensors one after the other along an axis, in a scale and a zero point of their own.
+
+    Parameters
+    ----------
+    tensors : sequence of QTensor
+        Of the same shape but for the axis.
+    dim : int
+        The axis.
+    scale, zero_point, dtype : optional
+        Of the result, to which all are requantized; by default the first one's, as in `quantray.cat`.
+    relu : bool
+        Whether negative values become 0.
+
+    >>> import quantray as qt
+    >>> a = qt.quantize_per_tensor([1.0, -2.0], 0.5, 0, qt.qint8)
+    >>> b = qt.quantize_per_tensor([0.25], 0.25, 0, qt.qint8)
+    >>> qt.ops.cat([a, b], scale=0.25, zero_point=0, relu=True).tolist()
+    [1.0, 0.0, 0.25]
+
+    Source: `torch.ops.quantized.cat`, `torch.ops.quantized.cat_relu`.
+    """
+    if scale is None:
+        if zero_point is not None:
+            raise ValueError(f"zero_point must be given with scale, or not at all, got {zero_point}")
+        joined = core.cat(tensors, dim)
+    else:
+        if not tensors:
+            raise ValueError("tensors must be at least one QTensor, got none")
+        shape = np.concatenate([np.empty(t.shape, np.bool_) for t in tensors], dim).shape
+        first = tensors[0].dtype if dtype is None else dtype
+        joined = core.quantize_per_tensor(np.zeros((), np.float32), scale, zero_point or 0, first)
+        joined = like(joined, np.empty(shape, joined.int_repr().dtype))
+        at = 0
+        for tensor in tensors:
+            n = tensor.shape[dim]
+            index: list[Any] = [slice(None)] * len(shape)
+            index[dim] = slice(at, at + n)
+            joined[tuple(index)] = tensor
+            at += n
+    return joined.relu() if relu else joined
+
+
+_PADS = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def pad(
+    input: QTensor,
+    pad: Sequence[SupportsIndex],
+    mode: Literal["constant", "reflect", "replicate", "circular"] = "constant",
+    value: float = 0.0,
+) -> QTensor:
+    """A tensor with more elements at both ends of its last axes.
+
+    Parameters
+    ----------
+    input : QTensor
+        Of any shape; qint8, quint8 or qint32.
+    pad : sequence of int
+        How many before and after the last axis, then before and after the one before it, and so on. Negative
+        numbers cut elements off, with mode "constant".
+    mode : str
+        What the new elements are: "constant": `value`, quantized; "reflect": the input mirrored at its ends,
+        which are not repeated; "replicate": its ends; "circular": its other end.
+    value : float
+        A real number.
+
+    >>> import quantray as qt
+    >>> q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
+    >>> qt.ops.pad(q, (1, 2), value=-1.0).tolist()
+    [-1.0, 1.0, 2.0, -1.0, -1.0]
+
+    Source: `torch.nn.functional.pad`.
+    """
+    codes = codes_of(input, "input")
+    sides = [int(n) for n in pad]
+    if len(sides) % 2 or len(sides) > 2 * codes.ndim:
+        raise ValueError(
+            f"pad must be pairs of integers, one for each of up to {codes.ndim} axes, got {tuple(pad)}"
+        )
+    pairs = [(0, 0)] * (codes.ndim - len(sides) // 2)
+    pairs += [(sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2)]
+    if mode == "constant":
+        shape = [n + sum(pair) for n, pair in zip(codes.shape, pairs, strict=True)]
+        if min(shape, default=0) < 0:
+            raise ValueError(
+                f"pad must leave no axis shorter than 0, got {tuple(pad)} for shape {codes.shape}"
+            )
+        made = like(input, np.empty(shape, codes.dtype))
+        made[...] = value
+        inner = tuple(slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, pairs, strict=True))
+        own = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(codes.shape, pairs, strict=True))
+        made.int_repr()[inner] = codes[own]
+        return made
+    if mode not in _PADS:
+        names = '"constant", "reflect", "replicate" or "circular"'
+        raise ValueError(f"mode must be {names}, got {mode!r}")
+    for n, pair in zip(codes.shape, pairs, strict=True):
+        most = {"reflect": n - 1, "circular": n}.get(mode, max(pair) if n else 0)
+        if min(pair) < 0 or max(pair) > max(most, 0):
+            raise ValueError(f"pad must be from 0 to {max(most, 0)} on an axis of length {n}, got {pair}")
+    return like(input, np.pad(codes, pairs, mode=_PADS[mode]))  # type: ignore[call-overload] # pyright: ignore
+
+
+_LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
+
+
+def _steps(source: int, target: int, factor: float | None) -> np.float32:
+    """From one element of the result to the next, in elements of the input."""
+    return np.float32(1 / factor) if factor else np.float32(source) / np.float32(target)
+
+
+def interpolate(
+    input: QTensor,
+    size: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+) -> QTensor:
+    """Images of another size.
+
+    Parameters
+    ----------
+    input : QTensor
+        Shape (N, C, lengths), with one to three lengths; qint8 or quint8, quantized per tensor.
+    size : int or sequence of int
+        The new lengths.
+    scale_factor : float or sequence of float
+        Instead of `size`: the new lengths by the old ones.
+    mode : str
+        "nearest" (the element at or before a position), "nearest-exact" (the nearest one), or "linear",
+        "bilinear" and "trilinear" for one, two and three lengths: the mean of an element's neighbours,
+        weighted by distance.
+    align_corners : bool
+        Whether first and last elements stay where they are. For linear modes.
+
+    Returns
+    -------
+    QTensor
+        With the input's scale and zero point.
+
+    >>> import quantray as qt
+    >>> q = qt.quantize_per_tensor([[[1.0, 2.0]]], 0.5, 0, qt.qint8)
+    >>> qt.ops.interpolate(q, scale_factor=2).tolist()
+    [[[1.0, 1.0, 2.0, 2.0]]]
+    >>> qt.ops.interpolate(q, size=3, mode="linear", align_corners=True).tolist()
+    [[[1.0, 1.5, 2.0]]]
+
+    Source: `torch.nn.functional.interpolate`.
+    """
+    codes = codes_of(input, "input")
+    dims = codes.ndim - 2
+    if not 1 <= dims <= 3 or 0 in codes.shape[2:]:
+        raise ValueError(f"input must be of shape (N, C, 1 to 3 lengths that are not 0), got {codes.shape}")
+    if mode not in ("nearest", "nearest-exact") and _LINEAR.get(mode) != dims:
+        linear = next(name for name, n in _LINEAR.items() if n == dims)
+        raise ValueError(
+            f'mode must be "nearest", "nearest-exact" or "{linear}" for {dims} lengths, got {mode!r}'
+        )
+    if (size is None) == (scale_factor is None):
+        raise ValueError(f"size or scale_factor must be given, one of them, got {size} and {scale_factor}")
+    given: Any = scale_factor if size is None else size
+    each: list[Any] = list(given) if np.ndim(given) else [given] * dims
+    if len(each) != dims:
+        name = "scale_factor" if size is None else "size"
+        raise ValueError(f"{name} must be one number, or {dims} of them, one for each length, got {given}")
+    factors = [float(f) for f in each] if size is None else [None] * dims
+    lengths = codes.shape[2:]
+    if size is None:
+        if not all(np.isfinite(f) and f > 0 for f in each):
+            raise ValueError(f"scale_factor must be greater than 0, got {given}")
+        targets = [int(n * f) for n, f in zip(lengths, each, strict=True)]
+    else:
+        targets = [int(n) for n in each]
+    if min(targets) < 1:
+        raise ValueError(f"the result must be at least 1 long along each axis, got {tuple(targets)}")
+    if mode.startswith("nearest"):
+        middle = np.float32(0.5 if mode == "nearest-exact" else 0.0)
+        for a, (n, target) in enumerate(zip(lengths, targets, strict=True)):
+            at = (np.arange(target, dtype=np.float32) + middle) * _steps(n, target, factors[a])
+            codes = np.take(codes, np.minimum(at.astype(np.int64), n - 1), axis=2 + a)
+        return like(input, codes)
+    zero = np.float32(input.q_zero_point())
+    values: npt.NDArray[np.float32] = codes.astype(np.float32) - zero
+    # Along the last axis first, as torch does.
+    for a in reversed(range(dims)):
+        n, target = lengths[a], targets[a]
+        at = np.arange(target, dtype=np.float32)
+        if align_corners:
+            at = at * (np.float32(n - 1) / np.float32(max(target - 1, 1)))
+        else:
+            half = np.float32(0.5)
+            at = np.maximum((at + half) * _steps(n, target, factors[a]) - half, np.float32(0))
+        low = np.minimum(at.astype(np.int64), n - 1)
+        part = (at - low.astype(np.float32)).reshape(-1, *[1] * (dims - 1 - a))
+        left, right = np.take(values, low, 2 + a), np.take(values, np.minimum(low + 1, n - 1), 2 + a)
+        values = np.add(left * (np.float32(1) - part), right * part, dtype=np.float32)
+    return like(input, (np.rint(values) + zero).astype(codes.dtype))
