@@ -1,9 +1,10 @@
 """Rows of quantized tables, alone and added up."""
 
-from typing import Any, Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from quantray._core import (
     QTensor,
@@ -13,18 +14,25 @@ from quantray._core import (
     per_tensor_symmetric,
 )
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def _integers(arg: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    found = np.asarray(values)
+    # An empty list has no dtype of its own.
+    if found.size and found.dtype.kind not in "iu":
+        raise TypeError(f"{arg} must be integers, got dtype {found.dtype}")
+    return found.astype(np.int64)
+
 
 def _indices(indices: npt.ArrayLike, rows: int) -> npt.NDArray[np.int64]:
-    found = np.asarray(indices)
-    if found.size == 0:
-        return found.astype(np.int64)
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"indices must be integers, got dtype {found.dtype}")
+    found = _integers("indices", indices)
     wrong = (found < 0) | (found >= rows)
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise IndexError(f"indices must be from 0 to {rows - 1}, got {found[at]} at {at}")
-    return found.astype(np.int64)
+    return found
 
 
 def _rows(weight: QTensor, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -139,12 +147,9 @@ def embedding_bag(
     if found.ndim == 2 and offsets is None:
         starts = np.arange(found.shape[0] + 1, dtype=np.int64) * found.shape[1]
     elif found.ndim == 1 and offsets is not None:
-        starts = np.asarray(offsets)
-        if starts.ndim != 1 or starts.dtype.kind not in "iu":
-            raise TypeError(
-                f"offsets must be one-dimensional integers, got {starts.dtype} of {starts.ndim} axes"
-            )
-        starts = starts.astype(np.int64)
+        starts = _integers("offsets", offsets)
+        if starts.ndim != 1:
+            raise ValueError(f"offsets must be one-dimensional, got {starts.ndim} axes")
         if len(starts) and starts[0] != 0:
             raise ValueError(f"offsets must begin with 0, got {starts[0]}")
         ends = np.append(starts, len(found))

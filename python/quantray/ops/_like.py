@@ -1,9 +1,10 @@
 """A tensor with the quantization of another one."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from quantray._core import (
     QTensor,
@@ -12,6 +13,9 @@ from quantray._core import (
     per_tensor_affine,
     per_tensor_symmetric,
 )
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 def like(q: QTensor, codes: npt.NDArray[Any]) -> QTensor:

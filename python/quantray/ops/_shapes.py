@@ -1,14 +1,20 @@
 """Operators that move values and compute few: joining, padding, changing the size of images."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, SupportsIndex
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 import quantray._core as core
 from quantray._core import QTensor
 from quantray.ops._like import codes_of, like
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import SupportsIndex
+
+    import numpy.typing as npt
 
 
 def cat(
