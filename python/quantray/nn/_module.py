@@ -1,0 +1,511 @@
+"""Module: what layers and models are: parameters, buffers, modules inside, and a `forward` over arrays."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+
+import numpy as np
+
+from quantray._core import QTensor, load
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy.typing as npt
+
+    #: A NumPy array, a quantized tensor, or, while gradients are traced, autograd's box of an array.
+    Array: TypeAlias = Any
+    State: TypeAlias = Mapping[str, Any]
+    PreHook: TypeAlias = Callable[["Module", tuple[Any, ...]], Any]
+    Hook: TypeAlias = Callable[["Module", tuple[Any, ...], Any], Any]
+    Watcher: TypeAlias = Callable[["Module", tuple[Any, ...], Any], None]
+
+
+class Parameter(NamedTuple):
+    """Marks an array as a parameter where it is assigned to a module; the module then holds the array itself.
+
+    >>> from quantray import nn
+    >>> class Scale(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.factor = nn.Parameter([2.0])
+    ...     def forward(self, input):
+    ...         return input * self.factor
+    >>> Scale().factor
+    array([2.], dtype=float32)
+
+    Source: `torch.nn.Parameter`.
+    """
+
+    data: Any
+
+
+class Incompatible(NamedTuple):
+    """What `load_state_dict(strict=False)` could not match."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class RemovableHandle:
+    """Takes a hook away again: `handle.remove()`."""
+
+    def __init__(self, hooks: dict[int, Any]) -> None:
+        self._hooks, self._id = hooks, max(hooks, default=-1) + 1
+
+    @property
+    def id(self) -> int:
+        """The hook's key."""
+        return self._id
+
+    def remove(self) -> None:
+        """Takes the hook away; nothing happens the second time."""
+        self._hooks.pop(self._id, None)
+
+
+#: Who is told of every module's call, innermost last.
+_watchers: list[Watcher] = []
+
+
+@contextmanager
+def watch_calls(watcher: Watcher) -> Generator[None]:
+    """Tells `watcher(module, args, output)` of every call of a module, after it, as long as this lasts."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
+def as_parameter(data: Any) -> npt.NDArray[np.float32]:
+    """Numbers as a parameter: a float32 array of its own."""
+    return np.array(data, np.float32)
+
+
+class Module:
+    """Base of all layers and models.
+
+    A subclass calls `super().__init__()`, assigns its parameters (`nn.Parameter(array)`), buffers
+    (`register_buffer`) and modules, and defines `forward`. Parameters and buffers are plain NumPy arrays.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.hidden = nn.Linear(4, 8)
+    ...         self.out = nn.Linear(8, 2)
+    ...     def forward(self, input):
+    ...         return self.out(np.maximum(self.hidden(input), 0))
+    >>> net = Net()
+    >>> net(np.zeros((1, 4), np.float32)).shape
+    (1, 2)
+    >>> list(net.state_dict())
+    ['hidden.weight', 'hidden.bias', 'out.weight', 'out.bias']
+
+    Source: `torch.nn.Module`.
+    """
+
+    training: bool
+    _parameters: dict[str, Array]
+    _buffers: dict[str, Array]
+    _modules: dict[str, Module | None]
+    _frozen: set[str]
+    _unsaved: set[str]
+    _pre_hooks: dict[int, PreHook]
+    _hooks: dict[int, Hook]
+
+    def __init__(self) -> None:
+        put = super().__setattr__
+        put("training", True)
+        put("_parameters", {})
+        put("_buffers", {})
+        put("_modules", {})
+        put("_frozen", set())
+        put("_unsaved", set())
+        put("_pre_hooks", {})
+        put("_hooks", {})
+
+    # Attributes
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_modules" not in self.__dict__:
+            raise AttributeError(f"call super().__init__() in {type(self).__name__} before assigning {name}")
+        if isinstance(value, Parameter):
+            self.register_parameter(name, value.data)
+        elif isinstance(value, Module):
+            self.add_module(name, value)
+        elif name in self._parameters:
+            self._parameters[name] = value
+        elif name in self._buffers:
+            self._buffers[name] = value
+        elif name in self._modules:
+            if value is not None:
+                raise TypeError(f"{name} must stay a Module, or become None, got {type(value).__name__}")
+            self._modules[name] = None
+        else:
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        for kind in ("_parameters", "_buffers", "_modules"):
+            found = self.__dict__.get(kind)
+            if found is not None and name in found:
+                return found[name]
+        # Python adds the nearest name.
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
+
+    def __delattr__(self, name: str) -> None:
+        for found in (self._parameters, self._buffers, self._modules):
+            if name in found:
+                del found[name]
+                return
+        super().__delattr__(name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+
+    def _forget(self, name: str) -> None:
+        """Makes room for a new kind of attribute of this name."""
+        self._check_name(name)
+        self.__dict__.pop(name, None)
+        for found in (self._parameters, self._buffers, self._modules):
+            found.pop(name, None)
+
+    def _check_name(self, name: str) -> None:
+        if not name or "." in name:
+            raise ValueError(f"name must not be empty, nor hold a dot, got {name!r}")
+        if hasattr(type(self), name):
+            raise ValueError(f"name must not be an attribute of {type(self).__name__}, got {name!r}")
+
+    def register_parameter(self, name: str, param: npt.ArrayLike | None) -> None:
+        """Adds a parameter, which becomes a float32 array; None where the module could have one."""
+        if name not in self._parameters:
+            self._forget(name)
+        self._parameters[name] = None if param is None else as_parameter(param)
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Adds state that is not trained; `persistent` if it belongs to the state_dict."""
+        if name not in self._buffers:
+            self._forget(name)
+        self._buffers[name] = tensor if tensor is None or isinstance(tensor, QTensor) else np.asarray(tensor)
+        (self._unsaved.discard if persistent else self._unsaved.add)(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Adds a module inside this one."""
+        if module is not None and not isinstance(module, Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"module must be a Module or None, got {type(module).__name__}")
+        if name not in self._modules:
+            self._forget(name)
+        self._modules[name] = module
+
+    register_module = add_module
+
+    # Calls
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; every subclass defines it."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(input)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._pre_hooks:
+            for hook in tuple(self._pre_hooks.values()):
+                changed = hook(self, args)
+                if changed is not None:
+                    args = cast("tuple[Any, ...]", changed if isinstance(changed, tuple) else (changed,))
+        output = self.forward(*args, **kwargs)
+        if self._hooks:
+            for hook in tuple(self._hooks.values()):
+                changed = hook(self, args, output)
+                if changed is not None:
+                    output = changed
+        if _watchers:
+            for watcher in tuple(_watchers):
+                watcher(self, args, output)
+        return output
+
+    def register_forward_pre_hook(self, hook: PreHook) -> RemovableHandle:
+        """Calls `hook(module, args)` before `forward`; what it returns, unless None, replaces `args`."""
+        handle = RemovableHandle(self._pre_hooks)
+        self._pre_hooks[handle.id] = hook
+        return handle
+
+    def register_forward_hook(self, hook: Hook) -> RemovableHandle:
+        """Calls `hook(module, args, output)` after `forward`; what it returns, unless None, is the output."""
+        handle = RemovableHandle(self._hooks)
+        self._hooks[handle.id] = hook
+        return handle
+
+    # What is inside
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Modules directly inside this one, with their names."""
+        seen: set[int] = set()
+        for name, module in self._modules.items():
+            if module is not None and id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """Modules directly inside this one."""
+        for _, module in self.named_children():
+            yield module
+
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """This module (named `prefix`) and all inside it, outer ones first; each once, unless told not to."""
+        seen: set[int] = set()
+
+        def walk(module: Module, prefix: str) -> Iterator[tuple[str, Module]]:
+            if remove_duplicate and id(module) in seen:
+                return
+            seen.add(id(module))
+            yield prefix, module
+            for name, child in module._modules.items():
+                if child is not None:
+                    yield from walk(child, f"{prefix}.{name}" if prefix else name)
+
+        return walk(self, prefix)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all inside it, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def _named_arrays(self, kind: str, prefix: str) -> Iterator[tuple[str, Array]]:
+        for path, module in self.named_modules(prefix):
+            for name, array in getattr(module, kind).items():
+                if array is not None:
+                    yield (f"{path}.{name}" if path else name), array
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
+        """All parameters with their names, which are the state_dict's."""
+        return self._named_arrays("_parameters", prefix)
+
+    def parameters(self) -> Iterator[Array]:
+        """All parameters."""
+        for _, array in self.named_parameters():
+            yield array
+
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
+        """All buffers with their names."""
+        return self._named_arrays("_buffers", prefix)
+
+    def buffers(self) -> Iterator[Array]:
+        """All buffers."""
+        for _, array in self.named_buffers():
+            yield array
+
+    def trainable_parameters(self) -> dict[str, Array]:
+        """Parameters that gradients are made for: all but those of modules after `requires_grad_(False)`."""
+        return {
+            f"{path}.{name}" if path else name: array
+            for path, module in self.named_modules()
+            for name, array in module._parameters.items()
+            if array is not None and name not in module._frozen
+        }
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of a dotted name; "" is this one.
+
+        Raises
+        ------
+        AttributeError
+            There is none; the message has the nearest name.
+        """
+        module = self
+        for name in target.split(".") if target else ():
+            child = module._modules.get(name)
+            if child is None:
+                names = [name for name, _ in self.named_modules() if name]
+                raise AttributeError(
+                    f"{type(self).__name__} has no module named {target!r}{_nearest(target, names)}"
+                )
+            module = child
+        return module
+
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Puts another module where the one of a dotted name is."""
+        parent, _, name = target.rpartition(".")
+        self.get_submodule(target)
+        self.get_submodule(parent)._modules[name] = module
+
+    def apply(self, fn: Callable[[Module], object]) -> Self:
+        """Calls `fn` with every module, inner ones first; returns this one."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    # Modes
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for this module and all inside: dropout drops, batch norms use their batch."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation mode: `train(False)`."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Whether gradients are made for this module's parameters and those of all modules inside it."""
+        for module in self.modules():
+            module._frozen = set() if requires_grad else set(module._parameters)
+        return self
+
+    # State
+
+    def state_dict(self, prefix: str = "") -> OrderedDict[str, Any]:
+        """Parameters and buffers by name, in torch's order: the arrays themselves, not copies."""
+        state: OrderedDict[str, Any] = OrderedDict()
+        for path, module in self.named_modules(prefix, remove_duplicate=False):
+            for name, value in module._own_state().items():
+                state[f"{path}.{name}" if path else name] = value
+        return state
+
+    def _own_state(self) -> dict[str, Any]:
+        """This module's part of the state_dict, without those inside it."""
+        own = {name: array for name, array in self._parameters.items() if array is not None}
+        own.update(
+            (name, array)
+            for name, array in self._buffers.items()
+            if array is not None and name not in self._unsaved
+        )
+        return own
+
+    def _accept(self, name: str, value: Any) -> Any:
+        """A value for an entry of this module's own state, converted; raises where it does not fit."""
+        own = self._own_state()[name]
+        if isinstance(own, QTensor):
+            if not isinstance(value, QTensor):
+                raise TypeError(f"must be a QTensor, got {type(value).__name__}")
+            array: Any = value
+        else:
+            array = as_array(value)
+        if tuple(array.shape) != tuple(own.shape):
+            raise ValueError(f"must be of shape {tuple(own.shape)}, got {tuple(array.shape)}")
+        return array if isinstance(own, QTensor) else np.array(array, own.dtype)
+
+    def _assign(self, state: dict[str, Any]) -> None:
+        """Takes accepted entries of this module's own state."""
+        for name, value in state.items():
+            (self._parameters if name in self._parameters else self._buffers)[name] = value
+
+    def load_state_dict(
+        self, state_dict: State | str | os.PathLike[str], strict: bool = True
+    ) -> Incompatible:
+        """Takes parameters and buffers by name.
+
+        From any mapping of arrays (a torch state_dict as it is), or from a safetensors file.
+
+        Parameters
+        ----------
+        state_dict : mapping or path
+            Arrays of the same names and shapes as those of `state_dict()`; they are copied.
+        strict : bool
+            Whether every name must be matched, on both sides.
+
+        Returns
+        -------
+        Incompatible
+            `missing_keys` and `unexpected_keys`; both empty if `strict`.
+
+        Raises
+        ------
+        KeyError
+            Names that do not match, if `strict`; with the nearest names.
+        ValueError, TypeError
+            Another shape, or no array of numbers. The module is left as it was.
+
+        Source: `torch.nn.Module.load_state_dict`.
+        """
+        given = _read(state_dict) if isinstance(state_dict, (str, os.PathLike)) else state_dict
+        own = self.state_dict()
+        # Of torch's batch normalization; it takes no part in what is computed here.
+        ignored = ".num_batches_tracked"
+        missing = [key for key in own if key not in given and not f".{key}".endswith(ignored)]
+        unexpected = [key for key in given if key not in own and not f".{key}".endswith(ignored)]
+        if strict and (missing or unexpected):
+            lines = [f"state_dict does not fit {type(self).__name__}:"]
+            lines += [f"  missing: {key}{_nearest(key, unexpected)}" for key in missing]
+            lines += [f"  unexpected: {key}{_nearest(key, missing)}" for key in unexpected]
+            raise KeyError(_Text("\n".join(lines)))
+        accepted: list[tuple[Module, dict[str, Any]]] = []
+        for path, module in self.named_modules(remove_duplicate=False):
+            taken: dict[str, Any] = {}
+            for name in module._own_state():
+                key = f"{path}.{name}" if path else name
+                if key in given:
+                    try:
+                        taken[name] = module._accept(name, given[key])
+                    except (TypeError, ValueError) as error:
+                        raise type(error)(f"{key} {error}") from None
+            accepted.append((module, taken))
+        for module, taken in accepted:
+            module._assign(taken)
+        return Incompatible(missing, unexpected)
+
+    def copy(self) -> Self:
+        """A deep copy."""
+        return copy.deepcopy(self)
+
+    # Text
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of the repr."""
+        return ""
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        if not self._modules:
+            return f"{self._get_name()}({extra})"
+        lines = extra.splitlines()
+        for name, module in self._modules.items():
+            lines.append(f"({name}): " + repr(module).replace("\n", "\n  "))
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+class _Text(str):
+    """A message that KeyError shows as it is, not as a quoted string."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def as_array(value: Any) -> npt.NDArray[Any]:
+    """An array of numbers from what a state_dict may hold: arrays, lists, torch tensors of any float type."""
+    if isinstance(value, QTensor):
+        return value.dequantize()
+    try:
+        array = np.asarray(value)
+    except (TypeError, RuntimeError):
+        # torch's bfloat16, and tensors that require gradients.
+        array = np.asarray(value.detach().float())
+    if array.dtype.kind not in "biuf" and array.dtype.name not in ("bfloat16", "float8_e4m3fn"):
+        raise TypeError(f"must be an array of numbers, got {type(value).__name__} of dtype {array.dtype}")
+    return array
+
+
+def _read(path: str | os.PathLike[str]) -> State:
+    """The tensors of a file, by name."""
+    read = load(path)
+    if isinstance(read, QTensor):
+        raise ValueError(f"state_dict must be a file of named tensors, got one tensor in {path}")
+    return read
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    """A hint at the most similar one of some names."""
+    close = difflib.get_close_matches(name, names, 1, 0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
