@@ -153,9 +153,9 @@ fn to_codes<C: Byte>(
             *bias /= product;
         }
     }
-    let (least, greatest) = (C::saturated(i32::MIN).widened(), C::saturated(i32::MAX).widened());
+    let least = C::saturated(i32::MIN).widened();
     let least = if finish.relu { least.max(zero_point) } else { least };
-    ToCodes { multipliers, bias, zero_point, range: (least, greatest), codes: PhantomData }
+    ToCodes { multipliers, bias, zero_point, least, codes: PhantomData }
 }
 
 struct Run<'a, 'b> {
