@@ -1,17 +1,30 @@
 //! From exact sums to results.
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::columns::{Columns, PADDED};
-use crate::arch::{Byte, Kernel, Slot, Vector, copy_to};
+use crate::arch::{Byte, Isa, Kernel, Slot, Vector, copy_to, dispatch};
+
+/// A value for each column, up to a multiple of [`PADDED`]; nothing of nothing.
+fn padded<T: Copy + Default>(values: Option<&[T]>) -> Cow<'_, [T]> {
+    let values = values.unwrap_or_default();
+    if values.len().is_multiple_of(PADDED) {
+        return Cow::Borrowed(values);
+    }
+    let mut longer = vec![T::default(); values.len().next_multiple_of(PADDED)];
+    longer[..values.len()].copy_from_slice(values);
+    Cow::Owned(longer)
+}
 
 /// What turns sums into integers that stand for `sum((x - zx) * (w - zw))`, plus an integer bias.
 pub(crate) struct Corrections<'a> {
     columns: &'a Columns,
-    /// For each column: the bias, less the zero point of all activations times the sum of the weights; padded.
-    base: Vec<i32>,
-    /// The zero points of the rows, where they have their own.
-    zero_points: Option<&'a [i32]>,
+    /// Padded, or empty.
+    bias: Cow<'a, [i32]>,
+    /// The zero point of the activations, or one for each row.
+    zero_points: &'a [i32],
     offset: i32,
     row_sums: &'a [i32],
 }
@@ -21,32 +34,27 @@ impl<'a> Corrections<'a> {
     pub(crate) fn new(
         columns: &'a Columns,
         zero_points: &'a [i32],
-        bias: Option<&[i32]>,
+        bias: Option<&'a [i32]>,
         offset: i32,
         row_sums: &'a [i32],
     ) -> Self {
-        let mut base = vec![0; columns.sums.len()];
-        if let Some(bias) = bias {
-            base[..bias.len()].copy_from_slice(bias);
-        }
-        let own = (zero_points.len() > 1).then_some(zero_points);
-        if own.is_none() {
-            let all = zero_points.first().copied().unwrap_or(0) + offset;
-            for (base, sum) in base.iter_mut().zip(&columns.sums) {
-                *base = base.wrapping_sub(all.wrapping_mul(*sum));
-            }
-        }
-        Self { columns, base, zero_points: own, offset, row_sums }
+        Self { columns, bias: padded(bias), zero_points, offset, row_sums }
     }
 
     /// What a group of columns needs, from the column `at` on.
     #[inline(always)]
     fn group<V: Vector>(&self, v: V, at: usize) -> CorrectGroup<V> {
-        CorrectGroup {
-            base: v.load32(&self.base[at..]),
-            sums: self.zero_points.map(|_| v.load32(&self.columns.sums[at..])),
-            zero_points: self.columns.zero_points.as_ref().map(|all| v.load32(&all[at..])),
+        let sums = v.load32(&self.columns.sums[at..]);
+        let mut base = if self.bias.is_empty() { [v.splat32(0); 4] } else { v.load32(&self.bias[at..]) };
+        let each = self.zero_points.len() > 1;
+        if let &[zero_point] = self.zero_points {
+            let zero_point = v.splat32(zero_point + self.offset);
+            for j in 0..4 {
+                base[j] = v.sub32(base[j], v.mul32(zero_point, sums[j]));
+            }
         }
+        let zero_points = self.columns.zero_points.as_ref().map(|all| v.load32(&all[at..]));
+        CorrectGroup { base, sums: each.then_some(sums), zero_points }
     }
 
     /// Corrects a group of the sums of a row.
@@ -55,8 +63,8 @@ impl<'a> Corrections<'a> {
         for j in 0..4 {
             sums[j] = v.add32(sums[j], group.base[j]);
         }
-        if let (Some(zero_points), Some(weights)) = (self.zero_points, group.sums) {
-            let zero_point = v.splat32(zero_points[row] + self.offset);
+        if let Some(weights) = group.sums {
+            let zero_point = v.splat32(self.zero_points[row] + self.offset);
             for j in 0..4 {
                 sums[j] = v.sub32(sums[j], v.mul32(zero_point, weights[j]));
             }
@@ -73,7 +81,9 @@ impl<'a> Corrections<'a> {
 
 /// The part of [`Corrections`] that a group of columns needs, in registers while its rows pass.
 struct CorrectGroup<V: Vector> {
+    /// The bias, less the zero point of all activations times the sums of the weights.
     base: [V::I; 4],
+    /// The sums of the weights, where rows have zero points of their own.
     sums: Option<[V::I; 4]>,
     zero_points: Option<[V::I; 4]>,
 }
@@ -158,11 +168,19 @@ impl Epilogue for ToSums {
 
 /// `f32(sum) * (sx * sw) + bias`, with ReLU or without.
 pub(crate) struct ToFloats<'a> {
-    pub(crate) columns: &'a Columns,
+    columns: &'a Columns,
     /// One, or one for each row.
-    pub(crate) scales: &'a [f32],
-    pub(crate) bias: Vec<f32>,
-    pub(crate) relu: bool,
+    scales: &'a [f32],
+    /// Padded, or empty.
+    bias: Cow<'a, [f32]>,
+    relu: bool,
+}
+
+impl<'a> ToFloats<'a> {
+    /// Of activations with these scales, times these columns.
+    pub(crate) fn new(columns: &'a Columns, scales: &'a [f32], bias: Option<&'a [f32]>, relu: bool) -> Self {
+        Self { columns, scales, bias: padded(bias), relu }
+    }
 }
 
 impl Epilogue for ToFloats<'_> {
@@ -172,7 +190,8 @@ impl Epilogue for ToFloats<'_> {
 
     #[inline(always)]
     fn group<V: Vector>(&self, v: V, at: usize) -> [[V::F; 4]; 2] {
-        [v.load(&self.columns.scales[at..]), v.load(&self.bias[at..])]
+        let bias = if self.bias.is_empty() { [v.splat(0.0); 4] } else { v.load(&self.bias[at..]) };
+        [v.load(&self.columns.scales[at..]), bias]
     }
 
     #[inline(always)]
@@ -206,13 +225,59 @@ fn at_least<V: Vector>(v: V, value: V::F, least: f32) -> V::F {
 /// `clamp(rint((f32(sum) + bias / sxw) * (sxw / sy)) + zy)`.
 pub(crate) struct ToCodes<C> {
     /// `sxw / sy` for each column; padded.
-    pub(crate) multipliers: Vec<f32>,
-    /// `bias / sxw` for each column; padded.
-    pub(crate) bias: Vec<f32>,
-    pub(crate) zero_point: i32,
+    multipliers: Vec<f32>,
+    /// `bias / sxw` for each column; padded, or empty.
+    bias: Vec<f32>,
+    zero_point: i32,
     /// The least code.
-    pub(crate) least: i32,
-    pub(crate) codes: std::marker::PhantomData<C>,
+    least: i32,
+    codes: PhantomData<C>,
+}
+
+impl<C: Byte> ToCodes<C> {
+    /// Of activations of this scale, times these columns, as codes of the scale and the zero point `y`.
+    pub(crate) fn new(
+        columns: &Columns,
+        scale: f32,
+        bias: Option<&[f32]>,
+        relu: bool,
+        (y_scale, zero_point): (f32, i32),
+    ) -> Self {
+        let (mut multipliers, mut bias) = (columns.scales.clone(), padded(bias).into_owned());
+        dispatch(Isa::current(), Divide { scale, y_scale, multipliers: &mut multipliers, bias: &mut bias });
+        let least = C::saturated(i32::MIN).widened();
+        let least = if relu { least.max(zero_point) } else { least };
+        Self { multipliers, bias, zero_point, least, codes: PhantomData }
+    }
+}
+
+/// Turns scales of weights into multipliers, and the bias, which may be empty, into steps.
+struct Divide<'a> {
+    scale: f32,
+    y_scale: f32,
+    multipliers: &'a mut [f32],
+    bias: &'a mut [f32],
+}
+
+impl Kernel for Divide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, v: V) {
+        let (scale, y_scale) = (v.splat(self.scale), v.splat(self.y_scale));
+        let mut biases = self.bias.chunks_exact_mut(V::GROUP);
+        for weights in self.multipliers.chunks_exact_mut(V::GROUP) {
+            let products = v.load(weights).map(|weight| v.mul(scale, weight));
+            v.store::<_, false>(products.map(|product| v.div(product, y_scale)), weights);
+            if let Some(bias) = biases.next() {
+                let mut steps = v.load(bias);
+                for j in 0..4 {
+                    steps[j] = v.div(steps[j], products[j]);
+                }
+                v.store::<_, false>(steps, bias);
+            }
+        }
+    }
 }
 
 impl<C: Byte> Epilogue for ToCodes<C> {
@@ -222,7 +287,8 @@ impl<C: Byte> Epilogue for ToCodes<C> {
 
     #[inline(always)]
     fn group<V: Vector>(&self, v: V, at: usize) -> [[V::F; 4]; 2] {
-        [v.load(&self.multipliers[at..]), v.load(&self.bias[at..])]
+        let bias = if self.bias.is_empty() { [v.splat(0.0); 4] } else { v.load(&self.bias[at..]) };
+        [v.load(&self.multipliers[at..]), bias]
     }
 
     #[inline(always)]
