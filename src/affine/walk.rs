@@ -16,6 +16,8 @@ const BLOCK: usize = 2048;
 const LONGEST_TABLE: usize = 64 << 10;
 /// A run from here on pays for a span of its own.
 const LONG_RUN: usize = 1024;
+/// The same where the table would have to be written anew for each block.
+const LONG_RUN_WITHOUT_TABLE: usize = 128;
 /// Elements that a table has beyond its end: a group of the widest vector.
 const PADDING: usize = 64;
 
@@ -269,7 +271,8 @@ impl Cut {
     #[cold]
     fn channels(affine: &Affine<'_>, layout: Channels, uses: Uses) -> Self {
         let period = layout.channels * layout.inner;
-        if layout.is_empty() || layout.inner >= LONG_RUN {
+        let long = if period > LONGEST_TABLE { LONG_RUN_WITHOUT_TABLE } else { LONG_RUN };
+        if layout.is_empty() || layout.inner >= long {
             return Self::Runs(layout);
         }
         if layout.channels == 1 {

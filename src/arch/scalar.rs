@@ -1,6 +1,6 @@
 //! No instruction set in particular: arrays of four, which compilers turn into whatever the architecture promises.
 
-use super::vector::{Byte, Kernel, Slot, Vector};
+use super::vector::{Byte, Kernel, Slot, Vector, copy_to};
 
 /// Every CPU has it.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,7 @@ impl Vector for Scalar {
     type Z = [i16; 4 * LANES];
     type B = [i16; 4 * LANES];
     type M = [bool; LANES];
+    type I = [i32; LANES];
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -106,6 +107,36 @@ impl Vector for Scalar {
         for (to, &m) in to[..Self::GROUP].iter_mut().zip(m.as_flattened()) {
             *to = S::of(m);
         }
+    }
+
+    #[inline(always)]
+    fn splat32(self, value: i32) -> Self::I {
+        [value; LANES]
+    }
+    #[inline(always)]
+    fn load32(self, from: &[i32]) -> [Self::I; 4] {
+        let from = &from[..Self::GROUP];
+        std::array::from_fn(|j| std::array::from_fn(|i| from[j * LANES + i]))
+    }
+    #[inline(always)]
+    fn store32<S: Slot<Item = i32>>(self, value: [Self::I; 4], to: &mut [S]) {
+        copy_to(value.as_flattened(), &mut to[..Self::GROUP]);
+    }
+    #[inline(always)]
+    fn add32(self, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    fn sub32(self, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i].wrapping_sub(b[i]))
+    }
+    #[inline(always)]
+    fn mul32(self, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i].wrapping_mul(b[i]))
+    }
+    #[inline(always)]
+    fn to_float(self, a: Self::I) -> Self::F {
+        a.map(|a| a as f32)
     }
 
     #[inline(always)]

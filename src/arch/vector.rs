@@ -118,6 +118,8 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     type Z: Copy;
     /// A vector of bytes.
     type B: Copy;
+    /// A vector of as many 32-bit integers as floats. They wrap around.
+    type I: Copy;
     /// One truth value for each float.
     type M: Copy;
 
@@ -171,6 +173,21 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn within(self, a: Self::F, lo: Self::F, hi: Self::F) -> Self::M;
     /// Writes a group of truth values as bytes.
     fn store_bools<S: Slot<Item = bool>>(self, m: [Self::M; 4], to: &mut [S]);
+
+    /// The same integer everywhere.
+    fn splat32(self, value: i32) -> Self::I;
+    /// Reads a group of integers.
+    fn load32(self, from: &[i32]) -> [Self::I; 4];
+    /// Writes a group of integers.
+    fn store32<S: Slot<Item = i32>>(self, value: [Self::I; 4], to: &mut [S]);
+    /// a + b
+    fn add32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// a - b
+    fn sub32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// a * b
+    fn mul32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The nearest floats.
+    fn to_float(self, a: Self::I) -> Self::F;
 
     /// The same zero point everywhere.
     fn splat16(self, value: i16) -> Self::Z;

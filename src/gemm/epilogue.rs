@@ -1,17 +1,30 @@
 //! From exact sums to results.
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::columns::{Columns, PADDED};
-use crate::arch::{Byte, Kernel, Slot, Vector, copy_to};
+use crate::arch::{Byte, Isa, Kernel, Slot, Vector, copy_to, dispatch};
+
+/// A value for each column, up to a multiple of [`PADDED`]; nothing of nothing.
+fn padded<T: Copy + Default>(values: Option<&[T]>) -> Cow<'_, [T]> {
+    let values = values.unwrap_or_default();
+    if values.len().is_multiple_of(PADDED) {
+        return Cow::Borrowed(values);
+    }
+    let mut longer = vec![T::default(); values.len().next_multiple_of(PADDED)];
+    longer[..values.len()].copy_from_slice(values);
+    Cow::Owned(longer)
+}
 
 /// What turns sums into integers that stand for `sum((x - zx) * (w - zw))`, plus an integer bias.
 pub(crate) struct Corrections<'a> {
     columns: &'a Columns,
-    /// For each column: the bias, less the zero point of all activations times the sum of the weights; padded.
-    base: Vec<i32>,
-    /// The zero points of the rows, where they have their own.
-    zero_points: Option<&'a [i32]>,
+    /// Padded, or empty.
+    bias: Cow<'a, [i32]>,
+    /// The zero point of the activations, or one for each row.
+    zero_points: &'a [i32],
     offset: i32,
     row_sums: &'a [i32],
 }
@@ -21,60 +34,79 @@ impl<'a> Corrections<'a> {
     pub(crate) fn new(
         columns: &'a Columns,
         zero_points: &'a [i32],
-        bias: Option<&[i32]>,
+        bias: Option<&'a [i32]>,
         offset: i32,
         row_sums: &'a [i32],
     ) -> Self {
-        let mut base = vec![0; columns.sums.len()];
-        if let Some(bias) = bias {
-            base[..bias.len()].copy_from_slice(bias);
-        }
-        let own = (zero_points.len() > 1).then_some(zero_points);
-        if own.is_none() {
-            let all = zero_points.first().copied().unwrap_or(0) + offset;
-            for (base, sum) in base.iter_mut().zip(&columns.sums) {
-                *base = base.wrapping_sub(all.wrapping_mul(*sum));
-            }
-        }
-        Self { columns, base, zero_points: own, offset, row_sums }
+        Self { columns, bias: padded(bias), zero_points, offset, row_sums }
     }
 
-    /// Corrects the sums of a row, from the column `first` on.
+    /// What a group of columns needs, from the column `at` on.
     #[inline(always)]
-    fn apply(&self, row: usize, first: usize, sums: &mut [i32]) {
-        let n = sums.len();
-        for (sum, base) in sums.iter_mut().zip(&self.base[first..][..n]) {
-            *sum = sum.wrapping_add(*base);
-        }
-        if let Some(zero_points) = self.zero_points {
-            let zero_point = zero_points[row] + self.offset;
-            for (sum, weights) in sums.iter_mut().zip(&self.columns.sums[first..][..n]) {
-                *sum = sum.wrapping_sub(zero_point.wrapping_mul(*weights));
+    fn group<V: Vector>(&self, v: V, at: usize) -> CorrectGroup<V> {
+        let sums = v.load32(&self.columns.sums[at..]);
+        let mut base = if self.bias.is_empty() { [v.splat32(0); 4] } else { v.load32(&self.bias[at..]) };
+        let each = self.zero_points.len() > 1;
+        if let &[zero_point] = self.zero_points {
+            let zero_point = v.splat32(zero_point + self.offset);
+            for j in 0..4 {
+                base[j] = v.sub32(base[j], v.mul32(zero_point, sums[j]));
             }
         }
-        if let Some(zero_points) = &self.columns.zero_points {
-            let row_sum = self.row_sums[row];
-            for (sum, zero_point) in sums.iter_mut().zip(&zero_points[first..][..n]) {
-                *sum = sum.wrapping_sub(row_sum.wrapping_mul(*zero_point));
-            }
-        }
+        let zero_points = self.columns.zero_points.as_ref().map(|all| v.load32(&all[at..]));
+        CorrectGroup { base, sums: each.then_some(sums), zero_points }
     }
+
+    /// Corrects a group of the sums of a row.
+    #[inline(always)]
+    fn apply<V: Vector>(&self, v: V, row: usize, group: &CorrectGroup<V>, mut sums: [V::I; 4]) -> [V::I; 4] {
+        for j in 0..4 {
+            sums[j] = v.add32(sums[j], group.base[j]);
+        }
+        if let Some(weights) = group.sums {
+            let zero_point = v.splat32(self.zero_points[row] + self.offset);
+            for j in 0..4 {
+                sums[j] = v.sub32(sums[j], v.mul32(zero_point, weights[j]));
+            }
+        }
+        if let Some(zero_points) = group.zero_points {
+            let row_sum = v.splat32(self.row_sums[row]);
+            for j in 0..4 {
+                sums[j] = v.sub32(sums[j], v.mul32(row_sum, zero_points[j]));
+            }
+        }
+        sums
+    }
+}
+
+/// The part of [`Corrections`] that a group of columns needs, in registers while its rows pass.
+struct CorrectGroup<V: Vector> {
+    /// The bias, less the zero point of all activations times the sums of the weights.
+    base: [V::I; 4],
+    /// The sums of the weights, where rows have zero points of their own.
+    sums: Option<[V::I; 4]>,
+    zero_points: Option<[V::I; 4]>,
 }
 
 /// What corrected sums become.
 pub(crate) trait Epilogue: Sync {
     /// A result.
-    type Out: Copy + Send + Sync;
+    type Out: Slot<Item = Self::Out> + Copy + Default + Send + Sync;
 
-    /// Finishes the sums of a row from the column `first` on: as many as `to` takes. There are more sums, up to a
-    /// multiple of a group, and tables hold as many.
-    fn finish<V: Vector>(
+    /// What a group of columns needs, in registers while its rows pass.
+    type Group<V: Vector>;
+
+    /// That, from the column `at` on.
+    fn group<V: Vector>(&self, v: V, at: usize) -> Self::Group<V>;
+
+    /// Finishes a group of the sums of a row.
+    fn finish<V: Vector, S: Slot<Item = Self::Out>>(
         &self,
         v: V,
         row: usize,
-        first: usize,
-        sums: &[i32],
-        to: &mut [MaybeUninit<Self::Out>],
+        group: &Self::Group<V>,
+        sums: [V::I; 4],
+        to: &mut [S],
     );
 }
 
@@ -82,7 +114,7 @@ pub(crate) trait Epilogue: Sync {
 pub(crate) struct FinishBlock<'a, 'b, E: Epilogue> {
     pub(crate) corrections: &'a Corrections<'a>,
     pub(crate) epilogue: &'a E,
-    /// `stride` apart, one row for each of `to`.
+    /// `stride` apart, one row for each of `to`; up to a multiple of a group, as tables.
     pub(crate) sums: &'a mut [i32],
     pub(crate) stride: usize,
     pub(crate) first_row: usize,
@@ -97,17 +129,23 @@ impl<E: Epilogue> Kernel for FinishBlock<'_, '_, E> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) {
-        let padded = self.columns.len().next_multiple_of(V::GROUP);
-        for (r, to) in self.to.iter_mut().enumerate() {
-            let sums = &mut self.sums[r * self.stride..][..padded];
-            self.corrections.apply(self.first_row + r, self.first_column, sums);
-            self.epilogue.finish(
-                v,
-                self.first_row + r,
-                self.first_column,
-                sums,
-                &mut to[self.columns.clone()],
-            );
+        for start in (0..self.columns.len()).step_by(V::GROUP) {
+            let at = self.first_column + start;
+            let (correct, group) = (self.corrections.group(v, at), self.epilogue.group(v, at));
+            let columns =
+                self.columns.start + start..self.columns.end.min(self.columns.start + start + V::GROUP);
+            for (r, to) in self.to.iter_mut().enumerate() {
+                let (row, to) = (self.first_row + r, &mut to[columns.clone()]);
+                let sums = v.load32(&self.sums[r * self.stride + start..]);
+                let sums = self.corrections.apply(v, row, &correct, sums);
+                if to.len() == V::GROUP {
+                    self.epilogue.finish(v, row, &group, sums, to);
+                } else {
+                    let mut some = [E::Out::default(); PADDED];
+                    self.epilogue.finish(v, row, &group, sums, &mut some);
+                    copy_to(&some[..to.len()], to);
+                }
+            }
         }
     }
 }
@@ -117,83 +155,159 @@ pub(crate) struct ToSums;
 
 impl Epilogue for ToSums {
     type Out = i32;
+    type Group<V: Vector> = ();
 
     #[inline(always)]
-    fn finish<V: Vector>(&self, _: V, _: usize, _: usize, sums: &[i32], to: &mut [MaybeUninit<i32>]) {
-        copy_to(&sums[..to.len()], to);
+    fn group<V: Vector>(&self, _: V, _: usize) {}
+
+    #[inline(always)]
+    fn finish<V: Vector, S: Slot<Item = i32>>(&self, v: V, _: usize, (): &(), sums: [V::I; 4], to: &mut [S]) {
+        v.store32(sums, to);
     }
 }
 
 /// `f32(sum) * (sx * sw) + bias`, with ReLU or without.
 pub(crate) struct ToFloats<'a> {
-    pub(crate) columns: &'a Columns,
+    columns: &'a Columns,
     /// One, or one for each row.
-    pub(crate) scales: &'a [f32],
-    pub(crate) bias: Vec<f32>,
-    pub(crate) relu: bool,
+    scales: &'a [f32],
+    /// Padded, or empty.
+    bias: Cow<'a, [f32]>,
+    relu: bool,
+}
+
+impl<'a> ToFloats<'a> {
+    /// Of activations with these scales, times these columns.
+    pub(crate) fn new(columns: &'a Columns, scales: &'a [f32], bias: Option<&'a [f32]>, relu: bool) -> Self {
+        Self { columns, scales, bias: padded(bias), relu }
+    }
 }
 
 impl Epilogue for ToFloats<'_> {
     type Out = f32;
+    /// Scales of weights, and the bias.
+    type Group<V: Vector> = [[V::F; 4]; 2];
 
     #[inline(always)]
-    fn finish<V: Vector>(&self, _: V, row: usize, first: usize, sums: &[i32], to: &mut [MaybeUninit<f32>]) {
-        let scale = if self.scales.len() > 1 { self.scales[row] } else { self.scales[0] };
-        let least = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-        for (g, sums) in sums.chunks_exact(V::GROUP).enumerate() {
-            let at = first + g * V::GROUP;
-            let (weights, bias) = (&self.columns.scales[at..][..V::GROUP], &self.bias[at..][..V::GROUP]);
-            let mut group = [0f32; PADDED];
-            for i in 0..V::GROUP {
-                let value = sums[i] as f32 * (scale * weights[i]) + bias[i];
-                group[i] = if value > least { value } else { least };
-            }
-            let to = &mut to[g * V::GROUP..];
-            let n = to.len().min(V::GROUP);
-            copy_to(&group[..n], to);
-        }
+    fn group<V: Vector>(&self, v: V, at: usize) -> [[V::F; 4]; 2] {
+        let bias = if self.bias.is_empty() { [v.splat(0.0); 4] } else { v.load(&self.bias[at..]) };
+        [v.load(&self.columns.scales[at..]), bias]
     }
+
+    #[inline(always)]
+    fn finish<V: Vector, S: Slot<Item = f32>>(
+        &self,
+        v: V,
+        row: usize,
+        [weights, bias]: &[[V::F; 4]; 2],
+        sums: [V::I; 4],
+        to: &mut [S],
+    ) {
+        let scale = v.splat(if self.scales.len() > 1 { self.scales[row] } else { self.scales[0] });
+        let mut values = *bias;
+        for j in 0..4 {
+            values[j] = v.add(v.mul(v.to_float(sums[j]), v.mul(scale, weights[j])), bias[j]);
+        }
+        if self.relu {
+            values = values.map(|value| at_least(v, value, 0.0));
+        }
+        v.store::<S, false>(values, to);
+    }
+}
+
+/// The larger one; of NaN and a number the number.
+#[inline(always)]
+fn at_least<V: Vector>(v: V, value: V::F, least: f32) -> V::F {
+    let least = v.splat(least);
+    v.select(v.less(least, value), value, least)
 }
 
 /// `clamp(rint((f32(sum) + bias / sxw) * (sxw / sy)) + zy)`.
 pub(crate) struct ToCodes<C> {
     /// `sxw / sy` for each column; padded.
-    pub(crate) multipliers: Vec<f32>,
-    /// `bias / sxw` for each column; padded.
-    pub(crate) bias: Vec<f32>,
-    pub(crate) zero_point: i32,
-    /// The least and the greatest code.
-    pub(crate) range: (i32, i32),
-    pub(crate) codes: std::marker::PhantomData<C>,
+    multipliers: Vec<f32>,
+    /// `bias / sxw` for each column; padded, or empty.
+    bias: Vec<f32>,
+    zero_point: i32,
+    /// The least code.
+    least: i32,
+    codes: PhantomData<C>,
+}
+
+impl<C: Byte> ToCodes<C> {
+    /// Of activations of this scale, times these columns, as codes of the scale and the zero point `y`.
+    pub(crate) fn new(
+        columns: &Columns,
+        scale: f32,
+        bias: Option<&[f32]>,
+        relu: bool,
+        (y_scale, zero_point): (f32, i32),
+    ) -> Self {
+        let (mut multipliers, mut bias) = (columns.scales.clone(), padded(bias).into_owned());
+        dispatch(Isa::current(), Divide { scale, y_scale, multipliers: &mut multipliers, bias: &mut bias });
+        let least = C::saturated(i32::MIN).widened();
+        let least = if relu { least.max(zero_point) } else { least };
+        Self { multipliers, bias, zero_point, least, codes: PhantomData }
+    }
+}
+
+/// Turns scales of weights into multipliers, and the bias, which may be empty, into steps.
+struct Divide<'a> {
+    scale: f32,
+    y_scale: f32,
+    multipliers: &'a mut [f32],
+    bias: &'a mut [f32],
+}
+
+impl Kernel for Divide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, v: V) {
+        let (scale, y_scale) = (v.splat(self.scale), v.splat(self.y_scale));
+        let mut biases = self.bias.chunks_exact_mut(V::GROUP);
+        for weights in self.multipliers.chunks_exact_mut(V::GROUP) {
+            let products = v.load(weights).map(|weight| v.mul(scale, weight));
+            v.store::<_, false>(products.map(|product| v.div(product, y_scale)), weights);
+            if let Some(bias) = biases.next() {
+                let mut steps = v.load(bias);
+                for j in 0..4 {
+                    steps[j] = v.div(steps[j], products[j]);
+                }
+                v.store::<_, false>(steps, bias);
+            }
+        }
+    }
 }
 
 impl<C: Byte> Epilogue for ToCodes<C> {
     type Out = C;
+    /// Multipliers, and the bias.
+    type Group<V: Vector> = [[V::F; 4]; 2];
 
     #[inline(always)]
-    fn finish<V: Vector>(&self, v: V, _: usize, first: usize, sums: &[i32], to: &mut [MaybeUninit<C>]) {
-        // Clamped before rounding, at integers: the same, and the sum with the zero point is exact.
-        let (lo, hi) = ((self.range.0 - self.zero_point) as f32, (self.range.1 - self.zero_point) as f32);
-        let zero_point = v.splat16(self.zero_point as i16);
-        for (g, sums) in sums.chunks_exact(V::GROUP).enumerate() {
-            let at = first + g * V::GROUP;
-            let (multipliers, bias) = (&self.multipliers[at..][..V::GROUP], &self.bias[at..][..V::GROUP]);
-            let mut group = [0f32; PADDED];
-            for i in 0..V::GROUP {
-                let value = (sums[i] as f32 + bias[i]) * multipliers[i];
-                let value = if value > lo { value } else { lo };
-                group[i] = if value < hi { value } else { hi };
-            }
-            let codes = v.narrow::<C>(v.load(&group), zero_point);
-            let to = &mut to[g * V::GROUP..];
-            if to.len() >= V::GROUP {
-                v.store_bytes::<C, _, false>(codes, to);
-            } else {
-                let mut some = [C::default(); PADDED];
-                v.store_bytes::<C, C, false>(codes, &mut some);
-                copy_to(&some[..to.len()], to);
-            }
+    fn group<V: Vector>(&self, v: V, at: usize) -> [[V::F; 4]; 2] {
+        let bias = if self.bias.is_empty() { [v.splat(0.0); 4] } else { v.load(&self.bias[at..]) };
+        [v.load(&self.multipliers[at..]), bias]
+    }
+
+    #[inline(always)]
+    fn finish<V: Vector, S: Slot<Item = C>>(
+        &self,
+        v: V,
+        _: usize,
+        [multipliers, bias]: &[[V::F; 4]; 2],
+        sums: [V::I; 4],
+        to: &mut [S],
+    ) {
+        // Clamped before rounding, at an integer: the same. At the other end `narrow` clamps.
+        let least = (self.least - self.zero_point) as f32;
+        let mut steps = *bias;
+        for j in 0..4 {
+            steps[j] = at_least(v, v.mul(v.add(v.to_float(sums[j]), bias[j]), multipliers[j]), least);
         }
+        let zero_point = v.splat16(self.zero_point as i16);
+        v.store_bytes::<C, S, false>(v.narrow::<C>(steps, zero_point), to);
     }
 }
 

@@ -1,6 +1,5 @@
 //! The product: cut for the caches and the threads, and finished block by block.
 
-use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -10,7 +9,7 @@ use super::epilogue::{Corrections, Epilogue, FinishBlock, ToCodes, ToFloats, ToS
 use super::pack::PackedWeights;
 use super::rows::Prepared;
 use crate::arch::product::{Panels, Product, WithProduct, with_product};
-use crate::arch::{Byte, Vector};
+use crate::arch::{self, Vector};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -120,42 +119,21 @@ pub(crate) fn with_epilogue<W: WithEpilogue>(
     let n = columns.count;
     assert!(finish.bias.is_none_or(|b| b.len() == n), "one bias for each output");
     assert!(finish.int_bias.is_none_or(|b| b.len() == n), "one bias for each output");
-    let mut bias = vec![0f32; columns.sums.len()];
-    if let Some(own) = finish.bias {
-        bias[..n].copy_from_slice(own);
-    }
+    let (bias, relu) = (finish.bias, finish.relu);
+    let one = || {
+        let &[scale] = scales else { panic!("codes as results of rows with scales of their own") };
+        scale
+    };
     match results {
         Results::Sums(to) => work.run(&ToSums, to),
-        Results::Floats(to) => work.run(&ToFloats { columns, scales, bias, relu: finish.relu }, to),
+        Results::Floats(to) => work.run(&ToFloats::new(columns, scales, bias, relu), to),
         Results::U8(to, scale, zero_point) => {
-            work.run(&to_codes::<u8>(scales, columns, finish, bias, scale, zero_point), to)
+            work.run(&ToCodes::<u8>::new(columns, one(), bias, relu, (scale, zero_point)), to)
         }
         Results::I8(to, scale, zero_point) => {
-            work.run(&to_codes::<i8>(scales, columns, finish, bias, scale, zero_point), to)
+            work.run(&ToCodes::<i8>::new(columns, one(), bias, relu, (scale, zero_point)), to)
         }
     }
-}
-
-fn to_codes<C: Byte>(
-    scales: &[f32],
-    columns: &Columns,
-    finish: &Finish<'_>,
-    mut bias: Vec<f32>,
-    scale: f32,
-    zero_point: i32,
-) -> ToCodes<C> {
-    let &[x_scale] = scales else { panic!("codes as results of rows with scales of their own") };
-    let mut multipliers = vec![0f32; bias.len()];
-    for ((multiplier, bias), weight) in multipliers.iter_mut().zip(&mut bias).zip(&columns.scales) {
-        let product = x_scale * weight;
-        *multiplier = product / scale;
-        if finish.bias.is_some() {
-            *bias /= product;
-        }
-    }
-    let (least, greatest) = (C::saturated(i32::MIN).widened(), C::saturated(i32::MAX).widened());
-    let least = if finish.relu { least.max(zero_point) } else { least };
-    ToCodes { multipliers, bias, zero_point, range: (least, greatest), codes: PhantomData }
 }
 
 struct Run<'a, 'b> {
@@ -183,7 +161,7 @@ struct Multiply<'a, 'b, E: Epilogue> {
 }
 
 /// Weights of a task stay in the second cache while its rows pass.
-const CACHED: usize = 256 << 10;
+const CACHED: usize = 384 << 10;
 /// Sums of a block stay in the first cache.
 const BLOCK: usize = 2048;
 /// Products in as much time as a thread reads and writes a byte: `threads` counts work in bytes.
@@ -211,21 +189,23 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
         let plan = Plan::new::<P>(rows, panels, depth);
         let tasks = plan.tasks(to, place, columns, P::NR);
         let bytes = (rows * columns * depth / PER_BYTE).max(columns * depth);
+        // Weights that all fit the last cache come faster when asked for; from memory the CPU's own guesses are better.
+        let ahead = plan.blocks() == 1 && columns * depth <= arch::last_level_cache() / 4;
         threads::for_each(bytes, tasks.into_iter(), |mut task| {
             // Panels whose sums are finished together: whole groups, unless they are the last ones.
-            let height = task.to.len().min(P::MR);
+            let height = plan.height.min(task.to.len());
             let width = (BLOCK / height).clamp(PADDED, 512) / PADDED * PADDED;
             let mut sums = vec![0i32; height * width];
             let mut room = Vec::new();
             let first = task.panels.start * P::NR;
-            for (b, to) in task.to.chunks_mut(P::MR).enumerate() {
-                let first_row = task.first_row + b * P::MR;
+            for (b, to) in task.to.chunks_mut(plan.height).enumerate() {
+                let first_row = task.first_row + b * plan.height;
                 let block = prepared.rows(first_row, to.len(), &mut room);
                 for at in task.panels.clone().step_by(width / P::NR) {
                     let count = (width / P::NR).min(task.panels.end - at);
                     let bytes = P::NR * depth;
                     let data = &weights.panels.bytes()[at * bytes..][..count * bytes];
-                    p.block(block, Panels { data, depth, count }, &mut sums, width);
+                    p.block(block, Panels { data, depth, count, ahead }, &mut sums, width);
                     let start = at * P::NR - first;
                     let end = (start + count * P::NR).min(to[0].len());
                     p.vector().run(FinishBlock {
@@ -249,6 +229,8 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
 struct Plan {
     rows: usize,
     panels: usize,
+    /// Rows of a block.
+    height: usize,
     /// Rows and panels of a task.
     task_rows: usize,
     task_panels: usize,
@@ -258,7 +240,9 @@ impl Plan {
     fn new<P: Product>(rows: usize, panels: usize, depth: usize) -> Self {
         // Whole groups of vectors.
         let unit = (P::V::GROUP / P::NR).max(1);
-        let blocks = rows.div_ceil(P::MR);
+        // 13 rows are 7 and 6 rather than 12 and 1: a block of few rows waits for weights.
+        let height = rows.div_ceil(rows.div_ceil(P::MR)).next_multiple_of(P::ROWS);
+        let blocks = rows.div_ceil(height);
         let wanted = match threads::num_threads() {
             1 => 1,
             n => 4 * n,
@@ -271,8 +255,13 @@ impl Plan {
         let chunks = panels.div_ceil(task_panels);
         let per_task = (blocks * chunks).div_ceil(wanted.max(chunks)).max(1);
         // Long products look for an interrupt now and then.
-        let often = (64 << 20) / (P::MR * P::NR * task_panels * depth).max(1);
-        Self { rows, panels, task_rows: per_task.min(often.max(1)) * P::MR, task_panels }
+        let often = (64 << 20) / (height * P::NR * task_panels * depth).max(1);
+        Self { rows, panels, height, task_rows: per_task.min(often.max(1)) * height, task_panels }
+    }
+
+    /// Blocks of rows.
+    fn blocks(&self) -> usize {
+        self.rows.div_ceil(self.height)
     }
 
     /// The tasks: for each run of panels, all rows.

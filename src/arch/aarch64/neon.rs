@@ -41,6 +41,7 @@ impl Vector for Neon {
     type Z = [int16x8_t; 2];
     type B = uint8x16_t;
     type M = uint32x4_t;
+    type I = int32x4_t;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -137,6 +138,41 @@ impl Vector for Neon {
         let to = to[..Self::GROUP].as_mut_ptr().cast::<u8>();
         // SAFETY: the slice holds 16 bools; each byte is 0 or 1.
         unsafe { vst1q_u8(to, bytes) };
+    }
+
+    #[inline(always)]
+    fn splat32(self, value: i32) -> int32x4_t {
+        registers!(vdupq_n_s32(value))
+    }
+    #[inline(always)]
+    fn load32(self, from: &[i32]) -> [int32x4_t; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 16 integers.
+        unsafe { std::array::from_fn(|j| vld1q_s32(from.add(4 * j))) }
+    }
+    #[inline(always)]
+    fn store32<S: Slot<Item = i32>>(self, value: [int32x4_t; 4], to: &mut [S]) {
+        let to = to[..Self::GROUP].as_mut_ptr().cast::<i32>();
+        for (j, value) in value.into_iter().enumerate() {
+            // SAFETY: the slice holds 16 integers, in slots that take any.
+            unsafe { vst1q_s32(to.add(4 * j), value) };
+        }
+    }
+    #[inline(always)]
+    fn add32(self, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        registers!(vaddq_s32(a, b))
+    }
+    #[inline(always)]
+    fn sub32(self, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        registers!(vsubq_s32(a, b))
+    }
+    #[inline(always)]
+    fn mul32(self, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        registers!(vmulq_s32(a, b))
+    }
+    #[inline(always)]
+    fn to_float(self, a: int32x4_t) -> float32x4_t {
+        registers!(vcvtq_f32_s32(a))
     }
 
     #[inline(always)]

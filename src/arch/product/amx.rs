@@ -30,7 +30,7 @@ impl Amx {
         let bytes = |n: usize, by: usize| (0..n).map(move |i| (i * by + i / 64) as u8);
         let activations: Vec<u8> = bytes(Self::MR * DEPTH, 89).collect();
         let data: Vec<i8> = bytes(3 * NR * DEPTH, 37).map(|b| b as i8).collect();
-        let panels = Panels { data: &data, depth: DEPTH, count: 3 };
+        let panels = Panels { data: &data, depth: DEPTH, count: 3, ahead: false };
         let mut sums = [[0; 32 * 3 * NR]; 2];
         [9, 16, 17, 32].into_iter().all(|count| {
             let rows = Rows { data: &activations, stride: DEPTH, count };
@@ -88,6 +88,7 @@ impl Product for Amx {
     type A = u8;
     type V = Avx512;
     const MR: usize = 32;
+    const ROWS: usize = 16;
     const NR: usize = NR;
     const KU: usize = 4;
     const DEPTH: usize = 64;

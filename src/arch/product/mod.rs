@@ -101,6 +101,8 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     type V: Vector;
     /// Rows of a tile.
     const MR: usize;
+    /// Rows that take as long as fewer of them do.
+    const ROWS: usize = 1;
     /// Columns of a panel.
     const NR: usize;
     /// Steps in depth that lie side by side.
@@ -148,12 +150,14 @@ pub(crate) struct Panels<'a> {
     pub(crate) depth: usize,
     /// How many there are.
     pub(crate) count: usize,
+    /// Whether to ask for them ahead of use, where few rows meet them.
+    pub(crate) ahead: bool,
 }
 
 /// The checks that make the reads and writes of a block safe.
 #[inline]
 fn check<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>, out: &[i32], stride: usize) {
-    let Panels { data, depth, count } = panels;
+    let Panels { data, depth, count, .. } = panels;
     assert!((1..=P::MR).contains(&rows.count) && count > 0 && depth.is_multiple_of(P::DEPTH));
     assert_eq!(data.len(), count * P::NR * depth);
     assert!(rows.data.len() >= (rows.count - 1) * rows.stride + depth);

@@ -34,34 +34,72 @@ impl Product for Vnni {
 
     #[inline]
     fn block(self, rows: Rows<'_, u8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
-        let tile = super::by_rows!(rows.count, tile);
+        let tile = match (rows.count, panels.ahead) {
+            (1, false) => deep::<1, 4, 0>,
+            (2, false) => deep::<2, 2, 0>,
+            (3, false) => deep::<3, 2, 0>,
+            (1, true) => deep::<1, 4, AHEAD>,
+            (2, true) => deep::<2, 2, AHEAD>,
+            (3, true) => deep::<3, 2, AHEAD>,
+            (4, true) => deep::<4, 1, AHEAD>,
+            (count, _) => super::by_rows!(count, tile),
+        };
         // SAFETY: `self` exists, so the CPU has AVX-512 VNNI; the function is the one for so many rows.
         unsafe { each_panel::<Self>(tile, rows, panels, out, stride) }
     }
 }
 
 /// # Safety
-/// The CPU has AVX-512 F and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
+/// As `deep`.
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn tile<const M: usize>(t: Tile<u8>) {
-    let mut panel = t.panel;
-    let mut sums = [[_mm512_setzero_si512(); 2]; M];
-    for k in 0..t.steps {
-        // SAFETY: the caller's promise: 128 bytes of the panel, four of each row.
-        unsafe {
-            let w = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(64).cast())];
-            panel = panel.add(4 * NR);
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let quad = t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
-                let x = _mm512_set1_epi32(quad);
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = _mm512_dpbusd_epi32(*sum, x, w);
-                }
+    // SAFETY: the caller's promise.
+    unsafe { deep::<M, 1, 0>(t) }
+}
+
+/// How many bytes ahead of use to ask for weights.
+const AHEAD: usize = 2048;
+
+/// `U` sums for each output, over every `U`th step, where one for each would wait for itself: an instruction takes four
+/// cycles, and two start in each.
+///
+/// # Safety
+/// The CPU has AVX-512 F and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn deep<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<u8>) {
+    let mut sums = [[[_mm512_setzero_si512(); 2]; M]; U];
+    // SAFETY: the caller's promise: for each of the steps 128 bytes of the panel, four of each row. A prefetch is a hint,
+    // which no address makes wrong.
+    let step = |k: usize, sums: &mut [[__m512i; 2]; M]| unsafe {
+        let panel = t.panel.add(4 * NR * k);
+        let w = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(64).cast())];
+        if AHEAD > 0 {
+            _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD));
+            _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD + 64));
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let quad = t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
+            let x = _mm512_set1_epi32(quad);
+            for (sum, w) in sums.iter_mut().zip(w) {
+                *sum = _mm512_dpbusd_epi32(*sum, x, w);
             }
         }
+    };
+    let whole = t.steps / U * U;
+    for k in (0..whole).step_by(U) {
+        for u in 0..U {
+            step(k + u, &mut sums[u]);
+        }
     }
-    for (r, sums) in sums.into_iter().enumerate() {
-        for (j, sum) in sums.into_iter().enumerate() {
+    for k in whole..t.steps {
+        step(k, &mut sums[0]);
+    }
+    for r in 0..M {
+        for j in 0..2 {
+            let mut sum = sums[0][r][j];
+            for more in &sums[1..] {
+                sum = _mm512_add_epi32(sum, more[r][j]);
+            }
             // SAFETY: the caller's promise.
             unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sum) };
         }

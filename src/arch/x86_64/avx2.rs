@@ -35,6 +35,7 @@ impl Vector for Avx2 {
     type Z = [__m256i; 2];
     type B = __m256i;
     type M = __m256;
+    type I = __m256i;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -157,6 +158,41 @@ impl Vector for Avx2 {
         let to = to[..Self::GROUP].as_mut_ptr().cast();
         // SAFETY: the slice holds 32 bools; each byte is 0 or 1; no alignment is asked for.
         unsafe { _mm256_storeu_si256(to, bytes) };
+    }
+
+    #[inline(always)]
+    fn splat32(self, value: i32) -> __m256i {
+        registers!(_mm256_set1_epi32(value))
+    }
+    #[inline(always)]
+    fn load32(self, from: &[i32]) -> [__m256i; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 32 integers; no alignment is asked for.
+        unsafe { std::array::from_fn(|j| _mm256_loadu_si256(from.add(8 * j).cast())) }
+    }
+    #[inline(always)]
+    fn store32<S: Slot<Item = i32>>(self, value: [__m256i; 4], to: &mut [S]) {
+        let to = to[..Self::GROUP].as_mut_ptr().cast::<__m256i>();
+        for (j, value) in value.into_iter().enumerate() {
+            // SAFETY: the slice holds 32 integers, in slots that take any; no alignment is asked for.
+            unsafe { _mm256_storeu_si256(to.add(j), value) };
+        }
+    }
+    #[inline(always)]
+    fn add32(self, a: __m256i, b: __m256i) -> __m256i {
+        registers!(_mm256_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn sub32(self, a: __m256i, b: __m256i) -> __m256i {
+        registers!(_mm256_sub_epi32(a, b))
+    }
+    #[inline(always)]
+    fn mul32(self, a: __m256i, b: __m256i) -> __m256i {
+        registers!(_mm256_mullo_epi32(a, b))
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m256i) -> __m256 {
+        registers!(_mm256_cvtepi32_ps(a))
     }
 
     #[inline(always)]

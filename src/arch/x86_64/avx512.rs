@@ -38,6 +38,7 @@ impl Vector for Avx512 {
     type Z = [__m512i; 2];
     type B = __m512i;
     type M = __mmask16;
+    type I = __m512i;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -157,6 +158,41 @@ impl Vector for Avx512 {
         let to = to[..Self::GROUP].as_mut_ptr().cast();
         // SAFETY: the slice holds 64 bools; each byte is 0 or 1; no alignment is asked for.
         unsafe { _mm512_storeu_si512(to, bytes) };
+    }
+
+    #[inline(always)]
+    fn splat32(self, value: i32) -> __m512i {
+        registers!(_mm512_set1_epi32(value))
+    }
+    #[inline(always)]
+    fn load32(self, from: &[i32]) -> [__m512i; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 64 integers; no alignment is asked for.
+        unsafe { std::array::from_fn(|j| _mm512_loadu_si512(from.add(16 * j).cast())) }
+    }
+    #[inline(always)]
+    fn store32<S: Slot<Item = i32>>(self, value: [__m512i; 4], to: &mut [S]) {
+        let to = to[..Self::GROUP].as_mut_ptr().cast::<__m512i>();
+        for (j, value) in value.into_iter().enumerate() {
+            // SAFETY: the slice holds 64 integers, in slots that take any; no alignment is asked for.
+            unsafe { _mm512_storeu_si512(to.add(j), value) };
+        }
+    }
+    #[inline(always)]
+    fn add32(self, a: __m512i, b: __m512i) -> __m512i {
+        registers!(_mm512_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn sub32(self, a: __m512i, b: __m512i) -> __m512i {
+        registers!(_mm512_sub_epi32(a, b))
+    }
+    #[inline(always)]
+    fn mul32(self, a: __m512i, b: __m512i) -> __m512i {
+        registers!(_mm512_mullo_epi32(a, b))
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m512i) -> __m512 {
+        registers!(_mm512_cvtepi32_ps(a))
     }
 
     #[inline(always)]
