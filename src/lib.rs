@@ -13,6 +13,7 @@ pub mod gemm;
 pub mod observe;
 pub mod ops;
 pub mod qparams;
+pub mod recurrent;
 pub mod threads;
 
 #[cfg(feature = "python")]

@@ -114,15 +114,16 @@ fn alone<W>(items: impl Iterator<Item = W>, f: impl Fn(W) -> bool) -> std::resul
 }
 
 /// Remembers when the calling thread last looked for an interrupt.
-struct Poll(Instant);
+pub(crate) struct Poll(Instant);
 
 impl Poll {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Instant::now())
     }
 
+    /// Whether one arrived, asked now and then.
     #[inline]
-    fn interrupted(&mut self) -> bool {
+    pub(crate) fn interrupted(&mut self) -> bool {
         if self.0.elapsed() < POLL {
             return false;
         }

@@ -1,6 +1,7 @@
 //! Memory that starts with a line of the caches; the size of the last cache, and from how many bytes on stores go
 //! around it.
 
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A line of the caches.
@@ -32,6 +33,12 @@ impl Lines {
         // SAFETY: as above, and `self` is borrowed for as long.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
+}
+
+/// Numbers as slots, for a kernel that writes over them.
+pub(crate) fn slots<T: Copy>(x: &mut [T]) -> &mut [MaybeUninit<T>] {
+    // SAFETY: the layout is the same, and kernels write nothing but numbers to slots.
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
 }
 
 /// Where the system does not say.

@@ -16,9 +16,9 @@ mod vector;
 mod x86_64;
 
 pub use isa::{Isa, from_env};
-pub(crate) use memory::Lines;
 #[doc(hidden)]
 pub use memory::set_stream_from;
+pub(crate) use memory::{Lines, slots};
 pub use memory::{last_level_cache, stream_from};
 pub use peak::peaks;
 pub(crate) use vector::{Byte, Kernel, SIDE_BY_SIDE, Slot, Vector, copy_to};

@@ -10,7 +10,7 @@ use crate::arch::Vector;
 
 /// Two vectors, on which each operation is done in turn: one that waits for its operands leaves room for the other.
 #[derive(Clone, Copy)]
-pub(super) struct Pair<V: Vector>(V, V::F, V::F);
+pub(crate) struct Pair<V: Vector>(V, V::F, V::F);
 
 macro_rules! operators {
     ($($trait:ident, $method:ident, $of:ident;)*) => {$(
@@ -100,7 +100,7 @@ pub(super) fn one_nan<V: Vector>(v: V, [a, b, c, d]: [V::F; 4]) -> [V::F; 4] {
 }
 
 /// A function of one number, for vectors. NaN gives NaN of some kind.
-pub(super) trait Map {
+pub(crate) trait Map {
     /// `#[inline(always)]`
     fn of<V: Vector>(x: Pair<V>) -> Pair<V>;
 
@@ -144,7 +144,7 @@ impl Map for Exp {
 }
 
 /// `1 / (1 + exp(-x))`, as near to 0 on the left as `exp` is.
-pub(super) struct Sigmoid;
+pub(crate) struct Sigmoid;
 
 impl Map for Sigmoid {
     #[inline(always)]
@@ -165,7 +165,7 @@ impl Map for Silu {
 }
 
 /// `tanh(x)`, within 3 units in the last place.
-pub(super) struct Tanh;
+pub(crate) struct Tanh;
 
 /// tanh(x) / x by x^2 up to 9.02^2, to 3e-8: beyond, tanh is 1 in float32.
 const TANH: ([f32; 5], [f32; 5]) = (

@@ -6,8 +6,8 @@
 
 mod functions;
 mod layer_norm;
-mod math;
-mod rows;
+pub(crate) mod math;
+pub(crate) mod rows;
 mod softmax;
 
 use std::mem::MaybeUninit;

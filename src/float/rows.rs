@@ -38,7 +38,7 @@ pub(super) fn groups<V: Vector>(v: V, n: usize, each: &mut impl Part<V, Output =
 
 /// A part of a row, and zeros.
 #[inline(always)]
-pub(super) fn load<V: Vector>(v: V, row: &[f32], at: usize, len: usize) -> [V::F; 4] {
+pub(crate) fn load<V: Vector>(v: V, row: &[f32], at: usize, len: usize) -> [V::F; 4] {
     if len == V::GROUP {
         return v.load(&row[at..]);
     }
@@ -49,7 +49,7 @@ pub(super) fn load<V: Vector>(v: V, row: &[f32], at: usize, len: usize) -> [V::F
 
 /// Writes as much of a group as a part of a row holds.
 #[inline(always)]
-pub(super) fn store<V: Vector, S: Slot<Item = f32>>(
+pub(crate) fn store<V: Vector, S: Slot<Item = f32>>(
     v: V,
     values: [V::F; 4],
     row: &mut [S],
@@ -66,7 +66,7 @@ pub(super) fn store<V: Vector, S: Slot<Item = f32>>(
 
 /// A function of two vectors for each of a group.
 #[inline(always)]
-pub(super) fn zip<V: Vector>(mut a: [V::F; 4], b: [V::F; 4], f: impl Fn(V::F, V::F) -> V::F) -> [V::F; 4] {
+pub(crate) fn zip<V: Vector>(mut a: [V::F; 4], b: [V::F; 4], f: impl Fn(V::F, V::F) -> V::F) -> [V::F; 4] {
     for (a, b) in a.iter_mut().zip(b) {
         *a = f(*a, b);
     }

@@ -14,6 +14,7 @@ mod pack;
 mod patches;
 pub mod reference;
 mod rows;
+mod state;
 
 pub(crate) use columns::{Columns, PADDED};
 pub use dynamic::dynamic_params;
@@ -22,6 +23,7 @@ pub use multiply::{Activations, Each, Finish, Results, multiply};
 pub(crate) use multiply::{Place, WithEpilogue, multiply_into, with_epilogue};
 pub use pack::{PackedWeights, WeightParams};
 pub use patches::{Patches, Space};
+pub(crate) use state::{State, WIDE};
 
 /// The integers of a matrix.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +64,11 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
+    /// Whether its integers are signed.
+    pub(crate) fn is_signed(&self) -> bool {
+        matches!(self.codes, Codes::I8(_))
+    }
+
     /// Rows and columns in memory that starts with the first element.
     ///
     /// # Panics

@@ -44,6 +44,8 @@ mod _core {
         max_pool1d, max_pool2d, max_pool3d, mul, peaks, relu6, sigmoid, silu, softmax, sub, tanh,
     };
     #[pymodule_export]
+    use super::ops::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell, gru, lstm, rnn};
+    #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};
     #[pymodule_export]
     use super::range::min_max;

@@ -11,7 +11,10 @@ mod linear;
 mod matrices;
 mod pool;
 mod product;
+mod recurrent;
+mod recurrent_float;
 mod results;
+mod sequences;
 
 pub use conv::{
     PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
@@ -28,4 +31,6 @@ pub use pool::{
     adaptive_max_pool3d, avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d,
 };
 pub use product::{int_mm, matmul, multiplies};
+pub use recurrent::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell};
+pub use recurrent_float::{gru, lstm, rnn};
 pub use rows::{layer_norm, softmax};
