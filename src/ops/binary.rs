@@ -117,40 +117,63 @@ struct Run<'a, A, B, C, const OP: u8> {
     params: Params,
 }
 
+/// What a group of codes stands for.
+#[inline(always)]
+fn values<V: Vector, C: Byte>(v: V, codes: &[C], zero_point: f32, scale: f32) -> [V::F; 4] {
+    let (zero_point, scale) = (v.splat(zero_point), v.splat(scale));
+    let [a, b, c, d] = v.widen::<C>(codes);
+    [
+        v.mul(scale, v.sub(a, zero_point)),
+        v.mul(scale, v.sub(b, zero_point)),
+        v.mul(scale, v.sub(c, zero_point)),
+        v.mul(scale, v.sub(d, zero_point)),
+    ]
+}
+
+impl<A: Byte, B: Byte, C: Byte, const OP: u8> Run<'_, A, B, C, OP> {
+    /// The steps of a result.
+    #[inline(always)]
+    fn steps<V: Vector>(v: V, a: V::F, b: V::F, p: &Params) -> V::F {
+        let value = match OP {
+            0 => v.add(a, b),
+            1 => v.sub(a, b),
+            _ => v.mul(a, b),
+        };
+        let value = if p.relu { v.max(value, v.splat(0.0)) } else { value };
+        v.mul(value, v.splat(p.inv))
+    }
+
+    /// The codes of a group. A closure would not do: one that is not inlined lacks the instructions.
+    #[inline(always)]
+    fn group<V: Vector>(v: V, x: &[A], y: &[B], p: &Params) -> V::B {
+        let a = values(v, x, p.zero_points.0, p.scales.0);
+        let b = values(v, y, p.zero_points.1, p.scales.1);
+        let steps = [
+            Self::steps(v, a[0], b[0], p),
+            Self::steps(v, a[1], b[1], p),
+            Self::steps(v, a[2], b[2], p),
+            Self::steps(v, a[3], b[3], p),
+        ];
+        v.narrow::<C>(steps, v.splat16(p.zero_point))
+    }
+}
+
 impl<A: Byte, B: Byte, C: Byte, const OP: u8> Kernel for Run<'_, A, B, C, OP> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) {
-        let p = self.params;
-        let group = |x: &[A], y: &[B]| {
-            let values = |codes: [V::F; 4], zero_point: f32, scale: f32| {
-                codes.map(|code| v.mul(v.splat(scale), v.sub(code, v.splat(zero_point))))
-            };
-            let a = values(v.widen::<A>(x), p.zero_points.0, p.scales.0);
-            let b = values(v.widen::<B>(y), p.zero_points.1, p.scales.1);
-            let steps = std::array::from_fn(|j| {
-                let value = match OP {
-                    0 => v.add(a[j], b[j]),
-                    1 => v.sub(a[j], b[j]),
-                    _ => v.mul(a[j], b[j]),
-                };
-                let value = if p.relu { v.max(value, v.splat(0.0)) } else { value };
-                v.mul(value, v.splat(p.inv))
-            });
-            v.narrow::<C>(steps, v.splat16(p.zero_point))
-        };
         let whole = self.out.len() / V::GROUP * V::GROUP;
         let (out, rest) = self.out.split_at_mut(whole);
         let pieces = self.x.chunks_exact(V::GROUP).zip(self.y.chunks_exact(V::GROUP));
         for ((x, y), out) in pieces.zip(out.chunks_exact_mut(V::GROUP)) {
-            v.store_bytes::<C, _, false>(group(x, y), out);
+            v.store_bytes::<C, _, false>(Self::group(v, x, y, &self.params), out);
         }
         if !rest.is_empty() {
             let (mut x, mut y, mut codes) = ([A::default(); 64], [B::default(); 64], [C::default(); 64]);
             x[..rest.len()].copy_from_slice(&self.x[whole..]);
             y[..rest.len()].copy_from_slice(&self.y[whole..]);
-            v.store_bytes::<C, C, false>(group(&x, &y), &mut codes);
+            v.store_bytes::<C, C, false>(Self::group(v, &x, &y, &self.params), &mut codes);
             arch::copy_to(&codes[..rest.len()], rest);
         }
     }
