@@ -1,0 +1,250 @@
+"""Modules that quantize and dequantize while a model trains."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from quantray import _core
+from quantray.nn import Module
+from quantray.nn._gradients import untraced
+from quantray.quantization.fake_quantize._functions import fake_quantize
+from quantray.quantization.observer import (
+    FixedQParamsObserver,
+    MovingAverageMinMaxObserver,
+    MovingAveragePerChannelMinMaxObserver,
+)
+from quantray.quantization.observer._base import accept_any_length
+from quantray.quantization.observer._factory import Makes
+from quantray.quantization.observer._types import PER_CHANNEL, SYMMETRIC
+
+
+class FakeQuantizeBase(Makes, Module):
+    """Base of modules that fake-quantize.
+
+    Source: `torch.ao.quantization.FakeQuantizeBase`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("fake_quant_enabled", np.array([1], np.uint8))
+        self.register_buffer("observer_enabled", np.array([1], np.uint8))
+
+    def calculate_qparams(self) -> tuple[Any, Any]:
+        """Scale and zero point: what a converted model gets."""
+        raise NotImplementedError(f"{type(self).__name__} must define calculate_qparams()")
+
+    @property
+    def has_data(self) -> bool:
+        """Whether `calculate_qparams` has an answer."""
+        return False
+
+    def enable_fake_quant(self, enabled: bool = True) -> None:
+        """Whether the output is quantized, or the input as it is."""
+        self.fake_quant_enabled = np.array([enabled], np.uint8)
+
+    def disable_fake_quant(self) -> None:
+        """The output is the input as it is."""
+        self.enable_fake_quant(False)
+
+    def enable_observer(self, enabled: bool = True) -> None:
+        """Whether scale and zero point follow the input."""
+        self.observer_enabled = np.array([enabled], np.uint8)
+
+    def disable_observer(self) -> None:
+        """Scale and zero point stay as they are."""
+        self.enable_observer(False)
+
+    def _accept(self, name: str, value: Any) -> Any:
+        return accept_any_length(self._own_state()[name], value)
+
+
+class FakeQuantize(FakeQuantizeBase):
+    """Rounds values to those that codes stand for, by a scale and a zero point that an observer keeps.
+
+    Gradients pass where the code lies within `quant_min` and `quant_max`, and are 0 elsewhere. Converted
+    models get the scale and the zero point that the last call used.
+
+    Parameters
+    ----------
+    observer : class or factory
+        Makes the observer, `activation_post_process`.
+    quant_min, quant_max : int, optional
+        The codes; the observer's by default.
+    is_dynamic : bool
+        Whether the range is that of each input.
+    **observer_kwargs
+        For the observer: `dtype`, `qscheme`, `ch_axis`, ...
+
+    Attributes
+    ----------
+    scale, zero_point : ndarray
+        float32 and int64, of shape (1,) or (channels,).
+
+    >>> from quantray import quantization as tq
+    >>> fake = tq.FakeQuantize(tq.MinMaxObserver, quant_min=0, quant_max=15)
+    >>> fake([0.0, 1.4, 3.0])
+    array([0. , 1.4, 3. ], dtype=float32)
+    >>> fake.disable_observer()
+    >>> fake([0.5, 9.0])
+    array([0.4, 3. ], dtype=float32)
+
+    Source: `torch.ao.quantization.FakeQuantize`; the straight-through estimator of Bengio et al.,
+    arXiv:1308.3432.
+    """
+
+    def __init__(
+        self,
+        observer: Any = MovingAverageMinMaxObserver,
+        quant_min: int | None = None,
+        quant_max: int | None = None,
+        is_dynamic: bool = False,
+        **observer_kwargs: Any,
+    ) -> None:
+        super().__init__()
+        if quant_min is not None or quant_max is not None:
+            observer_kwargs |= {"quant_min": quant_min, "quant_max": quant_max}
+        if is_dynamic:
+            observer_kwargs["is_dynamic"] = True
+        made = observer(**observer_kwargs)
+        self.activation_post_process = made
+        for name in ("quant_min", "quant_max", "is_dynamic", "dtype", "qscheme"):
+            if not hasattr(made, name):
+                raise TypeError(f"observer must keep a range, got {type(made).__name__}")
+            setattr(self, name, getattr(made, name))
+        self.ch_axis: int = getattr(made, "ch_axis", -1)
+        self.is_per_channel = self.qscheme in PER_CHANNEL
+        floats = self.qscheme == _core.per_channel_affine_float_qparams
+        self.register_buffer("scale", np.array([1], np.float32))
+        self.register_buffer("zero_point", np.zeros(1, np.float32 if floats else np.int64))
+
+    @property
+    def has_data(self) -> bool:
+        """Whether something was observed."""
+        return self.activation_post_process.has_data
+
+    def calculate_qparams(self) -> tuple[Any, Any]:
+        """The scale and the zero point that values are quantized by.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was observed.
+        """
+        if not self.has_data:
+            raise RuntimeError(f"{type(self).__name__} saw no data: call it with data first")
+        return self.scale, self.zero_point
+
+    def forward(self, X: Any) -> Any:
+        """Observes, then fake-quantizes, where enabled."""
+        if self.observer_enabled[0]:
+            self.activation_post_process(untraced(X))
+            self._follow()
+        if not self.fake_quant_enabled[0]:
+            return X
+        axis = self.ch_axis if self.is_per_channel else None
+        return fake_quantize(X, self.scale, self.zero_point, axis, self.quant_min, self.quant_max)
+
+    def _follow(self) -> None:
+        """Takes the observer's scale and zero point."""
+        if self.activation_post_process.has_data:
+            self.scale, self.zero_point = self.activation_post_process.calculate_qparams()
+
+    def merge(self, other: Self) -> Self:
+        """Takes in what another one's observer saw; returns this one."""
+        self.activation_post_process.merge(other.activation_post_process)
+        self._follow()
+        return self
+
+    def extra_repr(self) -> str:
+        """Codes, scale and zero point."""
+        return (
+            f"fake_quant_enabled={self.fake_quant_enabled}, observer_enabled={self.observer_enabled}, "
+            f"quant_min={self.quant_min}, quant_max={self.quant_max}, dtype={self.dtype}, "
+            f"qscheme={self.qscheme}, ch_axis={self.ch_axis}, "
+            f"scale={self.scale}, zero_point={self.zero_point}"
+        )
+
+
+class FixedQParamsFakeQuantize(FakeQuantize):
+    """Fake quantization by a scale and a zero point that are known beforehand.
+
+    Parameters
+    ----------
+    observer : class or factory
+        Makes a `FixedQParamsObserver`.
+
+    >>> from quantray import quantization as tq
+    >>> tq.default_fixed_qparams_range_0to1_fake_quant()([0.5, 0.7, 2.0])
+    array([0.5       , 0.69921875, 0.99609375], dtype=float32)
+
+    Source: `torch.ao.quantization.FixedQParamsFakeQuantize`.
+    """
+
+    def __init__(self, observer: Any) -> None:
+        super().__init__(observer)
+        if not isinstance(self.activation_post_process, FixedQParamsObserver):
+            name = type(self.activation_post_process).__name__
+            raise TypeError(f"observer must make a FixedQParamsObserver, got {name}")
+        self._follow()
+
+
+class FusedMovingAvgObsFakeQuantize(FakeQuantize):
+    """Fake quantization by moving averages of the range.
+
+    The same as `FakeQuantize` with such an observer, to the bit: torch's class of this name computes the
+    scale in another way than its observers, so that a trained model and its conversion may differ.
+
+    Parameters
+    ----------
+    observer : class or factory
+        Makes a `MovingAverageMinMaxObserver` or `MovingAveragePerChannelMinMaxObserver`.
+    quant_min, quant_max : int
+        The codes.
+    **observer_kwargs
+        For the observer.
+
+    >>> from quantray import quantization as tq
+    >>> tq.default_fused_act_fake_quant()([-1.0, 0.5, 1.55])
+    array([-1.  ,  0.5 ,  1.55], dtype=float32)
+
+    Source: `torch.ao.quantization.FusedMovingAvgObsFakeQuantize`.
+    """
+
+    def __init__(
+        self,
+        observer: Any = MovingAverageMinMaxObserver,
+        quant_min: int = 0,
+        quant_max: int = 255,
+        **observer_kwargs: Any,
+    ) -> None:
+        super().__init__(observer, quant_min, quant_max, **observer_kwargs)
+        made = self.activation_post_process
+        if not isinstance(made, (MovingAverageMinMaxObserver, MovingAveragePerChannelMinMaxObserver)):
+            raise TypeError(f"observer must keep moving averages, got {type(made).__name__}")
+        self.is_symmetric_quant = self.qscheme in SYMMETRIC
+
+
+def disable_fake_quant(mod: Module) -> None:
+    """Lets values pass as they are: `model.apply(tq.disable_fake_quant)`."""
+    if isinstance(mod, FakeQuantizeBase):
+        mod.disable_fake_quant()
+
+
+def enable_fake_quant(mod: Module) -> None:
+    """Fake-quantizes: `model.apply(tq.enable_fake_quant)`."""
+    if isinstance(mod, FakeQuantizeBase):
+        mod.enable_fake_quant()
+
+
+def disable_observer(mod: Module) -> None:
+    """Keeps scales and zero points as they are: `model.apply(tq.disable_observer)`."""
+    if isinstance(mod, FakeQuantizeBase):
+        mod.disable_observer()
+
+
+def enable_observer(mod: Module) -> None:
+    """Lets scales and zero points follow the data: `model.apply(tq.enable_observer)`."""
+    if isinstance(mod, FakeQuantizeBase):
+        mod.enable_observer()

@@ -1,0 +1,96 @@
+"""Fake quantization that gradients flow through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray import _core
+from quantray.nn._gradients import differentiable
+
+
+@differentiable
+def fake_quantize(
+    x: Any, scale: Any, zero_point: Any, axis: int | None, quant_min: int, quant_max: int
+) -> Any:
+    """`dequantize(quantize(x))`: scale and zero point of shape (1,), or (channels,) along `axis`.
+
+    The gradient passes where the code lies within `quant_min` and `quant_max`, and is 0 elsewhere.
+    """
+    if axis is None:
+        return _core.fake_quantize_per_tensor_affine(
+            x, float(scale[0]), int(zero_point[0]), quant_min, quant_max
+        )
+    if zero_point.dtype.kind == "f":
+        return _float_qparams(x, scale, zero_point, axis, quant_min, quant_max)[0]
+    return _core.fake_quantize_per_channel_affine(x, scale, zero_point, axis, quant_min, quant_max)
+
+
+@fake_quantize.gradient
+def _(
+    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Callable[[Any], Sequence[Any]]:
+    x, scale, zero_point, axis, quant_min, quant_max = args
+
+    def pull(g: Any) -> Sequence[Any]:
+        if axis is None:
+            s, z = float(scale[0]), int(zero_point[0])
+            dx = _core.fake_quantize_per_tensor_affine_backward(g, x, s, z, quant_min, quant_max)
+        elif zero_point.dtype.kind == "f":
+            dx = g * _float_qparams(x, scale, zero_point, axis, quant_min, quant_max)[1]
+        else:
+            dx = _core.fake_quantize_per_channel_affine_backward(
+                g, x, scale, zero_point, axis, quant_min, quant_max
+            )
+        return [dx]
+
+    return pull
+
+
+def _float_qparams(
+    x: Any, scale: Any, zero_point: Any, axis: int, quant_min: int, quant_max: int
+) -> tuple[Any, Any]:
+    """Values, and where the gradient passes, with float zero points: added before rounding."""
+    x = np.asarray(x, np.float32)
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    s, z = scale.reshape(shape), zero_point.reshape(shape)
+    codes = np.rint(x * (np.float32(1) / s) + z)
+    inside = (codes >= quant_min) & (codes <= quant_max)
+    return (np.clip(codes, np.float32(quant_min), np.float32(quant_max)) - z) * s, inside
+
+
+@differentiable
+def fake_quantize_learnable(
+    x: Any, scale: Any, zero_point: Any, axis: int | None, quant_min: int, quant_max: int, grad_factor: float
+) -> Any:
+    """The same with gradients of scale and zero point, times `grad_factor`; the zero point is rounded."""
+    return fake_quantize(x, scale, _codes(zero_point, quant_min, quant_max), axis, quant_min, quant_max)
+
+
+@fake_quantize_learnable.gradient
+def _(
+    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Callable[[Any], Sequence[Any]]:
+    x, scale, zero_point, axis, quant_min, quant_max, grad_factor = args
+    z = _codes(zero_point, quant_min, quant_max)
+
+    def pull(g: Any) -> Sequence[Any]:
+        if axis is None:
+            gradients = _core.fake_quantize_learnable_per_tensor_affine_backward(
+                g, x, float(scale[0]), int(z[0]), quant_min, quant_max, grad_factor
+            )
+        else:
+            gradients = _core.fake_quantize_learnable_per_channel_affine_backward(
+                g, x, scale, z, axis, quant_min, quant_max, grad_factor
+            )
+        return [gradients[i] for i in wanted]
+
+    return pull
+
+
+def _codes(zero_point: Any, quant_min: int, quant_max: int) -> Any:
+    """Float zero points that are learned, as codes."""
+    return np.clip(np.rint(zero_point), quant_min, quant_max).astype(np.int64)

@@ -1,0 +1,199 @@
+"""What observers have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from quantray import _core
+from quantray.nn import Module
+from quantray.nn._gradients import untraced
+from quantray.nn._module import as_array
+from quantray.quantization.observer import _types
+from quantray.quantization.observer._factory import Makes
+from quantray.quantization.observer._qparams import EPS, Floats, qparams, quant_range
+
+
+def accept_any_length(own: Any, value: Any) -> Any:
+    """A value for a buffer of a state_dict: ranges per channel are as long as what was observed."""
+    array = np.array(as_array(value), own.dtype)
+    if array.ndim != own.ndim:
+        raise ValueError(f"must be of {own.ndim} dimensions, got shape {array.shape}")
+    return array
+
+
+class ObserverBase(Makes, Module):
+    """Base of all observers: modules that look at the arrays they are called with and return them unchanged.
+
+    What they saw is in their buffers, and so in the state_dict.
+
+    Parameters
+    ----------
+    dtype : dtype
+        What the observed values are to be quantized to.
+    is_dynamic : bool
+        Whether the range is that of each input at run time.
+
+    Source: `torch.ao.quantization.observer.ObserverBase`.
+    """
+
+    def __init__(self, dtype: Any, is_dynamic: bool = False) -> None:
+        super().__init__()
+        self.dtype = _types.any_dtype(dtype)
+        self.is_dynamic = is_dynamic
+
+    def forward(self, input: Any) -> Any:
+        """Observes, and returns the input unchanged.
+
+        Raises
+        ------
+        ValueError
+            For NaN, with count and first position.
+        """
+        x = untraced(input)
+        if np.size(x):
+            self._observe(x)
+        return input
+
+    def _observe(self, x: Any) -> None:
+        """Takes in the values of an array that is not empty."""
+        raise NotImplementedError(f"{type(self).__name__} must define _observe(x)")
+
+    def calculate_qparams(self) -> tuple[Floats, Any]:
+        """Scale and zero point, arrays of shape (1,) or (channels,), for what was observed.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was observed, or this observer makes none.
+        """
+        raise RuntimeError(f"{type(self).__name__} makes no scale and zero point: it keeps no range")
+
+    @property
+    def has_data(self) -> bool:
+        """Whether `calculate_qparams` has an answer."""
+        return False
+
+    def reset_min_max_vals(self) -> None:
+        """Forgets what was observed."""
+
+    def merge(self, other: Self) -> Self:
+        """Takes in what another observer of the same kind saw; returns this one.
+
+        The result is that of one observer of all data, whatever was observed where and in which order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The other is of another kind, or has other settings.
+        """
+        self._check_alike(other)
+        self._merge(other)
+        return self
+
+    def _settings(self) -> dict[str, Any]:
+        """What must agree between observers that merge."""
+        return {"dtype": self.dtype, "is_dynamic": self.is_dynamic}
+
+    def _check_alike(self, other: Any) -> None:
+        if type(other) is not type(self):
+            raise TypeError(f"other must be a {type(self).__name__}, got {type(other).__name__}")
+        mine, theirs = self._settings(), other._settings()
+        for name, value in mine.items():
+            if theirs[name] != value:
+                raise ValueError(f"other must have {name}={value}, as this one, got {name}={theirs[name]}")
+
+    def _merge(self, other: Any) -> None:
+        """Takes in what another one saw, of the same kind and settings."""
+
+    def _accept(self, name: str, value: Any) -> Any:
+        return accept_any_length(self._own_state()[name], value)
+
+
+class UniformQuantizationObserverBase(ObserverBase):
+    """Base of observers that end in a scale and a zero point.
+
+    Parameters
+    ----------
+    dtype : dtype
+        quint8 by default.
+    qscheme : qscheme
+        Per tensor or per channel; affine or symmetric.
+    reduce_range : bool
+        Half the codes: 7 bits. Nothing here needs it: these kernels add 8-bit products exactly.
+    quant_min, quant_max : int, optional
+        The codes to use, such as -8 and 7 for 4 bits in qint8; the dtype's by default. 16 bits: qint32 with
+        -32768 and 32767.
+    eps : float
+        The smallest scale.
+    is_dynamic : bool
+        Whether the range is that of each input at run time.
+
+    Source: `torch.ao.quantization.observer.UniformQuantizationObserverBase`.
+    """
+
+    def __init__(
+        self,
+        dtype: Any = _core.quint8,
+        qscheme: Any = _core.per_tensor_affine,
+        reduce_range: bool = False,
+        quant_min: int | None = None,
+        quant_max: int | None = None,
+        eps: float = EPS,
+        is_dynamic: bool = False,
+    ) -> None:
+        super().__init__(_types.quantized_dtype(dtype), is_dynamic)
+        self.qscheme = _types.scheme(qscheme, self._schemes())
+        self.reduce_range = bool(reduce_range)
+        if self.reduce_range and self.qscheme in _types.SYMMETRIC and self.dtype == _core.quint8:
+            raise ValueError("reduce_range must be False for symmetric quint8, whose zero point stays 128")
+        self.has_customized_qrange = quant_min is not None and quant_max is not None
+        self.quant_min, self.quant_max = quant_range(self.dtype, quant_min, quant_max, self.reduce_range)
+        if not np.finfo(np.float32).tiny <= eps < np.inf:
+            raise ValueError(
+                f"eps must be a finite float32 of at least {np.finfo(np.float32).tiny}, got {eps!r}"
+            )
+        self.register_buffer("eps", np.array([eps], np.float32))
+
+    @classmethod
+    def _schemes(cls) -> tuple[_core.qscheme, ...]:
+        """The schemes that it can be of."""
+        return _types.PER_TENSOR + _types.PER_CHANNEL
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("qscheme", "reduce_range", "quant_min", "quant_max", "has_customized_qrange")
+        return {
+            **super()._settings(),
+            **{name: getattr(self, name) for name in names},
+            "eps": float(self.eps[0]),
+        }
+
+    def _range(self) -> tuple[Any, Any]:
+        """The range that scale and zero point are made for."""
+        raise NotImplementedError(f"{type(self).__name__} must define _range()")
+
+    def calculate_qparams(self) -> tuple[Floats, Any]:
+        """Scale and zero point, arrays of shape (1,) or (channels,), for what was observed.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was observed.
+        """
+        if not self.has_data:
+            raise RuntimeError(f"{type(self).__name__} saw no data: call it with data first")
+        return self._calculate_qparams(*self._range())
+
+    def _calculate_qparams(self, min_val: Any, max_val: Any) -> tuple[Floats, Any]:
+        """Scale and zero point for a range."""
+        return qparams(
+            min_val,
+            max_val,
+            dtype=self.dtype,
+            qscheme=self.qscheme,
+            quant_min=self.quant_min,
+            quant_max=self.quant_max,
+            eps=float(self.eps[0]),
+            customized=self.has_customized_qrange,
+        )

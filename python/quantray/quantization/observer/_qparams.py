@@ -1,0 +1,99 @@
+"""From a range of values to scale and zero point: the one function that observers, fake quantization and
+converted models share, so that what was trained is what runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray import _core
+from quantray.quantization.observer._types import SYMMETRIC, UNSIGNED
+
+Floats = Any  # NDArray[np.float32]
+
+#: The smallest scale, unless told otherwise.
+EPS = float(np.finfo(np.float32).eps)
+
+
+def quant_range(
+    dtype: _core.dtype, quant_min: int | None, quant_max: int | None, reduce_range: bool
+) -> tuple[int, int]:
+    """The smallest and the largest code: those given, or the dtype's; half of them for `reduce_range`."""
+    if (quant_min is None) != (quant_max is None):
+        raise ValueError(f"quant_min and quant_max must be given together, got {quant_min} and {quant_max}")
+    if quant_min is None or quant_max is None:
+        low, high = dtype.qmin, dtype.qmax
+        # torch reduces 8 bits only.
+        return (low // 2, high // 2) if reduce_range and dtype.bits == 8 else (low, high)
+    for name, value in (("quant_min", quant_min), ("quant_max", quant_max)):
+        if int(value) != value or not dtype.qmin <= value <= dtype.qmax:
+            raise ValueError(
+                f"{name} must be an integer from {dtype.qmin} to {dtype.qmax} for {dtype}, got {value!r}"
+            )
+    if not quant_min <= 0 <= quant_max or quant_min == quant_max:
+        raise ValueError(f"quant_min and quant_max must differ and hold 0, got {quant_min} and {quant_max}")
+    low, high = int(quant_min), int(quant_max)
+    return (low // 2, high // 2) if reduce_range else (low, high)
+
+
+def qparams(
+    min_val: Floats,
+    max_val: Floats,
+    *,
+    dtype: _core.dtype,
+    qscheme: _core.qscheme,
+    quant_min: int,
+    quant_max: int,
+    eps: float = EPS,
+    customized: bool = False,
+) -> tuple[Floats, Any]:
+    """Scale and zero point for ranges of values.
+
+    Parameters
+    ----------
+    min_val, max_val : float32, one or one for each channel
+        Finite, `min_val <= max_val`.
+    dtype, qscheme, quant_min, quant_max
+        What is quantized to; the codes to use.
+    eps : float
+        The smallest scale.
+    customized : bool
+        Whether the user gave `quant_min` and `quant_max`: then the zero point of unsigned symmetric codes is
+        their middle, rounded down; else the dtype's, 128 for quint8.
+
+    Returns
+    -------
+    tuple
+        Arrays of shape (1,) or (channels,): float32 scales, int64 zero points; float32 zero points for
+        per_channel_affine_float_qparams.
+
+    Affine: `scale = max((max - min) / (quant_max - quant_min), eps)`, the range widened to hold 0, and
+    `zero_point = clamp(quant_min - rint(min / scale))`. Symmetric: `scale = max(|min|, |max|) / ((quant_max -
+    quant_min) / 2)`. All in float32.
+
+    Source: `torch.ao.quantization.observer.UniformQuantizationObserverBase`.
+    """
+    low, high = (np.atleast_1d(np.asarray(v, np.float32)) for v in (min_val, max_val))
+    steps = np.float32(quant_max - quant_min)
+    floor = np.float32(eps)
+    if qscheme == _core.per_channel_affine_float_qparams:
+        scale = _width(low, high) / steps
+        scale = np.where(scale > floor, scale, np.float32(1))
+        return scale, -low / scale
+    low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
+    if qscheme in SYMMETRIC:
+        scale = np.maximum(np.maximum(-low, high) / (steps / np.float32(2)), floor)
+        middle = 0
+        if dtype in UNSIGNED:
+            middle = (quant_min + quant_max + (0 if customized else 1)) // 2
+        return scale, np.full(scale.shape, middle, np.int64)
+    scale = np.maximum(_width(low, high) / steps, floor)
+    zero_point = quant_min - np.rint(low / scale).astype(np.int64)
+    return scale, np.clip(zero_point, quant_min, quant_max)
+
+
+def _width(low: Floats, high: Floats) -> Floats:
+    """`high - low`; the largest float where that is more."""
+    with np.errstate(over="ignore"):
+        return np.minimum(high - low, np.finfo(np.float32).max)

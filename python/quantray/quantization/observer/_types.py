@@ -1,0 +1,61 @@
+"""dtypes and schemes as observers take them: objects, names, NumPy's types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray import _core
+
+_DTYPES = {
+    **{d.name: d for d in (_core.qint8, _core.quint8, _core.qint32, _core.quint4x2, _core.quint2x4)},
+    "int8": _core.qint8,
+    "uint8": _core.quint8,
+    "int32": _core.qint32,
+}
+_SCHEMES = {
+    s.name: s
+    for s in (
+        _core.per_tensor_affine,
+        _core.per_tensor_symmetric,
+        _core.per_channel_affine,
+        _core.per_channel_symmetric,
+        _core.per_channel_affine_float_qparams,
+    )
+}
+PER_TENSOR = (_core.per_tensor_affine, _core.per_tensor_symmetric)
+PER_CHANNEL = tuple(s for s in _SCHEMES.values() if s not in PER_TENSOR)
+SYMMETRIC = (_core.per_tensor_symmetric, _core.per_channel_symmetric)
+UNSIGNED = (_core.quint8, _core.quint4x2, _core.quint2x4)
+
+
+def quantized_dtype(value: Any) -> _core.dtype:
+    """A quantized dtype from itself, its name, or NumPy's type of its codes."""
+    if isinstance(value, _core.dtype):
+        return value
+    try:
+        name = value if isinstance(value, str) and value in _DTYPES else np.dtype(value).name
+        return _DTYPES[name]
+    except (KeyError, TypeError):
+        valid = ", ".join(name for name in _DTYPES if name.startswith("q"))
+        raise ValueError(f"dtype must be one of {valid}, got {value!r}") from None
+
+
+def any_dtype(value: Any) -> Any:
+    """A quantized dtype, or NumPy's of floats where values are to stay floats."""
+    try:
+        return quantized_dtype(value)
+    except ValueError:
+        found = np.dtype(value) if not isinstance(value, str) or value.startswith("float") else None
+        if found is None or found.kind != "f":
+            raise
+        return found
+
+
+def scheme(value: Any, among: tuple[_core.qscheme, ...] = PER_TENSOR + PER_CHANNEL) -> _core.qscheme:
+    """A scheme from itself or its name, checked to be one of some."""
+    found = _SCHEMES.get(value) if isinstance(value, str) else value
+    if found not in among:
+        raise ValueError(f"qscheme must be one of {', '.join(s.name for s in among)}, got {value!r}")
+    return found
