@@ -16,6 +16,7 @@ fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 impl Vector for Scalar {
     const LANES: usize = LANES;
     type F = [f32; LANES];
+    type I = [i32; LANES];
     type Z = [i16; 4 * LANES];
     type B = [i16; 4 * LANES];
     type M = [bool; LANES];
@@ -71,6 +72,20 @@ impl Vector for Scalar {
     #[inline(always)]
     fn exponent(self, a: Self::F) -> Self::F {
         a.map(|a| f32::from_bits(a.to_bits() << 23))
+    }
+
+    #[inline(always)]
+    fn load32(self, from: &[i32]) -> [Self::I; 4] {
+        let from = &from[..Self::GROUP];
+        std::array::from_fn(|j| std::array::from_fn(|i| from[j * LANES + i]))
+    }
+    #[inline(always)]
+    fn add32(self, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    fn to_float(self, a: Self::I) -> Self::F {
+        a.map(|a| a as f32)
     }
 
     #[inline(always)]

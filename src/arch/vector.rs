@@ -114,6 +114,8 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
 
     /// A vector of floats.
     type F: Copy;
+    /// A vector of 32-bit integers, as many.
+    type I: Copy;
     /// 16-bit zero points for a group, in whatever order `narrow` meets them.
     type Z: Copy;
     /// A vector of bytes.
@@ -154,6 +156,13 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn round(self, a: Self::F) -> Self::F;
     /// The float whose exponent is in the low bits of `a`: its bits, shifted left by the 23 of a mantissa.
     fn exponent(self, a: Self::F) -> Self::F;
+
+    /// Reads a group of integers.
+    fn load32(self, from: &[i32]) -> [Self::I; 4];
+    /// a + b, modulo 2^32
+    fn add32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The nearest floats, halves to even.
+    fn to_float(self, a: Self::I) -> Self::F;
 
     /// No truth anywhere.
     fn none(self) -> Self::M;

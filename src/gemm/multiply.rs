@@ -148,14 +148,19 @@ fn to_codes<C: Byte>(
     let mut multipliers = vec![0f32; bias.len()];
     for ((multiplier, bias), weight) in multipliers.iter_mut().zip(&mut bias).zip(&columns.scales) {
         let product = x_scale * weight;
-        *multiplier = product / scale;
+        // Scales so large or small that these are not finite saturate all the same, and never make NaN.
+        *multiplier = finite(product / scale);
         if finish.bias.is_some() {
-            *bias /= product;
+            *bias = finite(*bias / product);
         }
     }
-    let (least, greatest) = (C::saturated(i32::MIN).widened(), C::saturated(i32::MAX).widened());
+    let least = C::saturated(i32::MIN).widened();
     let least = if finish.relu { least.max(zero_point) } else { least };
-    ToCodes { multipliers, bias, zero_point, range: (least, greatest), codes: PhantomData }
+    ToCodes { multipliers, bias, zero_point, least, codes: PhantomData }
+}
+
+fn finite(x: f32) -> f32 {
+    if x.is_nan() { 0.0 } else { x.clamp(f32::MIN, f32::MAX) }
 }
 
 struct Run<'a, 'b> {

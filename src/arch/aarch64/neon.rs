@@ -38,6 +38,7 @@ macro_rules! registers {
 impl Vector for Neon {
     const LANES: usize = 4;
     type F = float32x4_t;
+    type I = int32x4_t;
     type Z = [int16x8_t; 2];
     type B = uint8x16_t;
     type M = uint32x4_t;
@@ -97,6 +98,21 @@ impl Vector for Neon {
     #[inline(always)]
     fn exponent(self, a: float32x4_t) -> float32x4_t {
         registers!(vreinterpretq_f32_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(a))))
+    }
+
+    #[inline(always)]
+    fn load32(self, from: &[i32]) -> [int32x4_t; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 16 integers.
+        unsafe { std::array::from_fn(|j| vld1q_s32(from.add(4 * j))) }
+    }
+    #[inline(always)]
+    fn add32(self, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        registers!(vaddq_s32(a, b))
+    }
+    #[inline(always)]
+    fn to_float(self, a: int32x4_t) -> float32x4_t {
+        registers!(vcvtq_f32_s32(a))
     }
 
     #[inline(always)]

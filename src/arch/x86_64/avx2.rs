@@ -32,6 +32,7 @@ const LARGE: f32 = 65536.0;
 impl Vector for Avx2 {
     const LANES: usize = 8;
     type F = __m256;
+    type I = __m256i;
     type Z = [__m256i; 2];
     type B = __m256i;
     type M = __m256;
@@ -117,6 +118,21 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn exponent(self, a: __m256) -> __m256 {
         registers!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a))))
+    }
+
+    #[inline(always)]
+    fn load32(self, from: &[i32]) -> [__m256i; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 32 integers; no alignment is asked for.
+        unsafe { std::array::from_fn(|j| _mm256_loadu_si256(from.add(8 * j).cast())) }
+    }
+    #[inline(always)]
+    fn add32(self, a: __m256i, b: __m256i) -> __m256i {
+        registers!(_mm256_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m256i) -> __m256 {
+        registers!(_mm256_cvtepi32_ps(a))
     }
 
     #[inline(always)]

@@ -35,6 +35,7 @@ const LARGE: f32 = 65536.0;
 impl Vector for Avx512 {
     const LANES: usize = 16;
     type F = __m512;
+    type I = __m512i;
     type Z = [__m512i; 2];
     type B = __m512i;
     type M = __mmask16;
@@ -120,6 +121,21 @@ impl Vector for Avx512 {
     #[inline(always)]
     fn exponent(self, a: __m512) -> __m512 {
         registers!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(a))))
+    }
+
+    #[inline(always)]
+    fn load32(self, from: &[i32]) -> [__m512i; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 64 integers; no alignment is asked for.
+        unsafe { std::array::from_fn(|j| _mm512_loadu_si512(from.add(16 * j).cast())) }
+    }
+    #[inline(always)]
+    fn add32(self, a: __m512i, b: __m512i) -> __m512i {
+        registers!(_mm512_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m512i) -> __m512 {
+        registers!(_mm512_cvtepi32_ps(a))
     }
 
     #[inline(always)]
