@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+pub(crate) mod channelwise;
 mod isa;
 mod memory;
 mod peak;
@@ -21,7 +22,7 @@ pub use memory::set_stream_from;
 pub(crate) use memory::{Lines, slots};
 pub use memory::{last_level_cache, stream_from};
 pub use peak::peaks;
-pub(crate) use vector::{Byte, Kernel, SIDE_BY_SIDE, Slot, Vector, copy_to};
+pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to};
 
 /// Whether this CPU has it.
 fn exists(isa: Isa) -> bool {

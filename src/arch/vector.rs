@@ -95,16 +95,6 @@ pub(crate) fn copy_to<S: Slot>(from: &[S::Item], to: &mut [S]) {
     unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr().cast(), from.len()) };
 }
 
-/// Sums that [`Vector::sums_of_pairs`] makes at once.
-pub(crate) const SIDE_BY_SIDE: usize = 32;
-
-/// The codes at each two taps; at the last one twice where they are odd.
-#[inline(always)]
-pub(super) fn pairs_of<'a, C>(codes: &'a [C], taps: &'a [usize]) -> impl Iterator<Item = [&'a [C]; 2]> {
-    let at = |tap: usize| &codes[tap..][..SIDE_BY_SIDE];
-    taps.chunks(2).map(move |two| [at(two[0]), at(two[two.len() - 1])])
-}
-
 /// An instruction set, as a value that exists only where the CPU has it. Slices that are too short panic.
 pub(crate) trait Vector: Copy + Send + Sync + 'static {
     /// Floats in a vector, at most 16.
@@ -200,27 +190,6 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn widen<C: Byte>(self, from: &[C]) -> [Self::F; 4];
     /// Writes a group of bytes; around the caches if `STREAM` and `to` is aligned to a vector.
     fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: Self::B, to: &mut [S]);
-
-    /// Sums of products, side by side: `sum(codes[taps[t] + i] * weights[t])`, where the weights of `2 t` and `2 t + 1`
-    /// are `pairs[t * wide + i]`. The second one of the last pair is 0 where the taps are odd.
-    #[inline(always)]
-    fn sums_of_pairs<C: Byte>(
-        self,
-        codes: &[C],
-        taps: &[usize],
-        pairs: &[[i16; 2]],
-        wide: usize,
-    ) -> [i32; SIDE_BY_SIDE] {
-        let mut sums = [0; SIDE_BY_SIDE];
-        for (t, [a, b]) in pairs_of(codes, taps).enumerate() {
-            let pairs = &pairs[t * wide..][..SIDE_BY_SIDE];
-            for i in 0..SIDE_BY_SIDE {
-                let [wa, wb] = pairs[i].map(i32::from);
-                sums[i] += a[i].widened() * wa + b[i].widened() * wb;
-            }
-        }
-        sums
-    }
 
     /// Orders streaming stores before all that follows. Once after the last one.
     fn fence(self);

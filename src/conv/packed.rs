@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::depthwise::{self, Depthwise, LANES};
+use super::depthwise::{self, Depthwise};
 use super::geometry::{Geometry, Piece};
 use super::image::{Image, Layout, laid_out};
 use super::reference::weight_at;
@@ -72,7 +72,8 @@ impl PackedConv {
             let taps: Vec<_> = taps(piece).collect();
             if depthwise {
                 let weight = |o: usize, tap: usize| at(o, 0, taps[tap]) - zero(o);
-                weights.push(Weights::Depthwise(Depthwise::new(outputs, taps.len(), params.scales, weight)));
+                let own = Depthwise::new(isa, outputs, piece.kernel(), params.scales, weight);
+                weights.push(Weights::Depthwise(own));
                 continue;
             }
             let mut products = Vec::with_capacity(groups);
@@ -209,14 +210,22 @@ impl PackedConv {
         assert_eq!(image.channels, self.inputs, "as many channels as the weights");
         let output = self.geometry.output(image.space).expect("images that the kernel fits in");
         let (before, after) = Geometry::frame(&self.pieces, image.space, output);
-        let padded = [0, 1, 2].map(|a| before[a] + image.space[a] + after[a]);
-        let (channels, repeated) = match self.is_depthwise() {
-            true => (self.outputs.next_multiple_of(LANES), self.outputs / self.inputs),
-            false => (self.inputs, 1),
+        let layout = match self.is_depthwise() {
+            // It pads by itself.
+            true => Layout {
+                before: [0; 3],
+                padded: image.space,
+                channels: self.outputs,
+                repeated: self.outputs / self.inputs,
+            },
+            false => {
+                let padded = [0, 1, 2].map(|a| before[a] + image.space[a] + after[a]);
+                Layout { before, padded, channels: self.inputs, repeated: 1 }
+            }
         };
-        let layout = Layout { before, padded, channels, repeated };
         let laid = laid_out(codes, image, layout, C::saturated(params.1))?;
-        let all = Laid { conv: self, codes: &laid, images: image.images, layout, output, params, finish };
+        let images = image.images;
+        let all = Laid { conv: self, codes: &laid, images, before, layout, output, params, finish };
         match (&self.pieces[..], &self.weights[..]) {
             ([piece], [weights]) => all.piece(piece, weights, results),
             _ => match results {
@@ -259,6 +268,8 @@ struct Laid<'a, C> {
     conv: &'a PackedConv,
     codes: &'a [C],
     images: usize,
+    /// The padding before each axis.
+    before: Space,
     layout: Layout,
     output: Space,
     params: (f32, i32),
@@ -268,20 +279,19 @@ struct Laid<'a, C> {
 impl<C: Byte + InCodes> Laid<'_, C> {
     /// One piece, its positions side by side.
     fn piece(&self, piece: &Piece, weights: &Weights, results: Results<'_>) -> Result<(), Stopped> {
-        let Self { conv, codes, images, layout, params, finish, .. } = *self;
+        let Self { conv, codes, images, before, layout, params, finish, .. } = *self;
         let (scales, x_zero) = ([params.0], [params.1]);
         let output = piece.positions(self.output);
-        let origin = piece.origin(layout.before);
         let groups = match weights {
             Weights::Depthwise(own) => {
-                let (padded, x_zero) = (layout.padded, &x_zero);
+                let (space, x_zero) = (layout.padded, &x_zero);
                 let run = depthwise::Run {
                     isa: conv.isa,
                     depthwise: own,
                     piece,
                     codes,
-                    padded,
-                    origin,
+                    space,
+                    before,
                     output,
                     x_zero,
                     finish,
@@ -300,7 +310,7 @@ impl<C: Byte + InCodes> Laid<'_, C> {
                 channels: layout.channels,
                 group: (group * in_group, in_group),
                 kernel: piece.kernel(),
-                origin,
+                origin: piece.origin(before),
                 stride: piece.stride(),
                 dilation: piece.dilation(),
                 output,

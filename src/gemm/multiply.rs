@@ -200,7 +200,7 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
             let first = task.panels.start * P::NR;
             for (b, to) in task.to.chunks_mut(plan.height).enumerate() {
                 let first_row = task.first_row + b * plan.height;
-                let block = prepared.rows(first_row, to.len(), &mut room);
+                let block = prepared.rows(p.vector(), first_row, to.len(), &mut room);
                 for at in task.panels.clone().step_by(width / P::NR) {
                     let count = (width / P::NR).min(task.panels.end - at);
                     let bytes = P::NR * depth;

@@ -41,33 +41,59 @@ impl Patches<'_> {
         self.kernel.iter().product::<usize>() * self.group.1
     }
 
-    /// Calls `f` with each run of neighbours of a patch: where it starts, how many there are, and where they go.
-    #[inline]
-    pub(super) fn each_run(&self, row: usize, mut f: impl FnMut(usize, usize, usize)) {
-        let [_, out_y, out_x] = self.output;
-        let (x, rest) = (row % out_x, row / out_x);
-        let (y, rest) = (rest % out_y, rest / out_y);
-        let (z, image) = (rest % self.output[0], rest / self.output[0]);
-        let at = [z, y, x];
-        let corner: Space = std::array::from_fn(|a| self.origin[a] + at[a] * self.stride[a]);
+    /// The runs of neighbours that make a patch.
+    pub(super) fn runs(&self) -> Runs {
         let [_, height, width] = self.padded;
-        let (first, channels) = self.group;
+        let channels = self.group.1;
         // With all channels and no holes a line of the patch is one run.
         let (runs, length) = match channels == self.channels && self.dilation[2] == 1 {
             true => (1, self.kernel[2] * channels),
             false => (self.kernel[2], channels),
         };
-        let mut at = 0;
-        for kz in 0..self.kernel[0] {
-            for ky in 0..self.kernel[1] {
-                let z = image * self.padded[0] + corner[0] + kz * self.dilation[0];
-                let y = corner[1] + ky * self.dilation[1];
-                let line = ((z * height + y) * width + corner[2]) * self.channels + first;
-                for kx in 0..runs {
-                    f(line + kx * self.dilation[2] * self.channels, length, at);
-                    at += length;
-                }
+        let mut starts = Vec::new();
+        for z in 0..self.kernel[0] {
+            for y in 0..self.kernel[1] {
+                let line = (z * self.dilation[0] * height + y * self.dilation[1]) * width;
+                starts.extend((0..runs).map(|x| (line + x * self.dilation[2]) * self.channels));
             }
         }
+        Runs { length, starts }
     }
+
+    /// Where patches start, from one of them on.
+    pub(super) fn starts(&self, first: usize) -> impl Iterator<Item = usize> {
+        let ([depth, height, width], [out_z, out_y, out_x]) = (self.padded, self.output);
+        let (mut x, rest) = (first % out_x, first / out_x);
+        let (mut y, rest) = (rest % out_y, rest / out_y);
+        let (mut z, mut image) = (rest % out_z, rest / out_z);
+        let (origin, stride, group, channels) = (self.origin, self.stride, self.group.0, self.channels);
+        let line = move |image: usize, z: usize, y: usize| {
+            let plane = image * depth + origin[0] + z * stride[0];
+            ((plane * height + origin[1] + y * stride[1]) * width + origin[2]) * channels + group
+        };
+        let mut start = line(image, z, y);
+        std::iter::from_fn(move || {
+            if x == out_x {
+                (x, y) = (0, y + 1);
+                if y == out_y {
+                    (y, z) = (0, z + 1);
+                }
+                if z == out_z {
+                    (z, image) = (0, image + 1);
+                }
+                start = line(image, z, y);
+            }
+            x += 1;
+            Some(start + (x - 1) * stride[2] * channels)
+        })
+    }
+}
+
+/// The runs of a patch, which follow each other in its row.
+#[derive(Debug, Clone)]
+pub(super) struct Runs {
+    /// Elements of a run.
+    pub(super) length: usize,
+    /// Where each lies, from the start of the patch.
+    pub(super) starts: Vec<usize>,
 }

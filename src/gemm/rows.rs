@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::patches::Runs;
 use super::{Codes, Matrix, Patches, Source};
-use crate::arch::Byte;
 use crate::arch::product::{Product, Rows, Stored};
+use crate::arch::{Byte, Kernel, Vector};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -15,7 +16,7 @@ const CONFLICT: usize = 4096;
 /// pieces of an image are made block by block, when they are needed.
 pub(super) struct Prepared<'a, A: Stored> {
     data: Cow<'a, [A]>,
-    pieces: Option<Patches<'a>>,
+    pieces: Option<(Patches<'a>, Runs)>,
     stride: usize,
     count: usize,
     /// What was added to each code.
@@ -41,13 +42,13 @@ impl<'a, A: Stored> Prepared<'a, A> {
     fn of_patches<P: Product<A = A>, C: Byte>(x: Patches<'a>, sums: bool) -> Self {
         let stride = x.depth().next_multiple_of(P::DEPTH);
         let offset = A::offset::<C>();
-        let sum = |r: usize| {
-            let mut sum = x.depth() as i32 * offset;
-            x.each_run(r, |from, n, _| sum += (from..from + n).map(|i| x.codes.at(i)).sum::<i32>());
-            sum
+        let runs = x.runs();
+        let sum = |start: usize| {
+            let all = runs.starts.iter().flat_map(|run| start + run..start + run + runs.length);
+            x.depth() as i32 * offset + all.map(|i| x.codes.at(i)).sum::<i32>()
         };
-        let sums = if sums { (0..x.rows()).map(sum).collect() } else { Vec::new() };
-        Self { data: Cow::Borrowed(&[]), pieces: Some(x), stride, count: x.rows(), offset, sums }
+        let sums = if sums { x.starts(0).take(x.rows()).map(sum).collect() } else { Vec::new() };
+        Self { data: Cow::Borrowed(&[]), pieces: Some((x, runs)), stride, count: x.rows(), offset, sums }
     }
 
     fn of<P: Product<A = A>, C: Byte>(codes: &'a [C], x: Matrix<'a>, sums: bool) -> Result<Self, Stopped> {
@@ -97,28 +98,77 @@ impl<'a, A: Stored> Prepared<'a, A> {
     }
 
     /// Rows from `first` on, in `room` where they have to be made.
-    pub(super) fn rows<'r>(&'r self, first: usize, count: usize, room: &'r mut Vec<A>) -> Rows<'r, A> {
-        let Some(pieces) = &self.pieces else {
+    pub(super) fn rows<'r, V: Vector>(
+        &'r self,
+        v: V,
+        first: usize,
+        count: usize,
+        room: &'r mut Vec<A>,
+    ) -> Rows<'r, A> {
+        let Some((patches, runs)) = &self.pieces else {
             return Rows { data: &self.data, stride: self.stride, count: self.count }.part(first, count);
         };
-        room.resize(count * self.stride, A::default());
-        for (r, to) in room.chunks_exact_mut(self.stride.max(1)).enumerate() {
-            match pieces.codes {
-                Codes::U8(codes) => fill(pieces, codes, first + r, to),
-                Codes::I8(codes) => fill(pieces, codes, first + r, to),
-            }
+        room.resize(count * self.stride + MOST_AT_ONCE, A::default());
+        match patches.codes {
+            Codes::U8(codes) => v.run(Fill { patches, runs, codes, first, count, stride: self.stride, room }),
+            Codes::I8(codes) => v.run(Fill { patches, runs, codes, first, count, stride: self.stride, room }),
         }
         Rows { data: room, stride: self.stride, count }
     }
 }
 
-/// Puts a row together; what lies behind it stays 0.
-fn fill<A: Stored, C: Byte>(pieces: &Patches<'_>, codes: &[C], row: usize, to: &mut [A]) {
-    pieces.each_run(row, |from, n, at| {
-        let (from, to) = (&codes[from..from + n], &mut to[at..at + n]);
-        match A::as_is(from) {
-            Some(from) => to.copy_from_slice(from),
-            None => to.iter_mut().zip(from).for_each(|(to, &code)| *to = A::of(code)),
+/// Elements that are copied at once, at most.
+const MOST_AT_ONCE: usize = 64;
+
+/// Puts rows together, one after the other. What lies behind each of them may be anything: it meets weights of 0.
+struct Fill<'a, A, C> {
+    patches: &'a Patches<'a>,
+    runs: &'a Runs,
+    codes: &'a [C],
+    first: usize,
+    count: usize,
+    stride: usize,
+    /// There is more of it, by `MOST_AT_ONCE`.
+    room: &'a mut [A],
+}
+
+impl<A: Stored, C: Byte> Kernel for Fill<'_, A, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        match self.runs.length {
+            0 => {}
+            ..=4 => self.copy::<4>(),
+            ..=16 => self.copy::<16>(),
+            ..=32 => self.copy::<32>(),
+            _ => self.copy::<MOST_AT_ONCE>(),
         }
-    });
+    }
+}
+
+impl<A: Stored, C: Byte> Fill<'_, A, C> {
+    /// Copies `N` elements at once, also where a run has less: the next one, or the next row, is written over the rest.
+    #[inline(always)]
+    fn copy<const N: usize>(self) {
+        let Runs { length, ref starts } = *self.runs;
+        let whole = length.next_multiple_of(N);
+        let last = starts.iter().max().map_or(0, |run| run + whole);
+        for (r, start) in self.patches.starts(self.first).take(self.count).enumerate() {
+            let to = &mut self.room[r * self.stride..];
+            if start + last > self.codes.len() {
+                for (run, to) in starts.iter().zip(to.chunks_exact_mut(length)) {
+                    to.iter_mut().zip(&self.codes[start + run..]).for_each(|(to, &code)| *to = A::of(code));
+                }
+                continue;
+            }
+            for (i, run) in starts.iter().enumerate() {
+                let from = &self.codes[start + run..][..whole];
+                let to = &mut to[i * length..][..whole];
+                for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0) {
+                    *to = from.map(A::of);
+                }
+            }
+        }
+    }
 }

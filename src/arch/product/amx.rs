@@ -87,6 +87,7 @@ const FEW: usize = 4;
 impl Product for Amx {
     type A = u8;
     type V = Avx512;
+    type Channelwise = Vnni;
     const MR: usize = 32;
     const ROWS: usize = 16;
     const NR: usize = NR;
@@ -95,6 +96,10 @@ impl Product for Amx {
 
     fn vector(self) -> Avx512 {
         self.0.vector()
+    }
+
+    fn channelwise(self) -> Vnni {
+        self.0
     }
 
     fn block(self, rows: Rows<'_, u8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {

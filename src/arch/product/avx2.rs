@@ -11,11 +11,16 @@ const NR: usize = 16;
 impl Product for Avx2 {
     type A = i16;
     type V = Self;
+    type Channelwise = Self;
     const MR: usize = 6;
     const NR: usize = NR;
     const KU: usize = 2;
 
     fn vector(self) -> Self {
+        self
+    }
+
+    fn channelwise(self) -> Self {
         self
     }
 

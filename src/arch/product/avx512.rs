@@ -10,11 +10,16 @@ const NR: usize = 32;
 impl Product for Avx512 {
     type A = i16;
     type V = Self;
+    type Channelwise = Self;
     const MR: usize = 12;
     const NR: usize = NR;
     const KU: usize = 2;
 
     fn vector(self) -> Self {
+        self
+    }
+
+    fn channelwise(self) -> Self {
         self
     }
 

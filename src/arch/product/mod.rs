@@ -18,6 +18,7 @@ mod plain;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
+use super::channelwise::Channelwise;
 use super::isa::Isa;
 use super::vector::{Byte, Vector};
 
@@ -99,6 +100,8 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     type A: Stored;
     /// The vectors that go with it.
     type V: Vector;
+    /// What makes sums channel by channel on the same CPU.
+    type Channelwise: Channelwise;
     /// Rows of a tile.
     const MR: usize;
     /// Rows that take as long as fewer of them do.
@@ -112,6 +115,9 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
 
     /// The vectors that go with it.
     fn vector(self) -> Self::V;
+
+    /// What makes sums channel by channel on the same CPU.
+    fn channelwise(self) -> Self::Channelwise;
 
     /// Writes the sums of `rows` (1 to `MR` of them) times some panels, side by side: `out[row * stride + column]`.
     /// Slices that are too short panic.

@@ -50,6 +50,7 @@ macro_rules! product {
         impl Product for $name {
             type A = $a;
             type V = Neon;
+            type Channelwise = Neon;
             const MR: usize = 8;
             const NR: usize = NR;
             const KU: usize = $ku;
@@ -57,6 +58,10 @@ macro_rules! product {
             fn vector(self) -> Neon {
                 let vector: fn($name) -> Neon = $vector;
                 vector(self)
+            }
+
+            fn channelwise(self) -> Neon {
+                Product::vector(self)
             }
 
             #[inline]

@@ -6,11 +6,16 @@ use crate::arch::scalar::Scalar;
 impl Product for Scalar {
     type A = i16;
     type V = Self;
+    type Channelwise = Self;
     const MR: usize = 4;
     const NR: usize = 8;
     const KU: usize = 2;
 
     fn vector(self) -> Self {
+        self
+    }
+
+    fn channelwise(self) -> Self {
         self
     }
 

@@ -24,12 +24,17 @@ const NR: usize = 32;
 impl Product for Vnni {
     type A = u8;
     type V = Avx512;
+    type Channelwise = Self;
     const MR: usize = 12;
     const NR: usize = NR;
     const KU: usize = 4;
 
     fn vector(self) -> Avx512 {
         self.0
+    }
+
+    fn channelwise(self) -> Self {
+        self
     }
 
     #[inline]

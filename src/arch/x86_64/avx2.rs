@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::registers;
-use crate::arch::vector::{AHEAD, Byte, Kernel, SIDE_BY_SIDE, Slot, Vector, copy_to, pairs_of};
+use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to};
 
 /// Exists only where the CPU has AVX2.
 #[derive(Debug, Clone, Copy)]
@@ -243,38 +243,6 @@ impl Vector for Avx2 {
             // SAFETY: the slice holds 32 bytes, in slots that take any; no alignment is asked for.
             unsafe { _mm256_storeu_si256(to, value) };
         }
-    }
-
-    #[inline(always)]
-    fn sums_of_pairs<C: Byte>(
-        self,
-        codes: &[C],
-        taps: &[usize],
-        pairs: &[[i16; 2]],
-        wide: usize,
-    ) -> [i32; SIDE_BY_SIDE] {
-        let mut sums = registers!([_mm256_setzero_si256(); 4]);
-        for (t, [a, b]) in pairs_of(codes, taps).enumerate() {
-            let (a, b) = (a[..32].as_ptr().cast::<__m128i>(), b[..32].as_ptr().cast::<__m128i>());
-            let weights = pairs[t * wide..][..32].as_ptr().cast::<__m256i>();
-            for half in 0..2 {
-                // SAFETY: the slices hold 32 bytes and 32 pairs of 4 bytes; no alignment is asked for.
-                unsafe {
-                    let (a, b) = (_mm_loadu_si128(a.add(half)), _mm_loadu_si128(b.add(half)));
-                    for (j, both) in
-                        [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)].into_iter().enumerate()
-                    {
-                        let wide =
-                            if C::SIGNED { _mm256_cvtepi8_epi16(both) } else { _mm256_cvtepu8_epi16(both) };
-                        let at = 2 * half + j;
-                        let product = _mm256_madd_epi16(wide, _mm256_loadu_si256(weights.add(at)));
-                        sums[at] = _mm256_add_epi32(sums[at], product);
-                    }
-                }
-            }
-        }
-        // SAFETY: four vectors of 8 numbers are 32 of them.
-        unsafe { std::mem::transmute::<[__m256i; 4], [i32; SIDE_BY_SIDE]>(sums) }
     }
 
     #[inline(always)]

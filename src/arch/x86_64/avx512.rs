@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::registers;
-use crate::arch::vector::{AHEAD, Byte, Kernel, SIDE_BY_SIDE, Slot, Vector, copy_to, pairs_of};
+use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to};
 
 /// Exists only where the CPU has AVX-512 F, BW and VL.
 #[derive(Debug, Clone, Copy)]
@@ -247,34 +247,6 @@ impl Vector for Avx512 {
             // SAFETY: the slice holds 64 bytes, in slots that take any; no alignment is asked for.
             unsafe { _mm512_storeu_si512(to, value) };
         }
-    }
-
-    #[inline(always)]
-    fn sums_of_pairs<C: Byte>(
-        self,
-        codes: &[C],
-        taps: &[usize],
-        pairs: &[[i16; 2]],
-        wide: usize,
-    ) -> [i32; SIDE_BY_SIDE] {
-        let mut sums = registers!([_mm512_setzero_si512(); 2]);
-        for (t, [a, b]) in pairs_of(codes, taps).enumerate() {
-            let (a, b) = (a[..32].as_ptr().cast::<__m128i>(), b[..32].as_ptr().cast::<__m128i>());
-            let weights = pairs[t * wide..][..32].as_ptr().cast::<i32>();
-            for (half, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the slices hold 32 bytes and 32 pairs of 4 bytes; no alignment is asked for.
-                unsafe {
-                    let (a, b) = (_mm_loadu_si128(a.add(half)), _mm_loadu_si128(b.add(half)));
-                    let both = _mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b));
-                    let wide =
-                        if C::SIGNED { _mm512_cvtepi8_epi16(both) } else { _mm512_cvtepu8_epi16(both) };
-                    let product = _mm512_madd_epi16(wide, _mm512_loadu_epi32(weights.add(16 * half)));
-                    *sum = _mm512_add_epi32(*sum, product);
-                }
-            }
-        }
-        // SAFETY: two vectors of 16 numbers are 32 of them.
-        unsafe { std::mem::transmute::<[__m512i; 2], [i32; SIDE_BY_SIDE]>(sums) }
     }
 
     #[inline(always)]
