@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod bandwidth;
 mod isa;
 mod memory;
 mod peak;
@@ -15,6 +16,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub use bandwidth::read_bandwidth;
 pub use isa::{Isa, from_env};
 pub(crate) use memory::Lines;
 #[doc(hidden)]
