@@ -23,7 +23,7 @@ def onnxruntime_integers(w: np.ndarray, codes: np.ndarray, threads: int) -> Call
 
 
 def onnxruntime_dynamic(w: np.ndarray, x: np.ndarray, threads: int) -> Callable[[], object]:
-    """DynamicQuantizeLinear, MatMulInteger, Cast, Mul: fused into DynamicQuantizeMatMul. Weights of either sign."""
+    """DynamicQuantizeLinear, MatMulInteger, Cast, Mul: fused into DynamicQuantizeMatMul."""
     make, kind = onnx.helper, onnx.TensorProto
     zero = w.dtype.type(128 if w.dtype == np.uint8 else 0)
     session = onnxruntime_session(

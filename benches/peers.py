@@ -31,7 +31,7 @@ def onnxruntime_session(nodes: list, inputs: list, outputs: list, constants: lis
 def begin(
     doc: str, more: Callable[[argparse.ArgumentParser], object] = lambda parser: None
 ) -> tuple[argparse.Namespace, float | None]:
-    """Reads the arguments, `more` of them, and says what is compared on what; also the peak, where it is known."""
+    """Reads the arguments, `more` of them; says what is compared on what; also the peak, if known."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--threads", type=int, default=1, help="of all that are compared (default 1)")

@@ -28,7 +28,7 @@ def sweep(threads: int, rounds: int) -> None:
     ragged = [*range(1, 65), *RAGGED]
     tiles = {"avx2": 6, "amx": 32}
     tile = tiles.get(linear.kernel, 12)
-    rows = {m for m in ragged} | {-(-m // tile) * tile for m in ragged}
+    rows = set(ragged) | {-(-m // tile) * tile for m in ragged}
     times = compare({str(m): call(m) for m in sorted(rows)}, rounds, 10, 1)
     ratios = {m: times[str(m)].median / times[str(-(-m // tile) * tile)].median for m in ragged}
     worst = sorted(ratios, key=ratios.__getitem__, reverse=True)[:5]

@@ -1,4 +1,4 @@
-"""What another core gains: calls back to back, which meet its worker awake, and after a pause, when it sleeps."""
+"""What another core gains: calls back to back meet its worker awake, after a pause it sleeps."""
 
 import numpy as np
 import quantray as qt
@@ -18,10 +18,11 @@ def gains(threads: int, rounds: int) -> None:
         linear = qt.ops.PackedLinear(qt.make_per_tensor_quantized_tensor(w, 0.01, 0))
         q = qt.make_per_tensor_quantized_tensor(random.integers(0, 256, (m, k), dtype=np.uint8), 0.02, 7)
         calls = {str(n): Call(lambda q=q, f=linear: f(q, 0.5, 128), n) for n in (1, threads)}
-        number = min(300, max(2, int(3e8 / (m * k * n + 3e6))))
+        # As many calls as take some milliseconds: a sleeping worker may need half of one to wake up.
+        many = min(3000, max(4, int(1e9 / (m * k * n + 3e5))))
         line = [f"{m} x {k} x {n}"]
-        for number, warm, pause in [(number, 3, 0.0), (1, 0, 1e-3)]:
-            one, more = compare(calls, rounds if number > 1 else 5 * rounds, number, warm, pause).values()
+        for number, warm, pause, turns in [(many, many, 0.0, rounds), (1, 0, 1e-3, 5 * rounds)]:
+            one, more = compare(calls, turns, number, warm, pause).values()
             line += [one.text(US), more.text(US), f"{one.median / more.median:.2f}"]
         rows.append(line)
     print(f"## {threads} cores: microseconds with one thread and with {threads}\n")

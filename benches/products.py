@@ -1,10 +1,10 @@
-"""What products of 8-bit matrices cost, beside onnxruntime's, torch's and rten-gemm's, and as a share of the limits.
+"""What products of 8-bit matrices cost, beside the peers', and as a share of what the CPU can do.
 
     python benches/products.py [--quick] [--threads 1] [--isa avx2] [--rten]
 
 Layers of many sizes; matrix-vector products as a share of the read bandwidth; time over the number of rows
-(`product_rows.py`); each instruction set; two cores (`product_threads.py`). benches/README.md says what the columns
-mean. Peers have columns where they can be imported; `--rten` builds rten-gemm from crates.io, with Cargo.
+(`product_rows.py`); each instruction set; two cores (`product_threads.py`). benches/README.md says what the
+columns mean. Peers have columns where they can be imported; `--rten` builds rten-gemm, with Cargo.
 """
 
 import argparse

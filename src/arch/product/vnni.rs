@@ -25,6 +25,7 @@ impl Product for Vnni {
     type A = u8;
     type V = Avx512;
     const MR: usize = 12;
+    const PER_BYTE: usize = 12;
     const NR: usize = NR;
     const KU: usize = 4;
 
