@@ -88,8 +88,8 @@ unsafe fn deep<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<u8>) 
     };
     let whole = t.steps / U * U;
     for k in (0..whole).step_by(U) {
-        for u in 0..U {
-            step(k + u, &mut sums[u]);
+        for (u, sums) in sums.iter_mut().enumerate() {
+            step(k + u, sums);
         }
     }
     for k in whole..t.steps {
