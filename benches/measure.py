@@ -41,10 +41,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class Call:
-    """A call to measure, and the threads that quantray may use for it."""
+    """A call to measure, and the threads that quantray may use for it.
 
-    run: Callable[[], object]
+    Or something that measures itself: `seconds` for one of so many runs.
+    """
+
+    run: Callable[[], object] | None = None
     threads: int = 1
+    seconds: Callable[[int], float] | None = None
 
 
 def run(call: Call, number: int, warm: int, pause: float) -> float:
@@ -56,6 +60,8 @@ def run(call: Call, number: int, warm: int, pause: float) -> float:
         until = time.perf_counter() + SETTLE
         while time.perf_counter() < until:
             pass
+    if call.seconds:
+        return call.seconds(number)
     for _ in range(warm):
         call.run()
     start = time.perf_counter()

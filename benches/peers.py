@@ -2,6 +2,7 @@
 
 import argparse
 import warnings
+from collections.abc import Callable
 
 import quantray as qt
 from measure import cpu_model, load
@@ -27,12 +28,15 @@ def onnxruntime_session(nodes: list, inputs: list, outputs: list, constants: lis
     return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
-def begin(doc: str) -> tuple[argparse.Namespace, float | None]:
-    """Reads the arguments and says what is compared on what; also the peak, where it is known."""
+def begin(
+    doc: str, more: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+) -> tuple[argparse.Namespace, float | None]:
+    """Reads the arguments, `more` of them; says what is compared on what; also the peak, if known."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--threads", type=int, default=1, help="of all that are compared (default 1)")
     parser.add_argument("--isa", help="quantray's instruction set, lower than the best")
+    more(parser)
     args = parser.parse_args()
     if args.isa:
         qt.set_isa(args.isa)

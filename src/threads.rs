@@ -100,6 +100,19 @@ pub(crate) fn for_each<W: Send>(
     alone(items, f)
 }
 
+/// How many threads a call would share this work with now, itself included: what is not shared need not be cut. The
+/// next call then comes in a row with this one, which, in one piece, [`for_each`] would not see.
+pub(crate) fn sharing(bytes: usize) -> usize {
+    let n = num_threads();
+    if bytes < SHARED_FROM || n == 1 {
+        return 1;
+    }
+    let pool = Pool::current();
+    let worth = pool.worth_sharing(bytes);
+    pool.note_time();
+    if worth { n } else { 1 }
+}
+
 fn alone<W>(items: impl Iterator<Item = W>, f: impl Fn(W) -> bool) -> std::result::Result<(), Stopped> {
     let mut poll = Poll::new();
     for item in items {
@@ -229,7 +242,7 @@ struct Pool {
     jobs: AtomicUsize,
     /// Workers that are awake and have no work.
     idle: AtomicUsize,
-    /// When the last call ended, in ns after `born`.
+    /// When the last call ended, or was cut, in ns after `born`.
     last: AtomicU64,
     born: Instant,
 }

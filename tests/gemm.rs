@@ -39,6 +39,10 @@ fn sizes() -> Vec<(usize, usize, usize)> {
             (200, 64, 512),
             (33, 600, 1024),
             (13, 61, 4096),
+            // Few rows of weights that the last cache holds, with steps left over.
+            (2, 515, 1021),
+            (3, 515, 1021),
+            (4, 515, 1021),
             (6, 48, 8192),
         ]);
     }

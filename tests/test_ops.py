@@ -271,3 +271,14 @@ def test_sums_that_could_leave_32_bits_are_refused(depth):
         qt.ops.int_mm(a, b)
     small = np.ones((depth, 1), np.int8)
     assert qt.ops.int_mm(a, small) == 255 * depth
+
+
+@pytest.mark.parametrize("nbytes", [0, -1, 2**31])
+def test_read_bandwidth_wants_a_size_that_it_can_read(nbytes: int) -> None:
+    with pytest.raises(ValueError, match=rf"nbytes must be from 1 to 2\^30, got {nbytes}"):
+        qt.ops.read_bandwidth(nbytes)
+
+
+def test_read_bandwidth_is_a_number_of_bytes_a_second() -> None:
+    # No memory reads slower than 10 MB/s, none faster than 100 TB/s.
+    assert 1e7 < qt.ops.read_bandwidth(1 << 16) < 1e14

@@ -133,3 +133,40 @@ fn an_interrupt_stops_long_work() {
     }
     Isa::set_current(best).unwrap();
 }
+
+#[test]
+fn products_are_the_same_however_many_threads_share_them() {
+    use quantray::gemm::{
+        Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, multiply,
+    };
+    let _turn = turn();
+    // Shared when calls come in a row, when it is large, and never; with rows that no tile divides.
+    for (m, k, n) in [(49, 768, 768), (133, 512, 700), (1, 768, 3072), (5, 64, 64)] {
+        let w: Vec<i8> = (0..n * k).map(|i| (i * 37 % 255) as u8 as i8).collect();
+        let x: Vec<u8> = (0..m * k).map(|i| (i * 89 % 256) as u8).collect();
+        let params = WeightParams { scales: &[1.0], zero_points: &[0] };
+        let packed = PackedWeights::new(Isa::current(), Matrix::dense(Codes::I8(&w), n, k), params).unwrap();
+        let x = Activations {
+            codes: Matrix::dense(Codes::U8(&x), m, k).into(),
+            scales: &[1.0],
+            zero_points: &[3],
+        };
+        let finish = Finish { bias: None, int_bias: None, relu: false };
+        let sums = || {
+            let to = |out: &mut [_]| multiply(&x, &packed, &finish, Results::Sums(out));
+            collect(m * n, to).unwrap()
+        };
+        threads::set_num_threads(1).unwrap();
+        let want: Vec<i32> = sums();
+        let (r, c) = (m - 1, n - 1);
+        let term = |i: usize| ((r * k + i) * 89 % 256) as i32 - 3;
+        let last: i32 = (0..k).map(|i| term(i) * i32::from(w[c * k + i])).sum();
+        assert_eq!(*want.last().unwrap(), last);
+        for count in [2, 3] {
+            threads::set_num_threads(count).unwrap();
+            for _ in 0..20 {
+                assert!(sums() == want, "{m} x {k} x {n} with {count} threads");
+            }
+        }
+    }
+}

@@ -28,6 +28,12 @@ impl Lines {
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 
+    /// All of them, four to a float.
+    pub(super) fn floats(&self) -> &[f32] {
+        // SAFETY: as above; lines are aligned for floats, and any four bytes are one.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len / 4) }
+    }
+
     /// All of them.
     pub(crate) fn bytes_mut(&mut self) -> &mut [i8] {
         // SAFETY: as above, and `self` is borrowed for as long.

@@ -7,6 +7,7 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 pub(crate) mod channelwise;
+mod bandwidth;
 mod isa;
 mod memory;
 mod peak;
@@ -16,6 +17,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub use bandwidth::read_bandwidth;
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;

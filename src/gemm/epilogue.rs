@@ -60,8 +60,8 @@ impl<'a> Corrections<'a> {
     /// Corrects a group of the sums of a row.
     #[inline(always)]
     fn apply<V: Vector>(&self, v: V, row: usize, group: &CorrectGroup<V>, mut sums: [V::I; 4]) -> [V::I; 4] {
-        for j in 0..4 {
-            sums[j] = v.add32(sums[j], group.base[j]);
+        for (sum, &base) in sums.iter_mut().zip(&group.base) {
+            *sum = v.add32(*sum, base);
         }
         if let Some(weights) = group.sums {
             let zero_point = v.splat32(self.zero_points[row] + self.offset);

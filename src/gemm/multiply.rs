@@ -164,8 +164,8 @@ struct Multiply<'a, 'b, E: Epilogue> {
 const CACHED: usize = 384 << 10;
 /// Sums of a block stay in the first cache.
 const BLOCK: usize = 2048;
-/// Products in as much time as a thread reads and writes a byte: `threads` counts work in bytes.
-const PER_BYTE: usize = 3;
+/// Bytes of weights, in the last cache, in as much time as a thread reads and writes a byte of memory.
+const CACHED_PER_BYTE: usize = 3;
 
 /// Some rows times some panels.
 struct Task<'a, T> {
@@ -186,11 +186,14 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
             Corrections::new(table, x.zero_points, finish.int_bias, prepared.offset, &prepared.sums);
         let (rows, columns, depth) = (x.codes.rows(), weights.columns(), weights.padded);
         let panels = columns.div_ceil(P::NR);
-        let plan = Plan::new::<P>(rows, panels, depth);
+        // `threads` counts work in bytes that are read and written.
+        let bytes = (rows * columns * depth / P::PER_BYTE).max(columns * depth / CACHED_PER_BYTE);
+        let sharing = threads::sharing(bytes);
+        let plan = Plan::new::<P>(rows, panels, depth, sharing);
         let tasks = plan.tasks(to, place, columns, P::NR);
-        let bytes = (rows * columns * depth / PER_BYTE).max(columns * depth);
         // Weights that all fit the last cache come faster when asked for; from memory the CPU's own guesses are better.
         let ahead = plan.blocks() == 1 && columns * depth <= arch::last_level_cache() / 4;
+        let bytes = if sharing > 1 { bytes } else { 0 };
         threads::for_each(bytes, tasks.into_iter(), |mut task| {
             // Panels whose sums are finished together: whole groups, unless they are the last ones.
             let height = plan.height.min(task.to.len());
@@ -237,13 +240,13 @@ struct Plan {
 }
 
 impl Plan {
-    fn new<P: Product>(rows: usize, panels: usize, depth: usize) -> Self {
+    fn new<P: Product>(rows: usize, panels: usize, depth: usize, threads: usize) -> Self {
         // Whole groups of vectors.
         let unit = (P::V::GROUP / P::NR).max(1);
         // 13 rows are 7 and 6 rather than 12 and 1: a block of few rows waits for weights.
         let height = rows.div_ceil(rows.div_ceil(P::MR)).next_multiple_of(P::ROWS);
         let blocks = rows.div_ceil(height);
-        let wanted = match threads::num_threads() {
+        let wanted = match threads {
             1 => 1,
             n => 4 * n,
         };

@@ -90,6 +90,7 @@ impl Product for Amx {
     type Channelwise = Vnni;
     const MR: usize = 32;
     const ROWS: usize = 16;
+    const PER_BYTE: usize = 36;
     const NR: usize = NR;
     const KU: usize = 4;
     const DEPTH: usize = 64;

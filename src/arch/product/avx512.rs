@@ -12,6 +12,7 @@ impl Product for Avx512 {
     type V = Self;
     type Channelwise = Self;
     const MR: usize = 12;
+    const PER_BYTE: usize = 6;
     const NR: usize = NR;
     const KU: usize = 2;
 

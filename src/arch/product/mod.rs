@@ -106,6 +106,8 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     const MR: usize;
     /// Rows that take as long as fewer of them do.
     const ROWS: usize = 1;
+    /// Products in as much time as a thread reads and writes a byte of memory.
+    const PER_BYTE: usize = 3;
     /// Columns of a panel.
     const NR: usize;
     /// Steps in depth that lie side by side.

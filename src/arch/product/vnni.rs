@@ -26,6 +26,7 @@ impl Product for Vnni {
     type V = Avx512;
     type Channelwise = Self;
     const MR: usize = 12;
+    const PER_BYTE: usize = 12;
     const NR: usize = NR;
     const KU: usize = 4;
 
@@ -92,8 +93,8 @@ unsafe fn deep<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<u8>) 
     };
     let whole = t.steps / U * U;
     for k in (0..whole).step_by(U) {
-        for u in 0..U {
-            step(k + u, &mut sums[u]);
+        for (u, sums) in sums.iter_mut().enumerate() {
+            step(k + u, sums);
         }
     }
     for k in whole..t.steps {

@@ -3,7 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arch::{Isa, peaks as measured};
+use crate::arch::{self, Isa};
+use crate::error::Error;
+use crate::py::array::integer;
 
 /// What an instruction set multiplies with.
 fn means(isa: Isa) -> &'static str {
@@ -55,7 +57,7 @@ pub fn explain(op: &Bound<'_, PyAny>) -> PyResult<String> {
     let kernel: Option<String> = op.getattr("kernel").and_then(|k| k.extract()).ok();
     let Some(isa) = kernel.as_deref().and_then(Isa::from_name) else {
         let got = crate::py::array::describe(op);
-        return Err(crate::error::Error::type_("op", got, "a packed operator, such as PackedLinear").into());
+        return Err(Error::type_("op", got, "a packed operator, such as PackedLinear").into());
     };
     let extra = match op.repr()?.to_string().contains("depthwise") {
         true => "\ndepthwise: each output meets one channel, so that vectors hold channels side by side",
@@ -78,10 +80,40 @@ pub fn explain(op: &Bound<'_, PyAny>) -> PyResult<String> {
 /// True
 #[pyfunction]
 pub fn peaks(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let found = py.detach(measured);
+    let found = py.detach(arch::peaks);
     let dict = PyDict::new(py);
     for (name, gops) in found {
         dict.set_item(name, gops)?;
     }
     Ok(dict)
+}
+
+/// How fast one core reads memory again that it has read before, to measure operators against that read large weights
+/// for few rows: from the nearest cache that holds as many bytes. Takes some tenths of a second where that is memory.
+///
+/// Parameters
+/// ----------
+/// nbytes : int
+///     How many bytes it reads, as an operator's weight has: `linear.nbytes`. From 1 to 2^30.
+///
+/// Returns
+/// -------
+/// float
+///     Bytes a second: the best of several ways to read and of many times each.
+///
+/// Raises
+/// ------
+/// ValueError
+///     For any other number of bytes.
+///
+/// >>> import quantray as qt
+/// >>> qt.ops.read_bandwidth(1 << 16) > 1e8
+/// True
+#[pyfunction]
+pub fn read_bandwidth(py: Python<'_>, nbytes: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let n = integer(nbytes, "nbytes")?;
+    match usize::try_from(n) {
+        Ok(n) if (1..=1 << 30).contains(&n) => Ok(py.detach(|| arch::read_bandwidth(n))),
+        _ => Err(Error::value("nbytes", n, "from 1 to 2^30").into()),
+    }
 }

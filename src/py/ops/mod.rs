@@ -20,7 +20,7 @@ pub use conv::{
     PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
     PackedConvTranspose3d,
 };
-pub use kernels::{explain, peaks};
+pub use kernels::{explain, peaks, read_bandwidth};
 mod rows;
 
 pub use activations::{gelu, sigmoid, silu, tanh};
