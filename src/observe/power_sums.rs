@@ -52,8 +52,8 @@ impl PowerSums {
     }
 }
 
-/// Values of one piece of work: 48-bit squares of so many fit 64 bits.
-const CHUNK: usize = 1 << 16;
+/// Values of one piece of work.
+const CHUNK: usize = 64 << 10;
 
 /// Of all finite values.
 ///
@@ -75,7 +75,6 @@ pub fn power_sums(x: &[f32]) -> Result<PowerSums, Stopped> {
 /// Of at most `CHUNK` values, and whether one of them is NaN.
 fn chunk(x: &[f32]) -> (PowerSums, bool) {
     let mut found = PowerSums::EMPTY;
-    let mut squares = [0u64; EXPONENTS];
     let mut nan = false;
     for &x in x {
         let bits = x.to_bits();
@@ -86,11 +85,9 @@ fn chunk(x: &[f32]) -> (PowerSums, bool) {
         let e = usize::from(exponent);
         found.counts[e] += 1;
         found.sums[e] += if x.is_sign_negative() { -m } else { m };
-        squares[e] += (m * m).cast_unsigned();
-    }
-    for (e, square) in squares.into_iter().enumerate() {
-        found.squares_low[e] = (square & 0xff_ffff).cast_signed();
-        found.squares_high[e] = (square >> 24).cast_signed();
+        // Apart for each value: a carry from one to the other would depend on the order.
+        found.squares_low[e] += (m * m) & 0xff_ffff;
+        found.squares_high[e] += (m * m) >> 24;
     }
     // Infinities.
     let infinite = EXPONENTS - 1;

@@ -14,6 +14,9 @@ import numpy as np
 
 from quantray import _core
 
+#: Its overloads leave the type of what it returns unknown.
+interpolate: Any = np.interp
+
 
 class Grid(NamedTuple):
     """Counts of bins `2**exponent` wide, the first of which begins at `first * 2**exponent`."""
@@ -27,7 +30,7 @@ class Grid(NamedTuple):
         shift = exponent - self.exponent
         if shift == 0:
             return self
-        numbers = (self.first + np.arange(self.counts.size)) >> shift
+        numbers: Any = np.arange(self.first, self.first + self.counts.size, dtype=np.int64) >> shift
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
         return Grid(exponent, int(numbers[0]), np.add.reduceat(self.counts, starts))
 
@@ -41,7 +44,7 @@ class Grid(NamedTuple):
         """Counts between other edges, the values of each bin spread evenly over its part from low to high."""
         bounds = np.clip(self.edges(), low, high)
         below = np.append(0, np.cumsum(self.counts))
-        reached: Any = np.interp(edges, bounds, below)
+        reached = interpolate(edges, bounds, below)
         # A bin of which one value alone is in the range has no width there.
         reached[0], reached[-1] = 0, below[-1]
         return np.diff(reached)

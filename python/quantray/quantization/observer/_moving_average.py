@@ -22,7 +22,8 @@ def _check_constant(value: float, is_dynamic: bool) -> float:
 def _average(old: Any, new: Any, constant: float) -> Any:
     """The average so far with a new value; infinite is what has no value: then the other one."""
     with np.errstate(invalid="ignore", over="ignore"):
-        average: Any = old + np.float32(constant) * (new - old)
+        part: Any = np.float32(constant)
+        average = old + part * (new - old)
     average = np.where(np.isfinite(old), average, new)
     return np.where(np.isfinite(new), average, old)
 

@@ -9,6 +9,7 @@ import numpy as np
 from quantray import _core
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._counting import CountingObserver
+from quantray.quantization.observer._grid import interpolate
 from quantray.quantization.observer._qparams import EPS
 
 
@@ -68,9 +69,9 @@ class PercentileObserver(CountingObserver):
         if self.qscheme in _types.SYMMETRIC:
             # How many absolute values lie below each edge's.
             sizes = np.unique(np.abs(edges))
-            held = np.interp(sizes, edges, below, 0, 1) - np.interp(-sizes, edges, below, 0, 1)
-            most = np.interp(self.percentile / 100, held, sizes)
+            held = interpolate(sizes, edges, below, 0, 1) - interpolate(-sizes, edges, below, 0, 1)
+            most = interpolate(self.percentile / 100, held, sizes)
             return np.float32(max(low, -most)), np.float32(min(high, most))
         out = (1 - self.percentile / 100) / 2
-        found = np.interp([out, 1 - out], below, edges)
+        found = interpolate([out, 1 - out], below, edges)
         return np.float32(found[0]), np.float32(found[1])
