@@ -107,7 +107,7 @@ def test_trained_codes_are_the_quantized_tensors(weight, activation):
     x = np.random.default_rng(2).standard_normal((5, 40)).astype(np.float32)
     fake = qconfig.weight()
     y = fake(x)
-    q = qt.quantize_per_channel(np.clip(x, y.min(), y.max()), *fake.calculate_qparams(), 0, fake.dtype)
+    q = qt.quantize_per_channel(y, *fake.calculate_qparams(), 0, fake.dtype)
     np.testing.assert_array_equal(y, q.dequantize())
     assert np.unique(q.int_repr()).size <= 2**weight
     fake = qconfig.activation()
@@ -139,7 +139,9 @@ def test_float_zero_points_pass_gradients():
     fake = tq.default_embedding_fake_quant()
     np.testing.assert_array_equal(gradients(x, fake, np.ones_like(x))["x"], np.ones_like(x))
     fake.disable_observer()
-    np.testing.assert_array_equal(gradients(x * 100, fake, np.ones_like(x))["x"], np.zeros_like(x))
+    np.testing.assert_array_equal(
+        gradients(np.where(x > 0, 100, -100), fake, np.ones_like(x))["x"], np.zeros_like(x)
+    )
 
 
 def test_enable_and_disable():
