@@ -19,11 +19,10 @@ def _check_constant(value: float, is_dynamic: bool) -> float:
     return value
 
 
-def _average(old: Any, new: Any, constant: float) -> Any:
+def _average(old: Any, new: Any, constant: Any) -> Any:
     """The average so far with a new value; infinite is what has no value: then the other one."""
     with np.errstate(invalid="ignore", over="ignore"):
-        part: Any = np.float32(constant)
-        average = old + part * (new - old)
+        average = old + constant * (new - old)
     average = np.where(np.isfinite(old), average, new)
     return np.where(np.isfinite(new), average, old)
 
@@ -41,8 +40,9 @@ class _Averages:
         if self.min_val.size == 0:
             self.min_val, self.max_val = low, high
             return
-        self.min_val = _average(self.min_val, low, self.averaging_constant)
-        self.max_val = _average(self.max_val, high, self.averaging_constant)
+        constant = np.float32(self.averaging_constant)
+        self.min_val = _average(self.min_val, low, constant)
+        self.max_val = _average(self.max_val, high, constant)
 
     def merge(self, other: Any) -> NoReturn:
         """Raises TypeError: a moving average depends on the order of batches, and two have none.
