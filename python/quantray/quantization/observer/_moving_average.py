@@ -23,8 +23,9 @@ def _average(old: Any, new: Any, constant: Any) -> Any:
     """The average so far with a new value; infinite is what has no value: then the other one."""
     with np.errstate(invalid="ignore", over="ignore"):
         average = old + constant * (new - old)
-    average = np.where(np.isfinite(old), average, new)
-    return np.where(np.isfinite(new), average, old)
+    # Its overloads leave the type of what it returns unknown.
+    where: Any = np.where
+    return where(np.isfinite(new), where(np.isfinite(old), average, new), old)
 
 
 class _Averages:
