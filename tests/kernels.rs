@@ -13,7 +13,7 @@ use common::{Params, Random, channel, collect, floats};
 use quantray::affine::{self, Channels, Code};
 use quantray::arch::{self, Isa};
 use quantray::error::Stopped;
-use quantray::observe::{self, MinMax};
+use quantray::observe::{self, Bins, EXPONENTS, MinMax};
 use quantray::qparams::DType;
 use quantray::threads;
 
@@ -256,6 +256,63 @@ fn min_max() {
     });
 }
 
+#[test]
+fn histograms() {
+    let _turn = turn();
+    let random = &mut Random(19);
+    for n in [0, 1, 7, 511, 512, 513, 3000] {
+        for exponent in [-149, -140, -30, -7, 0, 3, 40, 127] {
+            let width = 2f64.powi(exponent);
+            // Multiples of the width among them, which begin a bin.
+            let x: Vec<f32> = (0..n)
+                .map(|i| {
+                    let at = (random.unit() - 0.5) * 40.0;
+                    let value = f64::from(if i % 3 == 0 { at.round() } else { at }) * width;
+                    value.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32
+                })
+                .collect();
+            let bins = Bins { exponent, first: -15, len: 29 };
+            let mut want = vec![0; bins.len];
+            for &x in &x {
+                let steps = (f64::from(x.abs()) / width).floor() as i64;
+                let number = if x < 0.0 { -1 - steps } else { steps };
+                if (-15..14).contains(&number) {
+                    want[(number + 15) as usize] += 1;
+                }
+            }
+            everywhere(|on| assert_eq!(observe::histogram(&x, bins).unwrap(), want, "{on} {n} {exponent}"));
+        }
+    }
+    let bins = Bins { exponent: 0, first: -2, len: 4 };
+    let edges = [0.0, -0.0, -1e-45, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN];
+    everywhere(|on| assert_eq!(observe::histogram(&edges, bins).unwrap(), [0, 1, 2, 0], "{on}"));
+}
+
+#[test]
+fn power_sums() {
+    let _turn = turn();
+    let random = &mut Random(23);
+    let floats = [0.0, -0.0, 1e-45, -1e-45, f32::MIN_POSITIVE, f32::MAX, f32::MIN, f32::INFINITY, 1.5, -3.25];
+    let x: Vec<f32> = floats.into_iter().chain((0..200_000).map(|_| random.unit() - 0.5)).collect();
+    everywhere(|on| {
+        let got = observe::power_sums(&x).unwrap();
+        let (mut sums, mut squares) = (vec![0i64; EXPONENTS], vec![0u128; EXPONENTS]);
+        for x in x.iter().filter(|x| x.is_finite()) {
+            let e = (x.to_bits() >> 23 & 0xff) as usize;
+            // The integer that the float is, in units of its last place.
+            let m = (f64::from(*x) * 2f64.powi(150 - e.max(1) as i32)) as i64;
+            sums[e] += m;
+            squares[e] += u128::from(m.unsigned_abs()).pow(2);
+        }
+        assert_eq!(got.sums.to_vec(), sums, "{on}");
+        for (e, want) in squares.into_iter().enumerate() {
+            let square = ((got.squares_high[e] as u128) << 24) + got.squares_low[e] as u128;
+            assert_eq!(square, want, "{on} {e}");
+        }
+        assert_eq!(got.counts.iter().sum::<i64>() as usize, x.len() - 1, "{on}");
+    });
+}
+
 /// Every operation that rejects NaN.
 fn rejections(x: &[f32], params: &Params) -> Vec<(&'static str, Result<(), Stopped>)> {
     let (n, affine) = (x.len(), params.affine());
@@ -273,6 +330,8 @@ fn rejections(x: &[f32], params: &Params) -> Vec<(&'static str, Result<(), Stopp
         ("fake_quantize", fake(false).map(drop)),
         ("fake_quantize with a mask", fake(true).map(drop)),
         ("min_max", observe::min_max(x).map(drop)),
+        ("histogram", observe::histogram(x, Bins { exponent: 0, first: 0, len: 8 }).map(drop)),
+        ("power_sums", observe::power_sums(x).map(drop)),
     ];
     if n % 2 == 0 {
         all.push(("min_max, short runs", observe::min_max_per_channel(x, layout).map(drop)));

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 import quantray as qt
-from quantray import _core
+from quantray import _core, quantization
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
@@ -17,6 +17,7 @@ def documented():
     names = [
         *((n, getattr(qt, n)) for n in qt.__all__),
         *((f"ops.{n}", getattr(qt.ops, n)) for n in qt.ops.__all__),
+        *((f"quantization.{n}", getattr(quantization, n)) for n in quantization.__all__),
     ]
     for name, value in names:
         if not callable(value):
@@ -24,7 +25,7 @@ def documented():
         found[name] = value
         if (
             inspect.isclass(value)
-            and value.__module__ in ("quantray", "quantray.ops")
+            and (value.__module__ in ("quantray", "quantray.ops") or "quantization" in value.__module__)
             and name != "ValuesAndIndices"
         ):
             members = vars(value).items()

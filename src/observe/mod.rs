@@ -1,5 +1,9 @@
-//! Streaming range statistics, each a small state that merges with others of its kind in any order.
+//! Streaming statistics, each a small state that merges with others of its kind in any order.
 
+mod histogram;
 mod min_max;
+mod power_sums;
 
+pub use histogram::{Bins, histogram};
 pub use min_max::{MinMax, min_max, min_max_per_channel};
+pub use power_sums::{EXPONENTS, PowerSums, power_sums};

@@ -49,7 +49,7 @@ mod _core {
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};
     #[pymodule_export]
-    use super::range::min_max;
+    use super::range::{histogram, min_max, power_sums};
     #[pymodule_export]
     use super::settings::{cpu_info, get_num_threads, set_isa, set_num_threads};
     #[pymodule_export]

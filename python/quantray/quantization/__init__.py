@@ -28,13 +28,18 @@ from quantray.quantization.fake_quantize import (
     fused_wt_fake_quant_range_neg_127_to_127,
 )
 from quantray.quantization.observer import (
+    CountingObserver,
+    EntropyObserver,
     FixedQParamsObserver,
     HistogramObserver,
+    MeanStdObserver,
     MinMaxObserver,
     MovingAverageMinMaxObserver,
     MovingAveragePerChannelMinMaxObserver,
+    MSEObserver,
     NoopObserver,
     ObserverBase,
+    PercentileObserver,
     PerChannelMinMaxObserver,
     PlaceholderObserver,
     RecordingObserver,
@@ -94,6 +99,8 @@ from quantray.quantization.qconfig_mapping import (
 )
 
 __all__ = [
+    "CountingObserver",
+    "EntropyObserver",
     "FakeQuantize",
     "FakeQuantizeBase",
     "FixedQParamsFakeQuantize",
@@ -101,12 +108,15 @@ __all__ = [
     "FusedMovingAvgObsFakeQuantize",
     "HistogramObserver",
     "LearnableFakeQuantize",
+    "MSEObserver",
+    "MeanStdObserver",
     "MinMaxObserver",
     "MovingAverageMinMaxObserver",
     "MovingAveragePerChannelMinMaxObserver",
     "NoopObserver",
     "ObserverBase",
     "PerChannelMinMaxObserver",
+    "PercentileObserver",
     "PlaceholderObserver",
     "QConfig",
     "QConfigMapping",

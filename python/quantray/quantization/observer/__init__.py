@@ -5,6 +5,7 @@ not on its order or on how it was split: `merge` of observers on many machines i
 """
 
 from quantray.quantization.observer._base import ObserverBase, UniformQuantizationObserverBase
+from quantray.quantization.observer._counting import CountingObserver
 from quantray.quantization.observer._defaults import (
     default_affine_fixed_qparams_observer,
     default_debug_observer,
@@ -23,6 +24,7 @@ from quantray.quantization.observer._defaults import (
     per_channel_weight_observer_range_neg_127_to_127,
     weight_observer_range_neg_127_to_127,
 )
+from quantray.quantization.observer._entropy import EntropyObserver
 from quantray.quantization.observer._fixed import (
     FixedQParamsObserver,
     NoopObserver,
@@ -31,22 +33,30 @@ from quantray.quantization.observer._fixed import (
     ReuseInputObserver,
 )
 from quantray.quantization.observer._histogram import HistogramObserver
+from quantray.quantization.observer._mean_std import MeanStdObserver
 from quantray.quantization.observer._min_max import MinMaxObserver, PerChannelMinMaxObserver
 from quantray.quantization.observer._moving_average import (
     MovingAverageMinMaxObserver,
     MovingAveragePerChannelMinMaxObserver,
 )
+from quantray.quantization.observer._mse import MSEObserver
+from quantray.quantization.observer._percentile import PercentileObserver
 from quantray.quantization.observer._qparams import qparams
 
 __all__ = [
+    "CountingObserver",
+    "EntropyObserver",
     "FixedQParamsObserver",
     "HistogramObserver",
+    "MSEObserver",
+    "MeanStdObserver",
     "MinMaxObserver",
     "MovingAverageMinMaxObserver",
     "MovingAveragePerChannelMinMaxObserver",
     "NoopObserver",
     "ObserverBase",
     "PerChannelMinMaxObserver",
+    "PercentileObserver",
     "PlaceholderObserver",
     "RecordingObserver",
     "ReuseInputObserver",

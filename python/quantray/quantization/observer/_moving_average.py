@@ -19,12 +19,13 @@ def _check_constant(value: float, is_dynamic: bool) -> float:
     return value
 
 
-def _average(old: Any, new: Any, constant: float) -> Any:
+def _average(old: Any, new: Any, constant: Any) -> Any:
     """The average so far with a new value; infinite is what has no value: then the other one."""
     with np.errstate(invalid="ignore", over="ignore"):
-        average: Any = old + np.float32(constant) * (new - old)
-    average = np.where(np.isfinite(old), average, new)
-    return np.where(np.isfinite(new), average, old)
+        average = old + constant * (new - old)
+    # Its overloads leave the type of what it returns unknown.
+    where: Any = np.where
+    return where(np.isfinite(new), where(np.isfinite(old), average, new), old)
 
 
 class _Averages:
@@ -40,8 +41,9 @@ class _Averages:
         if self.min_val.size == 0:
             self.min_val, self.max_val = low, high
             return
-        self.min_val = _average(self.min_val, low, self.averaging_constant)
-        self.max_val = _average(self.max_val, high, self.averaging_constant)
+        constant = np.float32(self.averaging_constant)
+        self.min_val = _average(self.min_val, low, constant)
+        self.max_val = _average(self.max_val, high, constant)
 
     def merge(self, other: Any) -> NoReturn:
         """Raises TypeError: a moving average depends on the order of batches, and two have none.

@@ -1,0 +1,93 @@
+"""QConfigs and their mappings: torch's defaults in all 8 bits, torch's priorities."""
+
+import pickle
+
+import pytest
+import quantray as qt
+from quantray import nn
+from quantray import quantization as tq
+
+
+@pytest.mark.parametrize("backend", ["x86", "fbgemm", "onednn", "qnnpack"])
+def test_defaults_have_all_8_bits(backend):
+    for qconfig in (
+        tq.get_default_qconfig(backend),
+        tq.get_default_qat_qconfig(backend),
+        tq.get_default_qat_qconfig(backend, version=0),
+    ):
+        activation, weight = qconfig.activation(), qconfig.weight()
+        assert (activation.quant_min, activation.quant_max, activation.dtype) == (0, 255, qt.quint8)
+        assert (weight.quant_min, weight.quant_max, weight.dtype) == (-128, 127, qt.qint8)
+        per_tensor = backend == "qnnpack"
+        assert weight.qscheme == (qt.per_tensor_symmetric if per_tensor else qt.per_channel_symmetric)
+
+
+@pytest.mark.parametrize("name", [name for name in tq.__all__ if "qconfig" in name and "default" in name])
+def test_every_qconfig_makes_what_it_names(name):
+    qconfig = getattr(tq, name)
+    if not isinstance(qconfig, tq.QConfig):
+        return
+    for make in qconfig:
+        assert isinstance(make(), nn.Module)
+        assert make() is not make()
+    assert pickle.loads(pickle.dumps(qconfig)) == qconfig
+    assert tq.qconfig_equals(qconfig, pickle.loads(pickle.dumps(qconfig)))
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match=r"activation must make observers.*got one MinMaxObserver"):
+        tq.QConfig(tq.MinMaxObserver(), tq.default_weight_observer)
+    with pytest.raises(TypeError, match="weight must be callable, got 8"):
+        tq.QConfig(tq.MinMaxObserver, 8)
+    with pytest.raises(ValueError, match="backend must be one of x86, fbgemm, onednn, qnnpack, got 'cuda'"):
+        tq.get_default_qconfig("cuda")
+    with pytest.raises(ValueError, match="version must be one of 0, 1, got 2"):
+        tq.get_default_qat_qconfig(version=2)
+    with pytest.raises(ValueError, match="weight must be from 2 to 8 bits, got 9"):
+        tq.qconfig_for_bits(9)
+    with pytest.raises(TypeError, match="qconfig must be a QConfig or None"):
+        tq.QConfigMapping().set_global("x86")
+    with pytest.raises(ValueError, match="module_name_regex must be a regular expression"):
+        tq.QConfigMapping().set_module_name_regex("(", None)
+    with pytest.raises(ValueError, match="qconfig_dict must have keys of"):
+        tq.QConfigMapping.from_dict({"modules": []})
+
+
+def test_priorities():
+    by_global, by_type, by_regex, by_name = (tq.qconfig_for_bits(bits) for bits in (8, 7, 6, 5))
+    mapping = (
+        tq.QConfigMapping()
+        .set_global(by_global)
+        .set_object_type(nn.Sequential, by_type)
+        .set_module_name_regex("block.*conv", by_regex)
+        .set_module_name_regex("block.*", None)
+        .set_module_name("block.3", by_name)
+    )
+    layer = nn.Sequential()
+    assert mapping.resolve("head", nn.ModuleList()) == by_global
+    assert mapping.resolve("head", layer) == by_type
+    assert mapping.resolve("head", "Sequential") == by_global
+    assert mapping.resolve("block.1.conv", layer) == by_regex
+    assert mapping.resolve("block.1.norm", layer) is None
+    assert mapping.resolve("my.block.1.conv", layer) == by_type
+    assert mapping.resolve("block.3.conv", layer) == by_name
+    assert mapping.resolve("block.30", layer) is None
+    again = tq.QConfigMapping.from_dict(mapping.to_dict())
+    assert again.to_dict() == mapping.to_dict()
+    assert "block.*conv" in repr(mapping)
+
+
+def test_a_subclass_is_another_type():
+    class Mine(nn.Sequential):
+        pass
+
+    mapping = tq.QConfigMapping().set_object_type(nn.Sequential, tq.default_qconfig)
+    assert mapping.resolve("x", Mine()) is None
+
+
+def test_default_mappings_know_fixed_ranges():
+    post, qat = tq.get_default_qconfig_mapping(), tq.get_default_qat_qconfig_mapping()
+    assert isinstance(post.resolve("a", "Sigmoid").activation(), tq.FixedQParamsObserver)
+    assert isinstance(qat.resolve("a", "Tanh").activation(), tq.FixedQParamsFakeQuantize)
+    assert post.resolve("a", "Linear") == tq.get_default_qconfig()
+    assert qat.resolve("a", "ConvTranspose2d").weight().qscheme == qt.per_tensor_symmetric
