@@ -96,7 +96,9 @@ impl<'a, P: Product> State<'a, P> {
         let data = &self.weights.panels.bytes()[panels];
         let activations = P::A::as_is(&self.codes).unwrap_or(&self.stored);
         let activations = Rows { data: activations, stride: self.stride, count: self.count };
-        let panels = Panels { data, depth, count: width / P::NR, ahead: false };
+        // Where rows make one block, weights come from the second cache, or the last one.
+        let ahead = self.count <= P::MR;
+        let panels = Panels { data, depth, count: width / P::NR, ahead };
         self.p.block(activations.part(rows.start, rows.len()), panels, sums, width);
         self.p.vector().run(ToFloats {
             columns: &self.weights.columns,

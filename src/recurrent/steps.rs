@@ -106,6 +106,9 @@ impl Pass<'_> {
         let mut made = Vec::new();
         let per_chunk = MADE.div_ceil(batch);
         for chunk in 0..self.steps.div_ceil(per_chunk) {
+            if poll.interrupted() {
+                return Err(Stopped::Interrupted);
+            }
             let done = chunk * per_chunk;
             let count = per_chunk.min(self.steps - done);
             let first = if self.reverse { self.steps - done - count } else { done };
@@ -118,9 +121,6 @@ impl Pass<'_> {
             };
             for i in 0..count {
                 let step = if self.reverse { count - 1 - i } else { i };
-                if poll.interrupted() {
-                    return Err(Stopped::Interrupted);
-                }
                 let state = if projection.is_some() { &projected } else { &h };
                 if let Err(error) = taken(hidden.take(state), first + step)? {
                     return Ok(Err(error));

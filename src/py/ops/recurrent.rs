@@ -174,6 +174,10 @@ impl Network {
         &self.directions[0].packed
     }
 
+    fn is_projected(&self) -> bool {
+        self.directions[0].quantizers.len() > 2
+    }
+
     fn per_layer(&self) -> usize {
         1 + usize::from(self.bidirectional)
     }
@@ -384,9 +388,9 @@ macro_rules! layers {
 
             fn __repr__(&self) -> String {
                 let (first, network) = (self.0.first(), &self.0);
-                let projection = match first.outputs() == first.units() {
-                    true => String::new(),
-                    false => format!(", proj_size={}", first.outputs()),
+                let projection = match network.is_projected() {
+                    true => format!(", proj_size={}", first.outputs()),
+                    false => String::new(),
                 };
                 let flag = |on| if on { "True" } else { "False" };
                 format!(
@@ -485,8 +489,7 @@ impl PackedLSTM {
     /// What the projection makes of the units; 0 without one, as in torch.
     #[getter]
     fn proj_size(&self) -> usize {
-        let first = self.0.first();
-        if first.outputs() == first.units() { 0 } else { first.outputs() }
+        if self.0.is_projected() { self.0.first().outputs() } else { 0 }
     }
 }
 

@@ -159,7 +159,7 @@ fn run<'py>(
 /// >>> y, (h, c) = qt.ops.lstm([[2.0], [0.0]], [(w, w)])
 /// >>> y.round(4), c.round(4)
 /// (array([[0.3696],
-///        [0.2262]], dtype=float32), array([[0.4037]], dtype=float32))
+///        [0.2093]], dtype=float32), array([[0.4038]], dtype=float32))
 ///
 /// Source: `torch.nn.LSTM`; Hochreiter and Schmidhuber, Long Short-Term Memory (1997).
 #[pyfunction]
@@ -202,7 +202,7 @@ pub fn lstm<'py>(
 /// >>> w = np.full((3, 1), 0.5)
 /// >>> qt.ops.gru([[2.0], [0.0]], [(w, w)])[0].round(4)
 /// array([[0.2048],
-///        [0.1379]], dtype=float32)
+///        [0.1332]], dtype=float32)
 ///
 /// Source: `torch.nn.GRU`; Cho et al. (2014), with the reset gate behind the product.
 #[pyfunction]
