@@ -255,6 +255,14 @@ fn two<'py>(
         return quantize_to_range(py, &as_float32(&made, "the result")?, dtype, false);
     }
     let ((a_scale, a_zero), (b_scale, b_zero)) = (activation(a, "a")?, activation(b, "b")?);
+    for (arg, scale) in [("a", a_scale), ("b", b_scale)] {
+        // Infinities of either sign have no sum.
+        if !(255.0 * scale).is_finite() {
+            let valid =
+                format!("with a scale of at most {:e}, so that its values are finite", f32::MAX / 255.0);
+            return Err(Error::value(arg, format!("one with {scale:e}"), valid).into());
+        }
+    }
     let quantizer = result_params(wanted.scale, wanted.zero_point, dtype, (1.0, 0))?;
     let (y_scale, y_zero) = single(&quantizer);
     let (left, right) = (a.codes(py), b.codes(py));
