@@ -193,7 +193,7 @@ def test_errors(act, error, says):
 
 def test_values_beyond_float32_have_no_sum():
     huge = qt.make_per_tensor_quantized_tensor(np.array([0, 255], np.uint8), 1e37, 128)
-    with pytest.raises(ValueError, match="a must be with a scale of at most 1.33.*got one with 1e37"):
+    with pytest.raises(ValueError, match=r"a must be with a scale of at most 1.33.*got one with 1e37"):
         qt.ops.add(huge, huge, 1.0, 0)
 
 
