@@ -218,7 +218,6 @@ fn starts(rows: &Array<'_>, offsets: Object<'_, '_>, include_last_offset: bool) 
 #[pyo3(signature = (
     weight, indices, offsets=None, *, mode="sum", per_sample_weights=None, include_last_offset=false, out=None
 ))]
-#[expect(clippy::too_many_arguments, reason = "they are the arguments of a Python function")]
 pub fn embedding_bag<'py>(
     weight: &Bound<'py, QTensor>,
     indices: &Bound<'py, PyAny>,
