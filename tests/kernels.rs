@@ -78,6 +78,8 @@ fn layouts() -> Vec<Channels> {
             (1, 3, 50001),
             (60000, 3, 1),
             (64, 64, 49),
+            // Blocks of odd length, in several pieces of work: bytes of packed codes must not be cut.
+            (20, 39, 71),
         ]);
     }
     all.into_iter().map(|(outer, channels, inner)| Channels { outer, channels, inner }).collect()

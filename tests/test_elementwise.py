@@ -189,3 +189,29 @@ C = qt.make_per_channel_quantized_tensor(np.ones((2, 3), np.uint8), [1, 1, 1], 0
 def test_errors(act, error, says):
     with pytest.raises(error, match=f"(?s){says}"):
         act()
+
+
+def test_values_beyond_float32_have_no_sum():
+    huge = qt.make_per_tensor_quantized_tensor(np.array([0, 255], np.uint8), 1e37, 128)
+    with pytest.raises(ValueError, match=r"a must be with a scale of at most 1.33.*got one with 1e37"):
+        qt.ops.add(huge, huge, 1.0, 0)
+
+
+def test_axes_keep_their_order_in_memory(rng):
+    codes = rng.integers(0, 256, (2, 5, 7, 33)).astype(np.uint8)
+    plain = qt.make_per_tensor_quantized_tensor(codes, 0.1, 100)
+    last = qt.make_per_tensor_quantized_tensor(
+        np.ascontiguousarray(codes.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2), 0.1, 100
+    )
+    row = qt.make_per_tensor_quantized_tensor(codes[:1, :, :1, :1], 0.2, 50)
+    for f in (
+        lambda x: qt.ops.add(x, x, 0.2, 90),
+        lambda x: qt.ops.mul(x, plain, 2.0, 90),
+        lambda x: qt.ops.sub(row, x, 0.3, 90),
+        lambda x: qt.ops.tanh(x),
+        lambda x: x.relu(),
+        lambda x: x.clamp(-1, 2),
+    ):
+        assert f(last).equal(f(plain))
+        assert_array_equal(f(last).int_repr(), f(plain).int_repr())
+        assert np.asarray(f(last).int_repr()).strides == last.int_repr().strides

@@ -282,3 +282,33 @@ def test_read_bandwidth_wants_a_size_that_it_can_read(nbytes: int) -> None:
 def test_read_bandwidth_is_a_number_of_bytes_a_second() -> None:
     # No memory reads slower than 10 MB/s, none faster than 100 TB/s.
     assert 1e7 < qt.ops.read_bandwidth(1 << 16) < 1e14
+
+
+def per_tensor(code, scale, dtype=np.int8, shape=(1, 4)):
+    return qt.make_per_tensor_quantized_tensor(np.full(shape, code, dtype), scale, 0)
+
+
+@pytest.mark.parametrize(
+    ("weight", "x", "y", "bias", "says"),
+    [
+        (1e-30, 1e-30, 0.1, None, r"scale must be such that .*got 1e-1, with 1e-30 of the input"),
+        (1e30, 1e30, 0.1, None, r"scale must be such that .*with 1e30 of the input"),
+        (1e20, 1e15, 1e-30, None, r"scale must be such that .*got 1e-30"),
+        (1e-18, 1e-18, 0.1, [1e10], r"bias\[0\] must be finite in steps of 1"),
+    ],
+)
+def test_scales_whose_products_float32_cannot_hold(weight, x, y, bias, says):
+    with pytest.raises(ValueError, match=f"(?s){says}"):
+        qt.ops.PackedLinear(per_tensor(1, weight), bias)(per_tensor(1, x, np.uint8), y, 0)
+
+
+def test_an_integer_bias_leaves_no_sum_beyond_32_bits():
+    weight, x = per_tensor(127, 0.1), per_tensor(255, 0.1, np.uint8)
+    most = 2**31 - 1 - 4 * 127 * 255
+    linear = qt.ops.PackedLinear(weight, np.array([most], np.int32))
+    assert linear(x, dtype="qint32").int_repr() == 2**31 - 1
+    with pytest.raises(ValueError, match=rf"bias\[0\] must be from -{most} to {most}, .*got {most + 1}"):
+        qt.ops.PackedLinear(weight, np.array([most + 1], np.int32))
+    image = qt.make_per_tensor_quantized_tensor(np.ones((1, 1, 2, 2), np.int8), 0.1, 0)
+    with pytest.raises(ValueError, match=r"bias\[0\] must be from"):
+        qt.ops.PackedConv2d(image, np.array([2**31 - 1], np.int32))

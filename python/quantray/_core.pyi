@@ -1210,6 +1210,19 @@ def elu(
     alpha: float = 1.0,
     out: _Codes | None = None,
 ) -> QTensor: ...
+def embedding(
+    weight: QTensor, indices: npt.ArrayLike, *, out: npt.NDArray[np.float32] | None = None
+) -> npt.NDArray[np.float32]: ...
+def embedding_bag(
+    weight: QTensor,
+    indices: npt.ArrayLike,
+    offsets: npt.ArrayLike | None = None,
+    *,
+    mode: Literal["sum", "mean", "max"] = "sum",
+    per_sample_weights: npt.ArrayLike | None = None,
+    include_last_offset: bool = False,
+    out: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]: ...
 @overload
 def gelu(
     input: QTensor,

@@ -16,6 +16,12 @@ use crate::threads;
 /// Elements of the buffer.
 const PIECE: usize = 2048;
 
+/// Elements of one piece of work: whole bytes, also where channels come in blocks of odd length.
+fn step(walk: &Walk<'_>, per_byte: usize) -> usize {
+    let step = walk.step(threads::CHUNK_BYTES / 4);
+    if step.is_multiple_of(per_byte) { step } else { step * per_byte }
+}
+
 /// Floats to packed codes.
 pub(super) fn quantize(
     dtype: DType,
@@ -25,7 +31,7 @@ pub(super) fn quantize(
 ) -> Result<(), Stopped> {
     let walk = Walk::new(affine, quantize::uses(true));
     let per_byte = dtype.elements_per_item();
-    let step = walk.step(threads::CHUNK_BYTES / 4);
+    let step = step(&walk, per_byte);
     let isa = Isa::current();
     let nan = AtomicBool::new(false);
     threads::for_each(x.len() * 4, out.chunks_mut(step / per_byte).enumerate(), |(i, out)| {
@@ -46,7 +52,7 @@ pub(super) fn dequantize(
     affine: &Affine<'_>,
 ) -> Result<(), Stopped> {
     let walk = Walk::new(affine, dequantize::USES);
-    let step = walk.step(threads::CHUNK_BYTES / 4);
+    let step = step(&walk, dtype.elements_per_item());
     let isa = Isa::current();
     threads::for_each(out.len() * 4, out.chunks_mut(step).enumerate(), |(i, out)| {
         dispatch(isa, Unpack { dtype, codes, out, start: i * step, walk: &walk });

@@ -4,10 +4,13 @@
 //! [`crate::arch`]. Plain functions say what each must give: [`Function::of`], [`Binary::of`].
 
 mod binary;
+mod clamp;
+pub mod embedding;
 pub mod pool;
 mod table;
 
 pub use binary::{Binary, binary};
+pub use clamp::clamp;
 pub use table::{Function, look_up, table};
 
 use std::mem::MaybeUninit;

@@ -76,7 +76,9 @@ pub fn table(
     let inv = 1.0 / y_scale;
     std::array::from_fn(|byte| {
         let code = if from == DType::QInt8 { i32::from(byte as u8 as i8) } else { byte as i32 };
-        let value = function.of(dequantize_one(code, x_scale, x_zero));
+        // What leaves float32 is its end, since infinity times 0 is no number.
+        let x = dequantize_one(code, x_scale, x_zero).clamp(f32::MIN, f32::MAX);
+        let value = function.of(x);
         quantize_one(value, inv, y_zero, to.qmin(), to.qmax()) as u8
     })
 }
@@ -99,4 +101,16 @@ pub fn look_up(table: &[u8; 256], x: &[u8], out: &mut [MaybeUninit<u8>]) -> Resu
         }
         true
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_beyond_float32_have_a_code() {
+        let table = table(Function::Silu, (DType::QInt8, 1e37, 0), (DType::QUInt8, 0.1, 7));
+        // -128 stands for -1.28e39, whose product with its sigmoid, 0, is 0.
+        assert_eq!((table[128], table[127]), (7, 255));
+    }
 }

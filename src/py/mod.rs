@@ -40,9 +40,9 @@ mod _core {
         PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
         PackedConvTranspose3d, PackedLinear, adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d,
         adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d, add, avg_pool1d, avg_pool2d,
-        avg_pool3d, elu, explain, gelu, hardsigmoid, hardswish, int_mm, layer_norm, leaky_relu, matmul,
-        max_pool1d, max_pool2d, max_pool3d, mul, peaks, read_bandwidth, relu6, sigmoid, silu, softmax, sub,
-        tanh,
+        avg_pool3d, elu, embedding, embedding_bag, explain, gelu, hardsigmoid, hardswish, int_mm, layer_norm,
+        leaky_relu, matmul, max_pool1d, max_pool2d, max_pool3d, mul, peaks, read_bandwidth, relu6, sigmoid, silu, softmax,
+        sub, tanh,
     };
     #[pymodule_export]
     use super::ops::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell, gru, lstm, rnn};

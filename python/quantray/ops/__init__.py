@@ -33,6 +33,8 @@ from quantray._core import (
     avg_pool2d,
     avg_pool3d,
     elu,
+    embedding,
+    embedding_bag,
     explain,
     gelu,
     gru,
@@ -57,7 +59,6 @@ from quantray._core import (
     sub,
     tanh,
 )
-from quantray.ops._embedding import embedding, embedding_bag
 from quantray.ops._shapes import cat, interpolate, pad
 
 __all__ = [

@@ -352,3 +352,53 @@ unsafe fn rows_16_by_64(
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is configured on this thread.
+    fn configured() -> Layout {
+        let mut now = EMPTY;
+        // SAFETY: only called where AMX exists and is permitted; it writes 64 bytes.
+        unsafe { asm!("sttilecfg [{}]", in(reg) &raw mut now, options(nostack, preserves_flags)) };
+        now
+    }
+
+    fn parts(layout: &Layout) -> (u8, u8, [u16; 16], [u8; 16]) {
+        (layout.palette, layout.start_row, layout.column_bytes, layout.rows)
+    }
+
+    #[test]
+    fn a_configuration_that_was_there_comes_back() {
+        let Some(amx) = Amx::new() else {
+            eprintln!("skipped: this CPU, or the system, has no AMX");
+            return;
+        };
+        let (activations, data) = (vec![3u8; 32 * 64], vec![5i8; 2 * NR * 64]);
+        let mut sums = vec![0; 32 * 2 * NR];
+        let mut product = |count: usize| {
+            let rows = Rows { data: &activations, stride: 64, count };
+            amx.block(rows, Panels { data: &data, depth: 64, count: 2 }, &mut sums, 2 * NR);
+            assert!(sums[..2 * NR].iter().all(|&sum| sum == 3 * 5 * 64));
+        };
+        for count in [FEW + 1, 16, 17, 32] {
+            product(count);
+            assert_eq!(parts(&configured()), parts(&EMPTY), "nothing was configured, and nothing is left");
+        }
+        // Another library's: one tile, of another shape than any of ours.
+        let mut other = EMPTY;
+        other.palette = 1;
+        (other.column_bytes[0], other.rows[0]) = (32, 7);
+        // SAFETY: AMX exists and is permitted; the layout is a valid one.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const other, options(nostack, preserves_flags, readonly))
+        };
+        for count in [1, FEW + 1, 16, 17, 32] {
+            product(count);
+            assert_eq!(parts(&configured()), parts(&other), "{count} rows");
+        }
+        // SAFETY: as above.
+        unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
+    }
+}

@@ -108,7 +108,9 @@ impl Conv {
         let scales: Vec<f32> = scales.iter().copied().cycle().take(table(scales.len())).collect();
         let zero_points: Vec<i32> =
             zero_points.iter().copied().cycle().take(table(zero_points.len())).collect();
-        let bias = Bias::parse(bias, channels.1)?;
+        let depth = shape[2..].iter().product::<usize>() * channels.0 / groups;
+        let most = (depth as i64 * 255 * 255).min(i64::from(i32::MAX));
+        let bias = Bias::parse(bias, channels.1)?.within(|_| most)?;
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
         let of = codes_of(&codes);
         let packed = py.detach(|| PackedConv::new(Isa::current(), geometry, channels, of, params))?;

@@ -6,12 +6,13 @@ use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 
 use super::matrices::activation;
+use super::order::Order;
 use crate::error::Error;
 use crate::gemm::Codes;
 use crate::ops::{self, Binary, Function, Operand, Target, TargetCodes};
 use crate::py::array::{
-    Array, Output, as_float32, contiguous, elements, elements_mut, finite, fresh_view, integer, len, np,
-    number, overlap, tuple_text,
+    Array, Output, as_float32, contiguous, elements, elements_mut, finite, fresh_view, integer,
+    is_contiguous, len, np, number, overlap, tuple_text,
 };
 use crate::py::create::quantize_to_range;
 use crate::py::dtype::parse_dtype;
@@ -51,9 +52,18 @@ fn single(quantizer: &Quantizer) -> (f32, i32) {
 }
 
 /// A tensor over the codes of an output: a view of our own where the caller gave the memory.
-fn tensor<'py>(output: Output<'py>, out: Object<'_, 'py>, quantizer: Arc<Quantizer>) -> PyResult<QTensor> {
+fn tensor<'py>(
+    output: Output<'py>,
+    out: Object<'_, 'py>,
+    order: Option<Order>,
+    quantizer: Arc<Quantizer>,
+) -> PyResult<QTensor> {
     let codes = output.finish()?;
-    let codes = if out.is_some() { fresh_view(&codes)? } else { codes };
+    let codes = match (out, order) {
+        (Some(_), _) => fresh_view(&codes)?,
+        (None, Some(order)) => order.of_axes(&codes)?,
+        (None, None) => codes,
+    };
     Ok(QTensor::from_parts(codes, quantizer, None))
 }
 
@@ -103,13 +113,40 @@ pub(super) fn unary<'py>(
     let (y_scale, y_zero) = single(&quantizer);
     let table = ops::table(function, (from, x_scale, x_zero), (to, y_scale, y_zero));
     let own = q.codes(py);
-    let output = Output::codes(py, to, wanted.out, own.shape(), own)?;
+    let order = wanted.out.is_none().then(|| Order::of(own)).flatten();
+    let own = order.as_ref().map_or(Ok(own.clone()), |order| order.of_memory(own))?;
+    let output = Output::codes(py, to, wanted.out, own.shape(), &own)?;
     let as_bytes =
         |a: &Array<'py>| -> PyResult<Array<'py>> { Ok(a.call_method1("view", ("uint8",))?.cast_into()?) };
-    let (x, y) = (as_bytes(&contiguous(own)?)?, as_bytes(&output.array)?);
+    let (x, y) = (as_bytes(&contiguous(&own)?)?, as_bytes(&output.array)?);
     let (x, y) = (elements::<u8>(&x), elements_mut::<u8>(&y));
     kernel(py, x.len(), "input", own.shape(), || ops::look_up(&table, x, y))?;
-    tensor(output, wanted.out, quantizer)
+    tensor(output, wanted.out, order, quantizer)
+}
+
+/// The codes of a tensor, of any scheme, from `lo` to `hi`; None where they are not of 8 bits.
+pub(crate) fn clamped<'py>(
+    q: &QTensor,
+    py: Python<'py>,
+    (lo, hi): (i32, i32),
+) -> PyResult<Option<Array<'py>>> {
+    let dtype = q.quantizer().dtype();
+    if !matches!(dtype, DType::QInt8 | DType::QUInt8) {
+        return Ok(None);
+    }
+    let own = q.codes(py);
+    let order = Order::of(own);
+    let own = order.as_ref().map_or(Ok(own.clone()), |order| order.of_memory(own))?;
+    let output = Output::codes(py, dtype, None, own.shape(), &own)?;
+    let x = contiguous(&own)?;
+    let to = match dtype {
+        DType::QInt8 => TargetCodes::I8(elements_mut(&output.array)),
+        _ => TargetCodes::U8(elements_mut(&output.array)),
+    };
+    let from = codes(&x, q);
+    kernel(py, len(&x), "input", own.shape(), || ops::clamp(from, (lo, hi), to))?;
+    let made = output.finish()?;
+    order.map_or(Ok(made.clone()), |order| order.of_axes(&made)).map(Some)
 }
 
 /// Functions of a tensor with a docstring each, and what else they take.
@@ -218,6 +255,14 @@ fn two<'py>(
         return quantize_to_range(py, &as_float32(&made, "the result")?, dtype, false);
     }
     let ((a_scale, a_zero), (b_scale, b_zero)) = (activation(a, "a")?, activation(b, "b")?);
+    for (arg, scale) in [("a", a_scale), ("b", b_scale)] {
+        // Infinities of either sign have no sum.
+        if !(255.0 * scale).is_finite() {
+            let valid =
+                format!("with a scale of at most {:e}, so that its values are finite", f32::MAX / 255.0);
+            return Err(Error::value(arg, format!("one with {scale:e}"), valid).into());
+        }
+    }
     let quantizer = result_params(wanted.scale, wanted.zero_point, dtype, (1.0, 0))?;
     let (y_scale, y_zero) = single(&quantizer);
     let (left, right) = (a.codes(py), b.codes(py));
@@ -228,6 +273,14 @@ fn two<'py>(
             Error::value("b", tuple_text(right.shape()), valid)
         })?;
         (x, y) = (both.get_item(0)?.cast_into()?, both.get_item(1)?.cast_into()?);
+    }
+    // A broadcast operand has no order of its own.
+    let order = match wanted.out.is_some() || is_contiguous(&x) {
+        true => None,
+        false => Order::of(&x).or_else(|| Order::of(&y)),
+    };
+    if let Some(order) = &order {
+        (x, y) = (order.of_memory(&x)?, order.of_memory(&y)?);
     }
     let (x, y) = (contiguous(&x)?, contiguous(&y)?);
     let shape = x.shape();
@@ -242,7 +295,7 @@ fn two<'py>(
     };
     let to = Target { codes: to, scale: y_scale, zero_point: y_zero };
     kernel(py, len(&x), "a", shape, || ops::binary(op, a, b, relu, to))?;
-    tensor(output, wanted.out, quantizer)
+    tensor(output, wanted.out, order, quantizer)
 }
 
 fn codes<'a>(array: &'a Array<'_>, q: &QTensor) -> Codes<'a> {

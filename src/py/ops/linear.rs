@@ -71,7 +71,11 @@ impl PackedLinear {
         let matrix = operand.matrix();
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
         let packed = py.detach(|| PackedWeights::new(Isa::current(), matrix, params))?;
-        let bias = Bias::parse(bias, packed.columns())?;
+        let zero = |o: usize| zero_points[if zero_points.len() == 1 { 0 } else { o }];
+        let of_row = |o: usize| -> i64 {
+            (0..matrix.columns()).map(|k| i64::from((matrix.at(o, k) - zero(o)).abs())).sum()
+        };
+        let bias = Bias::parse(bias, packed.columns())?.within(|o| 255 * of_row(o))?;
         Ok(Self { packed, bias, quantizer: Arc::clone(q.quantizer()) })
     }
 

@@ -9,12 +9,14 @@ mod images;
 mod kernels;
 mod linear;
 mod matrices;
+mod order;
 mod pool;
 mod product;
 mod recurrent;
 mod recurrent_float;
 mod results;
 mod sequences;
+mod tables;
 
 pub use conv::{
     PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
@@ -24,6 +26,7 @@ pub use kernels::{explain, peaks, read_bandwidth};
 mod rows;
 
 pub use activations::{gelu, sigmoid, silu, tanh};
+pub(crate) use elementwise::clamped;
 pub use elementwise::{add, elu, hardsigmoid, hardswish, leaky_relu, mul, relu6, sub};
 pub use linear::PackedLinear;
 pub use pool::{
@@ -34,3 +37,4 @@ pub use product::{int_mm, matmul, multiplies};
 pub use recurrent::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell};
 pub use recurrent_float::{gru, lstm, rnn};
 pub use rows::{layer_norm, softmax};
+pub use tables::{embedding, embedding_bag};

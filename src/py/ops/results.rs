@@ -5,7 +5,7 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::gemm::{Finish, Results};
 use crate::py::array::Element;
 use crate::py::array::{
@@ -48,6 +48,20 @@ impl Bias {
             Some(i) => Err(Error::value(format!("bias[{i}]"), values[i], "finite").into()),
             None => Ok(Self::Float(values)),
         }
+    }
+
+    /// The same, refused where an integer could carry a sum out of 32 bits; `sum` is what the sums of an output reach.
+    pub fn within(self, sum: impl Fn(usize) -> i64) -> Result<Self> {
+        if let Self::Int(bias) = &self {
+            for (i, &b) in bias.iter().enumerate() {
+                let room = i64::from(i32::MAX) - sum(i);
+                if i64::from(b).abs() > room {
+                    let valid = format!("from {} to {room}, so that no sum leaves 32 bits", -room);
+                    return Err(Error::value(format!("bias[{i}]"), b, valid));
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// As it was given, in float32 or int32.
@@ -143,6 +157,7 @@ impl Form {
             }
             Self::Codes(quantizer) => {
                 let QParams::PerTensor { scale, zero_point } = *quantizer.params() else { unreachable!() };
+                check_scales(x_scale, weight.params(), scale as f32, bias)?;
                 let output = Output::codes(py, quantizer.dtype(), out, shape, input)?;
                 let (to, scale) = (&output.array, scale as f32);
                 match quantizer.dtype() {
@@ -164,6 +179,43 @@ impl Form {
             }
         }
     }
+}
+
+/// Float32 holds what turns sums into codes: `sx * sw`, its part of a step of the output, and the bias in its steps.
+/// Where it does not, results would be wrong without a word.
+fn check_scales(x_scale: f32, weight: &QParams, y_scale: f32, bias: &Bias) -> Result<()> {
+    let n = weight.channels().unwrap_or(1);
+    let scale = |i: usize| match weight {
+        QParams::PerTensor { scale, .. } => *scale as f32,
+        QParams::PerChannel { scales, .. } => scales[i % n] as f32,
+        QParams::PerChannelFloat { scales, .. } => scales[i % n],
+    };
+    // Nearly all are far from the ends.
+    const FAR: std::ops::Range<f32> = 1e-12..1e12;
+    let far = |x: f32| FAR.contains(&x);
+    let small = match bias {
+        Bias::Float(b) => b.iter().all(|b| b.abs() < FAR.end),
+        _ => true,
+    };
+    if far(x_scale) && far(y_scale) && small && (0..n).all(|i| far(scale(i))) {
+        return Ok(());
+    }
+    let outputs = if let Bias::Float(b) = bias { b.len() } else { n };
+    for i in 0..outputs {
+        let product = x_scale * scale(i);
+        if !product.is_normal() || !(product / y_scale).is_finite() {
+            let got = format!("{y_scale:e}, with {x_scale:e} of the input and {:e} of the weight", scale(i));
+            let valid = "such that the input's times the weight's, and that divided by it, are normal float32 numbers";
+            return Err(Error::value("scale", got, valid));
+        }
+        if let Bias::Float(b) = bias
+            && !(b[i] / product).is_finite()
+        {
+            let valid = format!("finite in steps of {product:e}, the input's scale times the weight's");
+            return Err(Error::value(format!("bias[{i}]"), b[i], valid));
+        }
+    }
+    Ok(())
 }
 
 /// The scales that sums of products have.

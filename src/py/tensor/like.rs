@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::py::array::{Array, as_float32, code_type, contiguous, describe, empty, np, number, tuple_text};
 use crate::py::create::{code_shape, quantize_array};
 use crate::py::dtype::parse_dtype;
+use crate::py::ops::clamped;
 use crate::py::quantizer::{per_channel, per_tensor};
 use crate::qparams::{QParams, Quantizer};
 
@@ -39,6 +40,28 @@ impl QTensor {
         let shape = pyo3::types::PyTuple::new(py, shape)?;
         let values = as_float32(&np(py)?.call_method1("full", (shape, value, "float32"))?, arg)?;
         quantize_array(py, &values, &self.quantizer, None, arg)?.element_codes(py)
+    }
+
+    /// Values from `min` to `max`, on this tensor's grid.
+    fn clamped(&self, py: Python<'_>, min: Option<f64>, max: Option<f64>) -> PyResult<QTensor> {
+        let bound = |value: Option<f64>, arg| value.map(|v| self.codes_of(py, v, arg)).transpose();
+        let (min, max) = (bound(min, "min")?, bound(max, "max")?);
+        if self.quantizer.axis().is_none() {
+            let code = |bound: &Option<Array<'_>>, none| {
+                bound.as_ref().map_or(Ok(none), |bound| bound.call_method0("item")?.extract::<i32>())
+            };
+            let range = (code(&min, i32::MIN)?, code(&max, i32::MAX)?);
+            if let Some(codes) = clamped(self, py, range)? {
+                return Ok(self.with_codes(codes));
+            }
+        }
+        let mut codes = self.element_codes(py)?.into_any();
+        for (name, bound) in [("maximum", min), ("minimum", max)] {
+            if let Some(bound) = bound {
+                codes = np(py)?.call_method1(name, (codes, bound))?;
+            }
+        }
+        QTensor::wrap(crate::py::array::as_array(&codes)?, Arc::clone(&self.quantizer))
     }
 
     /// A float that float32 may round to infinity, as NumPy's cast does without a warning.
@@ -137,9 +160,7 @@ impl QTensor {
     /// >>> qt.quantize_per_tensor([-1.0, 1.0], 0.5, 0, qt.qint8).relu().tolist()
     /// [0.0, 1.0]
     fn relu(&self, py: Python<'_>) -> PyResult<QTensor> {
-        let clamped =
-            np(py)?.call_method1("maximum", (self.element_codes(py)?, self.codes_of(py, 0.0, "0")?))?;
-        QTensor::wrap(crate::py::array::as_array(&clamped)?, Arc::clone(&self.quantizer))
+        self.clamped(py, Some(0.0), None)
     }
 
     /// Values below `min` replaced by it, and those above `max`; both rounded to the tensor's grid.
@@ -158,14 +179,7 @@ impl QTensor {
         if min.is_none() && max.is_none() {
             return Err(Error::value("min", "None, as max", "given, or max, or both").into());
         }
-        let mut codes = self.element_codes(py)?.into_any();
-        if let Some(min) = min {
-            codes = np(py)?.call_method1("maximum", (codes, self.codes_of(py, min, "min")?))?;
-        }
-        if let Some(max) = max {
-            codes = np(py)?.call_method1("minimum", (codes, self.codes_of(py, max, "max")?))?;
-        }
-        QTensor::wrap(crate::py::array::as_array(&codes)?, Arc::clone(&self.quantizer))
+        self.clamped(py, min, max)
     }
 
     /// This tensor's elements where `condition` holds, `other`'s elsewhere, requantized to this tensor's scale.
