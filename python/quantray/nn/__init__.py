@@ -27,6 +27,7 @@ from quantray.nn._dropout import Dropout, Dropout1d, Dropout2d
 from quantray.nn._gradients import value_and_grad
 from quantray.nn._init import manual_seed
 from quantray.nn._linear import Linear
+from quantray.nn._loss import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from quantray.nn._module import Module, Parameter
 from quantray.nn._norm import (
     BatchNorm1d,
@@ -51,7 +52,7 @@ from quantray.nn._pooling import (
     MaxPool2d,
     MaxPool3d,
 )
-from quantray.nn._shape import Flatten, Identity, Unflatten
+from quantray.nn._shape import Flatten, Identity, Unflatten, Upsample
 from quantray.nn._stubs import DeQuantStub, FloatFunctional, QuantStub
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
@@ -75,6 +77,7 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "CrossEntropyLoss",
     "DeQuantStub",
     "Dropout",
     "Dropout1d",
@@ -89,15 +92,18 @@ __all__ = [
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
+    "L1Loss",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "NLLLoss",
     "PReLU",
     "Parameter",
     "QuantStub",
@@ -110,6 +116,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Unflatten",
+    "Upsample",
     "functional",
     "manual_seed",
     "value_and_grad",

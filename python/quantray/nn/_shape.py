@@ -75,3 +75,35 @@ class Unflatten(Configured):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class Upsample(Configured):
+    """Images of another size; arguments as for `nn.functional.interpolate`.
+
+    >>> from quantray import nn
+    >>> nn.Upsample(scale_factor=2)([[[1.0, 2.0]]])
+    array([[[1., 1., 2., 2.]]], dtype=float32)
+
+    Source: `torch.nn.Upsample`.
+    """
+
+    _arguments = ("size", "scale_factor", "mode", "align_corners")
+
+    def __init__(
+        self,
+        size: Any = None,
+        scale_factor: Any = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self.size, self.scale_factor = size, scale_factor
+        self.mode, self.align_corners = mode, align_corners
+
+    def forward(self, input: Any) -> Any:
+        """Shape (N, C, lengths) to other lengths."""
+        return F.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners)
+
+    def extra_repr(self) -> str:
+        name = "size" if self.scale_factor is None else "scale_factor"
+        return f"{name}={getattr(self, name)}, mode={self.mode!r}"

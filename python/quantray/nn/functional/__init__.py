@@ -36,6 +36,13 @@ from quantray.nn.functional._conv import (
 )
 from quantray.nn.functional._dropout import dropout, dropout1d, dropout2d
 from quantray.nn.functional._linear import linear
+from quantray.nn.functional._loss import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+)
 from quantray.nn.functional._norm import batch_norm, group_norm, instance_norm
 from quantray.nn.functional._pooling import (
     adaptive_avg_pool1d,
@@ -51,7 +58,7 @@ from quantray.nn.functional._pooling import (
     max_pool2d,
     max_pool3d,
 )
-from quantray.nn.functional._shape import cat, flatten, unflatten
+from quantray.nn.functional._shape import cat, flatten, interpolate, pad, unflatten
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -65,6 +72,7 @@ __all__ = [
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "binary_cross_entropy_with_logits",
     "cat",
     "conv1d",
     "conv2d",
@@ -72,6 +80,7 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
+    "cross_entropy",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -83,6 +92,8 @@ __all__ = [
     "hardswish",
     "hardtanh",
     "instance_norm",
+    "interpolate",
+    "l1_loss",
     "leaky_relu",
     "linear",
     "log_softmax",
@@ -90,7 +101,10 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "mse_loss",
     "mul",
+    "nll_loss",
+    "pad",
     "prelu",
     "relu",
     "relu6",
