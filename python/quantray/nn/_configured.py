@@ -13,5 +13,5 @@ class Configured(Module):
     _arguments: ClassVar[tuple[str, ...]] = ()
 
     def _config(self) -> dict[str, Any]:
-        found = {name: getattr(self, name) for name in self._arguments}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
+        found: dict[str, Any] = {name: getattr(self, name) for name in self._arguments}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}  # pyright: ignore

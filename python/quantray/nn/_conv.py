@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class _Conv(Module):
         parts += [f"kernel_size={self.kernel_size}", f"stride={self.stride}"]
         if self.padding != (0,) * dims:
             parts.append(
-                f"padding={self.padding!r}" if isinstance(self.padding, str) else f"padding={self.padding}"
+                f"padding={self.padding}" if isinstance(self.padding, str) else f"padding={self.padding}"
             )
         if self.dilation != (1,) * dims:
             parts.append(f"dilation={self.dilation}")
@@ -127,7 +127,7 @@ class _Forward(_Conv):
         """The convolution with another weight: quantized ones use it."""
         padding = self.padding
         if self.padding_mode != "zeros":
-            input, padding = F.pad(input, self._sides(), self.padding_mode), 0
+            input, padding = F.pad(input, self._sides(), cast("Any", self.padding_mode)), 0
         return type(self)._function(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def _sides(self) -> list[int]:
@@ -239,7 +239,7 @@ class Conv2d(_Forward):
     >>> from quantray import nn
     >>> layer = nn.Conv2d(4, 8, (3, 5), padding="same")
     >>> layer
-    Conv2d(4, 8, kernel_size=(3, 5), stride=(1, 1), padding='same')
+    Conv2d(4, 8, kernel_size=(3, 5), stride=(1, 1), padding=same)
     >>> layer(np.zeros((1, 4, 9, 9))).shape
     (1, 8, 9, 9)
 

@@ -66,7 +66,7 @@ def kaiming_uniform(shape: Sequence[int]) -> npt.NDArray[np.float32]:
     return uniform(shape, 1 / math.sqrt(max(math.prod(shape[1:]), 1)))
 
 
-def bias_for(weight: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
+def bias_for(weight: Any, length: int) -> npt.NDArray[np.float32]:
     """A bias as torch's Linear and convolutions begin."""
     return uniform((length,), 1 / math.sqrt(max(fan_in(weight), 1)))
 

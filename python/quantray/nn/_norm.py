@@ -23,7 +23,13 @@ class _Norm(Configured):
     track_running_stats: bool
 
     def __init__(
-        self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        bias: bool,
     ) -> None:
         super().__init__()
         if num_features < 1:
@@ -31,7 +37,7 @@ class _Norm(Configured):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.register_parameter("weight", np.ones(num_features) if affine else None)
-        self.register_parameter("bias", np.zeros(num_features) if affine else None)
+        self.register_parameter("bias", np.zeros(num_features) if affine and bias else None)
         track = track_running_stats
         self.register_buffer("running_mean", np.zeros(num_features, np.float32) if track else None)
         self.register_buffer("running_var", np.ones(num_features, np.float32) if track else None)
@@ -59,8 +65,12 @@ class _Norm(Configured):
         return 1 / int(count) if self.momentum is None else self.momentum
 
     def extra_repr(self) -> str:
-        names = ("eps", "momentum", "affine", "track_running_stats")
-        return ", ".join([str(self.num_features), *(f"{name}={getattr(self, name)}" for name in names)])
+        has = self.bias is not None
+        parts = [f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}"]
+        return ", ".join([*parts, f"bias={has}, track_running_stats={self.track_running_stats}"])
+
+    def _config(self) -> dict[str, Any]:
+        return {**super()._config(), "bias": self.bias is not None}
 
 
 class _BatchNorm(_Norm):
@@ -71,8 +81,10 @@ class _BatchNorm(_Norm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias)
 
     def forward(self, input: Any) -> Any:
         """Shape (N, num_features, ...)."""
@@ -113,7 +125,7 @@ class BatchNorm2d(_BatchNorm):
     momentum : float or None
         How far running moments move with each batch; None: they are the means over all batches.
     affine : bool
-        Whether there are a weight and a bias, one of each for a channel.
+        Whether there is a weight for each channel, and a bias unless `bias` is False.
     track_running_stats : bool
         Whether there are running moments; if not, the batch's own are used in evaluation too.
 
@@ -155,8 +167,10 @@ class _InstanceNorm(_Norm):
         momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias)
 
     def forward(self, input: Any) -> Any:
         """Shape (N, num_features, lengths), or without N."""
@@ -201,7 +215,7 @@ class InstanceNorm2d(_InstanceNorm):
     momentum : float
         How far running moments move with each batch.
     affine : bool
-        Whether there are a weight and a bias, one of each for a channel.
+        Whether there is a weight for each channel, and a bias unless `bias` is False.
     track_running_stats : bool
         Whether there are running moments, which are then used in evaluation.
 
@@ -244,7 +258,7 @@ class GroupNorm(Configured):
     eps : float
         Added to the variance.
     affine : bool
-        Whether there are a weight and a bias, one of each for a channel.
+        Whether there is a weight for each channel, and a bias unless `bias` is False.
 
     >>> from quantray import nn
     >>> nn.GroupNorm(2, 4, eps=0)([[1.0, 3.0, 10.0, 30.0]])
@@ -255,13 +269,21 @@ class GroupNorm(Configured):
 
     _arguments = ("num_groups", "num_channels", "eps", "affine")
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True) -> None:
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
             raise ValueError(f"num_groups must divide num_channels, {num_channels}, got {num_groups}")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         self.register_parameter("weight", np.ones(num_channels) if affine else None)
-        self.register_parameter("bias", np.zeros(num_channels) if affine else None)
+        self.register_parameter("bias", np.zeros(num_channels) if affine and bias else None)
 
     def forward(self, input: Any) -> Any:
         """Shape (N, num_channels, ...)."""
@@ -271,4 +293,8 @@ class GroupNorm(Configured):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        has = self.bias is not None
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={has}"
+
+    def _config(self) -> dict[str, Any]:
+        return {**super()._config(), "bias": self.bias is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
@@ -22,6 +22,11 @@ class _Pool(Configured):
         return type(self)._function(input, **{name: getattr(self, name) for name in self._arguments})
 
 
+def _fixed(value: Any) -> Any:
+    """One setting for all axes, or a tuple of those for each."""
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+
+
 class _MaxPool(_Pool):
     _arguments = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
@@ -34,8 +39,9 @@ class _MaxPool(_Pool):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
-        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
+        self.kernel_size = _fixed(kernel_size)
+        self.stride = self.kernel_size if stride is None else _fixed(stride)
+        self.padding, self.dilation, self.ceil_mode = _fixed(padding), _fixed(dilation), ceil_mode
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)}" for name in self._arguments)
@@ -54,8 +60,9 @@ class _AvgPool(_Pool):
         divisor_override: int | None = None,
     ) -> None:
         super().__init__()
-        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.ceil_mode = padding, ceil_mode
+        self.kernel_size = _fixed(kernel_size)
+        self.stride = self.kernel_size if stride is None else _fixed(stride)
+        self.padding, self.ceil_mode = _fixed(padding), ceil_mode
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     def extra_repr(self) -> str:
@@ -67,7 +74,7 @@ class _AdaptivePool(_Pool):
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
-        self.output_size = output_size
+        self.output_size = _fixed(output_size)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, SupportsIndex
+from typing import Any, Literal, SupportsIndex, cast
 
 import numpy as np
 
@@ -15,14 +15,20 @@ from quantray.nn.functional._arguments import axis_of, floats
 Vjp = Callable[[Any], Sequence[Any]]
 
 
-def _elementwise(forward: Callable[..., Any], slope: Callable[..., Any]) -> Differentiable[..., Any]:
+#: Functions of an array, or of it and its function's values, and of up to two settings.
+_Forward = Callable[[Any], Any] | Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any]
+_Slope = Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any] | Callable[[Any, Any, Any, Any], Any]
+
+
+def _elementwise(forward: _Forward, slope: _Slope) -> Differentiable[..., Any]:
     """A function of an array's elements and settings; `slope(x, y, *settings)` is its derivative."""
-    made = differentiable(forward)
+    made: Differentiable[..., Any] = differentiable(cast("Callable[..., Any]", forward))
+    derivative = cast("Callable[..., Any]", slope)
 
     @made.gradient
     def _gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
         x = floats(args[0])
-        return lambda g: [g * slope(x, out, *args[1:])]
+        return lambda g: [g * derivative(x, out, *args[1:])]
 
     return made
 

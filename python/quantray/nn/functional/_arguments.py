@@ -31,9 +31,9 @@ def traced_or_floats(value: Any) -> Any:
 
 def per_axis(value: PerAxis, dims: int, name: str, least: int = 1) -> tuple[int, ...]:
     """One integer for each axis, from one for all or from one for each."""
-    given: Sequence[Any] = cast("Sequence[Any]", value) if np.ndim(cast("Any", value)) else [value] * dims
+    given: Any = value if np.ndim(cast("Any", value)) else [value] * dims
     try:
-        numbers = tuple(n.__index__() for n in given)
+        numbers: tuple[int, ...] = tuple(n.__index__() for n in given)
     except AttributeError:
         numbers = ()
     if len(numbers) != dims or min(numbers) < least:

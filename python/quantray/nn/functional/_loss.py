@@ -49,7 +49,10 @@ def _same_shape(input: Any, target: Any) -> None:
 
 def _errors(forward: Callable[[Any, Any], Any], slope: Callable[[Any], Any]) -> Any:
     """A function of differences; `slope(d)` is its derivative."""
-    made = differentiable(lambda input, target: forward(floats(input), floats(target)))
+
+    @differentiable
+    def made(input: Any, target: Any) -> Any:
+        return forward(floats(input), floats(target))
 
     @made.gradient
     def _gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:

@@ -30,7 +30,7 @@ class _Windows(NamedTuple):
     stride: int
     padding: int
     dilation: int
-    count: int
+    number: int
 
     @classmethod
     def along(
@@ -51,7 +51,7 @@ class _Windows(NamedTuple):
 
     def on(self, x: Floats, fill: float) -> Floats:
         """The array as long as the windows reach, with `fill` where it was not."""
-        reach = (self.count - 1) * self.stride + self.dilation * (self.kernel - 1) + 1
+        reach = (self.number - 1) * self.stride + self.dilation * (self.kernel - 1) + 1
         n = x.shape[self.axis]
         if not self.padding and reach <= n:
             return x
@@ -70,7 +70,7 @@ class _Windows(NamedTuple):
     def element(self, i: int) -> tuple[Any, ...]:
         """An index of what is the i-th element of each window."""
         first = i * self.dilation
-        return self.at(slice(first, first + (self.count - 1) * self.stride + 1, self.stride))
+        return self.at(slice(first, first + (self.number - 1) * self.stride + 1, self.stride))
 
 
 @differentiable
@@ -107,9 +107,9 @@ def _mean(input: Any, windows: _Windows, factors: Any) -> Any:
     x = windows.on(floats(input), 0.0)
     if windows.kernel == windows.stride:
         # Side by side: one sum over a new axis.
-        reach = windows.at(slice(0, windows.count * windows.kernel))
-        shape = (*x.shape[: windows.axis], windows.count, windows.kernel, *x.shape[windows.axis + 1 :])
-        if windows.count * windows.kernel <= x.shape[windows.axis]:
+        reach = windows.at(slice(0, windows.number * windows.kernel))
+        shape = (*x.shape[: windows.axis], windows.number, windows.kernel, *x.shape[windows.axis + 1 :])
+        if windows.number * windows.kernel <= x.shape[windows.axis]:
             return x[reach].reshape(shape).sum(windows.axis + 1) * factors
     y = x[windows.element(0)].copy(order="K")
     for i in range(1, windows.kernel):
@@ -245,7 +245,7 @@ def _avg_pool(
     shape = np.shape(input)
     for windows in _settings(dims, shape, kernel_size, stride, padding, 1, ceil_mode):
         axis, n = windows.axis, shape[windows.axis]
-        starts = np.arange(windows.count) * windows.stride - windows.padding
+        starts = np.arange(windows.number) * windows.stride - windows.padding
         ends = np.minimum(starts + windows.kernel, n + windows.padding)
         if not count_include_pad:
             starts, ends = np.maximum(starts, 0), np.minimum(ends, n)
@@ -254,7 +254,7 @@ def _avg_pool(
         else:
             # Once, of all axes.
             last = axis == len(shape) - 1
-            factors = np.full(windows.count, 1 / divisor_override.__index__() if last else 1, np.float32)
+            factors = np.full(windows.number, 1 / divisor_override.__index__() if last else 1, np.float32)
         input = _mean(input, windows, factors.reshape(-1, *[1] * (len(shape) - axis - 1)))
     return input
 
