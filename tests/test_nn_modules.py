@@ -156,3 +156,32 @@ def test_every_module_says_how_to_rebuild_it():
             if kind in (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict):
                 continue
             assert callable(getattr(kind, "_config", None)), name
+
+
+def test_summary():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+    before = {name: np.array(value) for name, value in model.state_dict().items()}
+    table = model.summary(np.ones((2, 1, 5, 5), np.float32))
+    shapes = [row.output_shape for row in table.rows]
+    assert shapes == ["(2, 36)", "(2, 4, 3, 3)", "(2, 4, 3, 3)", "(2, 4, 3, 3)", "(2, 36)"]
+    assert [row.parameters for row in table.rows] == [0, 40, 8, 0, 0]
+    assert table.parameters == sum(p.size for p in model.parameters())
+    assert table.nbytes == sum(v.nbytes for v in model.state_dict().values())
+    # Looking does not train.
+    assert all(module.training for module in model.modules())
+    for name, value in before.items():
+        assert_array_equal(model.state_dict()[name], value)
+
+
+def test_tables_escape_names():
+    model = nn.ModuleDict({"<b>": nn.Linear(2, 2)})
+    assert "&lt;b&gt;" in model._repr_html_()
+    assert "<b>" not in model._repr_html_()
+    assert "<b>" in repr(model.summary())
+
+
+def test_shared_parameters_count_once():
+    layer = nn.Linear(3, 3)
+    other = nn.Linear(3, 3)
+    other.weight = layer.weight
+    assert nn.Sequential(layer, other).summary().parameters == 9 + 3 + 3

@@ -76,9 +76,7 @@ class _Conv(Module):
         parts = [str(self.in_channels), str(self.out_channels)]
         parts += [f"kernel_size={self.kernel_size}", f"stride={self.stride}"]
         if self.padding != (0,) * dims:
-            parts.append(
-                f"padding={self.padding}" if isinstance(self.padding, str) else f"padding={self.padding}"
-            )
+            parts.append(f"padding={self.padding}")
         if self.dilation != (1,) * dims:
             parts.append(f"dilation={self.dilation}")
         if self.output_padding != (0,) * dims:

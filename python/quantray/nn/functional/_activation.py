@@ -50,7 +50,7 @@ _elu = _elementwise(
 )
 _sigmoid = _elementwise(ops.sigmoid, lambda x, y: y * (1 - y))
 _tanh = _elementwise(ops.tanh, lambda x, y: 1 - y * y)
-_silu = _elementwise(ops.silu, lambda x, y: (s := ops.sigmoid(x)) + y * (1 - s))
+_silu = _elementwise(ops.silu, lambda x, y: y + ops.sigmoid(x) * (1 - y))
 _hardsigmoid = _elementwise(
     lambda x: np.clip(floats(x) + 3, np.float32(0), np.float32(6)) / np.float32(6),
     lambda x, y: np.where(np.abs(x) < 3, np.float32(1 / 6), np.float32(0)),
@@ -63,14 +63,14 @@ _hardswish = _elementwise(
 
 def _softplus_of(x: Any, beta: float, threshold: float) -> Any:
     x = floats(x)
-    t = x * np.float32(beta)
+    t: Any = x * np.float32(beta)
     # Powers of large numbers are not looked at, but would overflow.
     curved = np.log1p(np.exp(np.minimum(t, np.float32(threshold)))) / np.float32(beta)
     return np.where(t > threshold, x, curved)
 
 
 def _softplus_slope(x: Any, y: Any, beta: float, threshold: float) -> Any:
-    t = x * np.float32(beta)
+    t: Any = x * np.float32(beta)
     return np.where(t > threshold, np.float32(1), ops.sigmoid(t))
 
 

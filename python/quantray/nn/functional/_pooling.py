@@ -207,7 +207,7 @@ def _settings(
         raise ValueError(f"padding must be at most half of kernel_size, got {padding} and {kernel_size}")
     first = len(shape) - dims
     each = zip(range(first, len(shape)), shape[first:], kernel, steps, pads, gaps, strict=True)
-    return [_Windows.along(*settings, ceil_mode) for settings in each][::-1]
+    return [_Windows.along(a, n, k, s, p, d, ceil_mode) for a, n, k, s, p, d in each][::-1]
 
 
 def _max_pool(
