@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, cast
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from quantray import ops
 from quantray._core import QTensor
 from quantray.nn._gradients import Differentiable, differentiable
 from quantray.nn.functional._arguments import axis_of, floats
+
+if TYPE_CHECKING:
+    from quantray.nn.functional._arguments import Floats
 
 Vjp = Callable[[Any], Sequence[Any]]
 
@@ -50,7 +53,7 @@ _elu = _elementwise(
 )
 _sigmoid = _elementwise(ops.sigmoid, lambda x, y: y * (1 - y))
 _tanh = _elementwise(ops.tanh, lambda x, y: 1 - y * y)
-_silu = _elementwise(ops.silu, lambda x, y: y + ops.sigmoid(x) * (1 - y))
+_silu = _elementwise(ops.silu, lambda x, y: y + ops.sigmoid(floats(x)) * (1 - y))
 _hardsigmoid = _elementwise(
     lambda x: np.clip(floats(x) + 3, np.float32(0), np.float32(6)) / np.float32(6),
     lambda x, y: np.where(np.abs(x) < 3, np.float32(1 / 6), np.float32(0)),
@@ -61,25 +64,25 @@ _hardswish = _elementwise(
 )
 
 
-def _softplus_of(x: Any, beta: float, threshold: float) -> Any:
-    x = floats(x)
-    t: Any = x * np.float32(beta)
+def _softplus_of(input: Any, beta: float, threshold: float) -> Any:
+    x = floats(input)
+    t = x * np.float32(beta)
     # Powers of large numbers are not looked at, but would overflow.
     curved = np.log1p(np.exp(np.minimum(t, np.float32(threshold)))) / np.float32(beta)
     return np.where(t > threshold, x, curved)
 
 
-def _softplus_slope(x: Any, y: Any, beta: float, threshold: float) -> Any:
-    t: Any = x * np.float32(beta)
+def _softplus_slope(x: Floats, y: Any, beta: float, threshold: float) -> Any:
+    t = x * np.float32(beta)
     return np.where(t > threshold, np.float32(1), ops.sigmoid(t))
 
 
 _softplus = _elementwise(_softplus_of, _softplus_slope)
 
 
-def _gelu_slope(x: Any, y: Any, approximate: Literal["none", "tanh"]) -> Any:
+def _gelu_slope(x: Floats, y: Any, approximate: Literal["none", "tanh"]) -> Any:
     # Beyond, it is 0 or 1, and infinities would make NaN of it.
-    x = np.clip(x, np.float32(-20), np.float32(20))
+    x = floats(np.clip(x, np.float32(-20), np.float32(20)))
     if approximate == "tanh":
         root, cubic = np.float32(np.sqrt(2 / np.pi)), np.float32(0.044715)
         t = ops.tanh(root * (x + cubic * x * x * x))
@@ -90,7 +93,7 @@ def _gelu_slope(x: Any, y: Any, approximate: Literal["none", "tanh"]) -> Any:
     return integral + x * np.exp(-x * x / 2) * np.float32(1 / np.sqrt(2 * np.pi))
 
 
-_gelu = _elementwise(lambda x, approximate: ops.gelu(x, approximate=approximate), _gelu_slope)
+_gelu = _elementwise(lambda x, approximate: ops.gelu(floats(x), approximate=approximate), _gelu_slope)
 
 
 def relu(input: Any) -> Any:
@@ -302,7 +305,7 @@ def _prelu_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwar
         return sums.sum((0, *range(2, x.ndim)), dtype=np.float64)
 
     def vjp(g: Any) -> list[Any]:
-        each = {0: lambda: np.where(x > 0, g, g * weight), 1: lambda: of_weight(g)}
+        each = {0: lambda: floats(np.where(x > 0, g, g * weight)), 1: lambda: of_weight(g)}
         return [each[i]() for i in wanted]
 
     return vjp

@@ -237,7 +237,7 @@ def pad(
         most = {"reflect": n - 1, "circular": n}.get(mode, max(pair) if n else 0)
         if min(pair) < 0 or max(pair) > most:
             raise ValueError(f"pad must be from 0 to {most} on an axis of length {n}, got {pair}")
-        input = _take(input, np.pad(np.arange(n), pair, mode=_PADS[mode]), axis)
+        input = _take(input, np.pad(np.arange(int(n)), pair, mode=_PADS[mode]), axis)
     return input
 
 
