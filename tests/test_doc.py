@@ -6,18 +6,22 @@ import pathlib
 
 import pytest
 import quantray as qt
-from quantray import _core, quantization
+from quantray import _core, nn, optim, quantization
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
 def documented():
     """Public functions and classes, and the methods of the classes, by name."""
-    found = {"quantray": qt, "ops": qt.ops}
+    found = {"quantray": qt, "ops": qt.ops, "nn": nn, "nn.functional": nn.functional, "optim": optim}
     names = [
         *((n, getattr(qt, n)) for n in qt.__all__),
         *((f"ops.{n}", getattr(qt.ops, n)) for n in qt.ops.__all__),
         *((f"quantization.{n}", getattr(quantization, n)) for n in quantization.__all__),
+        *((f"nn.{n}", getattr(nn, n)) for n in nn.__all__),
+        *((f"nn.functional.{n}", getattr(nn.functional, n)) for n in nn.functional.__all__),
+        *((f"optim.{n}", getattr(optim, n)) for n in optim.__all__),
+        ("nn.Module.summary", nn.Module.summary),
     ]
     for name, value in names:
         if not callable(value):
@@ -58,7 +62,7 @@ WITH_EXAMPLES = [name for name in DOCUMENTED if examples(name).examples]
 
 def test_examples_were_collected():
     # Objects of a compiled module are easily missed: at least these have examples.
-    assert len(WITH_EXAMPLES) >= 45
+    assert len(WITH_EXAMPLES) >= 160
     functions = [name for name in qt.__all__ if inspect.isbuiltin(getattr(qt, name))]
     assert {"quantize_per_tensor", "quantize_per_channel", "save", "min_max"} <= set(functions)
     assert {"quantize_per_tensor", "QTensor.copy_", "QTensor", "dtype"} <= set(WITH_EXAMPLES)

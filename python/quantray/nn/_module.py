@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from quantray.nn._summary import Summary
+
     #: A NumPy array, a quantized tensor, or, while gradients are traced, autograd's box of an array.
     Array: TypeAlias = Any
     State: TypeAlias = Mapping[str, Any]
@@ -456,6 +458,32 @@ class Module:
         return copy.deepcopy(self)
 
     # Text
+
+    def summary(self, *args: Any) -> Summary:
+        """A table of all modules inside: their types, output shapes, parameters and bytes.
+
+        Parameters
+        ----------
+        *args : array
+            What the model is called with, in evaluation mode, to see the shapes; without any, there are none.
+
+        >>> import numpy as np
+        >>> from quantray import nn
+        >>> nn.Sequential(nn.Linear(4, 8), nn.ReLU()).summary(np.zeros((1, 4)))
+        name     type        output shape  parameters  bytes
+        ----------------------------------------------------
+        (model)  Sequential  (1, 8)                 0      0
+        0        Linear      (1, 8)                40    160
+        1        ReLU        (1, 8)                 0      0
+        ----------------------------------------------------
+        total                                      40    160
+        """
+        from quantray.nn._summary import summarize
+
+        return summarize(self, args)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of the repr."""

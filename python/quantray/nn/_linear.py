@@ -1,0 +1,62 @@
+"""Linear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quantray.nn import _init
+from quantray.nn import functional as F
+from quantray.nn._module import Module, Parameter
+
+
+class Linear(Module):
+    """Products with a matrix, and a bias: `input @ weight.T + bias`.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Of the input's last axis, and of the result's.
+    bias : bool
+        Whether there is one.
+
+    Attributes
+    ----------
+    weight : array
+        Shape (out_features, in_features).
+    bias : array or None
+        Shape (out_features,).
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> layer = nn.Linear(3, 2)
+    >>> layer
+    Linear(in_features=3, out_features=2, bias=True)
+    >>> layer(np.zeros((5, 3))).shape
+    (5, 2)
+
+    Source: `torch.nn.Linear`.
+    """
+
+    in_features: int
+    out_features: int
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(_init.kaiming_uniform((out_features, in_features)))
+        self.register_parameter("bias", _init.bias_for(self.weight, out_features) if bias else None)
+
+    def forward(self, input: Any) -> Any:
+        """Shape (..., in_features) to (..., out_features)."""
+        return F.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        has = self.bias is not None
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={has}"
+
+    def _config(self) -> dict[str, Any]:
+        has = self.bias is not None
+        return {"in_features": self.in_features, "out_features": self.out_features, "bias": has}

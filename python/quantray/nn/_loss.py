@@ -1,0 +1,124 @@
+"""Losses as modules."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from quantray.nn import functional as F
+from quantray.nn._configured import Configured
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+class _Loss(Configured):
+    _arguments = ("reduction",)
+
+    def __init__(self, reduction: Reduction = "mean") -> None:
+        super().__init__()
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
+        self.reduction: Reduction = reduction
+
+
+class MSELoss(_Loss):
+    """Squares of differences, on average.
+
+    >>> from quantray import nn
+    >>> float(nn.MSELoss()([1.0, 2.0], [1.0, 4.0]))
+    2.0
+
+    Source: `torch.nn.MSELoss`.
+    """
+
+    def forward(self, input: Any, target: Any) -> Any:
+        """Arrays of the same shape."""
+        return F.mse_loss(input, target, self.reduction)
+
+
+class L1Loss(_Loss):
+    """Sizes of differences, on average.
+
+    >>> from quantray import nn
+    >>> float(nn.L1Loss()([1.0, 2.0], [1.0, 4.0]))
+    1.0
+
+    Source: `torch.nn.L1Loss`.
+    """
+
+    def forward(self, input: Any, target: Any) -> Any:
+        """Arrays of the same shape."""
+        return F.l1_loss(input, target, self.reduction)
+
+
+class NLLLoss(_Loss):
+    """Logarithms of the right classes' probabilities, negated; arguments as for `functional.nll_loss`.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> float(nn.NLLLoss()([[-1.0, -2.0]], np.array([1])))
+    2.0
+
+    Source: `torch.nn.NLLLoss`.
+    """
+
+    _arguments = ("ignore_index", "reduction")
+
+    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", weight)
+        self.ignore_index = ignore_index
+
+    def forward(self, input: Any, target: Any) -> Any:
+        """Logarithms of probabilities and classes."""
+        return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
+
+
+class CrossEntropyLoss(_Loss):
+    """How unlikely targets are, by the softmax of logits; arguments as for `functional.cross_entropy`.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> round(float(nn.CrossEntropyLoss()([[0.0, 0.0]], np.array([1]))), 4)
+    0.6931
+
+    Source: `torch.nn.CrossEntropyLoss`.
+    """
+
+    _arguments = ("ignore_index", "reduction", "label_smoothing")
+
+    def __init__(
+        self,
+        weight: Any = None,
+        ignore_index: int = -100,
+        reduction: Reduction = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", weight)
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+
+    def forward(self, input: Any, target: Any) -> Any:
+        """Logits and classes, or probabilities."""
+        settings = (self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return F.cross_entropy(input, target, *settings)
+
+
+class BCEWithLogitsLoss(_Loss):
+    """How unlikely targets are, by the sigmoid of logits.
+
+    >>> from quantray import nn
+    >>> round(float(nn.BCEWithLogitsLoss()([0.0], [1.0])), 4)
+    0.6931
+
+    Source: `torch.nn.BCEWithLogitsLoss`.
+    """
+
+    def __init__(self, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None) -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", weight)
+        self.register_buffer("pos_weight", pos_weight)
+
+    def forward(self, input: Any, target: Any) -> Any:
+        """Logits and probabilities, of the same shape."""
+        settings = (self.weight, self.reduction, self.pos_weight)
+        return F.binary_cross_entropy_with_logits(input, target, *settings)

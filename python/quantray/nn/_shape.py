@@ -1,0 +1,109 @@
+"""Modules that move values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from quantray.nn import functional as F
+from quantray.nn._configured import Configured
+
+
+class Identity(Configured):
+    """The input as it is, whatever the arguments.
+
+    >>> from quantray import nn
+    >>> nn.Identity(54, unused=True)([1.0])
+    [1.0]
+
+    Source: `torch.nn.Identity`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        """The input."""
+        return input
+
+
+class Flatten(Configured):
+    """Some axes as one: by default all but the first.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.Flatten()(np.zeros((2, 3, 4))).shape
+    (2, 12)
+
+    Source: `torch.nn.Flatten`.
+    """
+
+    _arguments = ("start_dim", "end_dim")
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Any) -> Any:
+        """Of any shape."""
+        return F.flatten(input, self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Configured):
+    """One axis as several.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.Unflatten(1, (3, 4))(np.zeros((2, 12))).shape
+    (2, 3, 4)
+
+    Source: `torch.nn.Unflatten`.
+    """
+
+    _arguments = ("dim", "unflattened_size")
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, input: Any) -> Any:
+        """Of any shape whose axis has as many elements."""
+        return F.unflatten(input, self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class Upsample(Configured):
+    """Images of another size; arguments as for `nn.functional.interpolate`.
+
+    >>> from quantray import nn
+    >>> nn.Upsample(scale_factor=2)([[[1.0, 2.0]]])
+    array([[[1., 1., 2., 2.]]], dtype=float32)
+
+    Source: `torch.nn.Upsample`.
+    """
+
+    _arguments = ("size", "scale_factor", "mode", "align_corners")
+
+    def __init__(
+        self,
+        size: Any = None,
+        scale_factor: Any = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self.size, self.scale_factor = size, scale_factor
+        self.mode, self.align_corners = mode, align_corners
+
+    def forward(self, input: Any) -> Any:
+        """Shape (N, C, lengths) to other lengths."""
+        return F.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners)
+
+    def extra_repr(self) -> str:
+        name = "size" if self.scale_factor is None else "scale_factor"
+        return f"{name}={getattr(self, name)}, mode={self.mode!r}"

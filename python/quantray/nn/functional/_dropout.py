@@ -1,0 +1,107 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray.nn._gradients import differentiable
+from quantray.nn._init import generator
+from quantray.nn.functional._arguments import floats
+
+
+def _check(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"p must be from 0 to 1, got {p}")
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
+    """Each element becomes 0 with probability p; the others are divided by `1 - p`.
+
+    Parameters
+    ----------
+    input : array
+        Of any shape.
+    p : float
+        From 0 to 1.
+    training : bool
+        If not, the input is returned as it is.
+
+    >>> from quantray.nn import functional as F
+    >>> F.dropout([1.0, 2.0], 1.0)
+    array([0., 0.], dtype=float32)
+
+    Source: `torch.nn.functional.dropout`.
+    """
+    _check(p)
+    return _dropped(input, p, np.shape(input)) if training and p else input
+
+
+def dropout1d(input: Any, p: float = 0.5, training: bool = True) -> Any:
+    """Each channel becomes 0 with probability p; the others are divided by `1 - p`.
+
+    Parameters
+    ----------
+    input : array
+        Shape (N, C, L) or (C, L).
+    p, training
+        As for `dropout`.
+
+    >>> import numpy as np
+    >>> from quantray.nn import functional as F
+    >>> y = F.dropout1d(np.ones((1, 9, 4)), 0.5)
+    >>> bool(np.all(y == y[:, :, :1]))
+    True
+
+    Source: `torch.nn.functional.dropout1d`.
+    """
+    return _channels(1, input, p, training)
+
+
+def dropout2d(input: Any, p: float = 0.5, training: bool = True) -> Any:
+    """Each channel becomes 0 with probability p; the others are divided by `1 - p`.
+
+    Parameters
+    ----------
+    input : array
+        Shape (N, C, H, W) or (C, H, W).
+    p, training
+        As for `dropout`.
+
+    >>> import numpy as np
+    >>> from quantray.nn import functional as F
+    >>> y = F.dropout2d(np.ones((1, 9, 4, 4)), 0.5)
+    >>> bool(np.all(y == y[:, :, :1, :1]))
+    True
+
+    Source: `torch.nn.functional.dropout2d`.
+    """
+    return _channels(2, input, p, training)
+
+
+def _channels(dims: int, input: Any, p: float, training: bool) -> Any:
+    _check(p)
+    shape = np.shape(input)
+    if len(shape) not in (dims + 1, dims + 2):
+        raise ValueError(f"input must have {dims + 1} or {dims + 2} axes, got shape {shape}")
+    return _dropped(input, p, (*shape[:-dims], *[1] * dims)) if training and p else input
+
+
+def _dropped(input: Any, p: float, shape: Sequence[int]) -> Any:
+    kept = generator().random(math.prod(shape), np.float32).reshape(shape) >= p
+    return _scaled(input, kept * np.float32(1 / (1 - p) if p < 1 else 0))
+
+
+@differentiable
+def _scaled(input: Any, factors: Any) -> Any:
+    return floats(input) * factors
+
+
+@_scaled.gradient
+def _scaled_gradient(
+    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Callable[[Any], Sequence[Any]]:
+    return lambda g: [g * args[1]]

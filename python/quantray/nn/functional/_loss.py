@@ -1,0 +1,302 @@
+"""Losses: one number from predictions and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from quantray import ops
+from quantray.nn._gradients import differentiable, untraced
+from quantray.nn.functional._activation import log_softmax
+from quantray.nn.functional._arguments import floats
+
+Vjp = Callable[[Any], Sequence[Any]]
+Reduction = Literal["mean", "sum", "none"]
+
+
+def _check_reduction(reduction: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
+
+
+@differentiable
+def _reduce(values: Any, reduction: Reduction, total: float) -> Any:
+    """Values, their sum, or that divided by `total`."""
+    x = floats(values)
+    if reduction == "none":
+        return x
+    # Sums of many small numbers: in float64.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        summed = x.sum(dtype=np.float64) / (np.float64(total) if reduction == "mean" else 1)
+    return np.float32(summed)
+
+
+@_reduce.gradient
+def _reduce_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
+    values, reduction, total = args
+    shape = np.shape(values)
+    if reduction == "none":
+        return lambda g: [g]
+    return lambda g: [np.broadcast_to(g / np.float32(total if reduction == "mean" else 1), shape)]
+
+
+def _same_shape(input: Any, target: Any) -> None:
+    if np.shape(input) != np.shape(target):
+        raise ValueError(f"target must be of the input's shape, {np.shape(input)}, got {np.shape(target)}")
+
+
+def _errors(forward: Callable[[Any, Any], Any], slope: Callable[[Any], Any]) -> Any:
+    """A function of differences; `slope(d)` is its derivative."""
+
+    @differentiable
+    def made(input: Any, target: Any) -> Any:
+        return forward(floats(input), floats(target))
+
+    @made.gradient
+    def _gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
+        difference = floats(args[0]) - floats(args[1])
+        return lambda g: [g * slope(difference) * np.float32(1 - 2 * i) for i in wanted]
+
+    return made
+
+
+_squares = _errors(lambda a, b: np.square(a - b), lambda d: 2 * d)
+_distances = _errors(lambda a, b: np.abs(a - b), np.sign)
+
+
+def mse_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Any:
+    """Squares of differences, on average.
+
+    Parameters
+    ----------
+    input, target : array
+        Of the same shape.
+    reduction : str
+        "mean", "sum", or "none": a loss for each element.
+
+    >>> from quantray.nn import functional as F
+    >>> float(F.mse_loss([1.0, 2.0], [1.0, 4.0]))
+    2.0
+
+    Source: `torch.nn.functional.mse_loss`.
+    """
+    _check_reduction(reduction)
+    _same_shape(input, target)
+    return _reduce(_squares(input, target), reduction, np.size(untraced(input)))
+
+
+def l1_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Any:
+    """Sizes of differences, on average.
+
+    Parameters
+    ----------
+    input, target : array
+        Of the same shape.
+    reduction : str
+        As for `mse_loss`.
+
+    >>> from quantray.nn import functional as F
+    >>> float(F.l1_loss([1.0, 2.0], [1.0, 4.0]))
+    1.0
+
+    Source: `torch.nn.functional.l1_loss`.
+    """
+    _check_reduction(reduction)
+    _same_shape(input, target)
+    return _reduce(_distances(input, target), reduction, np.size(untraced(input)))
+
+
+@differentiable
+def _weighted_sum(input: Any, weights: Any) -> Any:
+    """Over the second axis, or the only one."""
+    x = floats(input)
+    return (x * weights).sum(min(x.ndim - 1, 1))
+
+
+@_weighted_sum.gradient
+def _weighted_sum_gradient(
+    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Vjp:
+    axis = min(np.ndim(args[0]) - 1, 1)
+    return lambda g: [np.expand_dims(g, axis) * args[1]]
+
+
+def _class_weights(weight: Any, classes: int) -> Any:
+    if weight is None:
+        return np.ones(classes, np.float32)
+    if np.shape(weight) != (classes,):
+        raise ValueError(f"weight must be of shape ({classes},), got {np.shape(weight)}")
+    return floats(weight)
+
+
+def _of_classes(
+    log: Any,
+    target: Any,
+    weight: Any,
+    ignore_index: int,
+    reduction: Reduction,
+    smoothing: float,
+) -> Any:
+    """The loss of logarithms of probabilities, for targets that are classes."""
+    _check_reduction(reduction)
+    shape, target = np.shape(log), np.asarray(untraced(target))
+    if not shape:
+        raise ValueError("input must be of shape (C,) or (N, C, ...), got ()")
+    axis = min(len(shape) - 1, 1)
+    classes = shape[axis]
+    if target.shape != (*shape[:axis], *shape[axis + 1 :]):
+        wanted = (*shape[:axis], *shape[axis + 1 :])
+        raise ValueError(
+            f"target must be of shape {wanted} for an input of shape {shape}, got {target.shape}"
+        )
+    kept = target != ignore_index
+    if np.any(kept & ((target < 0) | (target >= classes))):
+        bad = target[kept & ((target < 0) | (target >= classes))].flat[0]
+        raise ValueError(
+            f"target must be from 0 to {classes - 1}, or ignore_index, {ignore_index}, got {bad}"
+        )
+    own = _class_weights(weight, classes)
+    at = np.where(kept, target, 0)
+    weights = own[at] * kept
+    hot = np.zeros(shape, np.float32)
+    np.put_along_axis(
+        hot, np.expand_dims(at, axis), np.expand_dims(weights, axis) * np.float32(1 - smoothing), axis
+    )
+    if smoothing:
+        each = own.reshape(-1, *[1] * (len(shape) - axis - 1)) * np.float32(smoothing / classes)
+        hot += each * np.expand_dims(kept, axis)
+    return _reduce(_weighted_sum(log, -hot), reduction, weights.sum(dtype=np.float64))
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Reduction = "mean"
+) -> Any:
+    """Logarithms of the right classes' probabilities, negated.
+
+    Parameters
+    ----------
+    input : array
+        Logarithms of probabilities, of shape (N, C), (N, C, ...) or (C,).
+    target : array of int
+        Classes from 0 to C - 1, of shape (N,), (N, ...) or ().
+    weight : array, optional
+        Shape (C,): how much each class counts.
+    ignore_index : int
+        A target that does not count.
+    reduction : str
+        "mean" (weighted), "sum" or "none".
+
+    >>> import numpy as np
+    >>> from quantray.nn import functional as F
+    >>> float(F.nll_loss(np.log([[0.5, 0.5]]), np.array([1]))) # doctest: +ELLIPSIS
+    0.693147...
+
+    Source: `torch.nn.functional.nll_loss`.
+    """
+    return _of_classes(input, target, weight, ignore_index, reduction, 0.0)
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """How unlikely the targets are, by the softmax of logits.
+
+    Parameters
+    ----------
+    input : array
+        Logits, of shape (N, C), (N, C, ...) or (C,).
+    target : array
+        Classes, integers of shape (N,), (N, ...) or (); or probabilities, floats of the input's shape.
+    weight : array, optional
+        Shape (C,): how much each class counts.
+    ignore_index : int
+        A class that does not count.
+    reduction : str
+        "mean" (weighted, for classes), "sum" or "none".
+    label_smoothing : float
+        From 0 to 1: how much of the target is spread over all classes.
+
+    >>> import numpy as np
+    >>> from quantray.nn import functional as F
+    >>> float(F.cross_entropy([[0.0, 0.0]], np.array([1]))) # doctest: +ELLIPSIS
+    0.693147...
+
+    Source: `torch.nn.functional.cross_entropy`.
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
+    shape = np.shape(input)
+    axis = min(max(len(shape) - 1, 0), 1)
+    log = log_softmax(input, axis)
+    given = np.asarray(untraced(target))
+    if given.dtype.kind in "iub" and given.shape != shape:
+        return _of_classes(log, given, weight, ignore_index, reduction, label_smoothing)
+    _check_reduction(reduction)
+    _same_shape(input, given)
+    classes = shape[axis]
+    own = _class_weights(weight, classes).reshape(-1, *[1] * (len(shape) - axis - 1))
+    smooth = floats(given) * np.float32(1 - label_smoothing) + np.float32(label_smoothing / classes)
+    return _reduce(_weighted_sum(log, -smooth * own), reduction, given.size // max(classes, 1))
+
+
+@differentiable
+def _logistic(input: Any, target: Any, weight: Any, pos_weight: Any) -> Any:
+    x, t = floats(input), floats(target)
+    # log(1 + exp(-x)), without powers of large numbers.
+    low = np.log1p(np.exp(-np.abs(x))) + np.maximum(-x, np.float32(0))
+    return ((1 - t) * x + (1 + (pos_weight - 1) * t) * low) * weight
+
+
+@_logistic.gradient
+def _logistic_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
+    x, t, weight, pos_weight = args
+    x, t = floats(x), floats(t)
+
+    def vjp(g: Any) -> list[Any]:
+        low = np.log1p(np.exp(-np.abs(x))) + np.maximum(-x, np.float32(0))
+        each = {
+            0: lambda: g * weight * ((1 - t) - (1 + (pos_weight - 1) * t) * ops.sigmoid(-x)),
+            1: lambda: g * weight * ((pos_weight - 1) * low - x),
+        }
+        return [each[i]() for i in wanted]
+
+    return vjp
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None
+) -> Any:
+    """How unlikely the targets are, by the sigmoid of logits.
+
+    Parameters
+    ----------
+    input : array
+        Logits, of any shape.
+    target : array
+        Probabilities, of the same shape.
+    weight : array, optional
+        How much each element counts; it broadcasts.
+    reduction : str
+        "mean", "sum" or "none".
+    pos_weight : array, optional
+        How much positive targets count more; it broadcasts.
+
+    >>> from quantray.nn import functional as F
+    >>> float(F.binary_cross_entropy_with_logits([0.0], [1.0])) # doctest: +ELLIPSIS
+    0.693147...
+
+    Source: `torch.nn.functional.binary_cross_entropy_with_logits`.
+    """
+    _check_reduction(reduction)
+    _same_shape(input, target)
+    one = np.float32(1)
+    weights = one if weight is None else floats(weight)
+    positive = one if pos_weight is None else floats(pos_weight)
+    return _reduce(_logistic(input, target, weights, positive), reduction, np.size(untraced(input)))
