@@ -7,6 +7,7 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 pub(crate) mod channelwise;
+mod interleave;
 mod isa;
 mod memory;
 mod peak;
@@ -16,6 +17,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub(crate) use interleave::{LINE, interleave};
 pub use isa::{Isa, from_env};
 pub(crate) use memory::Lines;
 #[doc(hidden)]
