@@ -133,6 +133,17 @@ fn turn<C: Byte, const R: usize>(from: Line<'_, C>, first: usize, x: usize, to: 
     });
     let turned = interleave(lines);
     let elements = turned.as_flattened().as_chunks::<R>().0;
+    if first == 0 && R > wide {
+        // Elements follow each other, so that the next one is written over what is too much.
+        for (i, element) in elements.iter().take(length).enumerate() {
+            let to = &mut to[(x + i) * wide..];
+            match to.first_chunk_mut() {
+                Some(to) => *to = *element,
+                None => to[..wide].copy_from_slice(&element[..wide]),
+            }
+        }
+        return;
+    }
     let places = to[x * wide..].chunks_exact_mut(wide).take(length);
     if channels == R {
         for (element, to) in elements.iter().zip(places) {
