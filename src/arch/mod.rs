@@ -6,8 +6,9 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
-pub(crate) mod channelwise;
 mod bandwidth;
+pub(crate) mod channelwise;
+mod interleave;
 mod isa;
 mod memory;
 mod peak;
@@ -18,6 +19,7 @@ mod vector;
 mod x86_64;
 
 pub use bandwidth::read_bandwidth;
+pub(crate) use interleave::{LINE, interleave};
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::arch::Byte;
+use crate::arch::{Byte, LINE, interleave};
 use crate::error::Stopped;
 use crate::gemm::{Codes, Space};
 use crate::threads;
@@ -94,37 +94,64 @@ fn repeat<C: Byte>(from: Line<'_, C>, to: &mut [C], wide: usize, repeated: usize
     }
 }
 
-/// Bytes that are turned at once, both ways.
-const SQUARE: usize = 8;
-
 fn transpose<C: Byte>(from: Line<'_, C>, to: &mut [C], wide: usize) {
     let Line { codes, channels, length, channel, step } = from;
-    if channel == 1 {
+    if channel == 1 && step == wide && channels == wide {
+        to.copy_from_slice(&codes[..length * wide]);
+    } else if channel == 1 {
         for (x, to) in to.chunks_exact_mut(wide).enumerate() {
             to[..channels].copy_from_slice(&codes[x * step..][..channels]);
         }
+    } else if step == 1 && channels <= 4 {
+        (0..length).step_by(LINE).for_each(|x| turn::<C, 4>(from, 0, x, to, wide));
+    } else if step == 1 {
+        for first in (0..channels).step_by(LINE) {
+            (0..length).step_by(LINE).for_each(|x| turn::<C, LINE>(from, first, x, to, wide));
+        }
+    } else {
+        for (x, to) in to.chunks_exact_mut(wide).enumerate() {
+            (0..channels).for_each(|c| to[c] = codes[c * channel + x * step]);
+        }
+    }
+}
+
+/// Turns up to `R` channels of up to `LINE` elements, from these on.
+#[inline]
+fn turn<C: Byte, const R: usize>(from: Line<'_, C>, first: usize, x: usize, to: &mut [C], wide: usize) {
+    let (channels, length) = (R.min(from.channels - first), LINE.min(from.length - x));
+    let lines: [[C; LINE]; R] = std::array::from_fn(|c| {
+        let mut line = [C::default(); LINE];
+        if c < channels {
+            // What lies behind the line is read with it where there is as much, and left out below.
+            let codes = &from.codes[(first + c) * from.channel + x..];
+            match codes.first_chunk() {
+                Some(whole) => line = *whole,
+                None => line[..length].copy_from_slice(&codes[..length]),
+            }
+        }
+        line
+    });
+    let turned = interleave(lines);
+    let elements = turned.as_flattened().as_chunks::<R>().0;
+    if first == 0 && R > wide {
+        // Elements follow each other, so that the next one is written over what is too much.
+        for (i, element) in elements.iter().take(length).enumerate() {
+            let to = &mut to[(x + i) * wide..];
+            match to.first_chunk_mut() {
+                Some(to) => *to = *element,
+                None => to[..wide].copy_from_slice(&element[..wide]),
+            }
+        }
         return;
     }
-    let (mut c, mut turned) = (0, 0);
-    if step == 1 && length >= SQUARE {
-        while c + SQUARE <= channels {
-            for x in (0..=length - SQUARE).step_by(SQUARE) {
-                let square: [[C; SQUARE]; SQUARE] = std::array::from_fn(|i| {
-                    *codes[(c + i) * channel + x..].first_chunk().expect("checked by the lengths")
-                });
-                for i in 0..SQUARE {
-                    to[(x + i) * wide + c..][..SQUARE]
-                        .copy_from_slice(&std::array::from_fn::<C, SQUARE, _>(|j| square[j][i]));
-                }
-            }
-            c += SQUARE;
+    let places = to[x * wide..].chunks_exact_mut(wide).take(length);
+    if channels == R {
+        for (element, to) in elements.iter().zip(places) {
+            to[first..first + R].copy_from_slice(element);
         }
-        turned = length / SQUARE * SQUARE;
-    }
-    // What the squares left: the end of each line, and the last channels.
-    for (x, to) in to.chunks_exact_mut(wide).enumerate() {
-        for i in if x < turned { c } else { 0 }..channels {
-            to[i] = codes[i * channel + x * step];
+    } else {
+        for (element, to) in elements.iter().zip(places) {
+            to[first..first + channels].iter_mut().zip(element).for_each(|(to, &code)| *to = code);
         }
     }
 }

@@ -139,9 +139,9 @@ impl<A: Stored, C: Byte> Kernel for Fill<'_, A, C> {
     fn run<V: Vector>(self, _: V) {
         match self.runs.length {
             0 => {}
-            ..=4 => self.copy::<4>(),
-            ..=16 => self.copy::<16>(),
-            ..=32 => self.copy::<32>(),
+            1..=4 => self.copy::<4>(),
+            5..=16 => self.copy::<16>(),
+            17..=32 => self.copy::<32>(),
             _ => self.copy::<MOST_AT_ONCE>(),
         }
     }
