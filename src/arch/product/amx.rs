@@ -379,7 +379,7 @@ mod tests {
         let mut sums = vec![0; 32 * 2 * NR];
         let mut product = |count: usize| {
             let rows = Rows { data: &activations, stride: 64, count };
-            amx.block(rows, Panels { data: &data, depth: 64, count: 2 }, &mut sums, 2 * NR);
+            amx.block(rows, Panels { data: &data, depth: 64, count: 2, ahead: false }, &mut sums, 2 * NR);
             assert!(sums[..2 * NR].iter().all(|&sum| sum == 3 * 5 * 64));
         };
         for count in [FEW + 1, 16, 17, 32] {
