@@ -3,7 +3,7 @@
 Inference needs NumPy alone; gradients come from autograd, which is imported when they are asked for.
 """
 
-from quantray.nn import functional
+from quantray.nn import functional, quantized
 from quantray.nn._activation import (
     ELU,
     GELU,
@@ -21,11 +21,14 @@ from quantray.nn._activation import (
     Softplus,
     Tanh,
 )
+from quantray.nn._attention import MultiheadAttention
 from quantray.nn._containers import ModuleDict, ModuleList, Sequential
 from quantray.nn._conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from quantray.nn._dropout import Dropout, Dropout1d, Dropout2d
+from quantray.nn._embedding import Embedding, EmbeddingBag
 from quantray.nn._gradients import value_and_grad
 from quantray.nn._init import manual_seed
+from quantray.nn._layer_norm import LayerNorm, RMSNorm
 from quantray.nn._linear import Linear
 from quantray.nn._loss import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from quantray.nn._module import Module, Parameter
@@ -54,8 +57,17 @@ from quantray.nn._pooling import (
 )
 from quantray.nn._shape import Flatten, Identity, Unflatten, Upsample
 from quantray.nn._stubs import DeQuantStub, FloatFunctional, QuantStub
+from quantray.nn._transformer import TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
+    "MultiheadAttention",
+    "Embedding",
+    "EmbeddingBag",
+    "LayerNorm",
+    "RMSNorm",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+    "quantized",
     "ELU",
     "GELU",
     "AdaptiveAvgPool1d",

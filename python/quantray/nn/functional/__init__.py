@@ -26,6 +26,7 @@ from quantray.nn.functional._activation import (
     tanh,
 )
 from quantray.nn.functional._arithmetic import add, matmul, mul
+from quantray.nn.functional._attention import scaled_dot_product_attention
 from quantray.nn.functional._conv import (
     conv1d,
     conv2d,
@@ -35,6 +36,8 @@ from quantray.nn.functional._conv import (
     conv_transpose3d,
 )
 from quantray.nn.functional._dropout import dropout, dropout1d, dropout2d
+from quantray.nn.functional._embedding import embedding, embedding_bag
+from quantray.nn.functional._layer_norm import layer_norm, rms_norm
 from quantray.nn.functional._linear import linear
 from quantray.nn.functional._loss import (
     binary_cross_entropy_with_logits,
@@ -61,6 +64,11 @@ from quantray.nn.functional._pooling import (
 from quantray.nn.functional._shape import cat, flatten, interpolate, pad, unflatten
 
 __all__ = [
+    "embedding",
+    "embedding_bag",
+    "layer_norm",
+    "rms_norm",
+    "scaled_dot_product_attention",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",

@@ -1,0 +1,261 @@
+"""Attention: sums of values, weighted by how queries match keys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray import ops
+from quantray.nn._gradients import differentiable, untraced
+from quantray.nn.functional._arguments import floats
+from quantray.nn.functional._dropout import dropout
+
+Vjp = Callable[[Any], Sequence[Any]]
+
+
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """`dropout(softmax(query @ key.T * scale + mask)) @ value`.
+
+    Parameters
+    ----------
+    query : array
+        Shape (..., L, E).
+    key : array
+        Shape (..., S, E); leading lengths broadcast to the query's.
+    value : array
+        Shape (..., S, Ev).
+    attn_mask : array, optional
+        Of a shape that broadcasts to (..., L, S). Of bool: True where a query may look at a key. Of floats: what is
+        added to the scores. A query that may look at nothing gives zeros.
+    dropout_p : float
+        The probability that a weight becomes 0; not 0 only in training.
+    is_causal : bool
+        Whether the query i sees only the keys 0 to i; instead of a mask.
+    scale : float, optional
+        By default `1 / sqrt(E)`.
+    enable_gqa : bool
+        Whether heads, which are the third axis from the end, share keys and values: the query's are a multiple.
+
+    Returns
+    -------
+    array of float32
+        Shape (..., L, Ev).
+
+    >>> import numpy as np
+    >>> from quantray.nn import functional as F
+    >>> value = np.float32([[1.0, 2.0], [3.0, 4.0]])
+    >>> F.scaled_dot_product_attention(np.zeros((2, 2)), np.zeros((2, 2)), value, is_causal=True)
+    array([[1., 2.],
+           [2., 3.]], dtype=float32)
+
+    Source: Vaswani et al., Attention Is All You Need (2017), equation 1;
+    `torch.nn.functional.scaled_dot_product_attention`.
+    """
+    shapes = {"query": np.shape(query), "key": np.shape(key), "value": np.shape(value)}
+    for name, shape in shapes.items():
+        if len(shape) < 2:
+            raise ValueError(f"{name} must have at least two axes, got shape {shape}")
+    q, k, v = shapes.values()
+    if k[-1] != q[-1]:
+        raise ValueError(f"key must be of shape (..., S, {q[-1]}) for a query of shape {q}, got {k}")
+    if v[-2] != k[-2]:
+        raise ValueError(f"value must be of shape (..., {k[-2]}, Ev) for a key of shape {k}, got {v}")
+    if enable_gqa:
+        key, value = (_shared(each, q, name) for each, name in ((key, "key"), (value, "value")))
+    scores = (*np.broadcast_shapes(q[:-2], np.shape(key)[:-2]), q[-2], k[-2])
+    if is_causal:
+        if attn_mask is not None:
+            raise ValueError("attn_mask must be None with is_causal=True, which is a mask of its own")
+        attn_mask = causal(q[-2], k[-2])
+    mask = _additive(attn_mask, scores, "attn_mask")
+    factor = 1 / math.sqrt(max(q[-1], 1)) if scale is None else scale
+    weights = dropout(_weights(query, key, mask, factor, True), dropout_p)
+    return _weighted(weights, value)
+
+
+def _shared(each: Any, query: tuple[int, ...], name: str) -> Any:
+    """Keys or values of fewer heads than the query has, each as often as it is shared."""
+    shape = np.shape(each)
+    if len(shape) < 3 or len(query) < 3 or query[-3] % max(shape[-3], 1):
+        raise ValueError(
+            f"{name} must be of shape (..., heads, S, E) with heads that divide the query's, {query}, "
+            f"with enable_gqa=True, got {shape}"
+        )
+    times = query[-3] // max(shape[-3], 1)
+    return each if times == 1 else _repeated(each, times)
+
+
+@differentiable
+def _repeated(x: Any, times: int) -> Any:
+    return np.repeat(floats(x), times, -3)
+
+
+@_repeated.gradient
+def _repeated_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
+    shape = np.shape(args[0])
+    return lambda g: [g.reshape(*shape[:-2], args[1], *shape[-2:]).sum(-3)]
+
+
+def causal(length: int, keys: int) -> Any:
+    """Where a query may look at a key: at those that are not after it."""
+    return np.tri(length, keys, dtype=np.bool_)
+
+
+def _additive(mask: Any, shape: tuple[int, ...], name: str, keep: bool = True) -> Any:
+    """A mask as what is added to scores of a shape; of bool, those that are not `keep` are left out."""
+    if mask is None:
+        return None
+    found: Any = np.asarray(untraced(mask))
+    try:
+        fits = np.broadcast_shapes(found.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} must be of a shape that broadcasts to {shape}, got {found.shape}")
+    if found.dtype == np.bool_:
+        return np.where(found == keep, np.float32(0), np.float32(-np.inf))
+    if found.dtype.kind != "f":
+        raise TypeError(f"{name} must be of bool or of floats, got dtype {found.dtype}")
+    return mask
+
+
+def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """The sum of a gradient over the axes along which its array was repeated."""
+    g = g.sum(tuple(range(g.ndim - len(shape))))
+    return g.sum(tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)
+
+
+@differentiable
+def _weights(query: Any, key: Any, mask: Any, factor: float, empty_is_zero: bool) -> Any:
+    """The softmax; a row that is masked altogether is 0 or, as a softmax would be, NaN."""
+    scores = np.matmul(floats(query), floats(key).swapaxes(-1, -2))
+    if not scores.size:
+        return scores
+    if mask is None:
+        return ops.softmax(scores, factor=factor, out=scores)
+    mask = floats(mask)
+    weights = ops.softmax(scores, factor=factor, mask=mask, out=scores)
+    if empty_is_zero:
+        empty = np.isneginf(mask).all(-1)
+        if empty.any():
+            weights[np.broadcast_to(empty, weights.shape[:-1])] = 0
+    return weights
+
+
+@_weights.gradient
+def _weights_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
+    query, key, mask, factor, _ = args
+    q, k = floats(query), floats(key)
+
+    def vjp(g: Any) -> list[Any]:
+        scores = out * (g - np.sum(g * out, -1, keepdims=True))
+        products = scores * np.float32(factor)
+        each: dict[int, Callable[[], Any]] = {
+            0: lambda: _unbroadcast(products @ k, q.shape),
+            1: lambda: _unbroadcast(products.swapaxes(-1, -2) @ q, k.shape),
+            2: lambda: _unbroadcast(scores, np.shape(mask)),
+        }
+        return [each[i]() for i in wanted]
+
+    return vjp
+
+
+@differentiable
+def _weighted(weights: Any, value: Any) -> Any:
+    return np.matmul(floats(weights), floats(value))
+
+
+@_weighted.gradient
+def _weighted_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
+    w, v = floats(args[0]), floats(args[1])
+
+    def vjp(g: Any) -> list[Any]:
+        each: dict[int, Callable[[], Any]] = {
+            0: lambda: _unbroadcast(g @ v.swapaxes(-1, -2), w.shape),
+            1: lambda: _unbroadcast(w.swapaxes(-1, -2) @ g, v.shape),
+        }
+        return [each[i]() for i in wanted]
+
+    return vjp
+
+
+def attention_mask(
+    attn_mask: Any, key_padding_mask: Any, batch: int, heads: int, length: int, keys: int
+) -> Any:
+    """Both masks of multi-head attention as what is added to scores of shape (batch, heads, length, keys), or None.
+
+    In both, as torch has it there, True of bool leaves a key out.
+    """
+    mask = None
+    if attn_mask is not None:
+        shape = np.shape(attn_mask)
+        if shape == (batch * heads, length, keys):
+            attn_mask = np.reshape(untraced(attn_mask), (batch, heads, length, keys))
+        elif shape != (length, keys):
+            raise ValueError(
+                f"attn_mask must be of shape {(length, keys)} or {(batch * heads, length, keys)}, got {shape}"
+            )
+        mask = _additive(attn_mask, (batch, heads, length, keys), "attn_mask", keep=False)
+    if key_padding_mask is not None:
+        shape = np.shape(key_padding_mask)
+        if shape != (batch, keys):
+            raise ValueError(f"key_padding_mask must be of shape {(batch, keys)}, got {shape}")
+        padding = _additive(key_padding_mask, (batch, keys), "key_padding_mask", keep=False)
+        padding = floats(untraced(padding)).reshape(batch, 1, 1, keys)
+        mask = padding if mask is None else mask + padding
+    return mask
+
+
+def multi_head_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    num_heads: int,
+    mask: Any,
+    dropout_p: float,
+    need_weights: bool,
+) -> tuple[Any, Any]:
+    """Attention of projected rows: shape (N, L, E), (N, S, E) and (N, S, Ev), whose last axes are cut into heads.
+
+    `mask` is added to scores of shape (N, num_heads, L, S). Gives the outputs, shape (N, L, Ev), and the weights of
+    each head, or None.
+    """
+    heads = [_split(each, num_heads) for each in (query, key, value)]
+    q, k, v = heads
+    weights = _weights(q, k, mask, 1 / math.sqrt(max(np.shape(q)[-1], 1)), not need_weights)
+    # Dropped weights are what torch returns too.
+    weights = dropout(weights, dropout_p)
+    mixed = _weighted(weights, v)
+    n, length = np.shape(query)[:2]
+    joined = mixed.transpose((0, 2, 1, 3)).reshape((n, length, np.shape(value)[-1]))
+    return joined, weights if need_weights else None
+
+
+def _split(rows: Any, heads: int) -> Any:
+    """(N, L, E) as (N, heads, L, E / heads)."""
+    n, length, width = np.shape(rows)
+    return rows.reshape((n, length, heads, width // heads)).transpose((0, 2, 1, 3))
+
+
+@differentiable
+def appended(rows: Any, row: Any) -> Any:
+    """Rows of shape (N, L, E) with one more, the same for each N: shape (N, L + 1, E)."""
+    n, _, width = np.shape(rows)
+    return np.concatenate([floats(rows), np.broadcast_to(floats(row), (n, 1, width))], 1)
+
+
+@appended.gradient
+def _appended_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
+    return lambda g: [g[:, :-1] if i == 0 else g[:, -1:].sum(0, keepdims=True) for i in wanted]

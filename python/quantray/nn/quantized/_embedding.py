@@ -1,0 +1,189 @@
+"""Tables of 8- or 4-bit rows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from quantray._core import (
+    QTensor,
+    per_channel_affine_float_qparams,
+    quantize_per_channel,
+    quint4x2,
+    quint8,
+)
+from quantray.nn import _embedding
+from quantray.nn._module import Module
+from quantray.nn.functional._embedding import embedding, embedding_bag, padding_row
+from quantray.nn.quantized._weights import check_source
+
+_DTYPES = {"quint8": quint8, "quint4x2": quint4x2}
+
+
+def quantized_table(weight: Any, dtype: Any = quint8) -> QTensor:
+    """A table whose rows have a float scale and zero point of their own, so that each uses all of its codes.
+
+    Source: torch's `default_float_qparams_observer`, for which zero points need not be integers.
+    """
+    if dtype not in _DTYPES.values():
+        raise ValueError(f"dtype must be quint8 or quint4x2 for a table, got {dtype}")
+    values = np.asarray(weight, np.float32)
+    low = np.minimum(values.min(1), 0).astype(np.float32)
+    high = np.maximum(values.max(1), 0).astype(np.float32)
+    eps = np.finfo(np.float32).eps
+    scales = np.maximum((high - low) / np.float32(2**dtype.bits - 1), eps).astype(np.float32)
+    return quantize_per_channel(
+        values, scales, -low / scales, 0, dtype, qscheme=per_channel_affine_float_qparams
+    )
+
+
+class _Table(Module):
+    """What both share: the table, and what it is made from."""
+
+    weight: Any
+
+    def _make(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, dtype: Any) -> None:
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = padding_row(padding_idx, num_embeddings)
+        dtype = _DTYPES.get(dtype, dtype)
+        self.register_buffer("weight", quantized_table(np.zeros((num_embeddings, embedding_dim)), dtype))
+
+    def set_weight(self, weight: QTensor) -> None:
+        """Takes a table of shape (num_embeddings, embedding_dim), of any dtype and scheme."""
+        valid = (self.num_embeddings, self.embedding_dim)
+        if tuple(weight.shape) != valid:
+            raise ValueError(f"weight must be of shape {valid}, got {tuple(weight.shape)}")
+        self.weight = weight
+
+    def _accept(self, name: str, value: Any) -> Any:
+        accepted = super()._accept(name, value)
+        if accepted.dtype != self.weight.dtype:
+            raise TypeError(f"must be of {self.weight.dtype}, got {accepted.dtype}")
+        return accepted
+
+    def _settings(self) -> dict[str, Any]:
+        name = next(name for name, dtype in _DTYPES.items() if dtype == self.weight.dtype)
+        return {
+            "num_embeddings": self.num_embeddings,
+            "embedding_dim": self.embedding_dim,
+            "padding_idx": self.padding_idx,
+            "dtype": name,
+        }
+
+    def _get_name(self) -> str:
+        return f"Quantized{type(self).__name__}"
+
+    def extra_repr(self) -> str:
+        """Lengths and dtype."""
+        return f"{self.num_embeddings}, {self.embedding_dim}, dtype={self._settings()['dtype']}"
+
+
+class Embedding(_Table):
+    """Rows of a table of 8- or 4-bit integers, as floats.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim : int
+        Rows of the table, and their length.
+    padding_idx : int, optional
+        Kept from the float module; look-ups do not depend on it.
+    dtype : dtype or str
+        quint8 or quint4x2.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> table = nn.Embedding(10, 4)
+    >>> small = nn.quantized.Embedding.from_float(table)
+    >>> bool(np.abs(small([1, 2]) - table([1, 2])).max() < 0.02)
+    True
+
+    Source: `torch.ao.nn.quantized.Embedding`.
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, dtype: Any = quint8
+    ) -> None:
+        super().__init__()
+        self._make(num_embeddings, embedding_dim, padding_idx, dtype)
+
+    @classmethod
+    def from_float(cls, module: Module, *, dtype: Any = quint8) -> Self:
+        """The table of a float `nn.Embedding`, each row with a scale and zero point of its own."""
+        check_source(cls, module, _embedding.Embedding)
+        made = cls(module.num_embeddings, module.embedding_dim, module.padding_idx, dtype)
+        made.set_weight(quantized_table(module.weight, dtype))
+        made.training = module.training
+        return made
+
+    def forward(self, input: Any) -> Any:
+        """Shape (*input.shape, embedding_dim), float32."""
+        return embedding(input, self.weight)
+
+    def _config(self) -> dict[str, Any]:
+        return self._settings()
+
+
+class EmbeddingBag(_Table):
+    """Sums, means or maxima of some rows of a table of 8- or 4-bit integers.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim : int
+        Rows of the table, and their length.
+    mode : str
+        "sum", "mean" or "max".
+    include_last_offset : bool
+        Whether the last one of the offsets is where the last bag ends.
+    padding_idx : int, optional
+        A row that belongs to no bag.
+    dtype : dtype or str
+        quint8 or quint4x2.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> table = nn.EmbeddingBag(10, 4, mode="sum")
+    >>> small = nn.quantized.EmbeddingBag.from_float(table)
+    >>> bool(np.abs(small([[1, 2]]) - table([[1, 2]])).max() < 0.04)
+    True
+
+    Source: `torch.ao.nn.quantized.EmbeddingBag`.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        mode: Literal["sum", "mean", "max"] = "mean",
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        dtype: Any = quint8,
+    ) -> None:
+        super().__init__()
+        self.mode, self.include_last_offset = mode, include_last_offset
+        self._make(num_embeddings, embedding_dim, padding_idx, dtype)
+
+    @classmethod
+    def from_float(cls, module: Module, *, dtype: Any = quint8) -> Self:
+        """The table of a float `nn.EmbeddingBag`, each row with a scale and zero point of its own."""
+        check_source(cls, module, _embedding.EmbeddingBag)
+        lengths = (module.num_embeddings, module.embedding_dim)
+        made = cls(*lengths, module.mode, module.include_last_offset, module.padding_idx, dtype)
+        made.set_weight(quantized_table(module.weight, dtype))
+        made.training = module.training
+        return made
+
+    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
+        """Shape (bags, embedding_dim), float32."""
+        return embedding_bag(
+            input,
+            self.weight,
+            offsets,
+            mode=self.mode,
+            per_sample_weights=per_sample_weights,
+            include_last_offset=self.include_last_offset,
+            padding_idx=self.padding_idx,
+        )
+
+    def _config(self) -> dict[str, Any]:
+        return self._settings() | {"mode": self.mode, "include_last_offset": self.include_last_offset}

@@ -1,0 +1,43 @@
+"""Float weights as integers, for modules that are made from float ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantray._core import (
+    QTensor,
+    per_channel_symmetric,
+    per_tensor_symmetric,
+    qint8,
+    quantize_per_channel,
+    quantize_per_tensor,
+)
+
+if TYPE_CHECKING:
+    from quantray.nn._module import Module
+
+
+def check_source(cls: type, module: Module, wanted: type) -> None:
+    """Raises where a float module is of another class than the one that is replaced."""
+    if not isinstance(module, wanted):
+        raise TypeError(f"module must be a {wanted.__name__} for {cls.__name__}, got {type(module).__name__}")
+
+
+def quantized_weight(weight: Any, dtype: Any = qint8, per_channel: bool = True) -> QTensor:
+    """A weight as symmetric 8-bit integers, with a scale for each output or one for all, as observers choose it."""
+    from quantray.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
+
+    if dtype is not qint8:
+        raise ValueError(f"dtype must be qint8 for a weight, got {dtype}")
+    values = np.asarray(weight, np.float32)
+    if per_channel:
+        each = PerChannelMinMaxObserver(ch_axis=0, dtype=qint8, qscheme=per_channel_symmetric)
+        each(values)
+        scales, zero_points = each.calculate_qparams()
+        return quantize_per_channel(values, scales, zero_points, 0, qint8)
+    observer = MinMaxObserver(dtype=qint8, qscheme=per_tensor_symmetric)
+    observer(values)
+    scale, zero_point = observer.calculate_qparams()
+    return quantize_per_tensor(values, float(np.reshape(scale, ())), int(np.reshape(zero_point, ())), qint8)

@@ -1,0 +1,172 @@
+"""A linear layer with 8-bit weights, of floats."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from quantray._core import (
+    PackedLinear,
+    QTensor,
+    make_per_channel_quantized_tensor,
+    make_per_tensor_quantized_tensor,
+    qint8,
+    quantize_per_tensor_dynamic,
+    quint8,
+)
+from quantray.nn import _linear
+from quantray.nn._module import Module
+from quantray.nn.quantized._weights import check_source, quantized_weight
+
+
+class Linear(Module):
+    """A linear layer whose weight is qint8; its input is quantized to quint8 as it comes.
+
+    Made from a float layer by `from_float`, or empty, to load a state_dict.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Lengths of the input's and the output's last axis.
+    bias : bool
+        Whether there is a bias, in float32.
+    per_channel : bool
+        Whether each output's weights have a scale of their own.
+    per_row : bool
+        Whether each row of the input has a scale and a zero point of its own, not one for all.
+    reduce_range : bool
+        Whether the input is quantized to 7 bits, as torch does since its sums may saturate. With one scale for all.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> layer = nn.Linear(3, 2)
+    >>> small = nn.quantized.dynamic.Linear.from_float(layer)
+    >>> x = np.float32([[1.0, -2.0, 0.5]])
+    >>> bool(np.abs(small(x) - layer(x)).max() < 0.05)
+    True
+
+    Source: `torch.ao.nn.quantized.dynamic.Linear`.
+    """
+
+    _packed: PackedLinear
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        per_channel: bool = True,
+        per_row: bool = True,
+        reduce_range: bool = False,
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self._set(per_channel, per_row, reduce_range)
+        codes = np.zeros((out_features, in_features), np.int8)
+        if per_channel:
+            weight = make_per_channel_quantized_tensor(codes, np.ones(out_features), 0, 0)
+        else:
+            weight = make_per_tensor_quantized_tensor(codes, 1.0, 0)
+        self.set_weight_bias(weight, np.zeros(out_features, np.float32) if bias else None)
+
+    def set_weight_bias(self, weight: QTensor, bias: Any = None) -> None:
+        """Takes a weight, qint8 of shape (out_features, in_features), and a bias."""
+        if tuple(weight.shape) != (self.out_features, self.in_features):
+            valid = (self.out_features, self.in_features)
+            raise ValueError(f"weight must be of shape {valid}, got {tuple(weight.shape)}")
+        self._packed = PackedLinear(weight, bias)
+
+    @classmethod
+    def from_float(
+        cls,
+        module: Module,
+        *,
+        dtype: Any = qint8,
+        per_channel: bool = True,
+        per_row: bool = True,
+        reduce_range: bool = False,
+    ) -> Self:
+        """The layer of a float `nn.Linear`.
+
+        Parameters
+        ----------
+        module : nn.Linear
+            Its weight must be finite.
+        dtype : dtype
+            Of the weight: qint8.
+        per_channel, per_row, reduce_range : bool
+            As for the constructor.
+        """
+        check_source(cls, module, _linear.Linear)
+        options: dict[str, Any] = {"dtype": dtype, "per_channel": per_channel, "per_row": per_row}
+        made = cls.of(module.weight, module.bias, reduce_range=reduce_range, **options)
+        made.training = module.training
+        return made
+
+    @classmethod
+    def of(
+        cls,
+        weight: Any,
+        bias: Any = None,
+        *,
+        dtype: Any = qint8,
+        per_channel: bool = True,
+        per_row: bool = True,
+        reduce_range: bool = False,
+    ) -> Self:
+        """The layer of a float weight, shape (out_features, in_features), and a bias."""
+        made = cls.__new__(cls)
+        Module.__init__(made)
+        made.out_features, made.in_features = np.shape(weight)
+        made._set(per_channel, per_row, reduce_range)
+        made.set_weight_bias(quantized_weight(weight, dtype, per_channel), bias)
+        return made
+
+    def _set(self, per_channel: bool, per_row: bool, reduce_range: bool) -> None:
+        if per_row and reduce_range:
+            raise ValueError("reduce_range must be False with per_row=True, got True")
+        self.per_channel, self.per_row, self.reduce_range = per_channel, per_row, reduce_range
+
+    def weight(self) -> QTensor:
+        """The weight, shape (out_features, in_features)."""
+        return self._packed.weight()
+
+    def bias(self) -> Any:
+        """The bias, shape (out_features,), or None."""
+        return self._packed.bias()
+
+    def forward(self, input: Any) -> Any:
+        """Shape (..., out_features), float32."""
+        if not self.reduce_range:
+            return self._packed.dynamic(input, per_row=self.per_row)
+        return self._packed(quantize_per_tensor_dynamic(input, quint8, True))
+
+    def _own_state(self) -> dict[str, Any]:
+        bias = self.bias()
+        return {"weight": self.weight(), **({} if bias is None else {"bias": bias})}
+
+    def _assign(self, state: dict[str, Any]) -> None:
+        if state:
+            self.set_weight_bias(state.get("weight", self.weight()), state.get("bias", self.bias()))
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.bias() is not None,
+            "per_channel": self.per_channel,
+            "per_row": self.per_row,
+            "reduce_range": self.reduce_range,
+        }
+
+    def _get_name(self) -> str:
+        return "DynamicQuantizedLinear"
+
+    def extra_repr(self) -> str:
+        """Lengths, and how weights and inputs are quantized."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, dtype=qint8, "
+            f"per_channel={self.per_channel}, per_row={self.per_row}"
+        )
