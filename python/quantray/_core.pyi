@@ -1382,6 +1382,13 @@ def layer_norm(
     residual: _Input | None = None,
     out: _Floats | None = None,
 ) -> _Floats: ...
+def self_attention(
+    qkv: npt.ArrayLike,
+    num_heads: int,
+    mask: npt.ArrayLike | None = None,
+    *,
+    out: _Floats | None = None,
+) -> _Floats: ...
 def int_mm(
     a: npt.ArrayLike, b: npt.ArrayLike, *, out: npt.NDArray[np.int32] | None = None
 ) -> npt.NDArray[np.int32]: ...

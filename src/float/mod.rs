@@ -4,6 +4,7 @@
 //! 64 lanes that are added up in one order: so the bits are the same on every instruction set, at every
 //! position and number of threads. NaN is always the same one.
 
+mod attention;
 mod functions;
 mod layer_norm;
 pub(crate) mod math;
@@ -14,6 +15,7 @@ use std::mem::MaybeUninit;
 
 use crate::arch::Slot;
 
+pub use attention::{Attention, self_attention};
 pub use functions::{Function, apply};
 pub use layer_norm::{LayerNorm, layer_norm};
 pub use softmax::{Mask, Softmax, softmax};

@@ -31,7 +31,7 @@ impl<'a> Mask<'a> {
     }
 
     /// What is added to a row of `n`.
-    fn row(&self, mut row: usize, n: usize) -> &'a [f32] {
+    pub(super) fn row(&self, mut row: usize, n: usize) -> &'a [f32] {
         let mut start = 0;
         for &(length, step) in &self.axes {
             start += row % length * step;

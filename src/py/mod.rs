@@ -41,8 +41,8 @@ mod _core {
         PackedConvTranspose3d, PackedLinear, adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d,
         adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d, add, avg_pool1d, avg_pool2d,
         avg_pool3d, elu, embedding, embedding_bag, explain, gelu, hardsigmoid, hardswish, int_mm, layer_norm,
-        leaky_relu, matmul, max_pool1d, max_pool2d, max_pool3d, mul, peaks, read_bandwidth, relu6, sigmoid,
-        silu, softmax, sub, tanh,
+        leaky_relu, matmul, max_pool1d, max_pool2d, max_pool3d, mul, peaks, read_bandwidth, relu6,
+        self_attention, sigmoid, silu, softmax, sub, tanh,
     };
     #[pymodule_export]
     use super::ops::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell, gru, lstm, rnn};

@@ -2,6 +2,7 @@
 //! models do between them.
 
 mod activations;
+mod attention;
 mod axes;
 mod conv;
 mod elementwise;
@@ -26,6 +27,7 @@ pub use kernels::{explain, peaks, read_bandwidth};
 mod rows;
 
 pub use activations::{gelu, sigmoid, silu, tanh};
+pub use attention::self_attention;
 pub(crate) use elementwise::clamped;
 pub use elementwise::{add, elu, hardsigmoid, hardswish, leaky_relu, mul, relu6, sub};
 pub use linear::PackedLinear;

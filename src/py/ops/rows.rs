@@ -55,7 +55,7 @@ fn quantized<'py>(
 }
 
 /// A mask that broadcasts to the input, with `axis` last: its memory, and the steps along the other axes.
-fn mask_rows<'py>(
+pub(super) fn mask_rows<'py>(
     mask: &Bound<'py, PyAny>,
     shape: &[usize],
     axis: usize,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from quantray._core import qint8
+import numpy as np
+
+from quantray._core import qint8, self_attention
 from quantray.nn import _attention
 from quantray.nn._module import Module
+from quantray.nn.functional._attention import attention_mask, causal
 from quantray.nn.quantized._weights import check_source
 from quantray.nn.quantized.dynamic._linear import Linear
 
@@ -74,6 +77,38 @@ class MultiheadAttention(_attention.MultiheadAttention):
         made.in_proj = Linear.of(module.in_proj_weight, module.in_proj_bias, **options)
         made.out_proj = Linear.from_float(module.out_proj, **options)
         return made.train(module.training)
+
+    def forward(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Any, Any]:
+        """As `nn.MultiheadAttention`; of one array, and without weights, scores and means are 8-bit integers too."""
+        plain = self.training or self.add_zero_attn or need_weights
+        if plain or not query is key is value or len(np.shape(query)) != 3:
+            masks = {"key_padding_mask": key_padding_mask, "attn_mask": attn_mask, "is_causal": is_causal}
+            return super().forward(
+                query,
+                key,
+                value,
+                need_weights=need_weights,
+                average_attn_weights=average_attn_weights,
+                **masks,
+            )
+        x, x, x, _ = self._batched(query, query, query)
+        self._check(x, x, x)
+        n, length, _ = x.shape
+        if is_causal and attn_mask is None:
+            attn_mask = ~causal(length, length)
+        mask = attention_mask(attn_mask, key_padding_mask, n, self.num_heads, length, length)
+        output = self.out_proj(self_attention(self.in_proj(x), self.num_heads, mask))
+        return output if self.batch_first else output.transpose((1, 0, 2)), None
 
     def _project(self, query: Any, key: Any, value: Any) -> list[Any]:
         width = self.embed_dim

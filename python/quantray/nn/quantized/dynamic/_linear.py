@@ -143,6 +143,12 @@ class Linear(Module):
             return self._packed.dynamic(input, per_row=self.per_row)
         return self._packed(quantize_per_tensor_dynamic(input, quint8, True))
 
+    def into(self, input: Any, out: Any, relu: bool = False) -> Any:
+        """The same, written into `out`, an array of float32; with `relu` negative numbers become 0."""
+        if not self.reduce_range:
+            return self._packed.dynamic(input, per_row=self.per_row, relu=relu, out=out)
+        return self._packed(quantize_per_tensor_dynamic(input, quint8, True), relu=relu, out=out)
+
     def _own_state(self) -> dict[str, Any]:
         bias = self.bias()
         return {"weight": self.weight(), **({} if bias is None else {"bias": bias})}

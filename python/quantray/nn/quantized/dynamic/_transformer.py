@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
+import numpy as np
+
+from quantray import ops
 from quantray._core import qint8
 from quantray.nn import _transformer
 from quantray.nn._dropout import Dropout
 from quantray.nn._layer_norm import LayerNorm
 from quantray.nn._module import Module
+from quantray.nn.functional._activation import gelu, relu
+from quantray.nn.functional._arguments import floats
 from quantray.nn.quantized._weights import check_source
 from quantray.nn.quantized.dynamic._attention import MultiheadAttention
 from quantray.nn.quantized.dynamic._linear import Linear
+
+
+#: Rows that pass the two linear layers together: what lies between these stays in the second cache.
+_AT_ONCE = 96
+
+
+def _normalized(norm: Any, x: Any, residual: Any, out: Any) -> Any:
+    """A normalization of a sum, in one pass."""
+    return ops.layer_norm(
+        x, norm.normalized_shape, norm.weight, norm.bias, norm.eps, residual=residual, out=out
+    )
 
 
 class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
@@ -84,6 +100,43 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
         made.dropout1, made.dropout2 = module.dropout1.copy(), module.dropout2.copy()
         made.activation = module.activation
         return made.train(module.training)
+
+    def forward(
+        self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
+    ) -> Any:
+        """The layer of `src`, of its shape; masks are those of `MultiheadAttention`."""
+        if self.training or len(np.shape(src)) != 3:
+            return super().forward(src, src_mask, src_key_padding_mask, is_causal)
+        x = floats(src)
+        masks = (src_key_padding_mask, False, src_mask)
+        if self.norm_first:
+            h = self.norm1(x)
+            x = x + self.self_attn(h, h, h, *masks, is_causal=is_causal)[0]
+        else:
+            h = self.self_attn(x, x, x, *masks, is_causal=is_causal)[0]
+            x = _normalized(self.norm1, h, x, h if h.flags.c_contiguous else None)
+        rows = x.reshape(-1, x.shape[-1])
+        out = np.empty_like(rows)
+        inner: Any = np.empty((min(_AT_ONCE, len(rows)), self.linear1.out_features), np.float32)
+        for first in range(0, len(rows), _AT_ONCE):
+            part, to = rows[first : first + _AT_ONCE], out[first : first + _AT_ONCE]
+            self._feed_forward_into(part, inner[: len(part)], to)
+        return out.reshape(x.shape)
+
+    def _feed_forward_into(self, x: Any, inner: Any, out: Any) -> None:
+        """The second half of the layer, of some rows."""
+        h = self.norm2(x) if self.norm_first else x
+        if self.activation is relu:
+            inner = self.linear1.into(h, inner, relu=True)
+        elif self.activation is gelu:
+            inner = ops.gelu(self.linear1.into(h, inner), out=inner)
+        else:
+            inner = self.activation(self.linear1(h))
+        self.linear2.into(inner, out)
+        if self.norm_first:
+            out += x
+        else:
+            _normalized(self.norm2, out, x, out)
 
     def _config(self) -> dict[str, Any]:
         return {
