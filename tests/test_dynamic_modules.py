@@ -1,4 +1,4 @@
-"""Dynamically quantized layers: torch's results, the float layer's within bounds of the grid, state and pickles."""
+"""Dynamically quantized layers: torch's results, near the float layer's, state and pickles."""
 
 import pickle
 
@@ -15,7 +15,7 @@ from quantray.nn.quantized import dynamic
 def test_linear_of_torch(case):
     layer = nn.Linear(*case["weight"].shape[::-1])
     layer.load_state_dict({"weight": case["weight"], "bias": case["bias"]})
-    # What torch.ao.quantization.quantize_dynamic makes: one scale for the weight, one of 7 bits for the input.
+    # What torch's quantize_dynamic makes: one scale for the weight, one of 7 bits for the input.
     small = dynamic.Linear.from_float(layer, per_channel=False, per_row=False, reduce_range=True)
     assert_allclose(small(case["x"]), case["y"], rtol=1e-6, atol=1e-6)
     assert_allclose(layer(case["x"]), case["y_float"], rtol=1e-5, atol=1e-6)

@@ -89,7 +89,7 @@ def main():
 
     q, k, v = (2, 3, 5, 4), (2, 3, 6, 4), (2, 3, 6, 7)
     names = ["query", "key", "value"]
-    qkv = lambda: dict(zip(names, (r(q), r(k), r(v)), strict=True))
+    qkv = lambda: dict(zip(names, (r(q), r(k), r(v)), strict=True))  # noqa: E731
     keep = r(5, 6) > -1
     keep[2] = False
     function("scaled_dot_product_attention", qkv(), names, {})
@@ -100,10 +100,10 @@ def main():
     shared = {"query": r(2, 6, 5, 4), "key": r(2, 3, 6, 4), "value": r(2, 3, 6, 7)}
     function("scaled_dot_product_attention", shared, names, {"enable_gqa": True})
 
-    both = lambda y: y
+    both = lambda y: y  # noqa: E731
     base = {"embed_dim": 8, "num_heads": 2}
     seq, first = (5, 2, 8), (2, 5, 8)
-    qkv = lambda shape, keys: dict(zip(names, (r(shape), r(keys), r(keys)), strict=True))
+    qkv = lambda shape, keys: dict(zip(names, (r(shape), r(keys), r(keys)), strict=True))  # noqa: E731
     for kwargs in ({}, {"bias": False}, {"add_bias_kv": True, "add_zero_attn": True}):
         args = {**qkv(seq, (6, 2, 8)), "_key_padding_mask": padding(2, 6)}
         module("MultiheadAttention", base | kwargs, args, names, {}, both)

@@ -156,7 +156,7 @@ class MultiheadAttention(Module):
         Parameters
         ----------
         query, key, value : array
-            Shapes (L, N, embed_dim), (S, N, kdim), (S, N, vdim); with `batch_first` N comes first; without a batch,
+            Shapes (L, N, embed_dim), (S, N, kdim), (S, N, vdim); with `batch_first` N comes first; or no N,
             (L, embed_dim), (S, kdim), (S, vdim).
         key_padding_mask : array, optional
             Shape (N, S) or (S,). Of bool: True leaves a key out. Of floats: added to the scores.

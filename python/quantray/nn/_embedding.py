@@ -58,7 +58,8 @@ class _Table(Module):
         shape = np.shape(embeddings)
         if len(shape) != 2:
             raise ValueError(f"embeddings must be of shape (rows, width), got {shape}")
-        made = cls(*shape, _weight=embeddings, **kwargs)
+        build: Any = cls
+        made: Self = build(*shape, _weight=embeddings, **kwargs)
         made.requires_grad_(not freeze)
         return made
 
@@ -188,7 +189,8 @@ class EmbeddingBag(_Table):
             raise ValueError(f'mode must be "sum", "mean" or "max", got {mode!r}')
         self.max_norm, self.norm_type = max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
-        self.mode, self.include_last_offset = mode, include_last_offset
+        self.mode: Literal["sum", "mean", "max"] = mode
+        self.include_last_offset = include_last_offset
         self._make(num_embeddings, embedding_dim, padding_idx, _weight)
 
     def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:

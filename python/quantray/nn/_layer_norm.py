@@ -12,7 +12,7 @@ from quantray.nn.functional._layer_norm import layer_norm, rms_norm, trailing_sh
 
 
 class LayerNorm(Module):
-    """Values less their mean, by their standard deviation, over the last axes; then a weight and a bias for each.
+    """Values less their mean, by their standard deviation, over the last axes; then a weight and a bias.
 
     Parameters
     ----------

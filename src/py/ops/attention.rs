@@ -39,7 +39,7 @@ use crate::py::run::kernel;
 ///
 /// >>> import numpy as np, quantray as qt
 /// >>> qkv = np.float32([[[0, 0, 0, 0, 1, 4], [0, 0, 0, 0, 3, 8]]])
-/// >>> qt.ops.self_attention(qkv, 1).round(2)
+/// >>> qt.ops.self_attention(qkv, 1).round(1)
 /// array([[[2., 6.],
 ///         [2., 6.]]], dtype=float32)
 ///

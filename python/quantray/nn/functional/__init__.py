@@ -64,11 +64,6 @@ from quantray.nn.functional._pooling import (
 from quantray.nn.functional._shape import cat, flatten, interpolate, pad, unflatten
 
 __all__ = [
-    "embedding",
-    "embedding_bag",
-    "layer_norm",
-    "rms_norm",
-    "scaled_dot_product_attention",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
@@ -93,6 +88,8 @@ __all__ = [
     "dropout1d",
     "dropout2d",
     "elu",
+    "embedding",
+    "embedding_bag",
     "flatten",
     "gelu",
     "group_norm",
@@ -102,6 +99,7 @@ __all__ = [
     "instance_norm",
     "interpolate",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
@@ -116,6 +114,8 @@ __all__ = [
     "prelu",
     "relu",
     "relu6",
+    "rms_norm",
+    "scaled_dot_product_attention",
     "sigmoid",
     "silu",
     "softmax",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from quantray.nn.functional._arguments import floats
 from quantray.nn.functional._dropout import dropout
 
 Vjp = Callable[[Any], Sequence[Any]]
+#: Of arrays of any kind.
+_softmax: Any = ops.softmax
 
 
 def scaled_dot_product_attention(
@@ -37,8 +39,8 @@ def scaled_dot_product_attention(
     value : array
         Shape (..., S, Ev).
     attn_mask : array, optional
-        Of a shape that broadcasts to (..., L, S). Of bool: True where a query may look at a key. Of floats: what is
-        added to the scores. A query that may look at nothing gives zeros.
+        Of a shape that broadcasts to (..., L, S). Of bool: True where a query may look at a key. Of floats:
+        what is added to the scores. A query that may look at nothing gives zeros.
     dropout_p : float
         The probability that a weight becomes 0; not 0 only in training.
     is_causal : bool
@@ -46,7 +48,7 @@ def scaled_dot_product_attention(
     scale : float, optional
         By default `1 / sqrt(E)`.
     enable_gqa : bool
-        Whether heads, which are the third axis from the end, share keys and values: the query's are a multiple.
+        Whether heads, the third axis from the end, share keys and values: the query's are a multiple.
 
     Returns
     -------
@@ -140,17 +142,17 @@ def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 @differentiable
 def _weights(query: Any, key: Any, mask: Any, factor: float, empty_is_zero: bool) -> Any:
     """The softmax; a row that is masked altogether is 0 or, as a softmax would be, NaN."""
-    scores = np.matmul(floats(query), floats(key).swapaxes(-1, -2))
+    scores: Any = np.matmul(floats(query), floats(key).swapaxes(-1, -2))
     if not scores.size:
         return scores
     if mask is None:
-        return ops.softmax(scores, factor=factor, out=scores)
-    mask = floats(mask)
-    weights = ops.softmax(scores, factor=factor, mask=mask, out=scores)
+        return _softmax(scores, factor=factor, out=scores)
+    mask = cast("Any", floats(mask))
+    weights: Any = _softmax(scores, factor=factor, mask=mask, out=scores)
     if empty_is_zero:
-        empty = np.isneginf(mask).all(-1)
+        empty = (mask == -np.inf).all(-1)
         if empty.any():
-            weights[np.broadcast_to(empty, weights.shape[:-1])] = 0
+            weights[empty | np.zeros(weights.shape[:-1], np.bool_)] = 0
     return weights
 
 
@@ -194,7 +196,7 @@ def _weighted_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], k
 def attention_mask(
     attn_mask: Any, key_padding_mask: Any, batch: int, heads: int, length: int, keys: int
 ) -> Any:
-    """Both masks of multi-head attention as what is added to scores of shape (batch, heads, length, keys), or None.
+    """Both masks of multi-head attention as what is added to scores, (batch, heads, length, keys), or None.
 
     In both, as torch has it there, True of bool leaves a key out.
     """
@@ -227,10 +229,10 @@ def multi_head_attention(
     dropout_p: float,
     need_weights: bool,
 ) -> tuple[Any, Any]:
-    """Attention of projected rows: shape (N, L, E), (N, S, E) and (N, S, Ev), whose last axes are cut into heads.
+    """Attention of projected rows, (N, L, E), (N, S, E) and (N, S, Ev), whose last axes are cut into heads.
 
-    `mask` is added to scores of shape (N, num_heads, L, S). Gives the outputs, shape (N, L, Ev), and the weights of
-    each head, or None.
+    `mask` is added to scores of shape (N, num_heads, L, S). Gives the outputs, shape (N, L, Ev), and the
+    weights of each head, or None.
     """
     heads = [_split(each, num_heads) for each in (query, key, value)]
     q, k, v = heads

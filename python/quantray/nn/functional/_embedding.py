@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -75,7 +75,8 @@ def _shorten(weight: Any, indices: Any, max_norm: float, norm_type: float) -> No
             f"weight must be an array with max_norm, which changes it, got {type(table).__name__}"
         )
     used = np.unique(indices)
-    norms = np.linalg.norm(table[used], norm_type, axis=1)
+    found = cast("Any", table)[used]
+    norms: Any = np.linalg.norm(found, norm_type, axis=1)
     long = norms > max_norm
     table[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(np.float32)
 
@@ -286,7 +287,7 @@ def _embedding_bag_gradient(
             # To the first row of a bag that has the maximum, as in torch.
             is_top = table[indices] == out[bag]
             before = np.cumsum(is_top, 0) - is_top
-            starts = np.searchsorted(bag, bag)
+            starts = bag.searchsorted(bag)
             rows *= is_top & (before == before[starts])
         return scattered(rows, indices, len(table), None, by_frequency)
 

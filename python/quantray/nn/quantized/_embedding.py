@@ -160,7 +160,8 @@ class EmbeddingBag(_Table):
         dtype: Any = quint8,
     ) -> None:
         super().__init__()
-        self.mode, self.include_last_offset = mode, include_last_offset
+        self.mode: Literal["sum", "mean", "max"] = mode
+        self.include_last_offset = include_last_offset
         self._make(num_embeddings, embedding_dim, padding_idx, dtype)
 
     @classmethod

@@ -26,7 +26,7 @@ def check_source(cls: type, module: Module, wanted: type) -> None:
 
 
 def quantized_weight(weight: Any, dtype: Any = qint8, per_channel: bool = True) -> QTensor:
-    """A weight as symmetric 8-bit integers, with a scale for each output or one for all, as observers choose it."""
+    """A weight as symmetric 8-bit integers, with a scale for each output or one for all."""
     from quantray.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
 
     if dtype is not qint8:

@@ -15,10 +15,10 @@ from quantray.nn.quantized.dynamic._linear import Linear
 
 
 class MultiheadAttention(_attention.MultiheadAttention):
-    """Attention whose projections have qint8 weights; query, key and value are one product where they are one array.
+    """Attention whose projections have qint8 weights; query, key and value may be one product.
 
-    Made from a float module by `from_float`, or empty, to load a state_dict: its projections are modules of their
-    own, `in_proj` and `out_proj`. Keys and values have the query's width.
+    Made from a float module by `from_float`, or empty, to load a state_dict: its projections are modules of
+    their own, `in_proj` and `out_proj`. Keys and values have the query's width.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class MultiheadAttention(_attention.MultiheadAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Any, Any]:
-        """As `nn.MultiheadAttention`; of one array, and without weights, scores and means are 8-bit integers too."""
+        """As `nn.MultiheadAttention`; of one array and without weights, scores are 8-bit integers too."""
         plain = self.training or self.add_zero_attn or need_weights
         if plain or not query is key is value or len(np.shape(query)) != 3:
             masks = {"key_padding_mask": key_padding_mask, "attn_mask": attn_mask, "is_causal": is_causal}

@@ -36,7 +36,7 @@ class Linear(Module):
     per_row : bool
         Whether each row of the input has a scale and a zero point of its own, not one for all.
     reduce_range : bool
-        Whether the input is quantized to 7 bits, as torch does since its sums may saturate. With one scale for all.
+        Whether the input is quantized to 7 bits, as torch does, whose sums may saturate. Not with `per_row`.
 
     >>> import numpy as np
     >>> from quantray import nn

@@ -19,16 +19,18 @@ from quantray.nn.quantized._weights import check_source
 from quantray.nn.quantized.dynamic._attention import MultiheadAttention
 from quantray.nn.quantized.dynamic._linear import Linear
 
-
 #: Rows that pass the two linear layers together: what lies between these stays in the second cache.
 _AT_ONCE = 96
 
 
+#: Of arrays of any kind.
+_layer_norm: Any = ops.layer_norm
+
+
 def _normalized(norm: Any, x: Any, residual: Any, out: Any) -> Any:
     """A normalization of a sum, in one pass."""
-    return ops.layer_norm(
-        x, norm.normalized_shape, norm.weight, norm.bias, norm.eps, residual=residual, out=out
-    )
+    shape, weight, bias = norm.normalized_shape, norm.weight, norm.bias
+    return _layer_norm(x, shape, weight, bias, norm.eps, residual=residual, out=out)
 
 
 class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
@@ -127,9 +129,9 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
         """The second half of the layer, of some rows."""
         h = self.norm2(x) if self.norm_first else x
         if self.activation is relu:
-            inner = self.linear1.into(h, inner, relu=True)
+            self.linear1.into(h, inner, relu=True)
         elif self.activation is gelu:
-            inner = ops.gelu(self.linear1.into(h, inner), out=inner)
+            ops.gelu(self.linear1.into(h, inner), out=inner)
         else:
             inner = self.activation(self.linear1(h))
         self.linear2.into(inner, out)
