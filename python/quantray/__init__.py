@@ -11,6 +11,10 @@ array([  18, -128,   50], dtype=int8)
 array([ 0.17999999, -1.28      ,  0.5       ], dtype=float32)
 """
 
+import sys
+from importlib import import_module
+from types import ModuleType
+
 from quantray import ops
 from quantray._core import (
     PerChannelAffineQuantizer,
@@ -30,7 +34,6 @@ from quantray._core import (
     fake_quantize_per_tensor_affine,
     fake_quantize_per_tensor_affine_backward,
     get_num_threads,
-    load,
     make_per_channel_quantized_tensor,
     make_per_tensor_quantized_tensor,
     min_max,
@@ -48,6 +51,7 @@ from quantray._core import (
     quint2x4,
     quint4x2,
     quint8,
+    read_metadata,
     save,
     set_isa,
     set_num_threads,
@@ -55,6 +59,21 @@ from quantray._core import (
     stack,
     where,
 )
+from quantray._files import load
+
+#: Imported when they are first asked for.
+_LAZY = ("nn", "optim", "quantization")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LAZY:
+        return import_module(f"quantray.{name}")
+    raise AttributeError(f"module 'quantray' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])
+
 
 # The names that torch's notebooks use.
 _make_per_tensor_quantized_tensor = make_per_tensor_quantized_tensor
@@ -97,6 +116,7 @@ __all__ = [
     "quint2x4",
     "quint4x2",
     "quint8",
+    "read_metadata",
     "save",
     "set_isa",
     "set_num_threads",

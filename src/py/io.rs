@@ -8,7 +8,7 @@ use std::sync::Arc;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
 use super::array::{Array, contiguous, data, describe, elements, len, np, type_name};
@@ -19,6 +19,10 @@ use crate::qparams::{DType, QParams, Quantizer, Scheme};
 
 /// The metadata key that holds the parameters of all quantized tensors of a file, as JSON.
 const KEY: &str = "quantray";
+/// The metadata key that other readers look at.
+const FORMAT: &str = "format";
+/// Of what stands under [`KEY`].
+const VERSION: u64 = 1;
 /// The name of the one tensor of a file that `QTensor.save` wrote.
 const ONLY: &str = "tensor";
 
@@ -165,6 +169,8 @@ fn entry<'py>(
 /// obj : QTensor, or mapping of str to QTensor or ndarray
 /// path : str or path
 ///     An existing file is replaced, as a whole, once the new one is complete.
+/// metadata : mapping of str to str, optional
+///     More entries for the file's metadata; `read_metadata` reads them.
 ///
 /// >>> import os, tempfile, quantray as qt
 /// >>> q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
@@ -174,7 +180,12 @@ fn entry<'py>(
 /// ...     qt.load(path).equal(q)
 /// True
 #[pyfunction]
-pub fn save<'py>(obj: &Bound<'py, PyAny>, path: &Bound<'py, PyAny>) -> PyResult<()> {
+#[pyo3(signature = (obj, path, *, metadata=None))]
+pub fn save<'py>(
+    obj: &Bound<'py, PyAny>,
+    path: &Bound<'py, PyAny>,
+    metadata: Option<HashMap<String, String>>,
+) -> PyResult<()> {
     let py = obj.py();
     let path = path_text(path)?;
     let mut about = serde_json::Map::new();
@@ -196,9 +207,14 @@ pub fn save<'py>(obj: &Bound<'py, PyAny>, path: &Bound<'py, PyAny>) -> PyResult<
             entries.push(entry(&name, &value, &mut about)?);
         }
     }
-    let mut metadata = HashMap::from([("format".to_string(), "np".to_string())]);
+    let mut metadata = metadata.unwrap_or_default();
+    if let Some(taken) = [KEY, FORMAT].into_iter().find(|&key| metadata.contains_key(key)) {
+        let valid = format!("without {KEY:?} and {FORMAT:?}, which are taken");
+        return Err(Error::value("metadata", format!("{taken:?}"), valid).into());
+    }
+    metadata.insert(FORMAT.into(), "np".into());
     let single = obj.is_instance_of::<QTensor>();
-    metadata.insert(KEY.into(), json!({"version": 1, "single": single, "tensors": about}).to_string());
+    metadata.insert(KEY.into(), json!({"version": VERSION, "single": single, "tensors": about}).to_string());
     let mut views = Vec::with_capacity(entries.len());
     for e in &entries {
         let bytes = bytes_of(&e.codes);
@@ -231,6 +247,44 @@ fn bytes_of<'a>(a: &'a Array<'_>) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(data(a), n) }
 }
 
+/// The memory map of a file, where its data begin, and its header, which has been checked.
+fn open<'py>(py: Python<'py>, path: &str) -> PyResult<(Array<'py>, usize, Metadata)> {
+    let size = std::fs::metadata(path).map_err(|e| file_error("read", path, e))?.len();
+    if size < 8 {
+        return Err(file_error("read", path, format!("{size} bytes are too few for a safetensors file")));
+    }
+    let options = PyDict::new(py);
+    options.set_item("mode", "c")?;
+    let map = np(py)?.call_method("memmap", (path, "uint8"), Some(&options))?;
+    let map: Array<'py> = map.cast_into()?;
+    let (header_len, metadata) =
+        SafeTensors::read_metadata(elements::<u8>(&map)).map_err(|e| file_error("read", path, e))?;
+    Ok((map, header_len + size_of::<u64>(), metadata))
+}
+
+/// The metadata of a safetensors file: names to texts.
+///
+/// Parameters
+/// ----------
+/// path : str or path
+///
+/// Raises
+/// ------
+/// OSError
+///     Where the file cannot be opened, or is not a valid safetensors file.
+///
+/// >>> import os, tempfile, numpy as np, quantray as qt
+/// >>> with tempfile.TemporaryDirectory() as folder:
+/// ...     path = os.path.join(folder, "x.safetensors")
+/// ...     qt.save({"x": np.zeros(2)}, path, metadata={"made by": "me"})
+/// ...     qt.read_metadata(path)["made by"]
+/// 'me'
+#[pyfunction]
+pub fn read_metadata(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<HashMap<String, String>> {
+    let (_, _, metadata) = open(py, &path_text(path)?)?;
+    Ok(metadata.metadata().clone().unwrap_or_default())
+}
+
 /// Reads what `save` wrote: a QTensor, or a dict of QTensors and NumPy arrays. Any safetensors file will do.
 ///
 /// The file is mapped into memory, so that loading takes no time and no memory until elements are read. Changes
@@ -251,22 +305,18 @@ fn bytes_of<'a>(a: &'a Array<'_>) -> &'a [u8] {
 #[pyfunction]
 pub fn load<'py>(py: Python<'py>, path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let text = path_text(path)?;
-    let size = std::fs::metadata(&text).map_err(|e| file_error("read", &text, e))?.len();
-    if size < 8 {
-        return Err(file_error("read", &text, format!("{size} bytes are too few for a safetensors file")));
-    }
-    let options = PyDict::new(py);
-    options.set_item("mode", "c")?;
-    let map = np(py)?.call_method("memmap", (&text, "uint8"), Some(&options))?;
-    let map: Array<'py> = map.cast_into()?;
-    let bytes = elements::<u8>(&map);
+    let (map, start, metadata) = open(py, &text)?;
     let invalid = |e: &dyn std::fmt::Display| file_error("read", &text, e);
-    let (header_len, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| invalid(&e))?;
-    let start = header_len + size_of::<u64>();
     let about: Value = match metadata.metadata().as_ref().and_then(|m| m.get(KEY)) {
         None => Value::Null,
         Some(text) => serde_json::from_str(text).map_err(|e| invalid(&e))?,
     };
+    if about["version"].as_u64().is_some_and(|version| version > VERSION) {
+        let version = &about["version"];
+        return Err(invalid(&format!(
+            "it has version {version} of quantray's format, and this quantray knows up to {VERSION}; a later one reads it"
+        )));
+    }
     let found = PyDict::new(py);
     for (name, info) in metadata.tensors() {
         let Some((numpy_name, _)) = DTYPES.iter().find(|(_, d)| *d == info.dtype) else {

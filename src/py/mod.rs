@@ -34,7 +34,7 @@ mod _core {
         fake_quantize_per_tensor_affine_backward,
     };
     #[pymodule_export]
-    use super::io::{load, save};
+    use super::io::{load, read_metadata, save};
     #[pymodule_export]
     use super::ops::{
         PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,

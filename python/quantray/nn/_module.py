@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 
-from quantray._core import QTensor, load
+from quantray import _core
+from quantray._core import QTensor
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -427,7 +428,9 @@ class Module:
 
         Source: `torch.nn.Module.load_state_dict`.
         """
-        given = _read(state_dict) if isinstance(state_dict, (str, os.PathLike)) else state_dict
+        if isinstance(state_dict, (str, os.PathLike)):
+            return self._load_file(state_dict, strict)
+        given = state_dict
         own = self.state_dict()
         # Of torch's batch normalization; it takes no part in what is computed here.
         ignored = ".num_batches_tracked"
@@ -452,6 +455,55 @@ class Module:
         for module, taken in accepted:
             module._assign(taken)
         return Incompatible(missing, unexpected)
+
+    def _load_file(self, path: str | os.PathLike[str], strict: bool) -> Incompatible:
+        """Takes a file's arrays, and its layers of integers where floats are here."""
+        from quantray.nn._files import adapt
+
+        read = _core.load(path)
+        if isinstance(read, QTensor):
+            raise ValueError(f"state_dict must be a file of named tensors, got one tensor in {path}")
+        others = adapt(self, path)
+        before = {name: self.get_submodule(name) for name in others}
+        try:
+            for name, module in others.items():
+                self.set_submodule(name, module)
+            return self.load_state_dict(read, strict)
+        except Exception:
+            for name, module in before.items():
+                self.set_submodule(name, module)
+            raise
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model to a safetensors file: its state, and what it is built of.
+
+        An existing file is replaced, as a whole, once the new one is complete. `quantray.load` rebuilds a
+        model that is made of quantray's own modules; `load_state_dict(path)` takes the file into an
+        instance of any class.
+
+        >>> import os, tempfile, quantray as qt
+        >>> from quantray import nn
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.safetensors")
+        ...     nn.Sequential(nn.Linear(2, 1), nn.ReLU()).save(path)
+        ...     qt.load(path)
+        Sequential(
+          (0): Linear(in_features=2, out_features=1, bias=True)
+          (1): ReLU()
+        )
+        """
+        from quantray.nn._files import save
+
+        save(self, path)
+
+    def map_blocks(self, data: Any, **kwargs: Any) -> Any:
+        """The model over a Dask array's blocks along its first axis: a Dask array of its outputs.
+
+        `kwargs` go to `dask.array.map_blocks`.
+        """
+        from quantray.quantization._cluster import map_blocks
+
+        return map_blocks(self, data, **kwargs)
 
     def copy(self) -> Self:
         """A deep copy."""
@@ -523,14 +575,6 @@ def as_array(value: Any) -> npt.NDArray[Any]:
     if array.dtype.kind not in "biuf" and array.dtype.name not in ("bfloat16", "float8_e4m3fn"):
         raise TypeError(f"must be an array of numbers, got {type(value).__name__} of dtype {array.dtype}")
     return array
-
-
-def _read(path: str | os.PathLike[str]) -> State:
-    """The tensors of a file, by name."""
-    read = load(path)
-    if isinstance(read, QTensor):
-        raise ValueError(f"state_dict must be a file of named tensors, got one tensor in {path}")
-    return read
 
 
 def _nearest(name: str, names: list[str]) -> str:

@@ -111,7 +111,7 @@ impl QTensor {
     /// path : str or path
     ///     An existing file is replaced, as a whole, once the new one is complete.
     fn save<'py>(slf: &Bound<'py, Self>, path: &Bound<'py, PyAny>) -> PyResult<()> {
-        io::save(slf.as_any(), path)
+        io::save(slf.as_any(), path, None)
     }
 }
 

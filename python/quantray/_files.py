@@ -1,0 +1,54 @@
+"""Files of tensors and of models."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from quantray import _core
+
+#: The metadata key that holds what a model is built of.
+MODEL = "quantray.model"
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Reads what `save` wrote: a QTensor, a dict of QTensors and NumPy arrays, or a model.
+
+    The file is mapped into memory, so that loading takes no time and no memory until elements are read;
+    weights that are packed for this CPU are read at once. Changes stay in memory: the file is never written
+    to. Any safetensors file will do: it gives a dict. Nothing in a file is ever executed.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    QTensor, dict of str to QTensor or ndarray, or Module
+        A model if `Module.save` wrote it and it is made of quantray's own modules; a model with modules of
+        other classes gives a dict, and `load_state_dict(path)` of an instance takes the file.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be opened, is not a valid safetensors file, or is of a later version.
+
+    >>> import os, tempfile, quantray as qt
+    >>> q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "q.safetensors")
+    ...     qt.save(q, path)
+    ...     qt.load(path).equal(q)
+    True
+    """
+    state = _core.load(path)
+    if not isinstance(state, _core.QTensor):
+        text = _core.read_metadata(path).get(MODEL)
+        if text is not None:
+            from quantray.nn._files import rebuilt
+
+            model = rebuilt(text, path)
+            if model is not None:
+                model.load_state_dict(state)
+                return model
+    return state
