@@ -3,7 +3,11 @@
 Inference needs NumPy alone; gradients come from autograd, which is imported when they are asked for.
 """
 
-from quantray.nn import functional, quantized
+import sys
+from importlib import import_module
+from types import ModuleType
+
+from quantray.nn import functional
 from quantray.nn._activation import (
     ELU,
     GELU,
@@ -130,6 +134,20 @@ __all__ = [
     "Upsample",
     "functional",
     "manual_seed",
-    "quantized",
     "value_and_grad",
 ]
+
+#: Imported when they are first asked for.
+_LAZY = ("intrinsic", "qat", "quantized")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LAZY:
+        return import_module(f"quantray.nn.{name}")
+    raise AttributeError(
+        f"module 'quantray.nn' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

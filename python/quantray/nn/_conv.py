@@ -119,10 +119,10 @@ class _Forward(_Conv):
 
     def forward(self, input: Any) -> Any:
         """Shape (N, in_channels, lengths), or without N, to out_channels and other lengths."""
-        return self._conv_forward(input, self.weight, self.bias)
+        return self.forward_with(input, self.weight, self.bias)
 
-    def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
-        """The convolution with another weight: quantized ones use it."""
+    def forward_with(self, input: Any, weight: Any, bias: Any) -> Any:
+        """The same with another weight and bias than its own."""
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._sides(), cast("Any", self.padding_mode)), 0
@@ -171,9 +171,9 @@ class _Transposed(_Conv):
         `output_size`, the wanted lengths, decides between those that a stride leaves open, instead of
         `output_padding`.
         """
-        return self._conv_forward(input, self.weight, self.bias, output_size)
+        return self.forward_with(input, self.weight, self.bias, output_size)
 
-    def _conv_forward(
+    def forward_with(
         self, input: Any, weight: Any, bias: Any, output_size: Sequence[int] | None = None
     ) -> Any:
         more = self.output_padding if output_size is None else self._more(np.shape(input), output_size)

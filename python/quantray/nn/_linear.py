@@ -51,7 +51,11 @@ class Linear(Module):
 
     def forward(self, input: Any) -> Any:
         """Shape (..., in_features) to (..., out_features)."""
-        return F.linear(input, self.weight, self.bias)
+        return self.forward_with(input, self.weight, self.bias)
+
+    def forward_with(self, input: Any, weight: Any, bias: Any) -> Any:
+        """The same with another weight and bias than its own."""
+        return F.linear(input, weight, bias)
 
     def extra_repr(self) -> str:
         has = self.bias is not None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from quantray.nn import functional as F
 from quantray.nn._module import Module
-from quantray.nn._shape import Identity
 
 
 class QuantStub(Module):
@@ -59,11 +58,6 @@ class DeQuantStub(Module):
 class FloatFunctional(Module):
     """Arithmetic as a module, so that its results can be observed and quantized; one for each use.
 
-    Attributes
-    ----------
-    activation_post_process : Module
-        What every result goes through; `prepare` puts an observer there.
-
     >>> from quantray import nn
     >>> class Residual(nn.Module):
     ...     def __init__(self, inner):
@@ -77,41 +71,55 @@ class FloatFunctional(Module):
     Source: `torch.ao.nn.quantized.FloatFunctional`.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.activation_post_process = Identity()
-
-    def forward(self, input: Any) -> Any:
-        """Not to be called: its methods are."""
-        raise RuntimeError("call a method of FloatFunctional, add(x, y) or cat([x, y]), say, not itself")
+    def forward(self, name: str, *args: Any) -> Any:
+        """One of the functions, by name: what the methods call, so that hooks see it."""
+        function = _FUNCTIONS.get(name) if isinstance(name, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+        if function is None:
+            raise RuntimeError("call a method of FloatFunctional, add(x, y) or cat([x, y]), say, not itself")
+        return function(*args)
 
     def _config(self) -> dict[str, Any]:
         return {}
 
     def add(self, x: Any, y: Any) -> Any:
         """`x + y`."""
-        return self.activation_post_process(F.add(x, y))
+        return self("add", x, y)
 
     def add_scalar(self, x: Any, y: float) -> Any:
-        """`x + y`, y a number; the result is not observed, as its range follows from the input's."""
-        return F.add(x, y)
+        """`x + y`, y a number."""
+        return self("add_scalar", x, y)
 
     def mul(self, x: Any, y: Any) -> Any:
         """`x * y`."""
-        return self.activation_post_process(F.mul(x, y))
+        return self("mul", x, y)
 
     def mul_scalar(self, x: Any, y: float) -> Any:
-        """`x * y`, y a number; the result is not observed, as its range follows from the input's."""
-        return F.mul(x, y)
+        """`x * y`, y a number."""
+        return self("mul_scalar", x, y)
 
     def cat(self, x: Sequence[Any], dim: int = 0) -> Any:
         """Arrays one after the other along an axis."""
-        return self.activation_post_process(F.cat(x, dim))
+        return self("cat", x, dim)
 
     def add_relu(self, x: Any, y: Any) -> Any:
         """`relu(x + y)`."""
-        return self.activation_post_process(F.relu(F.add(x, y)))
+        return self("add_relu", x, y)
 
     def matmul(self, x: Any, y: Any) -> Any:
         """`x @ y`."""
-        return self.activation_post_process(F.matmul(x, y))
+        return self("matmul", x, y)
+
+
+def _add_relu(x: Any, y: Any) -> Any:
+    return F.relu(F.add(x, y))
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": F.add,
+    "add_scalar": F.add,
+    "mul": F.mul,
+    "mul_scalar": F.mul,
+    "cat": F.cat,
+    "add_relu": _add_relu,
+    "matmul": F.matmul,
+}

@@ -1,0 +1,208 @@
+"""A layer with weights and what follows it, as one module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from quantray.nn._containers import Sequential
+from quantray.nn._conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
+from quantray.nn._linear import Linear
+from quantray.nn._norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+
+if TYPE_CHECKING:
+    from quantray.nn._module import Module
+
+TRANSPOSED = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
+BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d)
+
+
+def along_outputs(module: Module, values: Any) -> Any:
+    """One value for each output, of a shape that broadcasts to the module's weight."""
+    weight = module.weight
+    if not isinstance(module, TRANSPOSED):
+        return values.reshape(-1, *[1] * (weight.ndim - 1))
+    # Inputs come first there, and each group of them has outputs of its own.
+    groups, rest = module.groups, [1] * (weight.ndim - 2)
+    if groups == 1:
+        return values.reshape(1, -1, *rest)
+    each = values.reshape(groups, 1, weight.shape[1])
+    return (each + np.zeros((1, weight.shape[0] // groups, 1), np.float32)).reshape(
+        weight.shape[0], weight.shape[1], *rest
+    )
+
+
+def factor_of(norm: Module) -> Any:
+    """What a batch normalization multiplies each channel by, in evaluation mode."""
+    deviation = np.sqrt(norm.running_var + np.float32(norm.eps))
+    return norm.weight / deviation if norm.weight is not None else 1 / deviation
+
+
+def folded_bias(bias: Any, norm: Module) -> Any:
+    """The bias of a layer and its batch normalization as one."""
+    moved = -norm.running_mean if bias is None else bias - norm.running_mean
+    scaled = moved * factor_of(norm)
+    return scaled if norm.bias is None else scaled + norm.bias
+
+
+class FusedWeighted(Sequential):
+    """A layer with weights, then a batch normalization or an activation or both.
+
+    In training mode it computes what they compute one after the other; quantization folds the normalization
+    into the weights.
+    """
+
+    #: Whether a batch normalization is the second one.
+    has_norm: ClassVar[bool] = False
+    #: Whether a ReLU, or a ReLU6, is the last one.
+    has_relu: ClassVar[bool] = False
+
+    @property
+    def layer(self) -> Module:
+        """The layer with weights."""
+        return self[0]
+
+    @property
+    def norm(self) -> Module | None:
+        """The batch normalization, if there is one."""
+        return self[1] if self.has_norm else None
+
+    @property
+    def activation(self) -> Module | None:
+        """The ReLU or the ReLU6, if there is one."""
+        return self[len(self) - 1] if self.has_relu else None
+
+
+class ConvReLU1d(FusedWeighted):
+    """Conv1d, then ReLU."""
+
+    has_relu = True
+
+
+class ConvReLU2d(FusedWeighted):
+    """Conv2d, then ReLU."""
+
+    has_relu = True
+
+
+class ConvReLU3d(FusedWeighted):
+    """Conv3d, then ReLU."""
+
+    has_relu = True
+
+
+class LinearReLU(FusedWeighted):
+    """Linear, then ReLU."""
+
+    has_relu = True
+
+
+class ConvBn1d(FusedWeighted):
+    """Conv1d, then BatchNorm1d."""
+
+    has_norm = True
+
+
+class ConvBn2d(FusedWeighted):
+    """Conv2d, then BatchNorm2d."""
+
+    has_norm = True
+
+
+class ConvBn3d(FusedWeighted):
+    """Conv3d, then BatchNorm3d."""
+
+    has_norm = True
+
+
+class ConvBnReLU1d(FusedWeighted):
+    """Conv1d, BatchNorm1d, ReLU."""
+
+    has_norm = has_relu = True
+
+
+class ConvBnReLU2d(FusedWeighted):
+    """Conv2d, BatchNorm2d, ReLU."""
+
+    has_norm = has_relu = True
+
+
+class ConvBnReLU3d(FusedWeighted):
+    """Conv3d, BatchNorm3d, ReLU."""
+
+    has_norm = has_relu = True
+
+
+class ConvTransposeBn1d(FusedWeighted):
+    """ConvTranspose1d, then BatchNorm1d."""
+
+    has_norm = True
+
+
+class ConvTransposeBn2d(FusedWeighted):
+    """ConvTranspose2d, then BatchNorm2d."""
+
+    has_norm = True
+
+
+class ConvTransposeBn3d(FusedWeighted):
+    """ConvTranspose3d, then BatchNorm3d."""
+
+    has_norm = True
+
+
+class LinearBn1d(FusedWeighted):
+    """Linear, then BatchNorm1d."""
+
+    has_norm = True
+
+
+class LinearBnReLU1d(FusedWeighted):
+    """Linear, BatchNorm1d, ReLU."""
+
+    has_norm = has_relu = True
+
+
+class BNReLU2d(Sequential):
+    """BatchNorm2d, then ReLU."""
+
+
+class BNReLU3d(Sequential):
+    """BatchNorm3d, then ReLU."""
+
+
+#: Which classes in a row become which.
+PATTERNS: dict[tuple[type[Module], ...], type[Sequential]] = {}
+
+
+def _patterns() -> None:
+    from quantray.nn._activation import ReLU, ReLU6
+
+    bns = BATCH_NORMS
+    for i, conv in enumerate((Conv1d, Conv2d, Conv3d)):
+        with_bn = (ConvBn1d, ConvBn2d, ConvBn3d)[i]
+        with_relu = (ConvReLU1d, ConvReLU2d, ConvReLU3d)[i]
+        with_both = (ConvBnReLU1d, ConvBnReLU2d, ConvBnReLU3d)[i]
+        PATTERNS[conv, bns[i]] = with_bn
+        for relu in (ReLU, ReLU6):
+            PATTERNS[conv, relu] = with_relu
+            PATTERNS[conv, bns[i], relu] = with_both
+    for i, conv in enumerate(TRANSPOSED):
+        PATTERNS[conv, bns[i]] = (ConvTransposeBn1d, ConvTransposeBn2d, ConvTransposeBn3d)[i]
+    PATTERNS[Linear, BatchNorm1d] = LinearBn1d
+    for relu in (ReLU, ReLU6):
+        PATTERNS[Linear, relu] = LinearReLU
+        PATTERNS[Linear, BatchNorm1d, relu] = LinearBnReLU1d
+    PATTERNS[BatchNorm2d, ReLU] = BNReLU2d
+    PATTERNS[BatchNorm3d, ReLU] = BNReLU3d
+
+
+_patterns()

@@ -1,0 +1,167 @@
+"""Layers whose weights are fake-quantized in every call, so that training learns to live with it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from quantray import nn
+from quantray.nn.intrinsic._fused import (
+    FusedWeighted,
+    along_outputs,
+    factor_of,
+    folded_bias,
+)
+
+
+class _QAT(nn.Module):
+    """What is common to layers whose weights are fake-quantized."""
+
+    #: The float layer.
+    float_module: ClassVar[type[nn.Module]]
+
+    @classmethod
+    def from_float(cls, module: nn.Module) -> Any:
+        """From a float layer with a `qconfig`: its parameters are shared, not copied."""
+        made = cls.__new__(cls)
+        made.__dict__.update(module.__dict__)
+        # The float module keeps its own tables of what is inside it.
+        for table in ("_parameters", "_buffers", "_modules", "_pre_hooks", "_hooks"):
+            made.__dict__[table] = dict(module.__dict__[table])
+        made.add_module("weight_fake_quant", module.qconfig.weight())
+        return made
+
+    def to_float(self) -> nn.Module:
+        """The float layer, with weights as they are before they are fake-quantized."""
+        made = self.float_module.__new__(self.float_module)
+        made.__dict__.update(self.__dict__)
+        made.__dict__["_modules"] = {k: v for k, v in self._modules.items() if k != "weight_fake_quant"}
+        return made
+
+    def weight_and_bias(self) -> tuple[Any, Any]:
+        """What integers will stand for: before they are fake-quantized."""
+        return self.weight, self.bias
+
+    def forward(self, input: Any, *args: Any, **kwargs: Any) -> Any:
+        """The layer with a fake-quantized weight."""
+        return self.forward_with(input, self.weight_fake_quant(self.weight), self.bias, *args, **kwargs)
+
+
+class Linear(_QAT, nn.Linear):
+    """Linear with a fake-quantized weight."""
+
+    float_module = nn.Linear
+
+
+class Conv1d(_QAT, nn.Conv1d):
+    """Conv1d with a fake-quantized weight."""
+
+    float_module = nn.Conv1d
+
+
+class Conv2d(_QAT, nn.Conv2d):
+    """Conv2d with a fake-quantized weight."""
+
+    float_module = nn.Conv2d
+
+
+class Conv3d(_QAT, nn.Conv3d):
+    """Conv3d with a fake-quantized weight."""
+
+    float_module = nn.Conv3d
+
+
+class ConvTranspose1d(_QAT, nn.ConvTranspose1d):
+    """ConvTranspose1d with a fake-quantized weight."""
+
+    float_module = nn.ConvTranspose1d
+
+
+class ConvTranspose2d(_QAT, nn.ConvTranspose2d):
+    """ConvTranspose2d with a fake-quantized weight."""
+
+    float_module = nn.ConvTranspose2d
+
+
+class ConvTranspose3d(_QAT, nn.ConvTranspose3d):
+    """ConvTranspose3d with a fake-quantized weight."""
+
+    float_module = nn.ConvTranspose3d
+
+
+class FusedQAT(FusedWeighted):
+    """A fused module whose weight, with the batch normalization folded into it, is fake-quantized.
+
+    While it trains, the weight is scaled as running statistics would have it, fake-quantized, and the
+    output scaled back, so that the normalization sees its batch: Krishnamoorthi, Quantizing deep
+    convolutional networks for efficient inference (2018), section 3.2.2. In evaluation mode it computes
+    what integers will.
+    """
+
+    def __init__(self, fused: FusedWeighted) -> None:
+        super().__init__(*fused)
+        self._kind = type(fused)
+        self.training = fused.training
+        self.qconfig = fused.qconfig
+        self.weight_fake_quant = fused.qconfig.weight()
+
+    @classmethod
+    def from_float(cls, module: FusedWeighted) -> FusedQAT:
+        """From a fused module with a `qconfig`: what is inside is shared, not copied."""
+        return cls(module)
+
+    def to_float(self) -> FusedWeighted:
+        """The fused module, with weights as they are before they are fake-quantized."""
+        return self._kind(*(self.get_submodule(str(i)) for i in range(self._count)))
+
+    @property
+    def _count(self) -> int:
+        return 1 + self._kind.has_norm + self._kind.has_relu
+
+    @property
+    def layer(self) -> nn.Module:
+        """The layer with weights."""
+        return self.get_submodule("0")
+
+    @property
+    def norm(self) -> nn.Module | None:
+        """The batch normalization, if there is one."""
+        return self.get_submodule("1") if self._kind.has_norm else None
+
+    @property
+    def activation(self) -> nn.Module | None:
+        """The ReLU or the ReLU6, if there is one."""
+        return self.get_submodule(str(self._count - 1)) if self._kind.has_relu else None
+
+    def weight_and_bias(self) -> tuple[Any, Any]:
+        """What integers will stand for: before they are fake-quantized, the normalization folded in."""
+        layer, norm = self.layer, self.norm
+        if norm is None:
+            return layer.weight, layer.bias
+        return layer.weight * along_outputs(layer, factor_of(norm)), folded_bias(layer.bias, norm)
+
+    def forward(self, input: Any) -> Any:
+        """The layer with a fake-quantized weight, then what is fused with it."""
+        layer, norm, activation = self.layer, self.norm, self.activation
+        if norm is None or not self.training:
+            weight, bias = self.weight_and_bias()
+            output = layer.forward_with(input, self.weight_fake_quant(weight), bias)
+        else:
+            factor = factor_of(norm)
+            weight = self.weight_fake_quant(layer.weight * along_outputs(layer, factor))
+            output = layer.forward_with(input, weight, None)
+            channels = (1, -1, *[1] * (output.ndim - 2))
+            output = output / factor.reshape(channels)
+            if layer.bias is not None:
+                output = output + layer.bias.reshape(channels)
+            output = norm(output)
+        return output if activation is None else activation(output)
+
+    def _get_name(self) -> str:
+        return self._kind.__name__ + "QAT"
+
+
+#: Which layers have a twin for training.
+QAT_MODULES: dict[type[nn.Module], type[_QAT]] = {
+    made.float_module: made
+    for made in (Linear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
+}

@@ -1,0 +1,98 @@
+"""Functions of quantized values whose result has a scale of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray import nn, ops
+from quantray._core import QTensor
+from quantray.nn.quantized._grid import Grid
+
+#: Modules that one operator computes from integers, and what it is told of them.
+_OPERATORS: dict[type[nn.Module], tuple[Callable[..., QTensor], Callable[[Any], dict[str, Any]]]] = {
+    nn.Sigmoid: (ops.sigmoid, lambda _: {}),
+    nn.Tanh: (ops.tanh, lambda _: {}),
+    nn.Hardsigmoid: (ops.hardsigmoid, lambda _: {}),
+    nn.Hardswish: (ops.hardswish, lambda _: {}),
+    nn.SiLU: (ops.silu, lambda _: {}),
+    nn.LeakyReLU: (ops.leaky_relu, lambda m: {"negative_slope": m.negative_slope}),
+    nn.ELU: (ops.elu, lambda m: {"alpha": m.alpha}),
+    nn.GELU: (ops.gelu, lambda m: {"approximate": m.approximate}),
+}
+
+
+class Requantized(nn.Module):
+    """A module between integers: its input is dequantized, its output quantized on a grid of its own.
+
+    Functions of one element are tables of 256 codes.
+    """
+
+    def __init__(self, module: nn.Module, grid: Sequence[Any]) -> None:
+        super().__init__()
+        self.grid = Grid(*grid)
+        self.module = module
+
+    def forward(self, input: Any) -> QTensor:
+        """Quantized output."""
+        known = _OPERATORS.get(type(self.module))
+        if known is not None and isinstance(input, QTensor):
+            operator, settings = known
+            return self.grid.clamp(operator(input, *self.grid.output, **settings(self.module)))
+        return self.grid.quantize(self.module(np.asarray(input, np.float32)))
+
+    def _config(self) -> dict[str, Any]:
+        return {"module": self.module, "grid": self.grid}
+
+    def extra_repr(self) -> str:
+        return str(self.grid)
+
+
+class QFunctional(nn.FloatFunctional):
+    """Sums, products and joins of quantized tensors: what `FloatFunctional` becomes.
+
+    Source: `torch.ao.nn.quantized.QFunctional`.
+    """
+
+    def __init__(self, grid: Sequence[Any]) -> None:
+        super().__init__()
+        self.grid = Grid(*grid)
+
+    def forward(self, name: str, *args: Any) -> QTensor:
+        """One of the functions, by name."""
+        grid = self.grid
+        scale, zero_point, dtype = grid.output
+        if name == "cat":
+            tensors, dim = args
+            if all(isinstance(t, QTensor) for t in tensors):
+                return grid.clamp(ops.cat(tensors, dim, scale, zero_point, dtype))
+        elif all(isinstance(a, QTensor) for a in args):
+            x, y = args
+            match name:
+                case "add":
+                    return grid.clamp(ops.add(x, y, scale, zero_point, dtype))
+                case "add_relu":
+                    return grid.clamp(ops.add(x, y, scale, zero_point, dtype, relu=True))
+                case "mul":
+                    return grid.clamp(ops.mul(x, y, scale, zero_point, dtype))
+                case "sub":
+                    return grid.clamp(ops.sub(x, y, scale, zero_point, dtype))
+                case "matmul":
+                    return grid.clamp(ops.matmul(x, y, scale, zero_point, dtype))
+                case _:
+                    pass
+        return grid.quantize(super().forward(name, *map(_floats, args)))
+
+    def _config(self) -> dict[str, Any]:
+        return {"grid": self.grid}
+
+    def extra_repr(self) -> str:
+        return str(self.grid)
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_floats(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+    return np.asarray(value, np.float32) if isinstance(value, QTensor) else value
