@@ -1,5 +1,8 @@
 """Quantizing models, with torch.ao.quantization's names: observers, fake quantization, qconfigs."""
 
+from quantray.quantization.calibrate import calibrate
+from quantray.quantization.convert import convert
+from quantray.quantization.dynamic import quantize_dynamic
 from quantray.quantization.fake_quantize import (
     FakeQuantize,
     FakeQuantizeBase,
@@ -27,6 +30,7 @@ from quantray.quantization.fake_quantize import (
     fused_per_channel_wt_fake_quant_range_neg_127_to_127,
     fused_wt_fake_quant_range_neg_127_to_127,
 )
+from quantray.quantization.fuse import fuse_modules
 from quantray.quantization.observer import (
     CountingObserver,
     EntropyObserver,
@@ -63,6 +67,7 @@ from quantray.quantization.observer import (
     qparams,
     weight_observer_range_neg_127_to_127,
 )
+from quantray.quantization.prepare import prepare, prepare_qat
 from quantray.quantization.qconfig import (
     QConfig,
     default_activation_only_qconfig,
@@ -97,6 +102,8 @@ from quantray.quantization.qconfig_mapping import (
     get_default_qat_qconfig_mapping,
     get_default_qconfig_mapping,
 )
+from quantray.quantization.quantize import quantize
+from quantray.quantization.report import Report, report
 
 __all__ = [
     "CountingObserver",
@@ -121,8 +128,11 @@ __all__ = [
     "QConfig",
     "QConfigMapping",
     "RecordingObserver",
+    "Report",
     "ReuseInputObserver",
     "UniformQuantizationObserverBase",
+    "calibrate",
+    "convert",
     "default_activation_only_qconfig",
     "default_affine_fixed_qparams_fake_quant",
     "default_affine_fixed_qparams_observer",
@@ -176,6 +186,7 @@ __all__ = [
     "float16_static_qconfig",
     "float_qparams_weight_only_qconfig",
     "float_qparams_weight_only_qconfig_4bit",
+    "fuse_modules",
     "fused_per_channel_wt_fake_quant_range_neg_127_to_127",
     "fused_wt_fake_quant_range_neg_127_to_127",
     "get_default_qat_qconfig",
@@ -184,8 +195,13 @@ __all__ = [
     "get_default_qconfig_mapping",
     "per_channel_dynamic_qconfig",
     "per_channel_weight_observer_range_neg_127_to_127",
+    "prepare",
+    "prepare_qat",
     "qconfig_equals",
     "qconfig_for_bits",
     "qparams",
+    "quantize",
+    "quantize_dynamic",
+    "report",
     "weight_observer_range_neg_127_to_127",
 ]

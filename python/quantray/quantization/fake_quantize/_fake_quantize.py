@@ -40,6 +40,10 @@ class FakeQuantizeBase(Makes, Module):
         """Whether `calculate_qparams` has an answer."""
         return False
 
+    def quantize(self, X: Any) -> Any:
+        """Fake-quantizes without observing, whatever is enabled."""
+        raise NotImplementedError(f"{type(self).__name__} must define quantize(X)")
+
     def enable_fake_quant(self, enabled: bool = True) -> None:
         """Whether the output is quantized, or the input as it is."""
         self.fake_quant_enabled = np.array([enabled], np.uint8)
@@ -141,8 +145,10 @@ class FakeQuantize(FakeQuantizeBase):
         if self.observer_enabled[0]:
             self.activation_post_process(untraced(X))
             self._follow()
-        if not self.fake_quant_enabled[0]:
-            return X
+        return self.quantize(X) if self.fake_quant_enabled[0] else X
+
+    def quantize(self, X: Any) -> Any:
+        """Fake-quantizes without observing, whatever is enabled."""
         axis = self.ch_axis if self.is_per_channel else None
         return fake_quantize(X, self.scale, self.zero_point, axis, self.quant_min, self.quant_max)
 

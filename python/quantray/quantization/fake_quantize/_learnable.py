@@ -161,14 +161,16 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         x = untraced(X)
         if self.static_enabled[0] and np.size(x):
             self._estimate(x)
-        if not self.fake_quant_enabled[0]:
-            return X
+        return self.quantize(X) if self.fake_quant_enabled[0] else X
+
+    def quantize(self, X: Any) -> Any:
+        """Fake-quantizes without observing, whatever is enabled."""
         # Training may have stepped below: the parameter itself is kept positive, as torch does.
         scale = untraced(self.scale)
         np.maximum(scale, np.float32(self.eps), out=scale)
         factor = 1.0
         if self.use_grad_scaling:
-            factor = 1 / math.sqrt(max(np.size(x), 1) * max(self.quant_max, 1))
+            factor = 1 / math.sqrt(max(np.size(untraced(X)), 1) * max(self.quant_max, 1))
         axis = self.ch_axis if self.is_per_channel else None
         return fake_quantize_learnable(
             X, self.scale, self.zero_point, axis, self.quant_min, self.quant_max, factor

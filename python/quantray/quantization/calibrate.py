@@ -1,0 +1,74 @@
+"""Data for a prepared model's observers: in this process, or on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from quantray import nn
+from quantray.quantization._graph import as_arguments
+from quantray.quantization._progress import progress
+from quantray.quantization.observer import ObserverBase
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def calibrate(model: M, data: Iterable[Any] | Any, *, client: Any = None, show_progress: bool = True) -> M:
+    """Calls a prepared model with data, so that its observers see what its values are.
+
+    Parameters
+    ----------
+    model : Module
+        From `prepare`; it is changed.
+    data : iterable
+        Batches: arrays, or tuples of the model's arguments. One array is one batch. With `client` it may be
+        a Dask array, whose blocks along the first axis are batches.
+    client : dask.distributed.Client, optional
+        Spreads the batches over a cluster's workers. What the observers come to is exactly the same, but
+        for moving averages, which depend on an order and are refused.
+    show_progress : bool
+        Whether to show a bar.
+
+    Returns
+    -------
+    Module
+        `model`.
+
+    Raises
+    ------
+    ValueError
+        For NaN, naming the module and the batch; for no data at all.
+
+    Source: the calibration of PyTorch's post-training static quantization.
+    """
+    if client is not None:
+        from quantray.quantization._cluster import calibrate_on
+
+        return calibrate_on(client, model, data, show_progress)
+    count = 0
+    for i, batch in enumerate(progress(as_batches(data), "calibrate", show_progress)):
+        run(model, batch, i)
+        count += 1
+    if count == 0:
+        raise ValueError("data must hold at least one batch, got none")
+    return model
+
+
+def as_batches(data: Iterable[Any]) -> Iterable[Any]:
+    """Batches: one array is one of them."""
+    return [data] if isinstance(data, np.ndarray) else data
+
+
+def run(model: nn.Module, batch: Any, index: int) -> Any:
+    """Calls the model with one batch; what is wrong with it is said with its number."""
+    try:
+        return model(*as_arguments(batch))
+    except ValueError as error:
+        raise ValueError(f"batch {index}: {error}") from None
+
+
+def observers_of(model: nn.Module) -> dict[str, ObserverBase]:
+    """The observers inside a model, by name."""
+    return {name: m for name, m in model.named_modules() if isinstance(m, ObserverBase)}

@@ -1,0 +1,157 @@
+"""Dynamic quantization: integer weights, activations quantized in each call by their own range."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+from quantray import nn
+from quantray._core import dtype as _DType
+from quantray._core import qint8
+from quantray.quantization.qconfig import QConfig
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@functools.cache
+def _modules() -> dict[type[nn.Module], Any]:
+    """The class of integer weights that takes each float class's place."""
+    from quantray.nn import quantized
+    from quantray.nn.quantized import dynamic
+
+    pairs: dict[type[nn.Module], Any] = {}
+    for space in (quantized, dynamic):
+        for name in space.__all__:
+            made = getattr(space, name)
+            if isinstance(made, type) and hasattr(made, "from_float") and hasattr(nn, name):
+                pairs[getattr(nn, name)] = made
+    return pairs
+
+
+def quantize_dynamic(
+    model: M,
+    qconfig_spec: set[Any] | Mapping[Any, QConfig | None] | None = None,
+    dtype: _DType = qint8,
+    mapping: Mapping[type[nn.Module], Any] | None = None,
+    inplace: bool = False,
+    *,
+    per_row: bool = True,
+    per_channel: bool = True,
+) -> M:
+    """A model with integer weights, whose activations are quantized in each call, by their own range.
+
+    No data are needed. It suits models whose time goes into reading weights or into products of them:
+    transformers, recurrent networks, linear layers.
+
+    Parameters
+    ----------
+    model : Module
+        Trained; the result is in evaluation mode.
+    qconfig_spec : set or mapping, optional
+        Which modules: a set of classes and of dotted names, or a mapping from these to a QConfig, or to
+        None for what stays in float. By default all classes that there is an integer version of.
+    dtype : dtype
+        Of the weights: qint8, or quint8; tables of embeddings are quint8, or quint4x2 if asked for.
+    mapping : mapping, optional
+        Float classes to classes with `from_float`, beside and before those that are known.
+    inplace : bool
+        Whether `model` itself is changed, and not a copy.
+    per_row : bool
+        Whether each row of activations (each token) has a scale of its own: more exact, and hardly slower.
+        torch has one for all rows.
+    per_channel : bool
+        Whether each output has a scale for its weights. torch has one for all.
+
+    Returns
+    -------
+    Module
+        The model; `report(model)` shows what each module computes in.
+
+    Raises
+    ------
+    ValueError
+        For a class that there is no integer version of, and for names that the model does not have.
+
+    Warns
+    -----
+    UserWarning
+        Where nothing was quantized.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+    >>> print(tq.report(tq.quantize_dynamic(model, {nn.Linear})))
+    module  type    computes in       bytes
+    0       Linear  qint8 -> float32  4,352
+    2       Linear  qint8 -> float32    544
+    total                             4,896
+
+    Source: `torch.ao.quantization.quantize_dynamic`.
+    """
+    known = {**_modules(), **(mapping or {})}
+    wanted = _wanted(qconfig_spec, known)
+    names = {name for name, _ in model.named_modules()}
+    for key in wanted:
+        if isinstance(key, str) and key not in names:
+            raise ValueError(f"qconfig_spec names {key!r}, which the model does not have")
+        if isinstance(key, type) and key not in known:
+            have = ", ".join(sorted(kind.__name__ for kind in known))
+            raise ValueError(
+                f"qconfig_spec has {key.__name__}, which has no integer version; these have: {have}"
+            )
+    model = model if inplace else model.copy()
+    model.eval()
+    settings = {"dtype": dtype, "per_row": per_row, "per_channel": per_channel}
+    made: dict[int, nn.Module] = {}
+    count = 0
+
+    def change(module: nn.Module, path: str, own: QConfig | bool | None) -> nn.Module:
+        nonlocal count
+        if id(module) in made:
+            return made[id(module)]
+        kind: Any = type(module)
+        choice = wanted.get(path, wanted.get(kind, own if path and kind in known else False))
+        inherited = wanted.get(path, own)
+        new = module
+        if choice is not False and choice is not None and kind in known:
+            new = _from_float(known[kind], module, choice, settings)
+            count += 1
+        else:
+            for name, child in list(module.named_children()):
+                inner = f"{path}.{name}" if path else name
+                module._modules[name] = change(child, inner, inherited)
+        made[id(module)] = new
+        return new
+
+    result = change(model, "", False)
+    if count == 0:
+        warnings.warn("nothing was quantized: the model has none of the classes asked for", stacklevel=2)
+    return cast("M", result.eval())
+
+
+def _wanted(
+    spec: set[Any] | Mapping[Any, QConfig | None] | None, known: Mapping[type[nn.Module], Any]
+) -> dict[Any, QConfig | bool | None]:
+    """For each class and name: a qconfig, True for settings of the call, None for float."""
+    if spec is None:
+        return dict.fromkeys(known, True)
+    if isinstance(spec, Mapping):
+        return dict(spec)
+    return dict.fromkeys(spec, True)
+
+
+def _from_float(kind: Any, module: nn.Module, choice: QConfig | bool, settings: dict[str, Any]) -> nn.Module:
+    """The integer version of a module: told what it understands of the settings."""
+    import inspect
+
+    make: Callable[..., nn.Module] = kind.from_float
+    taken = inspect.signature(make).parameters
+    given = {key: value for key, value in settings.items() if key in taken}
+    if isinstance(choice, QConfig):
+        weight: Any = choice.weight()
+        given["dtype"] = weight.dtype
+        given["per_channel"] = hasattr(weight, "ch_axis")
+        given = {key: value for key, value in given.items() if key in taken}
+    return make(module, **given)

@@ -1,0 +1,188 @@
+"""Layers in a row become one: batch normalization goes into weights, ReLU into the layer before it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from quantray import nn
+from quantray.nn.intrinsic._fused import (
+    BATCH_NORMS,
+    PATTERNS,
+    FusedWeighted,
+    along_outputs,
+    factor_of,
+    folded_bias,
+)
+from quantray.quantization._graph import Graph, as_arguments, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def fuse_modules(
+    model: M,
+    modules_to_fuse: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    inplace: bool = False,
+    *,
+    example_inputs: Any = None,
+) -> M:
+    """Fuses layers that follow each other, so that integers compute them as one.
+
+    What can be fused: conv + bn, conv + bn + relu, conv + relu (or relu6), linear + relu, linear + bn (+
+    relu), bn + relu, transposed conv + bn. The first module's place is taken by the fused one, the others'
+    by `Identity`. In evaluation mode a batch normalization is folded into the weights at once. In training
+    mode it stays a part of the fused module, which can go on to be trained; `prepare` and `convert` fold
+    it.
+
+    Parameters
+    ----------
+    model : Module
+    modules_to_fuse : sequence of str, or of such sequences
+        Dotted names of modules that are called one after the other.
+    inplace : bool
+        Whether `model` itself is changed, and not a copy.
+    example_inputs : array or tuple of arrays
+        Instead of `modules_to_fuse`: what the model can be called with. All that can be fused is found from
+        a call.
+
+    Returns
+    -------
+    Module
+        The model with fused modules.
+
+    Raises
+    ------
+    AttributeError
+        For a name that does not exist; with the nearest one.
+    ValueError
+        For modules that cannot be fused. The model is left as it was.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    >>> tq.fuse_modules(model, [["0", "1", "2"]])
+    Sequential(
+      (0): ConvReLU2d(
+        (0): Conv2d(1, 4, kernel_size=(3, 3), stride=(1, 1))
+        (1): ReLU()
+      )
+      (1): Identity()
+      (2): Identity()
+    )
+
+    Source: `torch.ao.quantization.fuse_modules`, `fuse_modules_qat`.
+    """
+    if not inplace:
+        model = model.copy()
+    if modules_to_fuse is None:
+        if example_inputs is None:
+            raise ValueError(
+                "modules_to_fuse must be lists of names, or example_inputs be given to find them"
+            )
+        groups = fusible(trace(model, as_arguments(example_inputs)))
+    elif modules_to_fuse and isinstance(modules_to_fuse[0], str):
+        groups = [[str(name) for name in modules_to_fuse]]
+    else:
+        groups = [list(names) for names in modules_to_fuse]
+    plans = [_plan(model, names) for names in groups]
+    seen: set[str] = set()
+    for names in groups:
+        for name in names:
+            if name in seen:
+                raise ValueError(f"modules_to_fuse must name each module once, got {name!r} twice")
+            seen.add(name)
+    for names, (modules, kind) in zip(groups, plans, strict=True):
+        fused = _fuse(modules, kind)
+        fused.training = modules[0].training
+        if hasattr(modules[0], "qconfig"):
+            fused.qconfig = modules[0].qconfig
+        model.set_submodule(names[0], fused)
+        for name in names[1:]:
+            model.set_submodule(name, nn.Identity())
+    return model
+
+
+def _plan(model: nn.Module, names: Sequence[str]) -> tuple[list[nn.Module], type[nn.Sequential]]:
+    known = [name for name, _ in model.named_modules() if name]
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1, 0.3)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise AttributeError(f"modules_to_fuse: the model has no module {name!r}{hint}")
+    modules = [model.get_submodule(name) for name in names]
+    kind = PATTERNS.get(tuple(type(module) for module in modules))
+    if kind is None:
+        got = " + ".join(type(module).__name__ for module in modules)
+        patterns = sorted({" + ".join(t.__name__ for t in types) for types in PATTERNS})
+        raise ValueError(f"{list(names)} ({got}) cannot be fused; what can be: {', '.join(patterns)}")
+    return modules, kind
+
+
+def _fuse(modules: list[nn.Module], kind: type[nn.Sequential]) -> nn.Module:
+    layer, norm = modules[0], modules[1]
+    if layer.training or not isinstance(norm, BATCH_NORMS) or not issubclass(kind, FusedWeighted):
+        return kind(*modules)
+    fold(layer, norm)
+    rest = modules[2:]
+    if not rest:
+        return layer
+    return PATTERNS[type(layer), type(rest[0])](layer, *rest)
+
+
+def fold(layer: nn.Module, norm: nn.Module) -> None:
+    """Puts a batch normalization, as it is in evaluation mode, into a layer's weight and bias."""
+    if norm.running_mean is None:
+        raise ValueError(
+            "a batch normalization without running statistics (track_running_stats=False) cannot be folded"
+        )
+    bias = folded_bias(layer.bias, norm)
+    layer.weight = layer.weight * along_outputs(layer, factor_of(norm))
+    layer.register_parameter("bias", bias)
+
+
+def fold_all(model: nn.Module) -> nn.Module:
+    """Folds the batch normalizations of fused modules that were made in training mode."""
+    for name, module in list(model.named_modules()):
+        if (
+            type(module) in PATTERNS.values()
+            and isinstance(module, FusedWeighted)
+            and module.norm is not None
+        ):
+            layer = module.layer
+            fold(layer, module.norm)
+            relu = module.activation
+            new = layer if relu is None else PATTERNS[type(layer), type(relu)](layer, relu)
+            if hasattr(module, "qconfig"):
+                new.qconfig = module.qconfig
+            if not name:
+                return new
+            model.set_submodule(name, new)
+    return model
+
+
+def fusible(graph: Graph) -> list[list[str]]:
+    """The longest runs of nodes that can be fused: each one's output goes to the next one alone."""
+    nodes = graph.nodes
+    calls = [node.name for node in nodes]
+    groups: list[list[str]] = []
+    taken: set[int] = set()
+    for first in range(len(nodes)):
+        if first in taken:
+            continue
+        run, found = [first], []
+        while len(run) < 3:
+            last = run[-1]
+            takers = graph.consumers(last)
+            if len(takers) != 1 or last in graph.outputs or nodes[takers[0]].inputs != (last,):
+                break
+            run.append(takers[0])
+            if any(calls.count(nodes[i].name) > 1 for i in run):
+                break
+            if tuple(type(nodes[i].module) for i in run) in PATTERNS:
+                found = list(run)
+        if found:
+            groups.append([nodes[i].name for i in found])
+            taken.update(found)
+    return groups

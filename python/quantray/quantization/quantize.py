@@ -1,0 +1,78 @@
+"""The workflows in one call each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from quantray import nn
+from quantray.quantization._graph import as_arguments
+from quantray.quantization.calibrate import as_batches, calibrate
+from quantray.quantization.convert import convert
+from quantray.quantization.fuse import fuse_modules
+from quantray.quantization.prepare import prepare
+from quantray.quantization.report import report
+
+if TYPE_CHECKING:
+    from quantray.quantization.qconfig import QConfig
+    from quantray.quantization.qconfig_mapping import QConfigMapping
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def quantize(
+    model: M,
+    data: Iterable[Any] | Any,
+    qconfig_mapping: QConfig | QConfigMapping | None = None,
+    inplace: bool = False,
+    *,
+    verbose: bool = True,
+) -> M:
+    """Post-training static quantization in one call.
+
+    It fuses layers, finds where floats and integers meet, calibrates, converts, and reports.
+
+    Parameters
+    ----------
+    model : Module
+        Trained.
+    data : iterable
+        Some hundred samples like those that the model will see, in batches: arrays, or tuples of its
+        arguments. One array is one batch.
+    qconfig_mapping : QConfigMapping or QConfig, optional
+        How each module is quantized; `get_default_qconfig_mapping()` by default.
+    inplace : bool
+        Whether `model` itself is changed, and not a copy.
+    verbose : bool
+        Whether to print what became of each module, and to show bars.
+
+    Returns
+    -------
+    Module
+        The model of integers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> x = np.random.default_rng(0).standard_normal((64, 4), np.float32)
+    >>> small = tq.quantize(model, x, verbose=False)
+    >>> bool(np.abs(small(x) - model(x)).max() < 0.05)
+    True
+
+    Source: PyTorch's post-training static quantization, without stubs.
+    """
+    batches: Iterator[Any] = iter(as_batches(data))
+    first = next(batches, None)
+    if first is None:
+        raise ValueError("data must hold at least one batch, got none")
+    example = as_arguments(first)
+    model = model if inplace else model.copy()
+    model.eval()
+    fuse_modules(model, inplace=True, example_inputs=example)
+    ready = prepare(model, qconfig_mapping, example, inplace=True)
+    calibrate(ready, itertools.chain([first], batches), show_progress=verbose)
+    made = convert(ready, inplace=True)
+    if verbose:
+        print(report(made))
+    return made
