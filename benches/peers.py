@@ -23,9 +23,14 @@ except ImportError:
 def onnxruntime_session(nodes: list, inputs: list, outputs: list, constants: list, threads: int):
     graph = onnx.helper.make_graph(nodes, "g", inputs, outputs, constants)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    options = onnxruntime_options(threads)
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+
+
+def onnxruntime_options(threads: int):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    return options
 
 
 def begin(
