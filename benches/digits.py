@@ -43,7 +43,7 @@ def train(
     x: np.ndarray,
     y: np.ndarray,
     epochs: int,
-    lr: float = 2e-3,
+    lr: float = 1e-2,
     seed: int = 0,
     batch: int = 64,
     after_epoch: Callable[[int], object] = lambda _: None,

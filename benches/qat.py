@@ -29,7 +29,7 @@ def trained_for(
     fused = tq.fuse_modules(model, example_inputs=x[:8])
     qconfig = tq.qconfig_for_bits(weight, activation, learnable=True)
     qat = tq.prepare_qat(fused, qconfig, x[:256])
-    return tq.convert(train(qat, x, y, epochs, lr=2e-3, seed=seed))
+    return tq.convert(train(qat, x, y, epochs, lr=5e-3, seed=seed))
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     for seed in range(args.seeds):
         nn.manual_seed(seed)
         x, y, test_x, test_y = data(seed)
-        model = train(small_cnn(), x, y, 20, seed=seed)
+        model = train(small_cnn(), x, y, 30, seed=seed)
         floats.append(accuracy(model, test_x, test_y))
         for weight, activation, _ in CASES:
             made = quantized_after(model, x[:512], weight, activation)

@@ -33,19 +33,25 @@ def as_onnx(model: nn.Sequential) -> object:
         constants.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), f"c{len(constants)}"))
         return constants[-1].name
 
-    for layer in model:
+    def weighted(layer: nn.Module) -> str:
+        inputs = [name, constant(layer.weight), constant(layer.bias)]
+        if isinstance(layer, nn.Linear):
+            return node("Gemm", inputs, transB=1)
+        return node("Conv", inputs, pads=[layer.padding[0]] * 4, kernel_shape=layer.kernel_size)
+
+    # As exporters do: batch normalization folded.
+    for layer in tq.fuse_modules(model, example_inputs=np.zeros((1, 1, 8, 8), np.float32)):
         match layer:
-            case nn.Conv2d():
-                inputs = [name, constant(layer.weight), constant(layer.bias)]
-                name = node("Conv", inputs, pads=[layer.padding[0]] * 4, kernel_shape=layer.kernel_size)
-            case nn.ReLU():
-                name = node("Relu", [name])
+            case nn.Identity():
+                pass
+            case nn.intrinsic.ConvReLU2d() | nn.intrinsic.LinearReLU():
+                name = node("Relu", [weighted(layer.layer)])
             case nn.MaxPool2d():
                 name = node("MaxPool", [name], kernel_shape=[2, 2], strides=[2, 2])
             case nn.Flatten():
                 name = node("Flatten", [name])
             case nn.Linear():
-                name = node("Gemm", [name, constant(layer.weight), constant(layer.bias)], transB=1)
+                name = weighted(layer)
             case _:
                 raise TypeError(f"{type(layer).__name__} is not known here")
     nodes[-1].output[0] = "y"
@@ -89,7 +95,7 @@ def main() -> None:
     for seed in range(1 if args.quick else args.seeds):
         nn.manual_seed(seed)
         x, y, test_x, test_y = data(seed)
-        model = train(small_cnn(), x, y, 20, seed=seed)
+        model = train(small_cnn(norm=True), x, y, 30, seed=seed)
         int8 = tq.quantize(model, x[:512], verbose=False)
         calls = {"float": model, "int8": int8}
         if onnxruntime:
