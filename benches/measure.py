@@ -143,6 +143,17 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
+def others() -> float:
+    """CPU seconds that other processes and other guests of the machine have used, where that is known."""
+    try:
+        with open("/proc/stat") as f:
+            user, nice, system, _, _, irq, softirq, steal = map(int, f.readline().split()[1:9])
+    except (OSError, ValueError):
+        return math.nan
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(os.times()[:2])
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a Markdown table with aligned columns."""
     lines = [list(header), *map(list, rows)]
