@@ -79,8 +79,8 @@ impl Wide for Signed {
 }
 
 /// # Safety
-/// The CPU has AVX-512 F and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
-#[target_feature(enable = "avx512f,avx512vnni")]
+/// The CPU has AVX-512 F, BW and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn bytes<const M: usize>(t: Tile<i8>) {
     let mut sums = [[_mm512_setzero_si512(); 2]; M];
     for k in 0..t.steps {
@@ -99,7 +99,7 @@ unsafe fn bytes<const M: usize>(t: Tile<i8>) {
 ///
 /// # Safety
 /// As for [`bytes`], with half as many bytes.
-#[target_feature(enable = "avx512f,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn halves<const M: usize>(t: Tile<i8>) {
     let low = _mm512_set1_epi8(15);
     let mut sums = [[_mm512_setzero_si512(); 2]; M];
@@ -116,9 +116,9 @@ unsafe fn halves<const M: usize>(t: Tile<i8>) {
 }
 
 /// # Safety
-/// The CPU has AVX-512 F and VNNI; the tile's `M` rows hold four more steps from the group `k` on.
+/// The CPU has AVX-512 F, BW and VNNI; the tile's `M` rows hold four more steps from the group `k` on.
 #[inline]
-#[target_feature(enable = "avx512f,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn step<const M: usize>(sums: &mut [[__m512i; 2]; M], t: &Tile<i8>, k: usize, w: [__m512i; 2]) {
     for (r, sums) in sums.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
