@@ -89,7 +89,7 @@ fn products_on_every_instruction_set() {
     let random = &mut Random(5);
     for (case, (m, n, k, group)) in sizes().into_iter().enumerate() {
         for form in 0..4 {
-            let layout = Layout::new(n, k, group, if form & 1 == 1 { 4 } else { 8 }).unwrap();
+            let layout = Layout::new(n, k, group as isize, if form & 1 == 1 { 4 } else { 8 }).unwrap();
             let affine = form & 2 == 2;
             let weights = Weights::new(layout, affine, case % 7 == 6, random);
             let x = inputs(m * k, (case + form) % 8, random);

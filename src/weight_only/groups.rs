@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// The sizes that a group may have. Sums of larger ones could leave 32 bits.
-pub const GROUP_SIZES: [usize; 5] = [16, 32, 64, 128, 256];
+const GROUP_SIZES: [usize; 5] = [16, 32, 64, 128, 256];
 
 /// How codes lie, and what they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +23,13 @@ impl Layout {
     ///
     /// # Errors
     /// Bits or a group size that there is none of.
-    pub fn new(columns: usize, depth: usize, group: usize, bits: usize) -> Result<Self> {
+    pub fn new(columns: usize, depth: usize, group: isize, bits: isize) -> Result<Self> {
         if ![4, 8].contains(&bits) {
             return Err(Error::value("bits", bits, "4 or 8"));
         }
-        if !GROUP_SIZES.contains(&group) {
-            return Err(Error::value("group_size", group, "16, 32, 64, 128 or 256"));
-        }
-        Ok(Self { columns, depth, group, bits })
+        let group_size = GROUP_SIZES.into_iter().find(|&size| size as isize == group);
+        let none = || Error::value("group_size", group, "16, 32, 64, 128 or 256");
+        Ok(Self { columns, depth, group: group_size.ok_or_else(none)?, bits: bits as usize })
     }
 
     /// Groups of a row.

@@ -299,9 +299,7 @@ fn layout(matrix: &Array<'_>, arg: &str, bits: Int, group_size: Int) -> Result<L
     let &[columns, depth] = matrix.shape() else {
         return Err(Error::value(arg, tuple_text(matrix.shape()), "of shape (out_features, in_features)"));
     };
-    // A negative number is no better than 0.
-    let number = |Int(n): Int| usize::try_from(n).unwrap_or(0);
-    Layout::new(columns, depth, number(group_size), number(bits))
+    Layout::new(columns, depth, group_size.0, bits.0)
 }
 
 /// A bias of real numbers.
