@@ -49,7 +49,7 @@ use crate::weight_only::{Finish, Groups, Layout, PackedGroups, multiply, quantiz
 /// >>> w = np.linspace(-0.75, 0.75, 64, dtype=np.float32).reshape(2, 32)
 /// >>> linear = qt.ops.PackedWeightOnlyLinear(w, bias=[0.5, 0.0], bits=4, group_size=32)
 /// >>> linear(np.ones((1, 32))).round(2)
-/// array([[-11.7 ,  12.  ]], dtype=float32)
+/// array([[-11.7,  12.1]], dtype=float32)
 /// >>> linear.codes().shape, linear.scales().shape
 /// ((2, 32), (2, 1))
 ///
