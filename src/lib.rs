@@ -15,6 +15,7 @@ pub mod ops;
 pub mod qparams;
 pub mod recurrent;
 pub mod threads;
+pub mod weight_only;
 
 #[cfg(feature = "python")]
 mod py;

@@ -20,7 +20,7 @@ pub(crate) use columns::{Columns, PADDED};
 pub use dynamic::dynamic_params;
 pub(crate) use epilogue::{Corrections, Epilogue, FinishBlock};
 pub use multiply::{Activations, Each, Finish, Results, multiply};
-pub(crate) use multiply::{Place, WithEpilogue, multiply_into, with_epilogue};
+pub(crate) use multiply::{Place, Plan, WithEpilogue, multiply_into, with_epilogue};
 pub use pack::{PackedWeights, WeightParams};
 pub use patches::{Patches, Space};
 pub(crate) use state::{State, WIDE};

@@ -168,11 +168,11 @@ const BLOCK: usize = 2048;
 const CACHED_PER_BYTE: usize = 3;
 
 /// Some rows times some panels.
-struct Task<'a, T> {
-    first_row: usize,
-    panels: Range<usize>,
+pub(crate) struct Task<'a, T> {
+    pub(crate) first_row: usize,
+    pub(crate) panels: Range<usize>,
     /// A piece of each row's results.
-    to: Vec<&'a mut [MaybeUninit<T>]>,
+    pub(crate) to: Vec<&'a mut [MaybeUninit<T>]>,
 }
 
 impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
@@ -229,14 +229,14 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
 }
 
 /// How a product is cut.
-struct Plan {
-    rows: usize,
-    panels: usize,
+pub(crate) struct Plan {
+    pub(crate) rows: usize,
+    pub(crate) panels: usize,
     /// Rows of a block.
-    height: usize,
+    pub(crate) height: usize,
     /// Rows and panels of a task.
-    task_rows: usize,
-    task_panels: usize,
+    pub(crate) task_rows: usize,
+    pub(crate) task_panels: usize,
 }
 
 impl Plan {
@@ -268,7 +268,7 @@ impl Plan {
     }
 
     /// The tasks: for each run of panels, all rows.
-    fn tasks<'a, T>(
+    pub(crate) fn tasks<'a, T>(
         &self,
         to: &'a mut [MaybeUninit<T>],
         place: Place,

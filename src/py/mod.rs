@@ -45,6 +45,8 @@ mod _core {
         self_attention, sigmoid, silu, softmax, sub, tanh,
     };
     #[pymodule_export]
+    use super::ops::PackedWeightOnlyLinear;
+    #[pymodule_export]
     use super::ops::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell, gru, lstm, rnn};
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};

@@ -16,7 +16,10 @@ mod avx512;
 mod neon;
 mod plain;
 #[cfg(target_arch = "x86_64")]
+mod signed;
+#[cfg(target_arch = "x86_64")]
 mod vnni;
+mod wide;
 
 use super::channelwise::Channelwise;
 use super::isa::Isa;
@@ -24,6 +27,7 @@ use super::vector::{Byte, Vector};
 
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Dotprod, I8mm};
+pub(crate) use wide::{Digit, GREATEST, HALF_RUN, Wide, Widen, WithWide, wide_isa, with_wide};
 #[cfg(target_arch = "x86_64")]
 pub(super) use {amx::Amx, vnni::Vnni};
 

@@ -21,15 +21,25 @@ fn means(isa: Isa) -> &'static str {
     }
 }
 
-/// Why an operator that is packed for `isa` is: in words, for `explain`.
-pub fn reason(isa: Isa) -> String {
+/// What an instruction set multiplies 24-bit integers and codes with: digit by digit.
+fn means_wide(isa: Isa) -> &'static str {
+    match isa {
+        Isa::Avx512Vnni | Isa::Amx => "vpdpbusd on the three digits of float inputs as integers of 24 bits",
+        Isa::Dotprod => "sdot on the three digits of float inputs as integers of 24 bits",
+        Isa::I8mm => "smmla on the three digits of float inputs as integers of 24 bits",
+        _ => "16-bit products of the two digits of float inputs as integers of 24 bits",
+    }
+}
+
+/// Why an operator that is packed for `isa` is, with what that multiplies with: in words, for `explain`.
+fn reason(isa: Isa, means: &str) -> String {
     let name = |isa: &Isa| isa.name();
     let better: Vec<_> = Isa::available().iter().filter(|&&other| other > isa).map(name).collect();
     let why = match better.is_empty() {
         true => format!("the best that this CPU has of {}", names(Isa::available())),
         false => format!("chosen by set_isa or QUANTRAY_ISA; this CPU also has {}", better.join(", ")),
     };
-    format!("{}: {}; {why}", isa.name(), means(isa))
+    format!("{}: {}; {why}", isa.name(), means)
 }
 
 fn names(all: &[Isa]) -> String {
@@ -59,11 +69,18 @@ pub fn explain(op: &Bound<'_, PyAny>) -> PyResult<String> {
         let got = crate::py::array::describe(op);
         return Err(Error::type_("op", got, "a packed operator, such as PackedLinear").into());
     };
+    if let Ok(linear) = op.cast::<super::PackedWeightOnlyLinear>() {
+        let tiles = match isa == Isa::Avx512Vnni && Isa::current() == Isa::Amx {
+            true => "\nAMX has no kernel for these products",
+            false => "",
+        };
+        return Ok(format!("{}{tiles}\n{}", reason(isa, means_wide(isa)), linear.repr()?));
+    }
     let extra = match op.repr()?.to_string().contains("depthwise") {
         true => "\ndepthwise: each output meets one channel, so that vectors hold channels side by side",
         false => "",
     };
-    Ok(format!("{}{extra}\n{}", reason(isa), op.repr()?))
+    Ok(format!("{}{extra}\n{}", reason(isa, means(isa)), op.repr()?))
 }
 
 /// What the registers of one core can do, to measure operators against: exact products of 8-bit integers and their

@@ -18,6 +18,7 @@ mod recurrent_float;
 mod results;
 mod sequences;
 mod tables;
+mod weight_only;
 
 pub use conv::{
     PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
@@ -40,3 +41,4 @@ pub use recurrent::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, Packed
 pub use recurrent_float::{gru, lstm, rnn};
 pub use rows::{layer_norm, softmax};
 pub use tables::{embedding, embedding_bag};
+pub use weight_only::PackedWeightOnlyLinear;

@@ -1,0 +1,173 @@
+//! Products of floats and groups of codes on every instruction set, with one thread and with two, against the plain
+//! formula, bit for bit, in memory whose neighbours may not be touched.
+//!
+//! `QUANTRAY_TEST_REDUCED=1` leaves out the larger sizes: for emulators.
+
+mod common;
+#[cfg(unix)]
+#[path = "common/guard.rs"]
+mod guard;
+
+use std::mem::MaybeUninit;
+
+use common::{Random, collect};
+use quantray::arch::Isa;
+use quantray::threads;
+use quantray::weight_only::{Finish, Groups, Layout, PackedGroups, multiply, reference};
+
+fn reduced() -> bool {
+    std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()
+}
+
+/// Rows, outputs, depth and group around the edges of tiles, chunks, blocks and groups.
+fn sizes() -> Vec<(usize, usize, usize, usize)> {
+    let mut all = vec![(0, 3, 5, 32), (3, 0, 5, 32), (3, 5, 0, 32), (1, 1, 1, 16), (2, 3, 1, 128)];
+    for rows in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 47, 48, 49] {
+        all.push((rows, 67, 40, 16));
+    }
+    for columns in [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129] {
+        all.push((2, columns, 33, 32));
+    }
+    for depth in [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257] {
+        for group in [16, 32, 64, 128, 256] {
+            all.push((3, 18, depth, group));
+        }
+    }
+    if !reduced() {
+        all.extend([(1, 400, 1030, 128), (5, 130, 2048, 32), (97, 200, 300, 64), (515, 70, 64, 32)]);
+    }
+    all
+}
+
+/// Inputs that are easy, of very unequal sizes, at both ends of what floats can be, or not finite.
+fn inputs(n: usize, kind: usize, random: &mut Random) -> Vec<f32> {
+    let one = |r: &mut Random| r.unit() * 2.0 - 1.0;
+    (0..n)
+        .map(|i| match kind {
+            0..3 => one(random),
+            3 => one(random) * 2f32.powi(random.below(60) as i32 - 30),
+            4 => f32::from_bits(random.next() as u32 & 0x81ff_ffff),
+            5 => one(random) * 3e38,
+            6 => {
+                [1.0, -1.0, 0.996_09, 0.996_1, 255.0, 8_355_711.0, 8_355_712.0, 8_388_607.0][random.below(8)]
+            }
+            _ if i % 97 == 50 => [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][random.below(3)],
+            _ => one(random),
+        })
+        .collect()
+}
+
+/// Codes in groups that own their memory.
+struct Weights {
+    codes: Vec<u8>,
+    scales: Vec<f32>,
+    zero_points: Option<Vec<u8>>,
+}
+
+impl Weights {
+    /// Random ones; the greatest code everywhere, with a zero point at the other end, where `extreme`.
+    fn new(layout: Layout, affine: bool, extreme: bool, random: &mut Random) -> Self {
+        let below = usize::from(layout.greatest()) + 1;
+        let code = |r: &mut Random| if extreme { layout.greatest() } else { r.below(below) as u8 };
+        let zero = |r: &mut Random| if extreme { 0 } else { r.below(below) as u8 };
+        let groups = layout.columns * layout.groups();
+        Self {
+            codes: (0..layout.columns * layout.depth).map(|_| code(random)).collect(),
+            scales: (0..groups).map(|_| (random.unit() - 0.3) * 0.1).collect(),
+            zero_points: affine.then(|| (0..groups).map(|_| zero(random)).collect()),
+        }
+    }
+
+    fn groups(&self) -> Groups<'_> {
+        let zero_points = self.zero_points.as_deref();
+        Groups { codes: &self.codes, scales: &self.scales, zero_points }
+    }
+}
+
+#[test]
+fn products_on_every_instruction_set() {
+    let random = &mut Random(5);
+    for (case, (m, n, k, group)) in sizes().into_iter().enumerate() {
+        for form in 0..4 {
+            let layout = Layout::new(n, k, group as isize, if form & 1 == 1 { 4 } else { 8 }).unwrap();
+            let affine = form & 2 == 2;
+            let weights = Weights::new(layout, affine, case % 7 == 6, random);
+            let x = inputs(m * k, (case + form) % 8, random);
+            let bias: Vec<f32> = (0..n).map(|_| random.unit() - 0.5).collect();
+            let finish = Finish { bias: (case % 3 > 0).then_some(&bias[..]), relu: (case + form) % 5 == 3 };
+            let wanted: Vec<u32> = (0..m)
+                .flat_map(|r| (0..n).map(move |c| (r, c)))
+                .map(|(r, c)| reference::output(&x[r * k..][..k], &layout, &weights.groups(), &finish, c))
+                .map(f32::to_bits)
+                .collect();
+            for &isa in Isa::available() {
+                let packed = PackedGroups::new(isa, layout, weights.groups());
+                assert!(packed.codes() == weights.codes && packed.scales() == weights.scales);
+                for count in [1, 2] {
+                    threads::set_num_threads(count).unwrap();
+                    let got = collect(m * n, |to| multiply(&x, &packed, &finish, to)).unwrap();
+                    for (i, (got, &wanted)) in got.iter().zip(&wanted).enumerate() {
+                        assert!(
+                            got.to_bits() == wanted,
+                            "{} x {count}: {m} x {k} x {n}, {layout:?}, affine {affine}, {finish:?}, at {i}: {got} and not {}",
+                            isa.name(),
+                            f32::from_bits(wanted)
+                        );
+                    }
+                }
+            }
+        }
+    }
+    println!("ran: {:?}", Isa::available().iter().map(|isa| isa.name()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_row_is_the_same_in_every_batch() {
+    let random = &mut Random(8);
+    let layout = Layout::new(130, 200, 64, 4).unwrap();
+    let weights = Weights::new(layout, true, false, random);
+    let packed = PackedGroups::new(Isa::current(), layout, weights.groups());
+    let x = inputs(60 * 200, 0, random);
+    let finish = Finish { bias: None, relu: false };
+    let all = collect(60 * 130, |to| multiply(&x, &packed, &finish, to)).unwrap();
+    for row in 0..60 {
+        let x = &x[row * 200..][..200];
+        assert_eq!(collect(130, |to| multiply(x, &packed, &finish, to)).unwrap(), all[row * 130..][..130]);
+    }
+}
+
+#[test]
+fn zero_points_in_the_middle_are_none() {
+    let layout = Layout::new(3, 40, 16, 4).unwrap();
+    let weights = Weights::new(layout, true, false, &mut Random(2));
+    let packed = PackedGroups::new(Isa::current(), layout, weights.groups());
+    assert_eq!(packed.zero_points(), weights.zero_points);
+    let middle = Groups { zero_points: Some(&[8; 9]), ..weights.groups() };
+    assert_eq!(PackedGroups::new(Isa::current(), layout, middle).zero_points(), None);
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_beyond_an_array_is_touched() {
+    let random = &mut Random(9);
+    let (mut x, mut out) = (guard::Guarded::new(4 * 700), guard::Guarded::new(4 * 700));
+    for &isa in Isa::available() {
+        for (n, k) in [(1, 1), (9, 17), (65, 33), (70, 100)] {
+            for bits in [4, 8] {
+                let layout = Layout::new(n, k, 32, bits).unwrap();
+                let weights = Weights::new(layout, true, false, random);
+                let packed = PackedGroups::new(isa, layout, weights.groups());
+                for at_end in [false, true] {
+                    let x = x.slice::<f32>(7 * k, at_end);
+                    x.copy_from_slice(&inputs(7 * k, 0, random));
+                    let to = out.slice::<MaybeUninit<f32>>(7 * n, at_end);
+                    let finish = Finish { bias: None, relu: false };
+                    multiply(x, &packed, &finish, to).unwrap();
+                    let wanted = reference::output(&x[..k], &layout, &weights.groups(), &finish, 0);
+                    // SAFETY: the product has written all of it.
+                    assert_eq!(unsafe { to[0].assume_init() }, wanted);
+                }
+            }
+        }
+    }
+}
