@@ -1069,6 +1069,7 @@ def rnn(
     batch_first: bool = False,
     bidirectional: bool = False,
 ) -> tuple[_Floats, _Floats]: ...
+
 @final
 class PackedWeightOnlyLinear:
     def __new__(

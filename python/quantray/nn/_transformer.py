@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 from quantray.nn._attention import MultiheadAttention
 from quantray.nn._containers import ModuleList
 from quantray.nn._dropout import Dropout
-from quantray.nn._layer_norm import LayerNorm, RMSNorm
+from quantray.nn._layer_norm import LayerNorm
 from quantray.nn._linear import Linear
 from quantray.nn._module import Module
 from quantray.nn.functional._activation import gelu, relu
@@ -127,20 +127,17 @@ class TransformerEncoderLayer(Module):
         }
 
 
-_NORMS: dict[str, type[Module]] = {"LayerNorm": LayerNorm, "RMSNorm": RMSNorm}
-
-
 class TransformerEncoder(Module):
     """Layers one after the other, and a normalization of the last one's output.
 
     Parameters
     ----------
-    encoder_layer : TransformerEncoderLayer, or mapping
-        Copied for each layer; a mapping holds the constructor's arguments.
+    encoder_layer : Module
+        Copied for each layer.
     num_layers : int
         How many there are.
-    norm : Module, or mapping, optional
-        Called last; a mapping holds "type", "LayerNorm" or "RMSNorm", and the constructor's arguments.
+    norm : Module, optional
+        Called last.
     enable_nested_tensor, mask_check : bool
         Have no effect: padding is always computed, and masks are always checked.
 
@@ -157,25 +154,17 @@ class TransformerEncoder(Module):
 
     def __init__(
         self,
-        encoder_layer: Module | Mapping[str, Any],
+        encoder_layer: Module,
         num_layers: int,
-        norm: Module | Mapping[str, Any] | None = None,
+        norm: Module | None = None,
         enable_nested_tensor: bool = True,
         mask_check: bool = True,
     ) -> None:
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
-        if isinstance(encoder_layer, Mapping):
-            encoder_layer = TransformerEncoderLayer(**encoder_layer)
         self.layers = ModuleList(encoder_layer.copy() for _ in range(num_layers))
         self.num_layers = num_layers
-        if isinstance(norm, Mapping):
-            arguments = dict(norm)
-            kind = arguments.pop("type", None)
-            if kind not in _NORMS:
-                raise ValueError(f'norm["type"] must be "LayerNorm" or "RMSNorm", got {kind!r}')
-            norm = _NORMS[kind](**arguments)
         self.add_module("norm", norm)
 
     def forward(
@@ -187,11 +176,4 @@ class TransformerEncoder(Module):
         return src if self.norm is None else self.norm(src)
 
     def _config(self) -> dict[str, Any]:
-        norm: dict[str, Any] | None = None
-        if self.norm is not None:
-            kind = type(self.norm).__name__
-            if kind not in _NORMS:
-                raise TypeError(f"norm must be a LayerNorm or RMSNorm in a model that is saved, got {kind}")
-            norm = {"type": kind, **self.norm._config()}
-        first = cast("TransformerEncoderLayer", self.layers[0])
-        return {"encoder_layer": first._config(), "num_layers": self.num_layers, "norm": norm}
+        return {"encoder_layer": self.layers[0], "num_layers": self.num_layers, "norm": self.norm}

@@ -9,10 +9,13 @@ from typing import Any, TypeVar, cast
 
 from quantray import nn
 from quantray._core import dtype as _DType
-from quantray._core import qint8
+from quantray._core import qint8, quint4x2, quint8
 from quantray.quantization.qconfig import QConfig
 
 M = TypeVar("M", bound=nn.Module)
+
+#: What weights of products, and tables of embeddings, can be.
+_WEIGHTS, _TABLES = (qint8, quint8), (quint8, quint4x2)
 
 
 @functools.cache
@@ -149,6 +152,10 @@ def _from_float(kind: Any, module: nn.Module, choice: QConfig | bool, settings: 
     make: Callable[..., nn.Module] = kind.from_float
     taken = inspect.signature(make).parameters
     given = {key: value for key, value in settings.items() if key in taken}
+    if given.get("dtype") not in (
+        _TABLES if "padding_idx" in inspect.signature(kind).parameters else _WEIGHTS
+    ):
+        given.pop("dtype", None)
     if isinstance(choice, QConfig):
         weight: Any = choice.weight()
         given["dtype"] = weight.dtype
