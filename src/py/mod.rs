@@ -36,6 +36,8 @@ mod _core {
     #[pymodule_export]
     use super::io::{load, read_metadata, save};
     #[pymodule_export]
+    use super::ops::PackedWeightOnlyLinear;
+    #[pymodule_export]
     use super::ops::{
         PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
         PackedConvTranspose3d, PackedLinear, adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d,
@@ -44,8 +46,6 @@ mod _core {
         leaky_relu, matmul, max_pool1d, max_pool2d, max_pool3d, mul, peaks, read_bandwidth, relu6,
         self_attention, sigmoid, silu, softmax, sub, tanh,
     };
-    #[pymodule_export]
-    use super::ops::PackedWeightOnlyLinear;
     #[pymodule_export]
     use super::ops::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell, gru, lstm, rnn};
     #[pymodule_export]

@@ -25,8 +25,6 @@ const ROWS: usize = 512;
 const BLOCK: usize = 48;
 /// The sums of one block of an instruction set: at most 12 rows of digits.
 const SUMS: usize = 12 * CHUNK;
-/// Products in as much time as a thread reads and writes a byte: `threads` counts work in bytes.
-const PER_BYTE: usize = 2;
 
 /// `x` times the transpose of `weights`, into rows of as many floats as there are outputs, by the module's formula.
 ///
@@ -68,9 +66,13 @@ impl WithWide for Multiply<'_> {
         for (i, to) in to.chunks_mut(ROWS * layout.columns).enumerate() {
             let rows = to.len() / layout.columns;
             let x = Integers::new(p, &x[i * ROWS * layout.depth..][..rows * layout.depth], layout)?;
-            let plan = plan(rows, weights);
+            // `threads` counts work in bytes that are read and written.
+            let products = rows * layout.columns * layout.depth * P::A::COUNT;
+            let bytes = (products / P::PER_BYTE).max(weights.bytes());
+            let sharing = threads::sharing(bytes);
+            let plan = plan(rows, weights, sharing);
             let tasks = plan.tasks(to, Place { first: 0, of: layout.columns }, layout.columns, CHUNK);
-            let bytes = (rows * layout.columns * layout.depth / PER_BYTE).max(weights.bytes());
+            let bytes = if sharing > 1 { bytes } else { 0 };
             threads::for_each(bytes, tasks.into_iter(), |mut task| {
                 let mut room = Room::new(layout.group);
                 for (b, to) in task.to.chunks_mut(BLOCK).enumerate() {
@@ -90,10 +92,10 @@ impl WithWide for Multiply<'_> {
 
 /// How a product is cut. One thread takes all columns for some rows, since weights are read once for each block of
 /// those; several share the columns too.
-fn plan(rows: usize, weights: &PackedGroups) -> Plan {
+fn plan(rows: usize, weights: &PackedGroups, threads: usize) -> Plan {
     let chunks = weights.chunks();
     let blocks = rows.div_ceil(BLOCK);
-    let wanted = match threads::num_threads() {
+    let wanted = match threads {
         1 => 1,
         n => 4 * n,
     };
@@ -102,7 +104,7 @@ fn plan(rows: usize, weights: &PackedGroups) -> Plan {
     let task_panels = (chunks * blocks).div_ceil(wanted).min(often.max(1)).min(chunks);
     let across = chunks.div_ceil(task_panels);
     let task_rows = (blocks * across).div_ceil(wanted.max(across)).max(1) * BLOCK;
-    Plan { rows, panels: chunks, task_rows, task_panels }
+    Plan { rows, panels: chunks, height: BLOCK, task_rows, task_panels }
 }
 
 /// Where a task works: all of it stays in the first caches.
@@ -135,7 +137,7 @@ impl Room {
         self.results.clear();
         self.results.resize(rows, [0.0; CHUNK]);
         for g in 0..layout.groups() {
-            let Chunk { panels, scales, zero_points } = weights.chunk::<P>(chunk, g);
+            let Chunk { panels, scales, zero_points } = weights.chunk::<P>(chunk, g, rows == 1);
             // Codes that several blocks meet are unpacked once.
             let unpacked = layout.bits == 4 && rows > at_once;
             if unpacked {

@@ -88,12 +88,12 @@ impl PackedGroups {
 
     /// One group of one chunk.
     #[inline]
-    pub(super) fn chunk<P: Wide>(&self, chunk: usize, group: usize) -> Chunk<'_> {
+    pub(super) fn chunk<P: Wide>(&self, chunk: usize, group: usize, ahead: bool) -> Chunk<'_> {
         let depth = padded(self.layout.part(group).len());
         let (at, len) = place(&self.layout, chunk, group);
         let table = chunk * self.layout.groups() + group;
         Chunk {
-            panels: Panels { data: &self.codes.bytes()[at..at + len], depth, count: CHUNK / P::NR },
+            panels: Panels { data: &self.codes.bytes()[at..at + len], depth, count: CHUNK / P::NR, ahead },
             scales: &self.scales.as_chunks().0[table],
             zero_points: self.zero_points.as_ref().map(|z| &z.as_chunks().0[table]),
         }

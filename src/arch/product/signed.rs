@@ -27,7 +27,9 @@ const _: () = assert!(NR * <Vnni as Product>::KU == 2 * HALF_RUN);
 impl Product for Signed {
     type A = i8;
     type V = Avx512;
+    type Channelwise = Vnni;
     const MR: usize = Vnni::MR;
+    const PER_BYTE: usize = Vnni::PER_BYTE;
     const NR: usize = NR;
     const KU: usize = Vnni::KU;
 
@@ -35,9 +37,16 @@ impl Product for Signed {
         self.0.vector()
     }
 
+    fn channelwise(self) -> Vnni {
+        self.0
+    }
+
     #[inline]
     fn block(self, rows: Rows<'_, i8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
-        let tile = by_rows!(rows.count, bytes);
+        let tile = match (rows.count, panels.ahead) {
+            (3, true) => tile::<3, 1, AHEAD>,
+            (count, _) => by_rows!(count, bytes),
+        };
         // SAFETY: `self` exists, so the CPU has AVX-512 VNNI; the function is the one for so many rows.
         unsafe { each_panel::<Self>(tile, rows, panels, out, stride) }
     }
@@ -55,12 +64,15 @@ impl Wide for Signed {
         out: &mut [i32],
         stride: usize,
     ) {
-        let Panels { data, depth, count } = panels;
+        let Panels { data, depth, count, ahead } = panels;
         assert!((1..=Self::MR).contains(&rows.count) && depth.is_multiple_of(Self::KU));
         assert_eq!(2 * data.len(), count * NR * depth);
         assert!(rows.data.len() >= (rows.count - 1) * rows.stride + depth);
         assert!(stride >= count * NR && out.len() >= (rows.count - 1) * stride + count * NR);
-        let tile = by_rows!(rows.count, halves);
+        let tile = match (rows.count, ahead) {
+            (3, true) => tile::<3, 2, AHEAD>,
+            (count, _) => by_rows!(count, halves),
+        };
         for i in 0..count {
             // SAFETY: `self` exists, so the CPU has AVX-512 VNNI; the function is the one for so many rows, each of
             // which holds `depth` steps; there are `count` panels of half as many bytes; `out` takes their sums.
@@ -78,63 +90,58 @@ impl Wide for Signed {
     }
 }
 
+/// How many bytes ahead of use to ask for weights, where the three digits of one row meet them.
+const AHEAD: usize = 2048;
+
 /// # Safety
-/// The CPU has AVX-512 F, BW and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
+/// As [`tile`], of codes in bytes of their own.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn bytes<const M: usize>(t: Tile<i8>) {
-    let mut sums = [[_mm512_setzero_si512(); 2]; M];
-    for k in 0..t.steps {
-        // SAFETY: the caller's promise: 128 bytes of the panel, four of each row.
-        unsafe {
-            let panel = t.panel.add(4 * NR * k);
-            let w = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(64).cast())];
-            step(&mut sums, &t, k, w);
-        }
-    }
     // SAFETY: the caller's promise.
-    unsafe { store(sums, &t) };
+    unsafe { tile::<M, 1, 0>(t) }
 }
 
-/// As [`bytes`], with two codes in each byte of the panel.
-///
 /// # Safety
-/// As for [`bytes`], with half as many bytes.
+/// As [`tile`], of codes two to a byte.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn halves<const M: usize>(t: Tile<i8>) {
+    // SAFETY: the caller's promise.
+    unsafe { tile::<M, 2, 0>(t) }
+}
+
+/// The sums of `M` rows and one panel with `CODES` in each byte.
+///
+/// # Safety
+/// The CPU has AVX-512 F, BW and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of
+/// `NR`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn tile<const M: usize, const CODES: usize, const AHEAD: usize>(t: Tile<i8>) {
     let low = _mm512_set1_epi8(15);
     let mut sums = [[_mm512_setzero_si512(); 2]; M];
     for k in 0..t.steps {
-        // SAFETY: the caller's promise: 64 bytes of the panel, four of each row.
+        // SAFETY: the caller's promise: 128 codes of the panel, four of each row. A prefetch is a hint, which no address
+        // makes wrong.
         unsafe {
-            let both = _mm512_loadu_si512(t.panel.add(2 * NR * k).cast());
-            let w = [_mm512_and_si512(both, low), _mm512_and_si512(_mm512_srli_epi16::<4>(both), low)];
-            step(&mut sums, &t, k, w);
+            let panel = t.panel.add(4 * NR / CODES * k);
+            let first = _mm512_loadu_si512(panel.cast());
+            let w = match CODES {
+                1 => [first, _mm512_loadu_si512(panel.add(64).cast())],
+                _ => [_mm512_and_si512(first, low), _mm512_and_si512(_mm512_srli_epi16::<4>(first), low)],
+            };
+            if AHEAD > 0 {
+                for line in 0..2 / CODES {
+                    _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD + 64 * line));
+                }
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let quad = t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
+                let x = _mm512_set1_epi32(quad);
+                for (sum, w) in sums.iter_mut().zip(w) {
+                    *sum = _mm512_dpbusd_epi32(*sum, w, x);
+                }
+            }
         }
     }
-    // SAFETY: the caller's promise.
-    unsafe { store(sums, &t) };
-}
-
-/// # Safety
-/// The CPU has AVX-512 F, BW and VNNI; the tile's `M` rows hold four more steps from the group `k` on.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn step<const M: usize>(sums: &mut [[__m512i; 2]; M], t: &Tile<i8>, k: usize, w: [__m512i; 2]) {
-    for (r, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        let quad = unsafe { t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned() };
-        let x = _mm512_set1_epi32(quad);
-        for (sum, w) in sums.iter_mut().zip(w) {
-            *sum = _mm512_dpbusd_epi32(*sum, w, x);
-        }
-    }
-}
-
-/// # Safety
-/// The CPU has AVX-512 F; the tile's output takes `M` rows of `NR`.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn store<const M: usize>(sums: [[__m512i; 2]; M], t: &Tile<i8>) {
     for (r, sums) in sums.into_iter().enumerate() {
         for (j, sum) in sums.into_iter().enumerate() {
             // SAFETY: the caller's promise.
