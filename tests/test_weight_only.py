@@ -157,7 +157,11 @@ W, C, S = np.ones((4, 64)), np.ones((4, 64), np.uint8), np.ones((4, 2))
         (lambda: Linear.from_codes(C, S, group_size=64), ValueError, ["scales", "(4, 2)", "(4, 1)"]),
         (lambda: Linear.from_codes(C, S * np.inf, group_size=32), ValueError, ["scales[0, 0]", "finite"]),
         (lambda: Linear.from_codes(C, S, S, group_size=32), TypeError, ["zero_points", "float64"]),
-        (lambda: Linear.from_codes(C, S, [[9, 99]] * 4, group_size=32), ValueError, ["zero_points[0, 1]", "99"]),
+        (
+            lambda: Linear.from_codes(C, S, [[9, 99]] * 4, group_size=32),
+            ValueError,
+            ["zero_points[0, 1]", "99"],
+        ),
     ],
 )
 def test_errors_say_what_would_be_valid(make, error, words):

@@ -219,6 +219,26 @@ def test_files(model, images, tmp_path):
         assert_array_equal(pickle.loads(pickle.dumps(made))(images), made(images))
 
 
+def test_modes_stay_where_a_file_brings_layers(tmp_path, rng):
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layer = nn.TransformerEncoderLayer(16, 2, 24, dropout=0.5, batch_first=True)
+            self.words, self.inner = nn.Embedding(20, 16), nn.TransformerEncoder(layer, 2)
+
+        def forward(self, ids):
+            return self.inner(self.words(ids))
+
+    path = tmp_path / "model.safetensors"
+    ids = rng.integers(0, 20, (2, 5))
+    small = tq.quantize_dynamic(Encoder().eval())
+    assert isinstance(small.words, nn.quantized.Embedding)
+    small.save(path)
+    again = Encoder().eval()
+    again.load_state_dict(path)
+    assert_array_equal(again(ids), small(ids))
+
+
 def test_a_file_that_does_not_fit_changes_nothing(model, images, tmp_path):
     path = tmp_path / "model.safetensors"
     tq.quantize(model, [images], verbose=False).save(path)

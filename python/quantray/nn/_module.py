@@ -467,7 +467,7 @@ class Module:
         before = {name: self.get_submodule(name) for name in others}
         try:
             for name, module in others.items():
-                self.set_submodule(name, module)
+                self.set_submodule(name, module.train(before[name].training))
             return self.load_state_dict(read, strict)
         except Exception:
             for name, module in before.items():
