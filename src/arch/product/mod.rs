@@ -163,6 +163,10 @@ pub(crate) struct Panels<'a> {
     /// How many there are.
     pub(crate) count: usize,
     /// Whether to ask for them ahead of use, where few rows meet them.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "no other architecture's kernel asks")
+    )]
     pub(crate) ahead: bool,
 }
 
