@@ -256,7 +256,9 @@ impl Plan {
         let fair = (panels * blocks).div_ceil(wanted).max(unit);
         let task_panels = cached.min(fair).next_multiple_of(unit).min(panels.next_multiple_of(unit));
         let chunks = panels.div_ceil(task_panels);
-        let per_task = (blocks * chunks).div_ceil(wanted.max(chunks)).max(1);
+        // Rows are cut finer: the last task of a few is what threads wait for.
+        let pieces = if threads == 1 { 1 } else { 2 * wanted };
+        let per_task = (blocks * chunks).div_ceil(pieces.max(chunks)).max(1);
         // Long products look for an interrupt now and then.
         let often = (64 << 20) / (height * P::NR * task_panels * depth).max(1);
         Self { rows, panels, height, task_rows: per_task.min(often.max(1)) * height, task_panels }
