@@ -1,7 +1,7 @@
 //! Rows of floats as rows of digits.
 
 use super::Layout;
-use crate::arch::product::{Digit, GREATEST, Rows, Wide};
+use crate::arch::product::{Digit, GREATEST, Inputs, Rows, Sum, Wide};
 use crate::arch::{Kernel, Vector};
 use crate::error::Stopped;
 use crate::threads;
@@ -15,20 +15,6 @@ pub(super) struct Integers<A> {
     units: Vec<f32>,
     /// For each group the sum of each row's integers.
     sums: Vec<Sum>,
-}
-
-/// A sum of integers: of their `high` and of their `low`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sum {
-    pub(super) high: i32,
-    pub(super) low: i32,
-}
-
-/// One group of some rows.
-pub(super) struct Part<'a, A> {
-    pub(super) digits: Rows<'a, A>,
-    pub(super) units: &'a [f32],
-    pub(super) sums: &'a [Sum],
 }
 
 /// Depths are padded to a multiple of what any instruction set's products take.
@@ -56,14 +42,14 @@ impl<A: Digit> Integers<A> {
     }
 
     /// A group of some rows.
-    pub(super) fn part(&self, group: usize, first: usize, count: usize) -> Part<'_, A> {
+    pub(super) fn part(&self, group: usize, first: usize, count: usize) -> Inputs<'_, A> {
         let per_group = self.rows * A::COUNT * self.group;
         let digits = &self.digits[group * per_group..];
         let digits = &digits[..per_group.min(digits.len())];
         let stride = digits.len() / (self.rows * A::COUNT);
         let of = Rows { data: digits, stride, count: self.rows * A::COUNT };
         let at = group * self.rows + first;
-        Part {
+        Inputs {
             digits: of.part(first * A::COUNT, count * A::COUNT),
             units: &self.units[at..][..count],
             sums: &self.sums[at..][..count],

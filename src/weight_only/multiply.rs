@@ -1,11 +1,12 @@
 //! The product: cut for the caches and the threads, and added up group by group.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use super::activations::{Integers, Part};
-use super::pack::{CHUNK, Chunk, PackedGroups};
-use crate::arch::product::{Digit, Panels, Wide, Widen, WithWide, with_wide};
-use crate::arch::{Kernel, Vector, copy_to};
+use super::activations::Integers;
+use super::pack::PackedGroups;
+use crate::arch::copy_to;
+use crate::arch::product::{CHUNK, Digit, Room, Wide, WithWide, with_wide};
 use crate::error::Stopped;
 use crate::gemm::{Place, Plan};
 use crate::threads;
@@ -23,8 +24,9 @@ pub struct Finish<'a> {
 const ROWS: usize = 512;
 /// Rows that meet a group of weights before the next one: their digits and sums stay in the first caches.
 const BLOCK: usize = 48;
-/// The sums of one block of an instruction set: at most 12 rows of digits.
-const SUMS: usize = 12 * CHUNK;
+
+/// Few enough rows to wait for weights, which are then asked for ahead.
+const FEW: usize = 4;
 
 /// `x` times the transpose of `weights`, into rows of as many floats as there are outputs, by the module's formula.
 ///
@@ -76,11 +78,11 @@ impl WithWide for Multiply<'_> {
             threads::for_each(bytes, tasks.into_iter(), |mut task| {
                 let mut room = Room::new(layout.group);
                 for (b, to) in task.to.chunks_mut(BLOCK).enumerate() {
+                    let first = task.first_row + b * BLOCK;
                     for chunk in task.panels.clone() {
-                        let first = task.first_row + b * BLOCK;
-                        room.add_up(p, weights, chunk, &x, first, to.len());
+                        let sums = Sums::new(p, weights, chunk, &x, first..first + to.len(), &mut room);
                         let at = (chunk - task.panels.start) * CHUNK;
-                        room.finish(finish, chunk * CHUNK, at, to);
+                        sums.finish(finish, chunk * CHUNK, at, to);
                     }
                 }
                 true
@@ -107,71 +109,30 @@ fn plan(rows: usize, weights: &PackedGroups, threads: usize) -> Plan {
     Plan { rows, panels: chunks, height: BLOCK, task_rows, task_panels }
 }
 
-/// Where a task works: all of it stays in the first caches.
-struct Room {
-    /// Codes of 4 bits, in bytes of their own.
-    codes: Vec<i8>,
-    sums: Vec<i32>,
-    /// A row of a chunk for each row of a block.
-    results: Vec<[f32; CHUNK]>,
-}
+/// A row of a chunk for each row of a block: they stay in the first cache.
+struct Sums(Vec<[f32; CHUNK]>);
 
-impl Room {
-    fn new(group: usize) -> Self {
-        Self { codes: vec![0; CHUNK * group], sums: vec![0; SUMS], results: Vec::new() }
-    }
-
-    /// The sums over all groups, of some rows and one chunk.
-    fn add_up<P: Wide>(
-        &mut self,
+impl Sums {
+    /// Those over all groups, of some rows and one chunk.
+    fn new<P: Wide>(
         p: P,
         weights: &PackedGroups,
         chunk: usize,
         x: &Integers<P::A>,
-        first: usize,
-        rows: usize,
-    ) {
-        let layout = weights.layout();
-        let at_once = P::MR / P::A::COUNT;
-        let offset = if layout.bits == 8 { P::OFFSET } else { 0 };
-        self.results.clear();
-        self.results.resize(rows, [0.0; CHUNK]);
-        for g in 0..layout.groups() {
-            let Chunk { panels, scales, zero_points } = weights.chunk::<P>(chunk, g, rows == 1);
-            // Codes that several blocks meet are unpacked once.
-            let unpacked = layout.bits == 4 && rows > at_once;
-            if unpacked {
-                p.vector().run(Widen { halves: panels.data, to: &mut self.codes });
-            }
-            for (b, results) in self.results.chunks_mut(at_once).enumerate() {
-                let Part { digits, units, sums } = x.part(g, first + b * at_once, results.len());
-                if unpacked {
-                    let data = &self.codes[..CHUNK * panels.depth];
-                    p.block(digits, Panels { data, ..panels }, &mut self.sums, CHUNK);
-                } else if layout.bits == 4 {
-                    p.block_of_halves(digits, panels, &mut self.codes, &mut self.sums, CHUNK);
-                } else {
-                    p.block(digits, panels, &mut self.sums, CHUNK);
-                }
-                p.vector().run(Accumulate::<P::A> {
-                    sums: self.sums.as_chunks().0,
-                    zero_points,
-                    // Without those the middle, for all.
-                    middle: i32::from(layout.middle()) + offset,
-                    offset,
-                    row_sums: sums,
-                    units,
-                    scales,
-                    to: results,
-                    digit: std::marker::PhantomData,
-                });
-            }
+        rows: Range<usize>,
+        room: &mut Room,
+    ) -> Self {
+        let mut sums = vec![[0.0; CHUNK]; rows.len()];
+        for g in 0..weights.layout().groups() {
+            let chunk = weights.chunk::<P>(chunk, g, rows.len() <= FEW);
+            p.add_groups(chunk, room, &mut sums, |first, count| x.part(g, rows.start + first, count));
         }
+        Self(sums)
     }
 
     /// Writes the results of a chunk to a piece of each row, from `at` on.
     fn finish(&self, finish: &Finish<'_>, first: usize, at: usize, to: &mut [&mut [MaybeUninit<f32>]]) {
-        for (results, to) in self.results.iter().zip(to) {
+        for (results, to) in self.0.iter().zip(to) {
             let mut results = *results;
             let n = CHUNK.min(to.len() - at);
             if let Some(bias) = finish.bias {
@@ -182,49 +143,6 @@ impl Room {
                 results.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
             }
             copy_to(&results[..n], &mut to[at..]);
-        }
-    }
-}
-
-/// Adds the sums of one group to the results of some rows.
-struct Accumulate<'a, A> {
-    /// Those of each digit of the first row, then of the next one.
-    sums: &'a [[i32; CHUNK]],
-    zero_points: Option<&'a [u8; CHUNK]>,
-    middle: i32,
-    /// What was added to each code, and has to be to a zero point.
-    offset: i32,
-    row_sums: &'a [super::activations::Sum],
-    units: &'a [f32],
-    scales: &'a [f32; CHUNK],
-    to: &'a mut [[f32; CHUNK]],
-    digit: std::marker::PhantomData<A>,
-}
-
-impl<A: Digit> Kernel for Accumulate<'_, A> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) {
-        let sums = self.sums.chunks_exact(A::COUNT);
-        let rows = self.row_sums.iter().zip(self.units).zip(self.to);
-        for (sums, ((of_row, &unit), to)) in sums.zip(rows) {
-            let (first, second, last) = (&sums[0], &sums[1], &sums[A::COUNT - 1]);
-            let add = |y: &mut f32, i: usize, zero_point: (i32, i32)| {
-                let high = A::high(first[i], second[i]).wrapping_sub(zero_point.0);
-                let low = last[i].wrapping_sub(zero_point.1);
-                *y += (high as f32 * 256.0 + low as f32) * unit * self.scales[i];
-            };
-            match self.zero_points {
-                None => {
-                    let both = (self.middle.wrapping_mul(of_row.high), self.middle.wrapping_mul(of_row.low));
-                    to.iter_mut().enumerate().for_each(|(i, y)| add(y, i, both));
-                }
-                Some(zero_points) => to.iter_mut().enumerate().for_each(|(i, y)| {
-                    let zero_point = i32::from(zero_points[i]) + self.offset;
-                    add(y, i, (zero_point.wrapping_mul(of_row.high), zero_point.wrapping_mul(of_row.low)));
-                }),
-            }
         }
     }
 }

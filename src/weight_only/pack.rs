@@ -2,11 +2,8 @@
 
 use super::activations::padded;
 use super::{Groups, Layout};
-use crate::arch::product::{HALF_RUN, Panels, Wide, WithWide, wide_isa, with_wide};
+use crate::arch::product::{CHUNK, Chunk, HALF_RUN, Panels, Wide, WithWide, wide_isa, with_wide};
 use crate::arch::{Isa, Lines};
-
-/// Columns of a chunk: whole panels of every instruction set, and whole runs of codes of 4 bits.
-pub(super) const CHUNK: usize = 64;
 
 /// Codes in groups, for one instruction set.
 ///
@@ -20,14 +17,6 @@ pub struct PackedGroups {
     scales: Vec<f32>,
     /// As the scales, where they are not all the middle.
     zero_points: Option<Vec<u8>>,
-}
-
-/// One group of one chunk.
-pub(super) struct Chunk<'a> {
-    /// Of codes of 4 bits `data` has two in each byte.
-    pub(super) panels: Panels<'a>,
-    pub(super) scales: &'a [f32; CHUNK],
-    pub(super) zero_points: Option<&'a [u8; CHUNK]>,
 }
 
 impl PackedGroups {
@@ -92,10 +81,15 @@ impl PackedGroups {
         let depth = padded(self.layout.part(group).len());
         let (at, len) = place(&self.layout, chunk, group);
         let table = chunk * self.layout.groups() + group;
+        let halves = self.layout.bits == 4;
+        let offset = if halves { 0 } else { P::OFFSET };
         Chunk {
             panels: Panels { data: &self.codes.bytes()[at..at + len], depth, count: CHUNK / P::NR, ahead },
+            halves,
             scales: &self.scales.as_chunks().0[table],
             zero_points: self.zero_points.as_ref().map(|z| &z.as_chunks().0[table]),
+            offset,
+            middle: i32::from(self.layout.middle()) + offset,
         }
     }
 }

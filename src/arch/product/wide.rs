@@ -53,32 +53,148 @@ impl Digit for i8 {
 /// Codes of 4 bits lie two to a byte, those of a run and those that are so many after them.
 pub(crate) const HALF_RUN: usize = 64;
 
+/// Columns of a chunk: whole panels of every instruction set, and whole runs of codes of 4 bits.
+pub(crate) const CHUNK: usize = 64;
+
+/// A sum of integers: of their `high` and of their `low`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sum {
+    pub(crate) high: i32,
+    pub(crate) low: i32,
+}
+
+/// One group of some rows of inputs.
+pub(crate) struct Inputs<'a, A> {
+    /// The digits of the first one, then those of the next one.
+    pub(crate) digits: Rows<'a, A>,
+    /// What integers are counted in, for each row.
+    pub(crate) units: &'a [f32],
+    /// The sum of each row's integers.
+    pub(crate) sums: &'a [Sum],
+}
+
+/// One group of a chunk of columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Chunk<'a> {
+    /// `CHUNK / NR` of them; where codes lie two to a byte `data` is half as long.
+    pub(crate) panels: Panels<'a>,
+    pub(crate) halves: bool,
+    pub(crate) scales: &'a [f32; CHUNK],
+    /// Codes that stand for 0, before `offset` is added.
+    pub(crate) zero_points: Option<&'a [u8; CHUNK]>,
+    /// What was added to each code.
+    pub(crate) offset: i32,
+    /// Without zero points the code that stands for 0 in all columns.
+    pub(crate) middle: i32,
+}
+
+/// Room for codes of one chunk and group, and for the sums of a block.
+pub(crate) struct Room {
+    codes: Vec<i8>,
+    sums: Vec<i32>,
+}
+
+impl Room {
+    /// For groups of so many.
+    pub(crate) fn new(group: usize) -> Self {
+        Self { codes: vec![0; CHUNK * group], sums: Vec::new() }
+    }
+}
+
 /// An instruction set for these products. Slices that are too short panic.
 pub(crate) trait Wide: Product<A: Digit> {
     /// What is added to an unsigned code of 8 bits to get what its byte in a panel is read as. To one of 4 bits nothing
     /// is.
     const OFFSET: i32 = -128;
+    /// Whether codes that lie two to a byte are multiplied as they are.
+    const HALVES: bool = false;
 
-    /// As `block`, with codes of 4 bits in whole runs: `panels.data` is half as long as its codes. `room` takes them.
+    /// Adds one group of some rows (at most `MR` rows of digits) and a chunk of columns to the results.
     #[inline]
-    fn block_of_halves(
+    fn add_group(
         self,
-        rows: Rows<'_, Self::A>,
-        panels: Panels<'_>,
-        room: &mut [i8],
-        out: &mut [i32],
-        stride: usize,
+        inputs: Inputs<'_, Self::A>,
+        chunk: Chunk<'_>,
+        sums: &mut Vec<i32>,
+        to: &mut [[f32; CHUNK]],
     ) {
-        let room = &mut room[..2 * panels.data.len()];
-        self.vector().run(Widen { halves: panels.data, to: room });
-        self.block(rows, Panels { data: room, ..panels }, out, stride);
+        assert!(!chunk.halves, "codes in bytes of their own");
+        sums.resize(Self::MR * CHUNK, 0);
+        self.block(inputs.digits, chunk.panels, sums, CHUNK);
+        self.vector().run(Accumulate { sums: sums.as_chunks().0, inputs: &inputs, chunk, to });
+    }
+
+    /// The same for any number of rows, `each` of so many.
+    #[inline]
+    fn add_groups<'a>(
+        self,
+        mut chunk: Chunk<'a>,
+        room: &'a mut Room,
+        to: &mut [[f32; CHUNK]],
+        inputs: impl Fn(usize, usize) -> Inputs<'a, Self::A>,
+    ) {
+        let at_once = Self::MR / Self::A::COUNT;
+        let Room { codes, sums } = room;
+        // Codes that several blocks meet are unpacked once.
+        if chunk.halves && !(Self::HALVES && to.len() <= at_once) {
+            let codes = &mut codes[..2 * chunk.panels.data.len()];
+            self.vector().run(Widen { halves: chunk.panels.data, to: codes });
+            chunk = Chunk { panels: Panels { data: codes, ..chunk.panels }, halves: false, ..chunk };
+        }
+        for (b, to) in to.chunks_mut(at_once).enumerate() {
+            self.add_group(inputs(b * at_once, to.len()), chunk, sums, to);
+        }
+    }
+}
+
+/// Adds the sums of one group to the results of some rows.
+struct Accumulate<'a, A> {
+    /// Those of each digit of the first row, then of the next one.
+    sums: &'a [[i32; CHUNK]],
+    inputs: &'a Inputs<'a, A>,
+    chunk: Chunk<'a>,
+    to: &'a mut [[f32; CHUNK]],
+}
+
+impl<A: Digit> Kernel for Accumulate<'_, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        let Self { inputs, chunk, .. } = self;
+        let rows = inputs.sums.iter().zip(inputs.units).zip(self.to);
+        for (sums, ((of_row, &unit), to)) in self.sums.chunks_exact(A::COUNT).zip(rows) {
+            let (first, second, last) = (&sums[0], &sums[1], &sums[A::COUNT - 1]);
+            let add = |y: &mut f32, i: usize, zero_point: Sum| {
+                let high = A::high(first[i], second[i]).wrapping_sub(zero_point.high);
+                let low = last[i].wrapping_sub(zero_point.low);
+                *y += (high as f32 * 256.0 + low as f32) * unit * chunk.scales[i];
+            };
+            match chunk.zero_points {
+                None => {
+                    let zero_point = of_row.times(chunk.middle);
+                    to.iter_mut().enumerate().for_each(|(i, y)| add(y, i, zero_point));
+                }
+                Some(zero_points) => to.iter_mut().enumerate().for_each(|(i, y)| {
+                    add(y, i, of_row.times(i32::from(zero_points[i]) + chunk.offset));
+                }),
+            }
+        }
+    }
+}
+
+impl Sum {
+    /// What a zero point adds to the sums of products.
+    #[inline(always)]
+    pub(super) fn times(self, zero_point: i32) -> Self {
+        Self { high: self.high.wrapping_mul(zero_point), low: self.low.wrapping_mul(zero_point) }
     }
 }
 
 /// Codes of 4 bits in bytes of their own.
-pub(crate) struct Widen<'a> {
-    pub(crate) halves: &'a [i8],
-    pub(crate) to: &'a mut [i8],
+struct Widen<'a> {
+    halves: &'a [i8],
+    to: &'a mut [i8],
 }
 
 impl Kernel for Widen<'_> {
