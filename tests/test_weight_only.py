@@ -1,4 +1,4 @@
-"""Layers whose weight alone is quantized, in groups: against formulas in float64, and checkpoints' own layouts."""
+"""Layers whose weight alone is quantized, in groups: against float64, and checkpoints' own layouts."""
 
 import pickle
 
@@ -13,7 +13,7 @@ Linear = qt.ops.PackedWeightOnlyLinear
 
 
 def bound(x, weight, group):
-    """How far an output may be from the real number: inputs to 2^-23 of a group's largest, and float32 sums."""
+    """How far an output may be from the real number: inputs to 2^-23 of the largest, float32 sums."""
     n, groups = len(weight), -(-x.shape[1] // group)
     padded = np.zeros((2, max(len(x), n), groups * group))
     padded[0, : len(x), : x.shape[1]], padded[1, :n, : x.shape[1]] = np.abs(x), np.abs(weight)

@@ -85,6 +85,10 @@ impl Wide for Signed {
 /// The CPU has AVX-512 F, BW, VL and VNNI; there are `3 * M` rows of digits, `M` units, sums and results; all rows and both
 /// panels hold `depth` steps, a multiple of 4.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "sums leave the registers where an iterator over them is not unrolled"
+)]
 unsafe fn group<const M: usize, const P: usize, const CODES: usize>(
     inputs: &Inputs<'_, i8>,
     chunk: &Chunk<'_>,
