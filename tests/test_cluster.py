@@ -7,6 +7,7 @@ from dask.distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 from quantray import nn
 from quantray import quantization as tq
+from quantray.quantization.calibrate import observers_of
 
 # Tornado and Dask leave sockets and event loops to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -36,6 +37,9 @@ def test_the_same_as_in_one_process(client, model, rng, observer):
     blocks = da.from_array(x, chunks=(5, 6))
     spread = tq.calibrate(tq.prepare(fused, qconfig), blocks, client=client, show_progress=False)
     first, second = tq.convert(alone), tq.convert(spread)
+    for name, observer in observers_of(alone).items():
+        for key, value in observer.state_dict().items():
+            assert_array_equal(value, observers_of(spread)[name].state_dict()[key], err_msg=f"{name}.{key}")
     assert first[0].grid == second[0].grid
     assert first[0].input_grid == second[0].input_grid
     assert_array_equal(first(x), second(x))

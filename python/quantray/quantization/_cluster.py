@@ -20,7 +20,8 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def _observe(model: nn.Module, batch: Any, index: int) -> nn.Module:
-    """On a worker: a model that has seen one batch."""
+    """On a worker: a copy of the model, which other batches see too, that has seen one batch."""
+    model = model.copy()
     run(model, batch, index)
     return model
 
