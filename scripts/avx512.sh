@@ -163,5 +163,5 @@ cd "$(dirname "$0")/.."
 for cpu in "$@"; do
   echo "== $cpu"
   AVX512_CPU=$cpu QUANTRAY_TEST_REDUCED=1 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$PWD/scripts/avx512.sh $W" \
-    cargo test --release --lib --test kernels --test gemm --test floats --test properties --target-dir "$W/target"
+    cargo test --release --lib --test kernels --test gemm --test weight_only --test floats --test properties --target-dir "$W/target"
 done

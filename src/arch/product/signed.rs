@@ -151,7 +151,6 @@ unsafe fn group<const M: usize, const P: usize, const CODES: usize>(
                 }
             }
         }
-        // Indices, since the sums leave the registers where an iterator over them is not unrolled.
         for r in 0..M {
             let unit = _mm512_set1_ps(inputs.units[r]);
             for p in 0..P {
@@ -175,7 +174,7 @@ unsafe fn group<const M: usize, const P: usize, const CODES: usize>(
 }
 
 /// How many bytes ahead of use to ask for weights.
-const AHEAD: usize = 2048;
+const AHEAD: usize = 8192;
 
 /// # Safety
 /// The CPU has AVX-512 F and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
