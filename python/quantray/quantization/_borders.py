@@ -144,8 +144,20 @@ class Root:
 
 def root_of(model: Module) -> Root | None:
     """What finds a prepared model's borders; None where the model is not prepared."""
-    found = (getattr(hook, "__self__", None) for hook in model._pre_hooks.values())
-    return next((root for root in found if isinstance(root, Root)), None)
+    return next((root for root in map(_root, model._pre_hooks.values()) if root is not None), None)
+
+
+def _root(hook: Any) -> Root | None:
+    """Whose method a hook is, if a root's."""
+    owner = getattr(hook, "__self__", None)
+    return owner if isinstance(owner, Root) else None
+
+
+def unhook(module: Module) -> None:
+    """Takes away the hooks that preparing a model has put on a module."""
+    for hooks in (module._pre_hooks, module._hooks):
+        for key in [k for k, h in hooks.items() if isinstance(h, _Border) or _root(h) is not None]:
+            del hooks[key]
 
 
 def quantized_outputs(graph: Graph) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.qat import FusedQAT
 from quantray.nn.quantized import QUANTIZED_MODULES, Grid
 from quantray.nn.quantized._weighted import quantize_weight
-from quantray.quantization._borders import POST, PRE, After, BeforeWeighted, Root, root_of
+from quantray.quantization._borders import POST, PRE, BeforeWeighted, root_of, unhook
 from quantray.quantization._roles import Role
 from quantray.quantization.prepare import parts
 
@@ -53,9 +53,7 @@ def convert(model: M, inplace: bool = False) -> M:
     if not inplace:
         model = model.copy()
     for module in model.modules():
-        for hooks in (module._pre_hooks, module._hooks):
-            for key in [k for k, h in hooks.items() if isinstance(h, (After, BeforeWeighted)) or _is_root(h)]:
-                del hooks[key]
+        unhook(module)
     for name, new in made.items():
         if new is None:
             old = model.get_submodule(name)
@@ -67,10 +65,6 @@ def convert(model: M, inplace: bool = False) -> M:
         else:
             model = new  # pyright: ignore[reportAssignmentType]
     return model.eval()
-
-
-def _is_root(hook: Any) -> bool:
-    return isinstance(getattr(hook, "__self__", None), Root)
 
 
 def _grid(name: str, module: nn.Module, which: str) -> Grid | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -147,8 +148,6 @@ def _wanted(
 
 def _from_float(kind: Any, module: nn.Module, choice: QConfig | bool, settings: dict[str, Any]) -> nn.Module:
     """The integer version of a module: told what it understands of the settings."""
-    import inspect
-
     make: Callable[..., nn.Module] = kind.from_float
     taken = inspect.signature(make).parameters
     given = {key: value for key, value in settings.items() if key in taken}

@@ -14,6 +14,7 @@ from quantray._core import (
     per_tensor_affine,
     per_tensor_symmetric,
     qint8,
+    quantize_per_channel,
     quint8,
 )
 from quantray.nn.quantized._grid import Grid
@@ -256,8 +257,6 @@ def quantize_weight(weight: Any, observer: Any, axis: int) -> QTensor:
     channels = int(observer.ch_axis)
     if channels != axis:
         raise ValueError(f"weights must be quantized per channel along axis {axis}, got {channels}")
-    from quantray._core import quantize_per_channel
-
     scales = np.asarray(scales, np.float32).astype(np.float64)
     made = quantize_per_channel(np.asarray(weight, np.float32), scales, zero_points, channels, kind)
     codes: Any = np.clip(made.int_repr(), int(observer.quant_min), int(observer.quant_max))
