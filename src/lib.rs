@@ -5,6 +5,7 @@
 
 pub mod affine;
 pub mod arch;
+pub mod chain;
 pub mod conv;
 pub mod display;
 pub mod error;

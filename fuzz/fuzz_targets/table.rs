@@ -3,7 +3,8 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::ops::{Function, look_up, table};
+use quantray::gemm::Codes;
+use quantray::ops::{Function, TargetCodes, look_up, table};
 use quantray::qparams::{DType, dequantize_one, quantize_one};
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, everywhere, same, target};
@@ -39,7 +40,8 @@ fn run(input: &mut Input<'_>) -> Result<()> {
     let (x, shared) = (input.bytes(n)?, input.flag()?);
     let want: Vec<u8> = x.iter().map(|&x| table[usize::from(x)]).collect();
     everywhere(shared, |_, on| {
-        same(&collect(n, |out| look_up(&table, &x, out)).expect("nothing stops it"), &want, on);
+        let made = collect(n, |out| look_up(&table, Codes::U8(&x), TargetCodes::U8(out)));
+        same(&made.expect("nothing stops it"), &want, on);
     });
     Ok(())
 }

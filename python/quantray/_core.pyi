@@ -518,6 +518,11 @@ class PackedConv1d:
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
+class Chain:
+    def __new__(cls, dims: int, begin: tuple[Any, ...] | None, steps: Sequence[tuple[Any, ...]]) -> Self: ...
+    def __call__(self, input: npt.ArrayLike | QTensor) -> QTensor | _Floats | None: ...
+
+@final
 class PackedConv2d:
     def __new__(
         cls,

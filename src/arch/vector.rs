@@ -23,6 +23,13 @@ pub(crate) trait Byte:
     fn saturated(value: i32) -> Self;
     /// Its value.
     fn widened(self) -> i32;
+    /// The byte that it is.
+    #[inline(always)]
+    fn byte(self) -> u8 {
+        self.widened() as u8
+    }
+    /// The code that a byte is.
+    fn of_byte(byte: u8) -> Self;
 }
 
 impl Byte for u8 {
@@ -35,6 +42,10 @@ impl Byte for u8 {
     fn widened(self) -> i32 {
         i32::from(self)
     }
+    #[inline(always)]
+    fn of_byte(byte: u8) -> Self {
+        byte as Self
+    }
 }
 
 impl Byte for i8 {
@@ -46,6 +57,10 @@ impl Byte for i8 {
     #[inline(always)]
     fn widened(self) -> i32 {
         i32::from(self)
+    }
+    #[inline(always)]
+    fn of_byte(byte: u8) -> Self {
+        byte as Self
     }
 }
 

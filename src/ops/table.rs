@@ -2,7 +2,10 @@
 
 use std::mem::MaybeUninit;
 
+use super::TargetCodes;
+use crate::arch::Byte;
 use crate::error::Stopped;
+use crate::gemm::Codes;
 use crate::qparams::{DType, dequantize_one, quantize_one};
 use crate::threads;
 
@@ -90,14 +93,23 @@ pub fn table(
 ///
 /// # Panics
 /// Lengths that disagree.
-pub fn look_up(table: &[u8; 256], x: &[u8], out: &mut [MaybeUninit<u8>]) -> Result<(), Stopped> {
+pub fn look_up(table: &[u8; 256], x: Codes<'_>, out: TargetCodes<'_>) -> Result<(), Stopped> {
+    match (x, out) {
+        (Codes::U8(x), TargetCodes::U8(out)) => share(table, x, out),
+        (Codes::U8(x), TargetCodes::I8(out)) => share(table, x, out),
+        (Codes::I8(x), TargetCodes::U8(out)) => share(table, x, out),
+        (Codes::I8(x), TargetCodes::I8(out)) => share(table, x, out),
+    }
+}
+
+fn share<X: Byte, Y: Byte>(table: &[u8; 256], x: &[X], out: &mut [MaybeUninit<Y>]) -> Result<(), Stopped> {
     assert_eq!(x.len(), out.len(), "as many results as codes");
     let step = threads::CHUNK_BYTES / 2;
     // A look-up takes as long as some bytes do to be moved.
     let bytes = 8 * x.len();
     threads::for_each(bytes, x.chunks(step).zip(out.chunks_mut(step)), |(x, out)| {
         for (out, &x) in out.iter_mut().zip(x) {
-            out.write(table[usize::from(x)]);
+            out.write(Y::of_byte(table[usize::from(x.byte())]));
         }
         true
     })

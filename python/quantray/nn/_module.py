@@ -14,6 +14,7 @@ import numpy as np
 
 from quantray import _core
 from quantray._core import QTensor
+from quantray.nn._chains import STEPS, changed
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -70,6 +71,7 @@ class RemovableHandle:
     def remove(self) -> None:
         """Takes the hook away; nothing happens the second time."""
         self._hooks.pop(self._id, None)
+        changed()
 
 
 #: Who is told of every module's call, innermost last.
@@ -84,6 +86,11 @@ def watch_calls(watcher: Watcher) -> Generator[None]:
         yield
     finally:
         _watchers.remove(watcher)
+
+
+def watched() -> bool:
+    """Whether somebody is told of every call."""
+    return bool(_watchers)
 
 
 def as_parameter(data: Any) -> npt.NDArray[np.float32]:
@@ -152,8 +159,11 @@ class Module:
             if value is not None:
                 raise TypeError(f"{name} must stay a Module, or become None, got {type(value).__name__}")
             self._modules[name] = None
+            changed()
         else:
             super().__setattr__(name, value)
+            if type(self) in STEPS:
+                changed()
 
     def __getattr__(self, name: str) -> Any:
         for kind in ("_parameters", "_buffers", "_modules"):
@@ -167,6 +177,7 @@ class Module:
         for found in (self._parameters, self._buffers, self._modules):
             if name in found:
                 del found[name]
+                changed()
                 return
         super().__delattr__(name)
 
@@ -206,6 +217,7 @@ class Module:
         if name not in self._modules:
             self._forget(name)
         self._modules[name] = module
+        changed()
 
     register_module = add_module
 
@@ -236,12 +248,14 @@ class Module:
         """Calls `hook(module, args)` before `forward`; what it returns, unless None, replaces `args`."""
         handle = RemovableHandle(self._pre_hooks)
         self._pre_hooks[handle.id] = hook
+        changed()
         return handle
 
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
         """Calls `hook(module, args, output)` after `forward`; what it returns, unless None, is the output."""
         handle = RemovableHandle(self._hooks)
         self._hooks[handle.id] = hook
+        changed()
         return handle
 
     # What is inside
@@ -336,6 +350,7 @@ class Module:
         parent, _, name = target.rpartition(".")
         self.get_submodule(target)
         self.get_submodule(parent)._modules[name] = module
+        changed()
 
     def apply(self, fn: Callable[[Module], object]) -> Self:
         """Calls `fn` with every module, inner ones first; returns this one."""

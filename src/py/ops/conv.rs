@@ -16,7 +16,8 @@ use crate::conv::{Geometry, PackedConv};
 use crate::error::Error;
 use crate::gemm::{Finish, Results, WeightParams, dynamic_params};
 use crate::py::array::{
-    Array, Element, as_float32, contiguous, elements, elements_mut, empty, from_slice, integer, tuple_text,
+    Array, Element, as_float32, contiguous, describe, elements, elements_mut, empty, from_slice, integer,
+    tuple_text,
 };
 use crate::py::run::kernel;
 use crate::py::tensor::QTensor;
@@ -25,7 +26,7 @@ use crate::qparams::{DType, QParams, Quantizer};
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 /// A convolution of any kind.
-struct Conv {
+pub(super) struct Conv {
     packed: PackedConv,
     bias: Bias,
     /// Of the weight.
@@ -115,6 +116,11 @@ impl Conv {
         let of = codes_of(&codes);
         let packed = py.detach(|| PackedConv::new(Isa::current(), geometry, channels, of, params))?;
         Ok(Self { packed, bias, quantizer: Arc::clone(q.quantizer()), shape, same })
+    }
+
+    /// The packed weight, the bias, and what the weight stands for.
+    pub(super) fn parts(&self) -> (&PackedConv, &Bias, &Quantizer) {
+        (&self.packed, &self.bias, &self.quantizer)
     }
 
     fn dims(&self) -> usize {
@@ -302,7 +308,7 @@ macro_rules! class {
     ) => {
         $(#[$doc])*
         #[pyclass(module = "quantray.ops", frozen)]
-        pub struct $name(Conv);
+        pub struct $name(Arc<Conv>);
 
         #[pymethods]
         impl $name {
@@ -313,7 +319,7 @@ macro_rules! class {
                 bias: Option<&Bound<'_, PyAny>>,
                 $($arg: Option<&Bound<'_, PyAny>>),*
             ) -> PyResult<Self> {
-                Conv::new($dims, weight, bias, &$make).map(Self)
+                Conv::new($dims, weight, bias, &$make).map(|made| Self(Arc::new(made)))
             }
 
             /// The convolution of a quantized input: a QTensor of this scale and zero point, or floats without them.
@@ -592,4 +598,24 @@ transposed! {
     ///
     /// Source: `torch.ops.quantized.conv_transpose3d`.
     PackedConvTranspose3d, 3
+}
+
+/// The convolution of an object of any of the classes.
+pub(super) fn conv_of(object: &Bound<'_, PyAny>) -> PyResult<Arc<Conv>> {
+    macro_rules! first_of {
+        ($($class:ident),*) => {$(
+            if let Ok(found) = object.cast::<$class>() {
+                return Ok(Arc::clone(&found.get().0));
+            }
+        )*};
+    }
+    first_of!(
+        PackedConv1d,
+        PackedConv2d,
+        PackedConv3d,
+        PackedConvTranspose1d,
+        PackedConvTranspose2d,
+        PackedConvTranspose3d
+    );
+    Err(Error::type_("steps", describe(object), "a packed convolution").into())
 }

@@ -116,11 +116,13 @@ pub(super) fn unary<'py>(
     let order = wanted.out.is_none().then(|| Order::of(own)).flatten();
     let own = order.as_ref().map_or(Ok(own.clone()), |order| order.of_memory(own))?;
     let output = Output::codes(py, to, wanted.out, own.shape(), &own)?;
-    let as_bytes =
-        |a: &Array<'py>| -> PyResult<Array<'py>> { Ok(a.call_method1("view", ("uint8",))?.cast_into()?) };
-    let (x, y) = (as_bytes(&contiguous(&own)?)?, as_bytes(&output.array)?);
-    let (x, y) = (elements::<u8>(&x), elements_mut::<u8>(&y));
-    kernel(py, x.len(), "input", own.shape(), || ops::look_up(&table, x, y))?;
+    let x = contiguous(&own)?;
+    let from = codes(&x, q);
+    let to = match to {
+        DType::QInt8 => TargetCodes::I8(elements_mut(&output.array)),
+        _ => TargetCodes::U8(elements_mut(&output.array)),
+    };
+    kernel(py, len(&x), "input", own.shape(), || ops::look_up(&table, from, to))?;
     tensor(output, wanted.out, order, quantizer)
 }
 

@@ -233,6 +233,11 @@ impl PackedLinear {
 }
 
 impl PackedLinear {
+    /// The packed weight, the bias, and what the weight stands for.
+    pub(super) fn parts(&self) -> (&PackedWeights, &Bias, &Quantizer) {
+        (&self.packed, &self.bias, &self.quantizer)
+    }
+
     fn output_shape(&self, input: &[usize]) -> PyResult<Vec<usize>> {
         match input.split_last() {
             Some((&last, rows)) if last == self.packed.depth() => {

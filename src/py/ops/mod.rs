@@ -4,6 +4,7 @@
 mod activations;
 mod attention;
 mod axes;
+mod chain;
 mod conv;
 mod elementwise;
 mod images;
@@ -20,6 +21,7 @@ mod sequences;
 mod tables;
 mod weight_only;
 
+pub use chain::Chain;
 pub use conv::{
     PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
     PackedConvTranspose3d,

@@ -183,7 +183,7 @@ impl Form {
 
 /// Float32 holds what turns sums into codes: `sx * sw`, its part of a step of the output, and the bias in its steps.
 /// Where it does not, results would be wrong without a word.
-fn check_scales(x_scale: f32, weight: &QParams, y_scale: f32, bias: &Bias) -> Result<()> {
+pub fn check_scales(x_scale: f32, weight: &QParams, y_scale: f32, bias: &Bias) -> Result<()> {
     let n = weight.channels().unwrap_or(1);
     let scale = |i: usize| match weight {
         QParams::PerTensor { scale, .. } => *scale as f32,

@@ -60,6 +60,11 @@ class Grid(NamedTuple):
         """What operators take: scale, zero point and dtype."""
         return self.scale, self.zero_point, getattr(_core, self.dtype)
 
+    @property
+    def clamps(self) -> list[tuple[Any, ...]]:
+        """What a chain does after a step to stay in the range."""
+        return [] if self.is_full else [("clamp", self.quant_min, self.quant_max)]
+
     def __str__(self) -> str:
         text = f"scale={self.scale:.6g}, zero_point={self.zero_point}, dtype={self.dtype}"
         return text if self.is_full else f"{text}, codes {self.quant_min} to {self.quant_max}"
