@@ -56,10 +56,6 @@ class RecurrentLayer(Configured):
             raise ValueError(f"dropout must be from 0 to 1, got {dropout}")
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"proj_size must be from 0 to below hidden_size, {hidden_size}, got {proj_size}")
-        if dropout > 0 and num_layers == 1:
-            warnings.warn(
-                f"dropout={dropout} has no effect with num_layers=1: it acts between layers", stacklevel=3
-            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -67,6 +63,9 @@ class RecurrentLayer(Configured):
 
     def _begin(self) -> None:
         """Makes the parameters."""
+        if self.dropout > 0 and self.num_layers == 1:
+            message = f"dropout={self.dropout} has no effect with num_layers=1: it acts between layers"
+            warnings.warn(message, stacklevel=4)
         bound = 1 / math.sqrt(self.hidden_size)
         for end in self._ends():
             for name, shape in self._shapes(end).items():
