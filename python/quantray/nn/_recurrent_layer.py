@@ -178,7 +178,7 @@ class RecurrentLayer(Configured):
                 found = self._pass(x, [state[k] for state in states], ends[k])
                 outputs.append(found[0])
                 for j in range(len(states)):
-                    last[j].append(found[1 + j].reshape(1, batch, -1))
+                    last[j].append(found[1 + j].reshape((1, *np.shape(found[1 + j]))))
             x = outputs[0] if ways == 1 else F.cat(outputs, -1)
             if i + ways < len(ends):
                 x = F.dropout(x, self.dropout, self.training)
