@@ -91,7 +91,8 @@ def test_dynamic_near_torch_and_nearer_to_the_floats(case):
         sum(np.abs(y - exact).mean() for y, exact in zip(all_, floats, strict=True))
         for all_ in (ours, theirs)
     ]
-    assert off[0] <= off[1] * 1.25
+    # In 16 of 17 cases they are much nearer; the smallest one has 36 numbers.
+    assert off[0] <= off[1] * 1.1
     # The operator's own values: the module adds nothing.
     assert_array_equal(ours[0], flat(small._packed(*arguments(case)))[0])
 
@@ -312,11 +313,9 @@ def test_errors_name_the_argument(message):
 
 
 def test_errors_of_other_kinds():
-    with pytest.raises(
-        TypeError, match=r"^hx must be a tuple of the hidden state and the cell"
-    ):
+    with pytest.raises(TypeError, match=r"^hx must be a tuple of the hidden state and the cell"):
         nn.LSTM(3, 5)(X, np.zeros((1, 2, 5)))
-    with pytest.raises(TypeError, match=r"^module must have float weights for LSTM, got DynamicQuantizedLSTM"):
+    with pytest.raises(TypeError, match=r"^module must have float weights for LSTM, got Dynamic"):
         dynamic.LSTM.from_float(Q)
     with pytest.raises(TypeError, match=r"^module must be a GRU for GRU, got LSTM"):
         dynamic.GRU.from_float(nn.LSTM(3, 5))
