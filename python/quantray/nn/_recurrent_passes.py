@@ -50,15 +50,19 @@ def _lstm_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwarg
     def vjp(gradients: Any) -> list[Any]:
         gy, dh, dc = map(floats, gradients)
         gy, dh, dc = _in_order(gy, reverse), dh.copy(), dc.copy()
-        i, f, g, o = _split(linear(x, w_ih, b_ih) + linear(before, w_hh, b_hh), 4)
+        sums = linear(x, w_ih, b_ih)
+        sums += linear(before, w_hh, b_hh)
+        i, f, g, o = _split(sums, 4)
         i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
         cells = _cells(c, i * g, f)
         active = ops.tanh(cells[1:])
         to_cell = o * (1 - active * active)
         # What the gradient of the cell state (of the output, for gate o) becomes at each gate's sum.
-        gates = np.stack(
-            [g * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - g * g), active * o * (1 - o)], axis=2
-        )
+        gates = sums.reshape(*sums.shape[:2], 4, c.shape[-1])
+        for k, (factor, slope) in enumerate(
+            ((g, i * (1 - i)), (cells[:-1], f * (1 - f)), (i, 1 - g * g), (active, o * (1 - o)))
+        ):
+            np.multiply(factor, slope, out=gates[:, :, k])
         steps, batch, _, units = gates.shape
         outputs = np.empty((steps, batch, before.shape[-1]), np.float32)
         for t in reversed(range(steps)):
