@@ -7,6 +7,7 @@ import pathlib
 import pytest
 import quantray as qt
 from quantray import _core, nn, optim, quantization
+from quantray.nn.quantized import dynamic
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
@@ -19,6 +20,8 @@ def documented():
         *((f"ops.{n}", getattr(qt.ops, n)) for n in qt.ops.__all__),
         *((f"quantization.{n}", getattr(quantization, n)) for n in quantization.__all__),
         *((f"nn.{n}", getattr(nn, n)) for n in nn.__all__),
+        *((f"nn.quantized.{n}", getattr(nn.quantized, n)) for n in nn.quantized.__all__),
+        *((f"nn.quantized.dynamic.{n}", getattr(dynamic, n)) for n in dynamic.__all__),
         *((f"nn.functional.{n}", getattr(nn.functional, n)) for n in nn.functional.__all__),
         *((f"optim.{n}", getattr(optim, n)) for n in optim.__all__),
         ("nn.Module.summary", nn.Module.summary),

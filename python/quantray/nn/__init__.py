@@ -59,6 +59,8 @@ from quantray.nn._pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from quantray.nn._recurrent import GRU, LSTM, RNN
+from quantray.nn._recurrent_cells import GRUCell, LSTMCell, RNNCell
 from quantray.nn._shape import Flatten, Identity, Unflatten, Upsample
 from quantray.nn._stubs import DeQuantStub, FloatFunctional, QuantStub
 from quantray.nn._transformer import TransformerEncoder, TransformerEncoderLayer
@@ -66,6 +68,9 @@ from quantray.nn._transformer import TransformerEncoder, TransformerEncoderLayer
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -94,6 +99,7 @@ __all__ = [
     "EmbeddingBag",
     "Flatten",
     "FloatFunctional",
+    "GRUCell",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
@@ -103,6 +109,7 @@ __all__ = [
     "InstanceNorm2d",
     "InstanceNorm3d",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -120,6 +127,7 @@ __all__ = [
     "Parameter",
     "QuantStub",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Sequential",

@@ -97,7 +97,8 @@ def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
             for module, training in modes:
                 module.training = training
     rows: list[Row] = []
-    seen: set[int] = set()
+    # What was counted, kept: the id of an array that is gone may be another one's.
+    seen: dict[int, Any] = {}
     totals = np.zeros(2, np.int64)
     for name, module in model.named_modules():
         own = {key: value for key, value in module._own_state().items() if hasattr(value, "nbytes")}
@@ -106,6 +107,6 @@ def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
         rows.append(Row(name or "(model)", module._get_name(), shapes.get(id(module), ""), *sizes.tolist()))
         for key, value in own.items():
             if id(value) not in seen:
-                seen.add(id(value))
+                seen[id(value)] = value
                 totals += [value.size if key in module._parameters else 0, value.nbytes]
     return Summary(rows, *totals.tolist())

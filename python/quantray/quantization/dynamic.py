@@ -76,7 +76,8 @@ def quantize_dynamic(
     Raises
     ------
     ValueError
-        For a class that there is no integer version of, and for names that the model does not have.
+        For a class that there is no integer version of, and for names that the model does not have; for
+        weights that are not finite, with the module's name. The model is left as it was.
 
     Warns
     -----
@@ -106,9 +107,10 @@ def quantize_dynamic(
                 f"qconfig_spec has {key.__name__}, which has no integer version; these have: {have}"
             )
     model = model if inplace else model.copy()
-    model.eval()
     settings = {"dtype": dtype, "per_row": per_row, "per_channel": per_channel}
     made: dict[int, nn.Module] = {}
+    # Put in place once all are made, so that an error leaves the model as it was.
+    replaced: list[tuple[nn.Module, str, nn.Module]] = []
     count = 0
 
     def change(module: nn.Module, path: str, own: QConfig | bool | None) -> nn.Module:
@@ -120,16 +122,22 @@ def quantize_dynamic(
         inherited = wanted.get(path, own)
         new = module
         if choice is not False and choice is not None and kind in known:
-            new = _from_float(known[kind], module, choice, settings)
+            try:
+                new = _from_float(known[kind], module, choice, settings)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"{path or 'model'} ({kind.__name__}): {error}") from None
             count += 1
         else:
-            for name, child in list(module.named_children()):
-                inner = f"{path}.{name}" if path else name
-                module._modules[name] = change(child, inner, inherited)
+            for name, child in module._modules.items():
+                if child is not None:
+                    inner = f"{path}.{name}" if path else name
+                    replaced.append((module, name, change(child, inner, inherited)))
         made[id(module)] = new
         return new
 
     result = change(model, "", False)
+    for parent, name, new in replaced:
+        parent._modules[name] = new
     if count == 0:
         warnings.warn("nothing was quantized: the model has none of the classes asked for", stacklevel=2)
     return cast("M", result.eval())

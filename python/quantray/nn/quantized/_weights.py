@@ -8,6 +8,8 @@ import numpy as np
 
 from quantray._core import (
     QTensor,
+    make_per_channel_quantized_tensor,
+    make_per_tensor_quantized_tensor,
     per_channel_symmetric,
     per_tensor_symmetric,
     qint8,
@@ -25,13 +27,26 @@ def check_source(cls: type, module: Module, wanted: type) -> None:
         raise TypeError(f"module must be a {wanted.__name__} for {cls.__name__}, got {type(module).__name__}")
 
 
-def quantized_weight(weight: Any, dtype: Any = qint8, per_channel: bool = True) -> QTensor:
+def blank_weight(shape: tuple[int, ...], per_channel: bool = True) -> QTensor:
+    """A weight of zeros, for a module that is to load its own."""
+    codes = np.zeros(shape, np.int8)
+    if per_channel:
+        return make_per_channel_quantized_tensor(codes, np.ones(shape[0]), 0, 0)
+    return make_per_tensor_quantized_tensor(codes, 1.0, 0)
+
+
+def quantized_weight(
+    weight: Any, dtype: Any = qint8, per_channel: bool = True, name: str = "weight"
+) -> QTensor:
     """A weight as symmetric 8-bit integers, with a scale for each output or one for all."""
     from quantray.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
 
     if dtype is not qint8:
         raise ValueError(f"dtype must be qint8 for a weight, got {dtype}")
     values = np.asarray(weight, np.float32)
+    if not np.isfinite(values).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise ValueError(f"{name} must be finite, got {values[at]} at {at}")
     if per_channel:
         each = PerChannelMinMaxObserver(ch_axis=0, dtype=qint8, qscheme=per_channel_symmetric)
         each(values)

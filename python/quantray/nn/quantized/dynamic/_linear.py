@@ -6,18 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from quantray._core import (
-    PackedLinear,
-    QTensor,
-    make_per_channel_quantized_tensor,
-    make_per_tensor_quantized_tensor,
-    qint8,
-    quantize_per_tensor_dynamic,
-    quint8,
-)
+from quantray._core import PackedLinear, QTensor, qint8, quantize_per_tensor_dynamic, quint8
 from quantray.nn import _linear
 from quantray.nn._module import Module
-from quantray.nn.quantized._weights import check_source, quantized_weight
+from quantray.nn.quantized._weights import blank_weight, check_source, quantized_weight
 
 
 class Linear(Module):
@@ -64,11 +56,7 @@ class Linear(Module):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self._set(per_channel, per_row, reduce_range)
-        codes = np.zeros((out_features, in_features), np.int8)
-        if per_channel:
-            weight = make_per_channel_quantized_tensor(codes, np.ones(out_features), 0, 0)
-        else:
-            weight = make_per_tensor_quantized_tensor(codes, 1.0, 0)
+        weight = blank_weight((out_features, in_features), per_channel)
         self.set_weight_bias(weight, np.zeros(out_features, np.float32) if bias else None)
 
     def set_weight_bias(self, weight: QTensor, bias: Any = None) -> None:

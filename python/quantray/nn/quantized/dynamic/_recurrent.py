@@ -1,0 +1,126 @@
+"""Recurrent layers with 8-bit weights, of floats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quantray._core import PackedGRU, PackedLSTM, QTensor
+from quantray.nn import _recurrent
+from quantray.nn._recurrent_layer import RecurrentLayer
+from quantray.nn._recurrent_states import states_out
+from quantray.nn.quantized.dynamic._packed import PackedRecurrent
+
+
+class _Layer(PackedRecurrent, RecurrentLayer):
+    """All layers and directions, packed as one operator."""
+
+    #: The operator's class.
+    _operation: Any
+
+    def _parts(self) -> list[dict[str, tuple[int, ...]]]:
+        return [self._shapes(end) for end in self._ends()]
+
+    def _pack(self, state: Mapping[str, Any]) -> None:
+        weights: list[list[Any]] = []
+        biases: list[list[Any]] = []
+        for names in self._parts():
+            values = {name: state[name] for name in names}
+            weights.append([value for name, value in values.items() if name.startswith("weight")])
+            biases.append([value for name, value in values.items() if name.startswith("bias")])
+        how = (self.batch_first, self.bidirectional)
+        self._packed = self._operation(weights, biases if self.bias else None, *how)
+
+    def _unpacked(self) -> list[tuple[tuple[QTensor, ...], tuple[Any, ...]]]:
+        return list(zip(self._packed.weights(), self._packed.biases(), strict=True))
+
+    def _run(self, x: Any, states: tuple[Any, ...] | None) -> tuple[Any, Any]:
+        return self._packed(x, states_out(states) if states else None)
+
+
+class LSTM(_Layer, _recurrent.LSTM):
+    """A long short-term memory whose weights are qint8, called as `nn.LSTM` is.
+
+    Made from a float layer by `from_float`, or empty, to load a state_dict; names are the float layer's.
+    Activations are quantized to quint8 as they come: the input of a layer with one scale for all steps, and
+    in each step the hidden state of the whole batch with one. Gates and states are float32.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size
+        As for `nn.LSTM`; nothing is dropped.
+    per_channel : bool
+        Whether each row of weights has a scale of its own.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> layer = nn.LSTM(4, 16)
+    >>> small = nn.quantized.dynamic.LSTM.from_float(layer)
+    >>> x = np.random.default_rng(0).normal(size=(10, 1, 4))
+    >>> bool(np.abs(small(x)[0] - layer(x)[0]).max() < 0.02)
+    True
+
+    Source: `torch.ao.nn.quantized.dynamic.LSTM`.
+    """
+
+    _arguments = (*_recurrent.LSTM._arguments, "per_channel")
+    _source = _recurrent.LSTM
+    _operation = PackedLSTM
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        *,
+        per_channel: bool = True,
+    ) -> None:
+        how = (num_layers, bias, batch_first, dropout, bidirectional, proj_size)
+        super().__init__(input_size, hidden_size, *how)
+        self._empty(per_channel)
+
+
+class GRU(_Layer, _recurrent.GRU):
+    """A gated recurrent unit whose weights are qint8, called as `nn.GRU` is; quantized as `LSTM` is.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
+        As for `nn.GRU`; nothing is dropped.
+    per_channel : bool
+        Whether each row of weights has a scale of its own.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> layer = nn.GRU(4, 16)
+    >>> small = nn.quantized.dynamic.GRU.from_float(layer)
+    >>> x = np.random.default_rng(0).normal(size=(10, 1, 4))
+    >>> bool(np.abs(small(x)[0] - layer(x)[0]).max() < 0.02)
+    True
+
+    Source: `torch.ao.nn.quantized.dynamic.GRU`.
+    """
+
+    _arguments = (*_recurrent.GRU._arguments, "per_channel")
+    _source = _recurrent.GRU
+    _operation = PackedGRU
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        per_channel: bool = True,
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        self._empty(per_channel)

@@ -1,0 +1,138 @@
+"""Recurrent cells with 8-bit weights, of floats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quantray._core import PackedGRUCell, PackedLSTMCell, PackedRNNCell, QTensor
+from quantray.nn import _recurrent_cells
+from quantray.nn._recurrent_cells import RecurrentCell
+from quantray.nn._recurrent_states import states_out
+from quantray.nn.quantized.dynamic._packed import PackedRecurrent
+
+
+class _Cell(PackedRecurrent, RecurrentCell):
+    """One direction, packed as an operator of one step."""
+
+    def _parts(self) -> list[dict[str, tuple[int, ...]]]:
+        return [self._shapes()]
+
+    def _pack(self, state: Mapping[str, Any]) -> None:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        self._packed = self._operator(*map(state.get, names))
+
+    def _operator(self, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+        """The operator of weights and biases."""
+        raise NotImplementedError
+
+    def _unpacked(self) -> list[tuple[tuple[QTensor, ...], tuple[Any, ...]]]:
+        return [(self._packed.weights(), self._packed.biases())]
+
+    def _run(self, x: Any, states: tuple[Any, ...] | None, size: tuple[int, ...]) -> Any:
+        return self._packed(x, states_out(states) if states else None)
+
+
+class LSTMCell(_Cell, _recurrent_cells.LSTMCell):
+    """One step of a long short-term memory whose weights are qint8, called as `nn.LSTMCell` is.
+
+    Inputs and hidden states are quantized to quint8 as they come, with one scale for the whole batch.
+
+    Parameters
+    ----------
+    input_size, hidden_size, bias
+        As for `nn.LSTMCell`.
+    per_channel : bool
+        Whether each row of weights has a scale of its own.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> cell = nn.LSTMCell(4, 16)
+    >>> h, c = nn.quantized.dynamic.LSTMCell.from_float(cell)(np.ones((1, 4)))
+    >>> bool(np.abs(h - cell(np.ones((1, 4)))[0]).max() < 0.02)
+    True
+
+    Source: `torch.ao.nn.quantized.dynamic.LSTMCell`.
+    """
+
+    _arguments = (*RecurrentCell._arguments, "per_channel")
+    _source = _recurrent_cells.LSTMCell
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, *, per_channel: bool = True
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias)
+        self._empty(per_channel)
+
+    def _operator(self, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+        return PackedLSTMCell(w_ih, w_hh, b_ih, b_hh)
+
+
+class GRUCell(_Cell, _recurrent_cells.GRUCell):
+    """One step of a gated recurrent unit whose weights are qint8; quantized as `LSTMCell` is.
+
+    Parameters
+    ----------
+    input_size, hidden_size, bias, per_channel
+        As for `LSTMCell`.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> cell = nn.GRUCell(4, 16)
+    >>> h = nn.quantized.dynamic.GRUCell.from_float(cell)(np.ones((1, 4)))
+    >>> bool(np.abs(h - cell(np.ones((1, 4)))).max() < 0.02)
+    True
+
+    Source: `torch.ao.nn.quantized.dynamic.GRUCell`.
+    """
+
+    _arguments = (*RecurrentCell._arguments, "per_channel")
+    _source = _recurrent_cells.GRUCell
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, *, per_channel: bool = True
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias)
+        self._empty(per_channel)
+
+    def _operator(self, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+        return PackedGRUCell(w_ih, w_hh, b_ih, b_hh)
+
+
+class RNNCell(_Cell, _recurrent_cells.RNNCell):
+    """One step of Elman's network whose weights are qint8; quantized as `LSTMCell` is.
+
+    Parameters
+    ----------
+    input_size, hidden_size, bias, nonlinearity
+        As for `nn.RNNCell`.
+    per_channel : bool
+        Whether each row of weights has a scale of its own.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> cell = nn.RNNCell(4, 16)
+    >>> h = nn.quantized.dynamic.RNNCell.from_float(cell)(np.ones((1, 4)))
+    >>> bool(np.abs(h - cell(np.ones((1, 4)))).max() < 0.05)
+    True
+
+    Source: `torch.ao.nn.quantized.dynamic.RNNCell`.
+    """
+
+    _arguments = (*_recurrent_cells.RNNCell._arguments, "per_channel")
+    _source = _recurrent_cells.RNNCell
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        *,
+        per_channel: bool = True,
+    ) -> None:
+        super().__init__(input_size, hidden_size, bias, nonlinearity)
+        self._empty(per_channel)
+
+    def _operator(self, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+        return PackedRNNCell(w_ih, w_hh, b_ih, b_hh, self.nonlinearity)
