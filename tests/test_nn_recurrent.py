@@ -227,6 +227,23 @@ def test_static_quantization_leaves_them_in_float(tagger, rng):
     assert_allclose(int8(x), tagger(x), atol=0.03)
 
 
+def test_quantization_aware_training_trains_them_in_float(tagger, rng):
+    x = rng.standard_normal((16, 9, 4), dtype=np.float32)
+    qat = tq.prepare_qat(tagger, None, x)
+    step = nn.value_and_grad(qat, lambda model: ((model(x) - 1) ** 2).mean())
+    optimizer = qt.optim.Adam(1e-2)
+    losses = []
+    for _ in range(30):
+        loss, grads = step(qat)
+        optimizer.update(qat, grads)
+        losses.append(loss)
+    assert losses[-1] < 0.5 * losses[0]
+    assert not np.array_equal(qat.lstm.weight_hh_l0, tagger.lstm.weight_hh_l0)
+    int8 = tq.convert(qat.eval())
+    assert_array_equal(int8.lstm.weight_hh_l0, qat.lstm.weight_hh_l0)
+    assert_allclose(int8(x), qat(x), atol=0.05)
+
+
 def test_quantized_inputs_are_taken_as_their_values(rng):
     layer = nn.LSTM(4, 6)
     q = qt.quantize_per_tensor(rng.standard_normal((5, 2, 4)), 0.05, 3, qt.qint8)
