@@ -50,10 +50,46 @@ def test_others_read_it(tmp_path):
     assert about == {
         "dtype": "qint8",
         "qscheme": "per_channel_affine",
-        "scale": [0.1, 0.01, 0.05],
-        "zero_point": [1, 0, 2],
+        "scale": {"tensor": "w.scale"},
+        "zero_point": {"tensor": "w.zero_point"},
         "axis": 1,
     }
+    np.testing.assert_array_equal(theirs["w.scale"], [0.1, 0.01, 0.05])
+    np.testing.assert_array_equal(theirs["w.zero_point"], np.int8([1, 0, 2]))
+
+
+def test_scales_of_channels_take_little_room(tmp_path):
+    path = tmp_path / "m.safetensors"
+    n = 5000
+    scales = np.random.default_rng(0).uniform(0.01, 0.02, n).astype(np.float32)
+    codes = np.ones((n, 1), np.int8)
+    zeros = np.arange(n) % 255 - 128
+    for zero_points, each in ((0, 4), (zeros, 5)):
+        q = qt.make_per_channel_quantized_tensor(codes, scales, zero_points, 0)
+        q.save(path)
+        assert qt.load(path).equal(q)
+        assert path.stat().st_size <= n * (1 + each) + 500
+
+
+def test_names_of_scales_that_are_taken(tmp_path):
+    path = tmp_path / "m.safetensors"
+    w = TENSORS["per channel"]
+    state = {"w": w, "w.scale": X, "w.zero_point": X[:1], "w.scale_": w}
+    qt.save(state, path)
+    back = qt.load(path)
+    assert set(back) == set(state)
+    assert back["w"].equal(w)
+    assert back["w.scale_"].equal(w)
+    np.testing.assert_array_equal(back["w.scale"], X)
+
+
+def test_scales_within_the_text(tmp_path):
+    path = tmp_path / "t"
+    about = GOOD | {"qscheme": "per_channel_affine", "axis": 0, "scale": [0.1, 0.2], "zero_point": [3, -4]}
+    path.write_bytes(quantized(about))
+    q = qt.load(path)["t"]
+    np.testing.assert_array_equal(q.q_per_channel_scales(), [0.1, 0.2])
+    np.testing.assert_array_equal(q.q_per_channel_zero_points(), [3, -4])
 
 
 def test_files_of_others(tmp_path):
@@ -133,6 +169,11 @@ def test_the_damaged_ones_below_differ_from_a_good_one(tmp_path):
         quantized(GOOD | {"scale": None}),
         quantized(GOOD | {"zero_point": 1000}),
         quantized(GOOD | {"zero_point": 0.5}),
+        quantized(GOOD | {"zero_point": 1e300}),
+        quantized(GOOD | {"scale": {}}),
+        quantized(GOOD | {"scale": {"tensor": 3}}),
+        quantized(GOOD | {"scale": {"tensor": "none"}}),
+        quantized(GOOD | {"scale": {"tensor": "t"}}),
         quantized(GOOD | {"dtype": "quint8"}),
         quantized(GOOD | {"dtype": "complex"}),
         quantized(GOOD | {"qscheme": "none"}),

@@ -1,17 +1,18 @@
-//! Files in the safetensors format: codes as tensors, scales and schemes in the metadata. A file's header is
-//! checked by the safetensors crate; its data are mapped, not read.
+//! Files in the safetensors format: codes as tensors, schemes in the metadata, and there a scale and a zero point too;
+//! those of channels are tensors of their own, which take a fifth of the room that text does. A file's header is checked
+//! by the safetensors crate; its data are mapped, not read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 use serde_json::{Value, json};
 
-use super::array::{Array, contiguous, data, describe, elements, len, np, type_name};
+use super::array::{Array, contiguous, data, describe, elements, from_slice, len, np, type_name};
 use super::create;
 use super::tensor::QTensor;
 use crate::error::Error;
@@ -22,7 +23,7 @@ const KEY: &str = "quantray";
 /// The metadata key that other readers look at.
 const FORMAT: &str = "format";
 /// Of what stands under [`KEY`].
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// The name of the one tensor of a file that `QTensor.save` wrote.
 const ONLY: &str = "tensor";
 
@@ -52,8 +53,15 @@ fn path_text(path: &Bound<'_, PyAny>) -> PyResult<String> {
     text.extract().map_err(|_| Error::type_("path", describe(path), "a str or a path, not bytes").into())
 }
 
-/// The parameters of a tensor as JSON.
-fn describe_quantizer(q: &QTensor, shape: &[usize]) -> Value {
+/// The key, in the place of numbers, of the tensor that holds them.
+const TABLE: &str = "tensor";
+
+/// The parameters of a tensor as JSON; `table` puts numbers of channels into a tensor and says what stands for it.
+fn describe_quantizer(
+    q: &QTensor,
+    shape: &[usize],
+    mut table: impl FnMut(&str, Table<'_>) -> PyResult<Value>,
+) -> PyResult<Value> {
     let z = q.quantizer();
     let mut about = json!({"dtype": z.dtype().name(), "qscheme": z.scheme().name()});
     match z.params() {
@@ -62,31 +70,74 @@ fn describe_quantizer(q: &QTensor, shape: &[usize]) -> Value {
             about["zero_point"] = json!(zero_point);
         }
         QParams::PerChannel { scales, zero_points, axis } => {
-            about["scale"] = json!(scales[..]);
-            about["zero_point"] = json!(zero_points[..]);
+            about["scale"] = table("scale", Table::Floats(scales))?;
+            about["zero_point"] = match zero_points.first() {
+                Some(first) if zero_points.iter().all(|z| z == first) => json!(first),
+                _ => table("zero_point", Table::Integers(zero_points, z.dtype()))?,
+            };
             about["axis"] = json!(axis);
         }
         QParams::PerChannelFloat { scales, zero_points, axis } => {
-            about["scale"] = json!(scales[..]);
-            about["zero_point"] = json!(zero_points[..]);
+            about["scale"] = table("scale", Table::Narrow(scales))?;
+            about["zero_point"] = table("zero_point", Table::Narrow(zero_points))?;
             about["axis"] = json!(axis);
         }
     }
     if z.dtype().is_packed() {
         about["size"] = json!(shape);
     }
-    about
+    Ok(about)
 }
 
-fn list<T>(value: &Value, convert: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
-    match value {
-        Value::Array(many) => many.iter().map(convert).collect(),
-        one => Some(vec![convert(one)?]),
+/// Numbers of channels.
+enum Table<'a> {
+    Floats(&'a [f64]),
+    Narrow(&'a [f32]),
+    /// Of codes of this dtype.
+    Integers(&'a [i32], DType),
+}
+
+impl Table<'_> {
+    /// An array of the smallest type that holds them exactly.
+    fn array<'py>(&self, py: Python<'py>) -> PyResult<(Array<'py>, Dtype)> {
+        match self {
+            Self::Floats(values) if values.iter().all(|&v| f64::from(v as f32) == v) => {
+                let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+                Ok((from_slice(py, &narrow)?, Dtype::F32))
+            }
+            Self::Floats(values) => Ok((from_slice(py, values)?, Dtype::F64)),
+            Self::Narrow(values) => Ok((from_slice(py, values)?, Dtype::F32)),
+            Self::Integers(values, DType::QInt8) => {
+                let narrow: Vec<i8> = values.iter().map(|&v| v as i8).collect();
+                Ok((from_slice(py, &narrow)?, Dtype::I8))
+            }
+            Self::Integers(values, DType::QInt32) => Ok((from_slice(py, values)?, Dtype::I32)),
+            Self::Integers(values, _) => {
+                let narrow: Vec<u8> = values.iter().map(|&v| v as u8).collect();
+                Ok((from_slice(py, &narrow)?, Dtype::U8))
+            }
+        }
     }
 }
 
+/// Numbers from JSON: one, several, or those of a tensor.
+fn numbers(value: &Value, tables: &Tables<'_>) -> Result<Vec<f64>, String> {
+    let wrong = || "is not made of numbers".to_owned();
+    match value {
+        Value::Array(many) => many.iter().map(|v| v.as_f64().ok_or_else(wrong)).collect(),
+        Value::Object(table) => {
+            let name = table.get(TABLE).and_then(Value::as_str).ok_or_else(wrong)?;
+            tables(name)
+        }
+        one => Ok(vec![one.as_f64().ok_or_else(wrong)?]),
+    }
+}
+
+/// The numbers of a file's tensor.
+type Tables<'a> = dyn Fn(&str) -> Result<Vec<f64>, String> + 'a;
+
 /// The parameters and, for a packed tensor, the shape from JSON.
-fn parse_quantizer(about: &Value) -> Result<(Quantizer, Option<Vec<usize>>), String> {
+fn parse_quantizer(about: &Value, tables: &Tables<'_>) -> Result<(Quantizer, Option<Vec<usize>>), String> {
     let text = |key: &str| about[key].as_str().ok_or_else(|| format!("{key:?} is missing"));
     let dtype = text("dtype")?;
     let dtype =
@@ -94,10 +145,18 @@ fn parse_quantizer(about: &Value) -> Result<(Quantizer, Option<Vec<usize>>), Str
     let scheme = text("qscheme")?;
     let scheme =
         Scheme::ALL.into_iter().find(|s| s.name() == scheme).ok_or(format!("unknown qscheme {scheme:?}"))?;
-    let scales = list(&about["scale"], Value::as_f64).ok_or("\"scale\" is not made of numbers")?;
+    let named = |key: &str| numbers(&about[key], tables).map_err(|e| format!("{key:?} {e}"));
+    let scales = named("scale")?;
     let axis = || about["axis"].as_u64().map(|a| a as usize).ok_or("\"axis\" is missing");
-    let integers =
-        || list(&about["zero_point"], Value::as_i64).ok_or("\"zero_point\" is not made of integers");
+    let integers = || -> Result<Vec<i64>, String> {
+        let found = named("zero_point")?;
+        match found.iter().all(|z| z.fract() == 0.0 && z.abs() < 1e15) {
+            true => Ok(found.iter().map(|&z| z as i64).collect()),
+            false => Err("\"zero_point\" is not made of integers".into()),
+        }
+    };
+    // One for all channels is written once.
+    let each = |zeros: Vec<i64>| if zeros.len() == 1 { vec![zeros[0]; scales.len()] } else { zeros };
     let made = match scheme {
         Scheme::PerTensorAffine | Scheme::PerTensorSymmetric => {
             let (&[s], &[z]) = (&scales[..], &integers()?[..]) else {
@@ -106,20 +165,21 @@ fn parse_quantizer(about: &Value) -> Result<(Quantizer, Option<Vec<usize>>), Str
             Quantizer::per_tensor(dtype, s, z, scheme.is_symmetric())
         }
         Scheme::PerChannelAffine | Scheme::PerChannelSymmetric => {
-            Quantizer::per_channel(dtype, &scales, &integers()?, axis()?, scheme.is_symmetric())
+            Quantizer::per_channel(dtype, &scales, &each(integers()?), axis()?, scheme.is_symmetric())
         }
         Scheme::PerChannelAffineFloatQParams => {
-            let zeros =
-                list(&about["zero_point"], Value::as_f64).ok_or("\"zero_point\" is not made of numbers")?;
             let narrow = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
-            Quantizer::per_channel_float(dtype, &narrow(&scales), &narrow(&zeros), axis()?)
+            Quantizer::per_channel_float(dtype, &narrow(&scales), &narrow(&named("zero_point")?), axis()?)
         }
     };
     let size = match &about["size"] {
         Value::Null => None,
-        size => {
-            Some(list(size, |v| v.as_u64().map(|d| d as usize)).ok_or("\"size\" is not made of lengths")?)
+        Value::Array(lengths) => {
+            let lengths: Option<Vec<usize>> =
+                lengths.iter().map(|v| v.as_u64().map(|d| d as usize)).collect();
+            Some(lengths.ok_or("\"size\" is not made of lengths")?)
         }
+        _ => return Err("\"size\" is not made of lengths".into()),
     };
     Ok((made.map_err(|e| e.to_string())?, size))
 }
@@ -131,15 +191,43 @@ struct Entry<'py> {
     dtype: Dtype,
 }
 
-fn entry<'py>(
-    name: &str,
-    object: &Bound<'py, PyAny>,
-    about: &mut serde_json::Map<String, Value>,
-) -> PyResult<Entry<'py>> {
+/// What a file is made of.
+struct Contents<'py> {
+    /// Names that are taken.
+    names: HashSet<String>,
+    entries: Vec<Entry<'py>>,
+    /// Of each quantized tensor.
+    about: serde_json::Map<String, Value>,
+}
+
+impl<'py> Contents<'py> {
+    fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self { names: names.into_iter().collect(), entries: Vec::new(), about: serde_json::Map::new() }
+    }
+
+    fn add(&mut self, name: &str, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        let Self { names, entries, about } = self;
+        if let Ok(q) = object.cast::<QTensor>() {
+            let shape: Vec<usize> = q.getattr("shape")?.extract()?;
+            let table = |kind: &str, table: Table<'_>| {
+                let mut own = format!("{name}.{kind}");
+                while !names.insert(own.clone()) {
+                    own.push('_');
+                }
+                let (codes, dtype) = table.array(object.py())?;
+                entries.push(Entry { name: own.clone(), codes, dtype });
+                Ok(json!({TABLE: own}))
+            };
+            about.insert(name.into(), describe_quantizer(q.get(), &shape, table)?);
+        }
+        entries.push(entry(name, object)?);
+        Ok(())
+    }
+}
+
+fn entry<'py>(name: &str, object: &Bound<'py, PyAny>) -> PyResult<Entry<'py>> {
     let py = object.py();
     let array: Array<'py> = if let Ok(q) = object.cast::<QTensor>() {
-        let shape: Vec<usize> = q.getattr("shape")?.extract()?;
-        about.insert(name.into(), describe_quantizer(q.get(), &shape));
         q.call_method0("int_repr")?.cast_into()?
     } else if let Ok(a) = object.cast::<PyUntypedArray>() {
         a.clone()
@@ -162,7 +250,8 @@ fn entry<'py>(
 /// Writes a QTensor, or a mapping of names to QTensors and NumPy arrays, to a safetensors file.
 ///
 /// Scale, zero point and scheme of each QTensor are in the file's metadata under "quantray", as JSON; its codes
-/// are an ordinary tensor of int8, uint8 or int32, which any reader of safetensors can load.
+/// are an ordinary tensor of int8, uint8 or int32, which any reader of safetensors can load. Scales of channels, and
+/// zero points that differ, are tensors beside it: "name.scale" and "name.zero_point".
 ///
 /// Parameters
 /// ----------
@@ -188,10 +277,10 @@ pub fn save<'py>(
 ) -> PyResult<()> {
     let py = obj.py();
     let path = path_text(path)?;
-    let mut about = serde_json::Map::new();
-    let mut entries = Vec::new();
-    if obj.is_instance_of::<QTensor>() {
-        entries.push(entry(ONLY, obj, &mut about)?);
+    let contents = if obj.is_instance_of::<QTensor>() {
+        let mut contents = Contents::new([ONLY.to_owned()]);
+        contents.add(ONLY, obj)?;
+        contents
     } else {
         let items = obj.getattr("items").map_err(|_| {
             Error::type_(
@@ -200,13 +289,20 @@ pub fn save<'py>(
                 "a QTensor, or a mapping of names to QTensors and NumPy arrays",
             )
         })?;
+        let mut all = Vec::new();
         for item in items.call0()?.try_iter()? {
             let (name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = item?.extract()?;
             let name: String =
                 name.extract().map_err(|_| Error::type_("a name", describe(&name), "a str"))?;
-            entries.push(entry(&name, &value, &mut about)?);
+            all.push((name, value));
         }
-    }
+        let mut contents = Contents::new(all.iter().map(|(name, _)| name.clone()));
+        for (name, value) in &all {
+            contents.add(name, value)?;
+        }
+        contents
+    };
+    let Contents { entries, about, .. } = contents;
     let mut metadata = metadata.unwrap_or_default();
     if let Some(taken) = [KEY, FORMAT].into_iter().find(|&key| metadata.contains_key(key)) {
         let valid = format!("without {KEY:?} and {FORMAT:?}, which are taken");
@@ -317,8 +413,7 @@ pub fn load<'py>(py: Python<'py>, path: &Bound<'py, PyAny>) -> PyResult<Bound<'p
             "it has version {version} of quantray's format, and this quantray knows up to {VERSION}; a later one reads it"
         )));
     }
-    let found = PyDict::new(py);
-    for (name, info) in metadata.tensors() {
+    let array_of = |name: &str, info: &TensorInfo| -> PyResult<Bound<'py, PyAny>> {
         let Some((numpy_name, _)) = DTYPES.iter().find(|(_, d)| *d == info.dtype) else {
             return Err(invalid(&format!(
                 "tensor {name:?} has the dtype {:?}, which NumPy lacks",
@@ -329,11 +424,32 @@ pub fn load<'py>(py: Python<'py>, path: &Bound<'py, PyAny>) -> PyResult<Bound<'p
         let part = map.get_item(pyo3::types::PySlice::new(py, from as isize, to as isize, 1))?;
         let part = np(py)?.call_method1("asarray", (part,))?;
         let little = np(py)?.call_method1("dtype", (numpy_name,))?.call_method1("newbyteorder", ("<",))?;
-        let array = part.call_method1("view", (little,))?.call_method1("reshape", (info.shape.clone(),))?;
-        let value = match &about["tensors"][&name] {
+        part.call_method1("view", (little,))?.call_method1("reshape", (info.shape.clone(),))
+    };
+    let tensors = metadata.tensors();
+    let tables = |name: &str| -> Result<Vec<f64>, String> {
+        let info = tensors.get(name).ok_or_else(|| format!("names the tensor {name:?}, which is missing"))?;
+        let wrong = |_| format!("names the tensor {name:?}, which is not made of numbers in a row");
+        array_of(name, info).and_then(|array| array.call_method0("tolist")?.extract()).map_err(wrong)
+    };
+    let named = |about: &Value| {
+        let table = |key: &str| about[key][TABLE].as_str().map(str::to_owned);
+        [table("scale"), table("zero_point")]
+    };
+    // Parts of other tensors.
+    let hidden: HashSet<String> = match &about["tensors"] {
+        Value::Object(all) => {
+            all.values().flat_map(named).flatten().filter(|name| !all.contains_key(name)).collect()
+        }
+        _ => HashSet::new(),
+    };
+    let found = PyDict::new(py);
+    for (name, info) in tensors.iter().filter(|(name, _)| !hidden.contains(*name)) {
+        let array = array_of(name, info)?;
+        let value = match &about["tensors"][name] {
             Value::Null => array,
             this => {
-                let (quantizer, size) = parse_quantizer(this)
+                let (quantizer, size) = parse_quantizer(this, &tables)
                     .map_err(|e| invalid(&format!("parameters of tensor {name:?}: {e}")))?;
                 let tensor = create::adopt(array.cast()?, Arc::new(quantizer), size)
                     .map_err(|e| invalid(&format!("tensor {name:?}: {}", e.value(py))))?;
