@@ -10,7 +10,7 @@ use super::math::{Exp, Map};
 use super::rows::{self, Max, Part, Sum, reduce};
 use super::softmax::Mask;
 use crate::arch::product::{Panels, Product, Rows, Stored, WithProduct, with_product};
-use crate::arch::{Isa, Kernel, Lines, Vector};
+use crate::arch::{Isa, Kernel, LINE, Lines, Vector, interleave};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -265,6 +265,24 @@ fn total(codes: &[i8]) -> i32 {
     all
 }
 
+/// The first codes of `K` rows, the second ones, and so on, until `to` is full.
+#[inline(always)]
+fn weave<const K: usize>(rows: &[i8], stride: usize, to: &mut [i8]) {
+    for (at, to) in to.chunks_mut(LINE * K).enumerate() {
+        let at = at * LINE;
+        let mut lines = [[0i8; LINE]; K];
+        for (r, line) in lines.iter_mut().enumerate() {
+            let row = &rows[r * stride + at..];
+            let n = (to.len() / K).min(row.len());
+            match row.first_chunk() {
+                Some(whole) => *line = *whole,
+                None => line[..n].copy_from_slice(&row[..n]),
+            }
+        }
+        to.copy_from_slice(&interleave(lines).as_flattened()[..to.len()]);
+    }
+}
+
 impl<P: Product> Kernel for Pack<'_, P> {
     type Output = bool;
 
@@ -320,10 +338,9 @@ impl<P: Product> Kernel for Pack<'_, P> {
             for (p, start) in (0..width).step_by(P::NR).enumerate() {
                 let columns = P::NR.min(width - start);
                 let group = &mut panels[p * P::NR * long + first * P::NR..][..columns * P::KU];
-                for c in 0..columns {
-                    for r in 0..P::KU {
-                        group[c * P::KU + r] = line[r * width + start + c];
-                    }
+                match P::KU {
+                    4 => weave::<4>(&line[start..], width, group),
+                    _ => weave::<2>(&line[start..], width, group),
                 }
             }
         }
@@ -449,9 +466,10 @@ impl Kernel for Means<'_, '_> {
     fn run<V: Vector>(self, _: V) {
         for (row, to) in self.to.iter_mut().enumerate() {
             let inv = self.inverses[row];
-            let sums = &self.sums[row * self.columns..][..self.columns];
-            let (all, scales) = (&self.value_sums[..to.len()], &self.value_scales[..to.len()]);
-            for c in 0..to.len() {
+            let n = to.len();
+            let sums = &self.sums[row * self.columns..][..n];
+            let (all, scales) = (&self.value_sums[..n], &self.value_scales[..n]);
+            for c in 0..n {
                 to[c].write(sums[c].wrapping_sub(self.offset * all[c]) as f32 * (scales[c] * inv));
             }
         }
