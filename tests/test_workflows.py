@@ -124,6 +124,24 @@ def test_what_was_trained_is_what_runs(model, images, rng, qconfig):
     assert (steps > 0.5).mean() <= 1e-5
 
 
+def test_floats_that_two_layers_take(rng):
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.value, self.gate, self.relu = nn.Linear(6, 4), nn.Linear(6, 4), nn.ReLU()
+
+        def forward(self, x):
+            return self.value(x) * self.relu(self.gate(x)) + self.relu(x)[:, :4]
+
+    model = Gated().eval()
+    x = rng.standard_normal((20, 6)).astype(np.float32)
+    int8 = tq.quantize(model, [x], verbose=False)
+    # Each quantizes them for itself: to the others they are floats.
+    assert int8.value.input_grid == int8.gate.input_grid
+    assert int8.value.input_grid is not None
+    assert_allclose(int8(x), model(x), atol=0.02)
+
+
 def test_stubs_draw_borders_themselves(images):
     stubs = nn.Sequential(nn.QuantStub(), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.DeQuantStub())
     int8 = tq.quantize(stubs, [images], verbose=False)

@@ -67,13 +67,11 @@ class _Border:
         self.name, self.tape = name, tape
 
     def observe(self, quantizer: Module, value: Any) -> Any:
-        """Quantizes a value, or only looks at it, and notes that."""
+        """Quantizes a value, or only looks at it."""
         try:
-            value = quantizer(value)
+            return quantizer(value)
         except ValueError as error:
             raise ValueError(f"{self.name or 'model'}: {error}") from None
-        self.tape.put(value, quantizer)
-        return value
 
 
 class BeforeWeighted(_Border):
@@ -92,6 +90,7 @@ class BeforeWeighted(_Border):
             return None
         if PRE not in module._modules:
             module.add_module(PRE, module.qconfig.activation())
+        # Not for the tape: to all others that take it, it is floats.
         return (self.observe(module.get_submodule(PRE), args[0]), *args[1:])
 
 
@@ -112,6 +111,7 @@ class After(_Border):
             self.tape.put(output, None)
         elif POST in module._modules:
             output = self.observe(module.get_submodule(POST), output)
+            self.tape.put(output, module.get_submodule(POST))
         return output
 
 
