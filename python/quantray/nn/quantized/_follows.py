@@ -53,12 +53,15 @@ class Requantized(nn.Module):
 class QFunctional(nn.FloatFunctional):
     """Sums, products and joins of quantized tensors: what `FloatFunctional` becomes.
 
+    A sum of a quantized tensor and floats is rounded once. With `relu` negative sums are 0.
+
     Source: `torch.ao.nn.quantized.QFunctional`.
     """
 
-    def __init__(self, grid: Sequence[Any]) -> None:
+    def __init__(self, grid: Sequence[Any], relu: bool = False) -> None:
         super().__init__()
         self.grid = Grid(*grid)
+        self.relu = relu
 
     def forward(self, name: str, *args: Any) -> QTensor:
         """One of the functions, by name."""
@@ -68,13 +71,13 @@ class QFunctional(nn.FloatFunctional):
             tensors, dim = args
             if all(isinstance(t, QTensor) for t in tensors):
                 return grid.clamp(ops.cat(tensors, dim, scale, zero_point, dtype))
+        elif name in ("add", "add_relu") and any(isinstance(a, QTensor) for a in args):
+            x, y = args
+            relu = self.relu or name == "add_relu"
+            return grid.clamp(ops.add(x, y, scale, zero_point, dtype, relu=relu))
         elif all(isinstance(a, QTensor) for a in args):
             x, y = args
             match name:
-                case "add":
-                    return grid.clamp(ops.add(x, y, scale, zero_point, dtype))
-                case "add_relu":
-                    return grid.clamp(ops.add(x, y, scale, zero_point, dtype, relu=True))
                 case "mul":
                     return grid.clamp(ops.mul(x, y, scale, zero_point, dtype))
                 case "sub":
@@ -83,13 +86,14 @@ class QFunctional(nn.FloatFunctional):
                     return grid.clamp(ops.matmul(x, y, scale, zero_point, dtype))
                 case _:
                     pass
+        name = "add_relu" if self.relu and name == "add" else name
         return grid.quantize(super().forward(name, *map(_floats, args)))
 
     def _config(self) -> dict[str, Any]:
-        return {"grid": self.grid}
+        return {"grid": self.grid, "relu": self.relu}
 
     def extra_repr(self) -> str:
-        return str(self.grid)
+        return f"{'relu, ' if self.relu else ''}{self.grid}"
 
 
 def _floats(value: Any) -> Any:
