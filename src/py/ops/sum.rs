@@ -1,18 +1,15 @@
 //! Sums of two tensors, or of one and floats.
 
-use numpy::{PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyValueError;
+use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 
 use super::elementwise::{Wanted, broadcast, check_finite, codes, result_params, single, tensor, two};
 use super::matrices::activation;
-use super::order::Order;
-use crate::affine::nan_in;
+use super::order::{Order, strided_float32};
 use crate::error::Error;
 use crate::ops::{self, Binary, Operand, Target, TargetCodes};
 use crate::py::array::{
-    Array, Element, Output, as_float32, contiguous, elements, elements_mut, has_type, is_contiguous, len, np,
-    overlap,
+    Array, Output, as_float32, contiguous, elements, elements_mut, is_contiguous, len, np, overlap,
 };
 use crate::py::create::quantize_to_range;
 use crate::py::dtype::parse_dtype;
@@ -67,11 +64,7 @@ fn with_floats<'py>(
 ) -> PyResult<QTensor> {
     let (py, q) = (q.py(), q.get());
     let dtype = wanted.dtype.map_or(Ok(q.quantizer().dtype()), parse_dtype)?;
-    // Not `as_float32` at once, which would turn around what lies channels last.
-    let x: Array<'py> = match floats.cast::<PyUntypedArray>() {
-        Ok(array) if has_type(array, f32::TYPE) => array.clone(),
-        _ => as_float32(floats, float_arg)?,
-    };
+    let x = strided_float32(floats, float_arg)?;
     if wanted.scale.is_none() {
         wanted.no_zero_point_alone()?;
         if wanted.out.is_some() {
@@ -111,15 +104,7 @@ fn with_floats<'py>(
         _ => TargetCodes::U8(elements_mut(&output.array)),
     };
     let (to, values) = (Target { codes: to, scale, zero_point }, elements::<f32>(&from));
-    kernel(py, len(&from), float_arg, from.shape(), || ops::add_floats(values, operand, relu, to)).or_else(
-        |error| match order.is_some() && error.is_instance_of::<PyValueError>(py) {
-            // NaN: where it is in the order of the axes.
-            true => {
-                let x = contiguous(&x)?;
-                Err(nan_in(elements(&x)).named(float_arg, x.shape()).into())
-            }
-            false => Err(error),
-        },
-    )?;
+    kernel(py, len(&from), float_arg, from.shape(), || ops::add_floats(values, operand, relu, to))
+        .map_err(|error| if order.is_some() { Order::of_error(error, &x, float_arg) } else { error })?;
     tensor(output, wanted.out, order, quantizer)
 }

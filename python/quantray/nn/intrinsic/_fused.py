@@ -80,6 +80,13 @@ class FusedWeighted(Sequential):
         """The ReLU or the ReLU6, if there is one."""
         return self[len(self) - 1] if self.has_relu else None
 
+    def weight_and_bias(self) -> tuple[Any, Any]:
+        """The layer's, the normalization folded in: what integers will stand for."""
+        layer, norm = self.layer, self.norm
+        if norm is None:
+            return layer.weight, layer.bias
+        return layer.weight * along_outputs(layer, factor_of(norm)), folded_bias(layer.bias, norm)
+
 
 class ConvReLU1d(FusedWeighted):
     """Conv1d, then ReLU."""

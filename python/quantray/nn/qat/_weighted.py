@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from quantray import nn
-from quantray.nn.intrinsic._fused import (
-    FusedWeighted,
-    along_outputs,
-    factor_of,
-    folded_bias,
-)
+from quantray.nn.intrinsic._fused import FusedWeighted, along_outputs, factor_of
 
 
 class _QAT(nn.Module):
@@ -131,13 +126,6 @@ class FusedQAT(FusedWeighted):
     def activation(self) -> nn.Module | None:
         """The ReLU or the ReLU6, if there is one."""
         return self.get_submodule(str(self._count - 1)) if self._kind.has_relu else None
-
-    def weight_and_bias(self) -> tuple[Any, Any]:
-        """What integers will stand for: before they are fake-quantized, the normalization folded in."""
-        layer, norm = self.layer, self.norm
-        if norm is None:
-            return layer.weight, layer.bias
-        return layer.weight * along_outputs(layer, factor_of(norm)), folded_bias(layer.bias, norm)
 
     def forward(self, input: Any) -> Any:
         """The layer with a fake-quantized weight, then what is fused with it."""
