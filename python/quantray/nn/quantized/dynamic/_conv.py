@@ -253,7 +253,8 @@ class Conv1d(_Forward):
 class Conv2d(_Forward):
     """Convolution of images whose weight is qint8; its input is quantized to quint8 as it comes.
 
-    Made from a float layer by `from_float`, or empty, to load a state_dict.
+    Made from a float layer by `from_float`, or empty, to load a state_dict. Its output is float32 as the sums
+    give it; torch's is rounded to the input's 8-bit grid, and cut off at the input's range.
 
     Parameters
     ----------
