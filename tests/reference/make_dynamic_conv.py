@@ -1,8 +1,8 @@
 """Makes dynamic_conv.json and dynamic_conv.npz: what torch 2.15's dynamically quantized convolutions return.
 
 Of one scale of 7 bits for the input, which torch rounds the output to as well, and one for the weight.
-Transposed ones have as many outputs as inputs: with others torch returns something that is off by more than the
-float module's results are large.
+Transposed ones have as many outputs as inputs: with others torch returns something that is off by more than
+the float module's results are large.
 
 Needs torch. `python tests/reference/make_dynamic_conv.py` in the repository's folder.
 """

@@ -28,6 +28,12 @@ class Requantized(nn.Module):
     """A module between integers: its input is dequantized, its output quantized on a grid of its own.
 
     Functions of one element are tables of 256 codes.
+
+    >>> import quantray as qt
+    >>> from quantray import nn
+    >>> layer = nn.quantized.Requantized(nn.Tanh(), nn.quantized.Grid(1 / 128, 128))
+    >>> layer(qt.quantize_per_tensor([0.0, 0.5], 0.01, 100, qt.quint8)).tolist()
+    [0.0, 0.4609375]
     """
 
     def __init__(self, module: nn.Module, grid: Sequence[Any]) -> None:
@@ -54,6 +60,13 @@ class QFunctional(nn.FloatFunctional):
     """Sums, products and joins of quantized tensors: what `FloatFunctional` becomes.
 
     A sum of a quantized tensor and floats is rounded once. With `relu` negative sums are 0.
+
+    >>> import quantray as qt
+    >>> from quantray import nn
+    >>> join = nn.quantized.QFunctional(nn.quantized.Grid(0.5, 0), relu=True)
+    >>> q = qt.quantize_per_tensor([1.0, -2.0], 0.5, 10, qt.quint8)
+    >>> join.add(q, q).tolist()
+    [2.0, 0.0]
 
     Source: `torch.ao.nn.quantized.QFunctional`.
     """
