@@ -233,7 +233,12 @@ def test_which_layers(spec, kinds, rng):
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize(
     "spec",
-    [None, {nn.Conv2d, nn.Linear}, {nn.intrinsic.ConvReLU2d, nn.intrinsic.LinearReLU}, {"0", "3", "7"}],
+    [
+        None,
+        {nn.Conv2d, nn.Linear},
+        {nn.intrinsic.ConvReLU2d, nn.intrinsic.ConvBnReLU2d, nn.intrinsic.LinearReLU},
+        {"0", "3", "7"},
+    ],
     ids=["all", "layers", "fused", "names"],
 )
 def test_fused_layers(spec, training, rng, tmp_path):
