@@ -9,6 +9,16 @@ import quantray as qt
 from quantray import _core, nn, optim, quantization
 from quantray.nn.quantized import dynamic
 
+#: Modules beside those of `nn`, each with an example.
+SPACES = {
+    "nn.intrinsic": nn.intrinsic,
+    "nn.qat": nn.qat,
+    "nn.quantized": nn.quantized,
+    "nn.quantized.dynamic": nn.quantized.dynamic,
+}
+MODULES = {f"{space}.{n}": getattr(of, n) for space, of in SPACES.items() for n in of.__all__}
+MODULES = {name: value for name, value in MODULES.items() if inspect.isclass(value)}
+
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
@@ -24,10 +34,12 @@ def documented():
         *((f"nn.quantized.dynamic.{n}", getattr(dynamic, n)) for n in dynamic.__all__),
         *((f"nn.functional.{n}", getattr(nn.functional, n)) for n in nn.functional.__all__),
         *((f"optim.{n}", getattr(optim, n)) for n in optim.__all__),
+        *SPACES.items(),
+        *MODULES.items(),
         ("nn.Module.summary", nn.Module.summary),
     ]
     for name, value in names:
-        if not callable(value):
+        if not callable(value) and name not in SPACES:
             continue
         found[name] = value
         if (
@@ -51,6 +63,18 @@ def test_has_a_docstring(name):
 def examples(name):
     doc = inspect.getdoc(DOCUMENTED[name]) or ""
     return doctest.DocTestParser().get_doctest(doc, {}, name, None, None)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_has_an_example(name):
+    # Its own, not one that it inherits.
+    assert ">>>" in (MODULES[name].__doc__ or "")
+
+
+def test_all_modules_are_found():
+    assert len(MODULES) >= 45
+    assert {f"nn.{space}.Conv2d" for space in ("qat", "quantized", "quantized.dynamic")} <= set(MODULES)
+    assert {"nn.intrinsic.ConvReLU2d", "nn.quantized.QFunctional", "nn.qat.FusedQAT"} <= set(MODULES)
 
 
 def run(test):

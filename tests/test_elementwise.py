@@ -90,6 +90,56 @@ def test_two_tensors(kernels, name, rng):
             assert_array_equal(made.int_repr(), wanted)
 
 
+def test_floats_and_a_tensor(kernels, rng):
+    for n in LENGTHS:
+        b, to = rng.choice(list(KINDS), 2)
+        x, y = rng.standard_normal(n, np.float32) * 3, rng.choice(CODES[b], n)
+        x[: n // 9] = np.inf
+        q = qt.make_per_tensor_quantized_tensor(y, 0.017, 101)
+        values = x + dequantize(y, 0.017, 101)
+        for relu in (False, True):
+            wanted = quantize(np.maximum(values, 0) if relu else values, 0.02, 50, str(to))
+            for made in (
+                qt.ops.add(x, q, 0.02, 50, str(to), relu=relu),
+                qt.ops.add(q, x, 0.02, 50, str(to), relu=relu),
+            ):
+                assert made.dtype.name == to
+                assert_array_equal(made.int_repr(), wanted)
+
+
+def test_floats_and_a_tensor_of_other_layouts(rng):
+    x = rng.standard_normal((2, 5, 7, 33), np.float32)
+    codes = rng.integers(0, 256, x.shape).astype(np.uint8)
+    q = qt.make_per_tensor_quantized_tensor(codes, 0.02, 100)
+    wanted = quantize(x + dequantize(codes, 0.02, 100), 0.03, 90, "quint8")
+
+    def last(a):
+        return np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+    other = qt.make_per_tensor_quantized_tensor(last(codes), 0.02, 100)
+    for a in (x, last(x), x.astype(np.float64), x[::-1, ::-1][::-1, ::-1], x.tolist()):
+        for b in (q, other):
+            out = np.zeros(x.shape, np.uint8)
+            assert_array_equal(qt.ops.add(a, b, 0.03, 90).int_repr(), wanted)
+            assert_array_equal(qt.ops.add(b, a, 0.03, 90, out=out).int_repr(), wanted)
+            assert_array_equal(out, wanted)
+    assert qt.ops.add(last(x), other, 0.03, 90).int_repr().strides == last(codes).strides
+    row = x[:1, :, :1, :1]
+    wanted = quantize(row + dequantize(codes, 0.02, 100), 0.03, 90, "quint8")
+    assert_array_equal(qt.ops.add(row, other, 0.03, 90).int_repr(), wanted)
+    assert_array_equal(qt.ops.add(q, row, 0.03, 90).int_repr(), wanted)
+    # Without a scale, the sum's own range.
+    values = np.maximum(x + dequantize(codes, 0.02, 100), 0)
+    assert qt.ops.add(x, q, relu=True).equal(qt.quantize_per_tensor_dynamic(values, "quint8"))
+    # Over the codes that are added, and beside them.
+    memory = codes.ravel().copy()
+    for shift in (0, 3):
+        y = qt.make_per_tensor_quantized_tensor(memory[shift : 200 + shift], 0.02, 100)
+        wanted = quantize(x.ravel()[:200] + y.dequantize(), 0.03, 90, "quint8")
+        qt.ops.add(x.ravel()[:200], y, 0.03, 90, out=memory[:200])
+        assert_array_equal(memory[:200], wanted)
+
+
 @given(st.data())
 def test_broadcasting_and_strides(data):
     rng = np.random.default_rng(0)
@@ -154,6 +204,8 @@ def test_torchs_values(kernels, case):
 
 Q = qt.make_per_tensor_quantized_tensor(np.ones((2, 3), np.uint8), 0.1, 0)
 C = qt.make_per_channel_quantized_tensor(np.ones((2, 3), np.uint8), [1, 1, 1], 0, 1)
+X = np.ones((2, 3), np.float32)
+NAN = np.where(np.arange(6).reshape(2, 3) == 3, np.nan, X)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +231,14 @@ C = qt.make_per_channel_quantized_tensor(np.ones((2, 3), np.uint8), [1, 1, 1], 0
         ),
         (lambda: qt.ops.add(Q, C, 1, 0), TypeError, "b must be quantized per tensor"),
         (lambda: qt.ops.add(Q, Q, zero_point=1), ValueError, "zero_point must be given with scale"),
+        (lambda: qt.ops.add(Q, X, zero_point=1), ValueError, "zero_point must be given with scale"),
+        (lambda: qt.ops.add(X, X, 1, 0), TypeError, "a must be a QTensor where b is none, got ndarray and"),
+        (lambda: qt.ops.add(X, C, 1, 0), TypeError, "b must be quantized per tensor"),
+        (lambda: qt.ops.add(Q, "x", 1, 0), TypeError, "b must be an array of real numbers"),
+        (lambda: qt.ops.add(X[:, :2], Q, 1, 0), ValueError, r"b must be of a shape.*\(2, 2\).*got \(2, 3\)"),
+        (lambda: qt.ops.add(Q, X[:, :2], 1, 0), ValueError, r"b must be of a shape.*\(2, 3\).*got \(2, 2\)"),
+        (lambda: qt.ops.add(Q, NAN, 1, 0), ValueError, r"b must not hold NaN.*found 1.*\(1, 0\)"),
+        (lambda: qt.ops.add(NAN.T.copy().T, Q, 1, 0), ValueError, r"a must not hold NaN.*found 1.*\(1, 0\)"),
         (
             lambda: qt.ops.add(Q, Q, out=np.zeros((2, 3), np.uint8)),
             TypeError,

@@ -70,7 +70,11 @@ def test_static_is_close_to_float_and_integers_where_they_are_told(model, images
     assert int8.out.grid is None  # nothing takes it in integers: floats
     seen = values(int8, images, (nn.quantized.Conv2d, nn.quantized.QFunctional, nn.AdaptiveAvgPool2d))
     assert len(seen) == 4
-    assert all(isinstance(v, qt.QTensor) for v in seen.values())
+    # A sum takes what the layer before it gives as it is.
+    assert {n: isinstance(v, qt.QTensor) for n, v in seen.items() if n != "second"} == dict.fromkeys(
+        ("first", "join", "pool"), True
+    )
+    assert int8.second.grid is None
     want = model(images)
     error = np.abs(int8(images) - want).max()
     assert error < 0.05 * np.abs(want).max()
@@ -80,7 +84,7 @@ def test_static_is_close_to_float_and_integers_where_they_are_told(model, images
 @pytest.mark.parametrize("inplace", [False, True])
 def test_step_by_step_is_the_same(model, images, inplace):
     want = tq.quantize(model, [images], verbose=False)(images)
-    fused = tq.fuse_modules(model, [["first", "norm", "relu"]])
+    fused = tq.fuse_modules(model, [["first", "norm", "relu"], ["second", "join"]])
     ready = tq.prepare(fused, tq.get_default_qconfig_mapping(), inplace=inplace)
     assert (ready is fused) == inplace
     assert tq.calibrate(ready, images, show_progress=False) is ready
@@ -122,6 +126,24 @@ def test_what_was_trained_is_what_runs(model, images, rng, qconfig):
     steps = np.abs(fakes["first"] - codes["first"].dequantize()) / scale[0]
     assert steps.max() < 1.01
     assert (steps > 0.5).mean() <= 1e-5
+
+
+def test_floats_that_two_layers_take(rng):
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.value, self.gate, self.relu = nn.Linear(6, 4), nn.Linear(6, 4), nn.ReLU()
+
+        def forward(self, x):
+            return self.value(x) * self.relu(self.gate(x)) + self.relu(x)[:, :4]
+
+    model = Gated().eval()
+    x = rng.standard_normal((20, 6)).astype(np.float32)
+    int8 = tq.quantize(model, [x], verbose=False)
+    # Each quantizes them for itself: to the others they are floats.
+    assert int8.value.input_grid == int8.gate.input_grid
+    assert int8.value.input_grid is not None
+    assert_allclose(int8(x), model(x), atol=0.02)
 
 
 def test_stubs_draw_borders_themselves(images):

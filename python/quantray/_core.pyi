@@ -1218,8 +1218,20 @@ def adaptive_avg_pool3d(
 def explain(op: object) -> str: ...
 def peaks() -> dict[str, float]: ...
 def read_bandwidth(nbytes: SupportsIndex) -> float: ...
+@overload
 def add(
     a: QTensor,
+    b: _Input,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex | None = None,
+    dtype: _DType | None = None,
+    *,
+    relu: bool = False,
+    out: _Codes | None = None,
+) -> QTensor: ...
+@overload
+def add(
+    a: npt.ArrayLike,
     b: QTensor,
     scale: _Number | None = None,
     zero_point: SupportsIndex | None = None,

@@ -119,7 +119,7 @@ struct Run<'a, A, B, C, const OP: u8> {
 
 /// What a group of codes stands for.
 #[inline(always)]
-fn values<V: Vector, C: Byte>(v: V, codes: &[C], zero_point: f32, scale: f32) -> [V::F; 4] {
+pub(super) fn values<V: Vector, C: Byte>(v: V, codes: &[C], zero_point: f32, scale: f32) -> [V::F; 4] {
     let (zero_point, scale) = (v.splat(zero_point), v.splat(scale));
     let [a, b, c, d] = v.widen::<C>(codes);
     [

@@ -7,10 +7,12 @@ mod binary;
 mod clamp;
 pub mod embedding;
 pub mod pool;
+mod sum;
 mod table;
 
 pub use binary::{Binary, binary};
 pub use clamp::clamp;
+pub use sum::add_floats;
 pub use table::{Function, look_up, table};
 
 use std::mem::MaybeUninit;

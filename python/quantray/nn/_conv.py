@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
-class _Conv(Module):
-    """What convolutions and transposed ones have in common."""
+class Geometry(Module):
+    """What convolutions of floats and of integers, transposed or not, have in common: all but the weight."""
 
     _dims: ClassVar[int]
     _modes: ClassVar[tuple[str, ...]] = ("zeros", "reflect", "replicate", "circular")
@@ -36,7 +36,7 @@ class _Conv(Module):
     groups: int
     padding_mode: str
 
-    def __init__(
+    def _set(
         self,
         in_channels: int,
         out_channels: int,
@@ -46,10 +46,9 @@ class _Conv(Module):
         dilation: PerAxis,
         output_padding: PerAxis,
         groups: int,
-        bias: bool,
         padding_mode: str,
     ) -> None:
-        super().__init__()
+        """Takes the settings, checked."""
         dims = self._dims
         for name, size in (("in_channels", in_channels), ("out_channels", out_channels)):
             if groups < 1 or size < 1 or size % groups:
@@ -67,9 +66,39 @@ class _Conv(Module):
             raise ValueError(f'padding "same" must go with a stride of 1, got {stride}')
         self.output_padding = per_axis(output_padding, dims, "output_padding", 0)
         self.padding_mode = padding_mode
-        first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        self.weight = Parameter(_init.kaiming_uniform((first, second // groups, *self.kernel_size)))
-        self.register_parameter("bias", _init.bias_for(self.weight, out_channels) if bias else None)
+
+    @property
+    def _weight_shape(self) -> tuple[int, ...]:
+        channels = (self.out_channels, self.in_channels)
+        first, second = reversed(channels) if self.transposed else channels
+        return (first, second // self.groups, *self.kernel_size)
+
+    @property
+    def _has_bias(self) -> bool:
+        raise NotImplementedError
+
+    def _sides(self) -> list[int]:
+        """What is added before and after each axis, the last axis first, as `pad` has it."""
+        sides: list[int] = []
+        for i in reversed(range(self._dims)):
+            if isinstance(self.padding, str):
+                reach = self.dilation[i] * (self.kernel_size[i] - 1) if self.padding == "same" else 0
+                sides += [reach // 2, reach - reach // 2]
+            else:
+                sides += [self.padding[i]] * 2
+        return sides
+
+    def _more(self, shape: Sequence[int], output_size: Sequence[int]) -> tuple[int, ...]:
+        """The output padding that makes an output of these lengths of an input of this shape."""
+        dims, wanted = self._dims, tuple(output_size)[-self._dims :]
+        pads = per_axis(self.padding, dims, "padding", 0)  # pyright: ignore[reportArgumentType] # no str here
+        least = transposed_lengths(
+            shape[-dims:], self.kernel_size, self.stride, pads, (0,) * dims, self.dilation
+        )
+        most = [n + s - 1 for n, s in zip(least, self.stride, strict=True)]
+        if len(wanted) != dims or any(not a <= n <= b for a, n, b in zip(least, wanted, most, strict=True)):
+            raise ValueError(f"output_size must be from {least} to {tuple(most)}, got {tuple(output_size)}")
+        return tuple(n - a for n, a in zip(wanted, least, strict=True))
 
     def extra_repr(self) -> str:
         dims = self._dims
@@ -83,7 +112,7 @@ class _Conv(Module):
             parts.append(f"output_padding={self.output_padding}")
         if self.groups != 1:
             parts.append(f"groups={self.groups}")
-        if self.bias is None:
+        if not self._has_bias:
             parts.append("bias=False")
         if self.padding_mode != "zeros":
             parts.append(f"padding_mode={self.padding_mode}")
@@ -94,7 +123,21 @@ class _Conv(Module):
         names += ["output_padding"] if self.transposed else []
         config = {name: getattr(self, name) for name in (*names, "padding_mode")}
         config = {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
-        return {**config, "bias": self.bias is not None}
+        return {**config, "bias": self._has_bias}
+
+
+class _Conv(Geometry):
+    """A convolution of floats."""
+
+    def __init__(self, bias: bool, *settings: Any) -> None:
+        super().__init__()
+        self._set(*settings)
+        self.weight = Parameter(_init.kaiming_uniform(self._weight_shape))
+        self.register_parameter("bias", _init.bias_for(self.weight, self.out_channels) if bias else None)
+
+    @property
+    def _has_bias(self) -> bool:
+        return self.bias is not None
 
 
 class _Forward(_Conv):
@@ -114,8 +157,8 @@ class _Forward(_Conv):
         bias: bool = True,
         padding_mode: PaddingMode = "zeros",
     ) -> None:
-        settings = (kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode)
-        super().__init__(in_channels, out_channels, *settings)
+        settings = (kernel_size, stride, padding, dilation, 0, groups, padding_mode)
+        super().__init__(bias, in_channels, out_channels, *settings)
 
     def forward(self, input: Any) -> Any:
         """Shape (N, in_channels, lengths), or without N, to out_channels and other lengths."""
@@ -127,17 +170,6 @@ class _Forward(_Conv):
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._sides(), cast("Any", self.padding_mode)), 0
         return type(self)._function(input, weight, bias, self.stride, padding, self.dilation, self.groups)
-
-    def _sides(self) -> list[int]:
-        """What is added before and after each axis, the last axis first, as `pad` has it."""
-        sides: list[int] = []
-        for i in reversed(range(self._dims)):
-            if isinstance(self.padding, str):
-                reach = self.dilation[i] * (self.kernel_size[i] - 1) if self.padding == "same" else 0
-                sides += [reach // 2, reach - reach // 2]
-            else:
-                sides += [self.padding[i]] * 2
-        return sides
 
 
 class _Transposed(_Conv):
@@ -162,8 +194,8 @@ class _Transposed(_Conv):
     ) -> None:
         if isinstance(padding, str):
             raise ValueError(f"padding must be integers, got {padding!r}")
-        settings = (kernel_size, stride, padding, dilation, output_padding, groups, bias, padding_mode)
-        super().__init__(in_channels, out_channels, *settings)
+        settings = (kernel_size, stride, padding, dilation, output_padding, groups, padding_mode)
+        super().__init__(bias, in_channels, out_channels, *settings)
 
     def forward(self, input: Any, output_size: Sequence[int] | None = None) -> Any:
         """Shape (N, in_channels, lengths), or without N, to out_channels and other lengths.
@@ -179,17 +211,6 @@ class _Transposed(_Conv):
         more = self.output_padding if output_size is None else self._more(np.shape(input), output_size)
         settings = (self.stride, self.padding, more, self.groups, self.dilation)
         return type(self)._function(input, weight, bias, *settings)
-
-    def _more(self, shape: Sequence[int], output_size: Sequence[int]) -> tuple[int, ...]:
-        dims, wanted = self._dims, tuple(output_size)[-self._dims :]
-        pads = per_axis(self.padding, dims, "padding", 0)  # pyright: ignore[reportArgumentType] # no str here
-        least = transposed_lengths(
-            shape[-dims:], self.kernel_size, self.stride, pads, (0,) * dims, self.dilation
-        )
-        most = [n + s - 1 for n, s in zip(least, self.stride, strict=True)]
-        if len(wanted) != dims or any(not a <= n <= b for a, n, b in zip(least, wanted, most, strict=True)):
-            raise ValueError(f"output_size must be from {least} to {tuple(most)}, got {tuple(output_size)}")
-        return tuple(n - a for n, a in zip(wanted, least, strict=True))
 
 
 class Conv1d(_Forward):

@@ -2,7 +2,7 @@
 
 Each weighted module's input is quantized once: by whoever made it, or, at the border to floats, by an
 observer of its own. A module's output is quantized if another module takes it in integers; so a last layer
-gives floats, unless a DeQuantStub follows it.
+gives floats, unless a DeQuantStub follows it. So does a layer whose output a fused sum alone takes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module
-from quantray.quantization._graph import Graph, arrays_in, memory_of, trace
+from quantray.nn.intrinsic import Add
+from quantray.quantization._graph import Graph, Node, arrays_in, memory_of, trace
 from quantray.quantization._roles import BATCH_NORMS, WEIGHTED, Role, role_of
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 
@@ -67,13 +68,11 @@ class _Border:
         self.name, self.tape = name, tape
 
     def observe(self, quantizer: Module, value: Any) -> Any:
-        """Quantizes a value, or only looks at it, and notes that."""
+        """Quantizes a value, or only looks at it."""
         try:
-            value = quantizer(value)
+            return quantizer(value)
         except ValueError as error:
             raise ValueError(f"{self.name or 'model'}: {error}") from None
-        self.tape.put(value, quantizer)
-        return value
 
 
 class BeforeWeighted(_Border):
@@ -92,6 +91,7 @@ class BeforeWeighted(_Border):
             return None
         if PRE not in module._modules:
             module.add_module(PRE, module.qconfig.activation())
+        # Not for the tape: to all others that take it, it is floats.
         return (self.observe(module.get_submodule(PRE), args[0]), *args[1:])
 
 
@@ -112,6 +112,7 @@ class After(_Border):
             self.tape.put(output, None)
         elif POST in module._modules:
             output = self.observe(module.get_submodule(POST), output)
+            self.tape.put(output, module.get_submodule(POST))
         return output
 
 
@@ -160,12 +161,40 @@ def unhook(module: Module) -> None:
             del hooks[key]
 
 
+def _active(node: Node) -> bool:
+    """Whether a node's module is to be quantized."""
+    return getattr(node.module, "qconfig", None) is not None
+
+
+def unrounded(graph: Graph) -> set[int]:
+    """The nodes whose output goes into a sum as it is: one term of each fused sum, taken by it alone."""
+    nodes = graph.nodes
+    names = [node.name for node in nodes]
+    found: set[int] = set()
+    for j, node in enumerate(nodes):
+        if not isinstance(node.module, Add) or not _active(node) or len(set(node.inputs)) != 2:
+            continue
+        for i in node.inputs:
+            if (
+                i is not None
+                and nodes[i].role is Role.WEIGHTED
+                and _active(nodes[i])
+                and names.count(nodes[i].name) == 1
+                and graph.consumers(i) == [j]
+                and i not in graph.outputs
+            ):
+                found.add(i)
+                break
+    return found
+
+
 def quantized_outputs(graph: Graph) -> set[int]:
     """The nodes whose output is quantized."""
     nodes = graph.nodes
+    floats = unrounded(graph)
     can: list[bool] = []
     for node in nodes:
-        active = getattr(node.module, "qconfig", None) is not None
+        active = _active(node)
         if node.role in (Role.WEIGHTED, Role.BEGINS):
             can.append(active)
         elif node.role is Role.ENDS:
@@ -175,14 +204,13 @@ def quantized_outputs(graph: Graph) -> set[int]:
             can.append(given and bool(node.inputs) and (active or node.role is Role.KEEPS))
     wanted: set[int] = set()
     for i in reversed(range(len(nodes))):
-        if not can[i]:
+        if not can[i] or i in floats:
             continue
         for j in graph.consumers(i):
             taker = nodes[j]
-            active = getattr(taker.module, "qconfig", None) is not None
             if (
                 taker.role is Role.ENDS
-                or (taker.role is Role.WEIGHTED and active)
+                or (taker.role is Role.WEIGHTED and _active(taker))
                 or (taker.role in (Role.KEEPS, Role.FOLLOWS) and j in wanted)
             ):
                 wanted.add(i)
@@ -198,7 +226,7 @@ def place(graph: Graph) -> None:
         For a batch normalization that follows a layer that it could be fused with.
     """
     for node in graph.nodes:
-        if isinstance(node.module, BATCH_NORMS) and getattr(node.module, "qconfig", None) is not None:
+        if isinstance(node.module, BATCH_NORMS) and _active(node):
             for i in node.inputs:
                 if i is not None and isinstance(graph.nodes[i].module, WEIGHTED):
                     pair = [graph.nodes[i].name, node.name]

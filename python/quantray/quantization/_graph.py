@@ -12,6 +12,8 @@ import numpy as np
 from quantray._core import QTensor
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module, watch_calls
+from quantray.nn._shape import Identity
+from quantray.nn._stubs import FloatFunctional
 from quantray.quantization._roles import Role, role_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ class Node(NamedTuple):
     role: Role
     #: For each array that it is given, the node that made it; None where something else did.
     inputs: tuple[int | None, ...]
+    #: Which function of a `FloatFunctional` it was.
+    function: str = ""
 
 
 class Graph(NamedTuple):
@@ -78,10 +82,12 @@ def trace(model: Module, args: Sequence[Any]) -> Graph:
 
     def watch(module: Module, args: tuple[Any, ...], output: Any) -> None:
         role = role_of(module)
-        if role is None or id(module) not in names:
+        # An Identity gives back the array that another node has made: fusing leaves them behind.
+        if role is None or id(module) not in names or isinstance(module, Identity):
             return
         inputs = tuple(makers.get(key) for key in map(memory_of, arrays_in(args)) if key is not None)
-        nodes.append(Node(names[id(module)], module, role, inputs))
+        function = args[0] if isinstance(module, FloatFunctional) else ""
+        nodes.append(Node(names[id(module)], module, role, inputs, function))
         for array in arrays_in(output):
             alive.append(array)
             key = memory_of(array)

@@ -8,7 +8,7 @@ import numpy as np
 
 from quantray import nn
 from quantray.nn import quantized
-from quantray.nn.intrinsic import FusedWeighted
+from quantray.nn.intrinsic import AddReLU, FusedWeighted
 from quantray.nn.qat import FusedQAT
 from quantray.nn.quantized import QUANTIZED_MODULES, Grid
 from quantray.nn.quantized._weighted import quantize_weight
@@ -92,7 +92,7 @@ def _converted(name: str, module: nn.Module, role: Role) -> nn.Module | None:
             return quantized.DeQuantize()
         case Role.FOLLOWS if grid is not None:
             if isinstance(module, nn.FloatFunctional):
-                return quantized.QFunctional(grid)
+                return quantized.QFunctional(grid, isinstance(module, AddReLU))
             inner = module.copy()
             inner._pre_hooks.clear()
             inner._hooks.clear()

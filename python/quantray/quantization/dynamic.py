@@ -8,9 +8,13 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from quantray import nn
+from quantray._core import QTensor, qint8, quint4x2, quint8
 from quantray._core import dtype as _DType
-from quantray._core import qint8, quint4x2, quint8
+from quantray.nn.intrinsic import FusedWeighted
+from quantray.nn.intrinsic._fused import PATTERNS
 from quantray.quantization.qconfig import QConfig
 
 M = TypeVar("M", bound=nn.Module)
@@ -31,7 +35,13 @@ def _modules() -> dict[type[nn.Module], Any]:
             made = getattr(space, name)
             if isinstance(made, type) and hasattr(made, "from_float") and hasattr(nn, name):
                 pairs[getattr(nn, name)] = made
-    return pairs
+    fused = {kind: pairs[types[0]] for types, kind in PATTERNS.items() if types[0] in pairs}
+    return pairs | fused
+
+
+def _kinds(module: nn.Module) -> list[type[nn.Module]]:
+    """The classes that a module may be asked for by: what is said of a layer holds where it is fused, too."""
+    return [type(module), *([type(module.layer)] if isinstance(module, FusedWeighted) else [])]
 
 
 def quantize_dynamic(
@@ -55,7 +65,8 @@ def quantize_dynamic(
         Trained; the result is in evaluation mode.
     qconfig_spec : set or mapping, optional
         Which modules: a set of classes and of dotted names, or a mapping from these to a QConfig, or to
-        None for what stays in float. By default all classes that there is an integer version of.
+        None for what stays in float. By default all classes that there is an integer version of. A class of
+        layers is meant where they are fused, too.
     dtype : dtype
         Of the weights: qint8, or quint8; tables of embeddings are quint8, or quint4x2 if asked for.
     mapping : mapping, optional
@@ -63,8 +74,8 @@ def quantize_dynamic(
     inplace : bool
         Whether `model` itself is changed, and not a copy.
     per_row : bool
-        Whether each row of activations (each token) has a scale of its own: more exact, and hardly slower.
-        torch has one for all rows.
+        Whether each row of activations (each token; each image, where it is a convolution) has a scale of its
+        own: more exact, and hardly slower. torch has one for all rows.
     per_channel : bool
         Whether each output has a scale for its weights. torch has one for all.
 
@@ -82,7 +93,8 @@ def quantize_dynamic(
     Warns
     -----
     UserWarning
-        Where nothing was quantized.
+        Where nothing was quantized; and for modules with a matrix, or more, of weights that were asked for
+        and are left in float, since they have no integer version.
 
     >>> import numpy as np
     >>> from quantray import nn, quantization as tq
@@ -108,26 +120,35 @@ def quantize_dynamic(
             )
     model = model if inplace else model.copy()
     settings = {"dtype": dtype, "per_row": per_row, "per_channel": per_channel}
+    asked = tuple(key for key, choice in wanted.items() if isinstance(key, type) and choice)
     made: dict[int, nn.Module] = {}
     # Put in place once all are made, so that an error leaves the model as it was.
     replaced: list[tuple[nn.Module, str, nn.Module]] = []
+    left: list[str] = []
     count = 0
 
     def change(module: nn.Module, path: str, own: QConfig | bool | None) -> nn.Module:
         nonlocal count
         if id(module) in made:
             return made[id(module)]
-        kind: Any = type(module)
-        choice = wanted.get(path, wanted.get(kind, own if path and kind in known else False))
+        kinds = _kinds(module)
+        by_kind = [wanted[kind] for kind in kinds if kind in wanted]
         inherited = wanted.get(path, own)
+        choice = wanted.get(path, by_kind[0] if by_kind else own if path and kinds[0] in known else False)
         new = module
-        if choice is not False and choice is not None and kind in known:
+        if choice is not False and choice is not None and kinds[0] in known and _is_taken(module):
             try:
-                new = _from_float(known[kind], module, choice, settings)
+                new = _from_float(known[kinds[0]], module, choice, settings)
             except (ValueError, TypeError) as error:
-                raise type(error)(f"{path or 'model'} ({kind.__name__}): {error}") from None
+                raise type(error)(f"{path or 'model'} ({kinds[0].__name__}): {error}") from None
             count += 1
         else:
+            if isinstance(module, FusedWeighted) and choice:
+                inherited = choice
+            meant = bool(inherited) or qconfig_spec is None or isinstance(module, asked)
+            alone = path in wanted and not module._modules
+            if meant and choice is not None and (alone or _has_matrix(module)):
+                left.append(f"{path or 'model'} ({type(module).__name__})")
             for name, child in module._modules.items():
                 if child is not None:
                     inner = f"{path}.{name}" if path else name
@@ -138,9 +159,22 @@ def quantize_dynamic(
     result = change(model, "", False)
     for parent, name, new in replaced:
         parent._modules[name] = new
+    if left and count:
+        warnings.warn(f"left in float, without an integer version: {', '.join(left)}", stacklevel=2)
     if count == 0:
         warnings.warn("nothing was quantized: the model has none of the classes asked for", stacklevel=2)
     return cast("M", result.eval())
+
+
+def _is_taken(module: nn.Module) -> bool:
+    """Whether what is fused with a layer goes into its integer version: ReLU does, others stay beside it."""
+    return not isinstance(module, FusedWeighted) or type(module.activation) in (type(None), nn.ReLU)
+
+
+def _has_matrix(module: nn.Module) -> bool:
+    """Whether a module itself has weights of two axes or more, in float."""
+    own = module._own_state().values()
+    return any(not isinstance(value, QTensor) and np.ndim(value) > 1 for value in own)
 
 
 def _wanted(

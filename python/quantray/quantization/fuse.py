@@ -1,9 +1,9 @@
-"""Layers in a row become one: batch normalization goes into weights, ReLU into the layer before it."""
+"""Layers in a row become one: batch normalization goes into weights, ReLU into what is before it."""
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from quantray import nn
 from quantray.nn.intrinsic._fused import (
@@ -14,12 +14,22 @@ from quantray.nn.intrinsic._fused import (
     factor_of,
     folded_bias,
 )
-from quantray.quantization._graph import Graph, as_arguments, trace
+from quantray.nn.intrinsic._sums import Add, AddReLU
+from quantray.quantization._graph import Graph, Node, as_arguments, trace
+from quantray.quantization._roles import Role, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 M = TypeVar("M", bound=nn.Module)
+
+#: What a sum, or a sum and what follows it, becomes.
+SUMS: dict[tuple[type[nn.Module], ...], type[Add]] = {
+    (nn.FloatFunctional,): Add,
+    (nn.FloatFunctional, nn.ReLU): AddReLU,
+}
+#: What nodes call of a `FloatFunctional` where it is a sum; of other modules, nothing.
+_ADDS = ("", "add", "add_relu")
 
 
 def fuse_modules(
@@ -32,10 +42,11 @@ def fuse_modules(
     """Fuses layers that follow each other, so that integers compute them as one.
 
     What can be fused: conv + bn, conv + bn + relu, conv + relu (or relu6), linear + relu, linear + bn (+
-    relu), bn + relu, transposed conv + bn. The first module's place is taken by the fused one, the others'
-    by `Identity`. In evaluation mode a batch normalization is folded into the weights at once. In training
-    mode it stays a part of the fused module, which can go on to be trained; `prepare` and `convert` fold
-    it.
+    relu), bn + relu, transposed conv + bn; a layer, or any of these that begins with one, + add (+ relu);
+    add + relu. The first module's place is taken by the fused one, the others' by `Identity`; a sum, which
+    has two inputs, keeps its place. It is a `FloatFunctional`'s: a bare `+` is not seen, and is computed in
+    floats. In evaluation mode a batch normalization is folded into the weights at once. In training mode it
+    stays a part of the fused module, which can go on to be trained; `prepare` and `convert` fold it.
 
     Parameters
     ----------
@@ -86,14 +97,14 @@ def fuse_modules(
         groups = [[str(name) for name in modules_to_fuse]]
     else:
         groups = [list(names) for names in modules_to_fuse]
-    plans = [_plan(model, names) for names in groups]
+    plans = [plan for names in groups for plan in _plans(model, names)]
     seen: set[str] = set()
     for names in groups:
         for name in names:
             if name in seen:
                 raise ValueError(f"modules_to_fuse must name each module once, got {name!r} twice")
             seen.add(name)
-    for names, (modules, kind) in zip(groups, plans, strict=True):
+    for names, modules, kind in plans:
         fused = _fuse(modules, kind)
         fused.training = modules[0].training
         if hasattr(modules[0], "qconfig"):
@@ -104,7 +115,16 @@ def fuse_modules(
     return model
 
 
-def _plan(model: nn.Module, names: Sequence[str]) -> tuple[list[nn.Module], type[nn.Sequential]]:
+class _Plan(NamedTuple):
+    """Modules that become one."""
+
+    names: Sequence[str]
+    modules: list[nn.Module]
+    kind: type[nn.Module]
+
+
+def _plans(model: nn.Module, names: Sequence[str]) -> list[_Plan]:
+    """What becomes of modules in a row: one, or a layer and a sum."""
     known = [name for name, _ in model.named_modules() if name]
     for name in names:
         if name not in known:
@@ -112,15 +132,36 @@ def _plan(model: nn.Module, names: Sequence[str]) -> tuple[list[nn.Module], type
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise AttributeError(f"modules_to_fuse: the model has no module {name!r}{hint}")
     modules = [model.get_submodule(name) for name in names]
-    kind = PATTERNS.get(tuple(type(module) for module in modules))
-    if kind is None:
-        got = " + ".join(type(module).__name__ for module in modules)
-        patterns = sorted({" + ".join(t.__name__ for t in types) for types in PATTERNS})
+    types = tuple(type(module) for module in modules)
+    if not _can_fuse(modules):
+        got = " + ".join(kind.__name__ for kind in types)
+        patterns = sorted({" + ".join(t.__name__ for t in types) for types in (*PATTERNS, *SUMS)})
         raise ValueError(f"{list(names)} ({got}) cannot be fused; what can be: {', '.join(patterns)}")
-    return modules, kind
+    at = types.index(nn.FloatFunctional) if nn.FloatFunctional in types else len(types)
+    plans: list[_Plan] = []
+    if at > 1:
+        plans.append(_Plan(names[:at], modules[:at], PATTERNS[types[:at]]))
+    if at < len(types):
+        plans.append(_Plan(names[at:], modules[at:], SUMS[types[at:]]))
+    return plans
 
 
-def _fuse(modules: list[nn.Module], kind: type[nn.Sequential]) -> nn.Module:
+def _can_fuse(modules: Sequence[nn.Module]) -> bool:
+    """Whether modules in a row make one that integers compute, or a layer and a sum of its output."""
+    types = tuple(type(module) for module in modules)
+    if nn.FloatFunctional not in types:
+        return types in PATTERNS
+    at = types.index(nn.FloatFunctional)
+    if types[at:] not in SUMS:
+        return False
+    if at == 0:
+        return len(types) > 1
+    return role_of(modules[0]) is Role.WEIGHTED and (at == 1 or types[:at] in PATTERNS)
+
+
+def _fuse(modules: list[nn.Module], kind: type[nn.Module]) -> nn.Module:
+    if issubclass(kind, Add):
+        return kind()
     layer, norm = modules[0], modules[1]
     if layer.training or not isinstance(norm, BATCH_NORMS) or not issubclass(kind, FusedWeighted):
         return kind(*modules)
@@ -168,21 +209,28 @@ def fusible(graph: Graph) -> list[list[str]]:
     calls = [node.name for node in nodes]
     groups: list[list[str]] = []
     taken: set[int] = set()
-    for first in range(len(nodes)):
-        if first in taken:
+    for first, node in enumerate(nodes):
+        if first in taken or node.function not in _ADDS:
             continue
         run, found = [first], []
-        while len(run) < 3:
+        while len(run) < 5:
             last = run[-1]
             takers = graph.consumers(last)
-            if len(takers) != 1 or last in graph.outputs or nodes[takers[0]].inputs != (last,):
+            if len(takers) != 1 or last in graph.outputs or not _takes(nodes[takers[0]], last):
                 break
             run.append(takers[0])
-            if any(calls.count(nodes[i].name) > 1 for i in run):
+            if any(calls.count(nodes[i].name) > 1 or i in taken for i in run):
                 break
-            if tuple(type(nodes[i].module) for i in run) in PATTERNS:
+            if _can_fuse([nodes[i].module for i in run]):
                 found = list(run)
         if found:
             groups.append([nodes[i].name for i in found])
             taken.update(found)
     return groups
+
+
+def _takes(node: Node, index: int) -> bool:
+    """Whether a node computes something of another one's output alone, or adds something else to it."""
+    if node.function:
+        return node.function in _ADDS and len(node.inputs) == 2 and node.inputs.count(index) == 1
+    return node.inputs == (index,)

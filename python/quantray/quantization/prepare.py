@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from quantray import nn
-from quantray.nn.intrinsic import FusedWeighted
+from quantray.nn.intrinsic import Add, FusedWeighted
 from quantray.nn.qat import QAT_MODULES, FusedQAT
 from quantray.quantization._borders import After, BeforeWeighted, Root, Tape, root_of
 from quantray.quantization._graph import as_arguments
@@ -50,8 +50,9 @@ def propagate(model: nn.Module, given: QConfig | QConfigMapping | None, default:
     if given is not None:
         for name, module, _ in parts(model):
             # What is said of a class is said of it where it is fused, too.
-            layer = module.layer if isinstance(module, FusedWeighted) else module
-            module.qconfig = given.resolve(name, layer)
+            kind: Any = module.layer if isinstance(module, FusedWeighted) else module
+            kind = nn.FloatFunctional if isinstance(module, Add) else kind
+            module.qconfig = given.resolve(name, kind)
         return
     # As torch's eager mode has it: attributes, which modules inside inherit.
     inherited: dict[str, Any] = {}

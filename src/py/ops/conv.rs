@@ -9,6 +9,7 @@ use pyo3::types::{PyString, PyTuple};
 use super::axes::{per_axis, space};
 use super::images::{channels_first, channels_last, image, moved_last, without_negative_strides};
 use super::matrices::{activation, codes_of, weight};
+use super::order::{Order, strided_float32};
 use super::results::{Bias, Form, handed_out};
 use crate::affine::{self, Affine};
 use crate::arch::Isa;
@@ -16,8 +17,7 @@ use crate::conv::{Geometry, PackedConv};
 use crate::error::Error;
 use crate::gemm::{Finish, Results, WeightParams, dynamic_params};
 use crate::py::array::{
-    Array, Element, as_float32, contiguous, describe, elements, elements_mut, empty, from_slice, integer,
-    tuple_text,
+    Array, Element, contiguous, describe, elements, elements_mut, empty, from_slice, integer, tuple_text,
 };
 use crate::py::run::kernel;
 use crate::py::tensor::QTensor;
@@ -156,15 +156,20 @@ impl Conv {
         relu: bool,
         out: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let x = as_float32(input, "input")?;
+        let x = strided_float32(input, "input")?;
         self.output(x.shape())?;
-        let (values, shape) = (elements::<f32>(&x), x.shape());
-        let found = kernel(py, values.len(), "input", shape, || dynamic_params(values, 1, false))??;
+        // One scale for all: the order of the elements does not matter.
+        let order = Order::of(&x);
+        let from = contiguous(&order.as_ref().map_or(Ok(x.clone()), |order| order.of_memory(&x))?)?;
+        let (values, shape) = (elements::<f32>(&from), from.shape());
+        let found = kernel(py, values.len(), "input", shape, || dynamic_params(values, 1, false))
+            .map_err(|error| if order.is_some() { Order::of_error(error, &x, "input") } else { error })??;
         let (scale, zero_point) = (found.0[0], found.1[0]);
         let codes = empty(py, u8::TYPE, shape)?;
         let room = elements_mut::<u8>(&codes);
         let params = Affine::PerTensor { scale, zero_point };
         kernel(py, values.len(), "input", shape, || affine::quantize(values, room, &params))?;
+        let codes = order.map_or(Ok(codes.clone()), |order| order.of_axes(&codes))?;
         self.results(Form::Floats, &codes, &x, (scale, zero_point), relu, out)
     }
 

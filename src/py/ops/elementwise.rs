@@ -44,7 +44,7 @@ pub(super) fn result_params(
     Ok(Arc::new(Quantizer::per_tensor(dtype, scale, zero_point, false)?))
 }
 
-fn single(quantizer: &Quantizer) -> (f32, i32) {
+pub(super) fn single(quantizer: &Quantizer) -> (f32, i32) {
     match quantizer.params() {
         QParams::PerTensor { scale, zero_point } => (*scale as f32, *zero_point),
         _ => unreachable!("made with one scale"),
@@ -52,7 +52,7 @@ fn single(quantizer: &Quantizer) -> (f32, i32) {
 }
 
 /// A tensor over the codes of an output: a view of our own where the caller gave the memory.
-fn tensor<'py>(
+pub(super) fn tensor<'py>(
     output: Output<'py>,
     out: Object<'_, 'py>,
     order: Option<Order>,
@@ -229,8 +229,29 @@ pub fn elu<'py>(
     unary(input, Function::Elu(finite(alpha, "alpha")?), wanted, None)
 }
 
+/// Infinities of either sign have no sum: a tensor's values must be finite.
+pub(super) fn check_finite(scale: f32, arg: &str) -> PyResult<()> {
+    if (255.0 * scale).is_finite() {
+        return Ok(());
+    }
+    let valid = format!("with a scale of at most {:e}, so that its values are finite", f32::MAX / 255.0);
+    Err(Error::value(arg, format!("one with {scale:e}"), valid).into())
+}
+
+/// Arrays of two arguments, `a` and `b`, in their common shape.
+pub(super) fn broadcast<'py>(a: &Array<'py>, b: &Array<'py>) -> PyResult<(Array<'py>, Array<'py>)> {
+    if a.shape() == b.shape() {
+        return Ok((a.clone(), b.clone()));
+    }
+    let both = np(a.py())?.call_method1("broadcast_arrays", (a, b)).map_err(|_| {
+        let valid = format!("of a shape that broadcasts with {}, that of a", tuple_text(a.shape()));
+        Error::value("b", tuple_text(b.shape()), valid)
+    })?;
+    Ok((both.get_item(0)?.cast_into()?, both.get_item(1)?.cast_into()?))
+}
+
 /// `op` of two tensors, which are broadcast; without a scale, in one chosen from the result's range.
-fn two<'py>(
+pub(super) fn two<'py>(
     op: Binary,
     a: &Bound<'py, QTensor>,
     b: &Bound<'py, QTensor>,
@@ -257,25 +278,11 @@ fn two<'py>(
         return quantize_to_range(py, &as_float32(&made, "the result")?, dtype, false);
     }
     let ((a_scale, a_zero), (b_scale, b_zero)) = (activation(a, "a")?, activation(b, "b")?);
-    for (arg, scale) in [("a", a_scale), ("b", b_scale)] {
-        // Infinities of either sign have no sum.
-        if !(255.0 * scale).is_finite() {
-            let valid =
-                format!("with a scale of at most {:e}, so that its values are finite", f32::MAX / 255.0);
-            return Err(Error::value(arg, format!("one with {scale:e}"), valid).into());
-        }
-    }
+    check_finite(a_scale, "a")?;
+    check_finite(b_scale, "b")?;
     let quantizer = result_params(wanted.scale, wanted.zero_point, dtype, (1.0, 0))?;
     let (y_scale, y_zero) = single(&quantizer);
-    let (left, right) = (a.codes(py), b.codes(py));
-    let (mut x, mut y) = (left.clone(), right.clone());
-    if x.shape() != y.shape() {
-        let both = np(py)?.call_method1("broadcast_arrays", (&x, &y)).map_err(|_| {
-            let valid = format!("of a shape that broadcasts with {}, that of a", tuple_text(left.shape()));
-            Error::value("b", tuple_text(right.shape()), valid)
-        })?;
-        (x, y) = (both.get_item(0)?.cast_into()?, both.get_item(1)?.cast_into()?);
-    }
+    let (mut x, mut y) = broadcast(a.codes(py), b.codes(py))?;
     // A broadcast operand has no order of its own.
     let order = match wanted.out.is_some() || is_contiguous(&x) {
         true => None,
@@ -300,7 +307,7 @@ fn two<'py>(
     tensor(output, wanted.out, order, quantizer)
 }
 
-fn codes<'a>(array: &'a Array<'_>, q: &QTensor) -> Codes<'a> {
+pub(super) fn codes<'a>(array: &'a Array<'_>, q: &QTensor) -> Codes<'a> {
     match q.quantizer().dtype() {
         DType::QInt8 => Codes::I8(elements(array)),
         _ => Codes::U8(elements(array)),
@@ -328,17 +335,6 @@ macro_rules! operations {
 }
 
 operations! {
-    /// The sum of two tensors, which are broadcast; negative sums are 0 with `relu`. Without a scale it has one that is
-    /// chosen from its range.
-    ///
-    /// >>> import quantray as qt
-    /// >>> a = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
-    /// >>> qt.ops.add(a, a, scale=0.25, zero_point=0).tolist()
-    /// [2.0, 4.0]
-    ///
-    /// Source: `torch.ops.quantized.add`, `torch.ops.quantized.add_relu`.
-    add = Binary::Add;
-
     /// The difference of two tensors, as `add`.
     ///
     /// Source: `add` with the second tensor negated.

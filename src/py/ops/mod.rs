@@ -18,6 +18,7 @@ mod recurrent;
 mod recurrent_float;
 mod results;
 mod sequences;
+mod sum;
 mod tables;
 mod weight_only;
 
@@ -32,7 +33,7 @@ mod rows;
 pub use activations::{gelu, sigmoid, silu, tanh};
 pub use attention::self_attention;
 pub(crate) use elementwise::clamped;
-pub use elementwise::{add, elu, hardsigmoid, hardswish, leaky_relu, mul, relu6, sub};
+pub use elementwise::{elu, hardsigmoid, hardswish, leaky_relu, mul, relu6, sub};
 pub use linear::PackedLinear;
 pub use pool::{
     adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, adaptive_max_pool1d, adaptive_max_pool2d,
@@ -42,5 +43,6 @@ pub use product::{int_mm, matmul, multiplies};
 pub use recurrent::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell};
 pub use recurrent_float::{gru, lstm, rnn};
 pub use rows::{layer_norm, softmax};
+pub use sum::add;
 pub use tables::{embedding, embedding_bag};
 pub use weight_only::PackedWeightOnlyLinear;

@@ -23,8 +23,11 @@ from quantray.nn.intrinsic._fused import (
     LinearBnReLU1d,
     LinearReLU,
 )
+from quantray.nn.intrinsic._sums import Add, AddReLU
 
 __all__ = [
+    "Add",
+    "AddReLU",
     "BNReLU2d",
     "BNReLU3d",
     "ConvBn1d",

@@ -58,6 +58,11 @@ class FusedWeighted(Sequential):
 
     In training mode it computes what they compute one after the other; quantization folds the normalization
     into the weights.
+
+    >>> from quantray import nn
+    >>> fused = nn.intrinsic.LinearReLU(nn.Linear(2, 4), nn.ReLU())
+    >>> isinstance(fused, nn.intrinsic.FusedWeighted), fused.layer, fused.norm, fused.activation
+    (True, Linear(in_features=2, out_features=4, bias=True), None, ReLU())
     """
 
     #: Whether a batch normalization is the second one.
@@ -80,103 +85,267 @@ class FusedWeighted(Sequential):
         """The ReLU or the ReLU6, if there is one."""
         return self[len(self) - 1] if self.has_relu else None
 
+    def weight_and_bias(self) -> tuple[Any, Any]:
+        """The layer's, the normalization folded in: what integers will stand for."""
+        layer, norm = self.layer, self.norm
+        if norm is None:
+            return layer.weight, layer.bias
+        return layer.weight * along_outputs(layer, factor_of(norm)), folded_bias(layer.bias, norm)
+
 
 class ConvReLU1d(FusedWeighted):
-    """Conv1d, then ReLU."""
+    """Conv1d, then ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    ConvReLU1d(
+      (0): Conv1d(2, 4, kernel_size=(3,), stride=(1,))
+      (1): ReLU()
+    )
+    """
 
     has_relu = True
 
 
 class ConvReLU2d(FusedWeighted):
-    """Conv2d, then ReLU."""
+    """Conv2d, then ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    ConvReLU2d(
+      (0): Conv2d(2, 4, kernel_size=(3, 3), stride=(1, 1))
+      (1): ReLU()
+    )
+    """
 
     has_relu = True
 
 
 class ConvReLU3d(FusedWeighted):
-    """Conv3d, then ReLU."""
+    """Conv3d, then ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv3d(2, 4, 3), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    ConvReLU3d(
+      (0): Conv3d(2, 4, kernel_size=(3, 3, 3), stride=(1, 1, 1))
+      (1): ReLU()
+    )
+    """
 
     has_relu = True
 
 
 class LinearReLU(FusedWeighted):
-    """Linear, then ReLU."""
+    """Linear, then ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Linear(2, 4), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    LinearReLU(
+      (0): Linear(in_features=2, out_features=4, bias=True)
+      (1): ReLU()
+    )
+    """
 
     has_relu = True
 
 
 class ConvBn1d(FusedWeighted):
-    """Conv1d, then BatchNorm1d."""
+    """Conv1d, then BatchNorm1d.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4))
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    ConvBn1d(
+      (0): Conv1d(2, 4, kernel_size=(3,), stride=(1,))
+      (1): BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    )
+    """
 
     has_norm = True
 
 
 class ConvBn2d(FusedWeighted):
-    """Conv2d, then BatchNorm2d."""
+    """Conv2d, then BatchNorm2d.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4))
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    ConvBn2d(
+      (0): Conv2d(2, 4, kernel_size=(3, 3), stride=(1, 1))
+      (1): BatchNorm2d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    )
+    """
 
     has_norm = True
 
 
 class ConvBn3d(FusedWeighted):
-    """Conv3d, then BatchNorm3d."""
+    """Conv3d, then BatchNorm3d.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv3d(2, 4, 3), nn.BatchNorm3d(4))
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    ConvBn3d(
+      (0): Conv3d(2, 4, kernel_size=(3, 3, 3), stride=(1, 1, 1))
+      (1): BatchNorm3d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    )
+    """
 
     has_norm = True
 
 
 class ConvBnReLU1d(FusedWeighted):
-    """Conv1d, BatchNorm1d, ReLU."""
+    """Conv1d, BatchNorm1d, ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1", "2"])[0]
+    ConvBnReLU1d(
+      (0): Conv1d(2, 4, kernel_size=(3,), stride=(1,))
+      (1): BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+      (2): ReLU()
+    )
+    """
 
     has_norm = has_relu = True
 
 
 class ConvBnReLU2d(FusedWeighted):
-    """Conv2d, BatchNorm2d, ReLU."""
+    """Conv2d, BatchNorm2d, ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1", "2"])[0]
+    ConvBnReLU2d(
+      (0): Conv2d(2, 4, kernel_size=(3, 3), stride=(1, 1))
+      (1): BatchNorm2d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+      (2): ReLU()
+    )
+    """
 
     has_norm = has_relu = True
 
 
 class ConvBnReLU3d(FusedWeighted):
-    """Conv3d, BatchNorm3d, ReLU."""
+    """Conv3d, BatchNorm3d, ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv3d(2, 4, 3), nn.BatchNorm3d(4), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1", "2"])[0]
+    ConvBnReLU3d(
+      (0): Conv3d(2, 4, kernel_size=(3, 3, 3), stride=(1, 1, 1))
+      (1): BatchNorm3d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+      (2): ReLU()
+    )
+    """
 
     has_norm = has_relu = True
 
 
 class ConvTransposeBn1d(FusedWeighted):
-    """ConvTranspose1d, then BatchNorm1d."""
+    """ConvTranspose1d, then BatchNorm1d.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.ConvTranspose1d(2, 4, 3), nn.BatchNorm1d(4))
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    ConvTransposeBn1d(
+      (0): ConvTranspose1d(2, 4, kernel_size=(3,), stride=(1,))
+      (1): BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    )
+    """
 
     has_norm = True
 
 
 class ConvTransposeBn2d(FusedWeighted):
-    """ConvTranspose2d, then BatchNorm2d."""
+    """ConvTranspose2d, then BatchNorm2d.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.ConvTranspose2d(2, 4, 3), nn.BatchNorm2d(4))
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    ConvTransposeBn2d(
+      (0): ConvTranspose2d(2, 4, kernel_size=(3, 3), stride=(1, 1))
+      (1): BatchNorm2d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    )
+    """
 
     has_norm = True
 
 
 class ConvTransposeBn3d(FusedWeighted):
-    """ConvTranspose3d, then BatchNorm3d."""
+    """ConvTranspose3d, then BatchNorm3d.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.ConvTranspose3d(2, 4, 3), nn.BatchNorm3d(4))
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    ConvTransposeBn3d(
+      (0): ConvTranspose3d(2, 4, kernel_size=(3, 3, 3), stride=(1, 1, 1))
+      (1): BatchNorm3d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    )
+    """
 
     has_norm = True
 
 
 class LinearBn1d(FusedWeighted):
-    """Linear, then BatchNorm1d."""
+    """Linear, then BatchNorm1d.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4))
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    LinearBn1d(
+      (0): Linear(in_features=2, out_features=4, bias=True)
+      (1): BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    )
+    """
 
     has_norm = True
 
 
 class LinearBnReLU1d(FusedWeighted):
-    """Linear, BatchNorm1d, ReLU."""
+    """Linear, BatchNorm1d, ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1", "2"])[0]
+    LinearBnReLU1d(
+      (0): Linear(in_features=2, out_features=4, bias=True)
+      (1): BatchNorm1d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+      (2): ReLU()
+    )
+    """
 
     has_norm = has_relu = True
 
 
 class BNReLU2d(Sequential):
-    """BatchNorm2d, then ReLU."""
+    """BatchNorm2d, then ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    BNReLU2d(
+      (0): BatchNorm2d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+      (1): ReLU()
+    )
+    """
 
 
 class BNReLU3d(Sequential):
-    """BatchNorm3d, then ReLU."""
+    """BatchNorm3d, then ReLU.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.BatchNorm3d(4), nn.ReLU())
+    >>> tq.fuse_modules(model, ["0", "1"])[0]
+    BNReLU3d(
+      (0): BatchNorm3d(4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+      (1): ReLU()
+    )
+    """
 
 
 #: Which classes in a row become which.

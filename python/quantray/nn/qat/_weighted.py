@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from quantray import nn
-from quantray.nn.intrinsic._fused import (
-    FusedWeighted,
-    along_outputs,
-    factor_of,
-    folded_bias,
-)
+from quantray.nn.intrinsic._fused import FusedWeighted, along_outputs, factor_of
 
 
 class _QAT(nn.Module):
@@ -47,43 +42,99 @@ class _QAT(nn.Module):
 
 
 class Linear(_QAT, nn.Linear):
-    """Linear with a fake-quantized weight."""
+    """Linear with a fake-quantized weight.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> qat = tq.prepare_qat(nn.Linear(2, 4))
+    >>> x = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    >>> isinstance(qat, nn.qat.Linear), qat(x).shape, list(qat.trainable_parameters())
+    (True, (6, 4), ['weight', 'bias'])
+    """
 
     float_module = nn.Linear
 
 
 class Conv1d(_QAT, nn.Conv1d):
-    """Conv1d with a fake-quantized weight."""
+    """Conv1d with a fake-quantized weight.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> qat = tq.prepare_qat(nn.Conv1d(2, 4, 3))
+    >>> x = np.random.default_rng(0).normal(size=(2, 2, 6)).astype(np.float32)
+    >>> isinstance(qat, nn.qat.Conv1d), qat(x).shape, list(qat.trainable_parameters())
+    (True, (2, 4, 4), ['weight', 'bias'])
+    """
 
     float_module = nn.Conv1d
 
 
 class Conv2d(_QAT, nn.Conv2d):
-    """Conv2d with a fake-quantized weight."""
+    """Conv2d with a fake-quantized weight.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> qat = tq.prepare_qat(nn.Conv2d(2, 4, 3))
+    >>> x = np.random.default_rng(0).normal(size=(1, 2, 6, 6)).astype(np.float32)
+    >>> isinstance(qat, nn.qat.Conv2d), qat(x).shape, list(qat.trainable_parameters())
+    (True, (1, 4, 4, 4), ['weight', 'bias'])
+    """
 
     float_module = nn.Conv2d
 
 
 class Conv3d(_QAT, nn.Conv3d):
-    """Conv3d with a fake-quantized weight."""
+    """Conv3d with a fake-quantized weight.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> qat = tq.prepare_qat(nn.Conv3d(2, 4, 3))
+    >>> x = np.random.default_rng(0).normal(size=(1, 2, 4, 4, 4)).astype(np.float32)
+    >>> isinstance(qat, nn.qat.Conv3d), qat(x).shape, list(qat.trainable_parameters())
+    (True, (1, 4, 2, 2, 2), ['weight', 'bias'])
+    """
 
     float_module = nn.Conv3d
 
 
 class ConvTranspose1d(_QAT, nn.ConvTranspose1d):
-    """ConvTranspose1d with a fake-quantized weight."""
+    """ConvTranspose1d with a fake-quantized weight.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> qat = tq.prepare_qat(nn.ConvTranspose1d(2, 4, 3))
+    >>> x = np.random.default_rng(0).normal(size=(2, 2, 6)).astype(np.float32)
+    >>> isinstance(qat, nn.qat.ConvTranspose1d), qat(x).shape, list(qat.trainable_parameters())
+    (True, (2, 4, 8), ['weight', 'bias'])
+    """
 
     float_module = nn.ConvTranspose1d
 
 
 class ConvTranspose2d(_QAT, nn.ConvTranspose2d):
-    """ConvTranspose2d with a fake-quantized weight."""
+    """ConvTranspose2d with a fake-quantized weight.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> qat = tq.prepare_qat(nn.ConvTranspose2d(2, 4, 3))
+    >>> x = np.random.default_rng(0).normal(size=(1, 2, 6, 6)).astype(np.float32)
+    >>> isinstance(qat, nn.qat.ConvTranspose2d), qat(x).shape, list(qat.trainable_parameters())
+    (True, (1, 4, 8, 8), ['weight', 'bias'])
+    """
 
     float_module = nn.ConvTranspose2d
 
 
 class ConvTranspose3d(_QAT, nn.ConvTranspose3d):
-    """ConvTranspose3d with a fake-quantized weight."""
+    """ConvTranspose3d with a fake-quantized weight.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> qat = tq.prepare_qat(nn.ConvTranspose3d(2, 4, 3))
+    >>> x = np.random.default_rng(0).normal(size=(1, 2, 4, 4, 4)).astype(np.float32)
+    >>> isinstance(qat, nn.qat.ConvTranspose3d), qat(x).shape, list(qat.trainable_parameters())
+    (True, (1, 4, 6, 6, 6), ['weight', 'bias'])
+    """
 
     float_module = nn.ConvTranspose3d
 
@@ -95,6 +146,12 @@ class FusedQAT(FusedWeighted):
     output scaled back, so that the normalization sees its batch: Krishnamoorthi, Quantizing deep
     convolutional networks for efficient inference (2018), section 3.2.2. In evaluation mode it computes
     what integers will.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    >>> qat = tq.prepare_qat(tq.fuse_modules(model, ["0", "1", "2"]))
+    >>> isinstance(qat[0], nn.qat.FusedQAT), type(qat[0].to_float()).__name__
+    (True, 'ConvBnReLU2d')
     """
 
     def __init__(self, fused: FusedWeighted) -> None:
@@ -131,13 +188,6 @@ class FusedQAT(FusedWeighted):
     def activation(self) -> nn.Module | None:
         """The ReLU or the ReLU6, if there is one."""
         return self.get_submodule(str(self._count - 1)) if self._kind.has_relu else None
-
-    def weight_and_bias(self) -> tuple[Any, Any]:
-        """What integers will stand for: before they are fake-quantized, the normalization folded in."""
-        layer, norm = self.layer, self.norm
-        if norm is None:
-            return layer.weight, layer.bias
-        return layer.weight * along_outputs(layer, factor_of(norm)), folded_bias(layer.bias, norm)
 
     def forward(self, input: Any) -> Any:
         """The layer with a fake-quantized weight, then what is fused with it."""

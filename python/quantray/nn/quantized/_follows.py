@@ -28,6 +28,12 @@ class Requantized(nn.Module):
     """A module between integers: its input is dequantized, its output quantized on a grid of its own.
 
     Functions of one element are tables of 256 codes.
+
+    >>> import quantray as qt
+    >>> from quantray import nn
+    >>> layer = nn.quantized.Requantized(nn.Tanh(), nn.quantized.Grid(1 / 128, 128))
+    >>> layer(qt.quantize_per_tensor([0.0, 0.5], 0.01, 100, qt.quint8)).tolist()
+    [0.0, 0.4609375]
     """
 
     def __init__(self, module: nn.Module, grid: Sequence[Any]) -> None:
@@ -53,12 +59,22 @@ class Requantized(nn.Module):
 class QFunctional(nn.FloatFunctional):
     """Sums, products and joins of quantized tensors: what `FloatFunctional` becomes.
 
+    A sum of a quantized tensor and floats is rounded once. With `relu` negative sums are 0.
+
+    >>> import quantray as qt
+    >>> from quantray import nn
+    >>> join = nn.quantized.QFunctional(nn.quantized.Grid(0.5, 0), relu=True)
+    >>> q = qt.quantize_per_tensor([1.0, -2.0], 0.5, 10, qt.quint8)
+    >>> join.add(q, q).tolist()
+    [2.0, 0.0]
+
     Source: `torch.ao.nn.quantized.QFunctional`.
     """
 
-    def __init__(self, grid: Sequence[Any]) -> None:
+    def __init__(self, grid: Sequence[Any], relu: bool = False) -> None:
         super().__init__()
         self.grid = Grid(*grid)
+        self.relu = relu
 
     def forward(self, name: str, *args: Any) -> QTensor:
         """One of the functions, by name."""
@@ -68,13 +84,13 @@ class QFunctional(nn.FloatFunctional):
             tensors, dim = args
             if all(isinstance(t, QTensor) for t in tensors):
                 return grid.clamp(ops.cat(tensors, dim, scale, zero_point, dtype))
+        elif name in ("add", "add_relu") and any(isinstance(a, QTensor) for a in args):
+            x, y = args
+            relu = self.relu or name == "add_relu"
+            return grid.clamp(ops.add(x, y, scale, zero_point, dtype, relu=relu))
         elif all(isinstance(a, QTensor) for a in args):
             x, y = args
             match name:
-                case "add":
-                    return grid.clamp(ops.add(x, y, scale, zero_point, dtype))
-                case "add_relu":
-                    return grid.clamp(ops.add(x, y, scale, zero_point, dtype, relu=True))
                 case "mul":
                     return grid.clamp(ops.mul(x, y, scale, zero_point, dtype))
                 case "sub":
@@ -83,13 +99,14 @@ class QFunctional(nn.FloatFunctional):
                     return grid.clamp(ops.matmul(x, y, scale, zero_point, dtype))
                 case _:
                     pass
+        name = "add_relu" if self.relu and name == "add" else name
         return grid.quantize(super().forward(name, *map(_floats, args)))
 
     def _config(self) -> dict[str, Any]:
-        return {"grid": self.grid}
+        return {"grid": self.grid, "relu": self.relu}
 
     def extra_repr(self) -> str:
-        return str(self.grid)
+        return f"{'relu, ' if self.relu else ''}{self.grid}"
 
 
 def _floats(value: Any) -> Any:

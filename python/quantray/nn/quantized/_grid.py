@@ -11,7 +11,17 @@ from quantray._core import QTensor
 
 
 class Grid(NamedTuple):
-    """Where quantized values lie."""
+    """Where quantized values lie.
+
+    >>> from quantray import nn, quantization as tq
+    >>> observer = tq.MinMaxObserver()
+    >>> _ = observer([0.0, 2.55])
+    >>> grid = nn.quantized.Grid.of(observer)
+    >>> print(grid)
+    scale=0.01, zero_point=0, dtype=quint8
+    >>> grid.quantize([0.0, 1.0]).int_repr()
+    array([  0, 100], dtype=uint8)
+    """
 
     scale: float
     zero_point: int

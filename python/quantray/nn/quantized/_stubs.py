@@ -13,7 +13,14 @@ from quantray.nn.quantized._grid import Grid
 
 
 class Quantize(nn.Module):
-    """Quantizes its input: what `QuantStub` becomes. Source: `torch.ao.nn.quantized.Quantize`."""
+    """Quantizes its input: what `QuantStub` becomes.
+
+    >>> from quantray import nn
+    >>> nn.quantized.Quantize(nn.quantized.Grid(0.5, 10))([0.0, 1.2]).int_repr()
+    array([10, 12], dtype=uint8)
+
+    Source: `torch.ao.nn.quantized.Quantize`.
+    """
 
     def __init__(self, grid: Sequence[Any]) -> None:
         super().__init__()
@@ -31,7 +38,15 @@ class Quantize(nn.Module):
 
 
 class DeQuantize(nn.Module):
-    """Dequantizes its input: what `DeQuantStub` becomes. Source: `torch.ao.nn.quantized.DeQuantize`."""
+    """Dequantizes its input: what `DeQuantStub` becomes.
+
+    >>> import quantray as qt
+    >>> from quantray import nn
+    >>> nn.quantized.DeQuantize()(qt.quantize_per_tensor([0.0, 1.2], 0.5, 10, qt.quint8))
+    array([0., 1.], dtype=float32)
+
+    Source: `torch.ao.nn.quantized.DeQuantize`.
+    """
 
     def forward(self, input: Any) -> Any:
         """Floats."""

@@ -167,7 +167,18 @@ def _tuple(values: Any) -> Any:
 
 
 class Linear(Weighted):
-    """Linear on integers. Source: `torch.ao.nn.quantized.Linear`."""
+    """Linear on integers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> layer = nn.Linear(2, 4)
+    >>> x = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    >>> small = tq.quantize(layer, x, verbose=False)
+    >>> isinstance(small, nn.quantized.Linear), bool(np.abs(small(x) - layer(x)).max() < 0.1)
+    (True, True)
+
+    Source: `torch.ao.nn.quantized.Linear`.
+    """
 
     packer = ops.PackedLinear
 
@@ -185,19 +196,52 @@ class _Conv(Weighted):
 
 
 class Conv1d(_Conv):
-    """Conv1d on integers. Source: `torch.ao.nn.quantized.Conv1d`."""
+    """Conv1d on integers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> layer = nn.Conv1d(2, 4, 3)
+    >>> x = np.random.default_rng(0).normal(size=(2, 2, 6)).astype(np.float32)
+    >>> small = tq.quantize(layer, x, verbose=False)
+    >>> isinstance(small, nn.quantized.Conv1d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
+    (True, True)
+
+    Source: `torch.ao.nn.quantized.Conv1d`.
+    """
 
     packer = ops.PackedConv1d
 
 
 class Conv2d(_Conv):
-    """Conv2d on integers. Source: `torch.ao.nn.quantized.Conv2d`."""
+    """Conv2d on integers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> layer = nn.Conv2d(2, 4, 3)
+    >>> x = np.random.default_rng(0).normal(size=(1, 2, 6, 6)).astype(np.float32)
+    >>> small = tq.quantize(layer, x, verbose=False)
+    >>> isinstance(small, nn.quantized.Conv2d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
+    (True, True)
+
+    Source: `torch.ao.nn.quantized.Conv2d`.
+    """
 
     packer = ops.PackedConv2d
 
 
 class Conv3d(_Conv):
-    """Conv3d on integers. Source: `torch.ao.nn.quantized.Conv3d`."""
+    """Conv3d on integers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> layer = nn.Conv3d(2, 4, 3)
+    >>> x = np.random.default_rng(0).normal(size=(1, 2, 4, 4, 4)).astype(np.float32)
+    >>> small = tq.quantize(layer, x, verbose=False)
+    >>> isinstance(small, nn.quantized.Conv3d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
+    (True, True)
+
+    Source: `torch.ao.nn.quantized.Conv3d`.
+    """
 
     packer = ops.PackedConv3d
 
@@ -212,19 +256,52 @@ class _ConvTranspose(Weighted):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """ConvTranspose1d on integers. Source: `torch.ao.nn.quantized.ConvTranspose1d`."""
+    """ConvTranspose1d on integers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> layer = nn.ConvTranspose1d(2, 4, 3)
+    >>> x = np.random.default_rng(0).normal(size=(2, 2, 6)).astype(np.float32)
+    >>> small = tq.quantize(layer, x, verbose=False)
+    >>> isinstance(small, nn.quantized.ConvTranspose1d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
+    (True, True)
+
+    Source: `torch.ao.nn.quantized.ConvTranspose1d`.
+    """
 
     packer = ops.PackedConvTranspose1d
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """ConvTranspose2d on integers. Source: `torch.ao.nn.quantized.ConvTranspose2d`."""
+    """ConvTranspose2d on integers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> layer = nn.ConvTranspose2d(2, 4, 3)
+    >>> x = np.random.default_rng(0).normal(size=(1, 2, 6, 6)).astype(np.float32)
+    >>> small = tq.quantize(layer, x, verbose=False)
+    >>> isinstance(small, nn.quantized.ConvTranspose2d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
+    (True, True)
+
+    Source: `torch.ao.nn.quantized.ConvTranspose2d`.
+    """
 
     packer = ops.PackedConvTranspose2d
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """ConvTranspose3d on integers. Source: `torch.ao.nn.quantized.ConvTranspose3d`."""
+    """ConvTranspose3d on integers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> layer = nn.ConvTranspose3d(2, 4, 3)
+    >>> x = np.random.default_rng(0).normal(size=(1, 2, 4, 4, 4)).astype(np.float32)
+    >>> small = tq.quantize(layer, x, verbose=False)
+    >>> isinstance(small, nn.quantized.ConvTranspose3d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
+    (True, True)
+
+    Source: `torch.ao.nn.quantized.ConvTranspose3d`.
+    """
 
     packer = ops.PackedConvTranspose3d
 

@@ -27,18 +27,33 @@ def check_source(cls: type, module: Module, wanted: type) -> None:
         raise TypeError(f"module must be a {wanted.__name__} for {cls.__name__}, got {type(module).__name__}")
 
 
-def blank_weight(shape: tuple[int, ...], per_channel: bool = True) -> QTensor:
+def blank_weight(shape: tuple[int, ...], per_channel: bool = True, axis: int = 0) -> QTensor:
     """A weight of zeros, for a module that is to load its own."""
     codes = np.zeros(shape, np.int8)
     if per_channel:
-        return make_per_channel_quantized_tensor(codes, np.ones(shape[0]), 0, 0)
+        return make_per_channel_quantized_tensor(codes, np.ones(shape[axis]), 0, axis)
     return make_per_tensor_quantized_tensor(codes, 1.0, 0)
 
 
+def taken_apart(cls: type, module: Module, wanted: type) -> tuple[Module, Any, Any, bool]:
+    """The float layer, its weight and bias, and whether ReLU follows: of a layer alone, or a fused one."""
+    from quantray.nn._activation import ReLU
+    from quantray.nn.intrinsic import FusedWeighted
+
+    if not isinstance(module, FusedWeighted):
+        check_source(cls, module, wanted)
+        return module, module.weight, module.bias, False
+    check_source(cls, module.layer, wanted)
+    after = module.activation
+    if after is not None and type(after) is not ReLU:
+        raise ValueError(f"module must have ReLU after its layer, or nothing, got {type(after).__name__}")
+    return module.layer, *module.weight_and_bias(), after is not None
+
+
 def quantized_weight(
-    weight: Any, dtype: Any = qint8, per_channel: bool = True, name: str = "weight"
+    weight: Any, dtype: Any = qint8, per_channel: bool = True, name: str = "weight", axis: int = 0
 ) -> QTensor:
-    """A weight as symmetric 8-bit integers, with a scale for each output or one for all."""
+    """A weight as symmetric 8-bit integers, with a scale for each output, along `axis`, or one for all."""
     from quantray.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
 
     if dtype is not qint8:
@@ -48,10 +63,10 @@ def quantized_weight(
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise ValueError(f"{name} must be finite, got {values[at]} at {at}")
     if per_channel:
-        each = PerChannelMinMaxObserver(ch_axis=0, dtype=qint8, qscheme=per_channel_symmetric)
+        each = PerChannelMinMaxObserver(ch_axis=axis, dtype=qint8, qscheme=per_channel_symmetric)
         each(values)
         scales, zero_points = each.calculate_qparams()
-        return quantize_per_channel(values, scales, zero_points, 0, qint8)
+        return quantize_per_channel(values, scales, zero_points, axis, qint8)
     observer = MinMaxObserver(dtype=qint8, qscheme=per_tensor_symmetric)
     observer(values)
     scale, zero_point = observer.calculate_qparams()

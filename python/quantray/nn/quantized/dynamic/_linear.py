@@ -9,7 +9,7 @@ import numpy as np
 from quantray._core import PackedLinear, QTensor, qint8, quantize_per_tensor_dynamic, quint8
 from quantray.nn import _linear
 from quantray.nn._module import Module
-from quantray.nn.quantized._weights import blank_weight, check_source, quantized_weight
+from quantray.nn.quantized._weights import blank_weight, quantized_weight, taken_apart
 
 
 class Linear(Module):
@@ -29,6 +29,8 @@ class Linear(Module):
         Whether each row of the input has a scale and a zero point of its own, not one for all.
     reduce_range : bool
         Whether the input is quantized to 7 bits, as torch does, whose sums may saturate. Not with `per_row`.
+    relu : bool
+        Whether negative outputs become 0.
 
     >>> import numpy as np
     >>> from quantray import nn
@@ -52,10 +54,11 @@ class Linear(Module):
         per_channel: bool = True,
         per_row: bool = True,
         reduce_range: bool = False,
+        relu: bool = False,
     ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self._set(per_channel, per_row, reduce_range)
+        self._set(per_channel, per_row, reduce_range, relu)
         weight = blank_weight((out_features, in_features), per_channel)
         self.set_weight_bias(weight, np.zeros(out_features, np.float32) if bias else None)
 
@@ -76,20 +79,20 @@ class Linear(Module):
         per_row: bool = True,
         reduce_range: bool = False,
     ) -> Self:
-        """The layer of a float `nn.Linear`.
+        """The layer of a float `nn.Linear`, or of one that is fused with what follows it.
 
         Parameters
         ----------
-        module : nn.Linear
+        module : nn.Linear or nn.intrinsic.LinearReLU
             Its weight must be finite.
         dtype : dtype
             Of the weight: qint8.
         per_channel, per_row, reduce_range : bool
             As for the constructor.
         """
-        check_source(cls, module, _linear.Linear)
+        _, weight, bias, relu = taken_apart(cls, module, _linear.Linear)
         options: dict[str, Any] = {"dtype": dtype, "per_channel": per_channel, "per_row": per_row}
-        made = cls.of(module.weight, module.bias, reduce_range=reduce_range, **options)
+        made = cls.of(weight, bias, reduce_range=reduce_range, relu=relu, **options)
         made.training = module.training
         return made
 
@@ -103,19 +106,21 @@ class Linear(Module):
         per_channel: bool = True,
         per_row: bool = True,
         reduce_range: bool = False,
+        relu: bool = False,
     ) -> Self:
         """The layer of a float weight, shape (out_features, in_features), and a bias."""
         made = cls.__new__(cls)
         Module.__init__(made)
         made.out_features, made.in_features = np.shape(weight)
-        made._set(per_channel, per_row, reduce_range)
+        made._set(per_channel, per_row, reduce_range, relu)
         made.set_weight_bias(quantized_weight(weight, dtype, per_channel), bias)
         return made
 
-    def _set(self, per_channel: bool, per_row: bool, reduce_range: bool) -> None:
+    def _set(self, per_channel: bool, per_row: bool, reduce_range: bool, relu: bool) -> None:
         if per_row and reduce_range:
             raise ValueError("reduce_range must be False with per_row=True, got True")
-        self.per_channel, self.per_row, self.reduce_range = per_channel, per_row, reduce_range
+        self.per_channel, self.per_row = per_channel, per_row
+        self.reduce_range, self.relu = reduce_range, relu
 
     def weight(self) -> QTensor:
         """The weight, shape (out_features, in_features)."""
@@ -128,8 +133,8 @@ class Linear(Module):
     def forward(self, input: Any) -> Any:
         """Shape (..., out_features), float32."""
         if not self.reduce_range:
-            return self._packed.dynamic(input, per_row=self.per_row)
-        return self._packed(quantize_per_tensor_dynamic(input, quint8, True))
+            return self._packed.dynamic(input, per_row=self.per_row, relu=self.relu)
+        return self._packed(quantize_per_tensor_dynamic(input, quint8, True), relu=self.relu)
 
     def into(self, input: Any, out: Any, relu: bool = False) -> Any:
         """The same, written into `out`, an array of float32; with `relu` negative numbers become 0."""
@@ -153,6 +158,7 @@ class Linear(Module):
             "per_channel": self.per_channel,
             "per_row": self.per_row,
             "reduce_range": self.reduce_range,
+            "relu": self.relu,
         }
 
     def _get_name(self) -> str:
@@ -162,5 +168,5 @@ class Linear(Module):
         """Lengths, and how weights and inputs are quantized."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, dtype=qint8, "
-            f"per_channel={self.per_channel}, per_row={self.per_row}"
+            f"per_channel={self.per_channel}, per_row={self.per_row}{', relu' if self.relu else ''}"
         )
