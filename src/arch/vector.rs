@@ -81,7 +81,7 @@ macro_rules! slot {
         }
     )*};
 }
-slot!(u8, i8, i32, f32, bool);
+slot!(u8, i8, i16, i32, i64, f32, bool);
 
 /// How many floats ahead of use to ask for memory.
 #[cfg(target_arch = "x86_64")]

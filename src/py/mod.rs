@@ -36,8 +36,6 @@ mod _core {
     #[pymodule_export]
     use super::io::{load, read_metadata, save};
     #[pymodule_export]
-    use super::ops::PackedWeightOnlyLinear;
-    #[pymodule_export]
     use super::ops::{
         PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
         PackedConvTranspose3d, PackedLinear, adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d,
@@ -48,6 +46,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::ops::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell, gru, lstm, rnn};
+    #[pymodule_export]
+    use super::ops::{PackedWeightOnlyLinear, resize};
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};
     #[pymodule_export]
