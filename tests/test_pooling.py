@@ -117,6 +117,47 @@ def test_adaptive_windows_cover_an_axis_evenly(problem, data):
     assert_array_equal(made.int_repr(), pooled(x, axes, mean))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 7, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 129])
+@pytest.mark.parametrize("last", [True, False])
+def test_every_number_of_channels(kernels, rng, channels, last):
+    for images, lengths in ((70, (8, 8)), (3, (7, 9)), (1, (30, 31))):
+        x = rng.integers(0, 256, (images, channels, *lengths), np.uint8)
+        if last:
+            x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+        q = qt.make_per_tensor_quantized_tensor(x, 0.1, 100)
+        for kernel, stride, padding in ((2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 0), (4, 4, 2)):
+            room = [(n + 2 * padding - kernel) // stride + 1 for n in lengths]
+            pads = [(0, 0), (0, 0), (padding, padding), (padding, padding)]
+            slid = np.lib.stride_tricks.sliding_window_view
+            step = (slice(None), slice(None), slice(None, None, stride), slice(None, None, stride))
+            views = slid(np.pad(x, pads), (kernel, kernel), (2, 3))[step]
+            made = qt.ops.max_pool2d(q, kernel, stride, padding).int_repr()
+            assert made.shape == (images, channels, *room)
+            assert_array_equal(made, views.max((-1, -2)))
+            sums = slid(np.pad(x.astype(int) - 100, pads), (kernel, kernel), (2, 3))[step].sum((-1, -2))
+            made = qt.ops.avg_pool2d(q, kernel, stride, padding).int_repr()
+            assert_array_equal(made, np.rint(sums / kernel**2) + 100)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_results_lie_as_their_input_does(rng, last):
+    x = rng.integers(0, 256, (2, 20, 8, 8), np.uint8)
+    if last:
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    made = qt.ops.max_pool2d(qt.make_per_tensor_quantized_tensor(x, 0.1, 0), 2).int_repr()
+    assert np.moveaxis(made, 1, -1).flags.c_contiguous == last
+    assert made.flags.c_contiguous != last
+
+
+@pytest.mark.parametrize("lengths", [(16, 8), (43, 3), (11, 12), (127, 1), (300, 300)])
+@pytest.mark.parametrize("channels", [1, 17])
+def test_sums_are_as_wide_as_windows_need(kernels, lengths, channels):
+    for code in (-128, 127):
+        x = np.full((1, channels, *lengths), code, np.int8)
+        made = qt.ops.adaptive_avg_pool2d(qt.make_per_tensor_quantized_tensor(x, 0.1, -code - 1), 1)
+        assert_array_equal(made.int_repr().ravel(), np.full(channels, code))
+
+
 def test_large_windows_do_not_overflow():
     x = np.full((1, 1, 3000, 3000), 255, np.uint8)
     q = qt.make_per_tensor_quantized_tensor(x, 0.1, 0)

@@ -85,6 +85,38 @@ def test_bilinear_by_its_definition(rng, size, corners):
     assert np.abs(made - real).max() <= 0.5 + 1e-4
 
 
+@pytest.mark.parametrize("channels", [1, 3, 16, 40, 64])
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("corners", [True, False])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_means_are_those_of_float32(kernels, rng, channels, last, corners, dims):
+    lengths, size = (7, 5, 6)[:dims], (11, 33, 4)[:dims]
+    x = rng.integers(0, 256, (2, channels, *lengths), np.uint8)
+    if last:
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    values = x.astype(np.float32) - np.float32(100)
+    for a in reversed(range(dims)):
+        n, target = lengths[a], size[a]
+        at = np.arange(target, dtype=np.float32)
+        half = np.float32(0.5)
+        if corners:
+            at = at * (np.float32(n - 1) / np.float32(target - 1))
+        else:
+            at = np.maximum((at + half) * (np.float32(n) / np.float32(target)) - half, np.float32(0))
+        low = np.minimum(at.astype(np.int64), n - 1)
+        part = (at - low.astype(np.float32)).reshape(-1, *[1] * (dims - 1 - a))
+        left, right = np.take(values, low, 2 + a), np.take(values, np.minimum(low + 1, n - 1), 2 + a)
+        values = left * (np.float32(1) - part) + right * part
+    mode = ["linear", "bilinear", "trilinear"][dims - 1]
+    q = qt.make_per_tensor_quantized_tensor(x, 0.1, 100)
+    made = qt.ops.interpolate(q, size, mode=mode, align_corners=corners)
+    assert_array_equal(made.int_repr(), (np.rint(values) + 100).astype(np.uint8))
+    made = qt.ops.interpolate(q, size).int_repr()
+    for a in range(dims):
+        x = np.take(x, np.arange(size[a]) * lengths[a] // size[a], 2 + a)
+    assert_array_equal(made, x)
+
+
 def test_linear_modes_of_other_lengths(rng):
     q = tensor(rng, (1, 2, 4))
     assert qt.ops.interpolate(q, scale_factor=2.5, mode="linear").shape == (1, 2, 10)

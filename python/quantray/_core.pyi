@@ -1269,6 +1269,9 @@ def elu(
     alpha: float = 1.0,
     out: _Codes | None = None,
 ) -> QTensor: ...
+def _resize(
+    input: QTensor, lows: Sequence[npt.NDArray[np.int64]], parts: Sequence[npt.NDArray[np.float32]] | None
+) -> QTensor: ...
 def embedding(
     weight: QTensor, indices: npt.ArrayLike, *, out: npt.NDArray[np.float32] | None = None
 ) -> npt.NDArray[np.float32]: ...

@@ -4,6 +4,8 @@
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Byte;
+
 /// A line of the caches.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
@@ -45,6 +47,30 @@ impl Lines {
 pub(crate) fn slots<T: Copy>(x: &mut [T]) -> &mut [MaybeUninit<T>] {
     // SAFETY: the layout is the same, and kernels write nothing but numbers to slots.
     unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
+}
+
+/// Codes as bytes.
+pub(crate) fn bytes<C: Byte>(codes: &[C]) -> &[u8] {
+    // SAFETY: a `Byte` is 8 bits, any of which are a byte.
+    unsafe { std::slice::from_raw_parts(codes.as_ptr().cast(), codes.len()) }
+}
+
+/// Slots of codes as those of bytes.
+pub(crate) fn byte_slots<C: Byte>(codes: &mut [MaybeUninit<C>]) -> &mut [MaybeUninit<u8>] {
+    // SAFETY: as above; any byte is a code.
+    unsafe { std::slice::from_raw_parts_mut(codes.as_mut_ptr().cast(), codes.len()) }
+}
+
+/// Asks for the lines of the caches that these elements lie in, of which the first few tell the CPU of the others.
+#[inline(always)]
+pub(crate) fn ask_for<T>(from: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..size_of_val(from).div_ceil(64).min(8) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 CPU has SSE; a hint, which no address makes wrong.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().cast::<i8>().wrapping_add(64 * line)) };
+    }
+    let _ = from;
 }
 
 /// Where the system does not say.

@@ -14,6 +14,7 @@ mod memory;
 mod peak;
 pub(crate) mod product;
 mod scalar;
+mod table;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -23,9 +24,10 @@ pub(crate) use interleave::{LINE, interleave};
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;
-pub(crate) use memory::{Lines, slots};
+pub(crate) use memory::{Lines, ask_for, byte_slots, bytes, slots};
 pub use memory::{last_level_cache, stream_from};
 pub use peak::peaks;
+pub(crate) use table::look_up;
 pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to};
 
 /// Whether this CPU has it.

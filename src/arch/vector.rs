@@ -23,13 +23,6 @@ pub(crate) trait Byte:
     fn saturated(value: i32) -> Self;
     /// Its value.
     fn widened(self) -> i32;
-    /// The byte that it is.
-    #[inline(always)]
-    fn byte(self) -> u8 {
-        self.widened() as u8
-    }
-    /// The code that a byte is.
-    fn of_byte(byte: u8) -> Self;
 }
 
 impl Byte for u8 {
@@ -42,10 +35,6 @@ impl Byte for u8 {
     fn widened(self) -> i32 {
         i32::from(self)
     }
-    #[inline(always)]
-    fn of_byte(byte: u8) -> Self {
-        byte as Self
-    }
 }
 
 impl Byte for i8 {
@@ -57,10 +46,6 @@ impl Byte for i8 {
     #[inline(always)]
     fn widened(self) -> i32 {
         i32::from(self)
-    }
-    #[inline(always)]
-    fn of_byte(byte: u8) -> Self {
-        byte as Self
     }
 }
 
@@ -96,7 +81,7 @@ macro_rules! slot {
         }
     )*};
 }
-slot!(u8, i8, i32, f32, bool);
+slot!(u8, i8, i16, i32, i64, f32, bool);
 
 /// How many floats ahead of use to ask for memory.
 #[cfg(target_arch = "x86_64")]

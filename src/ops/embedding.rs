@@ -78,72 +78,127 @@ pub fn embedding_bag(
     }
 }
 
-/// Columns whose sums stay in registers while the rows of a bag pass.
+/// As many columns as any instruction set has in a group.
 const BLOCK: usize = 64;
 
 /// Codes that can be read as steps from a zero point.
 trait Codes: Copy + Sync {
+    /// How many there are.
+    fn count(self) -> usize;
     /// `code - zero_point` of one.
     fn step(self, at: usize, zero_point: f64) -> f32;
-    /// The same of a whole block.
-    fn block(self, at: usize, zero_point: f64, to: &mut [f32; BLOCK]);
+    /// The same of a group of them, from `at` on.
+    fn group<V: Vector>(self, v: V, at: usize, zero_point: f64) -> [V::F; 4];
+    /// Asks for the memory of so many, from `at` on.
+    fn ask_for(self, at: usize, count: usize);
 }
 
-macro_rules! whole {
-    ($code:ty, $float:ty) => {
+/// What stands for 0, taken from codes that are exact as floats.
+#[inline(always)]
+fn less<V: Vector>(v: V, codes: [V::F; 4], zero_point: f64) -> [V::F; 4] {
+    let [a, b, c, d] = codes;
+    let zero = v.splat(zero_point as f32);
+    [v.sub(a, zero), v.sub(b, zero), v.sub(c, zero), v.sub(d, zero)]
+}
+
+macro_rules! bytes {
+    ($code:ty) => {
         impl Codes for &[$code] {
             #[inline(always)]
-            fn step(self, at: usize, zero_point: f64) -> f32 {
-                // A difference of 8-bit codes is exact in float32 already.
-                (self[at] as $float - zero_point as $float) as f32
+            fn count(self) -> usize {
+                self.len()
             }
             #[inline(always)]
-            fn block(self, at: usize, zero_point: f64, to: &mut [f32; BLOCK]) {
-                let codes: &[$code; BLOCK] = self[at..].first_chunk().expect("a row goes on");
-                for i in 0..BLOCK {
-                    to[i] = (codes[i] as $float - zero_point as $float) as f32;
-                }
+            fn step(self, at: usize, zero_point: f64) -> f32 {
+                f32::from(self[at]) - zero_point as f32
+            }
+            #[inline(always)]
+            fn group<V: Vector>(self, v: V, at: usize, zero_point: f64) -> [V::F; 4] {
+                less(v, v.widen::<$code>(&self[at..]), zero_point)
+            }
+            #[inline(always)]
+            fn ask_for(self, at: usize, count: usize) {
+                arch::ask_for(&self[at..][..count]);
             }
         }
     };
 }
-whole!(u8, f32);
-whole!(i8, f32);
-whole!(i32, f64);
+bytes!(u8);
+bytes!(i8);
+
+impl Codes for &[i32] {
+    #[inline(always)]
+    fn count(self) -> usize {
+        self.len()
+    }
+    #[inline(always)]
+    fn step(self, at: usize, zero_point: f64) -> f32 {
+        (f64::from(self[at]) - zero_point) as f32
+    }
+    #[inline(always)]
+    fn group<V: Vector>(self, v: V, at: usize, zero_point: f64) -> [V::F; 4] {
+        let mut steps = [0.0; BLOCK];
+        let codes = &self[at..][..V::GROUP];
+        for i in 0..V::GROUP {
+            steps[i] = (f64::from(codes[i]) - zero_point) as f32;
+        }
+        v.load(&steps)
+    }
+    #[inline(always)]
+    fn ask_for(self, at: usize, count: usize) {
+        arch::ask_for(&self[at..][..count]);
+    }
+}
 
 /// Codes of so many bits.
 #[derive(Clone, Copy)]
 struct Packed<'a, const BITS: usize>(&'a [u8]);
 
+impl<const BITS: usize> Packed<'_, BITS> {
+    const PER_BYTE: usize = 8 / BITS;
+
+    #[inline(always)]
+    fn code(self, at: usize) -> u8 {
+        self.0[at / Self::PER_BYTE] >> (at % Self::PER_BYTE * BITS) & ((1 << BITS) - 1)
+    }
+}
+
 impl<const BITS: usize> Codes for Packed<'_, BITS> {
     #[inline(always)]
-    fn step(self, at: usize, zero_point: f64) -> f32 {
-        let per_byte = 8 / BITS;
-        let code = self.0[at / per_byte] >> (at % per_byte * BITS) & ((1 << BITS) - 1);
-        f32::from(code) - zero_point as f32
+    fn count(self) -> usize {
+        self.0.len() * Self::PER_BYTE
     }
     #[inline(always)]
-    fn block(self, at: usize, zero_point: f64, to: &mut [f32; BLOCK]) {
-        let per_byte = 8 / BITS;
-        if !at.is_multiple_of(per_byte) {
-            (0..BLOCK).for_each(|i| to[i] = self.step(at + i, zero_point));
-            return;
-        }
-        let bytes = &self.0[at / per_byte..][..BLOCK / per_byte];
+    fn step(self, at: usize, zero_point: f64) -> f32 {
+        f32::from(self.code(at)) - zero_point as f32
+    }
+    #[inline(always)]
+    fn group<V: Vector>(self, v: V, at: usize, zero_point: f64) -> [V::F; 4] {
         let mut codes = [0u8; BLOCK];
+        if !at.is_multiple_of(Self::PER_BYTE) {
+            for (i, code) in codes[..V::GROUP].iter_mut().enumerate() {
+                *code = self.code(at + i);
+            }
+            return less(v, v.widen::<u8>(&codes), zero_point);
+        }
         // Written out, so that the compiler turns it into vectors.
+        let bytes = &self.0[at / Self::PER_BYTE..][..V::GROUP / Self::PER_BYTE];
         if BITS == 4 {
-            for (codes, &b) in codes.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-                *codes = [b & 15, b >> 4];
+            let to = codes.as_chunks_mut::<2>().0;
+            for i in 0..V::GROUP / 2 {
+                to[i] = [bytes[i] & 15, bytes[i] >> 4];
             }
         } else {
-            for (codes, &b) in codes.as_chunks_mut::<4>().0.iter_mut().zip(bytes) {
-                *codes = [b & 3, b >> 2 & 3, b >> 4 & 3, b >> 6];
+            let to = codes.as_chunks_mut::<4>().0;
+            for i in 0..V::GROUP / 4 {
+                to[i] = [bytes[i] & 3, bytes[i] >> 2 & 3, bytes[i] >> 4 & 3, bytes[i] >> 6];
             }
         }
-        for i in 0..BLOCK {
-            to[i] = f32::from(codes[i]) - zero_point as f32;
-        }
+        less(v, v.widen::<u8>(&codes), zero_point)
+    }
+    #[inline(always)]
+    fn ask_for(self, at: usize, count: usize) {
+        arch::ask_for(&self.0[at / Self::PER_BYTE..][..count / Self::PER_BYTE]);
     }
 }
 
@@ -205,59 +260,64 @@ struct Run<'a, C> {
     out: &'a mut [MaybeUninit<f32>],
 }
 
+/// How many rows ahead of use to ask for: they may lie anywhere.
+const AHEAD: usize = 8;
+
 impl<C: Codes> Run<'_, C> {
-    /// The values of `n` columns of a row.
+    /// The values of a group of columns of a row; of as many as it has, and anything behind.
     #[inline(always)]
-    fn values(&self, row: usize, first: usize, n: usize, to: &mut [f32; BLOCK]) {
-        let at = row * self.table.width + first;
+    fn values<V: Vector>(&self, v: V, row: usize, first: usize) -> [V::F; 4] {
+        let width = self.table.width;
+        let at = row * width + first;
         match self.params {
             Params::Rows(params) => {
                 let (scale, zero_point) = channel(params, row);
-                match n {
-                    BLOCK => self.codes.block(at, zero_point, to),
-                    _ => (0..n).for_each(|i| to[i] = self.codes.step(at + i, zero_point)),
-                }
-                for value in to {
-                    *value *= scale;
-                }
+                // A shorter group is read with what lies behind it.
+                let [a, b, c, d] = match at + V::GROUP <= self.codes.count() {
+                    true => self.codes.group(v, at, zero_point),
+                    false => {
+                        let mut steps = [0.0; BLOCK];
+                        for (i, step) in steps[..V::GROUP.min(width - first)].iter_mut().enumerate() {
+                            *step = self.codes.step(at + i, zero_point);
+                        }
+                        v.load(&steps)
+                    }
+                };
+                let scale = v.splat(scale);
+                [v.mul(a, scale), v.mul(b, scale), v.mul(c, scale), v.mul(d, scale)]
             }
             Params::Columns(params) => {
-                for (i, &(scale, zero_point)) in params[first..][..n].iter().enumerate() {
-                    to[i] = self.codes.step(at + i, zero_point) * scale;
+                let mut values = [0.0; BLOCK];
+                for i in 0..V::GROUP.min(width - first) {
+                    let (scale, zero_point) = params[first + i];
+                    values[i] = self.codes.step(at + i, zero_point) * scale;
                 }
+                v.load(&values)
             }
         }
     }
 
-    /// `n` columns of a bag.
+    /// A group of columns of a bag.
     #[inline(always)]
-    fn reduce(&self, rows: Range<usize>, first: usize, n: usize) -> [f32; BLOCK] {
-        let count = rows.len();
-        if count == 0 {
-            return [0.0; BLOCK];
-        }
-        let mut all = [if self.mode == Mode::Max { f32::NEG_INFINITY } else { 0.0 }; BLOCK];
+    fn reduce<V: Vector, const MAX: bool>(&self, v: V, rows: Range<usize>, first: usize) -> [V::F; 4] {
+        let width = self.table.width;
+        let mut all = [v.splat(if MAX { f32::NEG_INFINITY } else { 0.0 }); 4];
         for i in rows {
-            let mut values = [0.0; BLOCK];
-            self.values(self.bags.rows[i] as usize, first, n, &mut values);
+            if first == 0
+                && let Some(&row) = self.bags.rows.get(i + AHEAD)
+            {
+                self.codes.ask_for(row as usize * width, width);
+            }
+            let mut values = self.values(v, self.bags.rows[i] as usize, first);
             if let Some(weights) = self.bags.weights {
-                values.iter_mut().for_each(|value| *value *= weights[i]);
+                let weight = v.splat(weights[i]);
+                for value in &mut values {
+                    *value = v.mul(*value, weight);
+                }
             }
-            for (all, value) in all.iter_mut().zip(values) {
-                *all = match self.mode {
-                    Mode::Max => {
-                        if value > *all {
-                            value
-                        } else {
-                            *all
-                        }
-                    }
-                    _ => *all + value,
-                };
+            for j in 0..4 {
+                all[j] = if MAX { v.max(values[j], all[j]) } else { v.add(all[j], values[j]) };
             }
-        }
-        if self.mode == Mode::Mean {
-            all.iter_mut().for_each(|all| *all /= count as f32);
         }
         all
     }
@@ -267,18 +327,31 @@ impl<C: Codes> Kernel for Run<'_, C> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(mut self, _: V) {
+    fn run<V: Vector>(mut self, v: V) {
         let width = self.table.width;
         let out = std::mem::take(&mut self.out);
         for (bag, out) in self.own.clone().zip(out.chunks_exact_mut(width)) {
             let rows = self.bags.starts[bag] as usize..self.bags.starts[bag + 1] as usize;
-            for (b, out) in out.chunks_mut(BLOCK).enumerate() {
-                // A constant for the compiler, which then keeps the sums in registers.
-                let all = match out.len() {
-                    BLOCK => self.reduce(rows.clone(), b * BLOCK, BLOCK),
-                    n => self.reduce(rows.clone(), b * BLOCK, n),
+            let count = rows.len();
+            for (b, out) in out.chunks_mut(V::GROUP).enumerate() {
+                let mut all = match self.mode {
+                    _ if count == 0 => [v.splat(0.0); 4],
+                    Mode::Max => self.reduce::<V, true>(v, rows.clone(), b * V::GROUP),
+                    _ => self.reduce::<V, false>(v, rows.clone(), b * V::GROUP),
                 };
-                copy_to(&all[..out.len()], out);
+                if self.mode == Mode::Mean && count > 0 {
+                    let count = v.splat(count as f32);
+                    for all in &mut all {
+                        *all = v.div(*all, count);
+                    }
+                }
+                if out.len() == V::GROUP {
+                    v.store::<_, false>(all, out);
+                } else {
+                    let mut some = [0f32; BLOCK];
+                    v.store::<f32, false>(all, &mut some);
+                    copy_to(&some[..out.len()], out);
+                }
             }
         }
     }

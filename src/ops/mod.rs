@@ -7,6 +7,7 @@ mod binary;
 mod clamp;
 pub mod embedding;
 pub mod pool;
+pub mod resize;
 mod sum;
 mod table;
 

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::TargetCodes;
-use crate::arch::Byte;
+use crate::arch::{self, Isa, Kernel, Vector, byte_slots, bytes};
 use crate::error::Stopped;
 use crate::gemm::Codes;
 use crate::qparams::{DType, dequantize_one, quantize_one};
@@ -94,30 +94,88 @@ pub fn table(
 /// # Panics
 /// Lengths that disagree.
 pub fn look_up(table: &[u8; 256], x: Codes<'_>, out: TargetCodes<'_>) -> Result<(), Stopped> {
-    match (x, out) {
-        (Codes::U8(x), TargetCodes::U8(out)) => share(table, x, out),
-        (Codes::U8(x), TargetCodes::I8(out)) => share(table, x, out),
-        (Codes::I8(x), TargetCodes::U8(out)) => share(table, x, out),
-        (Codes::I8(x), TargetCodes::I8(out)) => share(table, x, out),
-    }
-}
-
-fn share<X: Byte, Y: Byte>(table: &[u8; 256], x: &[X], out: &mut [MaybeUninit<Y>]) -> Result<(), Stopped> {
+    let x = match x {
+        Codes::U8(x) => x,
+        Codes::I8(x) => bytes(x),
+    };
+    let out = match out {
+        TargetCodes::U8(out) => out,
+        TargetCodes::I8(out) => byte_slots(out),
+    };
     assert_eq!(x.len(), out.len(), "as many results as codes");
+    let isa = Isa::current();
+    let range = Range::of(table);
     let step = threads::CHUNK_BYTES / 2;
-    // A look-up takes as long as some bytes do to be moved.
-    let bytes = 8 * x.len();
-    threads::for_each(bytes, x.chunks(step).zip(out.chunks_mut(step)), |(x, out)| {
-        for (out, &x) in out.iter_mut().zip(x) {
-            out.write(Y::of_byte(table[usize::from(x.byte())]));
+    threads::for_each(2 * x.len(), x.chunks(step).zip(out.chunks_mut(step)), |(x, out)| {
+        match range {
+            Some(range) => arch::dispatch(isa, Within { range, x, out }),
+            None => arch::look_up(isa, table, x, out),
         }
         true
     })
 }
 
+/// Where a table leaves codes as they are, but for those below and above a range: as ReLU6 does in one scale.
+#[derive(Clone, Copy)]
+struct Range {
+    /// What turns codes into unsigned ones.
+    flip: u8,
+    lo: u8,
+    hi: u8,
+}
+
+impl Range {
+    fn of(table: &[u8; 256]) -> Option<Self> {
+        [0, 0x80].into_iter().find_map(|flip| {
+            let code = |x: u8| table[usize::from(x ^ flip)] ^ flip;
+            let (lo, hi) = (code(0), code(255));
+            (lo <= hi && (0..=255).all(|x| code(x) == x.clamp(lo, hi))).then_some(Self { flip, lo, hi })
+        })
+    }
+}
+
+/// One piece, for such a table.
+struct Within<'a> {
+    range: Range,
+    x: &'a [u8],
+    out: &'a mut [MaybeUninit<u8>],
+}
+
+impl Kernel for Within<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        let Range { flip, lo, hi } = self.range;
+        // So plain that the compiler uses the vectors by itself.
+        for (out, &x) in self.out.iter_mut().zip(self.x) {
+            out.write((x ^ flip).clamp(lo, hi) ^ flip);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_found_and_give_what_their_tables_give() {
+        let codes: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        let same = |dtype, zero| ((dtype, 0.05, zero), (dtype, 0.05, zero));
+        let (signed, unsigned) = (same(DType::QInt8, -3), same(DType::QUInt8, 200));
+        for (function, (from, to), found) in [
+            (Function::Relu6, signed, true),
+            (Function::Relu6, unsigned, true),
+            (Function::Relu6, (signed.0, unsigned.1), false),
+            (Function::Tanh, signed, false),
+        ] {
+            let table = table(function, from, to);
+            assert_eq!(Range::of(&table).is_some(), found, "{function:?}");
+            let mut out = vec![0; codes.len()];
+            look_up(&table, Codes::U8(&codes), TargetCodes::U8(arch::slots(&mut out))).unwrap();
+            assert!(out.iter().zip(&codes).all(|(&out, &x)| out == table[usize::from(x)]));
+        }
+    }
 
     #[test]
     fn values_beyond_float32_have_a_code() {

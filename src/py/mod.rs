@@ -36,7 +36,7 @@ mod _core {
     #[pymodule_export]
     use super::io::{load, read_metadata, save};
     #[pymodule_export]
-    use super::ops::{Chain, PackedWeightOnlyLinear};
+    use super::ops::Chain;
     #[pymodule_export]
     use super::ops::{
         PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
@@ -48,6 +48,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::ops::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell, gru, lstm, rnn};
+    #[pymodule_export]
+    use super::ops::{PackedWeightOnlyLinear, resize};
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};
     #[pymodule_export]

@@ -17,6 +17,24 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+def _joined_shape(tensors: Sequence[QTensor], dim: int) -> list[int]:
+    """The shape of tensors one after the other along an axis."""
+    shape = list(tensors[0].shape)
+    if not -len(shape) <= dim < len(shape):
+        raise IndexError(f"dim must be from {-len(shape)} to {len(shape) - 1}, got {dim}")
+    for i, tensor in enumerate(tensors):
+        other = list(tensor.shape)
+        if len(other) != len(shape) or any(
+            m != n for a, (m, n) in enumerate(zip(shape, other, strict=True)) if a != dim % len(shape)
+        ):
+            raise ValueError(
+                f"tensors[{i}] must have the first one's dimensions but for axis {dim}: {tuple(shape)}, got "
+                f"{tuple(other)}"
+            )
+    shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
+    return shape
+
+
 def cat(
     tensors: Sequence[QTensor],
     dim: int = 0,
@@ -54,7 +72,7 @@ def cat(
     else:
         if not tensors:
             raise ValueError("tensors must be at least one QTensor, got none")
-        shape = np.concatenate([np.empty(t.shape, np.bool_) for t in tensors], dim).shape
+        shape = _joined_shape(tensors, dim)
         first = tensors[0].dtype if dtype is None else dtype
         joined = core.quantize_per_tensor(np.zeros((), np.float32), scale, zero_point or 0, first)
         joined = like(joined, np.empty(shape, joined.int_repr().dtype))
@@ -164,7 +182,7 @@ def interpolate(
     Returns
     -------
     QTensor
-        With the input's scale and zero point.
+        With the input's scale and zero point; in memory as the input is: channels first or channels last.
 
     >>> import quantray as qt
     >>> q = qt.quantize_per_tensor([[[1.0, 2.0]]], 0.5, 0, qt.qint8)
@@ -201,25 +219,20 @@ def interpolate(
         targets = [int(n) for n in each]
     if min(targets) < 1:
         raise ValueError(f"the result must be at least 1 long along each axis, got {tuple(targets)}")
-    if mode.startswith("nearest"):
-        middle = np.float32(0.5 if mode == "nearest-exact" else 0.0)
-        for a, (n, target) in enumerate(zip(lengths, targets, strict=True)):
-            at = (np.arange(target, dtype=np.float32) + middle) * _steps(n, target, factors[a])
-            codes = np.take(codes, np.minimum(at.astype(np.int64), n - 1), axis=2 + a)
-        return like(input, codes)
-    zero = np.float32(input.q_zero_point())
-    values: npt.NDArray[np.float32] = codes.astype(np.float32) - zero
-    # Along the last axis first, as torch does.
-    for a in reversed(range(dims)):
-        n, target = lengths[a], targets[a]
+    lows: list[npt.NDArray[np.int64]] = []
+    parts: list[npt.NDArray[np.float32]] = []
+    half = np.float32(0.5)
+    for n, target, factor in zip(lengths, targets, factors, strict=True):
         at = np.arange(target, dtype=np.float32)
-        if align_corners:
+        if mode == "nearest":
+            at = at * _steps(n, target, factor)
+        elif mode == "nearest-exact":
+            at = (at + half) * _steps(n, target, factor)
+        elif align_corners:
             at = at * (np.float32(n - 1) / np.float32(max(target - 1, 1)))
         else:
-            half = np.float32(0.5)
-            at = np.maximum((at + half) * _steps(n, target, factors[a]) - half, np.float32(0))
+            at = np.maximum((at + half) * _steps(n, target, factor) - half, np.float32(0))
         low = np.minimum(at.astype(np.int64), n - 1)
-        part = (at - low.astype(np.float32)).reshape(-1, *[1] * (dims - 1 - a))
-        left, right = np.take(values, low, 2 + a), np.take(values, np.minimum(low + 1, n - 1), 2 + a)
-        values = np.add(left * (np.float32(1) - part), right * part, dtype=np.float32)
-    return like(input, (np.rint(values) + zero).astype(codes.dtype))
+        lows.append(low)
+        parts.append(at - low.astype(np.float32))
+    return core._resize(input, lows, None if mode.startswith("nearest") else parts)

@@ -7,7 +7,7 @@ use super::axes::space;
 use super::matrices::codes_of;
 use crate::conv::Image;
 use crate::error::Error;
-use crate::py::array::{Array, as_array, contiguous, fresh_view, np, tuple_text};
+use crate::py::array::{Array, as_array, contiguous, np, tuple_text, view_of};
 
 /// The array, or a copy where it has negative strides.
 pub fn without_negative_strides<'py>(array: &Array<'py>) -> PyResult<Array<'py>> {
@@ -26,6 +26,28 @@ pub fn image<'a>(codes: &'a Array<'_>, dims: usize, batch: bool) -> Image<'a> {
         space: space(&shape[n - dims..], 1),
         strides: [if batch { strides[0] } else { 0 }, strides[n - dims - 1], z, y, x],
     }
+}
+
+/// Images whose planes of single channels lie one after the other, and not channels last, as images of one channel.
+pub fn planes<'a>(image: &Image<'a>) -> Option<Image<'a>> {
+    let Image { codes, images, channels, space, strides } = *image;
+    let [depth, height, width] = space;
+    let plane = depth * height * width;
+    let (first, last) = (
+        [channels * plane, plane, height * width, width, 1],
+        [channels * plane, 1, height * width * channels, width * channels, channels],
+    );
+    let lengths = [images, channels, depth, height, width];
+    // An axis of length 1 may have any stride.
+    let lies = |as_is: [usize; 5]| (0..5).all(|a| lengths[a] <= 1 || strides[a] == as_is[a]);
+    let strides = [plane, 1, height * width, width, 1];
+    (lies(first) && !lies(last)).then_some(Image {
+        codes,
+        images: images * channels,
+        channels: 1,
+        space,
+        strides,
+    })
 }
 
 /// A shape with one of its axes moved to its end.
@@ -54,8 +76,16 @@ pub fn channels_first<'py>(
     out: Option<&Bound<'py, PyAny>>,
     axis: usize,
 ) -> PyResult<Array<'py>> {
-    match out {
-        Some(out) => as_array(out),
-        None => fresh_view(&np(made.py())?.call_method1("moveaxis", (made, -1, axis))?.cast_into()?),
+    if let Some(out) = out {
+        return as_array(out);
     }
+    // As `moveaxis` does it, which takes longer than a small image.
+    let moved = |all: &[usize]| -> Vec<usize> {
+        let last = all.len() - 1;
+        all[..axis].iter().chain([&all[last]]).chain(&all[axis..last]).copied().collect()
+    };
+    let strides: Vec<usize> = made.strides().iter().map(|&s| s as usize).collect();
+    let strides: Vec<isize> = moved(&strides).into_iter().map(|s| s as isize).collect();
+    // SAFETY: the axes of `made`, in another order.
+    unsafe { view_of(&made, 0, &moved(made.shape()), &strides) }
 }

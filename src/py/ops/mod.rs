@@ -8,6 +8,7 @@ mod chain;
 mod conv;
 mod elementwise;
 mod images;
+mod interpolate;
 mod kernels;
 mod linear;
 mod matrices;
@@ -27,6 +28,7 @@ pub use conv::{
     PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
     PackedConvTranspose3d,
 };
+pub use interpolate::resize;
 pub use kernels::{explain, peaks, read_bandwidth};
 mod rows;
 

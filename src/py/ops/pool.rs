@@ -6,7 +6,7 @@ use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 
 use super::axes::per_axis;
-use super::images::{channels_first, channels_last, image, moved_last, without_negative_strides};
+use super::images::{channels_first, channels_last, image, moved_last, planes, without_negative_strides};
 use super::matrices::activation;
 use super::results::handed_out;
 use crate::error::Error;
@@ -51,9 +51,14 @@ fn run<'py>(
             |a| if a < 3 - dims { whole.clone() } else { windows.next().expect("one an axis") },
         );
     let image = image(&codes, dims, batch);
-    let room = channels_last(out, &shape, channel)?;
+    let planes = planes(&image);
+    let (room, lies) = match planes {
+        Some(_) => (out.cloned(), shape.clone()),
+        None => (channels_last(out, &shape, channel)?, moved_last(&shape, channel)),
+    };
+    let image = planes.unwrap_or(image);
     let dtype = q.quantizer().dtype();
-    let output = Output::codes(py, dtype, room.as_ref(), &moved_last(&shape, channel), &codes)?;
+    let output = Output::codes(py, dtype, room.as_ref(), &lies, &codes)?;
     let to = match dtype {
         DType::QInt8 => TargetCodes::I8(elements_mut(&output.array)),
         _ => TargetCodes::U8(elements_mut(&output.array)),
@@ -61,7 +66,8 @@ fn run<'py>(
     let taps: usize = windows.iter().map(|w| w.iter().map(|w| w.count).max().unwrap_or(0)).product();
     let work = shape.iter().product::<usize>().saturating_mul(taps) / 4;
     kernel(py, work, "input", &shape, || pool(kind, &image, &windows, to))?;
-    let made = channels_first(output.finish()?, out, channel)?;
+    let made = output.finish()?;
+    let made = if planes.is_some() { made } else { channels_first(made, out, channel)? };
     handed_out(made, Some(Arc::clone(q.quantizer())), out.is_some())
 }
 
@@ -240,7 +246,7 @@ functions!(
     adaptive_max_pool2d,
     adaptive_avg_pool2d,
     ": of images (N, C, H, W), or without N, qint8 or quint8, quantized per tensor. The result has the input's scale \
-     and zero point, and lies channels last in memory.\n\n\
+     and zero point, and lies in memory as the input does: channels first or channels last.\n\n\
      >>> import quantray as qt\n\
      >>> x = qt.quantize_per_tensor([[[1.0, 2.0], [3.0, 4.0]]], 0.5, 0, qt.quint8)\n\
      >>> qt.ops.max_pool2d(x, 2).tolist(), qt.ops.adaptive_avg_pool2d(x, 1).tolist()\n\

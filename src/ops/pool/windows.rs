@@ -1,0 +1,74 @@
+//! Windows along one axis: what each of them meets.
+
+use crate::error::{Error, Result};
+
+/// The elements of one axis that a window meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The first one, how many there are, and how far apart.
+    pub first: usize,
+    /// How many there are.
+    pub count: usize,
+    /// How far apart.
+    pub step: usize,
+    /// How many an average divides by: padding may count.
+    pub size: usize,
+}
+
+/// How windows move along one axis.
+#[derive(Debug, Clone, Copy)]
+pub struct Moves {
+    /// Elements of a window.
+    pub kernel: usize,
+    /// From one window to the next.
+    pub stride: usize,
+    /// Elements before and after the axis.
+    pub padding: usize,
+    /// From one element of a window to the next.
+    pub dilation: usize,
+    /// Whether a last window may reach over the end.
+    pub ceil: bool,
+    /// Whether padding counts.
+    pub count_padding: bool,
+}
+
+impl Moves {
+    /// The windows on an axis of this length.
+    ///
+    /// # Errors
+    /// An axis that the window does not fit in.
+    pub fn windows(&self, length: usize) -> Result<Vec<Window>> {
+        let Self { kernel, stride, padding, dilation, .. } = *self;
+        let reach = dilation * (kernel - 1) + 1;
+        let padded = length + 2 * padding;
+        let Some(room) = padded.checked_sub(reach).filter(|_| length > 0) else {
+            let got = format!("{length} long along an axis, with padding {padded}");
+            return Err(Error::value("input", got, format!("as long as the window reaches there: {reach}")));
+        };
+        let mut n = if self.ceil { room.div_ceil(stride) } else { room / stride } + 1;
+        // The last window starts inside the image or the padding before it.
+        if self.ceil && (n - 1) * stride >= length + padding {
+            n -= 1;
+        }
+        let window = |i: usize| {
+            let start = i * stride;
+            // In elements of the window: those that lie before the image.
+            let before = padding.saturating_sub(start).div_ceil(dilation).min(kernel);
+            let first = (start + before * dilation).saturating_sub(padding);
+            let count = length.saturating_sub(first).div_ceil(dilation).min(kernel - before);
+            let end = (start + kernel).min(length + 2 * padding);
+            let size = if self.count_padding { end - start } else { count };
+            Window { first, count, step: dilation, size }
+        };
+        Ok((0..n).map(window).collect())
+    }
+}
+
+/// `n` windows that share an axis of this length as evenly as whole elements allow.
+pub fn adaptive_windows(length: usize, n: usize) -> Vec<Window> {
+    let window = |i: usize| {
+        let (first, end) = (i * length / n, ((i + 1) * length).div_ceil(n));
+        Window { first, count: end - first, step: 1, size: end - first }
+    };
+    (0..n).map(window).collect()
+}
