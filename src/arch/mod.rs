@@ -15,6 +15,7 @@ mod peak;
 pub(crate) mod product;
 mod scalar;
 mod vector;
+mod window;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -27,6 +28,7 @@ pub(crate) use memory::{Lines, slots};
 pub use memory::{last_level_cache, stream_from};
 pub use peak::peaks;
 pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to};
+pub(crate) use window::Window;
 
 /// Whether this CPU has it.
 fn exists(isa: Isa) -> bool {

@@ -10,7 +10,7 @@ use crate::arch::{Byte, Isa};
 use crate::error::{Result, Stopped};
 use crate::gemm::{
     Activations, Codes, Finish, Matrix, PackedWeights, Patches, Place, Results, Source, Space, WeightParams,
-    multiply_into, with_epilogue,
+    multiply_into, run, with_epilogue,
 };
 
 /// A convolution's weights for one instruction set.
@@ -99,7 +99,8 @@ impl PackedConv {
                     scales: part(params.scales, &own),
                     zero_points: part(params.zero_points, &own),
                 };
-                products.push(PackedWeights::new(isa, matrix, params)?);
+                let run = run(piece.kernel(), (in_group, inputs), piece.dilation());
+                products.push(PackedWeights::in_runs(isa, matrix, params, run)?);
             }
             weights.push(Weights::Products(products));
         }

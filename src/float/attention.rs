@@ -119,7 +119,7 @@ impl WithProduct for Head<'_, '_> {
         for (b, to) in out.chunks_mut(P::MR).enumerate() {
             let first = b * P::MR;
             let count = to.len();
-            let queries = Rows { data: &packed.queries, stride: deep, count: n }.part(first, count);
+            let queries = Rows::new(&packed.queries, deep, n).part(first, count);
             let panels =
                 Panels { data: packed.keys.bytes(), depth: deep, count: n.div_ceil(P::NR), ahead: false };
             p.block(queries, panels, &mut scores, wide);
@@ -147,7 +147,7 @@ impl WithProduct for Head<'_, '_> {
                     &stored
                 }
             };
-            let weights = Rows { data, stride: code_stride, count };
+            let weights = Rows::new(data, code_stride, count);
             let panels = Panels {
                 data: packed.values.bytes(),
                 depth: long,
