@@ -218,13 +218,14 @@ impl PackedConv {
                 padded: image.space,
                 channels: self.outputs,
                 repeated: self.outputs / self.inputs,
+                room: 0,
             },
             false => {
                 let padded = [0, 1, 2].map(|a| before[a] + image.space[a] + after[a]);
-                Layout { before, padded, channels: self.inputs, repeated: 1 }
+                Layout { before, padded, channels: self.inputs, repeated: 1, room: ROOM }
             }
         };
-        let laid = laid_out(codes, image, layout, C::saturated(params.1))?;
+        let laid = laid_out(self.isa, codes, image, layout, C::saturated(params.1))?;
         let images = image.images;
         let all = Laid { conv: self, codes: &laid, images, before, layout, output, params, finish };
         match (&self.pieces[..], &self.weights[..]) {
@@ -238,6 +239,9 @@ impl PackedConv {
         }
     }
 }
+
+/// What pads a run of a patch is read with it: at most so much.
+const ROOM: usize = 64;
 
 /// Sums of so many products of codes stay within 32 bits, that of the zero points included.
 const MOST_TAPS: usize = i32::MAX as usize / (2 * 255 * 255);

@@ -129,8 +129,8 @@ fn pool_codes<C: Byte>(
     to: &mut [MaybeUninit<C>],
 ) -> Result<(), Stopped> {
     let Image { space, channels, .. } = *image;
-    let layout = Layout { before: [0; 3], padded: space, channels, repeated: 1 };
-    let codes = &laid_out(codes, image, layout, C::default())?[..];
+    let layout = Layout { before: [0; 3], padded: space, channels, repeated: 1, room: 0 };
+    let codes = &laid_out(Isa::current(), codes, image, layout, C::default())?[..];
     let line = windows[2].len() * channels;
     if to.is_empty() {
         return Ok(());
