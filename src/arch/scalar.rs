@@ -169,7 +169,7 @@ impl Vector for Scalar {
     }
 
     #[inline(always)]
-    fn load_bytes(self, from: &[u8]) -> [u8; 16] {
+    fn load_lanes(self, from: &[u8]) -> [u8; 16] {
         *from.first_chunk().expect("a group")
     }
     #[inline(always)]
@@ -181,8 +181,8 @@ impl Vector for Scalar {
         places.map(|place| a[usize::from(place) % 16])
     }
     #[inline(always)]
-    fn lane(self, a: [u8; 16], _: usize) -> [u8; 16] {
-        a
+    fn store_lanes(self, a: [u8; 16], to: &mut [u8]) {
+        to[..16].copy_from_slice(&a);
     }
 
     #[inline(always)]

@@ -57,25 +57,25 @@ impl Transpose<'_> {
     #[inline(always)]
     fn line<V: Vector>(&self, v: V, channel: usize, x: usize) -> V::Q {
         if channel >= self.channels {
-            return v.load_bytes(&[0; MOST]);
+            return v.load_lanes(&[0; MOST]);
         }
         let at = channel * self.stride + x;
         match self.from.get(at..at + V::GROUP) {
-            Some(whole) => v.load_bytes(whole),
+            Some(whole) => v.load_lanes(whole),
             None => {
                 let mut some = [0; MOST];
                 let n = V::GROUP.min(self.length - x);
                 some[..n].copy_from_slice(&self.from[at..at + n]);
-                v.load_bytes(&some)
+                v.load_lanes(&some)
             }
         }
     }
 
     /// Writes a lane. What of it lies beyond its element belongs to the next one, which is written later, or to none.
     #[inline(always)]
-    fn put(&mut self, at: usize, lane: [u8; LANE]) {
+    fn put(&mut self, at: usize, lane: &[u8; LANE]) {
         match self.to[at..].first_chunk_mut() {
-            Some(to) => *to = lane,
+            Some(to) => *to = *lane,
             None => {
                 let to = &mut self.to[at..];
                 to.copy_from_slice(&lane[..to.len()]);
@@ -88,13 +88,16 @@ impl Transpose<'_> {
     fn few<V: Vector>(&mut self, v: V, x: usize) {
         let channels = self.channels;
         let order = std::array::from_fn(|i| (i / channels * 4 + i % channels).min(LANE - 1) as u8);
-        let zipped = zip::<V, 4>(v, std::array::from_fn(|c| self.line(v, c, x)));
-        let packed = zipped.map(|q| v.shuffle(q, order));
+        let mut zipped = [[[0; LANE]; MOST / LANE]; 4];
+        let lines = zip::<V, 4>(v, std::array::from_fn(|c| self.line(v, c, x)));
+        for (to, line) in zipped.iter_mut().zip(lines) {
+            v.store_lanes(v.shuffle(line, order), to.as_flattened_mut());
+        }
         for l in 0..V::GROUP / LANE {
-            for (j, &q) in packed.iter().enumerate() {
+            for (j, lanes) in zipped.iter().enumerate() {
                 let element = x + LANE * l + 4 * j;
                 if element < self.length {
-                    self.put(element * channels, v.lane(q, l));
+                    self.put(element * channels, &lanes[l]);
                 }
             }
         }
@@ -104,20 +107,18 @@ impl Transpose<'_> {
     #[inline(always)]
     fn many<V: Vector>(&mut self, v: V, x: usize) {
         let channels = self.channels;
+        let mut zipped = [[[0; LANE]; MOST / LANE]; LANE];
         for first in (0..channels).step_by(LANE) {
             // The last ones are whole too: some are written twice.
             let first = first.min(channels.saturating_sub(LANE));
-            let zipped = zip::<V, LANE>(v, std::array::from_fn(|c| self.line(v, first + c, x)));
+            let lines = zip::<V, LANE>(v, std::array::from_fn(|c| self.line(v, first + c, x)));
+            for (to, line) in zipped.iter_mut().zip(lines) {
+                v.store_lanes(line, to.as_flattened_mut());
+            }
             for l in 0..V::GROUP / LANE {
                 let at = x + LANE * l;
-                if at + LANE <= self.length {
-                    for (j, &q) in zipped.iter().enumerate() {
-                        self.put((at + j) * channels + first, v.lane(q, l));
-                    }
-                } else {
-                    for (j, &q) in zipped.iter().enumerate().take(self.length.saturating_sub(at)) {
-                        self.put((at + j) * channels + first, v.lane(q, l));
-                    }
+                for (j, lanes) in zipped.iter().enumerate().take(self.length.saturating_sub(at)) {
+                    self.put((at + j) * channels + first, &lanes[l]);
                 }
             }
         }

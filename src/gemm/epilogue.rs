@@ -319,15 +319,27 @@ impl Kernel for Divide<'_> {
     }
 }
 
+/// What a group of columns needs to become codes.
+pub(crate) struct CodesGroup<V: Vector> {
+    multipliers: [V::F; 4],
+    bias: [V::F; 4],
+    /// The least code, from the zero point on.
+    least: V::F,
+    zero_point: V::Z,
+}
+
 impl<C: Byte> Epilogue for ToCodes<C> {
     type Out = C;
-    /// Multipliers, and the bias.
-    type Group<V: Vector> = [[V::F; 4]; 2];
+    type Group<V: Vector> = CodesGroup<V>;
 
     #[inline(always)]
-    fn group<V: Vector>(&self, v: V, at: usize) -> [[V::F; 4]; 2] {
-        let bias = if self.bias.is_empty() { [v.splat(0.0); 4] } else { v.load(&self.bias[at..]) };
-        [v.load(&self.multipliers[at..]), bias]
+    fn group<V: Vector>(&self, v: V, at: usize) -> CodesGroup<V> {
+        CodesGroup {
+            multipliers: v.load(&self.multipliers[at..]),
+            bias: if self.bias.is_empty() { [v.splat(0.0); 4] } else { v.load(&self.bias[at..]) },
+            least: v.splat((self.least - self.zero_point) as f32),
+            zero_point: v.splat16(self.zero_point as i16),
+        }
     }
 
     #[inline(always)]
@@ -335,18 +347,17 @@ impl<C: Byte> Epilogue for ToCodes<C> {
         &self,
         v: V,
         _: usize,
-        [multipliers, bias]: &[[V::F; 4]; 2],
+        group: &CodesGroup<V>,
         sums: [V::I; 4],
         to: &mut [S],
     ) {
-        // Clamped before rounding, at an integer: the same. At the other end `narrow` clamps.
-        let least = v.splat((self.least - self.zero_point) as f32);
-        let mut steps = *bias;
+        let mut steps = group.bias;
         for j in 0..4 {
-            steps[j] = v.max(v.mul(v.add(v.to_float(sums[j]), bias[j]), multipliers[j]), least);
+            let step = v.mul(v.add(v.to_float(sums[j]), group.bias[j]), group.multipliers[j]);
+            // Clamped before rounding, at an integer: the same. At the other end `narrow` clamps.
+            steps[j] = v.max(step, group.least);
         }
-        let zero_point = v.splat16(self.zero_point as i16);
-        v.store_bytes::<C, S, false>(v.narrow::<C>(steps, zero_point), to);
+        v.store_bytes::<C, S, false>(v.narrow::<C>(steps, group.zero_point), to);
     }
 }
 

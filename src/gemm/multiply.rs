@@ -7,9 +7,9 @@ use super::Source;
 use super::columns::{Columns, PADDED};
 use super::epilogue::{Corrections, Epilogue, FinishBlock, ToCodes, ToFloats, ToSums, finish_as_one};
 use super::pack::PackedWeights;
-use super::rows::{Block, Prepared, Room};
+use super::rows::{Block, Prepared};
 use crate::arch::product::{Panels, Product, WithProduct, with_product};
-use crate::arch::{self, Vector, Window};
+use crate::arch::{self, Lines, Vector, Window};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -212,43 +212,46 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
                 && !columns.is_multiple_of(P::V::GROUP)
                 && finish_as_one(&corrections, epilogue);
             let stride = if as_one { columns } else { width };
-            let at_once = (BLOCK / stride).max(plan.height).min(task.to.rows());
-            let mut sums = vec![0i32; at_once * stride + PADDED];
-            let mut room = Room::new();
-            let mut blocks = plan.blocks_of(task.blocks.clone());
-            let (from, mut done) = (plan.row(task.blocks.start), 0);
-            while done < task.to.rows() {
-                let first = from + done;
-                let together = blocks.clone().take_while(|b| b.first + b.count - first <= at_once);
-                let count: usize = together.clone().map(|b| b.count).sum();
+            // Rows whose sums are finished together, where that takes all of their columns.
+            let more = if width < whole { 0 } else { BLOCK / stride };
+            let at_once = more.max(plan.height).min(task.to.rows());
+            let mut sums = Lines::zeros(4 * (at_once * stride + PADDED));
+            let sums = sums.ints_mut();
+            let mut room = Vec::new();
+            // Rows that have results, and those that have sums.
+            let (from, mut done, mut waiting) = (plan.row(task.blocks.start), 0, 0);
+            for block in plan.blocks_of(task.blocks.clone()) {
+                let rows = prepared.rows(p.vector(), block, &mut room);
+                let at_row = waiting;
+                waiting += block.count;
+                let full = waiting + plan.height > at_once || done + waiting == task.to.rows();
                 for at in task.panels.clone().step_by((width / P::NR).max(1)) {
                     let panels = at..task.panels.end.min(at + width / P::NR);
-                    for block in together.clone() {
-                        let rows = prepared.rows(p.vector(), block, &mut room);
-                        let sums = &mut sums[(block.first - first) * stride..];
-                        let mut panels = panels.clone();
-                        if stride < panels.len() * P::NR && panels.len() > 1 {
-                            // What the last panel has beyond the last column, the next row's first panel writes over.
-                            panels.end -= 1;
-                            let sums = &mut sums[(panels.len() * P::NR)..];
-                            p.block(rows, strip(panels.end..panels.end + 1), sums, stride);
-                        }
-                        p.block(rows, strip(panels), sums, stride);
+                    let mut whole = panels.clone();
+                    if stride < panels.len() * P::NR && panels.len() > 1 {
+                        // What the last panel has beyond the last column, the next row's first panel writes over.
+                        whole.end -= 1;
+                        let sums = &mut sums[at_row * stride + whole.len() * P::NR..];
+                        p.block(rows, strip(whole.end..panels.end), sums, stride);
                     }
-                    let start = (at - task.panels.start) * P::NR;
-                    let end = (start + panels.len() * P::NR).min(task.to.columns());
-                    p.vector().run(FinishBlock {
-                        corrections: &corrections,
-                        epilogue,
-                        sums: &sums,
-                        stride,
-                        first_row: first,
-                        first_column: at * P::NR,
-                        to: task.to.part(done..done + count, start..end),
-                    });
+                    p.block(rows, strip(whole), &mut sums[at_row * stride..], stride);
+                    if full {
+                        let start = (at - task.panels.start) * P::NR;
+                        let end = (start + panels.len() * P::NR).min(task.to.columns());
+                        p.vector().run(FinishBlock {
+                            corrections: &corrections,
+                            epilogue,
+                            sums,
+                            stride,
+                            first_row: from + done,
+                            first_column: at * P::NR,
+                            to: task.to.part(done..done + waiting, start..end),
+                        });
+                    }
                 }
-                blocks.nth(together.count() - 1);
-                done += count;
+                if full {
+                    (done, waiting) = (done + waiting, 0);
+                }
             }
             true
         })
@@ -299,7 +302,7 @@ impl Plan {
     }
 
     /// Some of them.
-    fn blocks_of(&self, blocks: Range<usize>) -> impl Iterator<Item = Block> + Clone {
+    fn blocks_of(&self, blocks: Range<usize>) -> impl Iterator<Item = Block> {
         let per_line = self.line.div_ceil(self.height);
         let (mut line, mut at) = (blocks.start / per_line, blocks.start % per_line * self.height);
         let (length, height) = (self.line, self.height);

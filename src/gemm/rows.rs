@@ -47,15 +47,6 @@ pub(super) struct Block {
     pub(super) count: usize,
 }
 
-/// Memory for rows that have to be made, and which ones it holds.
-pub(super) struct Room<A>(Vec<A>, Option<usize>);
-
-impl<A> Room<A> {
-    pub(super) fn new() -> Self {
-        Self(Vec::new(), None)
-    }
-}
-
 /// Fewer rows than this are not worth that they read weights of more than `FEW_BYTES` once more.
 const FEW: usize = 4;
 const FEW_BYTES: usize = 16 << 10;
@@ -157,7 +148,7 @@ impl<'a, A: Stored> Prepared<'a, A> {
 
     /// The rows of a block, in `room` where they have to be made.
     #[inline]
-    pub(super) fn rows<'r, V: Vector>(&'r self, v: V, block: Block, room: &'r mut Room<A>) -> Rows<'r, A> {
+    pub(super) fn rows<'r, V: Vector>(&'r self, v: V, block: Block, room: &'r mut Vec<A>) -> Rows<'r, A> {
         let Block { line, at, first, count } = block;
         let (patches, runs, stride, run) = match &self.rows {
             Lie::Apart(data, stride) => return Rows::new(data, *stride, self.count).part(first, count),
@@ -167,14 +158,10 @@ impl<'a, A: Stored> Prepared<'a, A> {
             }
             Lie::Pieces(patches, runs, stride, run) => (patches, runs, *stride, *run),
         };
-        let Room(room, holds) = room;
-        if *holds != Some(first) {
-            room.resize(count * stride + MOST_AT_ONCE, A::default());
-            match patches.codes {
-                Codes::U8(codes) => v.run(Fill { patches, runs, codes, first, count, stride, run, room }),
-                Codes::I8(codes) => v.run(Fill { patches, runs, codes, first, count, stride, run, room }),
-            }
-            *holds = Some(first);
+        room.resize(count * stride + MOST_AT_ONCE, A::default());
+        match patches.codes {
+            Codes::U8(codes) => v.run(Fill { patches, runs, codes, first, count, stride, run, room }),
+            Codes::I8(codes) => v.run(Fill { patches, runs, codes, first, count, stride, run, room }),
         }
         Rows::new(room, stride, count)
     }

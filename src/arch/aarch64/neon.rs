@@ -224,7 +224,7 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
-    fn load_bytes(self, from: &[u8]) -> uint8x16_t {
+    fn load_lanes(self, from: &[u8]) -> uint8x16_t {
         let from = from[..Self::GROUP].as_ptr();
         // SAFETY: the slice holds 16 bytes.
         unsafe { vld1q_u8(from) }
@@ -240,11 +240,10 @@ impl Vector for Neon {
         registers!(vqtbl1q_u8(a, places))
     }
     #[inline(always)]
-    fn lane(self, a: uint8x16_t, _: usize) -> [u8; 16] {
-        let mut to = [0; 16];
-        // SAFETY: the array takes 16 bytes.
-        unsafe { vst1q_u8(to.as_mut_ptr(), a) };
-        to
+    fn store_lanes(self, a: uint8x16_t, to: &mut [u8]) {
+        let to = to[..Self::GROUP].as_mut_ptr();
+        // SAFETY: the slice holds 16 bytes.
+        unsafe { vst1q_u8(to, a) };
     }
 
     #[inline(always)]

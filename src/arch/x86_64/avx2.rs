@@ -247,7 +247,7 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
-    fn load_bytes(self, from: &[u8]) -> __m256i {
+    fn load_lanes(self, from: &[u8]) -> __m256i {
         let from = from[..Self::GROUP].as_ptr();
         // SAFETY: the slice holds 32 bytes; no alignment is asked for.
         unsafe { _mm256_loadu_si256(from.cast()) }
@@ -263,13 +263,10 @@ impl Vector for Avx2 {
         registers!(_mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(places)))
     }
     #[inline(always)]
-    fn lane(self, a: __m256i, which: usize) -> [u8; 16] {
-        let lane = registers!(match which {
-            0 => _mm256_castsi256_si128(a),
-            _ => _mm256_extracti128_si256::<1>(a),
-        });
-        // SAFETY: any bits are valid in both types, which are as large.
-        unsafe { std::mem::transmute::<__m128i, [u8; 16]>(lane) }
+    fn store_lanes(self, a: __m256i, to: &mut [u8]) {
+        let to = to[..Self::GROUP].as_mut_ptr();
+        // SAFETY: the slice holds 32 bytes; no alignment is asked for.
+        unsafe { _mm256_storeu_si256(to.cast(), a) };
     }
 
     #[inline(always)]
