@@ -88,16 +88,16 @@ impl Transpose<'_> {
     fn few<V: Vector>(&mut self, v: V, x: usize) {
         let channels = self.channels;
         let order = std::array::from_fn(|i| (i / channels * 4 + i % channels).min(LANE - 1) as u8);
-        let mut zipped = [[[0; LANE]; MOST / LANE]; 4];
+        let mut zipped = [Zipped::default(); 4];
         let lines = zip::<V, 4>(v, std::array::from_fn(|c| self.line(v, c, x)));
         for (to, line) in zipped.iter_mut().zip(lines) {
-            v.store_lanes(v.shuffle(line, order), to.as_flattened_mut());
+            v.store_lanes(v.shuffle(line, order), to.0.as_flattened_mut());
         }
         for l in 0..V::GROUP / LANE {
             for (j, lanes) in zipped.iter().enumerate() {
                 let element = x + LANE * l + 4 * j;
                 if element < self.length {
-                    self.put(element * channels, &lanes[l]);
+                    self.put(element * channels, &lanes.0[l]);
                 }
             }
         }
@@ -107,18 +107,18 @@ impl Transpose<'_> {
     #[inline(always)]
     fn many<V: Vector>(&mut self, v: V, x: usize) {
         let channels = self.channels;
-        let mut zipped = [[[0; LANE]; MOST / LANE]; LANE];
+        let mut zipped = [Zipped::default(); LANE];
         for first in (0..channels).step_by(LANE) {
             // The last ones are whole too: some are written twice.
             let first = first.min(channels.saturating_sub(LANE));
             let lines = zip::<V, LANE>(v, std::array::from_fn(|c| self.line(v, first + c, x)));
             for (to, line) in zipped.iter_mut().zip(lines) {
-                v.store_lanes(line, to.as_flattened_mut());
+                v.store_lanes(line, to.0.as_flattened_mut());
             }
             for l in 0..V::GROUP / LANE {
                 let at = x + LANE * l;
                 for (j, lanes) in zipped.iter().enumerate().take(self.length.saturating_sub(at)) {
-                    self.put((at + j) * channels + first, &lanes[l]);
+                    self.put((at + j) * channels + first, &lanes.0[l]);
                 }
             }
         }
@@ -127,6 +127,11 @@ impl Transpose<'_> {
 
 /// Bytes of the longest vector.
 const MOST: usize = 64;
+
+/// The lanes of a vector.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Zipped([[u8; LANE]; MOST / LANE]);
 
 /// In each lane the bytes of one element after the other, each with all lines.
 #[inline(always)]

@@ -220,11 +220,12 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
             let mut room = Vec::new();
             // Rows that have results, and those that have sums.
             let (from, mut done, mut waiting) = (plan.row(task.blocks.start), 0, 0);
-            for block in plan.blocks_of(task.blocks.clone()) {
+            let together = at_once / plan.height;
+            for block in plan.blocks_of(task.blocks.clone(), together) {
                 let rows = prepared.rows(p.vector(), block, &mut room);
                 let at_row = waiting;
-                waiting += block.count;
-                let full = waiting + plan.height > at_once || done + waiting == task.to.rows();
+                waiting += block.lines * block.count;
+                let full = waiting + plan.height * block.lines > at_once || done + waiting == task.to.rows();
                 for at in task.panels.clone().step_by((width / P::NR).max(1)) {
                     let panels = at..task.panels.end.min(at + width / P::NR);
                     let mut whole = panels.clone();
@@ -301,17 +302,18 @@ impl Plan {
         self.rows / self.line * self.line.div_ceil(self.height)
     }
 
-    /// Some of them.
-    fn blocks_of(&self, blocks: Range<usize>) -> impl Iterator<Item = Block> {
+    /// Some of them; as many together as may be, where each is a whole line.
+    fn blocks_of(&self, blocks: Range<usize>, together: usize) -> impl Iterator<Item = Block> {
         let per_line = self.line.div_ceil(self.height);
+        let together = if per_line == 1 { together.max(1) } else { 1 };
         let (mut line, mut at) = (blocks.start / per_line, blocks.start % per_line * self.height);
-        let (length, height) = (self.line, self.height);
-        blocks.map(move |_| {
+        let (length, height, end) = (self.line, self.height, blocks.end);
+        blocks.step_by(together).map(move |b| {
             let count = height.min(length - at);
-            let block = Block { line, at, first: line * length + at, count };
+            let block = Block { line, lines: together.min(end - b), at, first: line * length + at, count };
             at += count;
             if at == length {
-                (line, at) = (line + 1, 0);
+                (line, at) = (line + block.lines, 0);
             }
             block
         })

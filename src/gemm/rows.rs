@@ -39,10 +39,11 @@ enum Lie<'a, A: Stored> {
 /// Rows that are made together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block {
-    /// The line that they belong to, and the first one's number there.
+    /// The line that they belong to, or several whole ones, and the first one's number there.
     pub(super) line: usize,
+    pub(super) lines: usize,
     pub(super) at: usize,
-    /// The first one's number.
+    /// The first one's number, and how many there are of each line.
     pub(super) first: usize,
     pub(super) count: usize,
 }
@@ -149,12 +150,12 @@ impl<'a, A: Stored> Prepared<'a, A> {
     /// The rows of a block, in `room` where they have to be made.
     #[inline]
     pub(super) fn rows<'r, V: Vector>(&'r self, v: V, block: Block, room: &'r mut Vec<A>) -> Rows<'r, A> {
-        let Block { line, at, first, count } = block;
+        let Block { line, lines, at, first, count } = block;
         let (patches, runs, stride, run) = match &self.rows {
             Lie::Apart(data, stride) => return Rows::new(data, *stride, self.count).part(first, count),
-            Lie::Image(data, lines, runs) => {
-                let data = &data[lines.starts[line] + at * lines.step..];
-                return Rows { data, stride: lines.step, count, runs: &runs.starts };
+            Lie::Image(data, all, runs) => {
+                let (data, lines) = (&data[at * all.step..], &all.starts[line..][..lines]);
+                return Rows { data, stride: all.step, count, lines, runs: &runs.starts };
             }
             Lie::Pieces(patches, runs, stride, run) => (patches, runs, *stride, *run),
         };

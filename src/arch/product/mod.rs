@@ -87,8 +87,10 @@ pub(crate) struct Rows<'a, A> {
     pub(crate) data: &'a [A],
     /// From one row to the next.
     pub(crate) stride: usize,
-    /// How many there are.
+    /// How many there are; of a line, where there are several.
     pub(crate) count: usize,
+    /// Where the first row of each line starts.
+    pub(crate) lines: &'a [usize],
     /// Where the runs of steps lie that make a row, from its start: one, or several that are as long as each other.
     pub(crate) runs: &'a [usize],
 }
@@ -96,7 +98,7 @@ pub(crate) struct Rows<'a, A> {
 impl<'a, A> Rows<'a, A> {
     /// Rows that lie in one piece each.
     pub(crate) fn new(data: &'a [A], stride: usize, count: usize) -> Self {
-        Self { data, stride, count, runs: &[0] }
+        Self { data, stride, count, lines: &[0], runs: &[0] }
     }
 
     /// `count` rows from the row `first` on.
@@ -127,7 +129,7 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     const KU: usize;
     /// What the depth is padded to a multiple of.
     const DEPTH: usize = Self::KU;
-    /// Whether rows may be made of several runs, each a multiple of `KU`.
+    /// Whether there may be several lines of rows, and rows of several runs, each a multiple of `KU`.
     const RUNS: bool = true;
     /// Whether a panel's sums are written row after row, so that rows may follow each other closer than `NR`: what
     /// lies beyond their columns is written over by the next one.
@@ -139,7 +141,7 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     /// What makes sums channel by channel on the same CPU.
     fn channelwise(self) -> Self::Channelwise;
 
-    /// Writes the sums of `rows` (1 to `MR` of them) times some panels, side by side: `out[row * stride + column]`. A
+    /// Writes the sums of `rows` (1 to `MR` of them in each line) times some panels, side by side: `out[row * stride + column]`. A
     /// stride of less than the panels wants one panel, and `IN_ORDER` if it is less than that. Slices that are too
     /// short panic.
     fn block(self, rows: Rows<'_, Self::A>, panels: Panels<'_>, out: &mut [i32], stride: usize);
@@ -196,10 +198,12 @@ fn check<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>, out: &[i32], stri
         runs => (depth / runs.len(), P::KU, *runs.iter().max().expect("at least one run")),
     };
     assert!(run.is_multiple_of(unit) && run * rows.runs.len() == depth);
-    assert!(P::RUNS || rows.runs == [0]);
-    assert!(rows.data.len() >= (rows.count - 1) * rows.stride + last + run);
+    assert!(P::RUNS || rows.runs == [0] && rows.lines == [0]);
+    let lines = rows.lines.iter().max().expect("at least one line");
+    let all = rows.lines.len() * rows.count;
+    assert!(rows.data.len() >= lines + (rows.count - 1) * rows.stride + last + run);
     assert!(stride >= count * P::NR || count == 1 && (P::IN_ORDER || stride >= P::NR));
-    assert!(out.len() >= (rows.count - 1) * stride + count * P::NR);
+    assert!(out.len() >= (all - 1) * stride + count * P::NR);
 }
 
 /// What tile functions take: one panel, and where its sums go. Rows, runs and steps are checked already.
@@ -228,18 +232,20 @@ unsafe fn each_panel<P: Product>(
 ) {
     check::<P>(rows, panels, out, stride);
     for i in 0..panels.count {
-        // SAFETY: `check` has seen that every run of every row holds its steps, that there are `count` panels of as many, and
-        // that `out` takes their sums; the rest is the caller's promise.
-        unsafe {
-            tile(Tile {
-                rows: rows.data.as_ptr(),
-                row_stride: rows.stride,
-                runs: rows.runs,
-                panel: panels.data.as_ptr().add(i * P::NR * panels.depth),
-                steps: panels.depth / rows.runs.len() / P::KU,
-                out: out.as_mut_ptr().add(i * P::NR),
-                out_stride: stride,
-            });
+        for (l, line) in rows.lines.iter().enumerate() {
+            // SAFETY: `check` has seen that every run of every row of every line holds its steps, that there are `count`
+            // panels of as many, and that `out` takes their sums; the rest is the caller's promise.
+            unsafe {
+                tile(Tile {
+                    rows: rows.data.as_ptr().add(*line),
+                    row_stride: rows.stride,
+                    runs: rows.runs,
+                    panel: panels.data.as_ptr().add(i * P::NR * panels.depth),
+                    steps: panels.depth / rows.runs.len() / P::KU,
+                    out: out.as_mut_ptr().add(l * rows.count * stride + i * P::NR),
+                    out_stride: stride,
+                });
+            }
         }
     }
 }

@@ -22,9 +22,13 @@ impl Product for Scalar {
     fn block(self, rows: Rows<'_, i16>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
         check::<Self>(rows, panels, out, stride);
         let depth = panels.depth;
-        for (p, r) in (0..panels.count).flat_map(|p| (0..rows.count).map(move |r| (p, r))) {
+        let all = rows.lines.len() * rows.count;
+        for (p, r) in (0..panels.count).flat_map(|p| (0..all).map(move |r| (p, r))) {
             let row = rows.runs.iter().flat_map(|run| {
-                rows.data[r * rows.stride + run..][..depth / rows.runs.len()].as_chunks::<2>().0
+                rows.data[rows.lines[r / rows.count] + r % rows.count * rows.stride + run..]
+                    [..depth / rows.runs.len()]
+                    .as_chunks::<2>()
+                    .0
             });
             let panel =
                 panels.data[p * depth * Self::NR..][..depth * Self::NR].as_chunks::<{ 2 * Self::NR }>().0;
