@@ -181,8 +181,8 @@ impl Vector for Scalar {
         places.map(|place| a[usize::from(place) % 16])
     }
     #[inline(always)]
-    fn store_lanes(self, a: [u8; 16], to: &mut [u8]) {
-        to[..16].copy_from_slice(&a);
+    fn lane<const L: usize>(self, a: [u8; 16]) -> [u8; 16] {
+        a
     }
 
     #[inline(always)]

@@ -53,22 +53,21 @@ impl Kernel for Transpose<'_> {
 }
 
 impl Transpose<'_> {
-    /// Up to a vector of a line, from `x` on; what lies behind it may be anything.
+    /// Up to a vector of some lines, from `x` on; what lies behind them may be anything, and so may lines that are not
+    /// there.
     #[inline(always)]
-    fn line<V: Vector>(&self, v: V, channel: usize, x: usize) -> V::Q {
-        if channel >= self.channels {
-            return v.load_lanes(&[0; MOST]);
+    fn lines<V: Vector, const R: usize>(&self, v: V, first: usize, x: usize) -> [V::Q; R] {
+        let last = self.channels - 1;
+        let at = |c: usize| (first + c).min(last) * self.stride + x;
+        if last * self.stride + x + V::GROUP <= self.from.len() {
+            return std::array::from_fn(|c| v.load_lanes(&self.from[at(c)..]));
         }
-        let at = channel * self.stride + x;
-        match self.from.get(at..at + V::GROUP) {
-            Some(whole) => v.load_lanes(whole),
-            None => {
-                let mut some = [0; MOST];
-                let n = V::GROUP.min(self.length - x);
-                some[..n].copy_from_slice(&self.from[at..at + n]);
-                v.load_lanes(&some)
-            }
-        }
+        let n = V::GROUP.min(self.length - x);
+        std::array::from_fn(|c| {
+            let mut some = [0; MOST];
+            some[..n].copy_from_slice(&self.from[at(c)..][..n]);
+            v.load_lanes(&some)
+        })
     }
 
     /// Writes a lane. What of it lies beyond its element belongs to the next one, which is written later, or to none.
@@ -83,55 +82,63 @@ impl Transpose<'_> {
         }
     }
 
+    /// Writes lanes for elements that are `step` after each other.
+    #[inline(always)]
+    fn put_lane<V: Vector, const R: usize, const L: usize>(
+        &mut self,
+        v: V,
+        zipped: [V::Q; R],
+        (element, step): (usize, usize),
+        first: usize,
+    ) {
+        let element = element + LANE * L;
+        if LANE * L < V::GROUP && element < self.length {
+            let lanes = zipped.map(|q| v.lane::<L>(q));
+            let count = (self.length - element).div_ceil(step);
+            for (j, lane) in lanes.iter().enumerate().take(count) {
+                self.put((element + j * step) * self.channels + first, lane);
+            }
+        }
+    }
+
+    /// Writes all lanes.
+    #[inline(always)]
+    fn put_lanes<V: Vector, const R: usize>(
+        &mut self,
+        v: V,
+        zipped: [V::Q; R],
+        at: (usize, usize),
+        first: usize,
+    ) {
+        self.put_lane::<V, R, 0>(v, zipped, at, first);
+        self.put_lane::<V, R, 1>(v, zipped, at, first);
+        self.put_lane::<V, R, 2>(v, zipped, at, first);
+        self.put_lane::<V, R, 3>(v, zipped, at, first);
+    }
+
     /// Up to a vector of elements of 2 to 4 channels.
     #[inline(always)]
     fn few<V: Vector>(&mut self, v: V, x: usize) {
         let channels = self.channels;
         let order = std::array::from_fn(|i| (i / channels * 4 + i % channels).min(LANE - 1) as u8);
-        let mut zipped = [Zipped::default(); 4];
-        let lines = zip::<V, 4>(v, std::array::from_fn(|c| self.line(v, c, x)));
-        for (to, line) in zipped.iter_mut().zip(lines) {
-            v.store_lanes(v.shuffle(line, order), to.0.as_flattened_mut());
-        }
-        for l in 0..V::GROUP / LANE {
-            for (j, lanes) in zipped.iter().enumerate() {
-                let element = x + LANE * l + 4 * j;
-                if element < self.length {
-                    self.put(element * channels, &lanes.0[l]);
-                }
-            }
-        }
+        let zipped = zip(v, self.lines::<V, 4>(v, 0, x)).map(|q| v.shuffle(q, order));
+        self.put_lanes(v, zipped, (x, 4), 0);
     }
 
     /// Up to a vector of elements of more channels.
     #[inline(always)]
     fn many<V: Vector>(&mut self, v: V, x: usize) {
-        let channels = self.channels;
-        let mut zipped = [Zipped::default(); LANE];
-        for first in (0..channels).step_by(LANE) {
+        for first in (0..self.channels).step_by(LANE) {
             // The last ones are whole too: some are written twice.
-            let first = first.min(channels.saturating_sub(LANE));
-            let lines = zip::<V, LANE>(v, std::array::from_fn(|c| self.line(v, first + c, x)));
-            for (to, line) in zipped.iter_mut().zip(lines) {
-                v.store_lanes(line, to.0.as_flattened_mut());
-            }
-            for l in 0..V::GROUP / LANE {
-                let at = x + LANE * l;
-                for (j, lanes) in zipped.iter().enumerate().take(self.length.saturating_sub(at)) {
-                    self.put((at + j) * channels + first, &lanes.0[l]);
-                }
-            }
+            let first = first.min(self.channels.saturating_sub(LANE));
+            let zipped = zip(v, self.lines::<V, LANE>(v, first, x));
+            self.put_lanes(v, zipped, (x, 1), first);
         }
     }
 }
 
 /// Bytes of the longest vector.
 const MOST: usize = 64;
-
-/// The lanes of a vector.
-#[derive(Clone, Copy, Default)]
-#[repr(align(64))]
-struct Zipped([[u8; LANE]; MOST / LANE]);
 
 /// In each lane the bytes of one element after the other, each with all lines.
 #[inline(always)]

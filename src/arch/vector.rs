@@ -195,12 +195,12 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
 
     /// Reads a group of bytes.
     fn load_lanes(self, from: &[u8]) -> Self::Q;
-    /// Writes a group of bytes.
-    fn store_lanes(self, a: Self::Q, to: &mut [u8]);
     /// In each lane `a[0], b[0], a[1], b[1], ...`: those of the first halves, and those of the second ones.
     fn zip(self, a: Self::Q, b: Self::Q) -> [Self::Q; 2];
     /// In each lane the bytes at these places.
     fn shuffle(self, a: Self::Q, places: [u8; 16]) -> Self::Q;
+    /// A lane, or the first one where there are less.
+    fn lane<const L: usize>(self, a: Self::Q) -> [u8; 16];
 
     /// Orders streaming stores before all that follows. Once after the last one.
     fn fence(self);

@@ -240,10 +240,11 @@ impl Vector for Neon {
         registers!(vqtbl1q_u8(a, places))
     }
     #[inline(always)]
-    fn store_lanes(self, a: uint8x16_t, to: &mut [u8]) {
-        let to = to[..Self::GROUP].as_mut_ptr();
-        // SAFETY: the slice holds 16 bytes.
-        unsafe { vst1q_u8(to, a) };
+    fn lane<const L: usize>(self, a: uint8x16_t) -> [u8; 16] {
+        let mut to = [0; 16];
+        // SAFETY: the array takes 16 bytes.
+        unsafe { vst1q_u8(to.as_mut_ptr(), a) };
+        to
     }
 
     #[inline(always)]

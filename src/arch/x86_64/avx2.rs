@@ -263,10 +263,13 @@ impl Vector for Avx2 {
         registers!(_mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(places)))
     }
     #[inline(always)]
-    fn store_lanes(self, a: __m256i, to: &mut [u8]) {
-        let to = to[..Self::GROUP].as_mut_ptr();
-        // SAFETY: the slice holds 32 bytes; no alignment is asked for.
-        unsafe { _mm256_storeu_si256(to.cast(), a) };
+    fn lane<const L: usize>(self, a: __m256i) -> [u8; 16] {
+        let lane = registers!(match L {
+            1 => _mm256_extracti128_si256::<1>(a),
+            _ => _mm256_castsi256_si128(a),
+        });
+        // SAFETY: any bits are valid in both types, which are as large.
+        unsafe { std::mem::transmute::<__m128i, [u8; 16]>(lane) }
     }
 
     #[inline(always)]

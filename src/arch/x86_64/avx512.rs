@@ -267,10 +267,15 @@ impl Vector for Avx512 {
         registers!(_mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(places)))
     }
     #[inline(always)]
-    fn store_lanes(self, a: __m512i, to: &mut [u8]) {
-        let to = to[..Self::GROUP].as_mut_ptr();
-        // SAFETY: the slice holds 64 bytes; no alignment is asked for.
-        unsafe { _mm512_storeu_si512(to.cast(), a) };
+    fn lane<const L: usize>(self, a: __m512i) -> [u8; 16] {
+        let lane = registers!(match L {
+            1 => _mm512_extracti32x4_epi32::<1>(a),
+            2 => _mm512_extracti32x4_epi32::<2>(a),
+            3 => _mm512_extracti32x4_epi32::<3>(a),
+            _ => _mm512_castsi512_si128(a),
+        });
+        // SAFETY: any bits are valid in both types, which are as large.
+        unsafe { std::mem::transmute::<__m128i, [u8; 16]>(lane) }
     }
 
     #[inline(always)]

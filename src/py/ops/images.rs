@@ -7,7 +7,7 @@ use super::axes::space;
 use super::matrices::codes_of;
 use crate::conv::Image;
 use crate::error::Error;
-use crate::py::array::{Array, as_array, contiguous, fresh_view, np, tuple_text};
+use crate::py::array::{Array, as_array, contiguous, tuple_text, with_moved_axis};
 
 /// The array, or a copy where it has negative strides.
 pub fn without_negative_strides<'py>(array: &Array<'py>) -> PyResult<Array<'py>> {
@@ -45,7 +45,7 @@ pub fn channels_last<'py>(
         let valid = format!("of shape {}", tuple_text(shape));
         return Err(Error::value("out", tuple_text(array.shape()), valid).into());
     }
-    np(out.py())?.call_method1("moveaxis", (array, axis, -1)).map(Some)
+    with_moved_axis(&array, axis, shape.len() - 1).map(|moved| Some(moved.into_any()))
 }
 
 /// What a kernel has filled as the caller sees it: their `out`, or a view with the channels at `axis`.
@@ -56,6 +56,6 @@ pub fn channels_first<'py>(
 ) -> PyResult<Array<'py>> {
     match out {
         Some(out) => as_array(out),
-        None => fresh_view(&np(made.py())?.call_method1("moveaxis", (made, -1, axis))?.cast_into()?),
+        None => with_moved_axis(&made, made.ndim() - 1, axis),
     }
 }
