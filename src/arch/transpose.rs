@@ -47,7 +47,10 @@ impl Kernel for Transpose<'_> {
         match self.channels {
             1 => self.to.copy_from_slice(&self.from[..self.length]),
             2..=4 => (0..self.length).step_by(V::GROUP).for_each(|x| self.few(v, x)),
-            _ => (0..self.length).step_by(V::GROUP).for_each(|x| self.many(v, x)),
+            channels => {
+                let span = (SPAN / channels).max(V::GROUP) / V::GROUP * V::GROUP;
+                (0..self.length).step_by(span).for_each(|x| self.many(v, x, span));
+            }
         }
     }
 }
@@ -70,19 +73,8 @@ impl Transpose<'_> {
         })
     }
 
-    /// Writes a lane. What of it lies beyond its element belongs to the next one, which is written later, or to none.
-    #[inline(always)]
-    fn put(&mut self, at: usize, lane: &[u8; LANE]) {
-        match self.to[at..].first_chunk_mut() {
-            Some(to) => *to = *lane,
-            None => {
-                let to = &mut self.to[at..];
-                to.copy_from_slice(&lane[..to.len()]);
-            }
-        }
-    }
-
-    /// Writes lanes for elements that are `step` after each other.
+    /// Writes lanes for elements that are `step` after each other. What of a lane lies beyond its element belongs to the
+    /// next one, which is written later, or to none.
     #[inline(always)]
     fn put_lane<V: Vector, const R: usize, const L: usize>(
         &mut self,
@@ -94,9 +86,16 @@ impl Transpose<'_> {
         let element = element + LANE * L;
         if LANE * L < V::GROUP && element < self.length {
             let lanes = zipped.map(|q| v.lane::<L>(q));
-            let count = (self.length - element).div_ceil(step);
-            for (j, lane) in lanes.iter().enumerate().take(count) {
-                self.put((element + j * step) * self.channels + first, lane);
+            let (at, step) = (element * self.channels + first, step * self.channels);
+            let count = R.min((self.to.len() - at).div_ceil(step));
+            let to = &mut self.to[at..];
+            if (count - 1) * step + LANE > to.len() {
+                return put_some(&lanes[..count], to, step);
+            }
+            let put = |(j, lane): (usize, &[u8; LANE])| to[j * step..][..LANE].copy_from_slice(lane);
+            match count == R {
+                true => lanes.iter().enumerate().for_each(put),
+                false => lanes.iter().enumerate().take(count).for_each(put),
             }
         }
     }
@@ -125,17 +124,32 @@ impl Transpose<'_> {
         self.put_lanes(v, zipped, (x, 4), 0);
     }
 
-    /// Up to a vector of elements of more channels.
+    /// Up to `span` elements of more channels.
     #[inline(always)]
-    fn many<V: Vector>(&mut self, v: V, x: usize) {
+    fn many<V: Vector>(&mut self, v: V, x: usize, span: usize) {
         for first in (0..self.channels).step_by(LANE) {
             // The last ones are whole too: some are written twice.
             let first = first.min(self.channels.saturating_sub(LANE));
-            let zipped = zip(v, self.lines::<V, LANE>(v, first, x));
-            self.put_lanes(v, zipped, (x, 1), first);
+            for x in (x..self.length.min(x + span)).step_by(V::GROUP) {
+                let zipped = zip(v, self.lines::<V, LANE>(v, first, x));
+                self.put_lanes(v, zipped, (x, 1), first);
+            }
         }
     }
 }
+
+/// Writes lanes, as far as there is room for them.
+#[cold]
+fn put_some(lanes: &[[u8; LANE]], to: &mut [u8], step: usize) {
+    for (j, lane) in lanes.iter().enumerate() {
+        let to = &mut to[j * step..];
+        let n = LANE.min(to.len());
+        to[..n].copy_from_slice(&lane[..n]);
+    }
+}
+
+/// Bytes that stay in the first cache while channels are added to them.
+const SPAN: usize = 24 << 10;
 
 /// Bytes of the longest vector.
 const MOST: usize = 64;
