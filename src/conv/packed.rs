@@ -63,6 +63,11 @@ impl PackedConv {
         let (of_group, in_group) = (outputs / groups, inputs / groups);
         let pieces = geometry.pieces();
         let depthwise = in_group == 1 && groups > 1 && geometry.kernel.iter().product::<usize>() <= MOST_TAPS;
+        let deepest = pieces.iter().map(|p| p.kernel().iter().product::<usize>() * in_group).max();
+        let products = match isa == Isa::Amx && deepest.is_some_and(|depth| depth <= SHALLOW) {
+            true => Isa::Avx512Vnni,
+            false => isa,
+        };
         let at = |o: usize, i: usize, tap: [usize; 3]| {
             codes.at(weight_at(&geometry, (inputs, outputs), o, i, tap))
         };
@@ -76,7 +81,7 @@ impl PackedConv {
                 weights.push(Weights::Depthwise(own));
                 continue;
             }
-            let mut products = Vec::with_capacity(groups);
+            let mut of_groups = Vec::with_capacity(groups);
             for group in 0..groups {
                 let own = group * of_group..(group + 1) * of_group;
                 let rows = own.clone().flat_map(|o| {
@@ -100,9 +105,9 @@ impl PackedConv {
                     zero_points: part(params.zero_points, &own),
                 };
                 let run = run(piece.kernel(), (in_group, inputs), piece.dilation());
-                products.push(PackedWeights::in_runs(isa, matrix, params, run)?);
+                of_groups.push(PackedWeights::in_runs(products, matrix, params, run)?);
             }
-            weights.push(Weights::Products(products));
+            weights.push(Weights::Products(of_groups));
         }
         Ok(Self { geometry, inputs, outputs, isa, pieces, weights })
     }
@@ -239,6 +244,9 @@ impl PackedConv {
         }
     }
 }
+
+/// Sums of so few products leave tiles of 64 steps mostly empty, and their patches would have to be put together for them.
+const SHALLOW: usize = 32;
 
 /// What pads a run of a patch is read with it: at most so much.
 const ROOM: usize = 64;
