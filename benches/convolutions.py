@@ -18,7 +18,7 @@ MS = 1e-3
 
 
 class Shape(NamedTuple):
-    """A convolution of one square image."""
+    """A convolution of square images."""
 
     inputs: int
     outputs: int
@@ -26,11 +26,13 @@ class Shape(NamedTuple):
     length: int
     stride: int = 1
     groups: int = 1
+    images: int = 1
 
     def __str__(self) -> str:
         kind = "depthwise " if self.groups > 1 else ""
         step = f" step {self.stride}" if self.stride > 1 else ""
-        return f"{kind}{self.inputs}->{self.outputs} {self.kernel}x{self.kernel} at {self.length}^2{step}"
+        many = f", {self.images} images" if self.images > 1 else ""
+        return f"{kind}{self.inputs}->{self.outputs} {self.kernel}x{self.kernel} at {self.length}^2{step}{many}"
 
 
 SHAPES = [
@@ -38,6 +40,7 @@ SHAPES = [
     Shape(256, 256, 3, 14),
     Shape(64, 256, 1, 56),
     Shape(3, 64, 7, 224, 2),
+    Shape(1, 16, 3, 8, images=256),
     Shape(128, 128, 3, 28, 1, 128),
     Shape(144, 144, 3, 56, 2, 144),
 ]
@@ -102,7 +105,7 @@ def measure(shape: Shape, threads: int, rounds: int) -> tuple[list[str], float]:
     """A line of the table, and our GOPS."""
     k, length = shape.kernel, shape.length
     w = RNG.integers(-127, 128, (shape.outputs, shape.inputs // shape.groups, k, k), dtype=np.int8)
-    x = RNG.integers(0, 256, (1, shape.inputs, length, length), dtype=np.uint8)
+    x = RNG.integers(0, 256, (shape.images, shape.inputs, length, length), dtype=np.uint8)
     scale = np.full(shape.outputs, 0.01)
     weight = qt.make_per_channel_quantized_tensor(w, scale, 0, 0)
     conv = qt.ops.PackedConv2d(weight, None, shape.stride, k // 2, 1, shape.groups)
