@@ -36,13 +36,15 @@ pub(crate) struct Layout {
     pub(crate) room: usize,
 }
 
-/// The images, laid out: the caller's memory where that is how they lie. Where it is not, there is more behind them.
+/// The images, laid out: the caller's memory where that is how they lie. Where it is not, in `memory`, if that is large
+/// enough, with more behind them.
 pub(crate) fn laid_out<'a, C: Byte>(
     isa: Isa,
     codes: &'a [C],
     image: &Image<'_>,
     layout: Layout,
     fill: C,
+    memory: impl FnOnce() -> Vec<C>,
 ) -> Result<Cow<'a, [C]>, Stopped> {
     let Image { images, channels, space, strides, .. } = *image;
     let Layout { before, padded, channels: wide, repeated, room } = layout;
@@ -55,7 +57,9 @@ pub(crate) fn laid_out<'a, C: Byte>(
     if padded == space && wide == channels && repeated == 1 && lies && codes.len() >= n {
         return Ok(Cow::Borrowed(&codes[..n]));
     }
-    let mut all = vec![fill; n + room];
+    let mut all = memory();
+    all.clear();
+    all.resize(n + room, fill);
     if n == 0 || channels == 0 || space.contains(&0) {
         return Ok(Cow::Owned(all));
     }

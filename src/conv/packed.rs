@@ -1,6 +1,9 @@
 //! Weights of a convolution, laid out once.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::mem::MaybeUninit;
+use std::thread::LocalKey;
 
 use super::depthwise::{self, Depthwise};
 use super::geometry::{Geometry, Piece};
@@ -230,10 +233,12 @@ impl PackedConv {
                 Layout { before, padded, channels: self.inputs, repeated: 1, room: ROOM }
             }
         };
-        let laid = laid_out(self.isa, codes, image, layout, C::saturated(params.1))?;
+        let laid = laid_out(self.isa, codes, image, layout, C::saturated(params.1), || {
+            C::kept().try_with(Cell::take).unwrap_or_default()
+        })?;
         let images = image.images;
         let all = Laid { conv: self, codes: &laid, images, before, layout, output, params, finish };
-        match (&self.pieces[..], &self.weights[..]) {
+        let done = match (&self.pieces[..], &self.weights[..]) {
             ([piece], [weights]) => all.piece(piece, weights, results),
             _ => match results {
                 Results::Sums(to) => all.scatter(to, |to| Results::Sums(to)),
@@ -241,7 +246,14 @@ impl PackedConv {
                 Results::U8(to, scale, zero) => all.scatter(to, |to| Results::U8(to, scale, zero)),
                 Results::I8(to, scale, zero) => all.scatter(to, |to| Results::I8(to, scale, zero)),
             },
+        };
+        if let Cow::Owned(memory) = laid
+            && memory.capacity() <= KEPT
+        {
+            // A thread that ends keeps nothing.
+            let _ = C::kept().try_with(|kept| kept.set(memory));
         }
+        done
     }
 }
 
@@ -259,22 +271,33 @@ fn part<'a, T>(table: &'a [T], outputs: &std::ops::Range<usize>) -> &'a [T] {
     if table.len() == 1 { table } else { &table[outputs.clone()] }
 }
 
+/// Bytes that a thread keeps for its next images: where each call asks for memory and gives it back, the system may take
+/// it away and hand it out page by page again, which costs as much as a convolution.
+const KEPT: usize = 1 << 20;
+
 /// Codes as an operand of products.
-trait InCodes: Sized {
+trait InCodes: Sized + 'static {
     fn codes(of: &[Self]) -> Codes<'_>;
+    /// What the thread has kept.
+    fn kept() -> &'static LocalKey<Cell<Vec<Self>>>;
 }
 
-impl InCodes for u8 {
-    fn codes(of: &[Self]) -> Codes<'_> {
-        Codes::U8(of)
-    }
-}
+macro_rules! in_codes {
+    ($code:ty, $kind:ident) => {
+        impl InCodes for $code {
+            fn codes(of: &[Self]) -> Codes<'_> {
+                Codes::$kind(of)
+            }
 
-impl InCodes for i8 {
-    fn codes(of: &[Self]) -> Codes<'_> {
-        Codes::I8(of)
-    }
+            fn kept() -> &'static LocalKey<Cell<Vec<Self>>> {
+                thread_local!(static KEPT: Cell<Vec<$code>> = const { Cell::new(Vec::new()) });
+                &KEPT
+            }
+        }
+    };
 }
+in_codes!(u8, U8);
+in_codes!(i8, I8);
 
 /// Images, laid out, and what to do with them.
 struct Laid<'a, C> {

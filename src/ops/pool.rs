@@ -130,7 +130,7 @@ fn pool_codes<C: Byte>(
 ) -> Result<(), Stopped> {
     let Image { space, channels, .. } = *image;
     let layout = Layout { before: [0; 3], padded: space, channels, repeated: 1, room: 0 };
-    let codes = &laid_out(Isa::current(), codes, image, layout, C::default())?[..];
+    let codes = &laid_out(Isa::current(), codes, image, layout, C::default(), Vec::new)?[..];
     let line = windows[2].len() * channels;
     if to.is_empty() {
         return Ok(());
