@@ -51,6 +51,47 @@ fn random_case(random: &mut Random, case: usize) -> Case {
     }
 }
 
+/// Convolutions of few channels, and of widths and numbers of outputs around the edges of every tile.
+fn edges() -> Vec<Case> {
+    let mut all = Vec::new();
+    let mut add = |inputs: usize, outputs: usize, groups: usize, shape: [usize; 2], length: [usize; 2]| {
+        let number = all.len();
+        let (step, hole) = (1 + number % 3 / 2, 1 + number % 4 / 3);
+        let padding = [(0, 0), (number % 3, number / 3 % 3), (number % 2, number / 2 % 3)];
+        let geometry = Geometry {
+            kernel: [1, shape[0], shape[1]],
+            stride: [1, 1, step],
+            dilation: [1, 1, hole],
+            padding,
+            groups,
+            transposed: None,
+        };
+        let space = [1, length[0] + hole * shape[0], length[1] * step + hole * shape[1]];
+        let channels = (groups * inputs, groups * outputs);
+        all.push(Case { geometry, channels, images: 1 + number % 3, space });
+    };
+    for inputs in 1..=5 {
+        for kernel in [[1, 1], [1, 3], [3, 1], [3, 3], [2, 7], [5, 5]] {
+            add(inputs, 16, 1, kernel, [2, 7]);
+            add(inputs, 9, 1 + inputs % 2, kernel, [1, 3]);
+        }
+    }
+    for width in [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 24, 25, 33] {
+        add(1, 16, 1, [3, 3], [3, width]);
+        add(8, 10, 1, [3, 2], [1, width]);
+    }
+    for outputs in [1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 65, 96, 100, 144] {
+        add(3, outputs, 1, [2, 3], [1, 5]);
+        add(64, outputs, 1, [1, 2], [1, 9]);
+    }
+    // Many lines of few, and few of weights that do not fit beside them.
+    for height in [1, 2, 9, 40] {
+        add(1, 16, 1, [3, 3], [height, 2]);
+        add(64, 40, 1, [3, 3], [height, 1]);
+    }
+    all
+}
+
 fn written<T: Copy>(to: &[MaybeUninit<T>]) -> Vec<T> {
     // SAFETY: callers have seen a kernel fill it.
     to.iter().map(|x| unsafe { x.assume_init() }).collect()
@@ -59,9 +100,10 @@ fn written<T: Copy>(to: &[MaybeUninit<T>]) -> Vec<T> {
 #[test]
 fn convolutions_on_every_instruction_set() {
     let random = &mut Random(5);
-    let cases = if std::env::var_os("QUANTRAY_TEST_REDUCED").is_some() { 60 } else { 600 };
-    for number in 0..cases {
-        let case = random_case(random, number);
+    let reduced = std::env::var_os("QUANTRAY_TEST_REDUCED").is_some();
+    let mut cases: Vec<Case> = (0..if reduced { 60 } else { 600 }).map(|i| random_case(random, i)).collect();
+    cases.extend(edges().into_iter().step_by(if reduced { 3 } else { 1 }));
+    for (number, case) in cases.into_iter().enumerate() {
         let Case { geometry, channels: (inputs, outputs), images, space } = case.clone();
         let output = geometry.output(space).unwrap();
         let (x_signed, w_signed) = (number % 2 == 1, number / 2 % 2 == 1);

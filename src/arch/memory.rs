@@ -36,6 +36,12 @@ impl Lines {
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len / 4) }
     }
 
+    /// All of them, four to an integer.
+    pub(crate) fn ints_mut(&mut self) -> &mut [i32] {
+        // SAFETY: as above, and `self` is borrowed for as long.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len / 4) }
+    }
+
     /// All of them.
     pub(crate) fn bytes_mut(&mut self) -> &mut [i8] {
         // SAFETY: as above, and `self` is borrowed for as long.

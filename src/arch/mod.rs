@@ -8,19 +8,19 @@
 mod aarch64;
 mod bandwidth;
 pub(crate) mod channelwise;
-mod interleave;
 mod isa;
 mod memory;
 mod peak;
 pub(crate) mod product;
 mod scalar;
 mod table;
+mod transpose;
 mod vector;
+mod window;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
 pub use bandwidth::read_bandwidth;
-pub(crate) use interleave::{LINE, interleave};
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;
@@ -28,7 +28,9 @@ pub(crate) use memory::{Lines, ask_for, byte_slots, bytes, slots};
 pub use memory::{last_level_cache, stream_from};
 pub use peak::peaks;
 pub(crate) use table::look_up;
+pub(crate) use transpose::transpose;
 pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to};
+pub(crate) use window::Window;
 
 /// Whether this CPU has it.
 fn exists(isa: Isa) -> bool {

@@ -18,6 +18,7 @@ impl Vector for Scalar {
     type F = [f32; LANES];
     type Z = [i16; 4 * LANES];
     type B = [i16; 4 * LANES];
+    type Q = [u8; 16];
     type M = [bool; LANES];
     type I = [i32; LANES];
 
@@ -165,6 +166,23 @@ impl Vector for Scalar {
         for (to, value) in to[..Self::GROUP].iter_mut().zip(value) {
             *to = S::of(C::saturated(i32::from(value)));
         }
+    }
+
+    #[inline(always)]
+    fn load_lanes(self, from: &[u8]) -> [u8; 16] {
+        *from.first_chunk().expect("a group")
+    }
+    #[inline(always)]
+    fn zip(self, a: [u8; 16], b: [u8; 16]) -> [[u8; 16]; 2] {
+        [0, 8].map(|from| std::array::from_fn(|i| if i % 2 == 0 { a[from + i / 2] } else { b[from + i / 2] }))
+    }
+    #[inline(always)]
+    fn shuffle(self, a: [u8; 16], places: [u8; 16]) -> [u8; 16] {
+        places.map(|place| a[usize::from(place) % 16])
+    }
+    #[inline(always)]
+    fn lane<const L: usize>(self, a: [u8; 16]) -> [u8; 16] {
+        a
     }
 
     #[inline(always)]

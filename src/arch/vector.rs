@@ -108,6 +108,8 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     type Z: Copy;
     /// A vector of bytes.
     type B: Copy;
+    /// The same bytes in the order of memory, in lanes of 16.
+    type Q: Copy;
     /// A vector of as many 32-bit integers as floats. They wrap around.
     type I: Copy;
     /// One truth value for each float.
@@ -190,6 +192,15 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn widen<C: Byte>(self, from: &[C]) -> [Self::F; 4];
     /// Writes a group of bytes; around the caches if `STREAM` and `to` is aligned to a vector.
     fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: Self::B, to: &mut [S]);
+
+    /// Reads a group of bytes.
+    fn load_lanes(self, from: &[u8]) -> Self::Q;
+    /// In each lane `a[0], b[0], a[1], b[1], ...`: those of the first halves, and those of the second ones.
+    fn zip(self, a: Self::Q, b: Self::Q) -> [Self::Q; 2];
+    /// In each lane the bytes at these places.
+    fn shuffle(self, a: Self::Q, places: [u8; 16]) -> Self::Q;
+    /// A lane, or the first one where there are less.
+    fn lane<const L: usize>(self, a: Self::Q) -> [u8; 16];
 
     /// Orders streaming stores before all that follows. Once after the last one.
     fn fence(self);

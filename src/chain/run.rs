@@ -1,14 +1,13 @@
 //! Some images after the others, through all steps.
 
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Grid, Plan, Shape, Step, To};
 use crate::affine::{self, Affine};
-use crate::arch::{Byte, copy_to, slots};
-use crate::conv::{Image, Layout, laid_out};
+use crate::arch::{Byte, Isa, copy_to, slots};
+use crate::conv::{Image, channels_last};
 use crate::error::Stopped;
 use crate::gemm::{Activations, Codes, Matrix, Results, multiply};
 use crate::ops::pool::pool;
@@ -150,6 +149,7 @@ impl All<'_> {
     }
 
     fn step(&self, i: usize, image: &Image<'_>, grid: Grid, out: Out<'_>) -> Result<(), Stopped> {
+        let isa = Isa::current();
         match &self.steps[i] {
             Step::Linear { weights, finish, to } => {
                 let (scales, zero_points) = ([grid.scale], [grid.zero_point]);
@@ -172,16 +172,16 @@ impl All<'_> {
             },
             Step::Clamp(lo, hi) => match (image.codes, out) {
                 (Codes::U8(from), Out::U8(to)) => {
-                    clamp(Codes::U8(&dense(from, image)?), (*lo, *hi), TargetCodes::U8(to))
+                    clamp(Codes::U8(&channels_last(isa, from, image)?), (*lo, *hi), TargetCodes::U8(to))
                 }
                 (Codes::I8(from), Out::I8(to)) => {
-                    clamp(Codes::I8(&dense(from, image)?), (*lo, *hi), TargetCodes::I8(to))
+                    clamp(Codes::I8(&channels_last(isa, from, image)?), (*lo, *hi), TargetCodes::I8(to))
                 }
                 _ => panic!("results of the codes' type"),
             },
             Step::Table(table, _) => match image.codes {
-                Codes::U8(from) => look_up(table, Codes::U8(&dense(from, image)?), codes(out)),
-                Codes::I8(from) => look_up(table, Codes::I8(&dense(from, image)?), codes(out)),
+                Codes::U8(from) => look_up(table, Codes::U8(&channels_last(isa, from, image)?), codes(out)),
+                Codes::I8(from) => look_up(table, Codes::I8(&channels_last(isa, from, image)?), codes(out)),
             },
         }
     }
@@ -257,15 +257,10 @@ fn as_rows(image: &Image<'_>) -> bool {
     (0..5).all(|a| lengths[a] <= 1 || image.strides[a] == own[a])
 }
 
-/// The codes of images, channels last: as they lie, if that is how.
-fn dense<'a, C: Byte>(codes: &'a [C], image: &Image<'_>) -> Result<Cow<'a, [C]>, Stopped> {
-    let layout = Layout { before: [0; 3], padded: image.space, channels: image.channels, repeated: 1 };
-    laid_out(codes, image, layout, C::default())
-}
-
 /// The elements of each image, channels first.
 fn flatten<C: Byte>(codes: &[C], image: &Image<'_>, to: &mut [MaybeUninit<C>]) -> Result<(), Stopped> {
-    let rows = dense(codes, image)?;
+    let isa = Isa::current();
+    let rows = channels_last(isa, codes, image)?;
     let places: usize = image.space.iter().product();
     // What lies channels last is, with the two exchanged, laid out again.
     let turned = Image {
@@ -275,8 +270,7 @@ fn flatten<C: Byte>(codes: &[C], image: &Image<'_>, to: &mut [MaybeUninit<C>]) -
         space: [1, 1, image.channels],
         strides: [places * image.channels, image.channels, 0, 0, 1],
     };
-    let layout = Layout { before: [0; 3], padded: turned.space, channels: places, repeated: 1 };
-    copy_to(&laid_out(&rows, &turned, layout, C::default())?, to);
+    copy_to(&channels_last(isa, &rows, &turned)?, to);
     Ok(())
 }
 

@@ -12,11 +12,9 @@ use crate::arch::channelwise::{
     CHANNELS, Channelwise, Line, Positions, Weight, Weights, WithChannelwise, with_channelwise,
 };
 use crate::arch::product::Stored;
-use crate::arch::{Byte, Isa, Vector};
+use crate::arch::{Byte, Isa, Vector, Window};
 use crate::error::Stopped;
-use crate::gemm::{
-    Columns, Corrections, Epilogue, Finish, FinishBlock, PADDED, Space, WeightParams, WithEpilogue,
-};
+use crate::gemm::{Columns, Corrections, Epilogue, Finish, FinishBlock, Space, WeightParams, WithEpilogue};
 use crate::threads;
 
 /// Sums in as much time as a thread reads and writes a byte.
@@ -130,7 +128,7 @@ impl WithChannelwise for Pack<'_> {
     fn run<P: Channelwise>(self, _: P) -> Depthwise {
         let Self { outputs, kernel: [depth, height, length], scales, all } = self;
         let taps = depth * height * length;
-        let mut sums = vec![0i32; outputs.next_multiple_of(PADDED)];
+        let mut sums = vec![0i32; outputs];
         for (sum, weights) in sums.iter_mut().zip(all.chunks_exact(taps.max(1))) {
             *sum = weights.iter().sum();
         }
@@ -276,13 +274,14 @@ impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
         let block = self.taps.len() * CHANNELS * P::KU;
         let weights = P::W::of(&depthwise.weights);
         for (i, to) in to.chunks_mut(self.count * columns).enumerate() {
-            let mut to: Vec<_> = to.chunks_exact_mut(columns).collect();
+            let mut to = Window::new(to, columns, 0..columns);
+            let rows = to.rows();
             for first in (0..columns).step_by(CHANNELS) {
                 let channels = CHANNELS.min(columns - first);
                 self.interleave(image, [z, y, i * self.count], first, channels, cells);
                 let positions = Positions {
                     cells,
-                    count: to.len(),
+                    count: to.rows(),
                     step: piece.stride()[2],
                     taps: self.taps,
                     weights: &weights[first / CHANNELS * block..][..block],
@@ -296,8 +295,7 @@ impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
                     stride: CHANNELS,
                     first_row: 0,
                     first_column: first,
-                    columns: first..first + channels,
-                    to: &mut to,
+                    to: to.part(0..rows, first..first + channels),
                 });
             }
         }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::arch::{Byte, LINE, interleave};
+use crate::arch::{Byte, Isa, transpose};
 use crate::error::Stopped;
 use crate::gemm::{Codes, Space};
 use crate::threads;
@@ -32,18 +32,23 @@ pub(crate) struct Layout {
     /// Channels, and how many follow each other with the same content.
     pub(crate) channels: usize,
     pub(crate) repeated: usize,
+    /// Elements behind the last image that may be read with it.
+    pub(crate) room: usize,
 }
 
-/// The images, laid out: the caller's memory where that is how they lie.
+/// The images, laid out: the caller's memory where that is how they lie. Where it is not, in `memory`, if that is large
+/// enough, with more behind them.
 pub(crate) fn laid_out<'a, C: Byte>(
+    isa: Isa,
     codes: &'a [C],
     image: &Image<'_>,
     layout: Layout,
     fill: C,
+    memory: impl FnOnce() -> Vec<C>,
 ) -> Result<Cow<'a, [C]>, Stopped> {
     let Image { images, channels, space, strides, .. } = *image;
-    let Layout { before, padded, channels: wide, repeated } = layout;
-    let [_, height, width] = padded;
+    let Layout { before, padded, channels: wide, repeated, room } = layout;
+    let [_, mut height, mut width] = padded;
     let n = images * padded.iter().product::<usize>() * wide;
     let as_is = [padded[0] * height * width * wide, 1, height * width * wide, width * wide, wide];
     let lengths = [images, channels, space[0], space[1], space[2]];
@@ -52,106 +57,98 @@ pub(crate) fn laid_out<'a, C: Byte>(
     if padded == space && wide == channels && repeated == 1 && lies && codes.len() >= n {
         return Ok(Cow::Borrowed(&codes[..n]));
     }
-    let mut to = vec![fill; n];
+    let mut all = memory();
+    all.clear();
+    all.resize(n + room, fill);
     if n == 0 || channels == 0 || space.contains(&0) {
-        return Ok(Cow::Owned(to));
+        return Ok(Cow::Owned(all));
     }
-    threads::for_each(2 * n, to.chunks_exact_mut(width * wide).enumerate(), |(line, to)| {
-        let (y, rest) = (line % height, line / height);
-        let (z, i) = (rest % padded[0], rest / padded[0]);
-        let (z, y) = (z.wrapping_sub(before[0]), y.wrapping_sub(before[1]));
-        if z < space[0] && y < space[1] {
-            let from = &codes[i * strides[0] + z * strides[2] + y * strides[3]..];
-            let to = &mut to[before[2] * wide..][..space[2] * wide];
-            let from =
-                Line { codes: from, channels, length: space[2], channel: strides[1], step: strides[4] };
-            match repeated {
-                1 => transpose(from, to, wide),
-                _ => repeat(from, to, wide, repeated),
+    let mut step = strides[4];
+    // Lines that follow each other are one.
+    if padded == space && (space[1] == 1 || space[2] == 1 || strides[3] == step * space[2]) {
+        step = if space[2] == 1 { strides[3] } else { step };
+        (height, width) = (1, height * width);
+    }
+    let length = if height == 1 && padded == space { width } else { space[2] };
+    let line = width * wide;
+    let lines = (PIECE / line).max(1);
+    let mut pieces = Vec::with_capacity(n / (lines * line) + 1);
+    for (i, to) in all[..n].chunks_mut(lines * line).enumerate() {
+        // A long line is several pieces; with padding it is one.
+        let some = if padded == space && line > PIECE { (PIECE / wide).max(1) * wide } else { to.len() };
+        pieces.extend(to.chunks_mut(some).enumerate().map(|(k, to)| (i * lines, k * some / wide, to)));
+    }
+    threads::for_each(2 * n, pieces.into_iter(), |(first, x, to)| {
+        let (mut y, rest) = (first % height, first / height);
+        let (mut z, mut i) = (rest % padded[0], rest / padded[0]);
+        for to in to.chunks_mut(line) {
+            let inside = (z.wrapping_sub(before[0]), y.wrapping_sub(before[1]));
+            if inside.0 < space[0] && inside.1 < space[1] {
+                let from = i * strides[0] + inside.0 * strides[2] + inside.1 * strides[3] + x * step;
+                let length = length.min(to.len() / wide);
+                let from = Line { codes: &codes[from..], channels, channel: strides[1], step };
+                from.lay_out(isa, &mut to[before[2] * wide..][..length * wide], (wide, repeated));
+            }
+            y += 1;
+            if y == height {
+                (y, z) = (0, z + 1);
+            }
+            if z == padded[0] {
+                (z, i) = (0, i + 1);
             }
         }
         true
     })?;
-    Ok(Cow::Owned(to))
+    Ok(Cow::Owned(all))
 }
 
-/// A line of an image: the channels of `length` elements.
+/// Bytes that are written at once.
+const PIECE: usize = threads::CHUNK_BYTES / 2;
+
+/// The codes of images, channels last: the caller's memory where that is how they lie.
+pub(crate) fn channels_last<'a, C: Byte>(
+    isa: Isa,
+    codes: &'a [C],
+    image: &Image<'_>,
+) -> Result<Cow<'a, [C]>, Stopped> {
+    let Image { channels, space, .. } = *image;
+    let layout = Layout { before: [0; 3], padded: space, channels, repeated: 1, room: 0 };
+    laid_out(isa, codes, image, layout, C::default(), Vec::new)
+}
+
+/// A line of an image.
 #[derive(Clone, Copy)]
 struct Line<'a, C> {
     codes: &'a [C],
     channels: usize,
-    length: usize,
     /// From one channel, and from one element, to the next.
     channel: usize,
     step: usize,
 }
 
-fn repeat<C: Byte>(from: Line<'_, C>, to: &mut [C], wide: usize, repeated: usize) {
-    for (x, to) in to.chunks_exact_mut(wide).enumerate() {
-        for (c, to) in to.chunks_mut(repeated).take(from.channels).enumerate() {
-            to.fill(from.codes[c * from.channel + x * from.step]);
-        }
-    }
-}
-
-fn transpose<C: Byte>(from: Line<'_, C>, to: &mut [C], wide: usize) {
-    let Line { codes, channels, length, channel, step } = from;
-    if channel == 1 && step == wide && channels == wide {
-        to.copy_from_slice(&codes[..length * wide]);
-    } else if channel == 1 {
-        for (x, to) in to.chunks_exact_mut(wide).enumerate() {
-            to[..channels].copy_from_slice(&codes[x * step..][..channels]);
-        }
-    } else if step == 1 && channels <= 4 {
-        (0..length).step_by(LINE).for_each(|x| turn::<C, 4>(from, 0, x, to, wide));
-    } else if step == 1 {
-        for first in (0..channels).step_by(LINE) {
-            (0..length).step_by(LINE).for_each(|x| turn::<C, LINE>(from, first, x, to, wide));
-        }
-    } else {
-        for (x, to) in to.chunks_exact_mut(wide).enumerate() {
-            (0..channels).for_each(|c| to[c] = codes[c * channel + x * step]);
-        }
-    }
-}
-
-/// Turns up to `R` channels of up to `LINE` elements, from these on.
-#[inline]
-fn turn<C: Byte, const R: usize>(from: Line<'_, C>, first: usize, x: usize, to: &mut [C], wide: usize) {
-    let (channels, length) = (R.min(from.channels - first), LINE.min(from.length - x));
-    let lines: [[C; LINE]; R] = std::array::from_fn(|c| {
-        let mut line = [C::default(); LINE];
-        if c < channels {
-            // What lies behind the line is read with it where there is as much, and left out below.
-            let codes = &from.codes[(first + c) * from.channel + x..];
-            match codes.first_chunk() {
-                Some(whole) => line = *whole,
-                None => line[..length].copy_from_slice(&codes[..length]),
+impl<C: Byte> Line<'_, C> {
+    /// Writes its elements, each so wide, with every channel so many times.
+    #[inline]
+    fn lay_out(self, isa: Isa, to: &mut [C], (wide, repeated): (usize, usize)) {
+        let Self { codes, channels, channel, step } = self;
+        if repeated > 1 {
+            for (x, to) in to.chunks_exact_mut(wide).enumerate() {
+                for (c, to) in to.chunks_mut(repeated).take(channels).enumerate() {
+                    to.fill(codes[c * channel + x * step]);
+                }
             }
-        }
-        line
-    });
-    let turned = interleave(lines);
-    let elements = turned.as_flattened().as_chunks::<R>().0;
-    if first == 0 && R > wide {
-        // Elements follow each other, so that the next one is written over what is too much.
-        for (i, element) in elements.iter().take(length).enumerate() {
-            let to = &mut to[(x + i) * wide..];
-            match to.first_chunk_mut() {
-                Some(to) => *to = *element,
-                None => to[..wide].copy_from_slice(&element[..wide]),
+        } else if (channel == 1 || channels == 1) && step == wide {
+            to.copy_from_slice(&codes[..to.len()]);
+        } else if step == 1 || to.len() == wide {
+            transpose(isa, codes, (channels, channel), to);
+        } else if channel == 1 {
+            for (x, to) in to.chunks_exact_mut(wide).enumerate() {
+                to.copy_from_slice(&codes[x * step..][..channels]);
             }
-        }
-        return;
-    }
-    let places = to[x * wide..].chunks_exact_mut(wide).take(length);
-    if channels == R {
-        for (element, to) in elements.iter().zip(places) {
-            to[first..first + R].copy_from_slice(element);
-        }
-    } else {
-        for (element, to) in elements.iter().zip(places) {
-            to[first..first + channels].iter_mut().zip(element).for_each(|(to, &code)| *to = code);
+        } else {
+            for (x, to) in to.chunks_exact_mut(wide).enumerate() {
+                to.iter_mut().enumerate().for_each(|(c, to)| *to = codes[c * channel + x * step]);
+            }
         }
     }
 }

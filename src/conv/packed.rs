@@ -1,6 +1,9 @@
 //! Weights of a convolution, laid out once.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::mem::MaybeUninit;
+use std::thread::LocalKey;
 
 use super::depthwise::{self, Depthwise};
 use super::geometry::{Geometry, Piece};
@@ -10,7 +13,7 @@ use crate::arch::{Byte, Isa};
 use crate::error::{Result, Stopped};
 use crate::gemm::{
     Activations, Codes, Finish, Matrix, PackedWeights, Patches, Place, Results, Source, Space, WeightParams,
-    multiply_into, with_epilogue,
+    multiply_into, run, with_epilogue,
 };
 
 /// A convolution's weights for one instruction set.
@@ -63,6 +66,11 @@ impl PackedConv {
         let (of_group, in_group) = (outputs / groups, inputs / groups);
         let pieces = geometry.pieces();
         let depthwise = in_group == 1 && groups > 1 && geometry.kernel.iter().product::<usize>() <= MOST_TAPS;
+        let deepest = pieces.iter().map(|p| p.kernel().iter().product::<usize>() * in_group).max();
+        let products = match isa == Isa::Amx && deepest.is_some_and(|depth| depth <= SHALLOW) {
+            true => Isa::Avx512Vnni,
+            false => isa,
+        };
         let at = |o: usize, i: usize, tap: [usize; 3]| {
             codes.at(weight_at(&geometry, (inputs, outputs), o, i, tap))
         };
@@ -76,7 +84,7 @@ impl PackedConv {
                 weights.push(Weights::Depthwise(own));
                 continue;
             }
-            let mut products = Vec::with_capacity(groups);
+            let mut of_groups = Vec::with_capacity(groups);
             for group in 0..groups {
                 let own = group * of_group..(group + 1) * of_group;
                 let rows = own.clone().flat_map(|o| {
@@ -99,9 +107,10 @@ impl PackedConv {
                     scales: part(params.scales, &own),
                     zero_points: part(params.zero_points, &own),
                 };
-                products.push(PackedWeights::new(isa, matrix, params)?);
+                let run = run(piece.kernel(), (in_group, inputs), piece.dilation());
+                of_groups.push(PackedWeights::in_runs(products, matrix, params, run)?);
             }
-            weights.push(Weights::Products(products));
+            weights.push(Weights::Products(of_groups));
         }
         Ok(Self { geometry, inputs, outputs, isa, pieces, weights })
     }
@@ -217,16 +226,19 @@ impl PackedConv {
                 padded: image.space,
                 channels: self.outputs,
                 repeated: self.outputs / self.inputs,
+                room: 0,
             },
             false => {
                 let padded = [0, 1, 2].map(|a| before[a] + image.space[a] + after[a]);
-                Layout { before, padded, channels: self.inputs, repeated: 1 }
+                Layout { before, padded, channels: self.inputs, repeated: 1, room: ROOM }
             }
         };
-        let laid = laid_out(codes, image, layout, C::saturated(params.1))?;
+        let laid = laid_out(self.isa, codes, image, layout, C::saturated(params.1), || {
+            C::kept().try_with(Cell::take).unwrap_or_default()
+        })?;
         let images = image.images;
         let all = Laid { conv: self, codes: &laid, images, before, layout, output, params, finish };
-        match (&self.pieces[..], &self.weights[..]) {
+        let done = match (&self.pieces[..], &self.weights[..]) {
             ([piece], [weights]) => all.piece(piece, weights, results),
             _ => match results {
                 Results::Sums(to) => all.scatter(to, |to| Results::Sums(to)),
@@ -234,9 +246,22 @@ impl PackedConv {
                 Results::U8(to, scale, zero) => all.scatter(to, |to| Results::U8(to, scale, zero)),
                 Results::I8(to, scale, zero) => all.scatter(to, |to| Results::I8(to, scale, zero)),
             },
+        };
+        if let Cow::Owned(memory) = laid
+            && memory.capacity() <= KEPT
+        {
+            // A thread that ends keeps nothing.
+            let _ = C::kept().try_with(|kept| kept.set(memory));
         }
+        done
     }
 }
+
+/// Sums of so few products leave tiles of 64 steps mostly empty, and their patches would have to be put together for them.
+const SHALLOW: usize = 32;
+
+/// What pads a run of a patch is read with it: at most so much.
+const ROOM: usize = 64;
 
 /// Sums of so many products of codes stay within 32 bits, that of the zero points included.
 const MOST_TAPS: usize = i32::MAX as usize / (2 * 255 * 255);
@@ -246,22 +271,33 @@ fn part<'a, T>(table: &'a [T], outputs: &std::ops::Range<usize>) -> &'a [T] {
     if table.len() == 1 { table } else { &table[outputs.clone()] }
 }
 
+/// Bytes that a thread keeps for its next images: where each call asks for memory and gives it back, the system may take
+/// it away and hand it out page by page again, which costs as much as a convolution.
+const KEPT: usize = 1 << 20;
+
 /// Codes as an operand of products.
-trait InCodes: Sized {
+trait InCodes: Sized + 'static {
     fn codes(of: &[Self]) -> Codes<'_>;
+    /// What the thread has kept.
+    fn kept() -> &'static LocalKey<Cell<Vec<Self>>>;
 }
 
-impl InCodes for u8 {
-    fn codes(of: &[Self]) -> Codes<'_> {
-        Codes::U8(of)
-    }
-}
+macro_rules! in_codes {
+    ($code:ty, $kind:ident) => {
+        impl InCodes for $code {
+            fn codes(of: &[Self]) -> Codes<'_> {
+                Codes::$kind(of)
+            }
 
-impl InCodes for i8 {
-    fn codes(of: &[Self]) -> Codes<'_> {
-        Codes::I8(of)
-    }
+            fn kept() -> &'static LocalKey<Cell<Vec<Self>>> {
+                thread_local!(static KEPT: Cell<Vec<$code>> = const { Cell::new(Vec::new()) });
+                &KEPT
+            }
+        }
+    };
 }
+in_codes!(u8, U8);
+in_codes!(i8, I8);
 
 /// Images, laid out, and what to do with them.
 struct Laid<'a, C> {

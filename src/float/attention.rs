@@ -10,7 +10,7 @@ use super::math::{Exp, Map};
 use super::rows::{self, Max, Part, Sum, reduce};
 use super::softmax::Mask;
 use crate::arch::product::{Panels, Product, Rows, Stored, WithProduct, with_product};
-use crate::arch::{Isa, Kernel, LINE, Lines, Vector, interleave};
+use crate::arch::{Isa, Kernel, Lines, Vector, transpose};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -50,11 +50,19 @@ pub fn self_attention(
     if out.is_empty() {
         return Ok(true);
     }
+    let isa = Isa::current();
     let mut heads: Vec<Head<'_, '_>> = (0..of.sequences * of.heads)
         .map(|i| {
             let (sequence, head) = (i / of.heads, i % of.heads);
             let start = sequence * of.length * 3 * wide + head * of.width;
-            Head { of, number: i, x: &qkv[start..], stride: 3 * wide, out: Vec::with_capacity(of.length) }
+            Head {
+                isa,
+                of,
+                number: i,
+                x: &qkv[start..],
+                stride: 3 * wide,
+                out: Vec::with_capacity(of.length),
+            }
         })
         .collect();
     for (r, row) in out.chunks_exact_mut(wide).enumerate() {
@@ -63,7 +71,6 @@ pub fn self_attention(
         }
     }
     let finite = std::sync::atomic::AtomicBool::new(true);
-    let isa = Isa::current();
     // Some eight bytes take as long to be moved as a weight is made and used.
     let bytes = 8 * rows * of.heads * (of.length + 4 * of.width);
     threads::for_each(bytes, heads.into_iter(), |head| {
@@ -78,6 +85,7 @@ pub fn self_attention(
 
 /// One head of one sequence.
 struct Head<'a, 'b> {
+    isa: Isa,
     of: &'a Attention<'a>,
     number: usize,
     /// From its first query on; keys and values are one and two thirds of a row further.
@@ -90,7 +98,7 @@ impl WithProduct for Head<'_, '_> {
     type Output = bool;
 
     fn run<P: Product>(self, p: P) -> bool {
-        let Self { of, number, x, stride, mut out } = self;
+        let Self { isa, of, number, x, stride, mut out } = self;
         let (n, width, third) = (of.length, of.width, stride / 3);
         let (deep, long) = (width.next_multiple_of(P::DEPTH), n.next_multiple_of(P::DEPTH));
         let group = rows::LANES.max(P::NR);
@@ -105,7 +113,7 @@ impl WithProduct for Head<'_, '_> {
             value_sums: vec![0; columns],
             value_scales: vec![0.0; columns],
         };
-        let finite = p.vector().run(Pack { to: &mut packed, x, stride, third, n, width, deep, long });
+        let finite = p.vector().run(Pack { isa, to: &mut packed, x, stride, third, n, width, deep, long });
         if !finite {
             return false;
         }
@@ -119,7 +127,7 @@ impl WithProduct for Head<'_, '_> {
         for (b, to) in out.chunks_mut(P::MR).enumerate() {
             let first = b * P::MR;
             let count = to.len();
-            let queries = Rows { data: &packed.queries, stride: deep, count: n }.part(first, count);
+            let queries = Rows::new(&packed.queries, deep, n).part(first, count);
             let panels =
                 Panels { data: packed.keys.bytes(), depth: deep, count: n.div_ceil(P::NR), ahead: false };
             p.block(queries, panels, &mut scores, wide);
@@ -147,7 +155,7 @@ impl WithProduct for Head<'_, '_> {
                     &stored
                 }
             };
-            let weights = Rows { data, stride: code_stride, count };
+            let weights = Rows::new(data, code_stride, count);
             let panels = Panels {
                 data: packed.values.bytes(),
                 depth: long,
@@ -183,6 +191,7 @@ struct Packed<P: Product> {
 
 /// Makes that; gives whether all numbers are finite.
 struct Pack<'a, P: Product> {
+    isa: Isa,
     to: &'a mut Packed<P>,
     x: &'a [f32],
     stride: usize,
@@ -265,30 +274,12 @@ fn total(codes: &[i8]) -> i32 {
     all
 }
 
-/// The first codes of `K` rows, the second ones, and so on, until `to` is full.
-#[inline(always)]
-fn weave<const K: usize>(rows: &[i8], stride: usize, to: &mut [i8]) {
-    for (at, to) in to.chunks_mut(LINE * K).enumerate() {
-        let at = at * LINE;
-        let mut lines = [[0i8; LINE]; K];
-        for (r, line) in lines.iter_mut().enumerate() {
-            let row = &rows[r * stride + at..];
-            let n = (to.len() / K).min(row.len());
-            match row.first_chunk() {
-                Some(whole) => *line = *whole,
-                None => line[..n].copy_from_slice(&row[..n]),
-            }
-        }
-        to.copy_from_slice(&interleave(lines).as_flattened()[..to.len()]);
-    }
-}
-
 impl<P: Product> Kernel for Pack<'_, P> {
     type Output = bool;
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) -> bool {
-        let Self { to, x, stride, third, n, width, deep, long } = self;
+        let Self { isa, to, x, stride, third, n, width, deep, long } = self;
         let mut most = vec![0u32; 3 * width];
         for r in 0..n {
             for (i, most) in most.chunks_exact_mut(width).enumerate() {
@@ -338,10 +329,7 @@ impl<P: Product> Kernel for Pack<'_, P> {
             for (p, start) in (0..width).step_by(P::NR).enumerate() {
                 let columns = P::NR.min(width - start);
                 let group = &mut panels[p * P::NR * long + first * P::NR..][..columns * P::KU];
-                match P::KU {
-                    4 => weave::<4>(&line[start..], width, group),
-                    _ => weave::<2>(&line[start..], width, group),
-                }
+                transpose(isa, &line[start..], (P::KU, width), group);
             }
         }
         top < INFINITE

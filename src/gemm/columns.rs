@@ -1,9 +1,21 @@
 //! What the sums of each output need to become results.
 
+use std::borrow::Cow;
+
 use super::pack::WeightParams;
 
 /// Tables with a value for each column are padded to a multiple of this, which every instruction set's group divides.
 pub(crate) const PADDED: usize = 64;
+
+/// A table with a value for each column, padded: behind the last column comes the first one again, so that a group may
+/// start at any column; rows that follow each other without a gap have such groups.
+pub(super) fn padded<T: Copy>(values: &[T]) -> Cow<'_, [T]> {
+    if values.len().is_multiple_of(PADDED) {
+        return Cow::Borrowed(values);
+    }
+    let n = values.len().next_multiple_of(PADDED) + PADDED;
+    Cow::Owned(values.iter().copied().cycle().take(n).collect())
+}
 
 /// Tables with a value for each column, padded.
 #[derive(Debug, Clone)]
@@ -19,7 +31,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// From the sums of stored weights, which are `offset` more than codes, over `depth` steps; padded.
+    /// From the sums of stored weights, which are `offset` more than codes, over `depth` steps.
     pub(crate) fn new(
         count: usize,
         mut sums: Vec<i32>,
@@ -27,12 +39,17 @@ impl Columns {
         offset: i32,
         depth: usize,
     ) -> Self {
-        let zero_points: Vec<i32> = table(count, params.zero_points, 0).map(|z| z + offset).collect();
-        for (sum, &zero_point) in sums.iter_mut().zip(&zero_points).take(count) {
+        let zero_points: Vec<i32> = table(count, params.zero_points, 0).iter().map(|z| z + offset).collect();
+        for (sum, &zero_point) in sums.iter_mut().zip(&zero_points) {
             *sum -= zero_point * depth as i32;
         }
-        let zero_points = zero_points[..count].iter().any(|&z| z != 0).then_some(zero_points);
-        Self { count, sums, zero_points, scales: table(count, params.scales, 1.0).collect() }
+        let any = zero_points.iter().any(|&z| z != 0);
+        Self {
+            count,
+            sums: padded(&sums).into_owned(),
+            zero_points: any.then(|| padded(&zero_points).into_owned()),
+            scales: padded(&table(count, params.scales, 1.0)).into_owned(),
+        }
     }
 
     /// Bytes of memory.
@@ -41,8 +58,8 @@ impl Columns {
     }
 }
 
-/// One value for all columns, or one for each, padded with the last one.
-fn table<T: Copy>(count: usize, values: &[T], none: T) -> impl Iterator<Item = T> {
-    let at = move |i: usize| if values.len() == 1 { 0 } else { i.min(count.max(1) - 1) };
-    (0..count.next_multiple_of(PADDED)).map(move |i| values.get(at(i)).copied().unwrap_or(none))
+/// A value for each column, from one for all or one for each.
+fn table<T: Copy>(count: usize, values: &[T], none: T) -> Vec<T> {
+    let at = |i: usize| if values.len() == 1 { 0 } else { i };
+    (0..count).map(|i| values.get(at(i)).copied().unwrap_or(none)).collect()
 }

@@ -4,19 +4,8 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-use super::columns::{Columns, PADDED};
-use crate::arch::{Byte, Isa, Kernel, Slot, Vector, copy_to, dispatch};
-
-/// A value for each column, up to a multiple of [`PADDED`]; nothing of nothing.
-fn padded<T: Copy + Default>(values: Option<&[T]>) -> Cow<'_, [T]> {
-    let values = values.unwrap_or_default();
-    if values.len().is_multiple_of(PADDED) {
-        return Cow::Borrowed(values);
-    }
-    let mut longer = vec![T::default(); values.len().next_multiple_of(PADDED)];
-    longer[..values.len()].copy_from_slice(values);
-    Cow::Owned(longer)
-}
+use super::columns::{Columns, PADDED, padded};
+use crate::arch::{Byte, Isa, Kernel, Slot, Vector, Window, copy_to, dispatch};
 
 /// What turns sums into integers that stand for `sum((x - zx) * (w - zw))`, plus an integer bias.
 pub(crate) struct Corrections<'a> {
@@ -38,7 +27,12 @@ impl<'a> Corrections<'a> {
         offset: i32,
         row_sums: &'a [i32],
     ) -> Self {
-        Self { columns, bias: padded(bias), zero_points, offset, row_sums }
+        Self { columns, bias: padded(bias.unwrap_or_default()), zero_points, offset, row_sums }
+    }
+
+    /// Whether rows have values of their own.
+    fn of_rows(&self) -> bool {
+        self.zero_points.len() != 1 || self.columns.zero_points.is_some()
     }
 
     /// What a group of columns needs, from the column `at` on.
@@ -96,6 +90,11 @@ pub(crate) trait Epilogue: Sync {
     /// What a group of columns needs, in registers while its rows pass.
     type Group<V: Vector>;
 
+    /// Whether rows have values of their own.
+    fn of_rows(&self) -> bool {
+        false
+    }
+
     /// That, from the column `at` on.
     fn group<V: Vector>(&self, v: V, at: usize) -> Self::Group<V>;
 
@@ -110,41 +109,76 @@ pub(crate) trait Epilogue: Sync {
     );
 }
 
+/// Whether rows of so many columns that follow each other without a gap can be finished as one long row, in whole groups.
+pub(super) fn finish_as_one<E: Epilogue>(corrections: &Corrections<'_>, epilogue: &E) -> bool {
+    !corrections.of_rows() && !epilogue.of_rows()
+}
+
 /// A block of sums, corrected and finished with an instruction set's vectors.
 pub(crate) struct FinishBlock<'a, 'b, E: Epilogue> {
     pub(crate) corrections: &'a Corrections<'a>,
     pub(crate) epilogue: &'a E,
-    /// `stride` apart, one row for each of `to`; up to a multiple of a group, as tables.
-    pub(crate) sums: &'a mut [i32],
+    /// `stride` apart, one row for each of `to`; there are more, up to a group.
+    pub(crate) sums: &'a [i32],
     pub(crate) stride: usize,
     pub(crate) first_row: usize,
     pub(crate) first_column: usize,
-    /// The columns of `to` that these are.
-    pub(crate) columns: std::ops::Range<usize>,
-    pub(crate) to: &'a mut [&'b mut [MaybeUninit<E::Out>]],
+    /// Where results go. Where sums of whole rows follow each other as they do, `finish_as_one` must hold.
+    pub(crate) to: Window<'b, MaybeUninit<E::Out>>,
+}
+
+impl<E: Epilogue> FinishBlock<'_, '_, E> {
+    /// Finishes a group, or what there is of it.
+    #[inline(always)]
+    fn finish<V: Vector>(
+        &self,
+        v: V,
+        row: usize,
+        (correct, group): &(CorrectGroup<V>, E::Group<V>),
+        at: usize,
+        to: &mut [MaybeUninit<E::Out>],
+    ) {
+        let sums = self.corrections.apply(v, row, correct, v.load32(&self.sums[at..]));
+        if to.len() == V::GROUP {
+            self.epilogue.finish(v, row, group, sums, to);
+        } else {
+            let mut some = [E::Out::default(); PADDED];
+            self.epilogue.finish(v, row, group, sums, &mut some);
+            copy_to(&some[..to.len()], to);
+        }
+    }
 }
 
 impl<E: Epilogue> Kernel for FinishBlock<'_, '_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self, v: V) {
-        for start in (0..self.columns.len()).step_by(V::GROUP) {
-            let at = self.first_column + start;
-            let (correct, group) = (self.corrections.group(v, at), self.epilogue.group(v, at));
-            let columns =
-                self.columns.start + start..self.columns.end.min(self.columns.start + start + V::GROUP);
-            for (r, to) in self.to.iter_mut().enumerate() {
-                let (row, to) = (self.first_row + r, &mut to[columns.clone()]);
-                let sums = v.load32(&self.sums[r * self.stride + start..]);
-                let sums = self.corrections.apply(v, row, &correct, sums);
-                if to.len() == V::GROUP {
-                    self.epilogue.finish(v, row, &group, sums, to);
-                } else {
-                    let mut some = [E::Out::default(); PADDED];
-                    self.epilogue.finish(v, row, &group, sums, &mut some);
-                    copy_to(&some[..to.len()], to);
+    fn run<V: Vector>(mut self, v: V) {
+        let (rows, columns) = (self.to.rows(), self.to.columns());
+        let groups = |at: usize| (self.corrections.group(v, at), self.epilogue.group(v, at));
+        let mut to = std::mem::take(&mut self.to);
+        if self.stride == columns
+            && !columns.is_multiple_of(V::GROUP)
+            && let Some(all) = to.dense()
+        {
+            let (mut column, step) = (0, V::GROUP % columns);
+            let mut group = groups(column);
+            for (i, to) in all.chunks_mut(V::GROUP).enumerate() {
+                self.finish(v, self.first_row, &group, i * V::GROUP, to);
+                if step > 0 {
+                    column += step;
+                    column -= if column < columns { 0 } else { columns };
+                    group = groups(column);
                 }
+            }
+            return;
+        }
+        for start in (0..columns).step_by(V::GROUP) {
+            let group = groups(self.first_column + start);
+            let own = start..columns.min(start + V::GROUP);
+            for r in 0..rows {
+                let to = &mut to.row(r)[own.clone()];
+                self.finish(v, self.first_row + r, &group, r * self.stride + start, to);
             }
         }
     }
@@ -179,7 +213,7 @@ pub(crate) struct ToFloats<'a> {
 impl<'a> ToFloats<'a> {
     /// Of activations with these scales, times these columns.
     pub(crate) fn new(columns: &'a Columns, scales: &'a [f32], bias: Option<&'a [f32]>, relu: bool) -> Self {
-        Self { columns, scales, bias: padded(bias), relu }
+        Self { columns, scales, bias: padded(bias.unwrap_or_default()), relu }
     }
 }
 
@@ -187,6 +221,10 @@ impl Epilogue for ToFloats<'_> {
     type Out = f32;
     /// Scales of weights, and the bias.
     type Group<V: Vector> = [[V::F; 4]; 2];
+
+    fn of_rows(&self) -> bool {
+        self.scales.len() != 1
+    }
 
     #[inline(always)]
     fn group<V: Vector>(&self, v: V, at: usize) -> [[V::F; 4]; 2] {
@@ -243,7 +281,8 @@ impl<C: Byte> ToCodes<C> {
         relu: bool,
         (y_scale, zero_point): (f32, i32),
     ) -> Self {
-        let (mut multipliers, mut bias) = (columns.scales.clone(), padded(bias).into_owned());
+        let (mut multipliers, mut bias) =
+            (columns.scales.clone(), padded(bias.unwrap_or_default()).into_owned());
         dispatch(Isa::current(), Divide { scale, y_scale, multipliers: &mut multipliers, bias: &mut bias });
         let least = C::saturated(i32::MIN).widened();
         let least = if relu { least.max(zero_point) } else { least };
@@ -280,15 +319,27 @@ impl Kernel for Divide<'_> {
     }
 }
 
+/// What a group of columns needs to become codes.
+pub(crate) struct CodesGroup<V: Vector> {
+    multipliers: [V::F; 4],
+    bias: [V::F; 4],
+    /// The least code, from the zero point on.
+    least: V::F,
+    zero_point: V::Z,
+}
+
 impl<C: Byte> Epilogue for ToCodes<C> {
     type Out = C;
-    /// Multipliers, and the bias.
-    type Group<V: Vector> = [[V::F; 4]; 2];
+    type Group<V: Vector> = CodesGroup<V>;
 
     #[inline(always)]
-    fn group<V: Vector>(&self, v: V, at: usize) -> [[V::F; 4]; 2] {
-        let bias = if self.bias.is_empty() { [v.splat(0.0); 4] } else { v.load(&self.bias[at..]) };
-        [v.load(&self.multipliers[at..]), bias]
+    fn group<V: Vector>(&self, v: V, at: usize) -> CodesGroup<V> {
+        CodesGroup {
+            multipliers: v.load(&self.multipliers[at..]),
+            bias: if self.bias.is_empty() { [v.splat(0.0); 4] } else { v.load(&self.bias[at..]) },
+            least: v.splat((self.least - self.zero_point) as f32),
+            zero_point: v.splat16(self.zero_point as i16),
+        }
     }
 
     #[inline(always)]
@@ -296,18 +347,17 @@ impl<C: Byte> Epilogue for ToCodes<C> {
         &self,
         v: V,
         _: usize,
-        [multipliers, bias]: &[[V::F; 4]; 2],
+        group: &CodesGroup<V>,
         sums: [V::I; 4],
         to: &mut [S],
     ) {
-        // Clamped before rounding, at an integer: the same. At the other end `narrow` clamps.
-        let least = (self.least - self.zero_point) as f32;
-        let mut steps = *bias;
+        let mut steps = group.bias;
         for j in 0..4 {
-            steps[j] = at_least(v, v.mul(v.add(v.to_float(sums[j]), bias[j]), multipliers[j]), least);
+            let step = v.mul(v.add(v.to_float(sums[j]), group.bias[j]), group.multipliers[j]);
+            // Clamped before rounding, at an integer: the same. At the other end `narrow` clamps.
+            steps[j] = v.max(step, group.least);
         }
-        let zero_point = v.splat16(self.zero_point as i16);
-        v.store_bytes::<C, S, false>(v.narrow::<C>(steps, zero_point), to);
+        v.store_bytes::<C, S, false>(v.narrow::<C>(steps, group.zero_point), to);
     }
 }
 

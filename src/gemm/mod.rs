@@ -16,12 +16,13 @@ pub mod reference;
 mod rows;
 mod state;
 
-pub(crate) use columns::{Columns, PADDED};
+pub(crate) use columns::Columns;
 pub use dynamic::dynamic_params;
 pub(crate) use epilogue::{Corrections, Epilogue, FinishBlock};
 pub use multiply::{Activations, Each, Finish, Results, multiply};
 pub(crate) use multiply::{Place, Plan, WithEpilogue, multiply_into, with_epilogue};
 pub use pack::{PackedWeights, WeightParams};
+pub(crate) use patches::run;
 pub use patches::{Patches, Space};
 pub(crate) use state::{State, WIDE};
 

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use super::Source;
 use super::columns::{Columns, PADDED};
-use super::epilogue::{Corrections, Epilogue, FinishBlock, ToCodes, ToFloats, ToSums};
+use super::epilogue::{Corrections, Epilogue, FinishBlock, ToCodes, ToFloats, ToSums, finish_as_one};
 use super::pack::PackedWeights;
-use super::rows::Prepared;
+use super::rows::{Block, Prepared};
 use crate::arch::product::{Panels, Product, WithProduct, with_product};
-use crate::arch::{self, Vector};
+use crate::arch::{self, Lines, Vector, Window};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -169,10 +169,11 @@ const CACHED_PER_BYTE: usize = 3;
 
 /// Some rows times some panels.
 pub(crate) struct Task<'a, T> {
-    pub(crate) first_row: usize,
+    /// Blocks of rows.
+    pub(crate) blocks: Range<usize>,
     pub(crate) panels: Range<usize>,
-    /// A piece of each row's results.
-    pub(crate) to: Vec<&'a mut [MaybeUninit<T>]>,
+    /// Their results.
+    pub(crate) to: Window<'a, MaybeUninit<T>>,
 }
 
 impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
@@ -181,7 +182,7 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
     fn run<P: Product>(self, p: P) -> Result<(), Stopped> {
         let Self { run: Run { x, weights, finish, place }, epilogue, to } = self;
         let table = &weights.columns;
-        let prepared = Prepared::<P::A>::new::<P>(x.codes, table.zero_points.is_some())?;
+        let prepared = Prepared::<P::A>::new::<P>(x.codes, weights)?;
         let corrections =
             Corrections::new(table, x.zero_points, finish.int_bias, prepared.offset, &prepared.sums);
         let (rows, columns, depth) = (x.codes.rows(), weights.columns(), weights.padded);
@@ -189,38 +190,68 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
         // `threads` counts work in bytes that are read and written.
         let bytes = (rows * columns * depth / P::PER_BYTE).max(columns * depth / CACHED_PER_BYTE);
         let sharing = threads::sharing(bytes);
-        let plan = Plan::new::<P>(rows, panels, depth, sharing);
+        let plan = Plan::new::<P>((rows, prepared.line), panels, depth, sharing);
         let tasks = plan.tasks(to, place, columns, P::NR);
         // Weights that all fit the last cache come faster when asked for; from memory the CPU's own guesses are better.
         let ahead = plan.blocks() == 1 && columns * depth <= arch::last_level_cache() / 4;
         let bytes = if sharing > 1 { bytes } else { 0 };
+        let strip = |panels: Range<usize>| {
+            let bytes = P::NR * depth;
+            let data = &weights.panels.bytes()[panels.start * bytes..panels.end * bytes];
+            Panels { data, depth, count: panels.len(), ahead }
+        };
         threads::for_each(bytes, tasks.into_iter(), |mut task| {
             // Panels whose sums are finished together: whole groups, unless they are the last ones.
-            let height = plan.height.min(task.to.len());
-            let width = (BLOCK / height).clamp(PADDED, 512) / PADDED * PADDED;
-            let mut sums = vec![0i32; height * width];
+            let whole = (task.panels.len() * P::NR).next_multiple_of(PADDED);
+            let width = ((BLOCK / plan.height).clamp(PADDED, 512) / PADDED * PADDED).min(whole);
+            // Where rows follow each other without a gap, so do their sums.
+            let as_one = columns <= width
+                && task.to.is_dense()
+                && task.to.columns() == columns
+                && (columns >= P::NR || P::IN_ORDER)
+                && !columns.is_multiple_of(P::V::GROUP)
+                && finish_as_one(&corrections, epilogue);
+            let stride = if as_one { columns } else { width };
+            // Rows whose sums are finished together, where that takes all of their columns.
+            let more = if width < whole { 0 } else { BLOCK / stride };
+            let at_once = more.max(plan.height).min(task.to.rows());
+            let mut sums = Lines::zeros(4 * (at_once * stride + PADDED));
+            let sums = sums.ints_mut();
             let mut room = Vec::new();
-            let first = task.panels.start * P::NR;
-            for (b, to) in task.to.chunks_mut(plan.height).enumerate() {
-                let first_row = task.first_row + b * plan.height;
-                let block = prepared.rows(p.vector(), first_row, to.len(), &mut room);
-                for at in task.panels.clone().step_by(width / P::NR) {
-                    let count = (width / P::NR).min(task.panels.end - at);
-                    let bytes = P::NR * depth;
-                    let data = &weights.panels.bytes()[at * bytes..][..count * bytes];
-                    p.block(block, Panels { data, depth, count, ahead }, &mut sums, width);
-                    let start = at * P::NR - first;
-                    let end = (start + count * P::NR).min(to[0].len());
-                    p.vector().run(FinishBlock {
-                        corrections: &corrections,
-                        epilogue,
-                        sums: &mut sums,
-                        stride: width,
-                        first_row,
-                        first_column: at * P::NR,
-                        columns: start..end,
-                        to,
-                    });
+            // Rows that have results, and those that have sums.
+            let (from, mut done, mut waiting) = (plan.row(task.blocks.start), 0, 0);
+            let together = at_once / plan.height;
+            for block in plan.blocks_of(task.blocks.clone(), together) {
+                let rows = prepared.rows(p.vector(), block, &mut room);
+                let at_row = waiting;
+                waiting += block.lines * block.count;
+                let full = waiting + plan.height * block.lines > at_once || done + waiting == task.to.rows();
+                for at in task.panels.clone().step_by((width / P::NR).max(1)) {
+                    let panels = at..task.panels.end.min(at + width / P::NR);
+                    let mut whole = panels.clone();
+                    if stride < panels.len() * P::NR && panels.len() > 1 {
+                        // What the last panel has beyond the last column, the next row's first panel writes over.
+                        whole.end -= 1;
+                        let sums = &mut sums[at_row * stride + whole.len() * P::NR..];
+                        p.block(rows, strip(whole.end..panels.end), sums, stride);
+                    }
+                    p.block(rows, strip(whole), &mut sums[at_row * stride..], stride);
+                    if full {
+                        let start = (at - task.panels.start) * P::NR;
+                        let end = (start + panels.len() * P::NR).min(task.to.columns());
+                        p.vector().run(FinishBlock {
+                            corrections: &corrections,
+                            epilogue,
+                            sums,
+                            stride,
+                            first_row: from + done,
+                            first_column: at * P::NR,
+                            to: task.to.part(done..done + waiting, start..end),
+                        });
+                    }
+                }
+                if full {
+                    (done, waiting) = (done + waiting, 0);
                 }
             }
             true
@@ -231,21 +262,23 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
 /// How a product is cut.
 pub(crate) struct Plan {
     pub(crate) rows: usize,
+    /// Rows of a line, which no block reaches beyond.
+    pub(crate) line: usize,
     pub(crate) panels: usize,
     /// Rows of a block.
     pub(crate) height: usize,
-    /// Rows and panels of a task.
-    pub(crate) task_rows: usize,
+    /// Blocks and panels of a task.
+    pub(crate) task_blocks: usize,
     pub(crate) task_panels: usize,
 }
 
 impl Plan {
-    fn new<P: Product>(rows: usize, panels: usize, depth: usize, threads: usize) -> Self {
+    fn new<P: Product>((rows, line): (usize, usize), panels: usize, depth: usize, threads: usize) -> Self {
         // Whole groups of vectors.
         let unit = (P::V::GROUP / P::NR).max(1);
         // 13 rows are 7 and 6 rather than 12 and 1: a block of few rows waits for weights.
-        let height = rows.div_ceil(rows.div_ceil(P::MR)).next_multiple_of(P::ROWS);
-        let blocks = rows.div_ceil(height);
+        let height = line.div_ceil(line.div_ceil(P::MR)).next_multiple_of(P::ROWS);
+        let blocks = rows / line * line.div_ceil(height);
         let wanted = match threads {
             1 => 1,
             n => 4 * n,
@@ -261,12 +294,35 @@ impl Plan {
         let per_task = (blocks * chunks).div_ceil(pieces.max(chunks)).max(1);
         // Long products look for an interrupt now and then.
         let often = (64 << 20) / (height * P::NR * task_panels * depth).max(1);
-        Self { rows, panels, height, task_rows: per_task.min(often.max(1)) * height, task_panels }
+        Self { rows, line, panels, height, task_blocks: per_task.min(often.max(1)), task_panels }
     }
 
     /// Blocks of rows.
     fn blocks(&self) -> usize {
-        self.rows.div_ceil(self.height)
+        self.rows / self.line * self.line.div_ceil(self.height)
+    }
+
+    /// Some of them; as many together as may be, where each is a whole line.
+    fn blocks_of(&self, blocks: Range<usize>, together: usize) -> impl Iterator<Item = Block> {
+        let per_line = self.line.div_ceil(self.height);
+        let together = if per_line == 1 { together.max(1) } else { 1 };
+        let (mut line, mut at) = (blocks.start / per_line, blocks.start % per_line * self.height);
+        let (length, height, end) = (self.line, self.height, blocks.end);
+        blocks.step_by(together).map(move |b| {
+            let count = height.min(length - at);
+            let block = Block { line, lines: together.min(end - b), at, first: line * length + at, count };
+            at += count;
+            if at == length {
+                (line, at) = (line + block.lines, 0);
+            }
+            block
+        })
+    }
+
+    /// The first row of a block, or the end of all.
+    pub(crate) fn row(&self, block: usize) -> usize {
+        let per_line = self.line.div_ceil(self.height);
+        block / per_line * self.line + block % per_line * self.height
     }
 
     /// The tasks: for each run of panels, all rows.
@@ -278,21 +334,17 @@ impl Plan {
         nr: usize,
     ) -> Vec<Task<'a, T>> {
         let mut tasks = Vec::new();
+        let mut rest = Window::new(to, place.of, place.first..place.first + columns);
         for first in (0..self.panels).step_by(self.task_panels) {
             let panels = first..(first + self.task_panels).min(self.panels);
-            for first_row in (0..self.rows).step_by(self.task_rows) {
-                let n = self.task_rows.min(self.rows - first_row);
-                tasks.push(Task { first_row, panels: panels.clone(), to: Vec::with_capacity(n) });
-            }
-        }
-        let down = self.rows.div_ceil(self.task_rows);
-        for (r, row) in to.chunks_exact_mut(place.of).enumerate() {
-            let mut row = &mut row[place.first..][..columns];
-            for chunk in 0..self.panels.div_ceil(self.task_panels) {
-                let n = (self.task_panels * nr).min(row.len());
-                let (piece, rest) = std::mem::take(&mut row).split_at_mut(n);
-                tasks[chunk * down + r / self.task_rows].to.push(piece);
-                row = rest;
+            let width = (panels.len() * nr).min(rest.columns());
+            let mut strip;
+            (strip, rest) = rest.split_columns(width);
+            for first in (0..self.blocks()).step_by(self.task_blocks) {
+                let blocks = first..(first + self.task_blocks).min(self.blocks());
+                let piece;
+                (piece, strip) = strip.split_rows(self.row(blocks.end) - self.row(first));
+                tasks.push(Task { blocks, panels: panels.clone(), to: piece });
             }
         }
         tasks

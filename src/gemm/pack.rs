@@ -1,6 +1,6 @@
 //! Weights, laid out once for one instruction set's products.
 
-use super::columns::{Columns, PADDED};
+use super::columns::Columns;
 use super::{Codes, Matrix};
 use crate::arch::product::{Product, WithProduct, with_product};
 use crate::arch::{Byte, Isa, Lines};
@@ -20,7 +20,9 @@ pub struct WeightParams<'a> {
 pub struct PackedWeights {
     isa: Isa,
     depth: usize,
-    /// `depth`, padded as the instruction set wants it.
+    /// Steps of a run. Each is padded as the instruction set wants it.
+    pub(super) run: usize,
+    /// All runs, with what they are padded by.
     pub(super) padded: usize,
     /// Weights as i8: unsigned ones less 128.
     pub(super) panels: Lines,
@@ -36,11 +38,21 @@ impl PackedWeights {
     /// # Panics
     /// Numbers of scales and zero points that are neither 1 nor the number of outputs.
     pub fn new(isa: Isa, weights: Matrix<'_>, params: WeightParams<'_>) -> Result<Self> {
+        Self::in_runs(isa, weights, params, weights.columns)
+    }
+
+    /// As [`new`](Self::new), for activations that lie in runs of so many steps, where that is worth its padding.
+    pub(crate) fn in_runs(
+        isa: Isa,
+        weights: Matrix<'_>,
+        params: WeightParams<'_>,
+        run: usize,
+    ) -> Result<Self> {
         for n in [params.scales.len(), params.zero_points.len()] {
             assert!(n == 1 || n == weights.rows, "one for all outputs, or one for each");
         }
         let isa = if Isa::available().contains(&isa) { isa } else { Isa::Scalar };
-        let packed = with_product(isa, Pack { isa, weights, params });
+        let packed = with_product(isa, Pack { isa, weights, params, run });
         let bound = match weights.codes {
             Codes::U8(codes) => bound(codes, &weights, params.zero_points),
             Codes::I8(codes) => bound(codes, &weights, params.zero_points),
@@ -62,6 +74,17 @@ impl PackedWeights {
     /// The instruction set that they are packed for.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// Where a step lies in the padded depth.
+    fn place(&self, k: usize) -> usize {
+        let run = self.run.max(1);
+        k / run * self.padded_run() + k % run
+    }
+
+    /// Steps of a run, with what it is padded by.
+    pub(super) fn padded_run(&self) -> usize {
+        self.padded / (self.depth / self.run.max(1)).max(1)
     }
 
     /// Number of outputs.
@@ -106,7 +129,7 @@ impl WithProduct for Unpack<'_> {
         let packed = self.0;
         let panels = packed.panels.bytes();
         let at = |n: usize, k: usize| {
-            let panel = n / P::NR * P::NR * packed.padded;
+            let (panel, k) = (n / P::NR * P::NR * packed.padded, packed.place(k));
             panels[panel + k / P::KU * P::NR * P::KU + n % P::NR * P::KU + k % P::KU]
         };
         (0..packed.columns.count).flat_map(|n| (0..packed.depth).map(move |k| at(n, k))).collect()
@@ -117,7 +140,11 @@ struct Pack<'a> {
     isa: Isa,
     weights: Matrix<'a>,
     params: WeightParams<'a>,
+    run: usize,
 }
+
+/// Products in the time that it takes to copy a run of activations.
+const PER_RUN: usize = 256;
 
 impl WithProduct for Pack<'_> {
     type Output = PackedWeights;
@@ -134,15 +161,31 @@ impl Pack<'_> {
     fn pack<P: Product, C: Byte>(&self, codes: &[C]) -> PackedWeights {
         let Matrix { rows: columns, columns: depth, row_stride, column_stride, .. } = self.weights;
         let offset = <i8 as crate::arch::product::Stored>::offset::<C>();
-        let padded = depth.next_multiple_of(P::DEPTH);
-        let mut panels = Lines::zeros(columns.next_multiple_of(P::NR) * padded);
-        let mut sums = vec![0i32; columns.next_multiple_of(PADDED)];
+        let dense = depth.next_multiple_of(P::DEPTH);
+        let (runs, padded_run) = (depth / self.run.max(1), self.run.next_multiple_of(P::KU));
+        let padding = (runs * padded_run).saturating_sub(dense);
+        let (run, padded) = match P::RUNS && padding * columns <= runs * PER_RUN {
+            true if runs > 1 => (self.run, runs * padded_run),
+            _ => (depth, dense),
+        };
+        let mut packed = PackedWeights {
+            isa: self.isa,
+            depth,
+            run,
+            padded,
+            panels: Lines::zeros(columns.next_multiple_of(P::NR) * padded),
+            columns: Columns::new(0, Vec::new(), self.params, 0, 0),
+        };
+        let places: Vec<usize> = (0..depth).map(|k| packed.place(k)).collect();
+        let mut sums = vec![0i32; columns];
         // The source is read along whichever of its axes is dense.
         let group = P::NR * P::KU;
-        for (p, panel) in panels.bytes_mut().chunks_exact_mut((P::NR * padded).max(1)).enumerate() {
+        let panels = packed.panels.bytes_mut().chunks_exact_mut((P::NR * padded).max(1));
+        for (p, panel) in panels.enumerate() {
             let first = p * P::NR;
             let mut put = |c: usize, k: usize| {
                 let w = codes[(first + c) * row_stride + k * column_stride].widened() + offset;
+                let k = places[k];
                 panel[k / P::KU * group + c * P::KU + k % P::KU] = w as i8;
                 sums[first + c] += w;
             };
@@ -153,7 +196,7 @@ impl Pack<'_> {
                 (0..depth).for_each(|k| (0..width).for_each(|c| put(c, k)));
             }
         }
-        let columns = Columns::new(columns, sums, self.params, offset, depth);
-        PackedWeights { isa: self.isa, depth, padded, panels, columns }
+        packed.columns = Columns::new(columns, sums, self.params, offset, depth);
+        packed
     }
 }

@@ -45,12 +45,9 @@ impl Patches<'_> {
     pub(super) fn runs(&self) -> Runs {
         let [_, height, width] = self.padded;
         let channels = self.group.1;
-        // With all channels and no holes a line of the patch is one run.
-        let (runs, length) = match channels == self.channels && self.dilation[2] == 1 {
-            true => (1, self.kernel[2] * channels),
-            false => (self.kernel[2], channels),
-        };
-        let mut starts = Vec::new();
+        let length = run(self.kernel, (channels, self.channels), self.dilation);
+        let runs = self.kernel[2] * channels / length.max(1);
+        let mut starts = Vec::with_capacity(self.kernel[0] * self.kernel[1] * runs);
         for z in 0..self.kernel[0] {
             for y in 0..self.kernel[1] {
                 let line = (z * self.dilation[0] * height + y * self.dilation[1]) * width;
@@ -58,6 +55,32 @@ impl Patches<'_> {
             }
         }
         Runs { length, starts }
+    }
+
+    /// The patches of a line lie as far from each other as the next one does: where each line starts, how many patches
+    /// it has, and how far they are apart.
+    pub(super) fn lines(&self) -> Lines {
+        let Self { images, padded: [depth, height, width], stride, output, .. } = *self;
+        // From one patch to the next along each axis, the last one that of the channels.
+        let steps = [
+            depth * height * width * self.channels,
+            stride[0] * height * width * self.channels,
+            stride[1] * width * self.channels,
+            stride[2] * self.channels,
+        ];
+        let counts = [images, output[0], output[1], output[2]];
+        // The last axis that has more than one.
+        let along = (1..4).rev().find(|&a| counts[a] > 1).unwrap_or(0);
+        let [z, y, x] = self.origin;
+        let mut starts = vec![((z * height + y) * width + x) * self.channels + self.group.0];
+        for a in 0..along {
+            let next = |start: &usize| {
+                let start = *start;
+                (0..counts[a]).map(move |i| start + i * steps[a])
+            };
+            starts = starts.iter().flat_map(next).collect();
+        }
+        Lines { starts, count: counts[along], step: steps[along] }
     }
 
     /// Where patches start, from one of them on.
@@ -96,4 +119,24 @@ pub(super) struct Runs {
     pub(super) length: usize,
     /// Where each lies, from the start of the patch.
     pub(super) starts: Vec<usize>,
+}
+
+/// Patches that lie evenly.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    /// Where the first patch of each line starts.
+    pub(super) starts: Vec<usize>,
+    /// Patches of a line.
+    pub(super) count: usize,
+    /// From one patch to the next.
+    pub(super) step: usize,
+}
+
+/// Neighbours of a patch, `channels` for each element of the kernel out of `all`: with all channels and no holes a line of
+/// the kernel is one run.
+pub(crate) fn run(kernel: Space, (channels, all): (usize, usize), dilation: Space) -> usize {
+    match channels == all && dilation[2] == 1 {
+        true => kernel[2] * channels,
+        false => channels,
+    }
 }

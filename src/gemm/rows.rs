@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::patches::Runs;
+use super::pack::PackedWeights;
+use super::patches::{Lines, Runs};
 use super::{Codes, Matrix, Patches, Source};
 use crate::arch::product::{Product, Rows, Stored};
 use crate::arch::{Byte, Kernel, Vector};
@@ -12,12 +13,11 @@ use crate::threads;
 /// Rows whose distance is a multiple of this compete for the same few lines of the first cache.
 const CONFLICT: usize = 4096;
 
-/// Rows of activations: the caller's memory where it will do, a copy otherwise; rows that are put together from
-/// pieces of an image are made block by block, when they are needed.
+/// Rows of activations: the caller's memory where it will do, a copy otherwise.
 pub(super) struct Prepared<'a, A: Stored> {
-    data: Cow<'a, [A]>,
-    pieces: Option<(Patches<'a>, Runs)>,
-    stride: usize,
+    rows: Lie<'a, A>,
+    /// Rows of a line, which no block may reach beyond.
+    pub(super) line: usize,
     count: usize,
     /// What was added to each code.
     pub(super) offset: i32,
@@ -25,30 +25,86 @@ pub(super) struct Prepared<'a, A: Stored> {
     pub(super) sums: Vec<i32>,
 }
 
+/// How rows lie.
+enum Lie<'a, A: Stored> {
+    /// One after the other, so far apart.
+    Apart(Cow<'a, [A]>, usize),
+    /// In an image, and each in several runs.
+    Image(Cow<'a, [A]>, Lines, Runs),
+    /// In an image, whose runs do not suit the weights: they are put together block by block, when they are needed,
+    /// so far apart, and so do their runs lie.
+    Pieces(Patches<'a>, Runs, usize, usize),
+}
+
+/// Rows that are made together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    /// The line that they belong to, or several whole ones, and the first one's number there.
+    pub(super) line: usize,
+    pub(super) lines: usize,
+    pub(super) at: usize,
+    /// The first one's number, and how many there are of each line.
+    pub(super) first: usize,
+    pub(super) count: usize,
+}
+
+/// Fewer rows than this are not worth that they read weights of more than `FEW_BYTES` once more.
+const FEW: usize = 4;
+const FEW_BYTES: usize = 16 << 10;
+
 impl<'a, A: Stored> Prepared<'a, A> {
-    pub(super) fn new<P: Product<A = A>>(x: Source<'a>, sums: bool) -> Result<Self, Stopped> {
+    pub(super) fn new<P: Product<A = A>>(x: Source<'a>, weights: &PackedWeights) -> Result<Self, Stopped> {
+        let sums = weights.columns.zero_points.is_some();
         match x {
             Source::Matrix(x) => match x.codes {
                 Codes::U8(codes) => Self::of::<P, u8>(codes, x, sums),
                 Codes::I8(codes) => Self::of::<P, i8>(codes, x, sums),
             },
-            Source::Patches(x) => Ok(match x.codes {
-                Codes::U8(_) => Self::of_patches::<P, u8>(x, sums),
-                Codes::I8(_) => Self::of_patches::<P, i8>(x, sums),
-            }),
+            Source::Patches(x) => match x.codes {
+                Codes::U8(codes) => Self::of_patches::<P, u8>(codes, x, weights, sums),
+                Codes::I8(codes) => Self::of_patches::<P, i8>(codes, x, weights, sums),
+            },
         }
     }
 
-    fn of_patches<P: Product<A = A>, C: Byte>(x: Patches<'a>, sums: bool) -> Self {
-        let stride = x.depth().next_multiple_of(P::DEPTH);
-        let offset = A::offset::<C>();
-        let runs = x.runs();
+    fn of_patches<P: Product<A = A>, C: Byte>(
+        codes: &'a [C],
+        x: Patches<'a>,
+        weights: &PackedWeights,
+        sums: bool,
+    ) -> Result<Self, Stopped> {
+        let (runs, count, offset) = (x.runs(), x.rows(), A::offset::<C>());
         let sum = |start: usize| {
-            let all = runs.starts.iter().flat_map(|run| start + run..start + run + runs.length);
-            x.depth() as i32 * offset + all.map(|i| x.codes.at(i)).sum::<i32>()
+            let run =
+                |at: &usize| codes[start + at..][..runs.length].iter().map(|c| c.widened()).sum::<i32>();
+            x.depth() as i32 * offset + runs.starts.iter().map(run).sum::<i32>()
         };
-        let sums = if sums { x.starts(0).take(x.rows()).map(sum).collect() } else { Vec::new() };
-        Self { data: Cow::Borrowed(&[]), pieces: Some((x, runs)), stride, count: x.rows(), offset, sums }
+        let sums = if sums { x.starts(0).take(count).map(sum).collect() } else { Vec::new() };
+        let lines = x.lines();
+        let line = lines.count;
+        let few = line < FEW && line < count && weights.columns() * weights.padded > FEW_BYTES;
+        // Other groups would store the same image once more.
+        let stored = A::as_is(codes);
+        let alone = x.group.1 == x.channels;
+        let fits = P::RUNS && weights.run == runs.length && runs.length > 0;
+        if !fits || few || !(stored.is_some() || alone) {
+            let run = if weights.run == runs.length { weights.padded_run() } else { runs.length };
+            return Ok(Self {
+                rows: Lie::Pieces(x, runs, weights.padded, run),
+                line: count.max(1),
+                count,
+                offset,
+                sums,
+            });
+        }
+        // What pads a run meets weights of 0, but is read.
+        let last = lines.starts.iter().max().unwrap_or(&0) + (line - 1) * lines.step;
+        let end = last + runs.starts.iter().max().unwrap_or(&0) + weights.padded_run();
+        let data = match stored {
+            Some(codes) if codes.len() >= end => Cow::Borrowed(codes),
+            _ => Cow::Owned(store(codes, end.max(codes.len()))?),
+        };
+        Ok(Self { rows: Lie::Image(data, lines, runs), line, count, offset, sums })
     }
 
     fn of<P: Product<A = A>, C: Byte>(codes: &'a [C], x: Matrix<'a>, sums: bool) -> Result<Self, Stopped> {
@@ -65,14 +121,8 @@ impl<'a, A: Stored> Prepared<'a, A> {
             && !conflicts
             && let Some(data) = A::as_is(codes)
         {
-            return Ok(Self {
-                data: Cow::Borrowed(data),
-                pieces: None,
-                stride: row_stride,
-                count,
-                offset,
-                sums,
-            });
+            let rows = Lie::Apart(Cow::Borrowed(data), row_stride);
+            return Ok(Self { rows, line: count, count, offset, sums });
         }
         let padded = depth.next_multiple_of(P::DEPTH);
         let conflicts = padded > 0 && padded.is_multiple_of(CONFLICT / size_of::<A>());
@@ -94,27 +144,40 @@ impl<'a, A: Stored> Prepared<'a, A> {
             }
             true
         })?;
-        Ok(Self { data: Cow::Owned(data), pieces: None, stride, count, offset, sums })
+        Ok(Self { rows: Lie::Apart(Cow::Owned(data), stride), line: count, count, offset, sums })
     }
 
-    /// Rows from `first` on, in `room` where they have to be made.
-    pub(super) fn rows<'r, V: Vector>(
-        &'r self,
-        v: V,
-        first: usize,
-        count: usize,
-        room: &'r mut Vec<A>,
-    ) -> Rows<'r, A> {
-        let Some((patches, runs)) = &self.pieces else {
-            return Rows { data: &self.data, stride: self.stride, count: self.count }.part(first, count);
+    /// The rows of a block, in `room` where they have to be made.
+    #[inline]
+    pub(super) fn rows<'r, V: Vector>(&'r self, v: V, block: Block, room: &'r mut Vec<A>) -> Rows<'r, A> {
+        let Block { line, lines, at, first, count } = block;
+        let (patches, runs, stride, run) = match &self.rows {
+            Lie::Apart(data, stride) => return Rows::new(data, *stride, self.count).part(first, count),
+            Lie::Image(data, all, runs) => {
+                let (data, lines) = (&data[at * all.step..], &all.starts[line..][..lines]);
+                return Rows { data, stride: all.step, count, lines, runs: &runs.starts };
+            }
+            Lie::Pieces(patches, runs, stride, run) => (patches, runs, *stride, *run),
         };
-        room.resize(count * self.stride + MOST_AT_ONCE, A::default());
+        room.resize(count * stride + MOST_AT_ONCE, A::default());
         match patches.codes {
-            Codes::U8(codes) => v.run(Fill { patches, runs, codes, first, count, stride: self.stride, room }),
-            Codes::I8(codes) => v.run(Fill { patches, runs, codes, first, count, stride: self.stride, room }),
+            Codes::U8(codes) => v.run(Fill { patches, runs, codes, first, count, stride, run, room }),
+            Codes::I8(codes) => v.run(Fill { patches, runs, codes, first, count, stride, run, room }),
         }
-        Rows { data: room, stride: self.stride, count }
+        Rows::new(room, stride, count)
     }
+}
+
+/// Codes as they are stored, in so much memory.
+fn store<A: Stored, C: Byte>(codes: &[C], room: usize) -> Result<Vec<A>, Stopped> {
+    let mut data = vec![A::default(); room];
+    let bytes = codes.len() * (1 + size_of::<A>());
+    let pieces = data.chunks_mut(threads::CHUNK_BYTES).zip(codes.chunks(threads::CHUNK_BYTES));
+    threads::for_each(bytes, pieces, |(to, codes)| {
+        to.iter_mut().zip(codes).for_each(|(to, &code)| *to = A::of(code));
+        true
+    })?;
+    Ok(data)
 }
 
 /// Elements that are copied at once, at most.
@@ -128,6 +191,8 @@ struct Fill<'a, A, C> {
     first: usize,
     count: usize,
     stride: usize,
+    /// From one run to the next.
+    run: usize,
     /// There is more of it, by `MOST_AT_ONCE`.
     room: &'a mut [A],
 }
@@ -157,14 +222,15 @@ impl<A: Stored, C: Byte> Fill<'_, A, C> {
         for (r, start) in self.patches.starts(self.first).take(self.count).enumerate() {
             let to = &mut self.room[r * self.stride..];
             if start + last > self.codes.len() {
-                for (run, to) in starts.iter().zip(to.chunks_exact_mut(length)) {
+                for (i, run) in starts.iter().enumerate() {
+                    let to = &mut to[i * self.run..][..length];
                     to.iter_mut().zip(&self.codes[start + run..]).for_each(|(to, &code)| *to = A::of(code));
                 }
                 continue;
             }
             for (i, run) in starts.iter().enumerate() {
                 let from = &self.codes[start + run..][..whole];
-                let to = &mut to[i * length..][..whole];
+                let to = &mut to[i * self.run..][..whole];
                 for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0) {
                     *to = from.map(A::of);
                 }

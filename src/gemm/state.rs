@@ -95,7 +95,7 @@ impl<'a, P: Product> State<'a, P> {
         let panels = first / P::NR * P::NR * depth..(first / P::NR * P::NR + width) * depth;
         let data = &self.weights.panels.bytes()[panels];
         let activations = P::A::as_is(&self.codes).unwrap_or(&self.stored);
-        let activations = Rows { data: activations, stride: self.stride, count: self.count };
+        let activations = Rows::new(activations, self.stride, self.count);
         // Where rows make one block, weights come from the second cache, or the last one.
         let ahead = self.count <= P::MR;
         let panels = Panels { data, depth, count: width / P::NR, ahead };

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::TargetCodes;
 use crate::arch::{Byte, Isa, Kernel, Vector, copy_to, dispatch};
-use crate::conv::{Image, Layout, laid_out};
+use crate::conv::{Image, channels_last};
 use crate::error::Stopped;
 use crate::gemm::{Codes, Space};
 use crate::threads;
@@ -56,8 +56,7 @@ fn share<C: Byte>(
     to: &mut [MaybeUninit<C>],
 ) -> Result<(), Stopped> {
     let Image { space, channels, images, .. } = *image;
-    let layout = Layout { before: [0; 3], padded: space, channels, repeated: 1 };
-    let codes = &laid_out(codes, image, layout, C::default())?[..];
+    let codes = &channels_last(Isa::current(), codes, image)?[..];
     if to.is_empty() {
         return Ok(());
     }

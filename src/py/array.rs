@@ -263,6 +263,16 @@ pub fn fresh_view<'py>(a: &Array<'py>) -> PyResult<Array<'py>> {
     unsafe { view_of(a, 0, a.shape(), a.strides()) }
 }
 
+/// A fresh plain ndarray over the same memory, with one axis moved.
+pub fn with_moved_axis<'py>(a: &Array<'py>, from: usize, to: usize) -> PyResult<Array<'py>> {
+    let (mut shape, mut strides) = (a.shape().to_vec(), a.strides().to_vec());
+    let (length, stride) = (shape.remove(from), strides.remove(from));
+    shape.insert(to, length);
+    strides.insert(to, stride);
+    // SAFETY: the same elements.
+    unsafe { view_of(a, 0, &shape, &strides) }
+}
+
 /// A fresh one-dimensional array of these values.
 pub fn from_slice<'py, T: Element>(py: Python<'py>, values: &[T]) -> PyResult<Array<'py>> {
     let made = empty(py, T::TYPE, &[values.len()])?;

@@ -47,7 +47,7 @@ impl<A: Digit> Integers<A> {
         let digits = &self.digits[group * per_group..];
         let digits = &digits[..per_group.min(digits.len())];
         let stride = digits.len() / (self.rows * A::COUNT);
-        let of = Rows { data: digits, stride, count: self.rows * A::COUNT };
+        let of = Rows::new(digits, stride, self.rows * A::COUNT);
         let at = group * self.rows + first;
         Inputs {
             digits: of.part(first * A::COUNT, count * A::COUNT),

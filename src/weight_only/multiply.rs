@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::activations::Integers;
 use super::pack::PackedGroups;
-use crate::arch::copy_to;
 use crate::arch::product::{CHUNK, Digit, Room, Wide, WithWide, with_wide};
+use crate::arch::{Window, copy_to};
 use crate::error::Stopped;
 use crate::gemm::{Place, Plan};
 use crate::threads;
@@ -77,12 +77,14 @@ impl WithWide for Multiply<'_> {
             let bytes = if sharing > 1 { bytes } else { 0 };
             threads::for_each(bytes, tasks.into_iter(), |mut task| {
                 let mut room = Room::new(layout.group);
-                for (b, to) in task.to.chunks_mut(BLOCK).enumerate() {
-                    let first = task.first_row + b * BLOCK;
+                let (first, count) = (plan.row(task.blocks.start), task.to.rows());
+                for at in (0..count).step_by(BLOCK) {
+                    let rows = at..count.min(at + BLOCK);
                     for chunk in task.panels.clone() {
-                        let sums = Sums::new(p, weights, chunk, &x, first..first + to.len(), &mut room);
-                        let at = (chunk - task.panels.start) * CHUNK;
-                        sums.finish(finish, chunk * CHUNK, at, to);
+                        let of = first + rows.start..first + rows.end;
+                        let sums = Sums::new(p, weights, chunk, &x, of, &mut room);
+                        let columns = (chunk - task.panels.start) * CHUNK..task.to.columns();
+                        sums.finish(finish, chunk * CHUNK, task.to.part(rows.clone(), columns));
                     }
                 }
                 true
@@ -105,8 +107,8 @@ fn plan(rows: usize, weights: &PackedGroups, threads: usize) -> Plan {
     let often = (1 << 30) / (BLOCK * CHUNK * weights.layout().depth).max(1);
     let task_panels = (chunks * blocks).div_ceil(wanted).min(often.max(1)).min(chunks);
     let across = chunks.div_ceil(task_panels);
-    let task_rows = (blocks * across).div_ceil(wanted.max(across)).max(1) * BLOCK;
-    Plan { rows, panels: chunks, height: BLOCK, task_rows, task_panels }
+    let task_blocks = (blocks * across).div_ceil(wanted.max(across)).max(1);
+    Plan { rows, line: rows, panels: chunks, height: BLOCK, task_blocks, task_panels }
 }
 
 /// A row of a chunk for each row of a block: they stay in the first cache.
@@ -130,11 +132,11 @@ impl Sums {
         Self(sums)
     }
 
-    /// Writes the results of a chunk to a piece of each row, from `at` on.
-    fn finish(&self, finish: &Finish<'_>, first: usize, at: usize, to: &mut [&mut [MaybeUninit<f32>]]) {
-        for (results, to) in self.0.iter().zip(to) {
+    /// Writes the results of a chunk to the first columns of `to`.
+    fn finish(&self, finish: &Finish<'_>, first: usize, mut to: Window<'_, MaybeUninit<f32>>) {
+        let n = CHUNK.min(to.columns());
+        for (r, results) in self.0.iter().enumerate() {
             let mut results = *results;
-            let n = CHUNK.min(to.len() - at);
             if let Some(bias) = finish.bias {
                 results.iter_mut().zip(&bias[first..first + n]).for_each(|(y, bias)| *y += bias);
             }
@@ -142,7 +144,7 @@ impl Sums {
                 // NaN stays.
                 results.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
             }
-            copy_to(&results[..n], &mut to[at..]);
+            copy_to(&results[..n], to.row(r));
         }
     }
 }

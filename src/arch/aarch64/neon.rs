@@ -40,6 +40,7 @@ impl Vector for Neon {
     type F = float32x4_t;
     type Z = [int16x8_t; 2];
     type B = uint8x16_t;
+    type Q = uint8x16_t;
     type M = uint32x4_t;
     type I = int32x4_t;
 
@@ -220,6 +221,30 @@ impl Vector for Neon {
         let to = to[..Self::GROUP].as_mut_ptr().cast::<u8>();
         // SAFETY: the slice holds 16 bytes, in slots that take any.
         unsafe { vst1q_u8(to, value) };
+    }
+
+    #[inline(always)]
+    fn load_lanes(self, from: &[u8]) -> uint8x16_t {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 16 bytes.
+        unsafe { vld1q_u8(from) }
+    }
+    #[inline(always)]
+    fn zip(self, a: uint8x16_t, b: uint8x16_t) -> [uint8x16_t; 2] {
+        registers!([vzip1q_u8(a, b), vzip2q_u8(a, b)])
+    }
+    #[inline(always)]
+    fn shuffle(self, a: uint8x16_t, places: [u8; 16]) -> uint8x16_t {
+        // SAFETY: the array holds 16 bytes.
+        let places = unsafe { vld1q_u8(places.as_ptr()) };
+        registers!(vqtbl1q_u8(a, places))
+    }
+    #[inline(always)]
+    fn lane<const L: usize>(self, a: uint8x16_t) -> [u8; 16] {
+        let mut to = [0; 16];
+        // SAFETY: the array takes 16 bytes.
+        unsafe { vst1q_u8(to.as_mut_ptr(), a) };
+        to
     }
 
     #[inline(always)]

@@ -33,7 +33,7 @@ impl Amx {
         let panels = Panels { data: &data, depth: DEPTH, count: 3, ahead: false };
         let mut sums = [[0; 32 * 3 * NR]; 2];
         [9, 16, 17, 32].into_iter().all(|count| {
-            let rows = Rows { data: &activations, stride: DEPTH, count };
+            let rows = Rows::new(&activations, DEPTH, count);
             self.block(rows, panels, &mut sums[0], 3 * NR);
             for (r, row) in sums[1].chunks_exact_mut(3 * NR).enumerate().take(count) {
                 self.0.block(rows.part(r, 1), panels, row, 3 * NR);
@@ -94,6 +94,8 @@ impl Product for Amx {
     const NR: usize = NR;
     const KU: usize = 4;
     const DEPTH: usize = 64;
+    const RUNS: bool = false;
+    const IN_ORDER: bool = false;
 
     fn vector(self) -> Avx512 {
         self.0.vector()
@@ -378,7 +380,7 @@ mod tests {
         let (activations, data) = (vec![3u8; 32 * 64], vec![5i8; 2 * NR * 64]);
         let mut sums = vec![0; 32 * 2 * NR];
         let mut product = |count: usize| {
-            let rows = Rows { data: &activations, stride: 64, count };
+            let rows = Rows::new(&activations, 64, count);
             amx.block(rows, Panels { data: &data, depth: 64, count: 2, ahead: false }, &mut sums, 2 * NR);
             assert!(sums[..2 * NR].iter().all(|&sum| sum == 3 * 5 * 64));
         };

@@ -40,24 +40,29 @@ impl Product for Avx2 {
 }
 
 /// # Safety
-/// The CPU has AVX2; the tile's `M` rows and its panel hold `2 * steps` steps, and its output `M` rows of `NR`.
+/// The CPU has AVX2; each run of the tile's `M` rows holds `2 * steps` steps, its panel as many
+/// for each run, and its output `M` rows of `NR`.
 #[target_feature(enable = "avx2")]
-unsafe fn tile<const M: usize>(t: Tile<i16>) {
+unsafe fn tile<const M: usize>(t: Tile<'_, i16>) {
     let mut panel = t.panel;
     let mut sums = [[_mm256_setzero_si256(); 2]; M];
-    for k in 0..t.steps {
-        // SAFETY: the caller's promise: 32 bytes of the panel, one pair of each row.
-        unsafe {
-            let w = [
-                _mm256_cvtepi8_epi16(_mm_loadu_si128(panel.cast())),
-                _mm256_cvtepi8_epi16(_mm_loadu_si128(panel.add(16).cast())),
-            ];
-            panel = panel.add(2 * NR);
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let pair = t.rows.add(r * t.row_stride + 2 * k).cast::<i32>().read_unaligned();
-                let x = _mm256_set1_epi32(pair);
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+    for run in t.runs {
+        // SAFETY: the caller's promise: there are as many steps of each row.
+        let rows = unsafe { t.rows.add(*run) };
+        for k in 0..t.steps {
+            // SAFETY: the caller's promise: 32 bytes of the panel, one pair of each row.
+            unsafe {
+                let w = [
+                    _mm256_cvtepi8_epi16(_mm_loadu_si128(panel.cast())),
+                    _mm256_cvtepi8_epi16(_mm_loadu_si128(panel.add(16).cast())),
+                ];
+                panel = panel.add(2 * NR);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let pair = rows.add(r * t.row_stride + 2 * k).cast::<i32>().read_unaligned();
+                    let x = _mm256_set1_epi32(pair);
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+                    }
                 }
             }
         }

@@ -33,24 +33,29 @@ impl Product for Avx512 {
 }
 
 /// # Safety
-/// The CPU has AVX-512 F and BW; the tile's `M` rows and its panel hold `2 * steps` steps, and its output `M` rows of `NR`.
+/// The CPU has AVX-512 F and BW; each run of the tile's `M` rows holds `2 * steps` steps, its panel as many
+/// for each run, and its output `M` rows of `NR`.
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn tile<const M: usize>(t: Tile<i16>) {
+unsafe fn tile<const M: usize>(t: Tile<'_, i16>) {
     let mut panel = t.panel;
     let mut sums = [[_mm512_setzero_si512(); 2]; M];
-    for k in 0..t.steps {
-        // SAFETY: the caller's promise: 64 bytes of the panel, one pair of each row.
-        unsafe {
-            let w = [
-                _mm512_cvtepi8_epi16(_mm256_loadu_si256(panel.cast())),
-                _mm512_cvtepi8_epi16(_mm256_loadu_si256(panel.add(32).cast())),
-            ];
-            panel = panel.add(2 * NR);
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let pair = t.rows.add(r * t.row_stride + 2 * k).cast::<i32>().read_unaligned();
-                let x = _mm512_set1_epi32(pair);
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(x, w));
+    for run in t.runs {
+        // SAFETY: the caller's promise: there are as many steps of each row.
+        let rows = unsafe { t.rows.add(*run) };
+        for k in 0..t.steps {
+            // SAFETY: the caller's promise: 64 bytes of the panel, one pair of each row.
+            unsafe {
+                let w = [
+                    _mm512_cvtepi8_epi16(_mm256_loadu_si256(panel.cast())),
+                    _mm512_cvtepi8_epi16(_mm256_loadu_si256(panel.add(32).cast())),
+                ];
+                panel = panel.add(2 * NR);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let pair = rows.add(r * t.row_stride + 2 * k).cast::<i32>().read_unaligned();
+                    let x = _mm512_set1_epi32(pair);
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(x, w));
+                    }
                 }
             }
         }

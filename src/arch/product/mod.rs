@@ -87,16 +87,25 @@ pub(crate) struct Rows<'a, A> {
     pub(crate) data: &'a [A],
     /// From one row to the next.
     pub(crate) stride: usize,
-    /// How many there are.
+    /// How many there are; of a line, where there are several.
     pub(crate) count: usize,
+    /// Where the first row of each line starts.
+    pub(crate) lines: &'a [usize],
+    /// Where the runs of steps lie that make a row, from its start: one, or several that are as long as each other.
+    pub(crate) runs: &'a [usize],
 }
 
 impl<'a, A> Rows<'a, A> {
+    /// Rows that lie in one piece each.
+    pub(crate) fn new(data: &'a [A], stride: usize, count: usize) -> Self {
+        Self { data, stride, count, lines: &[0], runs: &[0] }
+    }
+
     /// `count` rows from the row `first` on.
     pub(crate) fn part(self, first: usize, count: usize) -> Self {
         assert!(first + count <= self.count);
         let from = (first * self.stride).min(self.data.len());
-        Self { data: &self.data[from..], stride: self.stride, count }
+        Self { data: &self.data[from..], count, ..self }
     }
 }
 
@@ -120,6 +129,11 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     const KU: usize;
     /// What the depth is padded to a multiple of.
     const DEPTH: usize = Self::KU;
+    /// Whether there may be several lines of rows, and rows of several runs, each a multiple of `KU`.
+    const RUNS: bool = true;
+    /// Whether a panel's sums are written row after row, so that rows may follow each other closer than `NR`: what
+    /// lies beyond their columns is written over by the next one.
+    const IN_ORDER: bool = true;
 
     /// The vectors that go with it.
     fn vector(self) -> Self::V;
@@ -127,8 +141,9 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     /// What makes sums channel by channel on the same CPU.
     fn channelwise(self) -> Self::Channelwise;
 
-    /// Writes the sums of `rows` (1 to `MR` of them) times some panels, side by side: `out[row * stride + column]`.
-    /// Slices that are too short panic.
+    /// Writes the sums of `rows` (1 to `MR` of them in each line) times some panels, side by side: `out[row * stride + column]`. A
+    /// stride of less than the panels wants one panel, and `IN_ORDER` if it is less than that. Slices that are too
+    /// short panic.
     fn block(self, rows: Rows<'_, Self::A>, panels: Panels<'_>, out: &mut [i32], stride: usize);
 }
 
@@ -176,18 +191,28 @@ pub(crate) struct Panels<'a> {
 #[inline]
 fn check<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>, out: &[i32], stride: usize) {
     let Panels { data, depth, count, .. } = panels;
-    assert!((1..=P::MR).contains(&rows.count) && count > 0 && depth.is_multiple_of(P::DEPTH));
+    assert!((1..=P::MR).contains(&rows.count) && count > 0);
     assert_eq!(data.len(), count * P::NR * depth);
-    assert!(rows.data.len() >= (rows.count - 1) * rows.stride + depth);
-    assert!(stride >= count * P::NR && out.len() >= (rows.count - 1) * stride + count * P::NR);
+    let (run, unit, last) = match rows.runs {
+        &[only] => (depth, P::DEPTH, only),
+        runs => (depth / runs.len(), P::KU, *runs.iter().max().expect("at least one run")),
+    };
+    assert!(run.is_multiple_of(unit) && run * rows.runs.len() == depth);
+    assert!(P::RUNS || rows.runs == [0] && rows.lines == [0]);
+    let lines = rows.lines.iter().max().expect("at least one line");
+    let all = rows.lines.len() * rows.count;
+    assert!(rows.data.len() >= lines + (rows.count - 1) * rows.stride + last + run);
+    assert!(stride >= count * P::NR || count == 1 && (P::IN_ORDER || stride >= P::NR));
+    assert!(out.len() >= (all - 1) * stride + count * P::NR);
 }
 
-/// What tile functions take: one panel, and where its sums go. Rows and steps are checked already.
-struct Tile<A> {
+/// What tile functions take: one panel, and where its sums go. Rows, runs and steps are checked already.
+struct Tile<'a, A> {
     rows: *const A,
     row_stride: usize,
+    runs: &'a [usize],
     panel: *const i8,
-    /// Groups of `KU`.
+    /// Groups of `KU` in a run.
     steps: usize,
     out: *mut i32,
     out_stride: usize,
@@ -199,7 +224,7 @@ struct Tile<A> {
 /// The CPU has the function's instructions, and it stays within `rows.count` rows and `P::NR` columns.
 #[inline]
 unsafe fn each_panel<P: Product>(
-    tile: unsafe fn(Tile<P::A>),
+    tile: unsafe fn(Tile<'_, P::A>),
     rows: Rows<'_, P::A>,
     panels: Panels<'_>,
     out: &mut [i32],
@@ -207,17 +232,20 @@ unsafe fn each_panel<P: Product>(
 ) {
     check::<P>(rows, panels, out, stride);
     for i in 0..panels.count {
-        // SAFETY: `check` has seen that every row holds `depth` steps, that there are `count` panels of as many, and
-        // that `out` takes their sums; the rest is the caller's promise.
-        unsafe {
-            tile(Tile {
-                rows: rows.data.as_ptr(),
-                row_stride: rows.stride,
-                panel: panels.data.as_ptr().add(i * P::NR * panels.depth),
-                steps: panels.depth / P::KU,
-                out: out.as_mut_ptr().add(i * P::NR),
-                out_stride: stride,
-            });
+        for (l, line) in rows.lines.iter().enumerate() {
+            // SAFETY: `check` has seen that every run of every row of every line holds its steps, that there are `count`
+            // panels of as many, and that `out` takes their sums; the rest is the caller's promise.
+            unsafe {
+                tile(Tile {
+                    rows: rows.data.as_ptr().add(*line),
+                    row_stride: rows.stride,
+                    runs: rows.runs,
+                    panel: panels.data.as_ptr().add(i * P::NR * panels.depth),
+                    steps: panels.depth / rows.runs.len() / P::KU,
+                    out: out.as_mut_ptr().add(l * rows.count * stride + i * P::NR),
+                    out_stride: stride,
+                });
+            }
         }
     }
 }

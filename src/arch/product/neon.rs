@@ -78,18 +78,25 @@ product!(Dotprod, i8, 4, dot, |dotprod| dotprod.0);
 product!(I8mm, i8, 8, matrix, |i8mm| i8mm.0);
 
 /// # Safety
-/// The CPU has Advanced SIMD; the tile's `M` rows and its panel hold `steps` steps, and its output `M` rows of `NR`.
+/// The CPU has Advanced SIMD; each run of the tile's `M` rows holds `steps` steps, its panel as many for each
+/// run, and its output `M` rows of `NR`.
 #[target_feature(enable = "neon")]
-unsafe fn wide<const M: usize>(t: Tile<i16>) {
+unsafe fn wide<const M: usize>(t: Tile<'_, i16>) {
     let mut sums = [[vdupq_n_s32(0); 2]; M];
-    for k in 0..t.steps {
-        // SAFETY: the caller's promise: 8 bytes of the panel, one element of each row.
-        unsafe {
-            let w = vmovl_s8(vld1_s8(t.panel.add(NR * k)));
-            for (r, [low, high]) in sums.iter_mut().enumerate() {
-                let x = vld1q_dup_s16(t.rows.add(r * t.row_stride + k));
-                *low = vmlal_s16(*low, vget_low_s16(w), vget_low_s16(x));
-                *high = vmlal_high_s16(*high, w, x);
+    let mut panel = t.panel;
+    for run in t.runs {
+        // SAFETY: the caller's promise: there are as many steps of each row.
+        let rows = unsafe { t.rows.add(*run) };
+        for k in 0..t.steps {
+            // SAFETY: the caller's promise: 8 bytes of the panel, one element of each row.
+            unsafe {
+                let w = vmovl_s8(vld1_s8(panel));
+                panel = panel.add(NR);
+                for (r, [low, high]) in sums.iter_mut().enumerate() {
+                    let x = vld1q_dup_s16(rows.add(r * t.row_stride + k));
+                    *low = vmlal_s16(*low, vget_low_s16(w), vget_low_s16(x));
+                    *high = vmlal_high_s16(*high, w, x);
+                }
             }
         }
     }
@@ -101,7 +108,7 @@ unsafe fn wide<const M: usize>(t: Tile<i16>) {
 /// The tile's output takes `M` rows of `NR`.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn store<const M: usize, A>(sums: [[int32x4_t; 2]; M], t: &Tile<A>) {
+unsafe fn store<const M: usize, A>(sums: [[int32x4_t; 2]; M], t: &Tile<'_, A>) {
     for (r, sums) in sums.into_iter().enumerate() {
         for (j, sum) in sums.into_iter().enumerate() {
             // SAFETY: the caller's promise.
@@ -111,24 +118,30 @@ unsafe fn store<const M: usize, A>(sums: [[int32x4_t; 2]; M], t: &Tile<A>) {
 }
 
 /// # Safety
-/// The CPU has dot products; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
+/// The CPU has dot products; each run of the tile's `M` rows holds `4 * steps` steps, its panel as many for each
+/// run, and its output `M` rows of `NR`.
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn dot<const M: usize>(t: Tile<i8>) {
+unsafe fn dot<const M: usize>(t: Tile<'_, i8>) {
     let mut sums = [[vdupq_n_s32(0); 2]; M];
-    for k in 0..t.steps {
-        // SAFETY: the caller's promise: 32 bytes of the panel, four of each row.
-        unsafe {
-            let panel = t.panel.add(4 * NR * k);
-            let w = [vld1q_s8(panel), vld1q_s8(panel.add(16))];
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let quad = t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
-                let x = vdupq_n_s32(quad);
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    asm!(
-                        "sdot {sum:v}.4s, {w:v}.16b, {x:v}.16b",
-                        sum = inout(vreg) *sum, w = in(vreg) w, x = in(vreg) x,
-                        options(pure, nomem, nostack, preserves_flags),
-                    );
+    let mut panel = t.panel;
+    for run in t.runs {
+        // SAFETY: the caller's promise: there are as many steps of each row.
+        let rows = unsafe { t.rows.add(*run) };
+        for k in 0..t.steps {
+            // SAFETY: the caller's promise: 32 bytes of the panel, four of each row.
+            unsafe {
+                let w = [vld1q_s8(panel), vld1q_s8(panel.add(16))];
+                panel = panel.add(4 * NR);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let quad = rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
+                    let x = vdupq_n_s32(quad);
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        asm!(
+                            "sdot {sum:v}.4s, {w:v}.16b, {x:v}.16b",
+                            sum = inout(vreg) *sum, w = in(vreg) w, x = in(vreg) x,
+                            options(pure, nomem, nostack, preserves_flags),
+                        );
+                    }
                 }
             }
         }
@@ -140,28 +153,31 @@ unsafe fn dot<const M: usize>(t: Tile<i8>) {
 /// Two rows of eight steps times two columns of eight: four sums in a vector.
 ///
 /// # Safety
-/// The CPU has products of matrices; the tile's `M` rows and its panel hold `8 * steps` steps, and its output `M` rows
-/// of `NR`.
+/// The CPU has products of matrices; each run of the tile's `M` rows holds `8 * steps` steps, its panel as many
+/// for each run, and its output `M` rows of `NR`.
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn matrix<const M: usize>(t: Tile<i8>) {
+unsafe fn matrix<const M: usize>(t: Tile<'_, i8>) {
     // For each two rows, the four pairs of columns.
     let mut sums = [[vdupq_n_s32(0); NR / 2]; 4];
     let pairs = M.div_ceil(2);
-    // The last of an odd number of rows is its own partner.
-    let row = |r: usize| t.rows.wrapping_add(r.min(M - 1) * t.row_stride);
-    for k in 0..t.steps {
-        // SAFETY: the caller's promise: 64 bytes of the panel, eight of each row.
-        unsafe {
-            let panel = t.panel.add(8 * NR * k);
-            let w: [int8x16_t; NR / 2] = std::array::from_fn(|j| vld1q_s8(panel.add(16 * j)));
-            for (p, sums) in sums.iter_mut().enumerate().take(pairs) {
-                let x = vcombine_s8(vld1_s8(row(2 * p).add(8 * k)), vld1_s8(row(2 * p + 1).add(8 * k)));
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    asm!(
-                        "smmla {sum:v}.4s, {x:v}.16b, {w:v}.16b",
-                        sum = inout(vreg) *sum, x = in(vreg) x, w = in(vreg) w,
-                        options(pure, nomem, nostack, preserves_flags),
-                    );
+    let mut panel = t.panel;
+    for run in t.runs {
+        // The last of an odd number of rows is its own partner.
+        let row = |r: usize| t.rows.wrapping_add(run + r.min(M - 1) * t.row_stride);
+        for k in 0..t.steps {
+            // SAFETY: the caller's promise: 64 bytes of the panel, eight of each row.
+            unsafe {
+                let w: [int8x16_t; NR / 2] = std::array::from_fn(|j| vld1q_s8(panel.add(16 * j)));
+                panel = panel.add(8 * NR);
+                for (p, sums) in sums.iter_mut().enumerate().take(pairs) {
+                    let x = vcombine_s8(vld1_s8(row(2 * p).add(8 * k)), vld1_s8(row(2 * p + 1).add(8 * k)));
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        asm!(
+                            "smmla {sum:v}.4s, {x:v}.16b, {w:v}.16b",
+                            sum = inout(vreg) *sum, x = in(vreg) x, w = in(vreg) w,
+                            options(pure, nomem, nostack, preserves_flags),
+                        );
+                    }
                 }
             }
         }

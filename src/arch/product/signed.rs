@@ -56,7 +56,7 @@ impl Wide for Signed {
 
     #[inline]
     fn add_group(self, inputs: Inputs<'_, i8>, chunk: Chunk<'_>, _: &mut Vec<i32>, to: &mut [[f32; CHUNK]]) {
-        let (Rows { data, stride, count }, Panels { depth, .. }) = (inputs.digits, chunk.panels);
+        let (Rows { data, stride, count, .. }, Panels { depth, .. }) = (inputs.digits, chunk.panels);
         let rows = to.len();
         assert!((1..=4).contains(&rows) && count == 3 * rows && depth.is_multiple_of(Self::KU));
         assert!(inputs.units.len() == rows && inputs.sums.len() == rows);
@@ -177,20 +177,26 @@ unsafe fn group<const M: usize, const P: usize, const CODES: usize>(
 const AHEAD: usize = 8192;
 
 /// # Safety
-/// The CPU has AVX-512 F and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
+/// The CPU has AVX-512 F and VNNI; each run of the tile's `M` rows holds `4 * steps` steps, its panel as many for
+/// each run, and its output `M` rows of `NR`.
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn sums<const M: usize>(t: Tile<i8>) {
+unsafe fn sums<const M: usize>(t: Tile<'_, i8>) {
     let mut sums = [[_mm512_setzero_si512(); 2]; M];
-    for k in 0..t.steps {
-        // SAFETY: the caller's promise: 128 bytes of the panel, four of each row.
-        unsafe {
-            let panel = t.panel.add(4 * NR * k);
-            let w = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(64).cast())];
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let quad = t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
-                let x = _mm512_set1_epi32(quad);
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = _mm512_dpbusd_epi32(*sum, w, x);
+    let mut panel = t.panel;
+    for run in t.runs {
+        // SAFETY: the caller's promise: there are as many steps of each row.
+        let rows = unsafe { t.rows.add(*run) };
+        for k in 0..t.steps {
+            // SAFETY: the caller's promise: 128 bytes of the panel, four of each row.
+            unsafe {
+                let w = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(64).cast())];
+                panel = panel.add(4 * NR);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let quad = rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
+                    let x = _mm512_set1_epi32(quad);
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = _mm512_dpbusd_epi32(*sum, w, x);
+                    }
                 }
             }
         }

@@ -58,7 +58,7 @@ impl Product for Vnni {
 /// # Safety
 /// As `deep`.
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn tile<const M: usize>(t: Tile<u8>) {
+unsafe fn tile<const M: usize>(t: Tile<'_, u8>) {
     // SAFETY: the caller's promise.
     unsafe { deep::<M, 1, 0>(t) }
 }
@@ -70,21 +70,21 @@ const AHEAD: usize = 2048;
 /// cycles, and two start in each.
 ///
 /// # Safety
-/// The CPU has AVX-512 F and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
+/// The CPU has AVX-512 F and VNNI; each run of the tile's `M` rows holds `4 * steps` steps, its panel as many for
+/// each run, and its output `M` rows of `NR`.
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn deep<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<u8>) {
+unsafe fn deep<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<'_, u8>) {
     let mut sums = [[[_mm512_setzero_si512(); 2]; M]; U];
     // SAFETY: the caller's promise: for each of the steps 128 bytes of the panel, four of each row. A prefetch is a hint,
     // which no address makes wrong.
-    let step = |k: usize, sums: &mut [[__m512i; 2]; M]| unsafe {
-        let panel = t.panel.add(4 * NR * k);
+    let step = |rows: *const u8, panel: *const i8, sums: &mut [[__m512i; 2]; M]| unsafe {
         let w = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(64).cast())];
         if AHEAD > 0 {
             _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD));
             _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD + 64));
         }
         for (r, sums) in sums.iter_mut().enumerate() {
-            let quad = t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
+            let quad = rows.add(r * t.row_stride).cast::<i32>().read_unaligned();
             let x = _mm512_set1_epi32(quad);
             for (sum, w) in sums.iter_mut().zip(w) {
                 *sum = _mm512_dpbusd_epi32(*sum, x, w);
@@ -92,13 +92,22 @@ unsafe fn deep<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<u8>) 
         }
     };
     let whole = t.steps / U * U;
-    for k in (0..whole).step_by(U) {
-        for (u, sums) in sums.iter_mut().enumerate() {
-            step(k + u, sums);
+    let mut panel = t.panel;
+    for run in t.runs {
+        // SAFETY: the caller's promise: in each run four elements a step, and 128 bytes of the panel.
+        unsafe {
+            let rows = t.rows.add(*run);
+            for k in (0..whole).step_by(U) {
+                for (u, sums) in sums.iter_mut().enumerate() {
+                    step(rows.add(4 * (k + u)), panel.add(4 * NR * u), sums);
+                }
+                panel = panel.add(4 * NR * U);
+            }
+            for k in whole..t.steps {
+                step(rows.add(4 * k), panel, &mut sums[0]);
+                panel = panel.add(4 * NR);
+            }
         }
-    }
-    for k in whole..t.steps {
-        step(k, &mut sums[0]);
     }
     for r in 0..M {
         for j in 0..2 {

@@ -34,6 +34,7 @@ impl Vector for Avx2 {
     type F = __m256;
     type Z = [__m256i; 2];
     type B = __m256i;
+    type Q = __m256i;
     type M = __m256;
     type I = __m256i;
 
@@ -243,6 +244,32 @@ impl Vector for Avx2 {
             // SAFETY: the slice holds 32 bytes, in slots that take any; no alignment is asked for.
             unsafe { _mm256_storeu_si256(to, value) };
         }
+    }
+
+    #[inline(always)]
+    fn load_lanes(self, from: &[u8]) -> __m256i {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 32 bytes; no alignment is asked for.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+    #[inline(always)]
+    fn zip(self, a: __m256i, b: __m256i) -> [__m256i; 2] {
+        registers!([_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b)])
+    }
+    #[inline(always)]
+    fn shuffle(self, a: __m256i, places: [u8; 16]) -> __m256i {
+        // SAFETY: any bits are valid in both types, which are as large.
+        let places = unsafe { std::mem::transmute::<[u8; 16], __m128i>(places) };
+        registers!(_mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(places)))
+    }
+    #[inline(always)]
+    fn lane<const L: usize>(self, a: __m256i) -> [u8; 16] {
+        let lane = registers!(match L {
+            1 => _mm256_extracti128_si256::<1>(a),
+            _ => _mm256_castsi256_si128(a),
+        });
+        // SAFETY: any bits are valid in both types, which are as large.
+        unsafe { std::mem::transmute::<__m128i, [u8; 16]>(lane) }
     }
 
     #[inline(always)]

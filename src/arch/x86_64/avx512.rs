@@ -37,6 +37,7 @@ impl Vector for Avx512 {
     type F = __m512;
     type Z = [__m512i; 2];
     type B = __m512i;
+    type Q = __m512i;
     type M = __mmask16;
     type I = __m512i;
 
@@ -247,6 +248,34 @@ impl Vector for Avx512 {
             // SAFETY: the slice holds 64 bytes, in slots that take any; no alignment is asked for.
             unsafe { _mm512_storeu_si512(to, value) };
         }
+    }
+
+    #[inline(always)]
+    fn load_lanes(self, from: &[u8]) -> __m512i {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 64 bytes; no alignment is asked for.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+    #[inline(always)]
+    fn zip(self, a: __m512i, b: __m512i) -> [__m512i; 2] {
+        registers!([_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)])
+    }
+    #[inline(always)]
+    fn shuffle(self, a: __m512i, places: [u8; 16]) -> __m512i {
+        // SAFETY: any bits are valid in both types, which are as large.
+        let places = unsafe { std::mem::transmute::<[u8; 16], __m128i>(places) };
+        registers!(_mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(places)))
+    }
+    #[inline(always)]
+    fn lane<const L: usize>(self, a: __m512i) -> [u8; 16] {
+        let lane = registers!(match L {
+            1 => _mm512_extracti32x4_epi32::<1>(a),
+            2 => _mm512_extracti32x4_epi32::<2>(a),
+            3 => _mm512_extracti32x4_epi32::<3>(a),
+            _ => _mm512_castsi512_si128(a),
+        });
+        // SAFETY: any bits are valid in both types, which are as large.
+        unsafe { std::mem::transmute::<__m128i, [u8; 16]>(lane) }
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@ pub use windows::{Moves, Window, adaptive_windows};
 
 use super::TargetCodes;
 use crate::arch::{Byte, Isa, Kernel, Slot, Vector, dispatch};
-use crate::conv::{Image, Layout, laid_out};
+use crate::conv::{Image, channels_last};
 use crate::error::Stopped;
 use crate::gemm::{Codes, Space};
 use crate::threads;
@@ -66,8 +66,7 @@ where
     i64: From<C>,
 {
     let Image { images, space, channels, .. } = *image;
-    let layout = Layout { before: [0; 3], padded: space, channels, repeated: 1 };
-    let codes = &laid_out(codes, image, layout, C::default())?[..];
+    let codes = &channels_last(Isa::current(), codes, image)?[..];
     if to.is_empty() {
         return Ok(());
     }

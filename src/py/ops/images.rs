@@ -7,7 +7,7 @@ use super::axes::space;
 use super::matrices::codes_of;
 use crate::conv::Image;
 use crate::error::Error;
-use crate::py::array::{Array, as_array, contiguous, np, tuple_text, view_of};
+use crate::py::array::{Array, as_array, contiguous, tuple_text, with_moved_axis};
 
 /// The array, or a copy where it has negative strides.
 pub fn without_negative_strides<'py>(array: &Array<'py>) -> PyResult<Array<'py>> {
@@ -67,7 +67,7 @@ pub fn channels_last<'py>(
         let valid = format!("of shape {}", tuple_text(shape));
         return Err(Error::value("out", tuple_text(array.shape()), valid).into());
     }
-    np(out.py())?.call_method1("moveaxis", (array, axis, -1)).map(Some)
+    with_moved_axis(&array, axis, shape.len() - 1).map(|moved| Some(moved.into_any()))
 }
 
 /// What a kernel has filled as the caller sees it: their `out`, or a view with the channels at `axis`.
@@ -76,16 +76,8 @@ pub fn channels_first<'py>(
     out: Option<&Bound<'py, PyAny>>,
     axis: usize,
 ) -> PyResult<Array<'py>> {
-    if let Some(out) = out {
-        return as_array(out);
+    match out {
+        Some(out) => as_array(out),
+        None => with_moved_axis(&made, made.ndim() - 1, axis),
     }
-    // As `moveaxis` does it, which takes longer than a small image.
-    let moved = |all: &[usize]| -> Vec<usize> {
-        let last = all.len() - 1;
-        all[..axis].iter().chain([&all[last]]).chain(&all[axis..last]).copied().collect()
-    };
-    let strides: Vec<usize> = made.strides().iter().map(|&s| s as usize).collect();
-    let strides: Vec<isize> = moved(&strides).into_iter().map(|s| s as isize).collect();
-    // SAFETY: the axes of `made`, in another order.
-    unsafe { view_of(&made, 0, &moved(made.shape()), &strides) }
 }
