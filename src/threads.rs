@@ -97,7 +97,9 @@ pub(crate) fn for_each<W: Send>(
     if bytes >= SHARED_FROM && num_threads() > 1 {
         return share(bytes, items, f);
     }
-    alone(items, f)
+    // Small items are not worth a look at the clock each.
+    let every = (CHUNK_BYTES * items.len()).checked_div(bytes).unwrap_or(1).max(1);
+    alone(every, items, f)
 }
 
 /// How many threads a call would share this work with now, itself included: what is not shared need not be cut. The
@@ -113,10 +115,14 @@ pub(crate) fn sharing(bytes: usize) -> usize {
     if worth { n } else { 1 }
 }
 
-fn alone<W>(items: impl Iterator<Item = W>, f: impl Fn(W) -> bool) -> std::result::Result<(), Stopped> {
+fn alone<W>(
+    every: usize,
+    items: impl Iterator<Item = W>,
+    f: impl Fn(W) -> bool,
+) -> std::result::Result<(), Stopped> {
     let mut poll = Poll::new();
-    for item in items {
-        if poll.interrupted() {
+    for (i, item) in items.enumerate() {
+        if i % every == 0 && poll.interrupted() {
             return Err(Stopped::Interrupted);
         }
         if !f(item) {
@@ -153,7 +159,7 @@ fn share<W: Send>(
 ) -> std::result::Result<(), Stopped> {
     let pool = Pool::current();
     if !pool.worth_sharing(bytes) {
-        let result = alone(items, f);
+        let result = alone(1, items, f);
         pool.note_time();
         return result;
     }
