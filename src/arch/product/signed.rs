@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::vnni::Vnni;
-use super::wide::{CHUNK, Chunk, HALF_RUN, Inputs, Sum, Wide};
+use super::wide::{CHUNK, Chunk, HALF_RUN, Inputs, Wide};
 use super::{Panels, Product, Rows, Tile, by_rows, each_panel};
 use crate::arch::x86_64::avx512::Avx512;
 
@@ -41,7 +41,7 @@ impl Product for Signed {
         self.0
     }
 
-    /// The sums alone; [`Wide::add_group`] does not write them down.
+    /// The sums alone; [`Wide::add_block`] does not write them down.
     #[inline]
     fn block(self, rows: Rows<'_, i8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
         let tile = by_rows!(rows.count, sums);
@@ -50,122 +50,174 @@ impl Product for Signed {
     }
 }
 
+/// What few rows leave of the registers takes more columns: panels of a chunk that `n` rows of digits meet at once.
+const fn panels(n: usize) -> usize {
+    if n <= 6 { CHUNK / NR } else { 1 }
+}
+
+/// Sums for each output and digit, over every so manieth step, where one for each would wait for itself: an instruction
+/// takes four cycles, and two start in each.
+const fn ways(n: usize) -> usize {
+    if n * panels(n) < 4 { 2 } else { 1 }
+}
+
+/// The function for so many rows, at least 1, of so many digits, and for codes two to a byte.
+macro_rules! function {
+    ($rows:expr, $digits:literal, $codes:literal, $($more:literal)*) => {
+        match $rows {
+            $($more => {
+                groups::<$more, $digits, { panels($more * $digits) }, { ways($more * $digits) }, $codes>
+            })*
+            _ => panic!("{} rows of {} digits are more than fit", $rows, $digits),
+        }
+    };
+}
+
 impl Wide for Signed {
     const OFFSET: i32 = 0;
-    const HALVES: bool = true;
+    const FEW: usize = 4;
 
     #[inline]
-    fn add_group(self, inputs: Inputs<'_, i8>, chunk: Chunk<'_>, _: &mut Vec<i32>, to: &mut [[f32; CHUNK]]) {
-        let (Rows { data, stride, count }, Panels { depth, .. }) = (inputs.digits, chunk.panels);
-        let rows = to.len();
-        assert!((1..=4).contains(&rows) && count == 3 * rows && depth.is_multiple_of(Self::KU));
-        assert!(inputs.units.len() == rows && inputs.sums.len() == rows);
-        assert!(data.len() >= (count - 1) * stride + depth);
-        assert_eq!(chunk.panels.data.len() << u32::from(chunk.halves), CHUNK * depth);
-        let group = match (rows, chunk.halves) {
-            (1, false) => group::<1, 2, 1>,
-            (2, false) => group::<2, 1, 1>,
-            (3, false) => group::<3, 1, 1>,
-            (_, false) => group::<4, 1, 1>,
-            (1, true) => group::<1, 2, 2>,
-            (2, true) => group::<2, 1, 2>,
-            (3, true) => group::<3, 1, 2>,
-            (_, true) => group::<4, 1, 2>,
+    fn add_block(self, inputs: Inputs<'_, i8>, chunk: Chunk<'_>, _: &mut Vec<i32>, to: &mut [[f32; CHUNK]]) {
+        let groups = match (chunk.halves, inputs.count) {
+            (true, 1) => function!(to.len(), 1, 2, 1 2 3 4),
+            (true, 2) => function!(to.len(), 2, 2, 1 2 3 4),
+            (true, _) => function!(to.len(), 3, 2, 1 2 3 4),
+            (false, 1) => function!(to.len(), 1, 1, 1 2 3 4 5 6 7 8 9 10 11 12),
+            (false, 2) => function!(to.len(), 2, 1, 1 2 3 4 5 6),
+            (false, _) => function!(to.len(), 3, 1, 1 2 3 4),
         };
-        // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; the function is the one for so many rows and
-        // codes in a byte; rows hold `depth` steps, and the panels, units and sums what it reads.
-        unsafe { group(&inputs, &chunk, to) }
+        // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; the function is the one for what it gets.
+        unsafe { groups(&inputs, &chunk, to) }
     }
 }
 
-/// One group of `M` rows, with `CODES` in each byte, for `P` panels at a time: what few rows leave of the registers takes
-/// more columns.
+/// Groups of `M` rows of `D` digits, with `CODES` in each byte, for `P` panels at a time and with `U` sums for each output.
+///
+/// Two codes in a byte are not taken apart: the one below is, by a mask; for the one above the whole byte is multiplied, and
+/// what the one below adds to that is taken away at the end of the group.
 ///
 /// # Safety
-/// The CPU has AVX-512 F, BW, VL and VNNI; there are `3 * M` rows of digits, `M` units, sums and results; all rows and both
-/// panels hold `depth` steps, a multiple of 4.
+/// The CPU has AVX-512 F, BW, VL and VNNI; there are `M` results, and inputs and chunk have `D` digits and `CODES`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[expect(
     clippy::needless_range_loop,
     reason = "sums leave the registers where an iterator over them is not unrolled"
 )]
-unsafe fn group<const M: usize, const P: usize, const CODES: usize>(
+unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize, const CODES: usize>(
     inputs: &Inputs<'_, i8>,
     chunk: &Chunk<'_>,
     to: &mut [[f32; CHUNK]],
 ) {
-    let Panels { data, depth, ahead, .. } = chunk.panels;
-    let nibble = _mm512_set1_epi8(15);
-    let bytes = NR * depth / CODES;
-    for panel in (0..CHUNK / NR).step_by(P) {
-        // For each row and panel the two vectors of each digit's sums, which start with what zero points take away.
-        let mut sums = [[[[_mm512_setzero_si512(); 2]; 3]; P]; M];
-        for r in 0..M {
-            let Sum { high, low } = inputs.sums[r].times(-1);
-            for (part, sum) in [(1, high), (2, low)] {
-                let same = _mm512_set1_epi32(sum.wrapping_mul(chunk.middle));
-                for p in 0..P {
-                    for j in 0..2 {
-                        sums[r][p][part][j] = match chunk.zero_points {
-                            // SAFETY: the slice holds 16 bytes.
-                            Some(z) => unsafe {
-                                let z = z[(panel + p) * NR + 16 * j..][..16].as_ptr().cast();
-                                let z = _mm512_cvtepu8_epi32(_mm_loadu_si128(z));
-                                let z = _mm512_add_epi32(z, _mm512_set1_epi32(chunk.offset));
+    let below = _mm512_set1_epi8(15);
+    for (g, scales) in chunk.scales.iter().enumerate() {
+        let (digits, steps) = inputs.digits(g);
+        let (units, of_rows) = inputs.tables(g, M);
+        let codes = &chunk.codes[CHUNK * chunk.group * g / CODES..][..CHUNK * steps / CODES];
+        assert!(digits.len() >= M * D * steps && steps.is_multiple_of(8));
+        for panel in (0..CHUNK / NR).step_by(P) {
+            // For each row and panel the two vectors of each digit's sums.
+            let mut sums = [[[[[_mm512_setzero_si512(); 2]; D]; P]; M]; U];
+            // They start with what zero points take away: from `low` in the last digit, from `high` in the one before.
+            for r in 0..M {
+                let parts = [(D - 1, of_rows[r].low), (1, of_rows[r].high)];
+                for (digit, sum) in parts.into_iter().take(if D == 3 { 2 } else { 1 }) {
+                    let sum = sum.wrapping_neg();
+                    for p in 0..P {
+                        let [low, high] = match chunk.zero_points {
+                            Some(z) => std::array::from_fn(|j| {
+                                let z = &z[g][(panel + p) * NR + 16 * j..][..16];
+                                // SAFETY: the slice holds 16 bytes.
+                                let z = unsafe { _mm_loadu_si128(z.as_ptr().cast()) };
+                                let z = _mm512_add_epi32(
+                                    _mm512_cvtepu8_epi32(z),
+                                    _mm512_set1_epi32(chunk.offset),
+                                );
                                 _mm512_mullo_epi32(z, _mm512_set1_epi32(sum))
-                            },
-                            None => same,
+                            }),
+                            None => [_mm512_set1_epi32(sum.wrapping_mul(chunk.middle)); 2],
                         };
+                        let high = match CODES {
+                            1 => high,
+                            _ => _mm512_add_epi32(low, _mm512_slli_epi32::<4>(high)),
+                        };
+                        sums[0][r][p][digit] = [low, high];
                     }
                 }
             }
-        }
-        for k in 0..depth / 4 {
-            // SAFETY: the caller's promise: for each step 128 codes of each panel, four of each row. A prefetch is a hint,
-            // which no address makes wrong.
-            unsafe {
-                let w: [[__m512i; 2]; P] = std::array::from_fn(|p| {
-                    let at = data.as_ptr().add((panel + p) * bytes + 4 * NR / CODES * k);
-                    if ahead {
-                        for line in 0..2 / CODES {
-                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + 64 * line));
-                        }
-                    }
-                    let first = _mm512_loadu_si512(at.cast());
-                    if CODES == 1 {
-                        return [first, _mm512_loadu_si512(at.add(64).cast())];
-                    }
-                    [_mm512_and_si512(first, nibble), _mm512_and_si512(_mm512_srli_epi16::<4>(first), nibble)]
-                });
-                for r in 0..M {
-                    for digit in 0..3 {
-                        let row = inputs.digits.data.as_ptr().add((3 * r + digit) * inputs.digits.stride);
-                        let x = _mm512_set1_epi32(row.add(4 * k).cast::<i32>().read_unaligned());
-                        for p in 0..P {
-                            for j in 0..2 {
-                                let sum = &mut sums[r][p][digit][j];
-                                *sum = _mm512_dpbusd_epi32(*sum, w[p][j], x);
+            for k in (0..steps).step_by(8) {
+                for u in 0..2 {
+                    let k = k + 4 * u;
+                    // SAFETY: for each step there are 32 codes of each panel, and a digit of each row, as was asked above.
+                    // A prefetch is a hint, which no address makes wrong.
+                    unsafe {
+                        let w: [[__m512i; 2]; P] = std::array::from_fn(|p| {
+                            let at = codes.as_ptr().add(((panel + p) * steps + k) * NR / CODES);
+                            if chunk.ahead {
+                                for line in 0..2 / CODES {
+                                    _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + 64 * line));
+                                }
+                            }
+                            let first = _mm512_loadu_si512(at.cast());
+                            match CODES {
+                                1 => [first, _mm512_loadu_si512(at.add(64).cast())],
+                                _ => [_mm512_and_si512(first, below), first],
+                            }
+                        });
+                        for r in 0..M {
+                            for digit in 0..D {
+                                let x = digits.as_ptr().add((r * D + digit) * steps + k);
+                                let x = _mm512_set1_epi32(x.cast::<i32>().read_unaligned());
+                                for p in 0..P {
+                                    for j in 0..2 {
+                                        let sum = &mut sums[u % U][r][p][digit][j];
+                                        *sum = _mm512_dpbusd_epi32(*sum, w[p][j], x);
+                                    }
+                                }
                             }
                         }
                     }
                 }
             }
-        }
-        for r in 0..M {
-            let unit = _mm512_set1_ps(inputs.units[r]);
-            for p in 0..P {
-                for j in 0..2 {
-                    let [first, second, low] = [sums[r][p][0][j], sums[r][p][1][j], sums[r][p][2][j]];
-                    let at = (panel + p) * NR + 16 * j;
-                    let (scales, to) = (&chunk.scales[at..][..16], &mut to[r][at..][..16]);
-                    let high = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<8>(first), second));
-                    let low = _mm512_cvtepi32_ps(low);
-                    let both = _mm512_add_ps(_mm512_mul_ps(high, _mm512_set1_ps(256.0)), low);
-                    // SAFETY: the slices hold 16 floats.
-                    unsafe {
-                        let scales = _mm512_loadu_ps(scales.as_ptr());
-                        let part = _mm512_mul_ps(_mm512_mul_ps(both, unit), scales);
-                        _mm512_storeu_ps(to.as_mut_ptr(), _mm512_add_ps(_mm512_loadu_ps(to.as_ptr()), part));
+            for r in 0..M {
+                let unit = _mm512_set1_ps(units[r]);
+                for p in 0..P {
+                    // Of `high` and of `low`, for both vectors.
+                    let mut parts = [[_mm512_setzero_si512(); 2]; 2];
+                    for j in 0..2 {
+                        let digit = |d: usize| match U {
+                            1 => sums[0][r][p][d][j],
+                            _ => _mm512_add_epi32(sums[0][r][p][d][j], sums[1 % U][r][p][d][j]),
+                        };
+                        let pair = |d| _mm512_add_epi32(_mm512_slli_epi32::<8>(digit(d)), digit(d + 1));
+                        match D {
+                            1 => parts[1][j] = digit(0),
+                            2 => parts[1][j] = pair(0),
+                            _ => (parts[0][j], parts[1][j]) = (pair(0), digit(2)),
+                        }
+                    }
+                    if CODES == 2 {
+                        for [low, high] in &mut parts {
+                            *high = _mm512_srai_epi32::<4>(_mm512_sub_epi32(*high, *low));
+                        }
+                    }
+                    for j in 0..2 {
+                        let mut sum = _mm512_cvtepi32_ps(parts[1][j]);
+                        if D == 3 {
+                            let high = _mm512_cvtepi32_ps(parts[0][j]);
+                            sum = _mm512_add_ps(_mm512_mul_ps(high, _mm512_set1_ps(256.0)), sum);
+                        }
+                        let at = (panel + p) * NR + 16 * j;
+                        let (scales, to) = (&scales[at..][..16], &mut to[r][at..][..16]);
+                        // SAFETY: the slices hold 16 floats.
+                        unsafe {
+                            let scales = _mm512_loadu_ps(scales.as_ptr());
+                            let part = _mm512_mul_ps(_mm512_mul_ps(sum, unit), scales);
+                            _mm512_storeu_ps(
+                                to.as_mut_ptr(),
+                                _mm512_add_ps(_mm512_loadu_ps(to.as_ptr()), part),
+                            );
+                        }
                     }
                 }
             }
