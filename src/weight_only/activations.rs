@@ -1,7 +1,7 @@
 //! Rows of floats as rows of digits.
 
 use super::Layout;
-use crate::arch::product::{Digit, Inputs, Sum, Wide, greatest};
+use crate::arch::product::{Digit, Inputs, Sum, UNIT, Wide, greatest};
 use crate::arch::{Kernel, Vector};
 use crate::error::{Error, Result, Stopped};
 use crate::threads;
@@ -50,7 +50,6 @@ impl InputBits {
 pub(super) struct Integers<A> {
     rows: usize,
     count: usize,
-    depth: usize,
     group: usize,
     digits: Vec<A>,
     /// For each group the unit of each row.
@@ -59,9 +58,9 @@ pub(super) struct Integers<A> {
     sums: Vec<Sum>,
 }
 
-/// Depths are padded to a multiple of what any instruction set's products take.
+/// Depths are padded.
 pub(super) fn padded(len: usize) -> usize {
-    len.next_multiple_of(8)
+    len.next_multiple_of(UNIT)
 }
 
 impl<A: Digit> Integers<A> {
@@ -72,22 +71,22 @@ impl<A: Digit> Integers<A> {
         bits: InputBits,
         layout: &Layout,
     ) -> std::result::Result<Self, Stopped> {
-        const { assert!(8usize.is_multiple_of(P::DEPTH)) };
+        const { assert!(UNIT.is_multiple_of(P::DEPTH)) };
         let rows = x.len().checked_div(layout.depth).unwrap_or(0);
-        let (count, depth) = (A::count(bits.bits()), padded(layout.depth));
-        let per_group = rows * count * layout.group;
-        let mut digits = vec![A::default(); rows * count * depth];
+        let count = A::count(bits.bits());
+        let mut digits = vec![A::default(); rows * count * padded(layout.depth)];
         let mut units = vec![0.0; rows * layout.groups()];
         let mut sums = vec![Sum::default(); rows * layout.groups()];
-        let room = digits.chunks_mut(per_group.max(1));
-        let tables = units.chunks_mut(rows.max(1)).zip(sums.chunks_mut(rows.max(1)));
         let bytes = x.len() * (4 + count * size_of::<A>());
-        threads::for_each(bytes, room.zip(tables).enumerate(), |(g, (digits, (units, sums)))| {
-            let part = layout.part(g);
-            p.vector().run(Split { x, bits, count, part, depth: layout.depth, digits, units, sums });
+        // Groups of one item of work.
+        let many = (threads::CHUNK_BYTES * layout.groups()).checked_div(bytes).unwrap_or(0).max(1);
+        let room = digits.chunks_mut((rows * count * layout.group * many).max(1));
+        let tables = units.chunks_mut((rows * many).max(1)).zip(sums.chunks_mut((rows * many).max(1)));
+        threads::for_each(bytes, room.zip(tables).enumerate(), |(i, (digits, (units, sums)))| {
+            p.vector().run(Split { x, bits, layout, rows, count, first: i * many, digits, units, sums });
             true
         })?;
-        Ok(Self { rows, count, depth, group: layout.group, digits, units, sums })
+        Ok(Self { rows, count, group: layout.group, digits, units, sums })
     }
 
     /// All of them.
@@ -98,7 +97,6 @@ impl<A: Digit> Integers<A> {
             sums: &self.sums,
             count: self.count,
             rows: self.rows,
-            depth: self.depth,
             group: self.group,
             first_row: 0,
             first_group: 0,
@@ -106,15 +104,15 @@ impl<A: Digit> Integers<A> {
     }
 }
 
-/// Splits one group of all rows.
+/// Splits some groups of all rows, from the group `first` on.
 struct Split<'a, A> {
     x: &'a [f32],
     bits: InputBits,
+    layout: &'a Layout,
+    rows: usize,
     /// Digits of an integer.
     count: usize,
-    part: std::ops::Range<usize>,
-    /// Of a row.
-    depth: usize,
+    first: usize,
     digits: &'a mut [A],
     units: &'a mut [f32],
     sums: &'a mut [Sum],
@@ -125,31 +123,49 @@ impl<A: Digit> Kernel for Split<'_, A> {
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) {
-        let (len, count) = (self.part.len(), self.count);
-        let places = self.units.iter_mut().zip(self.sums);
-        let mut integers = [0i32; 256];
-        let integers = &mut integers[..len];
-        for ((row, digits), (unit, sum)) in
-            self.x.chunks_exact(self.depth).zip(self.digits.chunks_exact_mut(count * padded(len))).zip(places)
-        {
-            let x = &row[self.part.clone()];
-            let inverse;
-            (*unit, inverse) = unit_of(x, self.bits);
-            for (to, &x) in integers.iter_mut().zip(x) {
-                *to = (x * inverse).round_ties_even() as i32;
+        let Self { x, bits, layout, rows, count, first, digits, units, sums } = self;
+        let groups = digits.chunks_mut(rows * count * layout.group);
+        let tables = units.chunks_exact_mut(rows).zip(sums.chunks_exact_mut(rows));
+        // A group of one row, with zeros after it.
+        let (mut room, mut integers) = ([[0f32; UNIT]; 256 / UNIT], [[0i32; UNIT]; 256 / UNIT]);
+        for (g, (digits, (units, sums))) in groups.zip(tables).enumerate() {
+            let part = layout.part(first + g);
+            let room = &mut room[..part.len().div_ceil(UNIT)];
+            if let Some(last) = room.last_mut() {
+                *last = [0.0; UNIT];
             }
-            *sum = match self.bits {
-                InputBits::TwentyFour => Sum {
-                    high: integers.iter().map(|x| (x + 128) >> 8).sum(),
-                    low: integers.iter().map(|&x| i32::from(x as i8)).sum(),
-                },
-                _ => Sum { high: 0, low: integers.iter().sum() },
-            };
-            for (which, digits) in digits.chunks_exact_mut(padded(len)).enumerate() {
-                A::write(integers, which, count, digits);
+            let integers = &mut integers[..room.len()];
+            let rows = x.chunks_exact(layout.depth).zip(digits.chunks_exact_mut(count * padded(part.len())));
+            for ((row, digits), (unit, sum)) in rows.zip(units.iter_mut().zip(sums)) {
+                room.as_flattened_mut()[..part.len()].copy_from_slice(&row[part.clone()]);
+                let inverse;
+                (*unit, inverse) = unit_of(room, bits);
+                for (to, x) in integers.iter_mut().zip(&*room) {
+                    *to = x.map(|x| (x * inverse).round_ties_even() as i32);
+                }
+                *sum = match bits {
+                    InputBits::TwentyFour => Sum {
+                        high: total(integers, |x| (x + 128) >> 8),
+                        low: total(integers, |x| i32::from(x as i8)),
+                    },
+                    _ => Sum { high: 0, low: total(integers, |x| x) },
+                };
+                for (which, digits) in digits.chunks_exact_mut(padded(part.len())).enumerate() {
+                    A::write(integers, which, count, digits.as_chunks_mut().0);
+                }
             }
         }
     }
+}
+
+/// The sum of a function of them.
+#[inline(always)]
+fn total(integers: &[[i32; UNIT]], f: impl Fn(i32) -> i32) -> i32 {
+    let mut sums = [0; UNIT];
+    for of in integers {
+        sums.iter_mut().zip(of).for_each(|(sum, &x)| *sum += f(x));
+    }
+    sums.into_iter().sum()
 }
 
 /// Where a float's exponent starts.
@@ -158,9 +174,13 @@ const INFINITY: u32 = f32::INFINITY.to_bits();
 
 /// The unit of these, and its inverse; NaN and 0 where one of them is not finite.
 #[inline(always)]
-fn unit_of(x: &[f32], bits: InputBits) -> (f32, f32) {
+fn unit_of(x: &[[f32; UNIT]], bits: InputBits) -> (f32, f32) {
     // Without their signs, floats are ordered as their bits are.
-    let largest = x.iter().fold(0, |a, x| a.max(x.to_bits() & !(1 << 31)));
+    let mut largest = [0; UNIT];
+    for of in x {
+        largest.iter_mut().zip(of).for_each(|(a, x)| *a = (*a).max(x.to_bits() & !(1 << 31)));
+    }
+    let largest = largest.into_iter().fold(0, u32::max);
     if largest >= INFINITY {
         return (f32::NAN, 0.0);
     }

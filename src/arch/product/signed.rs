@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::vnni::Vnni;
-use super::wide::{CHUNK, Chunk, HALF_RUN, Inputs, Wide};
+use super::wide::{CHUNK, Chunk, HALF_RUN, Inputs, UNIT, Wide};
 use super::{Panels, Product, Rows, Tile, by_rows, each_panel};
 use crate::arch::x86_64::avx512::Avx512;
 
@@ -110,49 +110,24 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
     to: &mut [[f32; CHUNK]],
 ) {
     let below = _mm512_set1_epi8(15);
-    for (g, scales) in chunk.scales.iter().enumerate() {
-        let (digits, steps) = inputs.digits(g);
-        let (units, of_rows) = inputs.tables(g, M);
-        let codes = &chunk.codes[CHUNK * chunk.group * g / CODES..][..CHUNK * steps / CODES];
-        assert!(digits.len() >= M * D * steps && steps.is_multiple_of(8));
+    let of_groups = chunk.codes.chunks(CHUNK / CODES * chunk.group).zip(inputs.groups());
+    for (g, (scales, (codes, (digits, units, of_rows)))) in chunk.scales.iter().zip(of_groups).enumerate() {
+        let steps = codes.len() / (CHUNK / CODES);
+        let digits = &digits[inputs.first_row * D * steps..];
+        let (units, of_rows) = (&units[..M], &of_rows[..M]);
+        assert!(digits.len() >= M * D * steps && steps.is_multiple_of(UNIT));
         for panel in (0..CHUNK / NR).step_by(P) {
+            let codes = codes[NR / CODES * panel * steps..].as_ptr();
             // For each row and panel the two vectors of each digit's sums.
             let mut sums = [[[[[_mm512_setzero_si512(); 2]; D]; P]; M]; U];
-            // They start with what zero points take away: from `low` in the last digit, from `high` in the one before.
-            for r in 0..M {
-                let parts = [(D - 1, of_rows[r].low), (1, of_rows[r].high)];
-                for (digit, sum) in parts.into_iter().take(if D == 3 { 2 } else { 1 }) {
-                    let sum = sum.wrapping_neg();
-                    for p in 0..P {
-                        let [low, high] = match chunk.zero_points {
-                            Some(z) => std::array::from_fn(|j| {
-                                let z = &z[g][(panel + p) * NR + 16 * j..][..16];
-                                // SAFETY: the slice holds 16 bytes.
-                                let z = unsafe { _mm_loadu_si128(z.as_ptr().cast()) };
-                                let z = _mm512_add_epi32(
-                                    _mm512_cvtepu8_epi32(z),
-                                    _mm512_set1_epi32(chunk.offset),
-                                );
-                                _mm512_mullo_epi32(z, _mm512_set1_epi32(sum))
-                            }),
-                            None => [_mm512_set1_epi32(sum.wrapping_mul(chunk.middle)); 2],
-                        };
-                        let high = match CODES {
-                            1 => high,
-                            _ => _mm512_add_epi32(low, _mm512_slli_epi32::<4>(high)),
-                        };
-                        sums[0][r][p][digit] = [low, high];
-                    }
-                }
-            }
-            for k in (0..steps).step_by(8) {
-                for u in 0..2 {
+            for k in (0..steps).step_by(UNIT) {
+                for u in 0..UNIT / 4 {
                     let k = k + 4 * u;
                     // SAFETY: for each step there are 32 codes of each panel, and a digit of each row, as was asked above.
                     // A prefetch is a hint, which no address makes wrong.
                     unsafe {
                         let w: [[__m512i; 2]; P] = std::array::from_fn(|p| {
-                            let at = codes.as_ptr().add(((panel + p) * steps + k) * NR / CODES);
+                            let at = codes.add(NR / CODES * (p * steps + k));
                             if chunk.ahead {
                                 for line in 0..2 / CODES {
                                     _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + 64 * line));
@@ -202,12 +177,26 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
                         }
                     }
                     for j in 0..2 {
-                        let mut sum = _mm512_cvtepi32_ps(parts[1][j]);
+                        let at = (panel + p) * NR + 16 * j;
+                        // What the zero point takes away.
+                        let less = |part: usize, sum: i32| {
+                            let of_zero = match chunk.zero_points {
+                                Some(z) => {
+                                    let z = &z[g][at..][..16];
+                                    // SAFETY: the slice holds 16 bytes.
+                                    let z =
+                                        _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(z.as_ptr().cast()) });
+                                    _mm512_mullo_epi32(z, _mm512_set1_epi32(sum))
+                                }
+                                None => _mm512_set1_epi32(sum.wrapping_mul(chunk.middle)),
+                            };
+                            _mm512_cvtepi32_ps(_mm512_sub_epi32(parts[part][j], of_zero))
+                        };
+                        let mut sum = less(1, of_rows[r].low);
                         if D == 3 {
-                            let high = _mm512_cvtepi32_ps(parts[0][j]);
+                            let high = less(0, of_rows[r].high);
                             sum = _mm512_add_ps(_mm512_mul_ps(high, _mm512_set1_ps(256.0)), sum);
                         }
-                        let at = (panel + p) * NR + 16 * j;
                         let (scales, to) = (&scales[at..][..16], &mut to[r][at..][..16]);
                         // SAFETY: the slices hold 16 floats.
                         unsafe {

@@ -18,8 +18,8 @@ pub(crate) const fn greatest(digits: usize) -> i32 {
 pub(crate) trait Digit: Stored {
     /// How many an integer of 8, 16 or 24 bits has.
     fn count(bits: usize) -> usize;
-    /// Writes down one of so many digits of each integer, the greatest one first. What is left of the room stays.
-    fn write(integers: &[i32], which: usize, count: usize, to: &mut [Self]);
+    /// Writes down one of so many digits of each integer, the greatest one first.
+    fn write(integers: &[[i32; UNIT]], which: usize, count: usize, to: &mut [[Self; UNIT]]);
     /// The sum of integers, of the sums of their digits.
     fn join<const D: usize>(digits: [i32; D]) -> Sum;
 }
@@ -29,12 +29,12 @@ impl Digit for i16 {
         if bits > 16 { 2 } else { 1 }
     }
     #[inline(always)]
-    fn write(integers: &[i32], which: usize, count: usize, to: &mut [Self]) {
+    fn write(integers: &[[i32; UNIT]], which: usize, count: usize, to: &mut [[Self; UNIT]]) {
         let all = to.iter_mut().zip(integers);
         match (which, count) {
-            (0, 2) => all.for_each(|(to, &x)| *to = ((x + 128) >> 8) as Self),
-            (_, 2) => all.for_each(|(to, &x)| *to = (x as i8).into()),
-            _ => all.for_each(|(to, &x)| *to = x as Self),
+            (0, 2) => all.for_each(|(to, x)| *to = x.map(|x| ((x + 128) >> 8) as Self)),
+            (_, 2) => all.for_each(|(to, x)| *to = x.map(|x| (x as i8).into())),
+            _ => all.for_each(|(to, x)| *to = x.map(|x| x as Self)),
         }
     }
     #[inline(always)]
@@ -48,13 +48,13 @@ impl Digit for i8 {
         bits / 8
     }
     #[inline(always)]
-    fn write(integers: &[i32], which: usize, count: usize, to: &mut [Self]) {
+    fn write(integers: &[[i32; UNIT]], which: usize, count: usize, to: &mut [[Self; UNIT]]) {
         let all = to.iter_mut().zip(integers);
         // What is above the last byte, rounded, leaves a digit from -128 on in it.
         match count - 1 - which {
-            0 => all.for_each(|(to, &x)| *to = x as Self),
-            1 => all.for_each(|(to, &x)| *to = ((x + 128) >> 8) as Self),
-            _ => all.for_each(|(to, &x)| *to = ((((x + 128) >> 8) + 128) >> 8) as Self),
+            0 => all.for_each(|(to, x)| *to = x.map(|x| x as Self)),
+            1 => all.for_each(|(to, x)| *to = x.map(|x| ((x + 128) >> 8) as Self)),
+            _ => all.for_each(|(to, x)| *to = x.map(|x| ((((x + 128) >> 8) + 128) >> 8) as Self)),
         }
     }
     #[inline(always)]
@@ -73,6 +73,9 @@ pub(crate) const HALF_RUN: usize = 64;
 
 /// Columns of a chunk: whole panels of every instruction set, and whole runs of codes of 4 bits.
 pub(crate) const CHUNK: usize = 64;
+
+/// Depths of groups are padded to a multiple of this, which every instruction set's products take.
+pub(crate) const UNIT: usize = 16;
 
 /// A sum of integers: of their `high`, which is 0 where they have less than 24 bits, and of their `low`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,8 +105,6 @@ pub(crate) struct Inputs<'a, A> {
     pub(crate) count: usize,
     /// All that there are.
     pub(crate) rows: usize,
-    /// Of all groups, padded.
-    pub(crate) depth: usize,
     /// Steps of a group; the last one may be shorter.
     pub(crate) group: usize,
     pub(crate) first_row: usize,
@@ -117,19 +118,23 @@ impl<'a, A: Digit> Inputs<'a, A> {
         Self { first_row: self.first_row + row, first_group: self.first_group + group, ..self }
     }
 
-    /// The digits of the group `g` of these, and how many steps a row of them has.
+    /// Group by group the digits of all rows, the units and sums of these rows and those after them.
     #[inline(always)]
-    pub(super) fn digits(&self, g: usize) -> (&'a [A], usize) {
-        let at = (self.first_group + g) * self.group;
-        let steps = self.group.min(self.depth - at);
-        (&self.digits[self.rows * self.count * at..][self.first_row * self.count * steps..], steps)
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&'a [A], &'a [f32], &'a [Sum])> + use<'a, A> {
+        let (rows, first) = (self.rows, self.first_row);
+        let each = rows * self.count * self.group;
+        let digits = self.digits[each * self.first_group..].chunks(each);
+        let units = self.units[rows * self.first_group..].chunks_exact(rows);
+        let sums = self.sums[rows * self.first_group..].chunks_exact(rows);
+        digits.zip(units).zip(sums).map(move |((d, u), s)| (d, &u[first..], &s[first..]))
     }
 
-    /// The units and the sums of so many rows of the group `g` of these.
+    /// The first group, and where in it the digits of these rows start.
     #[inline(always)]
-    pub(super) fn tables(&self, g: usize, rows: usize) -> (&'a [f32], &'a [Sum]) {
-        let at = (self.first_group + g) * self.rows + self.first_row;
-        (&self.units[at..][..rows], &self.sums[at..][..rows])
+    pub(super) fn one_group(&self, steps: usize) -> (&'a [A], &'a [f32], &'a [Sum]) {
+        let at = self.first_group * self.rows;
+        let digits = &self.digits[(at * self.group + self.first_row * steps) * self.count..];
+        (digits, &self.units[at + self.first_row..], &self.sums[at + self.first_row..])
     }
 }
 
@@ -206,7 +211,8 @@ pub(crate) trait Wide: Product<A: Digit> {
         to: &mut [[f32; CHUNK]],
     ) {
         assert!(!chunk.halves && chunk.scales.len() == 1, "one group of codes in bytes of their own");
-        let (data, stride) = inputs.digits(0);
+        let (data, _, _) = inputs.one_group(chunk.depth);
+        let stride = chunk.depth;
         let panels = Panels { data: chunk.codes, depth: chunk.depth, count: CHUNK / Self::NR, ahead: false };
         sums.resize(Self::MR * CHUNK, 0);
         self.block(Rows { data, stride, count: inputs.count * to.len() }, panels, sums, CHUNK);
@@ -256,7 +262,7 @@ impl<A: Digit, const D: usize> Kernel for Accumulate<'_, A, D> {
     #[inline(always)]
     fn run<V: Vector>(self, _: V) {
         let Self { inputs, chunk, .. } = self;
-        let (units, of_rows) = inputs.tables(0, self.to.len());
+        let (_, units, of_rows) = inputs.one_group(chunk.depth);
         let scales = &chunk.scales[0];
         let rows = of_rows.iter().zip(units).zip(self.to);
         for (digits, ((of_row, &unit), to)) in self.sums.as_chunks::<D>().0.iter().zip(rows) {
