@@ -126,46 +126,41 @@ impl<A: Digit> Kernel for Split<'_, A> {
         let Self { x, bits, layout, rows, count, first, digits, units, sums } = self;
         let groups = digits.chunks_mut(rows * count * layout.group);
         let tables = units.chunks_exact_mut(rows).zip(sums.chunks_exact_mut(rows));
-        // A group of one row, with zeros after it.
-        let (mut room, mut integers) = ([[0f32; UNIT]; 256 / UNIT], [[0i32; UNIT]; 256 / UNIT]);
+        let mut integers = [0; 256];
         for (g, (digits, (units, sums))) in groups.zip(tables).enumerate() {
             let part = layout.part(first + g);
-            let room = &mut room[..part.len().div_ceil(UNIT)];
-            if let Some(last) = room.last_mut() {
-                *last = [0.0; UNIT];
-            }
-            let integers = &mut integers[..room.len()];
+            let integers = &mut integers[..part.len()];
             let rows = x.chunks_exact(layout.depth).zip(digits.chunks_exact_mut(count * padded(part.len())));
             for ((row, digits), (unit, sum)) in rows.zip(units.iter_mut().zip(sums)) {
-                room.as_flattened_mut()[..part.len()].copy_from_slice(&row[part.clone()]);
+                let x = &row[part.clone()];
                 let inverse;
-                (*unit, inverse) = unit_of(room, bits);
-                for (to, x) in integers.iter_mut().zip(&*room) {
-                    *to = x.map(|x| (x * inverse).round_ties_even() as i32);
+                (*unit, inverse) = unit_of(x, bits);
+                match unit.is_nan() {
+                    true => integers.fill(0),
+                    false => integers.iter_mut().zip(x).for_each(|(to, x)| *to = rounded(x * inverse)),
                 }
                 *sum = match bits {
                     InputBits::TwentyFour => Sum {
-                        high: total(integers, |x| (x + 128) >> 8),
-                        low: total(integers, |x| i32::from(x as i8)),
+                        high: integers.iter().map(|x| (x + 128) >> 8).sum(),
+                        low: integers.iter().map(|&x| i32::from(x as i8)).sum(),
                     },
-                    _ => Sum { high: 0, low: total(integers, |x| x) },
+                    _ => Sum { high: 0, low: integers.iter().sum() },
                 };
                 for (which, digits) in digits.chunks_exact_mut(padded(part.len())).enumerate() {
-                    A::write(integers, which, count, digits.as_chunks_mut().0);
+                    A::write(integers, which, count, digits);
                 }
             }
         }
     }
 }
 
-/// The sum of a function of them.
+/// The nearest integer, halves to even, of less than 2^23 on either side of 0: a cast takes one float at a time.
 #[inline(always)]
-fn total(integers: &[[i32; UNIT]], f: impl Fn(i32) -> i32) -> i32 {
-    let mut sums = [0; UNIT];
-    for of in integers {
-        sums.iter_mut().zip(of).for_each(|(sum, &x)| *sum += f(x));
-    }
-    sums.into_iter().sum()
+fn rounded(x: f32) -> i32 {
+    const UNITS: f32 = (1 << MANTISSA) as f32;
+    let sign = x.to_bits() as i32 >> 31;
+    let size = ((x.abs() + UNITS).to_bits() - UNITS.to_bits()) as i32;
+    (size ^ sign) - sign
 }
 
 /// Where a float's exponent starts.
@@ -174,13 +169,9 @@ const INFINITY: u32 = f32::INFINITY.to_bits();
 
 /// The unit of these, and its inverse; NaN and 0 where one of them is not finite.
 #[inline(always)]
-fn unit_of(x: &[[f32; UNIT]], bits: InputBits) -> (f32, f32) {
+fn unit_of(x: &[f32], bits: InputBits) -> (f32, f32) {
     // Without their signs, floats are ordered as their bits are.
-    let mut largest = [0; UNIT];
-    for of in x {
-        largest.iter_mut().zip(of).for_each(|(a, x)| *a = (*a).max(x.to_bits() & !(1 << 31)));
-    }
-    let largest = largest.into_iter().fold(0, u32::max);
+    let largest = x.iter().fold(0, |a, x| a.max(x.to_bits() & !(1 << 31)));
     if largest >= INFINITY {
         return (f32::NAN, 0.0);
     }

@@ -20,9 +20,10 @@ impl Signed {
     }
 }
 
-const NR: usize = <Vnni as Product>::NR;
-/// A step of a panel is one run of codes of 4 bits.
-const _: () = assert!(NR * <Vnni as Product>::KU == 2 * HALF_RUN);
+/// Columns of a strip: two vectors of sums.
+const STRIP: usize = 32;
+/// Four steps of a strip are one run of codes of 4 bits.
+const _: () = assert!(STRIP * <Vnni as Product>::KU == 2 * HALF_RUN);
 
 impl Product for Signed {
     type A = i8;
@@ -30,7 +31,8 @@ impl Product for Signed {
     type Channelwise = Vnni;
     const MR: usize = Vnni::MR;
     const PER_BYTE: usize = Vnni::PER_BYTE;
-    const NR: usize = NR;
+    /// A whole chunk, so that few rows read memory from its start to its end.
+    const NR: usize = CHUNK;
     const KU: usize = Vnni::KU;
 
     fn vector(self) -> Avx512 {
@@ -50,15 +52,15 @@ impl Product for Signed {
     }
 }
 
-/// What few rows leave of the registers takes more columns: panels of a chunk that `n` rows of digits meet at once.
-const fn panels(n: usize) -> usize {
-    if n <= 6 { CHUNK / NR } else { 1 }
+/// What few rows leave of the registers takes more columns: strips of a chunk that `n` rows of digits meet at once.
+const fn strips(n: usize) -> usize {
+    if n <= 6 { CHUNK / STRIP } else { 1 }
 }
 
 /// Sums for each output and digit, over every so manieth step, where one for each would wait for itself: an instruction
 /// takes four cycles, and two start in each.
 const fn ways(n: usize) -> usize {
-    if n * panels(n) < 4 { 2 } else { 1 }
+    if n * strips(n) < 4 { 2 } else { 1 }
 }
 
 /// The function for so many rows, at least 1, of so many digits, and for codes two to a byte.
@@ -66,7 +68,7 @@ macro_rules! function {
     ($rows:expr, $digits:literal, $codes:literal, $($more:literal)*) => {
         match $rows {
             $($more => {
-                groups::<$more, $digits, { panels($more * $digits) }, { ways($more * $digits) }, $codes>
+                groups::<$more, $digits, { strips($more * $digits) }, { ways($more * $digits) }, $codes>
             })*
             _ => panic!("{} rows of {} digits are more than fit", $rows, $digits),
         }
@@ -92,7 +94,7 @@ impl Wide for Signed {
     }
 }
 
-/// Groups of `M` rows of `D` digits, with `CODES` in each byte, for `P` panels at a time and with `U` sums for each output.
+/// Groups of `M` rows of `D` digits, with `CODES` in each byte, for `P` strips at a time and with `U` sums for each output.
 ///
 /// Two codes in a byte are not taken apart: the one below is, by a mask; for the one above the whole byte is multiplied, and
 /// what the one below adds to that is taken away at the end of the group.
@@ -116,18 +118,18 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
         let digits = &digits[inputs.first_row * D * steps..];
         let (units, of_rows) = (&units[..M], &of_rows[..M]);
         assert!(digits.len() >= M * D * steps && steps.is_multiple_of(UNIT));
-        for panel in (0..CHUNK / NR).step_by(P) {
-            let codes = codes[NR / CODES * panel * steps..].as_ptr();
-            // For each row and panel the two vectors of each digit's sums.
+        for strip in (0..CHUNK / STRIP).step_by(P) {
+            let codes = codes.as_ptr();
+            // For each row and strip the two vectors of each digit's sums.
             let mut sums = [[[[[_mm512_setzero_si512(); 2]; D]; P]; M]; U];
             for k in (0..steps).step_by(UNIT) {
                 for u in 0..UNIT / 4 {
                     let k = k + 4 * u;
-                    // SAFETY: for each step there are 32 codes of each panel, and a digit of each row, as was asked above.
+                    // SAFETY: for each step there are 64 codes of the chunk, and a digit of each row, as was asked above.
                     // A prefetch is a hint, which no address makes wrong.
                     unsafe {
                         let w: [[__m512i; 2]; P] = std::array::from_fn(|p| {
-                            let at = codes.add(NR / CODES * (p * steps + k));
+                            let at = codes.add(CHUNK / CODES * k + 4 * STRIP / CODES * (strip + p));
                             if chunk.ahead {
                                 for line in 0..2 / CODES {
                                     _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + 64 * line));
@@ -177,7 +179,7 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
                         }
                     }
                     for j in 0..2 {
-                        let at = (panel + p) * NR + 16 * j;
+                        let at = (strip + p) * STRIP + 16 * j;
                         // What the zero point takes away.
                         let less = |part: usize, sum: i32| {
                             let of_zero = match chunk.zero_points {
@@ -221,25 +223,28 @@ const AHEAD: usize = 8192;
 /// The CPU has AVX-512 F and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn sums<const M: usize>(t: Tile<i8>) {
-    let mut sums = [[_mm512_setzero_si512(); 2]; M];
-    for k in 0..t.steps {
-        // SAFETY: the caller's promise: 128 bytes of the panel, four of each row.
-        unsafe {
-            let panel = t.panel.add(4 * NR * k);
-            let w = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(64).cast())];
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let quad = t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
-                let x = _mm512_set1_epi32(quad);
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = _mm512_dpbusd_epi32(*sum, w, x);
+    for strip in 0..CHUNK / STRIP {
+        let mut sums = [[_mm512_setzero_si512(); 2]; M];
+        for k in 0..t.steps {
+            // SAFETY: the caller's promise: 256 bytes of the panel, four of each row.
+            unsafe {
+                let panel = t.panel.add(4 * (CHUNK * k + STRIP * strip));
+                let w = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(64).cast())];
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let quad = t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
+                    let x = _mm512_set1_epi32(quad);
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = _mm512_dpbusd_epi32(*sum, w, x);
+                    }
                 }
             }
         }
-    }
-    for (r, sums) in sums.into_iter().enumerate() {
-        for (j, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sum) };
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (j, sum) in sums.into_iter().enumerate() {
+                let at = r * t.out_stride + STRIP * strip + 16 * j;
+                // SAFETY: the caller's promise.
+                unsafe { _mm512_storeu_si512(t.out.add(at).cast(), sum) };
+            }
         }
     }
 }

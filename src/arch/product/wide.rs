@@ -19,7 +19,7 @@ pub(crate) trait Digit: Stored {
     /// How many an integer of 8, 16 or 24 bits has.
     fn count(bits: usize) -> usize;
     /// Writes down one of so many digits of each integer, the greatest one first.
-    fn write(integers: &[[i32; UNIT]], which: usize, count: usize, to: &mut [[Self; UNIT]]);
+    fn write(integers: &[i32], which: usize, count: usize, to: &mut [Self]);
     /// The sum of integers, of the sums of their digits.
     fn join<const D: usize>(digits: [i32; D]) -> Sum;
 }
@@ -29,12 +29,12 @@ impl Digit for i16 {
         if bits > 16 { 2 } else { 1 }
     }
     #[inline(always)]
-    fn write(integers: &[[i32; UNIT]], which: usize, count: usize, to: &mut [[Self; UNIT]]) {
+    fn write(integers: &[i32], which: usize, count: usize, to: &mut [Self]) {
         let all = to.iter_mut().zip(integers);
         match (which, count) {
-            (0, 2) => all.for_each(|(to, x)| *to = x.map(|x| ((x + 128) >> 8) as Self)),
-            (_, 2) => all.for_each(|(to, x)| *to = x.map(|x| (x as i8).into())),
-            _ => all.for_each(|(to, x)| *to = x.map(|x| x as Self)),
+            (0, 2) => all.for_each(|(to, &x)| *to = ((x + 128) >> 8) as Self),
+            (_, 2) => all.for_each(|(to, &x)| *to = (x as i8).into()),
+            _ => all.for_each(|(to, &x)| *to = x as Self),
         }
     }
     #[inline(always)]
@@ -48,13 +48,13 @@ impl Digit for i8 {
         bits / 8
     }
     #[inline(always)]
-    fn write(integers: &[[i32; UNIT]], which: usize, count: usize, to: &mut [[Self; UNIT]]) {
+    fn write(integers: &[i32], which: usize, count: usize, to: &mut [Self]) {
         let all = to.iter_mut().zip(integers);
         // What is above the last byte, rounded, leaves a digit from -128 on in it.
         match count - 1 - which {
-            0 => all.for_each(|(to, x)| *to = x.map(|x| x as Self)),
-            1 => all.for_each(|(to, x)| *to = x.map(|x| ((x + 128) >> 8) as Self)),
-            _ => all.for_each(|(to, x)| *to = x.map(|x| ((((x + 128) >> 8) + 128) >> 8) as Self)),
+            0 => all.for_each(|(to, &x)| *to = x as Self),
+            1 => all.for_each(|(to, &x)| *to = ((x + 128) >> 8) as Self),
+            _ => all.for_each(|(to, &x)| *to = ((((x + 128) >> 8) + 128) >> 8) as Self),
         }
     }
     #[inline(always)]
