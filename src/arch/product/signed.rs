@@ -112,6 +112,10 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
     to: &mut [[f32; CHUNK]],
 ) {
     let below = _mm512_set1_epi8(15);
+    // SAFETY: a row of results is four vectors.
+    let mut results: [[__m512; CHUNK / 16]; M] = std::array::from_fn(|r| {
+        std::array::from_fn(|j| unsafe { _mm512_loadu_ps(to[r][16 * j..][..16].as_ptr()) })
+    });
     let of_groups = chunk.codes.chunks(CHUNK / CODES * chunk.group).zip(inputs.groups());
     for (g, (scales, (codes, (digits, units, of_rows)))) in chunk.scales.iter().zip(of_groups).enumerate() {
         let steps = codes.len() / (CHUNK / CODES);
@@ -199,19 +203,19 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
                             let high = less(0, of_rows[r].high);
                             sum = _mm512_add_ps(_mm512_mul_ps(high, _mm512_set1_ps(256.0)), sum);
                         }
-                        let (scales, to) = (&scales[at..][..16], &mut to[r][at..][..16]);
-                        // SAFETY: the slices hold 16 floats.
-                        unsafe {
-                            let scales = _mm512_loadu_ps(scales.as_ptr());
-                            let part = _mm512_mul_ps(_mm512_mul_ps(sum, unit), scales);
-                            _mm512_storeu_ps(
-                                to.as_mut_ptr(),
-                                _mm512_add_ps(_mm512_loadu_ps(to.as_ptr()), part),
-                            );
-                        }
+                        // SAFETY: the slice holds 16 floats.
+                        let scales = unsafe { _mm512_loadu_ps(scales[at..][..16].as_ptr()) };
+                        let result = &mut results[r][at / 16];
+                        *result = _mm512_add_ps(*result, _mm512_mul_ps(_mm512_mul_ps(sum, unit), scales));
                     }
                 }
             }
+        }
+    }
+    for r in 0..M {
+        for j in 0..CHUNK / 16 {
+            // SAFETY: as above.
+            unsafe { _mm512_storeu_ps(to[r][16 * j..][..16].as_mut_ptr(), results[r][j]) };
         }
     }
 }
