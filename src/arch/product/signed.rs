@@ -112,10 +112,13 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
     to: &mut [[f32; CHUNK]],
 ) {
     let below = _mm512_set1_epi8(15);
-    // SAFETY: a row of results is four vectors.
-    let mut results: [[__m512; CHUNK / 16]; M] = std::array::from_fn(|r| {
-        std::array::from_fn(|j| unsafe { _mm512_loadu_ps(to[r][16 * j..][..16].as_ptr()) })
-    });
+    let mut results = [[_mm512_setzero_ps(); CHUNK / 16]; M];
+    for r in 0..M {
+        for j in 0..CHUNK / 16 {
+            // SAFETY: the slice holds 16 floats.
+            results[r][j] = unsafe { _mm512_loadu_ps(to[r][16 * j..][..16].as_ptr()) };
+        }
+    }
     let of_groups = chunk.codes.chunks(CHUNK / CODES * chunk.group).zip(inputs.groups());
     for (g, (scales, (codes, (digits, units, of_rows)))) in chunk.scales.iter().zip(of_groups).enumerate() {
         let steps = codes.len() / (CHUNK / CODES);
@@ -221,7 +224,7 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
 }
 
 /// How many bytes ahead of use to ask for weights.
-const AHEAD: usize = 8192;
+const AHEAD: usize = 4096;
 
 /// # Safety
 /// The CPU has AVX-512 F and VNNI; the tile's `M` rows and its panel hold `4 * steps` steps, and its output `M` rows of `NR`.
