@@ -68,11 +68,11 @@ impl<A: Digit> Integers<A> {
     pub(super) fn new<P: Wide<A = A>>(
         p: P,
         x: &[f32],
+        rows: usize,
         bits: InputBits,
         layout: &Layout,
     ) -> std::result::Result<Self, Stopped> {
         const { assert!(UNIT.is_multiple_of(P::DEPTH)) };
-        let rows = x.len().checked_div(layout.depth).unwrap_or(0);
         let count = A::count(bits.bits());
         let mut digits = vec![A::default(); rows * count * padded(layout.depth)];
         let mut units = vec![0.0; rows * layout.groups()];

@@ -67,7 +67,7 @@ impl WithWide for Multiply<'_> {
         for (i, to) in to.chunks_mut(ROWS * layout.columns).enumerate() {
             let rows = to.len() / layout.columns;
             let x = &x[i * ROWS * layout.depth..][..rows * layout.depth];
-            let x = Integers::new(p, x, bits, layout)?;
+            let x = Integers::new(p, x, rows, bits, layout)?;
             // `threads` counts work in bytes that are read and written.
             let products = rows * layout.columns * layout.depth * P::A::count(bits.bits());
             let bytes = (products / P::PER_BYTE).max(weights.bytes());
