@@ -60,7 +60,9 @@ def bandwidth(args: argparse.Namespace, weight: np.ndarray, rounds: int) -> None
     rows, x, out = [], RNG.standard_normal((1, K), dtype=np.float32), np.empty((1, N), np.float32)
     for bits, group in ((4, 32), (4, 64), (4, 128), (8, 32), (8, 128)):
         for input_bits in INPUT_BITS:
-            layers = [with_bits(qt.ops.PackedWeightOnlyLinear(weight, bits=bits, group_size=group), input_bits)]
+            layers = [
+                with_bits(qt.ops.PackedWeightOnlyLinear(weight, bits=bits, group_size=group), input_bits)
+            ]
             # Unpickled ones have memory of their own.
             layers += [with_bits(layers[0], input_bits) for _ in range(LAYERS - 1)]
 
@@ -91,7 +93,17 @@ def bandwidth(args: argparse.Namespace, weight: np.ndarray, rounds: int) -> None
             rows.append(cells)
     print(f"\n## 1 x {K} x {N}: microseconds, and 10^9 bytes of packed weights a second\n")
     each = ["us", "GB/s", "reading alone", "share"]
-    table(["weight", "group", "input bits", "MB", *(f"{c}, cached" for c in each), *(f"{c}, memory" for c in each)], rows)
+    table(
+        [
+            "weight",
+            "group",
+            "input bits",
+            "MB",
+            *(f"{c}, cached" for c in each),
+            *(f"{c}, memory" for c in each),
+        ],
+        rows,
+    )
 
 
 def sizes(args: argparse.Namespace, weight: np.ndarray, rounds: int, bits: int, group: int) -> None:

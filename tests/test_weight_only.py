@@ -63,9 +63,7 @@ def test_groups_are_quantized_from_their_own_range(layer):
 def test_results_are_as_exact_as_their_inputs(layer, leading, with_bias, input_bits):
     rng, weight, bits, group, symmetric = layer
     bias = np.float32(rng.normal(size=len(weight))) if with_bias else None
-    linear = Linear(
-        weight, bias, bits=bits, group_size=group, symmetric=symmetric, input_bits=input_bits
-    )
+    linear = Linear(weight, bias, bits=bits, group_size=group, symmetric=symmetric, input_bits=input_bits)
     x = np.float32(rng.normal(size=(*leading, weight.shape[1])) * 10.0 ** rng.integers(-3, 4))
     rows, real = np.float64(x.reshape(-1, weight.shape[1])), np.float64(linear.weight())
     wanted = rows @ real.T + (0 if bias is None else np.float64(bias))
@@ -136,9 +134,7 @@ def test_signed_and_unsigned_codes_mean_the_same(bits):
 @pytest.mark.parametrize(("symmetric", "input_bits"), [(True, 24), (False, 16), (False, 8)])
 def test_layers_are_pickled_as_their_codes(symmetric, input_bits):
     weight = np.random.default_rng(0).normal(size=(70, 100))
-    linear = Linear(
-        weight, np.arange(70), bits=4, group_size=32, symmetric=symmetric, input_bits=input_bits
-    )
+    linear = Linear(weight, np.arange(70), bits=4, group_size=32, symmetric=symmetric, input_bits=input_bits)
     same = pickle.loads(pickle.dumps(linear))
     assert repr(same) == repr(linear)
     assert f"symmetric={symmetric}, input_bits={input_bits}" in repr(linear)
@@ -156,7 +152,9 @@ def test_explain_names_the_kernel(kernels):
         text = qt.ops.explain(linear)
         assert text.startswith(linear.kernel)
         assert f"integers of {bits} bits" in text
-        assert ("digits" in text) == (bits > (8 if "vpdpbusd" in text or "dot" in text or "mla" in text else 16))
+        assert ("digits" in text) == (
+            bits > (8 if "vpdpbusd" in text or "dot" in text or "mla" in text else 16)
+        )
 
 
 @pytest.mark.parametrize("input_bits", [24, 16, 8])
