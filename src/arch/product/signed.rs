@@ -112,8 +112,10 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
     to: &mut [[f32; CHUNK]],
 ) {
     let below = _mm512_set1_epi8(15);
+    // Results of few rows stay in registers; those of more are read and written for each group.
+    let stay = P == CHUNK / STRIP;
     let mut results = [[_mm512_setzero_ps(); CHUNK / 16]; M];
-    for r in 0..M {
+    for r in 0..if stay { M } else { 0 } {
         for j in 0..CHUNK / 16 {
             // SAFETY: the slice holds 16 floats.
             results[r][j] = unsafe { _mm512_loadu_ps(to[r][16 * j..][..16].as_ptr()) };
@@ -208,16 +210,22 @@ unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize,
                         }
                         // SAFETY: the slice holds 16 floats.
                         let scales = unsafe { _mm512_loadu_ps(scales[at..][..16].as_ptr()) };
-                        let result = &mut results[r][at / 16];
-                        *result = _mm512_add_ps(*result, _mm512_mul_ps(_mm512_mul_ps(sum, unit), scales));
+                        let part = _mm512_mul_ps(_mm512_mul_ps(sum, unit), scales);
+                        if stay {
+                            results[r][at / 16] = _mm512_add_ps(results[r][at / 16], part);
+                        } else {
+                            let to = to[r][at..][..16].as_mut_ptr();
+                            // SAFETY: the slice holds 16 floats.
+                            unsafe { _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), part)) };
+                        }
                     }
                 }
             }
         }
     }
-    for r in 0..M {
+    for r in 0..if stay { M } else { 0 } {
         for j in 0..CHUNK / 16 {
-            // SAFETY: as above.
+            // SAFETY: the slice holds 16 floats.
             unsafe { _mm512_storeu_ps(to[r][16 * j..][..16].as_mut_ptr(), results[r][j]) };
         }
     }
