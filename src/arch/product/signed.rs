@@ -85,7 +85,7 @@ impl Wide for Signed {
             (true, 1) => function!(to.len(), 1, 2, 1 2 3 4),
             (true, 2) => function!(to.len(), 2, 2, 1 2 3 4),
             (true, _) => function!(to.len(), 3, 2, 1 2 3 4),
-            (false, 1) => function!(to.len(), 1, 1, 1 2 3 4 5 6 7 8 9 10 11 12),
+            (false, 1) => function!(to.len(), 1, 1, 1 2 3 4 5 6 7 8),
             (false, 2) => function!(to.len(), 2, 1, 1 2 3 4 5 6),
             (false, _) => function!(to.len(), 3, 1, 1 2 3 4),
         };

@@ -231,7 +231,8 @@ pub(crate) trait Wide: Product<A: Digit> {
         if to.len() <= Self::FEW {
             return self.add_block(inputs, Chunk { ahead: true, ..chunk }, sums, to);
         }
-        let at_once = Self::MR / inputs.count;
+        // Twelve rows of one digit are slower than eight: their sums leave the registers.
+        let at_once = (Self::MR / inputs.count).min(8);
         for g in 0..chunk.scales.len() {
             let mut chunk = chunk.group(g);
             // Codes that several blocks meet are unpacked once.
