@@ -15,6 +15,7 @@ from peers import begin, onnx, onnxruntime, onnxruntime_options
 
 RNG = np.random.default_rng(0)
 N = K = 4096
+INPUT_BITS = (24, 16, 8)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 512)
 # Layers that take turns, so that each one's weight has left the caches when its turn comes.
 LAYERS = 24
@@ -48,15 +49,22 @@ def onnxruntime_call(session, x: np.ndarray) -> Callable[[], object]:
     return lambda: session.run(None, {"x": x})
 
 
+def with_bits(linear: qt.ops.PackedWeightOnlyLinear, input_bits: int) -> qt.ops.PackedWeightOnlyLinear:
+    """The same weight in memory of its own, for inputs that keep so many bits."""
+    own = (linear.codes(), linear.scales(), linear.zero_points(), linear.bias())
+    return linear.from_codes(*own, linear.bits, linear.group_size, input_bits)
+
+
 def bandwidth(args: argparse.Namespace, weight: np.ndarray, rounds: int) -> None:
     """One row of inputs: bytes of the packed weight a second, from the caches and from memory."""
     rows, x, out = [], RNG.standard_normal((1, K), dtype=np.float32), np.empty((1, N), np.float32)
-    for bits in (4, 8):
-        for group in (32, 64, 128):
-            layers = [qt.ops.PackedWeightOnlyLinear(weight, bits=bits, group_size=group)]
+    for bits, group in ((4, 32), (4, 64), (4, 128), (8, 32), (8, 128)):
+        for input_bits in INPUT_BITS:
+            layers = [
+                with_bits(qt.ops.PackedWeightOnlyLinear(weight, bits=bits, group_size=group), input_bits)
+            ]
             # Unpickled ones have memory of their own.
-            make, made = layers[0].__reduce__()
-            layers += [make(*made) for _ in range(LAYERS - 1)]
+            layers += [with_bits(layers[0], input_bits) for _ in range(LAYERS - 1)]
 
             def all_of_them(layers: list = layers) -> None:
                 for layer in layers:
@@ -72,7 +80,7 @@ def bandwidth(args: argparse.Namespace, weight: np.ndarray, rounds: int) -> None
                 / LAYERS,
             }
             nbytes = layers[0].nbytes
-            cells = [f"int{bits}", str(group), f"{nbytes / 1e6:.1f}"]
+            cells = [f"int{bits}", str(group), str(input_bits), f"{nbytes / 1e6:.1f}"]
             for where, size in (("cached", nbytes), ("memory", nbytes * LAYERS)):
                 limit = qt.ops.read_bandwidth(size)
                 speed = nbytes / times[where]
@@ -85,11 +93,22 @@ def bandwidth(args: argparse.Namespace, weight: np.ndarray, rounds: int) -> None
             rows.append(cells)
     print(f"\n## 1 x {K} x {N}: microseconds, and 10^9 bytes of packed weights a second\n")
     each = ["us", "GB/s", "reading alone", "share"]
-    table(["weight", "group", "MB", *(f"{c}, cached" for c in each), *(f"{c}, memory" for c in each)], rows)
+    table(
+        [
+            "weight",
+            "group",
+            "input bits",
+            "MB",
+            *(f"{c}, cached" for c in each),
+            *(f"{c}, memory" for c in each),
+        ],
+        rows,
+    )
 
 
 def sizes(args: argparse.Namespace, weight: np.ndarray, rounds: int, bits: int, group: int) -> None:
     linear = qt.ops.PackedWeightOnlyLinear(weight, bits=bits, group_size=group)
+    own = {f"{n} bits": with_bits(linear, n) for n in INPUT_BITS}
     floats = np.ascontiguousarray(linear.weight().T)
     sessions = {}
     if onnxruntime:
@@ -100,18 +119,24 @@ def sizes(args: argparse.Namespace, weight: np.ndarray, rounds: int, bits: int, 
     for m in ROWS:
         x, out = RNG.standard_normal((m, K), dtype=np.float32), np.empty((m, N), np.float32)
         calls = {
-            "quantray": Call(lambda x=x, out=out: linear(x, out=out), args.threads),
+            **{
+                name: Call(lambda layer=layer, x=x, out=out: layer(x, out=out), args.threads)
+                for name, layer in own.items()
+            },
             "NumPy float32": Call(lambda x=x, out=out: np.matmul(x, floats, out=out)),
             **{name: Call(onnxruntime_call(session, x), args.threads) for name, session in sessions.items()},
         }
         times = compare(calls, rounds if m < 64 else 3, 3 if m < 64 else 1, 1)
-        own = times["quantray"].median
-        ratios = [f"{times[name].median / own:.2f}" for name in list(calls)[1:]]
-        lines.append(
-            [str(m), *(t.text(US) for t in times.values()), *ratios, f"{2 * m * K * N / own / 1e9:.0f}"]
-        )
+        peers = [name for name in calls if name not in own]
+        best = times["24 bits"].median
+        ratios = [f"{times[name].median / best:.2f}" for name in peers]
+        if sessions:
+            ratios.append(f"{times['onnxruntime, level 4'].median / times['8 bits'].median:.2f}")
+        gops = (f"{2 * m * K * N / times[name].median / 1e9:.0f}" for name in ("24 bits", "8 bits"))
+        lines.append([str(m), *(t.text(US) for t in times.values()), *ratios, *gops])
+    heads = [*calls, *(f"{name} / 24 bits" for name in peers), *(["level 4 / 8 bits"] if sessions else [])]
     print(f"## M x {K} x {N}, int{bits}, groups of {group}, microseconds\n")
-    table(["M", *calls, *(f"{name} / ours" for name in list(calls)[1:]), "GOPS"], lines)
+    table(["M", *heads, "GOPS, 24 bits", "8 bits"], lines)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use common::{Random, collect};
 use quantray::arch::Isa;
 use quantray::threads;
-use quantray::weight_only::{Finish, Groups, Layout, PackedGroups, multiply, reference};
+use quantray::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, reference};
 
 fn reduced() -> bool {
     std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()
@@ -49,8 +49,12 @@ fn inputs(n: usize, kind: usize, random: &mut Random) -> Vec<f32> {
             4 => f32::from_bits(random.next() as u32 & 0x81ff_ffff),
             5 => one(random) * 3e38,
             6 => {
-                [1.0, -1.0, 0.996_09, 0.996_1, 255.0, 8_355_711.0, 8_355_712.0, 8_388_607.0][random.below(8)]
+                let greatest =
+                    [8_355_711.0, 8_355_712.0, 8_388_607.0, 32_639.0, 32_639.5, 32_640.0, 127.0, 127.5];
+                let small = [1.0, -1.0, 0.996_09, 0.996_1, 255.0];
+                *small.iter().chain(&greatest).nth(random.below(13)).unwrap()
             }
+            7 => one(random) * if i % 5 == 0 { 0.0 } else { f32::MIN_POSITIVE * 200.0 },
             _ if i % 97 == 50 => [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][random.below(3)],
             _ => one(random),
         })
@@ -92,25 +96,32 @@ fn products_on_every_instruction_set() {
             let layout = Layout::new(n, k, group as isize, if form & 1 == 1 { 4 } else { 8 }).unwrap();
             let affine = form & 2 == 2;
             let weights = Weights::new(layout, affine, case % 7 == 6, random);
-            let x = inputs(m * k, (case + form) % 8, random);
+            let x = inputs(m * k, (case + form) % 9, random);
             let bias: Vec<f32> = (0..n).map(|_| random.unit() - 0.5).collect();
             let finish = Finish { bias: (case % 3 > 0).then_some(&bias[..]), relu: (case + form) % 5 == 3 };
-            let wanted: Vec<u32> = (0..m)
-                .flat_map(|r| (0..n).map(move |c| (r, c)))
-                .map(|(r, c)| reference::output(&x[r * k..][..k], &layout, &weights.groups(), &finish, c))
-                .map(f32::to_bits)
+            let packed: Vec<_> = Isa::available()
+                .iter()
+                .map(|&isa| (isa.name(), PackedGroups::new(isa, layout, weights.groups())))
                 .collect();
-            for &isa in Isa::available() {
-                let packed = PackedGroups::new(isa, layout, weights.groups());
+            for (_, packed) in &packed {
                 assert!(packed.codes() == weights.codes && packed.scales() == weights.scales);
-                for count in [1, 2] {
+            }
+            for bits in InputBits::ALL {
+                let wanted: Vec<u32> = (0..m)
+                    .flat_map(|r| (0..n).map(move |c| (r, c)))
+                    .map(|(r, c)| {
+                        reference::output(&x[r * k..][..k], bits, &layout, &weights.groups(), &finish, c)
+                    })
+                    .map(f32::to_bits)
+                    .collect();
+                for ((isa, packed), count) in packed.iter().flat_map(|p| [(p, 1), (p, 2)]) {
                     threads::set_num_threads(count).unwrap();
-                    let got = collect(m * n, |to| multiply(&x, &packed, &finish, to)).unwrap();
+                    let got = collect(m * n, |to| multiply(&x, bits, packed, &finish, to)).unwrap();
                     for (i, (got, &wanted)) in got.iter().zip(&wanted).enumerate() {
                         assert!(
                             got.to_bits() == wanted,
-                            "{} x {count}: {m} x {k} x {n}, {layout:?}, affine {affine}, {finish:?}, at {i}: {got} and not {}",
-                            isa.name(),
+                            "{isa} x {count}: {m} x {k} x {n}, {bits:?}, {layout:?}, affine {affine}, {finish:?}, at {i}: \
+                             {got} and not {}",
                             f32::from_bits(wanted)
                         );
                     }
@@ -129,10 +140,13 @@ fn a_row_is_the_same_in_every_batch() {
     let packed = PackedGroups::new(Isa::current(), layout, weights.groups());
     let x = inputs(60 * 200, 0, random);
     let finish = Finish { bias: None, relu: false };
-    let all = collect(60 * 130, |to| multiply(&x, &packed, &finish, to)).unwrap();
-    for row in 0..60 {
-        let x = &x[row * 200..][..200];
-        assert_eq!(collect(130, |to| multiply(x, &packed, &finish, to)).unwrap(), all[row * 130..][..130]);
+    for bits in InputBits::ALL {
+        let all = collect(60 * 130, |to| multiply(&x, bits, &packed, &finish, to)).unwrap();
+        for row in 0..60 {
+            let x = &x[row * 200..][..200];
+            let own = collect(130, |to| multiply(x, bits, &packed, &finish, to)).unwrap();
+            assert_eq!(own, all[row * 130..][..130]);
+        }
     }
 }
 
@@ -153,7 +167,7 @@ fn nothing_beyond_an_array_is_touched() {
     let (mut x, mut out) = (guard::Guarded::new(4 * 700), guard::Guarded::new(4 * 700));
     for &isa in Isa::available() {
         for (n, k) in [(1, 1), (9, 17), (65, 33), (70, 100)] {
-            for bits in [4, 8] {
+            for (bits, input_bits) in [4, 8].into_iter().flat_map(|b| InputBits::ALL.map(|i| (b, i))) {
                 let layout = Layout::new(n, k, 32, bits).unwrap();
                 let weights = Weights::new(layout, true, false, random);
                 let packed = PackedGroups::new(isa, layout, weights.groups());
@@ -162,12 +176,36 @@ fn nothing_beyond_an_array_is_touched() {
                     x.copy_from_slice(&inputs(7 * k, 0, random));
                     let to = out.slice::<MaybeUninit<f32>>(7 * n, at_end);
                     let finish = Finish { bias: None, relu: false };
-                    multiply(x, &packed, &finish, to).unwrap();
-                    let wanted = reference::output(&x[..k], &layout, &weights.groups(), &finish, 0);
+                    multiply(x, input_bits, &packed, &finish, to).unwrap();
+                    let wanted =
+                        reference::output(&x[..k], input_bits, &layout, &weights.groups(), &finish, 0);
                     // SAFETY: the product has written all of it.
                     assert_eq!(unsafe { to[0].assume_init() }, wanted);
                 }
             }
         }
     }
+}
+
+#[test]
+fn fewer_bits_round_to_a_step_of_their_own() {
+    // One weight of 1 in each group: a result is the sum of the rounded inputs.
+    let random = &mut Random(4);
+    let layout = Layout::new(1, 32, 32, 8).unwrap();
+    for (bits, steps) in
+        [(InputBits::Eight, 127.0), (InputBits::Sixteen, 16_319.5), (InputBits::TwentyFour, 4e6)]
+    {
+        for at in 0..32 {
+            let codes: Vec<u8> = (0..32).map(|k| 128 + u8::from(k == at)).collect();
+            let groups = Groups { codes: &codes, scales: &[1.0], zero_points: None };
+            let packed = PackedGroups::new(Isa::current(), layout, groups);
+            let x = inputs(32, 3, random);
+            let finish = Finish { bias: None, relu: false };
+            let y = collect(1, |to| multiply(&x, bits, &packed, &finish, to)).unwrap()[0];
+            let largest = x.iter().fold(0f32, |a, x| a.max(x.abs()));
+            let room = f64::from(largest) * (0.5 / steps + 1e-7);
+            assert!((f64::from(y) - f64::from(x[at])).abs() <= room, "{bits:?}: {y} and not {}", x[at]);
+        }
+    }
+    assert!(InputBits::new(12).unwrap_err().to_string().contains("8, 16 or 24"));
 }

@@ -1,14 +1,55 @@
 //! Rows of floats as rows of digits.
 
 use super::Layout;
-use crate::arch::product::{Digit, GREATEST, Inputs, Rows, Sum, Wide};
+use crate::arch::product::{Digit, Inputs, Sum, UNIT, Wide, greatest};
 use crate::arch::{Kernel, Vector};
-use crate::error::Stopped;
+use crate::error::{Error, Result, Stopped};
 use crate::threads;
+
+/// How many bits inputs keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InputBits {
+    /// In steps of the largest input of a group, divided by 127.
+    Eight,
+    /// In steps of a power of two.
+    Sixteen,
+    /// In steps of a power of two: as exact as float32.
+    #[default]
+    TwentyFour,
+}
+
+impl InputBits {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Eight, Self::Sixteen, Self::TwentyFour];
+
+    /// Checks the number.
+    ///
+    /// # Errors
+    /// There is none of so many.
+    pub fn new(bits: isize) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|own| own.bits() as isize == bits);
+        found.ok_or_else(|| Error::value("input_bits", bits, "8, 16 or 24"))
+    }
+
+    /// The number.
+    pub fn bits(self) -> usize {
+        match self {
+            Self::Eight => 8,
+            Self::Sixteen => 16,
+            Self::TwentyFour => 24,
+        }
+    }
+
+    /// The greatest absolute value of an integer.
+    fn greatest(self) -> i32 {
+        greatest(self.bits() / 8)
+    }
+}
 
 /// The integers that floats become, group by group: the digits of all rows, then those of the next group.
 pub(super) struct Integers<A> {
     rows: usize,
+    count: usize,
     group: usize,
     digits: Vec<A>,
     /// For each group the unit of each row.
@@ -17,52 +58,61 @@ pub(super) struct Integers<A> {
     sums: Vec<Sum>,
 }
 
-/// Depths are padded to a multiple of what any instruction set's products take.
+/// Depths are padded.
 pub(super) fn padded(len: usize) -> usize {
-    len.next_multiple_of(8)
+    len.next_multiple_of(UNIT)
 }
 
 impl<A: Digit> Integers<A> {
     /// From `rows` rows, which may share the work with other threads.
-    pub(super) fn new<P: Wide<A = A>>(p: P, x: &[f32], layout: &Layout) -> Result<Self, Stopped> {
-        const { assert!(8usize.is_multiple_of(P::DEPTH)) };
-        let rows = x.len().checked_div(layout.depth).unwrap_or(0);
-        let per_group = rows * A::COUNT * layout.group;
-        let mut digits = vec![A::default(); rows * A::COUNT * padded(layout.depth)];
+    pub(super) fn new<P: Wide<A = A>>(
+        p: P,
+        x: &[f32],
+        rows: usize,
+        bits: InputBits,
+        layout: &Layout,
+    ) -> std::result::Result<Self, Stopped> {
+        const { assert!(UNIT.is_multiple_of(P::DEPTH)) };
+        let count = A::count(bits.bits());
+        let mut digits = vec![A::default(); rows * count * padded(layout.depth)];
         let mut units = vec![0.0; rows * layout.groups()];
         let mut sums = vec![Sum::default(); rows * layout.groups()];
-        let room = digits.chunks_mut(per_group.max(1));
-        let tables = units.chunks_mut(rows.max(1)).zip(sums.chunks_mut(rows.max(1)));
-        let bytes = x.len() * (4 + A::COUNT * size_of::<A>());
-        threads::for_each(bytes, room.zip(tables).enumerate(), |(g, (digits, (units, sums)))| {
-            p.vector().run(Split { x, part: layout.part(g), depth: layout.depth, digits, units, sums });
+        let bytes = x.len() * (4 + count * size_of::<A>());
+        // Groups of one item of work.
+        let many = (threads::CHUNK_BYTES * layout.groups()).checked_div(bytes).unwrap_or(0).max(1);
+        let room = digits.chunks_mut((rows * count * layout.group * many).max(1));
+        let tables = units.chunks_mut((rows * many).max(1)).zip(sums.chunks_mut((rows * many).max(1)));
+        threads::for_each(bytes, room.zip(tables).enumerate(), |(i, (digits, (units, sums)))| {
+            p.vector().run(Split { x, bits, layout, rows, count, first: i * many, digits, units, sums });
             true
         })?;
-        Ok(Self { rows, group: layout.group, digits, units, sums })
+        Ok(Self { rows, count, group: layout.group, digits, units, sums })
     }
 
-    /// A group of some rows.
-    pub(super) fn part(&self, group: usize, first: usize, count: usize) -> Inputs<'_, A> {
-        let per_group = self.rows * A::COUNT * self.group;
-        let digits = &self.digits[group * per_group..];
-        let digits = &digits[..per_group.min(digits.len())];
-        let stride = digits.len() / (self.rows * A::COUNT);
-        let of = Rows::new(digits, stride, self.rows * A::COUNT);
-        let at = group * self.rows + first;
+    /// All of them.
+    pub(super) fn all(&self) -> Inputs<'_, A> {
         Inputs {
-            digits: of.part(first * A::COUNT, count * A::COUNT),
-            units: &self.units[at..][..count],
-            sums: &self.sums[at..][..count],
+            digits: &self.digits,
+            units: &self.units,
+            sums: &self.sums,
+            count: self.count,
+            rows: self.rows,
+            group: self.group,
+            first_row: 0,
+            first_group: 0,
         }
     }
 }
 
-/// Splits one group of all rows.
+/// Splits some groups of all rows, from the group `first` on.
 struct Split<'a, A> {
     x: &'a [f32],
-    part: std::ops::Range<usize>,
-    /// Of a row.
-    depth: usize,
+    bits: InputBits,
+    layout: &'a Layout,
+    rows: usize,
+    /// Digits of an integer.
+    count: usize,
+    first: usize,
     digits: &'a mut [A],
     units: &'a mut [f32],
     sums: &'a mut [Sum],
@@ -73,35 +123,44 @@ impl<A: Digit> Kernel for Split<'_, A> {
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) {
-        let len = self.part.len();
-        let places = self.units.iter_mut().zip(self.sums);
-        let mut integers = [0i32; 256];
-        let integers = &mut integers[..len];
-        for ((row, digits), (unit, sum)) in self
-            .x
-            .chunks_exact(self.depth)
-            .zip(self.digits.chunks_exact_mut(A::COUNT * padded(len)))
-            .zip(places)
-        {
-            let x = &row[self.part.clone()];
-            let inverse;
-            (*unit, inverse) = unit_of(x);
-            let (mut high, mut low) = (0, 0);
-            for (to, &x) in integers.iter_mut().zip(x) {
-                let integer = (x * inverse).round_ties_even() as i32;
-                high += (integer + 128) >> 8;
-                low += integer - ((integer + 128) >> 8 << 8);
-                *to = integer;
-            }
-            *sum = Sum { high, low };
-            for (which, digits) in digits.chunks_exact_mut(padded(len)).enumerate() {
-                for (to, &integer) in digits.iter_mut().zip(&*integers) {
-                    let high = (integer + 128) >> 8;
-                    *to = A::of_parts(high, integer - (high << 8), which);
+        let Self { x, bits, layout, rows, count, first, digits, units, sums } = self;
+        let groups = digits.chunks_mut(rows * count * layout.group);
+        let tables = units.chunks_exact_mut(rows).zip(sums.chunks_exact_mut(rows));
+        let mut integers = [0; 256];
+        for (g, (digits, (units, sums))) in groups.zip(tables).enumerate() {
+            let part = layout.part(first + g);
+            let integers = &mut integers[..part.len()];
+            let rows = x.chunks_exact(layout.depth).zip(digits.chunks_exact_mut(count * padded(part.len())));
+            for ((row, digits), (unit, sum)) in rows.zip(units.iter_mut().zip(sums)) {
+                let x = &row[part.clone()];
+                let inverse;
+                (*unit, inverse) = unit_of(x, bits);
+                match unit.is_nan() {
+                    true => integers.fill(0),
+                    false => integers.iter_mut().zip(x).for_each(|(to, x)| *to = rounded(x * inverse)),
+                }
+                *sum = match bits {
+                    InputBits::TwentyFour => Sum {
+                        high: integers.iter().map(|x| (x + 128) >> 8).sum(),
+                        low: integers.iter().map(|&x| i32::from(x as i8)).sum(),
+                    },
+                    _ => Sum { high: 0, low: integers.iter().sum() },
+                };
+                for (which, digits) in digits.chunks_exact_mut(padded(part.len())).enumerate() {
+                    A::write(integers, which, count, digits);
                 }
             }
         }
     }
+}
+
+/// The nearest integer, halves to even, of less than 2^23 on either side of 0: a cast takes one float at a time.
+#[inline(always)]
+fn rounded(x: f32) -> i32 {
+    const UNITS: f32 = (1 << MANTISSA) as f32;
+    let sign = x.to_bits() as i32 >> 31;
+    let size = ((x.abs() + UNITS).to_bits() - UNITS.to_bits()) as i32;
+    (size ^ sign) - sign
 }
 
 /// Where a float's exponent starts.
@@ -110,18 +169,24 @@ const INFINITY: u32 = f32::INFINITY.to_bits();
 
 /// The unit of these, and its inverse; NaN and 0 where one of them is not finite.
 #[inline(always)]
-fn unit_of(x: &[f32]) -> (f32, f32) {
+fn unit_of(x: &[f32], bits: InputBits) -> (f32, f32) {
     // Without their signs, floats are ordered as their bits are.
     let largest = x.iter().fold(0, |a, x| a.max(x.to_bits() & !(1 << 31)));
     if largest >= INFINITY {
         return (f32::NAN, 0.0);
     }
-    // The largest one is from 2^22 to 2^23 units of this exponent.
-    let exponent = (largest >> MANTISSA).saturating_sub(22).max(1);
+    let (largest, exponent) = (f32::from_bits(largest), largest >> MANTISSA);
+    let greatest = bits.greatest() as f32;
+    if bits == InputBits::Eight {
+        let unit = (largest / greatest).max(f32::MIN_POSITIVE);
+        return (unit, 1.0 / unit);
+    }
+    // The largest one is from 2^14 or 2^22 on, to twice as many, units of this exponent.
+    let exponent = exponent.saturating_sub(bits.bits() as u32 - 2).max(1);
     let of =
         |exponent: u32| (f32::from_bits(exponent << MANTISSA), f32::from_bits((254 - exponent) << MANTISSA));
     let (unit, inverse) = of(exponent);
-    match (f32::from_bits(largest) * inverse).round_ties_even() > GREATEST as f32 {
+    match (largest * inverse).round_ties_even() > greatest {
         true => of(exponent + 1),
         false => (unit, inverse),
     }

@@ -1,11 +1,10 @@
 //! The product: cut for the caches and the threads, and added up group by group.
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
-use super::activations::Integers;
+use super::activations::{InputBits, Integers};
 use super::pack::PackedGroups;
-use crate::arch::product::{CHUNK, Digit, Room, Wide, WithWide, with_wide};
+use crate::arch::product::{CHUNK, Digit, Inputs, Room, Wide, WithWide, with_wide};
 use crate::arch::{Window, copy_to};
 use crate::error::Stopped;
 use crate::gemm::{Place, Plan};
@@ -25,10 +24,8 @@ const ROWS: usize = 512;
 /// Rows that meet a group of weights before the next one: their digits and sums stay in the first caches.
 const BLOCK: usize = 48;
 
-/// Few enough rows to wait for weights, which are then asked for ahead.
-const FEW: usize = 4;
-
-/// `x` times the transpose of `weights`, into rows of as many floats as there are outputs, by the module's formula.
+/// `x`, of which `bits` are kept, times the transpose of `weights`, into rows of as many floats as there are outputs, by the
+/// module's formula.
 ///
 /// # Errors
 /// Only an interrupt.
@@ -37,6 +34,7 @@ const FEW: usize = 4;
 /// Lengths that disagree.
 pub fn multiply(
     x: &[f32],
+    bits: InputBits,
     weights: &PackedGroups,
     finish: &Finish<'_>,
     to: &mut [MaybeUninit<f32>],
@@ -49,11 +47,12 @@ pub fn multiply(
     assert_eq!(to.len(), rows * layout.columns, "whole rows of results");
     assert_eq!(x.len(), rows * layout.depth, "as deep as the weights");
     assert!(finish.bias.is_none_or(|b| b.len() == layout.columns), "one bias for each output");
-    with_wide(weights.isa(), Multiply { x, weights, finish, to })
+    with_wide(weights.isa(), Multiply { x, bits, weights, finish, to })
 }
 
 struct Multiply<'a> {
     x: &'a [f32],
+    bits: InputBits,
     weights: &'a PackedGroups,
     finish: &'a Finish<'a>,
     to: &'a mut [MaybeUninit<f32>],
@@ -63,26 +62,27 @@ impl WithWide for Multiply<'_> {
     type Output = Result<(), Stopped>;
 
     fn run<P: Wide>(self, p: P) -> Result<(), Stopped> {
-        let Self { x, weights, finish, to } = self;
+        let Self { x, bits, weights, finish, to } = self;
         let layout = weights.layout();
         for (i, to) in to.chunks_mut(ROWS * layout.columns).enumerate() {
             let rows = to.len() / layout.columns;
-            let x = Integers::new(p, &x[i * ROWS * layout.depth..][..rows * layout.depth], layout)?;
+            let x = &x[i * ROWS * layout.depth..][..rows * layout.depth];
+            let x = Integers::new(p, x, rows, bits, layout)?;
             // `threads` counts work in bytes that are read and written.
-            let products = rows * layout.columns * layout.depth * P::A::COUNT;
+            let products = rows * layout.columns * layout.depth * P::A::count(bits.bits());
             let bytes = (products / P::PER_BYTE).max(weights.bytes());
             let sharing = threads::sharing(bytes);
             let plan = plan(rows, weights, sharing);
             let tasks = plan.tasks(to, Place { first: 0, of: layout.columns }, layout.columns, CHUNK);
             let bytes = if sharing > 1 { bytes } else { 0 };
             threads::for_each(bytes, tasks.into_iter(), |mut task| {
-                let mut room = Room::new(layout.group);
+                let mut room = Room::new::<P>(layout.group);
                 let (first, count) = (plan.row(task.blocks.start), task.to.rows());
                 for at in (0..count).step_by(BLOCK) {
                     let rows = at..count.min(at + BLOCK);
                     for chunk in task.panels.clone() {
-                        let of = first + rows.start..first + rows.end;
-                        let sums = Sums::new(p, weights, chunk, &x, of, &mut room);
+                        let inputs = x.all().from(first + rows.start, 0);
+                        let sums = Sums::new(p, weights, chunk, inputs, rows.len(), &mut room);
                         let columns = (chunk - task.panels.start) * CHUNK..task.to.columns();
                         sums.finish(finish, chunk * CHUNK, task.to.part(rows.clone(), columns));
                     }
@@ -115,20 +115,17 @@ fn plan(rows: usize, weights: &PackedGroups, threads: usize) -> Plan {
 struct Sums(Vec<[f32; CHUNK]>);
 
 impl Sums {
-    /// Those over all groups, of some rows and one chunk.
+    /// Those over all groups, of so many rows and one chunk.
     fn new<P: Wide>(
         p: P,
         weights: &PackedGroups,
         chunk: usize,
-        x: &Integers<P::A>,
-        rows: Range<usize>,
+        inputs: Inputs<'_, P::A>,
+        rows: usize,
         room: &mut Room,
     ) -> Self {
-        let mut sums = vec![[0.0; CHUNK]; rows.len()];
-        for g in 0..weights.layout().groups() {
-            let chunk = weights.chunk::<P>(chunk, g, rows.len() <= FEW);
-            p.add_groups(chunk, room, &mut sums, |first, count| x.part(g, rows.start + first, count));
-        }
+        let mut sums = vec![[0.0; CHUNK]; rows];
+        p.add(inputs, weights.chunk::<P>(chunk), room, &mut sums);
         Self(sums)
     }
 

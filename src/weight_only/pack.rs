@@ -2,7 +2,7 @@
 
 use super::activations::padded;
 use super::{Groups, Layout};
-use crate::arch::product::{CHUNK, Chunk, HALF_RUN, Panels, Wide, WithWide, wide_isa, with_wide};
+use crate::arch::product::{CHUNK, Chunk, HALF_RUN, Wide, WithWide, wide_isa, with_wide};
 use crate::arch::{Isa, Lines};
 
 /// Codes in groups, for one instruction set.
@@ -75,21 +75,25 @@ impl PackedGroups {
         self.layout.columns.div_ceil(CHUNK)
     }
 
-    /// One group of one chunk.
+    /// All groups of one chunk.
     #[inline]
-    pub(super) fn chunk<P: Wide>(&self, chunk: usize, group: usize, ahead: bool) -> Chunk<'_> {
-        let depth = padded(self.layout.part(group).len());
-        let (at, len) = place(&self.layout, chunk, group);
-        let table = chunk * self.layout.groups() + group;
-        let halves = self.layout.bits == 4;
+    pub(super) fn chunk<P: Wide>(&self, chunk: usize) -> Chunk<'_> {
+        let Layout { group, bits, .. } = self.layout;
+        let (depth, groups) = (padded(self.layout.depth), self.layout.groups());
+        let bytes = CHUNK * depth * bits / 8;
+        let halves = bits == 4;
         let offset = if halves { 0 } else { P::OFFSET };
+        let of_chunk = chunk * groups..(chunk + 1) * groups;
         Chunk {
-            panels: Panels { data: &self.codes.bytes()[at..at + len], depth, count: CHUNK / P::NR, ahead },
+            codes: &self.codes.bytes()[chunk * bytes..][..bytes],
             halves,
-            scales: &self.scales.as_chunks().0[table],
-            zero_points: self.zero_points.as_ref().map(|z| &z.as_chunks().0[table]),
+            depth,
+            group,
+            scales: &self.scales.as_chunks().0[of_chunk.clone()],
+            zero_points: self.zero_points.as_ref().map(|z| &z.as_chunks().0[of_chunk]),
             offset,
             middle: i32::from(self.layout.middle()) + offset,
+            ahead: false,
         }
     }
 }

@@ -28,7 +28,7 @@ use super::vector::{Byte, Vector};
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Dotprod, I8mm};
 pub(crate) use wide::{
-    CHUNK, Chunk, Digit, GREATEST, HALF_RUN, Inputs, Room, Sum, Wide, WithWide, wide_isa, with_wide,
+    CHUNK, Chunk, Digit, HALF_RUN, Inputs, Room, Sum, UNIT, Wide, WithWide, greatest, wide_isa, with_wide,
 };
 #[cfg(target_arch = "x86_64")]
 pub(super) use {amx::Amx, vnni::Vnni};

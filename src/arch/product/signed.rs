@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::vnni::Vnni;
-use super::wide::{CHUNK, Chunk, HALF_RUN, Inputs, Sum, Wide};
+use super::wide::{CHUNK, Chunk, HALF_RUN, Inputs, UNIT, Wide};
 use super::{Panels, Product, Rows, Tile, by_rows, each_panel};
 use crate::arch::x86_64::avx512::Avx512;
 
@@ -20,9 +20,10 @@ impl Signed {
     }
 }
 
-const NR: usize = <Vnni as Product>::NR;
-/// A step of a panel is one run of codes of 4 bits.
-const _: () = assert!(NR * <Vnni as Product>::KU == 2 * HALF_RUN);
+/// Columns of a strip: two vectors of sums.
+const STRIP: usize = 32;
+/// Four steps of a strip are one run of codes of 4 bits.
+const _: () = assert!(STRIP * <Vnni as Product>::KU == 2 * HALF_RUN);
 
 impl Product for Signed {
     type A = i8;
@@ -30,8 +31,11 @@ impl Product for Signed {
     type Channelwise = Vnni;
     const MR: usize = Vnni::MR;
     const PER_BYTE: usize = Vnni::PER_BYTE;
-    const NR: usize = NR;
+    /// A whole chunk, so that few rows read memory from its start to its end.
+    const NR: usize = CHUNK;
     const KU: usize = Vnni::KU;
+    const RUNS: bool = false;
+    const IN_ORDER: bool = false;
 
     fn vector(self) -> Avx512 {
         self.0.vector()
@@ -41,7 +45,7 @@ impl Product for Signed {
         self.0
     }
 
-    /// The sums alone; [`Wide::add_group`] does not write them down.
+    /// The sums alone; [`Wide::add_block`] does not write them down.
     #[inline]
     fn block(self, rows: Rows<'_, i8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
         let tile = by_rows!(rows.count, sums);
@@ -50,149 +54,203 @@ impl Product for Signed {
     }
 }
 
+/// What few rows leave of the registers takes more columns: strips of a chunk that `n` rows of digits meet at once.
+const fn strips(n: usize) -> usize {
+    if n <= 6 { CHUNK / STRIP } else { 1 }
+}
+
+/// Sums for each output and digit, over every so manieth step, where one for each would wait for itself: an instruction
+/// takes four cycles, and two start in each.
+const fn ways(n: usize) -> usize {
+    if n * strips(n) < 4 { 2 } else { 1 }
+}
+
+/// The function for so many rows, at least 1, of so many digits, and for codes two to a byte.
+macro_rules! function {
+    ($rows:expr, $digits:literal, $codes:literal, $($more:literal)*) => {
+        match $rows {
+            $($more => {
+                groups::<$more, $digits, { strips($more * $digits) }, { ways($more * $digits) }, $codes>
+            })*
+            _ => panic!("{} rows of {} digits are more than fit", $rows, $digits),
+        }
+    };
+}
+
 impl Wide for Signed {
     const OFFSET: i32 = 0;
-    const HALVES: bool = true;
+    const FEW: usize = 4;
+    const UNPACKED: usize = 16 << 10;
 
     #[inline]
-    fn add_group(self, inputs: Inputs<'_, i8>, chunk: Chunk<'_>, _: &mut Vec<i32>, to: &mut [[f32; CHUNK]]) {
-        let (Rows { data, stride, count, .. }, Panels { depth, .. }) = (inputs.digits, chunk.panels);
-        let rows = to.len();
-        assert!((1..=4).contains(&rows) && count == 3 * rows && depth.is_multiple_of(Self::KU));
-        assert!(inputs.units.len() == rows && inputs.sums.len() == rows);
-        assert!(data.len() >= (count - 1) * stride + depth);
-        assert_eq!(chunk.panels.data.len() << u32::from(chunk.halves), CHUNK * depth);
-        let group = match (rows, chunk.halves) {
-            (1, false) => group::<1, 2, 1>,
-            (2, false) => group::<2, 1, 1>,
-            (3, false) => group::<3, 1, 1>,
-            (_, false) => group::<4, 1, 1>,
-            (1, true) => group::<1, 2, 2>,
-            (2, true) => group::<2, 1, 2>,
-            (3, true) => group::<3, 1, 2>,
-            (_, true) => group::<4, 1, 2>,
+    fn add_block(self, inputs: Inputs<'_, i8>, chunk: Chunk<'_>, _: &mut Vec<i32>, to: &mut [[f32; CHUNK]]) {
+        let groups = match (chunk.halves, inputs.count) {
+            (true, 1) => function!(to.len(), 1, 2, 1 2 3 4),
+            (true, 2) => function!(to.len(), 2, 2, 1 2 3 4),
+            (true, _) => function!(to.len(), 3, 2, 1 2 3 4),
+            (false, 1) => function!(to.len(), 1, 1, 1 2 3 4 5 6 7 8),
+            (false, 2) => function!(to.len(), 2, 1, 1 2 3 4 5 6),
+            (false, _) => function!(to.len(), 3, 1, 1 2 3 4),
         };
-        // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; the function is the one for so many rows and
-        // codes in a byte; rows hold `depth` steps, and the panels, units and sums what it reads.
-        unsafe { group(&inputs, &chunk, to) }
+        // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; the function is the one for what it gets.
+        unsafe { groups(&inputs, &chunk, to) }
     }
 }
 
-/// One group of `M` rows, with `CODES` in each byte, for `P` panels at a time: what few rows leave of the registers takes
-/// more columns.
+/// Groups of `M` rows of `D` digits, with `CODES` in each byte, for `P` strips at a time and with `U` sums for each output.
+///
+/// Two codes in a byte are not taken apart: the one below is, by a mask; for the one above the whole byte is multiplied, and
+/// what the one below adds to that is taken away at the end of the group.
 ///
 /// # Safety
-/// The CPU has AVX-512 F, BW, VL and VNNI; there are `3 * M` rows of digits, `M` units, sums and results; all rows and both
-/// panels hold `depth` steps, a multiple of 4.
+/// The CPU has AVX-512 F, BW, VL and VNNI; there are `M` results, and inputs and chunk have `D` digits and `CODES`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[expect(
     clippy::needless_range_loop,
     reason = "sums leave the registers where an iterator over them is not unrolled"
 )]
-unsafe fn group<const M: usize, const P: usize, const CODES: usize>(
+unsafe fn groups<const M: usize, const D: usize, const P: usize, const U: usize, const CODES: usize>(
     inputs: &Inputs<'_, i8>,
     chunk: &Chunk<'_>,
     to: &mut [[f32; CHUNK]],
 ) {
-    let Panels { data, depth, ahead, .. } = chunk.panels;
-    let nibble = _mm512_set1_epi8(15);
-    let bytes = NR * depth / CODES;
-    for panel in (0..CHUNK / NR).step_by(P) {
-        // For each row and panel the two vectors of each digit's sums, which start with what zero points take away.
-        let mut sums = [[[[_mm512_setzero_si512(); 2]; 3]; P]; M];
-        for r in 0..M {
-            let Sum { high, low } = inputs.sums[r].times(-1);
-            for (part, sum) in [(1, high), (2, low)] {
-                let same = _mm512_set1_epi32(sum.wrapping_mul(chunk.middle));
-                for p in 0..P {
-                    for j in 0..2 {
-                        sums[r][p][part][j] = match chunk.zero_points {
-                            // SAFETY: the slice holds 16 bytes.
-                            Some(z) => unsafe {
-                                let z = z[(panel + p) * NR + 16 * j..][..16].as_ptr().cast();
-                                let z = _mm512_cvtepu8_epi32(_mm_loadu_si128(z));
-                                let z = _mm512_add_epi32(z, _mm512_set1_epi32(chunk.offset));
-                                _mm512_mullo_epi32(z, _mm512_set1_epi32(sum))
-                            },
-                            None => same,
-                        };
-                    }
-                }
-            }
+    let below = _mm512_set1_epi8(15);
+    // Results of few rows stay in registers; those of more are read and written for each group.
+    let stay = P == CHUNK / STRIP;
+    let mut results = [[_mm512_setzero_ps(); CHUNK / 16]; M];
+    for r in 0..if stay { M } else { 0 } {
+        for j in 0..CHUNK / 16 {
+            // SAFETY: the slice holds 16 floats.
+            results[r][j] = unsafe { _mm512_loadu_ps(to[r][16 * j..][..16].as_ptr()) };
         }
-        for k in 0..depth / 4 {
-            // SAFETY: the caller's promise: for each step 128 codes of each panel, four of each row. A prefetch is a hint,
-            // which no address makes wrong.
-            unsafe {
-                let w: [[__m512i; 2]; P] = std::array::from_fn(|p| {
-                    let at = data.as_ptr().add((panel + p) * bytes + 4 * NR / CODES * k);
-                    if ahead {
-                        for line in 0..2 / CODES {
-                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + 64 * line));
-                        }
-                    }
-                    let first = _mm512_loadu_si512(at.cast());
-                    if CODES == 1 {
-                        return [first, _mm512_loadu_si512(at.add(64).cast())];
-                    }
-                    [_mm512_and_si512(first, nibble), _mm512_and_si512(_mm512_srli_epi16::<4>(first), nibble)]
-                });
-                for r in 0..M {
-                    for digit in 0..3 {
-                        let row = inputs.digits.data.as_ptr().add((3 * r + digit) * inputs.digits.stride);
-                        let x = _mm512_set1_epi32(row.add(4 * k).cast::<i32>().read_unaligned());
-                        for p in 0..P {
-                            for j in 0..2 {
-                                let sum = &mut sums[r][p][digit][j];
-                                *sum = _mm512_dpbusd_epi32(*sum, w[p][j], x);
+    }
+    let of_groups = chunk.codes.chunks(CHUNK / CODES * chunk.group).zip(inputs.groups());
+    for (g, (scales, (codes, (digits, units, of_rows)))) in chunk.scales.iter().zip(of_groups).enumerate() {
+        let steps = codes.len() / (CHUNK / CODES);
+        let digits = &digits[inputs.first_row * D * steps..];
+        let (units, of_rows) = (&units[..M], &of_rows[..M]);
+        assert!(digits.len() >= M * D * steps && steps.is_multiple_of(UNIT));
+        for strip in (0..CHUNK / STRIP).step_by(P) {
+            let codes = codes.as_ptr();
+            // For each row and strip the two vectors of each digit's sums.
+            let mut sums = [[[[[_mm512_setzero_si512(); 2]; D]; P]; M]; U];
+            for k in (0..steps).step_by(UNIT) {
+                for u in 0..UNIT / 4 {
+                    let k = k + 4 * u;
+                    // SAFETY: for each step there are 64 codes of the chunk, and a digit of each row, as was asked above.
+                    // A prefetch is a hint, which no address makes wrong.
+                    unsafe {
+                        let w: [[__m512i; 2]; P] = std::array::from_fn(|p| {
+                            let at = codes.add(CHUNK / CODES * k + 4 * STRIP / CODES * (strip + p));
+                            if chunk.ahead {
+                                for line in 0..2 / CODES {
+                                    _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + 64 * line));
+                                }
+                            }
+                            let first = _mm512_loadu_si512(at.cast());
+                            match CODES {
+                                1 => [first, _mm512_loadu_si512(at.add(64).cast())],
+                                _ => [_mm512_and_si512(first, below), first],
+                            }
+                        });
+                        for r in 0..M {
+                            for digit in 0..D {
+                                let x = digits.as_ptr().add((r * D + digit) * steps + k);
+                                let x = _mm512_set1_epi32(x.cast::<i32>().read_unaligned());
+                                for p in 0..P {
+                                    for j in 0..2 {
+                                        let sum = &mut sums[u % U][r][p][digit][j];
+                                        *sum = _mm512_dpbusd_epi32(*sum, w[p][j], x);
+                                    }
+                                }
                             }
                         }
                     }
                 }
             }
-        }
-        for r in 0..M {
-            let unit = _mm512_set1_ps(inputs.units[r]);
-            for p in 0..P {
-                for j in 0..2 {
-                    let [first, second, low] = [sums[r][p][0][j], sums[r][p][1][j], sums[r][p][2][j]];
-                    let at = (panel + p) * NR + 16 * j;
-                    let (scales, to) = (&chunk.scales[at..][..16], &mut to[r][at..][..16]);
-                    let high = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<8>(first), second));
-                    let low = _mm512_cvtepi32_ps(low);
-                    let both = _mm512_add_ps(_mm512_mul_ps(high, _mm512_set1_ps(256.0)), low);
-                    // SAFETY: the slices hold 16 floats.
-                    unsafe {
-                        let scales = _mm512_loadu_ps(scales.as_ptr());
-                        let part = _mm512_mul_ps(_mm512_mul_ps(both, unit), scales);
-                        _mm512_storeu_ps(to.as_mut_ptr(), _mm512_add_ps(_mm512_loadu_ps(to.as_ptr()), part));
+            for r in 0..M {
+                let unit = _mm512_set1_ps(units[r]);
+                for p in 0..P {
+                    // Of `high` and of `low`, for both vectors.
+                    let mut parts = [[_mm512_setzero_si512(); 2]; 2];
+                    for j in 0..2 {
+                        let digit = |d: usize| match U {
+                            1 => sums[0][r][p][d][j],
+                            _ => _mm512_add_epi32(sums[0][r][p][d][j], sums[1 % U][r][p][d][j]),
+                        };
+                        let pair = |d| _mm512_add_epi32(_mm512_slli_epi32::<8>(digit(d)), digit(d + 1));
+                        match D {
+                            1 => parts[1][j] = digit(0),
+                            2 => parts[1][j] = pair(0),
+                            _ => (parts[0][j], parts[1][j]) = (pair(0), digit(2)),
+                        }
+                    }
+                    if CODES == 2 {
+                        for [low, high] in &mut parts {
+                            *high = _mm512_srai_epi32::<4>(_mm512_sub_epi32(*high, *low));
+                        }
+                    }
+                    for j in 0..2 {
+                        let at = (strip + p) * STRIP + 16 * j;
+                        // What the zero point takes away.
+                        let less = |part: usize, sum: i32| {
+                            let of_zero = match chunk.zero_points {
+                                Some(z) => {
+                                    let z = &z[g][at..][..16];
+                                    // SAFETY: the slice holds 16 bytes.
+                                    let z =
+                                        _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(z.as_ptr().cast()) });
+                                    _mm512_mullo_epi32(z, _mm512_set1_epi32(sum))
+                                }
+                                None => _mm512_set1_epi32(sum.wrapping_mul(chunk.middle)),
+                            };
+                            _mm512_cvtepi32_ps(_mm512_sub_epi32(parts[part][j], of_zero))
+                        };
+                        let mut sum = less(1, of_rows[r].low);
+                        if D == 3 {
+                            let high = less(0, of_rows[r].high);
+                            sum = _mm512_add_ps(_mm512_mul_ps(high, _mm512_set1_ps(256.0)), sum);
+                        }
+                        // SAFETY: the slice holds 16 floats.
+                        let scales = unsafe { _mm512_loadu_ps(scales[at..][..16].as_ptr()) };
+                        let part = _mm512_mul_ps(_mm512_mul_ps(sum, unit), scales);
+                        if stay {
+                            results[r][at / 16] = _mm512_add_ps(results[r][at / 16], part);
+                        } else {
+                            let to = to[r][at..][..16].as_mut_ptr();
+                            // SAFETY: the slice holds 16 floats.
+                            unsafe { _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), part)) };
+                        }
                     }
                 }
             }
         }
     }
+    for r in 0..if stay { M } else { 0 } {
+        for j in 0..CHUNK / 16 {
+            // SAFETY: the slice holds 16 floats.
+            unsafe { _mm512_storeu_ps(to[r][16 * j..][..16].as_mut_ptr(), results[r][j]) };
+        }
+    }
 }
 
 /// How many bytes ahead of use to ask for weights.
-const AHEAD: usize = 8192;
+const AHEAD: usize = 4096;
 
 /// # Safety
-/// The CPU has AVX-512 F and VNNI; each run of the tile's `M` rows holds `4 * steps` steps, its panel as many for
-/// each run, and its output `M` rows of `NR`.
+/// The CPU has AVX-512 F and VNNI; the tile's `M` rows, which are one run each, and its panel hold `4 * steps` steps, and
+/// its output `M` rows of `NR`.
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn sums<const M: usize>(t: Tile<'_, i8>) {
-    let mut sums = [[_mm512_setzero_si512(); 2]; M];
-    let mut panel = t.panel;
-    for run in t.runs {
-        // SAFETY: the caller's promise: there are as many steps of each row.
-        let rows = unsafe { t.rows.add(*run) };
+    for strip in 0..CHUNK / STRIP {
+        let mut sums = [[_mm512_setzero_si512(); 2]; M];
         for k in 0..t.steps {
-            // SAFETY: the caller's promise: 128 bytes of the panel, four of each row.
+            // SAFETY: the caller's promise: 256 bytes of the panel, four of each row.
             unsafe {
+                let panel = t.panel.add(4 * (CHUNK * k + STRIP * strip));
                 let w = [_mm512_loadu_si512(panel.cast()), _mm512_loadu_si512(panel.add(64).cast())];
-                panel = panel.add(4 * NR);
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let quad = rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
+                    let quad = t.rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
                     let x = _mm512_set1_epi32(quad);
                     for (sum, w) in sums.iter_mut().zip(w) {
                         *sum = _mm512_dpbusd_epi32(*sum, w, x);
@@ -200,11 +258,12 @@ unsafe fn sums<const M: usize>(t: Tile<'_, i8>) {
                 }
             }
         }
-    }
-    for (r, sums) in sums.into_iter().enumerate() {
-        for (j, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sum) };
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (j, sum) in sums.into_iter().enumerate() {
+                let at = r * t.out_stride + STRIP * strip + 16 * j;
+                // SAFETY: the caller's promise.
+                unsafe { _mm512_storeu_si512(t.out.add(at).cast(), sum) };
+            }
         }
     }
 }

@@ -1,52 +1,72 @@
-//! Products of 24-bit integers and codes of 8 or 4 bits: what floats are multiplied as where only weights are quantized.
+//! Products of integers of 8, 16 or 24 bits and codes of 8 or 4 bits: what floats are multiplied as where only weights
+//! are quantized.
 //!
-//! An integer is `high * 256 + low`, and is multiplied digit by digit, in rows of their own: two digits of 16 bits, or
-//! three of 8 where the instruction set multiplies bytes. Either way the sums of `high` and of `low` are exact, and the
-//! same. Panels are those of the parent, of codes that may lie two to a byte.
+//! An integer of 24 bits is `high * 256 + low`, a shorter one `low` alone. It is multiplied digit by digit, in rows of their
+//! own: digits of 16 bits, or of 8 where the instruction set multiplies bytes. Either way the sums of `high` and of `low`
+//! are exact, and the same. Panels are those of the parent, of codes that may lie two to a byte.
+
+use std::ops::Range;
 
 use super::{Panels, Product, Rows, Stored};
 use crate::arch::isa::Isa;
 use crate::arch::vector::{Kernel, Vector};
 
-/// The greatest absolute value that three digits of 8 bits hold, on either side of 0.
-pub(crate) const GREATEST: i32 = 127 << 16 | 127 << 8 | 127;
+/// The greatest absolute value that so many digits of 8 bits hold, on either side of 0.
+pub(crate) const fn greatest(digits: usize) -> i32 {
+    0x7f_7f7f >> (24 - 8 * digits)
+}
 
 /// What a digit is stored as.
 pub(crate) trait Digit: Stored {
-    /// How many an integer has. The last one is `low`.
-    const COUNT: usize;
-    /// One of them.
-    fn of_parts(high: i32, low: i32, which: usize) -> Self;
-    /// What stands for `high`, of what stands for the first two digits.
-    fn high(first: i32, second: i32) -> i32;
+    /// How many an integer of 8, 16 or 24 bits has.
+    fn count(bits: usize) -> usize;
+    /// Writes down one of so many digits of each integer, the greatest one first.
+    fn write(integers: &[i32], which: usize, count: usize, to: &mut [Self]);
+    /// The sum of integers, of the sums of their digits.
+    fn join<const D: usize>(digits: [i32; D]) -> Sum;
 }
 
 impl Digit for i16 {
-    const COUNT: usize = 2;
-    #[inline(always)]
-    fn of_parts(high: i32, low: i32, which: usize) -> Self {
-        if which == 0 { high as Self } else { low as Self }
+    fn count(bits: usize) -> usize {
+        if bits > 16 { 2 } else { 1 }
     }
     #[inline(always)]
-    fn high(first: i32, _: i32) -> i32 {
-        first
+    fn write(integers: &[i32], which: usize, count: usize, to: &mut [Self]) {
+        let all = to.iter_mut().zip(integers);
+        match (which, count) {
+            (0, 2) => all.for_each(|(to, &x)| *to = ((x + 128) >> 8) as Self),
+            (_, 2) => all.for_each(|(to, &x)| *to = (x as i8).into()),
+            _ => all.for_each(|(to, &x)| *to = x as Self),
+        }
+    }
+    #[inline(always)]
+    fn join<const D: usize>(digits: [i32; D]) -> Sum {
+        Sum { high: if D > 1 { digits[0] } else { 0 }, low: digits[D - 1] }
     }
 }
 
 impl Digit for i8 {
-    const COUNT: usize = 3;
+    fn count(bits: usize) -> usize {
+        bits / 8
+    }
     #[inline(always)]
-    fn of_parts(high: i32, low: i32, which: usize) -> Self {
-        let first = (high + 128) >> 8;
-        match which {
-            0 => first as Self,
-            1 => (high - (first << 8)) as Self,
-            _ => low as Self,
+    fn write(integers: &[i32], which: usize, count: usize, to: &mut [Self]) {
+        let all = to.iter_mut().zip(integers);
+        // What is above the last byte, rounded, leaves a digit from -128 on in it.
+        match count - 1 - which {
+            0 => all.for_each(|(to, &x)| *to = x as Self),
+            1 => all.for_each(|(to, &x)| *to = ((x + 128) >> 8) as Self),
+            _ => all.for_each(|(to, &x)| *to = ((((x + 128) >> 8) + 128) >> 8) as Self),
         }
     }
     #[inline(always)]
-    fn high(first: i32, second: i32) -> i32 {
-        first.wrapping_mul(256).wrapping_add(second)
+    fn join<const D: usize>(digits: [i32; D]) -> Sum {
+        let pair = |first: i32, second: i32| first.wrapping_mul(256).wrapping_add(second);
+        match *digits.as_slice() {
+            [first, second, low] => Sum { high: pair(first, second), low },
+            [first, second] => Sum { high: 0, low: pair(first, second) },
+            _ => Sum { high: 0, low: digits[D - 1] },
+        }
     }
 }
 
@@ -56,39 +76,113 @@ pub(crate) const HALF_RUN: usize = 64;
 /// Columns of a chunk: whole panels of every instruction set, and whole runs of codes of 4 bits.
 pub(crate) const CHUNK: usize = 64;
 
-/// A sum of integers: of their `high` and of their `low`.
+/// Depths of groups are padded to a multiple of this, which every instruction set's products take.
+pub(crate) const UNIT: usize = 16;
+
+/// A sum of integers: of their `high`, which is 0 where they have less than 24 bits, and of their `low`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sum {
     pub(crate) high: i32,
     pub(crate) low: i32,
 }
 
-/// One group of some rows of inputs.
-pub(crate) struct Inputs<'a, A> {
-    /// The digits of the first one, then those of the next one.
-    pub(crate) digits: Rows<'a, A>,
-    /// What integers are counted in, for each row.
-    pub(crate) units: &'a [f32],
-    /// The sum of each row's integers.
-    pub(crate) sums: &'a [Sum],
+impl Sum {
+    /// What a zero point adds to the sums of products.
+    #[inline(always)]
+    pub(super) fn times(self, zero_point: i32) -> Self {
+        Self { high: self.high.wrapping_mul(zero_point), low: self.low.wrapping_mul(zero_point) }
+    }
 }
 
-/// One group of a chunk of columns.
+/// Integers in groups along the depth, from one row and one group on.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a, A> {
+    /// Group by group the digits of each row, in rows of their own.
+    pub(crate) digits: &'a [A],
+    /// For each group what each row's integers are counted in.
+    pub(crate) units: &'a [f32],
+    /// For each group the sum of each row's integers.
+    pub(crate) sums: &'a [Sum],
+    /// Digits of an integer.
+    pub(crate) count: usize,
+    /// All that there are.
+    pub(crate) rows: usize,
+    /// Steps of a group; the last one may be shorter.
+    pub(crate) group: usize,
+    pub(crate) first_row: usize,
+    pub(crate) first_group: usize,
+}
+
+impl<'a, A: Digit> Inputs<'a, A> {
+    /// From another row and another group on, counted from these.
+    #[inline]
+    pub(crate) fn from(self, row: usize, group: usize) -> Self {
+        Self { first_row: self.first_row + row, first_group: self.first_group + group, ..self }
+    }
+
+    /// Group by group the digits of all rows, the units and sums of these rows and those after them.
+    #[inline(always)]
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&'a [A], &'a [f32], &'a [Sum])> + use<'a, A> {
+        let (rows, first) = (self.rows, self.first_row);
+        let each = rows * self.count * self.group;
+        let digits = self.digits[each * self.first_group..].chunks(each);
+        let units = self.units[rows * self.first_group..].chunks_exact(rows);
+        let sums = self.sums[rows * self.first_group..].chunks_exact(rows);
+        digits.zip(units).zip(sums).map(move |((d, u), s)| (d, &u[first..], &s[first..]))
+    }
+
+    /// The first group, and where in it the digits of these rows start.
+    #[inline(always)]
+    pub(super) fn one_group(&self, steps: usize) -> (&'a [A], &'a [f32], &'a [Sum]) {
+        let at = self.first_group * self.rows;
+        let digits = &self.digits[(at * self.group + self.first_row * steps) * self.count..];
+        (digits, &self.units[at + self.first_row..], &self.sums[at + self.first_row..])
+    }
+}
+
+/// Groups of a chunk of columns.
 #[derive(Clone, Copy)]
 pub(crate) struct Chunk<'a> {
-    /// `CHUNK / NR` of them; where codes lie two to a byte `data` is half as long.
-    pub(crate) panels: Panels<'a>,
+    /// For each group `CHUNK / NR` panels; where codes lie two to a byte, half as many bytes.
+    pub(crate) codes: &'a [i8],
     pub(crate) halves: bool,
-    pub(crate) scales: &'a [f32; CHUNK],
+    /// Of all groups, padded.
+    pub(crate) depth: usize,
+    /// Steps of a group; the last one may be shorter.
+    pub(crate) group: usize,
+    /// One for each column of each group.
+    pub(crate) scales: &'a [[f32; CHUNK]],
     /// Codes that stand for 0, before `offset` is added.
-    pub(crate) zero_points: Option<&'a [u8; CHUNK]>,
+    pub(crate) zero_points: Option<&'a [[u8; CHUNK]]>,
     /// What was added to each code.
     pub(crate) offset: i32,
     /// Without zero points the code that stands for 0 in all columns.
     pub(crate) middle: i32,
+    /// Whether to ask for codes ahead of use, where few rows meet them.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "no other architecture's kernel asks")
+    )]
+    pub(crate) ahead: bool,
 }
 
-/// Room for codes of one chunk and group, and for the sums of a block.
+impl Chunk<'_> {
+    /// Some of the groups.
+    fn groups(&self, range: Range<usize>) -> Self {
+        let steps = |g: usize| (g * self.group).min(self.depth);
+        let (from, to) = (steps(range.start), steps(range.end));
+        let bytes = |steps: usize| CHUNK * steps / if self.halves { 2 } else { 1 };
+        Self {
+            codes: &self.codes[bytes(from)..bytes(to)],
+            depth: to - from,
+            scales: &self.scales[range.clone()],
+            zero_points: self.zero_points.map(|z| &z[range]),
+            ..*self
+        }
+    }
+}
+
+/// Room for codes of one chunk and some groups, and for the sums of a block.
 pub(crate) struct Room {
     codes: Vec<i8>,
     sums: Vec<i32>,
@@ -96,8 +190,8 @@ pub(crate) struct Room {
 
 impl Room {
     /// For groups of so many.
-    pub(crate) fn new(group: usize) -> Self {
-        Self { codes: vec![0; CHUNK * group], sums: Vec::new() }
+    pub(crate) fn new<P: Wide>(group: usize) -> Self {
+        Self { codes: vec![0; P::UNPACKED.max(CHUNK * group)], sums: Vec::new() }
     }
 }
 
@@ -106,88 +200,95 @@ pub(crate) trait Wide: Product<A: Digit> {
     /// What is added to an unsigned code of 8 bits to get what its byte in a panel is read as. To one of 4 bits nothing
     /// is.
     const OFFSET: i32 = -128;
-    /// Whether codes that lie two to a byte are multiplied as they are.
-    const HALVES: bool = false;
+    /// So many rows meet all groups in one call of [`Wide::add_block`], and codes that lie two to a byte as they are.
+    const FEW: usize = 0;
+    /// Codes of so many bytes, but at least a group, meet a block of more rows in one call, which may have several groups.
+    const UNPACKED: usize = 0;
 
-    /// Adds one group of some rows (at most `MR` rows of digits) and a chunk of columns to the results.
+    /// Adds some rows of inputs times a chunk of columns to the results: one group, or, where there are at most `FEW` rows or
+    /// `UNPACKED` is not 0, any number of them; at most `MR` rows of digits.
     #[inline]
-    fn add_group(
+    fn add_block(
         self,
         inputs: Inputs<'_, Self::A>,
         chunk: Chunk<'_>,
         sums: &mut Vec<i32>,
         to: &mut [[f32; CHUNK]],
     ) {
-        assert!(!chunk.halves, "codes in bytes of their own");
+        assert!(!chunk.halves && chunk.scales.len() == 1, "one group of codes in bytes of their own");
+        let (data, _, _) = inputs.one_group(chunk.depth);
+        let stride = chunk.depth;
+        let panels = Panels { data: chunk.codes, depth: chunk.depth, count: CHUNK / Self::NR, ahead: false };
         sums.resize(Self::MR * CHUNK, 0);
-        self.block(inputs.digits, chunk.panels, sums, CHUNK);
-        self.vector().run(Accumulate { sums: sums.as_chunks().0, inputs: &inputs, chunk, to });
+        self.block(Rows::new(data, stride, inputs.count * to.len()), panels, sums, CHUNK);
+        let sums = sums.as_chunks().0;
+        match inputs.count {
+            1 => self.vector().run(Accumulate::<_, 1> { sums, inputs, chunk, to }),
+            2 => self.vector().run(Accumulate::<_, 2> { sums, inputs, chunk, to }),
+            _ => self.vector().run(Accumulate::<_, 3> { sums, inputs, chunk, to }),
+        }
     }
 
-    /// The same for any number of rows, `each` of so many.
+    /// The same for any number of rows and groups.
     #[inline]
-    fn add_groups<'a>(
-        self,
-        mut chunk: Chunk<'a>,
-        room: &'a mut Room,
-        to: &mut [[f32; CHUNK]],
-        inputs: impl Fn(usize, usize) -> Inputs<'a, Self::A>,
-    ) {
-        let at_once = Self::MR / Self::A::COUNT;
+    fn add(self, inputs: Inputs<'_, Self::A>, chunk: Chunk<'_>, room: &mut Room, to: &mut [[f32; CHUNK]]) {
         let Room { codes, sums } = room;
-        // Codes that several blocks meet are unpacked once.
-        if chunk.halves && !(Self::HALVES && to.len() <= at_once) {
-            let codes = &mut codes[..2 * chunk.panels.data.len()];
-            self.vector().run(Widen { halves: chunk.panels.data, to: codes });
-            chunk = Chunk { panels: Panels { data: codes, ..chunk.panels }, halves: false, ..chunk };
+        if to.len() <= Self::FEW {
+            return self.add_block(inputs, Chunk { ahead: true, ..chunk }, sums, to);
         }
-        for (b, to) in to.chunks_mut(at_once).enumerate() {
-            self.add_group(inputs(b * at_once, to.len()), chunk, sums, to);
+        // Twelve rows of one digit are slower than eight: their sums leave the registers.
+        let at_once = (Self::MR / inputs.count).min(8);
+        let (all, step) = (chunk.scales.len(), (Self::UNPACKED / (CHUNK * chunk.group)).max(1));
+        for g in (0..all).step_by(step) {
+            let mut chunk = chunk.groups(g..all.min(g + step));
+            // Codes that several blocks meet are unpacked once.
+            if chunk.halves {
+                let codes = &mut codes[..2 * chunk.codes.len()];
+                self.vector().run(Widen { halves: chunk.codes, to: codes });
+                chunk = Chunk { codes, halves: false, ..chunk };
+            }
+            for (b, to) in to.chunks_mut(at_once).enumerate() {
+                self.add_block(inputs.from(b * at_once, g), chunk, sums, to);
+            }
         }
     }
 }
 
-/// Adds the sums of one group to the results of some rows.
-struct Accumulate<'a, A> {
+/// Adds the sums of one group to the results of some rows, for integers of `D` digits.
+struct Accumulate<'a, A, const D: usize> {
     /// Those of each digit of the first row, then of the next one.
     sums: &'a [[i32; CHUNK]],
-    inputs: &'a Inputs<'a, A>,
+    inputs: Inputs<'a, A>,
     chunk: Chunk<'a>,
     to: &'a mut [[f32; CHUNK]],
 }
 
-impl<A: Digit> Kernel for Accumulate<'_, A> {
+impl<A: Digit, const D: usize> Kernel for Accumulate<'_, A, D> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) {
         let Self { inputs, chunk, .. } = self;
-        let rows = inputs.sums.iter().zip(inputs.units).zip(self.to);
-        for (sums, ((of_row, &unit), to)) in self.sums.chunks_exact(A::COUNT).zip(rows) {
-            let (first, second, last) = (&sums[0], &sums[1], &sums[A::COUNT - 1]);
+        let (_, units, of_rows) = inputs.one_group(chunk.depth);
+        let scales = &chunk.scales[0];
+        let rows = of_rows.iter().zip(units).zip(self.to);
+        for (digits, ((of_row, &unit), to)) in self.sums.as_chunks::<D>().0.iter().zip(rows) {
             let add = |y: &mut f32, i: usize, zero_point: Sum| {
-                let high = A::high(first[i], second[i]).wrapping_sub(zero_point.high);
-                let low = last[i].wrapping_sub(zero_point.low);
-                *y += (high as f32 * 256.0 + low as f32) * unit * chunk.scales[i];
+                let Sum { high, low } = A::join(digits.each_ref().map(|digit| digit[i]));
+                let (high, low) = (high.wrapping_sub(zero_point.high), low.wrapping_sub(zero_point.low));
+                *y += (high as f32 * 256.0 + low as f32) * unit * scales[i];
             };
             match chunk.zero_points {
                 None => {
                     let zero_point = of_row.times(chunk.middle);
                     to.iter_mut().enumerate().for_each(|(i, y)| add(y, i, zero_point));
                 }
-                Some(zero_points) => to.iter_mut().enumerate().for_each(|(i, y)| {
+                Some([zero_points, ..]) => to.iter_mut().enumerate().for_each(|(i, y)| {
                     add(y, i, of_row.times(i32::from(zero_points[i]) + chunk.offset));
                 }),
+                Some([]) => {}
             }
         }
-    }
-}
-
-impl Sum {
-    /// What a zero point adds to the sums of products.
-    #[inline(always)]
-    pub(super) fn times(self, zero_point: i32) -> Self {
-        Self { high: self.high.wrapping_mul(zero_point), low: self.low.wrapping_mul(zero_point) }
     }
 }
 
@@ -225,7 +326,7 @@ impl Wide for super::Dotprod {}
 #[cfg(target_arch = "aarch64")]
 impl Wide for super::I8mm {}
 
-/// Something that is done with an instruction set's products of 24-bit integers.
+/// Something that is done with an instruction set's products of such integers.
 pub(crate) trait WithWide {
     /// What it returns.
     type Output;
@@ -233,7 +334,7 @@ pub(crate) trait WithWide {
     fn run<P: Wide>(self, p: P) -> Self::Output;
 }
 
-/// The instruction set whose products of 24-bit integers are used where `isa` is chosen.
+/// The instruction set whose products of such integers are used where `isa` is chosen.
 pub(crate) fn wide_isa(isa: Isa) -> Isa {
     match isa {
         Isa::Amx => Isa::Avx512Vnni,

@@ -21,14 +21,20 @@ fn means(isa: Isa) -> &'static str {
     }
 }
 
-/// What an instruction set multiplies 24-bit integers and codes with: digit by digit.
-fn means_wide(isa: Isa) -> &'static str {
-    match isa {
-        Isa::Avx512Vnni | Isa::Amx => "vpdpbusd on the three digits of float inputs as integers of 24 bits",
-        Isa::Dotprod => "sdot on the three digits of float inputs as integers of 24 bits",
-        Isa::I8mm => "smmla on the three digits of float inputs as integers of 24 bits",
-        _ => "16-bit products of the two digits of float inputs as integers of 24 bits",
-    }
+/// What an instruction set multiplies float inputs of so many bits and codes with: digit by digit.
+fn means_wide(isa: Isa, bits: usize) -> String {
+    let (instruction, digit) = match isa {
+        Isa::Avx512Vnni | Isa::Amx => ("vpdpbusd", 8),
+        Isa::Dotprod => ("sdot", 8),
+        Isa::I8mm => ("smmla", 8),
+        _ => ("16-bit products", 16),
+    };
+    let digits = match bits.div_ceil(digit) {
+        1 => "",
+        2 => "the two digits of ",
+        _ => "the three digits of ",
+    };
+    format!("{instruction} on {digits}float inputs as integers of {bits} bits")
 }
 
 /// Why an operator that is packed for `isa` is, with what that multiplies with: in words, for `explain`.
@@ -74,7 +80,11 @@ pub fn explain(op: &Bound<'_, PyAny>) -> PyResult<String> {
             true => "\nAMX has no kernel for these products",
             false => "",
         };
-        return Ok(format!("{}{tiles}\n{}", reason(isa, means_wide(isa)), linear.repr()?));
+        return Ok(format!(
+            "{}{tiles}\n{}",
+            reason(isa, &means_wide(isa, linear.getattr("input_bits")?.extract()?)),
+            linear.repr()?
+        ));
     }
     let extra = match op.repr()?.to_string().contains("depthwise") {
         true => "\ndepthwise: each output meets one channel, so that vectors hold channels side by side",

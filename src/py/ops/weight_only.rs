@@ -14,16 +14,16 @@ use crate::py::array::{
 };
 use crate::py::run::kernel;
 use crate::qparams::dequantize_one;
-use crate::weight_only::{Finish, Groups, Layout, PackedGroups, multiply, quantize};
+use crate::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, quantize};
 
 /// A linear layer of float inputs, `y = x @ weight.T + bias`, whose weight has 4 or 8 bits and, in groups along the
 /// inputs, scales and zero points of its own: the form in which language models are shipped.
 ///
-/// Only the weight is quantized. Inputs are not: within a group they are multiplied as integers of 24 bits, in steps of
-/// a power of two, and all sums within the group are exact. So results are as near to `x @ layer.weight().T` in real
-/// numbers as float32 products are, and a row's are the same bits on every CPU, in a batch of any size and at every
-/// number of threads. A row that holds NaN or an infinity becomes NaN. It pickles as its plain codes, and packs itself
-/// again where it is loaded.
+/// Inputs are multiplied as integers of `input_bits`, in steps that each group of each row has for itself, and all sums
+/// within a group are exact. With 24 bits, the default, nothing is lost: results are as near to `x @ layer.weight().T` in
+/// real numbers as float32 products are. With 16 or 8 bits inputs are rounded on the way, and products take two thirds or a
+/// third of the work. A row's results are the same bits on every CPU, in a batch of any size and at every number of threads.
+/// A row that holds NaN or an infinity becomes NaN. It pickles as its plain codes, and packs itself again where it is loaded.
 ///
 /// Parameters
 /// ----------
@@ -38,6 +38,10 @@ use crate::weight_only::{Finish, Groups, Layout, PackedGroups, multiply, quantiz
 /// symmetric : bool
 ///     Whether the middle code stands for 0: `scale = max(abs(w)) / ((2**bits - 1) / 2)`. Otherwise each group has a
 ///     zero point too: `scale = (max(w) - min(w)) / (2**bits - 1)`, `zero_point = -round(min(w) / scale)`.
+/// input_bits : int
+///     What inputs keep, in steps of their group's own. 24: the step is a power of two, at most 2^-22 of the largest input.
+///     16: the same, at most 2^-14. 8: `max(abs(x)) / 127`, as llama.cpp's Q8_0 and onnxruntime's `accuracy_level=4` round
+///     them; NumPy's float32 is its `accuracy_level=1`.
 ///
 /// Raises
 /// ------
@@ -52,20 +56,26 @@ use crate::weight_only::{Finish, Groups, Layout, PackedGroups, multiply, quantiz
 /// array([[-11.7,  12.1]], dtype=float32)
 /// >>> linear.codes().shape, linear.scales().shape
 /// ((2, 32), (2, 1))
+/// >>> fast = qt.ops.PackedWeightOnlyLinear(w, bits=4, group_size=32, input_bits=8)
+/// >>> x = np.linspace(-1, 1, 32)
+/// >>> bool(abs(fast(x) - w @ x).max() < 0.5), fast.input_bits
+/// (True, 8)
 ///
-/// Source: Frantar et al., GPTQ (2022); onnxruntime's `MatMulNBits`; `torch.ops.aten._weight_int4pack_mm_for_cpu`.
+/// Source: Frantar et al., GPTQ (2022); onnxruntime's `MatMulNBits` (`accuracy_level`); llama.cpp's Q4_0 by Q8_0;
+/// `torch.ops.aten._weight_int4pack_mm_for_cpu`.
 #[pyclass(module = "quantray.ops", frozen)]
 pub struct PackedWeightOnlyLinear {
     packed: PackedGroups,
     bias: Bias,
+    input_bits: InputBits,
 }
 
 #[pymethods]
 impl PackedWeightOnlyLinear {
     #[new]
     #[pyo3(
-        signature = (weight, bias=None, *, bits=Int(4), group_size=Int(128), symmetric=true),
-        text_signature = "(weight, bias=None, *, bits=4, group_size=128, symmetric=True)"
+        signature = (weight, bias=None, *, bits=Int(4), group_size=Int(128), symmetric=true, input_bits=Int(24)),
+        text_signature = "(weight, bias=None, *, bits=4, group_size=128, symmetric=True, input_bits=24)"
     )]
     fn new(
         weight: &Bound<'_, PyAny>,
@@ -73,8 +83,10 @@ impl PackedWeightOnlyLinear {
         bits: Int,
         group_size: Int,
         symmetric: bool,
+        input_bits: Int,
     ) -> PyResult<Self> {
         let py = weight.py();
+        let input_bits = InputBits::new(input_bits.0)?;
         let weight = as_float32(weight, "weight")?;
         let layout = layout(&weight, "weight", bits, group_size)?;
         let bias = float_bias(bias, layout.columns)?;
@@ -89,7 +101,7 @@ impl PackedWeightOnlyLinear {
                 )
             }))
         })??;
-        Ok(Self { packed, bias })
+        Ok(Self { packed, bias, input_bits })
     }
 
     /// The layer of a weight that is quantized already, as checkpoints hold it (GPTQ, AWQ, MatMulNBits):
@@ -108,7 +120,7 @@ impl PackedWeightOnlyLinear {
     ///     `2**(bits - 1)` for uint8 and 0 for int8.
     /// bias : array_like, optional
     ///     Shape (out_features,), finite.
-    /// bits, group_size : int
+    /// bits, group_size, input_bits : int
     ///     As for the class.
     ///
     /// >>> import numpy as np, quantray as qt
@@ -118,9 +130,10 @@ impl PackedWeightOnlyLinear {
     /// >>> linear.weight()
     /// array([[ 0. ,  0.5,  3.5, -0.5]], dtype=float32)
     #[classmethod]
+    #[expect(clippy::too_many_arguments, reason = "of the Python signature")]
     #[pyo3(
-        signature = (codes, scales, zero_points=None, bias=None, bits=Int(4), group_size=Int(128)),
-        text_signature = "($cls, codes, scales, zero_points=None, bias=None, bits=4, group_size=128)"
+        signature = (codes, scales, zero_points=None, bias=None, bits=Int(4), group_size=Int(128), input_bits=Int(24)),
+        text_signature = "($cls, codes, scales, zero_points=None, bias=None, bits=4, group_size=128, input_bits=24)"
     )]
     fn from_codes(
         _cls: &Bound<'_, PyType>,
@@ -130,8 +143,10 @@ impl PackedWeightOnlyLinear {
         bias: Option<&Bound<'_, PyAny>>,
         bits: Int,
         group_size: Int,
+        input_bits: Int,
     ) -> PyResult<Self> {
         let py = codes.py();
+        let input_bits = InputBits::new(input_bits.0)?;
         let codes = contiguous(&integers(codes, "codes")?)?;
         let layout = layout(&codes, "codes", bits, group_size)?;
         let bias = float_bias(bias, layout.columns)?;
@@ -155,7 +170,7 @@ impl PackedWeightOnlyLinear {
         let groups = Groups { codes: &codes, scales, zero_points: zero_points.as_deref() };
         let isa = Isa::current();
         let packed = kernel(py, codes.len(), "codes", &[], || Ok(PackedGroups::new(isa, layout, groups)))?;
-        Ok(Self { packed, bias })
+        Ok(Self { packed, bias, input_bits })
     }
 
     /// The layer of a float input.
@@ -197,7 +212,8 @@ impl PackedWeightOnlyLinear {
         let bias = self.bias.finish(relu).bias;
         // Products per element that a kernel of `run` handles in as much time.
         let work = to.len() * layout.depth / 16;
-        kernel(py, work, "input", &[], || multiply(values, &self.packed, &Finish { bias, relu }, to))?;
+        let finish = Finish { bias, relu };
+        kernel(py, work, "input", &[], || multiply(values, self.input_bits, &self.packed, &finish, to))?;
         output.finish()
     }
 
@@ -263,6 +279,12 @@ impl PackedWeightOnlyLinear {
         self.packed.layout().group
     }
 
+    /// Bits that inputs keep.
+    #[getter]
+    fn input_bits(&self) -> usize {
+        self.input_bits.bits()
+    }
+
     /// Bytes of the packed weight: its codes, scales and zero points.
     #[getter]
     fn nbytes(&self) -> usize {
@@ -279,8 +301,9 @@ impl PackedWeightOnlyLinear {
         let Layout { columns, depth, group, bits } = self.packed.layout();
         format!(
             "PackedWeightOnlyLinear(in_features={depth}, out_features={columns}, bits={bits}, group_size={group}, \
-             symmetric={}, bias={}, kernel={})",
+             symmetric={}, input_bits={}, bias={}, kernel={})",
             if self.packed.zero_points().is_none() { "True" } else { "False" },
+            self.input_bits(),
             self.bias.name(),
             self.packed.isa().name()
         )
@@ -289,7 +312,8 @@ impl PackedWeightOnlyLinear {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let (py, this) = (slf.py(), slf.get());
         let Layout { group, bits, .. } = *this.packed.layout();
-        let args = (this.codes(py)?, this.scales(py)?, this.zero_points(py)?, this.bias(py)?, bits, group);
+        let arrays = (this.codes(py)?, this.scales(py)?, this.zero_points(py)?, this.bias(py)?);
+        let args = (arrays.0, arrays.1, arrays.2, arrays.3, bits, group, this.input_bits());
         Ok((slf.get_type().getattr("from_codes")?, args.into_pyobject(py)?))
     }
 }
