@@ -1,6 +1,6 @@
 //! What each layer makes of the shape of its input.
 
-use super::{Reduce, Step, To, Windows};
+use super::{Step, To, Windows};
 use crate::gemm::Space;
 use crate::ops::pool::{Window, adaptive_windows};
 
@@ -112,13 +112,4 @@ fn along(windows: &Windows, space: Space) -> Option<[Vec<Window>; 3]> {
         }
     };
     Some([of(0)?, of(1)?, of(2)?])
-}
-
-impl Reduce {
-    pub(super) fn of(self, zero_point: i32) -> crate::ops::pool::Pool {
-        match self {
-            Self::Max => crate::ops::pool::Pool::Max,
-            Self::Average(divisor) => crate::ops::pool::Pool::Average(zero_point, divisor),
-        }
-    }
 }

@@ -4,13 +4,13 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Grid, Plan, Shape, Step, To};
+use super::{Grid, Plan, Reduce, Shape, Step, To};
 use crate::affine::{self, Affine};
 use crate::arch::{Byte, Isa, copy_to, slots};
 use crate::conv::{Image, channels_last};
 use crate::error::Stopped;
 use crate::gemm::{Activations, Codes, Matrix, Results, multiply};
-use crate::ops::pool::pool;
+use crate::ops::pool::{Pool, pool};
 use crate::ops::{TargetCodes, clamp, look_up};
 use crate::threads;
 
@@ -163,7 +163,11 @@ impl All<'_> {
             }
             Step::Pool(reduce, _) => {
                 let windows = self.plan.windows[i].as_ref().expect("planned");
-                pool(reduce.of(grid.zero_point), image, windows, codes(out))
+                let kind = match reduce {
+                    Reduce::Max => Pool::Max,
+                    Reduce::Average(divisor) => Pool::Average(grid.zero_point, *divisor),
+                };
+                pool(kind, image, windows, codes(out))
             }
             Step::Flatten => match (image.codes, out) {
                 (Codes::U8(from), Out::U8(to)) => flatten(from, image, to),
