@@ -53,9 +53,10 @@ impl<'a> Corrections<'a> {
 
     /// Corrects a group of the sums of a row.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "adaptors of iterators are not always inlined here")]
     fn apply<V: Vector>(&self, v: V, row: usize, group: &CorrectGroup<V>, mut sums: [V::I; 4]) -> [V::I; 4] {
-        for (sum, &base) in sums.iter_mut().zip(&group.base) {
-            *sum = v.add32(*sum, base);
+        for j in 0..4 {
+            sums[j] = v.add32(sums[j], group.base[j]);
         }
         if let Some(weights) = group.sums {
             let zero_point = v.splat32(self.zero_points[row] + self.offset);
@@ -134,7 +135,8 @@ impl<E: Epilogue> FinishBlock<'_, '_, E> {
         &self,
         v: V,
         row: usize,
-        (correct, group): &(CorrectGroup<V>, E::Group<V>),
+        correct: &CorrectGroup<V>,
+        group: &E::Group<V>,
         at: usize,
         to: &mut [MaybeUninit<E::Out>],
     ) {
@@ -162,23 +164,23 @@ impl<E: Epilogue> Kernel for FinishBlock<'_, '_, E> {
             && let Some(all) = to.dense()
         {
             let (mut column, step) = (0, V::GROUP % columns);
-            let mut group = groups(column);
+            let (mut correct, mut group) = groups(column);
             for (i, to) in all.chunks_mut(V::GROUP).enumerate() {
-                self.finish(v, self.first_row, &group, i * V::GROUP, to);
+                self.finish(v, self.first_row, &correct, &group, i * V::GROUP, to);
                 if step > 0 {
                     column += step;
                     column -= if column < columns { 0 } else { columns };
-                    group = groups(column);
+                    (correct, group) = groups(column);
                 }
             }
             return;
         }
         for start in (0..columns).step_by(V::GROUP) {
-            let group = groups(self.first_column + start);
+            let (correct, group) = groups(self.first_column + start);
             let own = start..columns.min(start + V::GROUP);
             for r in 0..rows {
                 let to = &mut to.row(r)[own.clone()];
-                self.finish(v, self.first_row + r, &group, r * self.stride + start, to);
+                self.finish(v, self.first_row + r, &correct, &group, r * self.stride + start, to);
             }
         }
     }
@@ -233,6 +235,7 @@ impl Epilogue for ToFloats<'_> {
     }
 
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "adaptors of iterators are not always inlined here")]
     fn finish<V: Vector, S: Slot<Item = f32>>(
         &self,
         v: V,
@@ -247,7 +250,9 @@ impl Epilogue for ToFloats<'_> {
             values[j] = v.add(v.mul(v.to_float(sums[j]), v.mul(scale, weights[j])), bias[j]);
         }
         if self.relu {
-            values = values.map(|value| at_least(v, value, 0.0));
+            for j in 0..4 {
+                values[j] = at_least(v, values[j], 0.0);
+            }
         }
         v.store::<S, false>(values, to);
     }
