@@ -125,3 +125,17 @@ def test_errors():
         dynamic.MultiheadAttention.from_float(nn.MultiheadAttention(8, 2, kdim=4))
     with pytest.raises(ValueError, match=r"^dtype must be quint8 or quint4x2 for a table"):
         nn.quantized.Embedding.from_float(nn.Embedding(2, 2), dtype=qt.qint8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"),
+    [
+        (dynamic.Linear, nn.Linear(2, 2)),
+        (dynamic.Conv1d, nn.Conv1d(2, 2, 1)),
+        (dynamic.MultiheadAttention, nn.MultiheadAttention(8, 2)),
+        (dynamic.TransformerEncoderLayer, nn.TransformerEncoderLayer(8, 2, 16)),
+    ],
+)
+def test_what_is_quantized_already_is_refused(kind, module):
+    with pytest.raises(TypeError, match=f"^module must .*{kind.__name__}.*Dynamic"):
+        kind.from_float(kind.from_float(module))

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def check_source(cls: type, module: Module, wanted: type) -> None:
-    """Raises where a float module is of another class than the one that is replaced."""
+    """Raises where a module is of another class than the float one that is replaced."""
+    if isinstance(module, cls):
+        raise TypeError(f"module must have float weights for {cls.__name__}, got {module._get_name()}")
     if not isinstance(module, wanted):
         raise TypeError(f"module must be a {wanted.__name__} for {cls.__name__}, got {type(module).__name__}")
 

@@ -52,8 +52,6 @@ class PackedRecurrent(Configured):
             Whether each row of weights has a scale of its own.
         """
         check_source(cls, module, cls._source)
-        if isinstance(module, PackedRecurrent):
-            raise TypeError(f"module must have float weights for {cls.__name__}, got {module._get_name()}")
         make: Any = cls
         made = make(**module._config(), per_channel=per_channel)
         made._pack(
