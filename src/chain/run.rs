@@ -118,7 +118,7 @@ impl All<'_> {
             let image = given.unwrap_or_else(|| order.image(held.codes(), images.len(), shapes[i]));
             let last = i + 1 == self.steps.len();
             if let (Step::Flatten, false) = (step, last)
-                && as_rows(&image)
+                && image.lies(Image::first(image.space, image.channels))
             {
                 // The same codes, looked at as rows.
                 let Shape { channels, space } = shapes[i + 1];
@@ -232,11 +232,9 @@ enum Order {
 
 impl Order {
     fn image(self, codes: Codes<'_>, images: usize, Shape { channels, space }: Shape) -> Image<'_> {
-        let [depth, height, width] = space;
-        let all = depth * height * width;
         let strides = match self {
-            Self::ChannelsFirst => [channels * all, all, height * width, width, 1],
-            Self::ChannelsLast => [channels * all, 1, height * width * channels, width * channels, channels],
+            Self::ChannelsFirst => Image::first(space, channels),
+            Self::ChannelsLast => Image::last(space, channels),
         };
         Image { codes, images, channels, space, strides }
     }
@@ -250,15 +248,6 @@ fn part(image: Image<'_>, range: Range<usize>) -> Image<'_> {
         Codes::I8(codes) => Codes::I8(&codes[start..]),
     };
     Image { codes, images: range.len(), ..image }
-}
-
-/// Whether the elements of each image follow each other in the order that rows have: channels first.
-fn as_rows(image: &Image<'_>) -> bool {
-    let Shape { channels, space } = Shape { channels: image.channels, space: image.space };
-    let own = Order::ChannelsFirst.image(image.codes, image.images, Shape { channels, space }).strides;
-    let lengths = [image.images, channels, space[0], space[1], space[2]];
-    // An axis of length 1 may have any stride.
-    (0..5).all(|a| lengths[a] <= 1 || image.strides[a] == own[a])
 }
 
 /// The elements of each image, channels first.

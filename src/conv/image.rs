@@ -22,6 +22,27 @@ pub struct Image<'a> {
     pub strides: [usize; 5],
 }
 
+impl Image<'_> {
+    /// The strides of images of these lengths that lie one after the other, channels first.
+    pub(crate) fn first([depth, height, width]: Space, channels: usize) -> [usize; 5] {
+        let plane = depth * height * width;
+        [channels * plane, plane, height * width, width, 1]
+    }
+
+    /// The same, channels last.
+    pub(crate) fn last([depth, height, width]: Space, channels: usize) -> [usize; 5] {
+        [depth * height * width * channels, 1, height * width * channels, width * channels, channels]
+    }
+
+    /// Whether the elements lie as with these strides.
+    pub(crate) fn lies(&self, strides: [usize; 5]) -> bool {
+        let [depth, height, width] = self.space;
+        let lengths = [self.images, self.channels, depth, height, width];
+        // An axis of length 1 may have any stride.
+        (0..5).all(|a| lengths[a] <= 1 || self.strides[a] == strides[a])
+    }
+}
+
 /// What images are laid out as.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
@@ -50,11 +71,12 @@ pub(crate) fn laid_out<'a, C: Byte>(
     let Layout { before, padded, channels: wide, repeated, room } = layout;
     let [_, mut height, mut width] = padded;
     let n = images * padded.iter().product::<usize>() * wide;
-    let as_is = [padded[0] * height * width * wide, 1, height * width * wide, width * wide, wide];
-    let lengths = [images, channels, space[0], space[1], space[2]];
-    // An axis of length 1 may have any stride.
-    let lies = (0..5).all(|a| lengths[a] <= 1 || strides[a] == as_is[a]);
-    if padded == space && wide == channels && repeated == 1 && lies && codes.len() >= n {
+    if padded == space
+        && wide == channels
+        && repeated == 1
+        && image.lies(Image::last(padded, wide))
+        && codes.len() >= n
+    {
         return Ok(Cow::Borrowed(&codes[..n]));
     }
     let mut all = memory();

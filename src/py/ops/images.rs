@@ -30,24 +30,10 @@ pub fn image<'a>(codes: &'a Array<'_>, dims: usize, batch: bool) -> Image<'a> {
 
 /// Images whose planes of single channels lie one after the other, and not channels last, as images of one channel.
 pub fn planes<'a>(image: &Image<'a>) -> Option<Image<'a>> {
-    let Image { codes, images, channels, space, strides } = *image;
-    let [depth, height, width] = space;
-    let plane = depth * height * width;
-    let (first, last) = (
-        [channels * plane, plane, height * width, width, 1],
-        [channels * plane, 1, height * width * channels, width * channels, channels],
-    );
-    let lengths = [images, channels, depth, height, width];
-    // An axis of length 1 may have any stride.
-    let lies = |as_is: [usize; 5]| (0..5).all(|a| lengths[a] <= 1 || strides[a] == as_is[a]);
-    let strides = [plane, 1, height * width, width, 1];
-    (lies(first) && !lies(last)).then_some(Image {
-        codes,
-        images: images * channels,
-        channels: 1,
-        space,
-        strides,
-    })
+    let Image { codes, images, channels, space, .. } = *image;
+    let apart = image.lies(Image::first(space, channels)) && !image.lies(Image::last(space, channels));
+    let (images, strides) = (images * channels, Image::last(space, 1));
+    apart.then_some(Image { codes, images, channels: 1, space, strides })
 }
 
 /// A shape with one of its axes moved to its end.
