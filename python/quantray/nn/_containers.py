@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, overload
 
-from quantray.nn._chains import calls, version
-from quantray.nn._module import Module, watched
+from quantray.nn._module import Module
 
 
 class _Indexed(Module):
@@ -74,9 +73,6 @@ class Sequential(_Indexed):
     Source: `torch.nn.Sequential`.
     """
 
-    #: What computes the modules, and the version that it was made for.
-    _calls: tuple[int, list[Callable[[Any], Any]]] | None = None
-
     def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
             super().__init__([])
@@ -91,27 +87,9 @@ class Sequential(_Indexed):
 
     def forward(self, input: Any) -> Any:
         """The last module's output."""
-        if watched():
-            for module in self._items():
-                input = module(input)
-            return input
-        kept, now = self._calls, version()
-        if kept is None or kept[0] != now:
-            kept = self.__dict__["_calls"] = now, calls(self._layers())
-        for call in kept[1]:
-            input = call(input)
-        return input
-
-    def _layers(self) -> Iterator[Module]:
-        """The modules, and in the place of a plain Sequential those inside it."""
         for module in self._items():
-            if type(module) is Sequential and not (module._hooks or module._pre_hooks):
-                yield from module._layers()
-            else:
-                yield module
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_calls": None}
+            input = module(input)
+        return input
 
 
 class ModuleList(_Indexed):

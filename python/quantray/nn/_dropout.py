@@ -6,6 +6,7 @@ from typing import Any
 
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
+from quantray.nn._tracing import whole_in_training
 
 
 class _Dropout(Configured):
@@ -31,6 +32,7 @@ class Dropout(_Dropout):
     Source: `torch.nn.Dropout`.
     """
 
+    @whole_in_training
     def forward(self, input: Any) -> Any:
         """Of the input's shape."""
         return F.dropout(input, self.p, self.training)
@@ -48,6 +50,7 @@ class Dropout1d(_Dropout):
     Source: `torch.nn.Dropout1d`.
     """
 
+    @whole_in_training
     def forward(self, input: Any) -> Any:
         """Shape (N, C, L) or (C, L)."""
         return F.dropout1d(input, self.p, self.training)
@@ -65,6 +68,7 @@ class Dropout2d(_Dropout):
     Source: `torch.nn.Dropout2d`.
     """
 
+    @whole_in_training
     def forward(self, input: Any) -> Any:
         """Shape (N, C, H, W) or (C, H, W)."""
         return F.dropout2d(input, self.p, self.training)

@@ -6,15 +6,14 @@ import copy
 import difflib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 
 from quantray import _core
 from quantray._core import QTensor
-from quantray.nn._chains import STEPS, changed
+from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     State: TypeAlias = Mapping[str, Any]
     PreHook: TypeAlias = Callable[["Module", tuple[Any, ...]], Any]
     Hook: TypeAlias = Callable[["Module", tuple[Any, ...], Any], Any]
-    Watcher: TypeAlias = Callable[["Module", tuple[Any, ...], Any], None]
 
 
 class Parameter(NamedTuple):
@@ -60,8 +58,8 @@ class Incompatible(NamedTuple):
 class RemovableHandle:
     """Takes a hook away again: `handle.remove()`."""
 
-    def __init__(self, hooks: dict[int, Any]) -> None:
-        self._hooks, self._id = hooks, max(hooks, default=-1) + 1
+    def __init__(self, module: Module, hooks: dict[int, Any]) -> None:
+        self._module, self._hooks, self._id = module, hooks, max(hooks, default=-1) + 1
 
     @property
     def id(self) -> int:
@@ -71,26 +69,24 @@ class RemovableHandle:
     def remove(self) -> None:
         """Takes the hook away; nothing happens the second time."""
         self._hooks.pop(self._id, None)
-        changed()
+        self._module._changed()
 
 
-#: Who is told of every module's call, innermost last.
-_watchers: list[Watcher] = []
+class Runner(Protocol):
+    """What runs a model in the place of its own `forward`: a graph of it, prepared or converted."""
+
+    def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The module's output."""
+        ...
 
 
-@contextmanager
-def watch_calls(watcher: Watcher) -> Generator[None]:
-    """Tells `watcher(module, args, output)` of every call of a module, after it, as long as this lasts."""
-    _watchers.append(watcher)
-    try:
-        yield
-    finally:
-        _watchers.remove(watcher)
+class Mark:
+    """What modules tell that they are not what they were: whoever captured them holds it, and looks at it."""
 
+    __slots__ = ("changed",)
 
-def watched() -> bool:
-    """Whether somebody is told of every call."""
-    return bool(_watchers)
+    def __init__(self) -> None:
+        self.changed = False
 
 
 def as_parameter(data: Any) -> npt.NDArray[np.float32]:
@@ -130,6 +126,10 @@ class Module:
     _unsaved: set[str]
     _pre_hooks: dict[int, PreHook]
     _hooks: dict[int, Hook]
+    #: What runs in the place of `forward`, once the model is prepared or converted.
+    _runner: Runner | None
+    #: Who wants to know that something is not what it was.
+    _marks: tuple[Mark, ...]
 
     def __init__(self) -> None:
         put = super().__setattr__
@@ -141,6 +141,8 @@ class Module:
         put("_unsaved", set())
         put("_pre_hooks", {})
         put("_hooks", {})
+        put("_runner", None)
+        put("_marks", ())
 
     # Attributes
 
@@ -159,17 +161,26 @@ class Module:
             if value is not None:
                 raise TypeError(f"{name} must stay a Module, or become None, got {type(value).__name__}")
             self._modules[name] = None
-            changed()
+            self._changed()
         else:
             super().__setattr__(name, value)
-            if type(self) in STEPS:
-                changed()
+            # Each mode has graphs of its own.
+            if self._marks and name != "training":
+                self._changed()
+
+    def _changed(self) -> None:
+        """Tells whoever captured this module that it is not what it was."""
+        for mark in self._marks:
+            mark.changed = True
 
     def __getattr__(self, name: str) -> Any:
         for kind in ("_parameters", "_buffers", "_modules"):
             found = self.__dict__.get(kind)
             if found is not None and name in found:
-                return found[name]
+                value = found[name]
+                if state.tracer is not None and value is not None and kind != "_modules":
+                    return state.tracer.attribute(self, name, value)
+                return value
         # Python adds the nearest name.
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
 
@@ -177,7 +188,7 @@ class Module:
         for found in (self._parameters, self._buffers, self._modules):
             if name in found:
                 del found[name]
-                changed()
+                self._changed()
                 return
         super().__delattr__(name)
 
@@ -217,7 +228,7 @@ class Module:
         if name not in self._modules:
             self._forget(name)
         self._modules[name] = module
-        changed()
+        self._changed()
 
     register_module = add_module
 
@@ -228,6 +239,16 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define forward(input)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        tracer = state.tracer
+        if tracer is not None:
+            return tracer.call_module(self, args, kwargs)
+        runner = self._runner
+        if runner is not None:
+            return runner(self, args, kwargs)
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """`forward`, with its hooks around it."""
         if self._pre_hooks:
             for hook in tuple(self._pre_hooks.values()):
                 changed = hook(self, args)
@@ -239,23 +260,20 @@ class Module:
                 changed = hook(self, args, output)
                 if changed is not None:
                     output = changed
-        if _watchers:
-            for watcher in tuple(_watchers):
-                watcher(self, args, output)
         return output
 
     def register_forward_pre_hook(self, hook: PreHook) -> RemovableHandle:
         """Calls `hook(module, args)` before `forward`; what it returns, unless None, replaces `args`."""
-        handle = RemovableHandle(self._pre_hooks)
+        handle = RemovableHandle(self, self._pre_hooks)
         self._pre_hooks[handle.id] = hook
-        changed()
+        self._changed()
         return handle
 
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
         """Calls `hook(module, args, output)` after `forward`; what it returns, unless None, is the output."""
-        handle = RemovableHandle(self._hooks)
+        handle = RemovableHandle(self, self._hooks)
         self._hooks[handle.id] = hook
-        changed()
+        self._changed()
         return handle
 
     # What is inside
@@ -349,8 +367,9 @@ class Module:
         """Puts another module where the one of a dotted name is."""
         parent, _, name = target.rpartition(".")
         self.get_submodule(target)
-        self.get_submodule(parent)._modules[name] = module
-        changed()
+        owner = self.get_submodule(parent)
+        owner._modules[name] = module
+        owner._changed()
 
     def apply(self, fn: Callable[[Module], object]) -> Self:
         """Calls `fn` with every module, inner ones first; returns this one."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
+from quantray.nn._tracing import whole
 
 
 class _Norm(Configured):
@@ -86,6 +87,7 @@ class _BatchNorm(_Norm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias)
 
+    @whole
     def forward(self, input: Any) -> Any:
         """Shape (N, num_features, ...)."""
         self._check(np.shape(input))
@@ -172,6 +174,7 @@ class _InstanceNorm(_Norm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias)
 
+    @whole
     def forward(self, input: Any) -> Any:
         """Shape (N, num_features, lengths), or without N."""
         shape = np.shape(input)

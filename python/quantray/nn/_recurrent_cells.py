@@ -11,6 +11,7 @@ from quantray.nn import _init
 from quantray.nn._configured import Configured
 from quantray.nn._recurrent_passes import gru_pass, lstm_pass, rnn_pass
 from quantray.nn._recurrent_states import check_states, states_in, states_out
+from quantray.nn._tracing import whole
 from quantray.nn.functional._arguments import traced_or_floats
 
 
@@ -46,6 +47,7 @@ class RecurrentCell(Configured):
         }
         return shapes | {"bias_ih": (rows,), "bias_hh": (rows,)} if self.bias else shapes
 
+    @whole
     def forward(self, input: Any, hx: Any = None) -> Any:
         """One step of each row of a batch.
 

@@ -13,6 +13,7 @@ from quantray.nn import functional as F
 from quantray.nn._configured import Configured
 from quantray.nn._gradients import is_traced
 from quantray.nn._recurrent_states import check_states, states_in, states_out
+from quantray.nn._tracing import whole
 from quantray.nn.functional._arguments import traced_or_floats
 
 
@@ -106,6 +107,7 @@ class RecurrentLayer(Configured):
 
     # Calls
 
+    @whole
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         """Runs all layers over whole sequences.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from quantray.nn import functional as F
 from quantray.nn._module import Module
+from quantray.nn._tracing import whole
 
 
 class QuantStub(Module):
@@ -24,6 +25,7 @@ class QuantStub(Module):
         if qconfig is not None:
             self.qconfig = qconfig
 
+    @whole
     def forward(self, input: Any) -> Any:
         """The input."""
         return input
@@ -47,6 +49,7 @@ class DeQuantStub(Module):
         if qconfig is not None:
             self.qconfig = qconfig
 
+    @whole
     def forward(self, input: Any) -> Any:
         """The input."""
         return input

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from quantray.nn._gradients import untraced
-from quantray.nn._module import watch_calls
+from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
     from quantray.nn._module import Module
@@ -80,20 +80,39 @@ def _shape(output: Any) -> str:
     return str(tuple(output.shape)) if hasattr(output, "shape") else ""
 
 
+class _Watch:
+    """Looks at every call of a module on this thread, and changes nothing."""
+
+    def __init__(self) -> None:
+        self.shapes: dict[int, str] = {}
+
+    def call_function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return function.__wrapped__(*args, **kwargs)
+
+    def call_module(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        runner = module._runner
+        output = module._call(args, kwargs) if runner is None else runner(module, args, kwargs)
+        self.shapes[id(module)] = _shape(output)
+        return output
+
+    def attribute(self, module: Module, name: str, value: Any) -> Any:
+        return value
+
+    def as_floats(self, value: Any) -> Any:
+        return None
+
+
 def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
     """The table of a model, called with `args` in evaluation mode if there are any."""
-    shapes: dict[int, str] = {}
-
-    def watch(module: Module, args: tuple[Any, ...], output: Any) -> None:
-        shapes[id(module)] = _shape(output)
-
+    watch = _Watch()
     if args:
         modes = [(module, module.training) for module in model.modules()]
         model.eval()
         try:
-            with watch_calls(watch):
-                model(*args)
+            state.tracer = watch
+            model(*args)
         finally:
+            state.tracer = None
             for module, training in modes:
                 module.training = training
     rows: list[Row] = []
@@ -104,7 +123,9 @@ def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
         own = {key: value for key, value in module._own_state().items() if hasattr(value, "nbytes")}
         parameters = [value.size for value in module._parameters.values() if value is not None]
         sizes = np.array([sum(parameters), sum(value.nbytes for value in own.values())])
-        rows.append(Row(name or "(model)", module._get_name(), shapes.get(id(module), ""), *sizes.tolist()))
+        rows.append(
+            Row(name or "(model)", module._get_name(), watch.shapes.get(id(module), ""), *sizes.tolist())
+        )
         for key, value in own.items():
             if id(value) not in seen:
                 seen[id(value)] = value

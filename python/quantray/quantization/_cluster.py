@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from quantray import nn
-from quantray.quantization._borders import PRE, root_of
-from quantray.quantization._graph import as_arguments
+from quantray.quantization._batches import as_arguments, as_batches
+from quantray.quantization._prepared import prepared_of
 from quantray.quantization._progress import progress
-from quantray.quantization.calibrate import as_batches, observers_of, run
+from quantray.quantization.calibrate import observers_of, run
 from quantray.quantization.observer import (
     MovingAverageMinMaxObserver,
     MovingAveragePerChannelMinMaxObserver,
@@ -42,11 +42,11 @@ def calibrate_on(client: Any, model: M, data: Any, show_progress: bool) -> M:
     if not batches:
         raise ValueError("data must hold at least one batch, got none")
     # Where floats and integers meet is found here, once, so that all workers agree.
-    root = root_of(model)
-    if root is None:
+    runner = prepared_of(model)
+    if runner is None:
         raise ValueError("model must come from prepare")
-    if not root.planned:
-        root.plan(model, as_arguments(batches[0].result()))
+    if not runner.graphs:
+        runner.plan(model, as_arguments(batches[0].result()))
     (plan,) = client.scatter([model], broadcast=True)
     futures = [client.submit(_observe, plan, batch, i, pure=False) for i, batch in enumerate(batches)]
     for future in progress(futures, "calibrate", show_progress):
@@ -69,16 +69,12 @@ def _in_blocks(data: Any) -> Any:
 
 def _merge(model: nn.Module, seen: nn.Module) -> None:
     """Takes over what the observers of a copy have seen."""
-    for name, module in seen.named_modules():
-        if PRE in module._modules:
-            mine = model.get_submodule(name)
-            if PRE not in mine._modules:
-                mine.add_module(PRE, mine.qconfig.activation())
-        for hook, other in zip(
-            model.get_submodule(name)._pre_hooks.values(), module._pre_hooks.values(), strict=True
-        ):
-            if getattr(other, "seen", False):
-                hook.seen = True  # pyright: ignore[reportFunctionMemberAccess]
+    for name in observers_of(seen):
+        # Shapes that only this worker saw have observers of their own.
+        parent, _, last = name.rpartition(".")
+        home = model.get_submodule(parent)
+        if last not in home._modules:
+            home.add_module(last, seen.get_submodule(name))
     mine = observers_of(model)
     for name, observer in observers_of(seen).items():
         mine[name].merge(observer)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-import numpy as np
-
 from quantray import nn
-from quantray.quantization._graph import as_arguments
+from quantray.quantization._batches import as_arguments, as_batches, check_model
 from quantray.quantization._progress import progress
 from quantray.quantization.observer import ObserverBase
 
@@ -47,6 +45,7 @@ def calibrate(model: M, data: Iterable[Any] | Any, *, client: Any = None, show_p
         from quantray.quantization._cluster import calibrate_on
 
         return calibrate_on(client, model, data, show_progress)
+    check_model(model)
     count = 0
     for i, batch in enumerate(progress(as_batches(data), "calibrate", show_progress)):
         run(model, batch, i)
@@ -54,11 +53,6 @@ def calibrate(model: M, data: Iterable[Any] | Any, *, client: Any = None, show_p
     if count == 0:
         raise ValueError("data must hold at least one batch, got none")
     return model
-
-
-def as_batches(data: Iterable[Any]) -> Iterable[Any]:
-    """Batches: one array is one of them."""
-    return [data] if isinstance(data, np.ndarray) else data
 
 
 def run(model: nn.Module, batch: Any, index: int) -> Any:

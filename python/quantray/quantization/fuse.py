@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from quantray import nn
+from quantray.graph import Graph, Node, Ref, capture, normalize
 from quantray.nn.intrinsic._fused import (
     BATCH_NORMS,
     PATTERNS,
@@ -15,8 +16,8 @@ from quantray.nn.intrinsic._fused import (
     folded_bias,
 )
 from quantray.nn.intrinsic._sums import Add, AddReLU
-from quantray.quantization._graph import Graph, Node, as_arguments, trace
-from quantray.quantization._roles import Role, role_of
+from quantray.nn.quantized import QUANTIZED_MODULES
+from quantray.quantization._batches import as_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +29,6 @@ SUMS: dict[tuple[type[nn.Module], ...], type[Add]] = {
     (nn.FloatFunctional,): Add,
     (nn.FloatFunctional, nn.ReLU): AddReLU,
 }
-#: What nodes call of a `FloatFunctional` where it is a sum; of other modules, nothing.
-_ADDS = ("", "add", "add_relu")
 
 
 def fuse_modules(
@@ -44,8 +43,9 @@ def fuse_modules(
     What can be fused: conv + bn, conv + bn + relu, conv + relu (or relu6), linear + relu, linear + bn (+
     relu), bn + relu, transposed conv + bn; a layer, or any of these that begins with one, + add (+ relu);
     add + relu. The first module's place is taken by the fused one, the others' by `Identity`; a sum, which
-    has two inputs, keeps its place. It is a `FloatFunctional`'s: a bare `+` is not seen, and is computed in
-    floats. In evaluation mode a batch normalization is folded into the weights at once. In training mode it
+    has two inputs, keeps its place. `quantize`, `prepare` and `prepare_qat` do all of this by themselves, for
+    functions and operators too; here modules are replaced by fused ones, as torch's models have them.
+    In evaluation mode a batch normalization is folded into the weights at once. In training mode it
     stays a part of the fused module, which can go on to be trained; `prepare` and `convert` fold it.
 
     Parameters
@@ -92,7 +92,7 @@ def fuse_modules(
             raise ValueError(
                 "modules_to_fuse must be lists of names, or example_inputs be given to find them"
             )
-        groups = fusible(trace(model, as_arguments(example_inputs)))
+        groups = fusible(_captured(model, as_arguments(example_inputs)), model)
     elif modules_to_fuse and isinstance(modules_to_fuse[0], str):
         groups = [[str(name) for name in modules_to_fuse]]
     else:
@@ -156,7 +156,7 @@ def _can_fuse(modules: Sequence[nn.Module]) -> bool:
         return False
     if at == 0:
         return len(types) > 1
-    return role_of(modules[0]) is Role.WEIGHTED and (at == 1 or types[:at] in PATTERNS)
+    return types[0] in QUANTIZED_MODULES and (at == 1 or types[:at] in PATTERNS)
 
 
 def _fuse(modules: list[nn.Module], kind: type[nn.Module]) -> nn.Module:
@@ -183,54 +183,67 @@ def fold(layer: nn.Module, norm: nn.Module) -> None:
     layer.register_parameter("bias", bias)
 
 
-def fold_all(model: nn.Module) -> nn.Module:
-    """Folds the batch normalizations of fused modules that were made in training mode."""
-    for name, module in list(model.named_modules()):
-        if (
-            type(module) in PATTERNS.values()
-            and isinstance(module, FusedWeighted)
-            and module.norm is not None
-        ):
-            layer = module.layer
-            fold(layer, module.norm)
-            relu = module.activation
-            new = layer if relu is None else PATTERNS[type(layer), type(relu)](layer, relu)
-            if hasattr(module, "qconfig"):
-                new.qconfig = module.qconfig
-            if not name:
-                return new
-            model.set_submodule(name, new)
-    return model
+def _captured(model: nn.Module, args: tuple[Any, ...]) -> Graph:
+    """What a model computes in evaluation mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        return normalize(capture(model, args))
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
-def fusible(graph: Graph) -> list[list[str]]:
-    """The longest runs of nodes that can be fused: each one's output goes to the next one alone."""
-    nodes = graph.nodes
-    calls = [node.name for node in nodes]
+def fusible(graph: Graph, model: nn.Module) -> list[list[str]]:
+    """The longest runs of modules that can be fused: each one's output goes to the next one alone."""
+    users, outputs = graph.users(), set(graph.outputs)
+    again = {_path(node) for node in graph if "#" in node.name}
     groups: list[list[str]] = []
-    taken: set[int] = set()
-    for first, node in enumerate(nodes):
-        if first in taken or node.function not in _ADDS:
+    taken: set[str] = set()
+    for first in graph:
+        path = _path(first)
+        if path in taken or not _is_part(path, model, first):
             continue
-        run, found = [first], []
+        run, last = [path], first
+        found: list[str] = []
         while len(run) < 5:
-            last = run[-1]
-            takers = graph.consumers(last)
-            if len(takers) != 1 or last in graph.outputs or not _takes(nodes[takers[0]], last):
+            ref = Ref(last.name)
+            takers = users.get(ref, [])
+            if len(takers) != 1 or ref in outputs:
                 break
-            run.append(takers[0])
-            if any(calls.count(nodes[i].name) > 1 or i in taken for i in run):
+            last = graph.nodes[takers[0]]
+            if _path(last) == run[-1]:
+                continue
+            if not _is_part(_path(last), model, last) or not _takes(last, ref):
                 break
-            if _can_fuse([nodes[i].module for i in run]):
+            run.append(_path(last))
+            if any(name in again or name in taken for name in run):
+                break
+            if _can_fuse([model.get_submodule(name) for name in run]):
                 found = list(run)
         if found:
-            groups.append([nodes[i].name for i in found])
+            groups.append(found)
             taken.update(found)
     return groups
 
 
-def _takes(node: Node, index: int) -> bool:
+def _path(node: Node) -> str:
+    """The module that a node belongs to."""
+    return node.value if node.kind == "module" else node.scope
+
+
+def _is_part(path: str, model: nn.Module, node: Node) -> bool:
+    """Whether a node is what a module of a class that can be fused computes."""
+    if not path or node.kind in ("parameter", "constant", "input"):
+        return False
+    kind = type(model.get_submodule(path))
+    if kind is nn.FloatFunctional:
+        return node.kind in ("add", "relu")
+    return any(kind in types for types in PATTERNS)
+
+
+def _takes(node: Node, ref: Ref) -> bool:
     """Whether a node computes something of another one's output alone, or adds something else to it."""
-    if node.function:
-        return node.function in _ADDS and len(node.inputs) == 2 and node.inputs.count(index) == 1
-    return node.inputs == (index,)
+    if node.kind == "add":
+        return len(node.args) == 2 and node.args.count(ref) == 1
+    return bool(node.args) and node.args[0] == ref and ref not in node.args[1:]

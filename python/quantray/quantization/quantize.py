@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quantray import nn
-from quantray.quantization._graph import as_arguments
-from quantray.quantization.calibrate import as_batches, calibrate
+from quantray.quantization._batches import as_arguments, as_batches, check_model
+from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
-from quantray.quantization.fuse import fuse_modules
 from quantray.quantization.prepare import prepare
 from quantray.quantization.report import report
 
@@ -62,15 +61,12 @@ def quantize(
 
     Source: PyTorch's post-training static quantization, without stubs.
     """
+    check_model(model)
     batches: Iterator[Any] = iter(as_batches(data))
     first = next(batches, None)
     if first is None:
         raise ValueError("data must hold at least one batch, got none")
-    example = as_arguments(first)
-    model = model if inplace else model.copy()
-    model.eval()
-    fuse_modules(model, inplace=True, example_inputs=example)
-    ready = prepare(model, qconfig_mapping, example, inplace=True)
+    ready = prepare(model, qconfig_mapping, as_arguments(first), inplace=inplace)
     calibrate(ready, itertools.chain([first], batches), show_progress=verbose)
     made = convert(ready, inplace=True)
     if verbose:

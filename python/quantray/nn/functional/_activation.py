@@ -10,6 +10,7 @@ import numpy as np
 from quantray import ops
 from quantray._core import QTensor
 from quantray.nn._gradients import Differentiable, differentiable
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import axis_of, floats
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def _gelu_slope(x: Floats, y: Any, approximate: Literal["none", "tanh"]) -> Any:
 _gelu = _elementwise(lambda x, approximate: ops.gelu(floats(x), approximate=approximate), _gelu_slope)
 
 
+@traced
 def relu(input: Any) -> Any:
     """Negative elements become 0.
 
@@ -118,6 +120,7 @@ def relu(input: Any) -> Any:
     return input.relu() if isinstance(input, QTensor) else _relu(input)
 
 
+@traced
 def relu6(input: Any) -> Any:
     """`min(max(x, 0), 6)`.
 
@@ -130,6 +133,7 @@ def relu6(input: Any) -> Any:
     return ops.relu6(input) if isinstance(input, QTensor) else _clip(input, 0.0, 6.0)
 
 
+@traced
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     """Elements below `min_val` become it, those above `max_val` that.
 
@@ -146,6 +150,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     return _clip(input, min_val, max_val)
 
 
+@traced
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     """Negative elements are multiplied by `negative_slope`.
 
@@ -160,6 +165,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     return _leaky_relu(input, negative_slope)
 
 
+@traced
 def elu(input: Any, alpha: float = 1.0) -> Any:
     """`alpha * (exp(x) - 1)` for negative x.
 
@@ -172,6 +178,7 @@ def elu(input: Any, alpha: float = 1.0) -> Any:
     return ops.elu(input, alpha=alpha) if isinstance(input, QTensor) else _elu(input, alpha)
 
 
+@traced
 def gelu(input: Any, approximate: Literal["none", "tanh"] = "none") -> Any:
     """x times the normal distribution's integral up to x; or its approximation by tanh.
 
@@ -186,6 +193,7 @@ def gelu(input: Any, approximate: Literal["none", "tanh"] = "none") -> Any:
     return _gelu(input, approximate)
 
 
+@traced
 def silu(input: Any) -> Any:
     """`x * sigmoid(x)`.
 
@@ -198,6 +206,7 @@ def silu(input: Any) -> Any:
     return ops.silu(input) if isinstance(input, QTensor) else _silu(input)
 
 
+@traced
 def sigmoid(input: Any) -> Any:
     """`1 / (1 + exp(-x))`.
 
@@ -210,6 +219,7 @@ def sigmoid(input: Any) -> Any:
     return ops.sigmoid(input) if isinstance(input, QTensor) else _sigmoid(input)
 
 
+@traced
 def tanh(input: Any) -> Any:
     """The hyperbolic tangent.
 
@@ -222,6 +232,7 @@ def tanh(input: Any) -> Any:
     return ops.tanh(input) if isinstance(input, QTensor) else _tanh(input)
 
 
+@traced
 def hardsigmoid(input: Any) -> Any:
     """`relu6(x + 3) / 6`.
 
@@ -234,6 +245,7 @@ def hardsigmoid(input: Any) -> Any:
     return ops.hardsigmoid(input) if isinstance(input, QTensor) else _hardsigmoid(input)
 
 
+@traced
 def hardswish(input: Any) -> Any:
     """`x * relu6(x + 3) / 6`.
 
@@ -246,6 +258,7 @@ def hardswish(input: Any) -> Any:
     return ops.hardswish(input) if isinstance(input, QTensor) else _hardswish(input)
 
 
+@traced
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """`log(1 + exp(beta * x)) / beta`; x itself where `beta * x` is above the threshold.
 
@@ -260,6 +273,7 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return _softplus(input, beta, threshold)
 
 
+@traced
 def prelu(input: Any, weight: Any) -> Any:
     """Negative elements are multiplied by a weight, which is learned.
 
@@ -318,6 +332,7 @@ def _softmax_axis(dim: SupportsIndex | None, ndim: int) -> int:
     return axis_of(dim, ndim)
 
 
+@traced
 def softmax(input: Any, dim: SupportsIndex | None = None) -> Any:
     """Powers of e, divided by their sum along an axis.
 
@@ -349,6 +364,7 @@ def _softmax_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kw
     return lambda g: [out * (g - (g * out).sum(args[1], keepdims=True))]
 
 
+@traced
 def log_softmax(input: Any, dim: SupportsIndex | None = None) -> Any:
     """The logarithm of `softmax`, also where that is too small for a float.
 

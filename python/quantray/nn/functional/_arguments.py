@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 import numpy as np
 
 from quantray.nn._gradients import is_traced
+from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 def floats(value: Any) -> Floats:
     """An array of float32; a QTensor is dequantized."""
+    if state.tracer is not None:
+        found = state.tracer.as_floats(value)
+        if found is not None:
+            return found
     return np.asarray(value, np.float32)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from quantray.nn._gradients import differentiable
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
 Vjp = Callable[[Any], Sequence[Any]]
@@ -20,6 +21,7 @@ def _back(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 @differentiable
+@traced
 def add(a: Any, b: Any) -> Any:
     """`a + b`, broadcast.
 
@@ -39,6 +41,7 @@ def _add_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs
 
 
 @differentiable
+@traced
 def mul(a: Any, b: Any) -> Any:
     """`a * b`, broadcast.
 
@@ -57,6 +60,7 @@ def _mul_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs
 
 
 @differentiable
+@traced
 def matmul(a: Any, b: Any) -> Any:
     """Products of matrices, `a @ b`; leading axes broadcast.
 

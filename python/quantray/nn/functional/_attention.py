@@ -10,6 +10,7 @@ import numpy as np
 
 from quantray import ops
 from quantray.nn._gradients import differentiable, untraced
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 from quantray.nn.functional._dropout import dropout
 
@@ -18,6 +19,7 @@ Vjp = Callable[[Any], Sequence[Any]]
 _softmax: Any = ops.softmax
 
 
+@traced
 def scaled_dot_product_attention(
     query: Any,
     key: Any,
@@ -110,6 +112,7 @@ def _repeated_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], k
     return lambda g: [g.reshape(*shape[:-2], args[1], *shape[-2:]).sum(-3)]
 
 
+@traced
 def causal(length: int, keys: int) -> Any:
     """Where a query may look at a key: at those that are not after it."""
     return np.tri(length, keys, dtype=np.bool_)
@@ -193,6 +196,7 @@ def _weighted_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], k
     return vjp
 
 
+@traced
 def attention_mask(
     attn_mask: Any, key_padding_mask: Any, batch: int, heads: int, length: int, keys: int
 ) -> Any:
@@ -220,6 +224,7 @@ def attention_mask(
     return mask
 
 
+@traced
 def multi_head_attention(
     query: Any,
     key: Any,
@@ -252,6 +257,7 @@ def _split(rows: Any, heads: int) -> Any:
 
 
 @differentiable
+@traced
 def appended(rows: Any, row: Any) -> Any:
     """Rows of shape (N, L, E) with one more, the same for each N: shape (N, L + 1, E)."""
     n, _, width = np.shape(rows)

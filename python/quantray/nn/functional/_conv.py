@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 
 from quantray.nn._gradients import differentiable
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import check_lengths, floats, per_axis
 from quantray.nn.functional._windows import Geometry, correlate, relate, spread
 
@@ -156,6 +157,7 @@ def _convolution(
     return _conv(input, weight, bias, geometry)
 
 
+@traced
 def conv1d(
     input: Any,
     weight: Any,
@@ -185,6 +187,7 @@ def conv1d(
     return _convolution(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@traced
 def conv2d(
     input: Any,
     weight: Any,
@@ -229,6 +232,7 @@ def conv2d(
     return _convolution(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@traced
 def conv3d(
     input: Any,
     weight: Any,
@@ -297,6 +301,7 @@ def _transposed(
     return _conv_transpose(input, weight, bias, geometry, lengths)
 
 
+@traced
 def conv_transpose1d(
     input: Any,
     weight: Any,
@@ -327,6 +332,7 @@ def conv_transpose1d(
     return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@traced
 def conv_transpose2d(
     input: Any,
     weight: Any,
@@ -373,6 +379,7 @@ def conv_transpose2d(
     return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@traced
 def conv_transpose3d(
     input: Any,
     weight: Any,

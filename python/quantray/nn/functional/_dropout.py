@@ -10,6 +10,7 @@ import numpy as np
 
 from quantray.nn._gradients import differentiable
 from quantray.nn._init import generator
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
 
@@ -18,6 +19,7 @@ def _check(p: float) -> None:
         raise ValueError(f"p must be from 0 to 1, got {p}")
 
 
+@traced
 def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
     """Each element becomes 0 with probability p; the others are divided by `1 - p`.
 
@@ -40,6 +42,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
     return _dropped(input, p, np.shape(input)) if training and p else input
 
 
+@traced
 def dropout1d(input: Any, p: float = 0.5, training: bool = True) -> Any:
     """Each channel becomes 0 with probability p; the others are divided by `1 - p`.
 
@@ -61,6 +64,7 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True) -> Any:
     return _channels(1, input, p, training)
 
 
+@traced
 def dropout2d(input: Any, p: float = 0.5, training: bool = True) -> Any:
     """Each channel becomes 0 with probability p; the others are divided by `1 - p`.
 

@@ -10,6 +10,7 @@ import numpy as np
 from quantray import ops
 from quantray._core import QTensor
 from quantray.nn._gradients import differentiable, is_traced, untraced
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
 Vjp = Callable[[Any], Sequence[Any]]
@@ -81,6 +82,7 @@ def _shorten(weight: Any, indices: Any, max_norm: float, norm_type: float) -> No
     table[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(np.float32)
 
 
+@traced
 def embedding(
     input: Any,
     weight: Any,
@@ -168,6 +170,7 @@ def _embedding_gradient(
     return lambda g: [scattered(g.reshape(-1, width), indices.ravel(), rows, padding, by_frequency)]
 
 
+@traced
 def embedding_bag(
     input: Any,
     weight: Any,

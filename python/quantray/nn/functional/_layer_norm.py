@@ -11,6 +11,7 @@ import numpy as np
 from quantray import ops
 from quantray._core import QTensor
 from quantray.nn._gradients import differentiable
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
 
@@ -41,6 +42,7 @@ def _check(input: Any, lengths: tuple[int, ...], **along: Any) -> None:
             raise ValueError(f"{name} must be of shape {lengths}, the normalized one, got {np.shape(value)}")
 
 
+@traced
 def layer_norm(
     input: Any,
     normalized_shape: SupportsIndex | Sequence[SupportsIndex],
@@ -108,6 +110,7 @@ def _layer_norm_gradient(
     return vjp
 
 
+@traced
 def rms_norm(
     input: Any,
     normalized_shape: SupportsIndex | Sequence[SupportsIndex],

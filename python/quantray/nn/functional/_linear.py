@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from quantray.nn._gradients import differentiable
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
 
+@traced
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """Each row times a matrix, and a bias: `input @ weight.T + bias`.
 

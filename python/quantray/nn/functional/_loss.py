@@ -9,6 +9,7 @@ import numpy as np
 
 from quantray import ops
 from quantray.nn._gradients import differentiable, untraced
+from quantray.nn._tracing import traced
 from quantray.nn.functional._activation import log_softmax
 from quantray.nn.functional._arguments import floats
 
@@ -66,6 +67,7 @@ _squares = _errors(lambda a, b: np.square(a - b), lambda d: 2 * d)
 _distances = _errors(lambda a, b: np.abs(a - b), np.sign)
 
 
+@traced
 def mse_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Any:
     """Squares of differences, on average.
 
@@ -87,6 +89,7 @@ def mse_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Any:
     return _reduce(_squares(input, target), reduction, np.size(untraced(input)))
 
 
+@traced
 def l1_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Any:
     """Sizes of differences, on average.
 
@@ -170,6 +173,7 @@ def _of_classes(
     return _reduce(_weighted_sum(log, -hot), reduction, weights.sum(dtype=np.float64))
 
 
+@traced
 def nll_loss(
     input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Reduction = "mean"
 ) -> Any:
@@ -198,6 +202,7 @@ def nll_loss(
     return _of_classes(input, target, weight, ignore_index, reduction, 0.0)
 
 
+@traced
 def cross_entropy(
     input: Any,
     target: Any,
@@ -270,6 +275,7 @@ def _logistic_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], k
     return vjp
 
 
+@traced
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None
 ) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 
 from quantray.nn._gradients import differentiable, untraced
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats, traced_or_floats
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def _standard_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], k
     return vjp
 
 
+@traced
 def batch_norm(
     input: Any,
     running_mean: Any,
@@ -192,6 +194,7 @@ def batch_norm(
     return _by_moments(input, weight, bias, mean, 1 / np.sqrt(variance + eps))
 
 
+@traced
 def group_norm(
     input: Any, num_groups: SupportsIndex, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -227,6 +230,7 @@ def _weighted(y: Any, weight: Any, bias: Any) -> Any:
     return _affine(y, np.ones(np.shape(y)[1], np.float32) if weight is None else weight, bias)
 
 
+@traced
 def instance_norm(
     input: Any,
     running_mean: Any = None,

@@ -14,6 +14,7 @@ import numpy as np
 from quantray import ops
 from quantray._core import QTensor
 from quantray.nn._gradients import differentiable
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import check_lengths, floats, per_axis, traced_or_floats
 
 if TYPE_CHECKING:
@@ -284,6 +285,7 @@ def _adaptive(dims: int, input: Any, output_size: Any, kind: str) -> Any:
     return traced_or_floats(input)
 
 
+@traced
 def max_pool1d(
     input: Any,
     kernel_size: PerAxis,
@@ -310,6 +312,7 @@ def max_pool1d(
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@traced
 def avg_pool1d(
     input: Any,
     kernel_size: PerAxis,
@@ -337,6 +340,7 @@ def avg_pool1d(
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@traced
 def adaptive_max_pool1d(input: Any, output_size: Any) -> Any:
     """As many maxima of windows of sequences as are wanted; see `adaptive_max_pool2d`.
 
@@ -356,6 +360,7 @@ def adaptive_max_pool1d(input: Any, output_size: Any) -> Any:
     return _adaptive(1, input, output_size, "max")
 
 
+@traced
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
     """As many means of windows of sequences as are wanted; see `adaptive_avg_pool2d`.
 
@@ -375,6 +380,7 @@ def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
     return _adaptive(1, input, output_size, "avg")
 
 
+@traced
 def max_pool2d(
     input: Any,
     kernel_size: PerAxis,
@@ -414,6 +420,7 @@ def max_pool2d(
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@traced
 def avg_pool2d(
     input: Any,
     kernel_size: PerAxis,
@@ -456,6 +463,7 @@ def avg_pool2d(
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@traced
 def adaptive_max_pool2d(input: Any, output_size: Any) -> Any:
     """As many maxima of windows of images as are wanted.
 
@@ -480,6 +488,7 @@ def adaptive_max_pool2d(input: Any, output_size: Any) -> Any:
     return _adaptive(2, input, output_size, "max")
 
 
+@traced
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
     """As many means of windows of images as are wanted.
 
@@ -504,6 +513,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
     return _adaptive(2, input, output_size, "avg")
 
 
+@traced
 def max_pool3d(
     input: Any,
     kernel_size: PerAxis,
@@ -531,6 +541,7 @@ def max_pool3d(
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@traced
 def avg_pool3d(
     input: Any,
     kernel_size: PerAxis,
@@ -559,6 +570,7 @@ def avg_pool3d(
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@traced
 def adaptive_max_pool3d(input: Any, output_size: Any) -> Any:
     """As many maxima of windows of volumes as are wanted; see `adaptive_max_pool2d`.
 
@@ -579,6 +591,7 @@ def adaptive_max_pool3d(input: Any, output_size: Any) -> Any:
     return _adaptive(3, input, output_size, "max")
 
 
+@traced
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
     """As many means of windows of volumes as are wanted; see `adaptive_avg_pool2d`.
 

@@ -11,6 +11,7 @@ import numpy as np
 from quantray import ops
 from quantray._core import QTensor
 from quantray.nn._gradients import differentiable
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import axis_of, floats
 from quantray.nn.functional._arithmetic import add, mul
 
@@ -27,6 +28,7 @@ def _reshape_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kw
     return lambda g: [g.reshape(np.shape(args[0]))]
 
 
+@traced
 def flatten(input: Any, start_dim: SupportsIndex = 0, end_dim: SupportsIndex = -1) -> Any:
     """Some axes as one.
 
@@ -53,6 +55,7 @@ def flatten(input: Any, start_dim: SupportsIndex = 0, end_dim: SupportsIndex = -
     return _reshape(input, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
+@traced
 def unflatten(input: Any, dim: SupportsIndex, sizes: Sequence[SupportsIndex]) -> Any:
     """One axis as several.
 
@@ -100,6 +103,7 @@ def _cat_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs
     return vjp
 
 
+@traced
 def cat(tensors: Sequence[Any], dim: SupportsIndex = 0) -> Any:
     """Arrays one after the other along an axis.
 
@@ -188,6 +192,7 @@ _PADS: dict[str, Literal["reflect", "edge", "wrap"]] = {
 }
 
 
+@traced
 def pad(
     input: Any,
     pad: Sequence[SupportsIndex],
@@ -244,6 +249,7 @@ def pad(
 _LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 
 
+@traced
 def interpolate(
     input: Any,
     size: Any = None,

@@ -25,19 +25,23 @@ TRANSPOSED = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
 BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d)
 
 
-def along_outputs(module: Module, values: Any) -> Any:
-    """One value for each output, of a shape that broadcasts to the module's weight."""
-    weight = module.weight
-    if not isinstance(module, TRANSPOSED):
+def along(weight: Any, values: Any, is_transposed: bool, groups: int) -> Any:
+    """One value for each output, of a shape that broadcasts to a weight."""
+    if not is_transposed:
         return values.reshape(-1, *[1] * (weight.ndim - 1))
     # Inputs come first there, and each group of them has outputs of its own.
-    groups, rest = module.groups, [1] * (weight.ndim - 2)
+    rest = [1] * (weight.ndim - 2)
     if groups == 1:
         return values.reshape(1, -1, *rest)
     each = values.reshape(groups, 1, weight.shape[1])
     return (each + np.zeros((1, weight.shape[0] // groups, 1), np.float32)).reshape(
         weight.shape[0], weight.shape[1], *rest
     )
+
+
+def along_outputs(module: Module, values: Any) -> Any:
+    """One value for each output, of a shape that broadcasts to the module's weight."""
+    return along(module.weight, values, isinstance(module, TRANSPOSED), getattr(module, "groups", 1))
 
 
 def factor_of(norm: Module) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from quantray import nn
+from quantray.nn._tracing import whole
 from quantray.nn.intrinsic._fused import FusedWeighted, along_outputs, factor_of
 
 
-class _QAT(nn.Module):
+class QAT(nn.Module):
     """What is common to layers whose weights are fake-quantized."""
 
     #: The float layer.
@@ -36,12 +37,13 @@ class _QAT(nn.Module):
         """What integers will stand for: before they are fake-quantized."""
         return self.weight, self.bias
 
+    @whole
     def forward(self, input: Any, *args: Any, **kwargs: Any) -> Any:
         """The layer with a fake-quantized weight."""
         return self.forward_with(input, self.weight_fake_quant(self.weight), self.bias, *args, **kwargs)
 
 
-class Linear(_QAT, nn.Linear):
+class Linear(QAT, nn.Linear):
     """Linear with a fake-quantized weight.
 
     >>> import numpy as np
@@ -55,7 +57,7 @@ class Linear(_QAT, nn.Linear):
     float_module = nn.Linear
 
 
-class Conv1d(_QAT, nn.Conv1d):
+class Conv1d(QAT, nn.Conv1d):
     """Conv1d with a fake-quantized weight.
 
     >>> import numpy as np
@@ -69,7 +71,7 @@ class Conv1d(_QAT, nn.Conv1d):
     float_module = nn.Conv1d
 
 
-class Conv2d(_QAT, nn.Conv2d):
+class Conv2d(QAT, nn.Conv2d):
     """Conv2d with a fake-quantized weight.
 
     >>> import numpy as np
@@ -83,7 +85,7 @@ class Conv2d(_QAT, nn.Conv2d):
     float_module = nn.Conv2d
 
 
-class Conv3d(_QAT, nn.Conv3d):
+class Conv3d(QAT, nn.Conv3d):
     """Conv3d with a fake-quantized weight.
 
     >>> import numpy as np
@@ -97,7 +99,7 @@ class Conv3d(_QAT, nn.Conv3d):
     float_module = nn.Conv3d
 
 
-class ConvTranspose1d(_QAT, nn.ConvTranspose1d):
+class ConvTranspose1d(QAT, nn.ConvTranspose1d):
     """ConvTranspose1d with a fake-quantized weight.
 
     >>> import numpy as np
@@ -111,7 +113,7 @@ class ConvTranspose1d(_QAT, nn.ConvTranspose1d):
     float_module = nn.ConvTranspose1d
 
 
-class ConvTranspose2d(_QAT, nn.ConvTranspose2d):
+class ConvTranspose2d(QAT, nn.ConvTranspose2d):
     """ConvTranspose2d with a fake-quantized weight.
 
     >>> import numpy as np
@@ -125,7 +127,7 @@ class ConvTranspose2d(_QAT, nn.ConvTranspose2d):
     float_module = nn.ConvTranspose2d
 
 
-class ConvTranspose3d(_QAT, nn.ConvTranspose3d):
+class ConvTranspose3d(QAT, nn.ConvTranspose3d):
     """ConvTranspose3d with a fake-quantized weight.
 
     >>> import numpy as np
@@ -189,6 +191,7 @@ class FusedQAT(FusedWeighted):
         """The ReLU or the ReLU6, if there is one."""
         return self.get_submodule(str(self._count - 1)) if self._kind.has_relu else None
 
+    @whole
     def forward(self, input: Any) -> Any:
         """The layer with a fake-quantized weight, then what is fused with it."""
         layer, norm, activation = self.layer, self.norm, self.activation
@@ -211,7 +214,7 @@ class FusedQAT(FusedWeighted):
 
 
 #: Which layers have a twin for training.
-QAT_MODULES: dict[type[nn.Module], type[_QAT]] = {
+QAT_MODULES: dict[type[nn.Module], type[QAT]] = {
     made.float_module: made
     for made in (Linear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
 }

@@ -3,7 +3,6 @@
 Source: `torch.ao.nn.quantized`.
 """
 
-from quantray.nn.quantized import _steps as _steps  # says what layers do
 from quantray.nn.quantized import dynamic
 from quantray.nn.quantized._embedding import Embedding, EmbeddingBag
 from quantray.nn.quantized._follows import QFunctional, Requantized

@@ -15,6 +15,7 @@ from quantray._core import (
 )
 from quantray.nn import _embedding
 from quantray.nn._module import Module
+from quantray.nn._tracing import whole
 from quantray.nn.functional._embedding import embedding, embedding_bag, padding_row
 from quantray.nn.quantized._weights import check_source
 
@@ -116,6 +117,7 @@ class Embedding(_Table):
         made.training = module.training
         return made
 
+    @whole
     def forward(self, input: Any) -> Any:
         """Shape (*input.shape, embedding_dim), float32."""
         return embedding(input, self.weight)
@@ -174,6 +176,7 @@ class EmbeddingBag(_Table):
         made.training = module.training
         return made
 
+    @whole
     def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
         """Shape (bags, embedding_dim), float32."""
         return embedding_bag(

@@ -9,6 +9,7 @@ import numpy as np
 
 from quantray import nn, ops
 from quantray._core import QTensor
+from quantray.nn._tracing import whole
 from quantray.nn.quantized._grid import Grid
 
 #: Modules that one operator computes from integers, and what it is told of them.
@@ -41,6 +42,7 @@ class Requantized(nn.Module):
         self.grid = Grid(*grid)
         self.module = module
 
+    @whole
     def forward(self, input: Any) -> QTensor:
         """Quantized output."""
         known = _OPERATORS.get(type(self.module))
@@ -76,6 +78,7 @@ class QFunctional(nn.FloatFunctional):
         self.grid = Grid(*grid)
         self.relu = relu
 
+    @whole
     def forward(self, name: str, *args: Any) -> QTensor:
         """One of the functions, by name."""
         grid = self.grid

@@ -9,6 +9,7 @@ import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor
+from quantray.nn._tracing import whole
 from quantray.nn.quantized._grid import Grid
 
 
@@ -26,6 +27,7 @@ class Quantize(nn.Module):
         super().__init__()
         self.grid = Grid(*grid)
 
+    @whole
     def forward(self, input: Any) -> QTensor:
         """The input on the grid."""
         return self.grid.quantize(input)
@@ -48,6 +50,7 @@ class DeQuantize(nn.Module):
     Source: `torch.ao.nn.quantized.DeQuantize`.
     """
 
+    @whole
     def forward(self, input: Any) -> Any:
         """Floats."""
         return np.asarray(input)

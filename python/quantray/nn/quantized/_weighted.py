@@ -17,6 +17,7 @@ from quantray._core import (
     quantize_per_channel,
     quint8,
 )
+from quantray.nn._tracing import whole
 from quantray.nn.quantized._grid import Grid
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Weighted(nn.Module):
         """The output's zero point; None where it is floats."""
         return None if self.grid is None else self.grid.zero_point
 
+    @whole
     def forward(self, input: Any) -> Any:
         """Quantized output, or floats."""
         if not isinstance(input, QTensor):

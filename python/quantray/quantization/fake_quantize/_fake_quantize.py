@@ -9,6 +9,7 @@ import numpy as np
 from quantray import _core
 from quantray.nn import Module
 from quantray.nn._gradients import untraced
+from quantray.nn._tracing import whole
 from quantray.quantization.fake_quantize._functions import fake_quantize
 from quantray.quantization.observer import (
     FixedQParamsObserver,
@@ -140,6 +141,7 @@ class FakeQuantize(FakeQuantizeBase):
             raise RuntimeError(f"{type(self).__name__} saw no data: call it with data first")
         return self.scale, self.zero_point
 
+    @whole
     def forward(self, X: Any) -> Any:
         """Observes, then fake-quantizes, where enabled."""
         if self.observer_enabled[0]:

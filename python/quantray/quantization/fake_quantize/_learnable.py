@@ -10,6 +10,7 @@ import numpy as np
 from quantray import _core
 from quantray.nn import Parameter
 from quantray.nn._gradients import is_traced, untraced
+from quantray.nn._tracing import whole
 from quantray.quantization.fake_quantize._fake_quantize import FakeQuantizeBase
 from quantray.quantization.fake_quantize._functions import fake_quantize_learnable
 from quantray.quantization.observer._types import PER_CHANNEL, SYMMETRIC
@@ -156,6 +157,7 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         zero_point = np.clip(np.rint(self.zero_point), self.quant_min, self.quant_max).astype(np.int64)
         return np.maximum(self.scale, np.float32(self.eps)), zero_point
 
+    @whole
     def forward(self, X: Any) -> Any:
         """Sets scale and zero point where enabled, then fake-quantizes where enabled."""
         x = untraced(X)

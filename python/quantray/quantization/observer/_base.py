@@ -10,6 +10,7 @@ from quantray import _core
 from quantray.nn import Module
 from quantray.nn._gradients import untraced
 from quantray.nn._module import as_array
+from quantray.nn._tracing import whole
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._factory import Makes
 from quantray.quantization.observer._qparams import EPS, Floats, qparams, quant_range
@@ -43,6 +44,7 @@ class ObserverBase(Makes, Module):
         self.dtype = _types.any_dtype(dtype)
         self.is_dynamic = is_dynamic
 
+    @whole
     def forward(self, input: Any) -> Any:
         """Observes, and returns the input unchanged.
 

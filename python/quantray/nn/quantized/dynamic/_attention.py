@@ -9,6 +9,7 @@ import numpy as np
 from quantray._core import qint8, self_attention
 from quantray.nn import _attention
 from quantray.nn._module import Module
+from quantray.nn._tracing import whole
 from quantray.nn.functional._attention import attention_mask, causal
 from quantray.nn.quantized._weights import check_source
 from quantray.nn.quantized.dynamic._linear import Linear
@@ -78,6 +79,7 @@ class MultiheadAttention(_attention.MultiheadAttention):
         made.out_proj = Linear.from_float(module.out_proj, **options)
         return made.train(module.training)
 
+    @whole
     def forward(
         self,
         query: Any,

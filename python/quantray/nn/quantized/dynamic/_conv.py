@@ -11,6 +11,7 @@ from quantray._core import QTensor, qint8, quantize_per_tensor_dynamic, quint8
 from quantray.nn import _conv
 from quantray.nn import functional as F
 from quantray.nn._module import Module
+from quantray.nn._tracing import whole
 from quantray.nn.quantized._weights import blank_weight, quantized_weight, taken_apart
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ class _Forward(_Dynamic):
         )
         self._make(settings, bias, per_channel, per_row, reduce_range, relu)
 
+    @whole
     def forward(self, input: Any) -> Any:
         """Shape (N, in_channels, lengths), or without N, to out_channels and other lengths; float32."""
         x = np.asarray(input, np.float32)
@@ -220,6 +222,7 @@ class _Transposed(_Dynamic):
         options = (per_channel, per_row, reduce_range, relu)
         self._make((in_channels, out_channels, *settings), bias, *options)
 
+    @whole
     def forward(self, input: Any, output_size: Sequence[int] | None = None) -> Any:
         """Shape (N, in_channels, lengths), or without N, to out_channels and other lengths; float32.
 

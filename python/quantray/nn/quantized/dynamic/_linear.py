@@ -9,6 +9,7 @@ import numpy as np
 from quantray._core import PackedLinear, QTensor, qint8, quantize_per_tensor_dynamic, quint8
 from quantray.nn import _linear
 from quantray.nn._module import Module
+from quantray.nn._tracing import whole
 from quantray.nn.quantized._weights import blank_weight, quantized_weight, taken_apart
 
 
@@ -130,6 +131,7 @@ class Linear(Module):
         """The bias, shape (out_features,), or None."""
         return self._packed.bias()
 
+    @whole
     def forward(self, input: Any) -> Any:
         """Shape (..., out_features), float32."""
         if not self.reduce_range:

@@ -13,6 +13,7 @@ from quantray.nn import _transformer
 from quantray.nn._dropout import Dropout
 from quantray.nn._layer_norm import LayerNorm
 from quantray.nn._module import Module
+from quantray.nn._tracing import whole
 from quantray.nn.functional._activation import gelu, relu
 from quantray.nn.functional._arguments import floats
 from quantray.nn.quantized._weights import check_source
@@ -103,6 +104,7 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
         made.activation = module.activation
         return made.train(module.training)
 
+    @whole
     def forward(
         self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
     ) -> Any:

@@ -1,0 +1,390 @@
+"""From a model and an example to a graph that holds for other inputs, too.
+
+`forward` runs twice: with the example, and with other values in another number of rows. What differs between the
+two finds sizes and random numbers that would have been baked in, and tells lengths that are free from those that
+are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from quantray._core import QTensor
+from quantray.graph._graph import Expr, Fact, Graph, Guard, Node, Place, Ref, Refusal, leaves, map_tree, wires
+from quantray.graph._lengths import evaluate
+from quantray.graph._tracer import Tracer
+from quantray.nn._module import Module
+
+#: Names that free lengths get, in this order.
+_SYMBOLS = "nmlkpqrstuvw"
+
+
+class Example:
+    """What a model is called with: its arrays apart from what else is there."""
+
+    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], names: tuple[str, ...]) -> None:
+        self.names: list[str] = []
+        self.arrays: list[Any] = []
+
+        def take(value: Any, name: str) -> Any:
+            if not is_array(value):
+                return value
+            self.names.append(name)
+            self.arrays.append(value)
+            return Ref(name)
+
+        self.args = tuple(
+            _named(take, arg, names[i] if i < len(names) else f"arg{i}") for i, arg in enumerate(args)
+        )
+        self.kwargs = {key: _named(take, value, key) for key, value in kwargs.items()}
+
+
+def is_array(value: Any) -> bool:
+    """Whether an argument is one of a graph's inputs."""
+    return isinstance(value, (np.ndarray, np.generic))
+
+
+def _named(take: Callable[[Any, str], Any], tree: Any, name: str) -> Any:
+    """A tree whose arrays are taken out, each named by the way to it."""
+    if isinstance(tree, tuple):
+        items = [_named(take, item, f"{name}.{i}") for i, item in enumerate(tree)]
+        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
+    if type(tree) is list:
+        return [_named(take, item, f"{name}.{i}") for i, item in enumerate(tree)]
+    if isinstance(tree, dict):
+        return {key: _named(take, item, f"{name}.{key}") for key, item in tree.items()}
+    return take(tree, name)
+
+
+class CaptureError(TypeError):
+    """A model that gives other results each time it is captured, and cannot be cut anywhere."""
+
+
+def capture(
+    model: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    other: list[tuple[int, ...]] | None = None,
+    changing: frozenset[Any] = frozenset(),
+) -> Graph:
+    """What a model computes, found by running it on stand-ins of its arguments.
+
+    Parameters
+    ----------
+    model : Module or callable
+        In the mode that the graph is wanted for. Neither it nor the arguments are changed.
+    args, kwargs : tuple, mapping
+        What it is called with: arrays, and anything else, which the graph then holds for alone.
+    other : list of tuple of int, optional
+        Shapes of the arrays in the second run; by default with one row, or two where there is one.
+    changing : frozenset
+        Hooks that are known to change what they are given.
+
+    Returns
+    -------
+    Graph
+        Parts of it that cannot become nodes are one node `python` each, and are listed in `refusals`.
+
+    >>> import numpy as np
+    >>> from quantray import graph
+    >>> found = graph.capture(lambda x: np.maximum(x, 0).sum(axis=1), (np.zeros((4, 3), np.float32),))
+    >>> [node.kind for node in found]
+    ['input', 'numpy.maximum', 'ndarray.sum']
+    """
+    kwargs = dict(kwargs or {})
+    names = _parameter_names(model)
+    example = Example(args, kwargs, names)
+    python: frozenset[str] = frozenset()
+    while True:
+        first = _once(model, example, example.arrays, python, changing)
+        shapes = other or other_shapes(example.arrays)
+        problem: _Differ | None = None
+        if shapes is not None:
+            try:
+                second = _once(model, example, others(example.arrays, shapes), python, changing)
+                return _join(first, second, example, bool(getattr(model, "training", False)))
+            except _Differ as found:
+                problem = found
+            except Exception as error:
+                # What other sizes do not fit holds for this one.
+                problem = _Differ("", str(error), None)
+        # The same sizes, other values: what differs now depends on them, or on chance.
+        same = [a.shape for a in example.arrays]
+        try:
+            second = _once(model, example, others(example.arrays, same), python, changing)
+            return _join(first, second, example, bool(getattr(model, "training", False)))
+        except _Differ as found:
+            scope = found.scope
+            if scope in python or not isinstance(model, Module):
+                raise CaptureError(f"{found.at}: {found.reason}") from None
+            # That module runs as Python; what is around it is captured.
+            python |= {scope}
+        del problem
+
+
+def _parameter_names(model: Any) -> tuple[str, ...]:
+    import inspect
+
+    function = type(model).forward if isinstance(model, Module) else model
+    try:
+        found = [p.name for p in inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        return ()
+    return tuple(found[1:] if isinstance(model, Module) else found)
+
+
+def other_shapes(arrays: list[Any]) -> list[tuple[int, ...]] | None:
+    """Shapes with another number of rows; None where there are no rows."""
+    rows = next((a.shape[0] for a in arrays if np.ndim(a)), None)
+    if rows is None:
+        return None
+    new = 1 if rows != 1 else 2
+    return [(new, *a.shape[1:]) if np.ndim(a) and a.shape[0] == rows else a.shape for a in arrays]
+
+
+def others(arrays: list[Any], shapes: list[tuple[int, ...]]) -> list[Any]:
+    """Arrays of other values, but of the same kind, and of some shapes."""
+    made: list[Any] = []
+    for array, shape in zip(arrays, shapes, strict=True):
+        back = np.asarray(array).ravel()[::-1]
+        if back.dtype.kind == "f" and back.size:
+            back = back * back.dtype.type(0.75)
+        if not back.size:
+            back = np.zeros(1, array.dtype)
+        made.append(np.resize(back, shape) if np.prod(shape, dtype=int) else np.zeros(shape, array.dtype))
+    return made
+
+
+class _Once:
+    """One run: its nodes, and what came out."""
+
+    def __init__(self, tracer: Tracer, args: Any, kwargs: Any, output: Any) -> None:
+        self.tracer, self.args, self.kwargs, self.output = tracer, args, kwargs, output
+
+
+def _once(
+    model: Any, example: Example, arrays: list[Any], python: frozenset[str], changing: frozenset[Any]
+) -> _Once:
+    tracer = Tracer(model, python, changing)
+    values = {name: tracer.input(name, a) for name, a in zip(example.names, arrays, strict=True)}
+    refs = {name: value._ref for name, value in values.items()}
+
+    def put(found: Mapping[str, Any]) -> Any:
+        return map_tree(
+            lambda leaf: found[leaf.node] if isinstance(leaf, Ref) else leaf, (example.args, example.kwargs)
+        )
+
+    args, kwargs = put(values)
+    with tracer.running():
+        output = model(*args, **kwargs)
+        for leaf in leaves(output):
+            if isinstance(leaf, QTensor):
+                tracer.refuse("forward returns a QTensor")
+        output = map_tree(tracer.lowered, output)
+    return _Once(tracer, *put(refs), output)
+
+
+class _Differ(Exception):
+    """Two runs are not the same work: where, and why."""
+
+    def __init__(self, scope: str, reason: str, at: Place | None) -> None:
+        super().__init__(reason)
+        self.scope, self.reason, self.at = scope, reason, at
+
+
+def _join(a: _Once, b: _Once, example: Example, training: bool) -> Graph:
+    """The graph that both runs are cases of."""
+    lengths = _Lengths(a, b)
+    first, second = a.tracer.nodes, b.tracer.nodes
+    for one, two in zip(first, second, strict=False):
+        if one.kind != two.kind:
+            raise _Differ(one.scope, f"other work for other sizes or values ({one.kind}, {two.kind})", one.at)
+    if len(first) != len(second):
+        last = (first if len(first) > len(second) else second)[min(len(first), len(second))]
+        raise _Differ(last.scope, f"other work for other sizes or values ({last.kind})", last.at)
+    nodes: list[Node] = []
+    for one, two in zip(first, second, strict=True):
+        facts = tuple(lengths.fact(f, g) for f, g in zip(one.facts, two.facts, strict=True))
+        if one.kind == "constant":
+            nodes.append(lengths.constant(one, two).but(facts=facts))
+            continue
+        _compare(one, (one.args, dict(one.kwargs)), (two.args, dict(two.kwargs)))
+        nodes.append(one.but(facts=facts))
+    _compare(first[-1] if first else Node("", ""), a.output, b.output)
+    a.tracer.nodes = nodes
+    named, rename = a.tracer.named()
+    graph = Graph(
+        named,
+        rename(a.args),
+        rename(a.kwargs),
+        rename(a.output),
+        tuple(Guard(rename(g.subject), g.outcome, g.at) for g in lengths.guards()),
+        tuple(dict.fromkeys(a.tracer.refusals)) + _from_values(a, b),
+        training,
+    )
+    return graph.pruned()
+
+
+def _from_values(a: _Once, b: _Once) -> tuple[Refusal, ...]:
+    known = {r.scope for r in a.tracer.refusals}
+    chosen = sorted(a.tracer.python - known)
+    reason = "what it computes depends on values, or on chance"
+    return tuple(Refusal(scope, reason) for scope in chosen)
+
+
+def _compare(node: Node, a: Any, b: Any) -> None:
+    """Raises where a plain value among arguments is not the same in both runs."""
+    for x, y in zip(leaves(a), leaves(b), strict=False):
+        if isinstance(x, (int, float, complex, str, np.generic)) and not isinstance(x, (Ref, Expr)):
+            same = x == y or (x != x and y != y)
+            if type(x) is not type(y) or not same:
+                raise _Differ(node.scope, f"a number that differs with sizes or values: {x}, {y}", node.at)
+
+
+class _Lengths:
+    """Which lengths differ between two runs, and what they are called."""
+
+    def __init__(self, a: _Once, b: _Once) -> None:
+        self._a, self._b = a, b
+        self._shapes = [
+            {(str(i), o): f.shape for i, n in enumerate(run.tracer.nodes) for o, f in enumerate(n.facts)}
+            for run in (a, b)
+        ]
+        #: The name of each pair of lengths, and the wire and the axis of an input that has it.
+        self.symbols: dict[tuple[int, int], tuple[str, Ref, int]] = {}
+        names = iter(_SYMBOLS)
+        for run_a, run_b in zip(a.tracer.nodes, b.tracer.nodes, strict=False):
+            if run_a.kind != "input":
+                continue
+            number = a.tracer.nodes.index(run_a)
+            for axis, pair in enumerate(zip(run_a.facts[0].shape, run_b.facts[0].shape, strict=False)):
+                if pair[0] != pair[1] and pair not in self.symbols:
+                    self.symbols[pair] = next(names, f"n{len(self.symbols)}"), Ref(str(number)), axis  # type: ignore[index]
+
+    def fact(self, a: Fact, b: Fact) -> Fact:
+        """What is known of a wire in both runs."""
+        if len(a.shape) != len(b.shape):
+            return a
+        return Fact(tuple(self._called(m, n) for m, n in zip(a.shape, b.shape, strict=True)), a.dtype)
+
+    def _called(self, m: Any, n: Any) -> int | str:
+        """A length as a number, or as what it is of named ones."""
+        if m == n:
+            return m
+        if (m, n) in self.symbols:
+            return self.symbols[m, n][0]
+        for (p, q), (name, *_) in self.symbols.items():
+            if m * q == n * p and m % p == 0:
+                return f"{m // p}*{name}"
+        for (p, q), (name, *_) in self.symbols.items():
+            for (r, s), (last, *_) in self.symbols.items():
+                if m * q * s == n * p * r and m % (p * r) == 0:
+                    factor = m // (p * r)
+                    return f"{factor}*{name}*{last}" if factor != 1 else f"{name}*{last}"
+        for (p, q), (name, *_) in self.symbols.items():
+            if m - p == n - q:
+                return f"{name}{m - p:+d}"
+        for (p, q), (name, *_) in self.symbols.items():
+            for divisor in (2, 4, 8, 16, 32, 64):
+                if -(-p // divisor) == m and -(-q // divisor) == n:
+                    return f"{name}/{divisor}"
+        return "?"
+
+    def _value(self, expr: Any, run: int) -> Any:
+        return evaluate(expr, lambda ref: self._shapes[run][ref.node, ref.out])
+
+    def _varies(self, expr: Any) -> bool:
+        return isinstance(expr, Expr) and any(
+            self._shapes[0][ref.node, ref.out] != self._shapes[1].get((ref.node, ref.out))
+            for ref in wires(expr)
+        )
+
+    def guards(self) -> list[Guard]:
+        """What was decided by lengths and by values. Numbers that were made of lengths that differ between the
+        runs have been compared; others hold for these lengths alone."""
+        found: dict[tuple[Any, Any], Guard] = {}
+        for subject, outcome, at, needs_number in self._a.tracer.guards:
+            if isinstance(subject, Ref):
+                found.setdefault((subject, outcome), Guard(subject, outcome, at))
+            elif _is_always_so(subject) or (needs_number and self._varies(subject)):
+                continue
+            elif isinstance(subject, Expr):
+                found.setdefault((subject, outcome), Guard(subject, outcome, at))
+        return list(found.values())
+
+    def _numbers(self) -> dict[tuple[Any, Any], Expr]:
+        """Lengths that were made numbers of, by what they were in both runs."""
+        found: dict[tuple[Any, Any], Expr] = {}
+        one = [g for g in self._a.tracer.guards if g[3]]
+        two = [g for g in self._b.tracer.guards if g[3]]
+        for (expr, m, *_), (_, n, *_) in zip(one, two, strict=False):
+            if m != n and isinstance(expr, Expr):
+                found.setdefault((m, n), expr)
+        for pair, (_, ref, axis) in self.symbols.items():
+            found.setdefault(pair, Expr("dim", (ref, axis)))
+        return found
+
+    def constant(self, a: Node, b: Node) -> Node:
+        """A constant that is the same in both runs, or that a length alone makes."""
+        x, y = a.value, b.value
+        if isinstance(x, QTensor) or isinstance(y, QTensor):
+            if x is not y:
+                raise _Differ(a.scope, "a quantized tensor that is another one in every call", a.at)
+            return a
+        if x.shape == y.shape and x.dtype == y.dtype and np.array_equal(x, y, equal_nan=x.dtype.kind in "fc"):
+            return a
+        made = self._made(x, y) if x.dtype == y.dtype and x.ndim == y.ndim else None
+        if made is None:
+            raise _Differ(a.scope, f"an array that differs with sizes or values, of shape {x.shape}", a.at)
+        kind, args = made
+        return a.but(kind=kind, args=args, value=None)
+
+    def _made(self, x: Any, y: Any) -> tuple[str, tuple[Any, ...]] | None:
+        numbers, dtype = self._numbers(), str(x.dtype)
+        if x.size and y.size and x.dtype.kind in "biuf" and (x == x.flat[0]).all() and (y == x.flat[0]).all():
+            lengths = [m if m == n else numbers.get((m, n)) for m, n in zip(x.shape, y.shape, strict=True)]
+            if None not in lengths:
+                return "array.full", (tuple(lengths), x.flat[0].item(), dtype)
+        long = [i for i, (m, n) in enumerate(zip(x.shape, y.shape, strict=True)) if m != n]
+        if not long:
+            return None
+        pair = x.shape[long[0]], y.shape[long[0]]
+        expr = numbers.get(pair)
+        if expr is None or any((x.shape[i], y.shape[i]) != pair for i in long):
+            return None
+        shape = tuple(-1 if i in long else n for i, n in enumerate(x.shape))
+        if any(n not in (-1, 1) for n in shape) or x.dtype.kind not in "biuf":
+            return None
+        from quantray.graph._functions import function_of
+
+        tries: list[tuple[str, tuple[Any, ...]]] = []
+        flat = x.ravel() if pair[0] > 1 else y.ravel()
+        if len(long) == 1:
+            start = flat[0].item()
+            step = flat[1].item() - start if x.dtype.kind != "b" else 0
+            tries.append(("array.ramp", (start, step, shape, dtype)))
+        if len(long) == 2:
+            square = flat.reshape(max(pair), -1)[:2, :2] if pair[0] != pair[1] else x.reshape(pair)
+            corner, right, below = square[0, 0].item(), square[0, 1].item(), square[1, 0].item()
+            for k, lower, upper in ((0, corner, right), (-1, below, corner)):
+                tries.append(("array.triangle", (lower, upper, k, shape, dtype)))
+            tries.append(("array.diagonal", (corner, right, shape, dtype)))
+        for kind, rest in tries:
+            function = function_of(kind)
+            if all(np.array_equal(function(n, *rest), array) for n, array in ((pair[0], x), (pair[1], y))):
+                return kind, (expr, *rest)
+        return None
+
+
+def _is_always_so(subject: Any) -> bool:
+    """Whether a comparison is one of a length with itself."""
+    return (
+        isinstance(subject, Expr)
+        and len(subject.args) == 2
+        and subject.op != "dim"
+        and subject.args[0] == subject.args[1]
+    )

@@ -1,0 +1,184 @@
+"""Names of functions that a graph may hold, and the functions of names: files have names alone.
+
+A name begins with where the function is at home: "numpy.", "functional.", "ndarray." for methods of arrays,
+"scipy.special." for ufuncs of scipy, "array." for what is defined here.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import operator
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# What becomes of changes in place: functions that return the array as it is after the change.
+
+
+def setitem(x: Any, index: Any, value: Any) -> Any:
+    """An array with some of its elements replaced."""
+    made = x.copy(order="K")
+    made[index] = value
+    return made
+
+
+def into(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Any:
+    """An array after a function that changes its first argument."""
+    made = x.copy(order="K")
+    function(made, *args, **kwargs)
+    return made
+
+
+def ufunc_at(ufunc: Any, x: Any, *args: Any) -> Any:
+    """An array after `ufunc.at`."""
+    made = x.copy(order="K")
+    ufunc.at(made, *args)
+    return made
+
+
+def ufunc_where(ufunc: Any, out: Any, *args: Any, **kwargs: Any) -> Any:
+    """An array after a ufunc with `where=` wrote into it."""
+    made = out.copy(order="K")
+    ufunc(*args, out=made, **kwargs)
+    return made
+
+
+def unview(view: Callable[..., Any], base: Any, new: Any, *args: Any, **kwargs: Any) -> Any:
+    """An array, a view of which has got other elements."""
+    made = base.copy(order="K")
+    part = view(made, *args, **kwargs)
+    if not np.shares_memory(part, made):
+        raise ValueError("it is a view of an array where the model was captured, and a copy here")
+    part[...] = new
+    return made
+
+
+def identity(x: Any) -> Any:
+    """What some functions give back: their argument."""
+    return x
+
+
+def ramp(length: int, start: Any, step: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """`start + step * arange(length)`, of a shape in which one axis is that long."""
+    values = np.asarray(start) + np.asarray(step) * np.arange(int(length))
+    return values.astype(dtype).reshape([int(length) if n < 0 else n for n in shape])
+
+
+def triangle(length: int, lower: Any, upper: Any, k: int, shape: tuple[int, ...], dtype: str) -> Any:
+    """One value on and below the diagonal `k`, another one above it."""
+    n = int(length)
+    values = np.where(np.tri(n, k=k, dtype=np.bool_), np.asarray(lower), np.asarray(upper))
+    return values.astype(dtype).reshape([n if m < 0 else m for m in shape])
+
+
+def diagonal(length: int, on: Any, off: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """One value on the diagonal, another one beside it."""
+    n = int(length)
+    values = np.where(np.eye(n, dtype=np.bool_), np.asarray(on), np.asarray(off))
+    return values.astype(dtype).reshape([n if m < 0 else m for m in shape])
+
+
+def full(shape: tuple[int, ...], value: Any, dtype: str) -> Any:
+    """One value everywhere."""
+    return np.full(tuple(int(n) for n in shape), value, dtype)
+
+
+_OWN: dict[str, Callable[..., Any]] = {
+    "array.setitem": setitem,
+    "array.getitem": operator.getitem,
+    "array.identity": identity,
+    "array.ramp": ramp,
+    "array.triangle": triangle,
+    "array.diagonal": diagonal,
+    "array.full": full,
+}
+
+#: Functions of `_OWN` that are given another function first, by the name that precedes that one's.
+_WRAPPERS: dict[str, Callable[..., Any]] = {
+    "array.into:": into,
+    "array.at:": ufunc_at,
+    "array.where:": ufunc_where,
+    "array.unview:": unview,
+}
+
+
+def wrapped(wrapper: str, inner: str) -> str:
+    """The name of what a wrapper makes of a function."""
+    return f"array.{wrapper}:{inner}"
+
+
+def method_of(name: str) -> Callable[..., Any]:
+    """A method of arrays as a function."""
+
+    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(x, name)(*args, **kwargs)
+
+    call.__name__ = name
+    return call
+
+
+def name_of(function: Any) -> str | None:
+    """The name that finds a function of NumPy, scipy or `nn.functional` again; None where there is none."""
+    home = getattr(function, "__module__", None)
+    name = getattr(function, "__name__", None)
+    if name is None:
+        return None
+    if isinstance(home, str) and home.startswith("quantray.nn.functional"):
+        return f"functional.{name}"
+    if isinstance(function, np.ufunc):
+        if getattr(np, name, None) is function:
+            return f"numpy.{name}"
+        special = sys.modules.get("scipy.special")
+        return f"scipy.special.{name}" if getattr(special, name, None) is function else None
+    if isinstance(home, str) and home.split(".")[0] == "numpy":
+        space = sys.modules.get(home)
+        return f"{home}.{name}" if getattr(space, name, None) is function else None
+    return None
+
+
+@functools.cache
+def function_of(name: str) -> Callable[..., Any]:
+    """The function of a name.
+
+    Raises
+    ------
+    KeyError
+        There is none; or it belongs to a library that is not installed.
+    """
+    if name in _OWN:
+        return _OWN[name]
+    for prefix, wrapper in _WRAPPERS.items():
+        if name.startswith(prefix):
+            return functools.partial(wrapper, function_of(name.removeprefix(prefix)))
+    home, _, last = name.rpartition(".")
+    if home == "ndarray":
+        return method_of(last)
+    if home == "functional":
+        return _functional(last)
+    root = name.split(".")[0]
+    if root not in ("numpy", "scipy"):
+        raise KeyError(f"there is no function {name!r}")
+    parts = name.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:cut]))
+        except ImportError:
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part, None)
+        if callable(found):
+            return found
+    raise KeyError(f"there is no function {name!r}: is {root} installed?")
+
+
+def _functional(name: str) -> Callable[..., Any]:
+    from quantray.nn import functional
+    from quantray.nn.functional import _attention
+
+    found = getattr(functional, name, None) or getattr(_attention, name, None)
+    if found is None:
+        raise KeyError(f"there is no function {name!r} in quantray.nn.functional")
+    return found

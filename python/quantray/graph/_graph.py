@@ -1,0 +1,372 @@
+"""A graph: what a model computes, as nodes with names and the wires between them.
+
+Nothing here knows modules, quantization or files. A graph is never changed: a pass takes one and gives another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A wire: one output of a node."""
+
+    node: str
+    out: int = 0
+
+    def __str__(self) -> str:
+        return self.node if self.out == 0 else f"{self.node}:{self.out}"
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """A length that is known when the graph runs: an axis of a wire, or what is worked out from lengths.
+
+    `op` is "dim", with a `Ref` and an axis, or the name of a function of `operator`, with its arguments.
+    """
+
+    op: str
+    args: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        if self.op == "dim":
+            return f"{self.args[0]}.shape[{self.args[1]}]"
+        signs = {"add": "+", "sub": "-", "mul": "*", "floordiv": "//", "mod": "%", "truediv": "/"}
+        if self.op in signs and len(self.args) == 2:
+            return f"({self.args[0]} {signs[self.op]} {self.args[1]})"
+        return f"{self.op}({', '.join(map(str, self.args))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is known of a wire: lengths (numbers, or names of lengths that may differ) and dtype."""
+
+    shape: tuple[int | str, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its elements are real numbers."""
+        return self.dtype.kind == "f"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where code stands: a file and a line."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step of what a model computes.
+
+    Attributes
+    ----------
+    name : str
+        Its own in the graph: the path of the module that it belongs to, and of what.
+    kind : str
+        Which function it is: a name of the table of kinds.
+    args, kwargs : tuple, dict
+        What the function takes: wires (`Ref`), lengths (`Expr`), plain values, and tuples, lists, dicts and
+        slices of these.
+    facts : tuple of Fact
+        One for each output.
+    scope : str
+        The dotted path of the module whose `forward` it is part of.
+    at : Place
+        Where it stands in the code of the model.
+    value : object
+        What belongs to the node itself: a constant's array, the path and name of a parameter, a setting of
+        a pass.
+    """
+
+    name: str
+    kind: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    facts: tuple[Fact, ...] = ()
+    scope: str = ""
+    at: Place | None = None
+    value: Any = None
+
+    @property
+    def inputs(self) -> tuple[Ref, ...]:
+        """The wires that it takes, lengths of wires aside, in order."""
+        return tuple(leaf for leaf in leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Ref))
+
+    def but(self, **changes: Any) -> Node:
+        """The node with some of its attributes changed."""
+        return dataclasses.replace(self, **changes)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An argument of a normalized node, by its name."""
+        return self.kwargs.get(name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a graph takes for granted: a comparison of lengths, or the truth of a wire, with its outcome."""
+
+    subject: Expr | Ref
+    outcome: Any
+    at: Place
+
+    def __str__(self) -> str:
+        return f"{self.subject} is {self.outcome} ({self.at})"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why some of a model could not become nodes: which module runs as Python, and what is in the way."""
+
+    scope: str
+    reason: str
+    at: Place | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.at}: " if self.at else ""
+        return f"{self.scope or 'model'}: {where}{self.reason}"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in an order in which they can run, with what goes in and what comes out.
+
+    Attributes
+    ----------
+    nodes : dict of str to Node
+        By name, each after those whose wires it takes.
+    args, kwargs : tuple, dict
+        What the model was called with: a `Ref` where an array was, other values as they were.
+    output : object
+        What it returns: wires, plain values, and tuples, lists and dicts of these.
+    guards : tuple of Guard
+        What must hold for an input, beside dtypes and numbers of axes.
+    refusals : tuple of Refusal
+        Modules that run as Python.
+    training : bool
+        The mode that the model was in.
+    """
+
+    nodes: Mapping[str, Node]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    output: Any
+    guards: tuple[Guard, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    training: bool = False
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __getitem__(self, name: str) -> Node:
+        if name not in self.nodes:
+            import difflib
+
+            close = difflib.get_close_matches(name, self.nodes, 1, 0.5)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise KeyError(f"the graph has no node {name!r}{hint}")
+        return self.nodes[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.nodes
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the nodes that arrays come in by."""
+        found = leaves((self.args, dict(self.kwargs)))
+        return tuple(leaf.node for leaf in found if isinstance(leaf, Ref))
+
+    @property
+    def outputs(self) -> tuple[Ref, ...]:
+        """The wires that the model returns."""
+        return tuple(leaf for leaf in leaves(self.output) if isinstance(leaf, Ref))
+
+    def fact(self, ref: Ref) -> Fact:
+        """What is known of a wire."""
+        return self.nodes[ref.node].facts[ref.out]
+
+    def users(self) -> dict[Ref, list[str]]:
+        """For each wire the nodes that take it, in order; lengths that are read of it do not count."""
+        found: dict[Ref, list[str]] = {}
+        for node in self:
+            for ref in dict.fromkeys(node.inputs):
+                found.setdefault(ref, []).append(node.name)
+        return found
+
+    def but(self, **changes: Any) -> Graph:
+        """The graph with some of its attributes changed."""
+        return dataclasses.replace(self, **changes)
+
+    def pruned(self) -> Graph:
+        """Without the nodes that nothing needs: neither the output, nor a guard, nor a length."""
+        needed = {ref.node for ref in self.outputs} | set(self.inputs)
+        for guard in self.guards:
+            needed |= {ref.node for ref in wires(guard.subject)}
+        kept: list[Node] = []
+        for node in reversed(list(self)):
+            if node.name in needed or node.kind == "tap":
+                kept.append(node)
+                needed |= {ref.node for ref in wires((node.args, dict(node.kwargs)))}
+        return self.but(nodes={node.name: node for node in reversed(kept)})
+
+    def __repr__(self) -> str:
+        from quantray.graph._show import table
+
+        return table(self)
+
+    def _repr_html_(self) -> str:
+        from quantray.graph._show import html
+
+        return html(self)
+
+
+class Rewriter:
+    """Builds a graph from another one, node by node: what a pass replaces, all later nodes take.
+
+    >>> from quantray.graph import Graph, Node, Ref, Rewriter
+    >>> old = Graph({"x": Node("x", "input"), "y": Node("y", "identity", (Ref("x"),))}, (Ref("x"),), {}, Ref("y"))
+    >>> made = Rewriter(old)
+    >>> for node in old:
+    ...     if node.kind == "identity":
+    ...         made.replace(Ref(node.name), node.args[0])
+    ...     else:
+    ...         made.add(node)
+    >>> made.graph().output
+    Ref(node='x', out=0)
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.old = graph
+        self.nodes: dict[str, Node] = {}
+        self._new: dict[Ref, Ref] = {}
+
+    def name(self, wanted: str) -> str:
+        """A name that no node has, of the old graph or the new one."""
+        made, count = wanted, 1
+        while made in self.nodes or made in self.old.nodes:
+            count += 1
+            made = f"{wanted}#{count}"
+        return made
+
+    def add(self, node: Node) -> Ref:
+        """A node, whose wires are those of the new graph where they were replaced; its first output."""
+        mapped = node.but(args=self.map(node.args), kwargs=self.map(dict(node.kwargs)))
+        if mapped.name in self.nodes:
+            mapped = mapped.but(name=self.name(mapped.name))
+        self.nodes[mapped.name] = mapped
+        return Ref(mapped.name)
+
+    def replace(self, old: Ref, new: Ref) -> None:
+        """Whatever is added from now on takes the new wire where it has the old one."""
+        self._new[old] = self.find(new)
+
+    def find(self, ref: Ref) -> Ref:
+        """What a wire of the old graph is now."""
+        return self._new.get(ref, ref)
+
+    def map(self, tree: Any) -> Any:
+        """Arguments with their wires as they are now."""
+        return map_wires(self.find, tree)
+
+    def graph(self, **changes: Any) -> Graph:
+        """The new graph; its output and guards follow the replacements."""
+        old = self.old
+        guards = tuple(dataclasses.replace(guard, subject=self.map(guard.subject)) for guard in old.guards)
+        return old.but(nodes=self.nodes, output=self.map(old.output), guards=guards, **changes)
+
+
+# Trees of arguments
+
+
+def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
+    """A tree of tuples, lists, dicts and slices with each leaf replaced by a function of it."""
+    if isinstance(tree, tuple):
+        items = [map_tree(function, item) for item in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
+    if type(tree) is list:
+        return [map_tree(function, item) for item in tree]
+    if isinstance(tree, dict):
+        items = ((key, map_tree(function, item)) for key, item in tree.items())
+        return type(tree)(items) if type(tree) is not dict else dict(items)
+    if type(tree) is slice:
+        return slice(*(map_tree(function, end) for end in (tree.start, tree.stop, tree.step)))
+    return function(tree)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a tree, in order."""
+    found: list[Any] = []
+
+    def walk(tree: Any) -> None:
+        if isinstance(tree, (tuple, list)):
+            for item in tree:
+                walk(item)
+        elif isinstance(tree, dict):
+            for item in tree.values():
+                walk(item)
+        elif type(tree) is slice:
+            walk((tree.start, tree.stop, tree.step))
+        else:
+            found.append(tree)
+
+    walk(tree)
+    return found
+
+
+def map_wires(function: Callable[[Ref], Ref], tree: Any) -> Any:
+    """A tree with each wire replaced by a function of it, inside of lengths too."""
+
+    def leaf(value: Any) -> Any:
+        if isinstance(value, Ref):
+            return function(value)
+        if isinstance(value, Expr):
+            return Expr(value.op, tuple(leaf(arg) for arg in value.args))
+        return value
+
+    return map_tree(leaf, tree)
+
+
+def wires(tree: Any) -> list[Ref]:
+    """The wires in a tree, those of lengths too."""
+    found: list[Ref] = []
+
+    def note(ref: Ref) -> Ref:
+        found.append(ref)
+        return ref
+
+    map_wires(note, tree)
+    return found
+
+
+def ordered(nodes: Iterable[Node], roots: Sequence[Ref]) -> dict[str, Node]:
+    """The nodes that some wires need, each after those whose wires it takes."""
+    by_name = {node.name: node for node in nodes}
+    made: dict[str, Node] = {}
+    stack: list[tuple[str, bool]] = [(ref.node, False) for ref in reversed(roots)]
+    while stack:
+        name, ready = stack.pop()
+        if name in made:
+            continue
+        node = by_name[name]
+        if ready:
+            made[name] = node
+            continue
+        stack.append((name, True))
+        needs = wires((node.args, dict(node.kwargs)))
+        stack.extend((ref.node, False) for ref in reversed(needs) if ref.node not in made)
+    return made

@@ -1,0 +1,172 @@
+"""Runs a graph node by node: the meaning of every graph, and what training and calibration are.
+
+The same function computes with NumPy's arrays, with autograd's boxes, and, in a converted model, beside the program.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, leaves, map_tree
+from quantray.graph._lengths import evaluate
+from quantray.nn._gradients import is_traced, untraced
+from quantray.nn._module import Module
+
+#: What computes a node: given it and its arguments, as arrays and numbers.
+Compute = Callable[[Node, tuple[Any, ...], dict[str, Any]], Any]
+
+
+class Environment:
+    """The arrays on a graph's wires while it runs."""
+
+    def __init__(self, graph: Graph, model: Module | None) -> None:
+        self.graph, self.model = graph, model
+        self.values: dict[Ref, Any] = {}
+
+    def shape(self, ref: Ref) -> tuple[int, ...]:
+        """The shape of what is on a wire."""
+        return tuple(np.shape(self.values[ref]))
+
+    def resolve(self, tree: Any) -> Any:
+        """Arguments with arrays in the place of wires, and numbers in that of lengths."""
+
+        def leaf(value: Any) -> Any:
+            if type(value) is Ref:
+                return self.values[value]
+            return evaluate(value, self.shape) if type(value) is Expr else value
+
+        return map_tree(leaf, tree)
+
+    def put(self, node: Node, result: Any) -> None:
+        """Notes what a node has made."""
+        if isinstance(result, (tuple, list, dict)):
+            for out, item in enumerate(leaf for leaf in leaves(result) if leaf is not None):
+                self.values[Ref(node.name, out)] = item
+        else:
+            self.values[Ref(node.name)] = result
+
+
+def parameter_of(model: Module, node: Node) -> Any:
+    """A parameter or a buffer, where it lives now."""
+    path, key = node.value
+    home = model.get_submodule(path)
+    found = home._parameters.get(key)
+    return home._buffers.get(key) if found is None else found
+
+
+def run(
+    graph: Graph,
+    inputs: Mapping[str, Any],
+    model: Module | None = None,
+    *,
+    compute: Compute | None = None,
+    each: Callable[[Node, Environment], None] | None = None,
+) -> Any:
+    """What the graph's model returns for some inputs.
+
+    Parameters
+    ----------
+    graph : Graph
+    inputs : mapping of str to array
+        By the names of `graph.inputs`.
+    model : Module, optional
+        Whose parameters and modules the nodes read.
+    compute : callable, optional
+        What computes a node, instead of its own function.
+    each : callable, optional
+        Called after each node.
+    """
+    environment = Environment(graph, model)
+    compute = compute or (lambda node, args, kwargs: call(node, args, kwargs, model))
+    last = _last_uses(graph)
+    for node in graph:
+        if node.kind == "input":
+            environment.values[Ref(node.name)] = inputs[node.name]
+        elif node.kind == "constant":
+            environment.values[Ref(node.name)] = node.value
+        elif node.kind == "parameter" and model is not None:
+            environment.values[Ref(node.name)] = parameter_of(model, node)
+        else:
+            args, kwargs = environment.resolve(node.args), environment.resolve(dict(node.kwargs))
+            environment.put(node, compute(node, args, kwargs))
+        if each is not None:
+            each(node, environment)
+        for ref in last.get(node.name, ()):
+            environment.values.pop(ref, None)
+    return environment.resolve(graph.output)
+
+
+def _last_uses(graph: Graph) -> dict[str, list[Ref]]:
+    """For each node the wires that nothing after it needs."""
+    from quantray.graph._graph import wires
+
+    cached = graph.__dict__.get("_last_uses")
+    if cached is not None:
+        return cached
+    seen: set[Ref] = set(wires(graph.output))
+    for guard in graph.guards:
+        seen |= set(wires(guard.subject))
+    found: dict[str, list[Ref]] = {}
+    for node in reversed(list(graph)):
+        for ref in (
+            *wires((node.args, dict(node.kwargs))),
+            *(Ref(node.name, i) for i in range(len(node.facts))),
+        ):
+            if ref not in seen:
+                seen.add(ref)
+                found.setdefault(node.name, []).append(ref)
+    graph.__dict__["_last_uses"] = found
+    return found
+
+
+def call(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], model: Module | None) -> Any:
+    """One node's own function."""
+    kind = node.kind
+    if kind in ("module", "python", "tap", "hook"):
+        assert model is not None, "a graph with modules needs its model"
+        return _call_module(node, args, kwargs, model)
+    from quantray.graph.kinds import kind_of
+
+    found = kind_of(kind)
+    if "autograd" in sys.modules and any(map(is_traced, leaves((args, kwargs)))):
+        return found.differentiable(*args, **kwargs)
+    return found.function(*args, **kwargs)
+
+
+def _call_module(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], model: Module) -> Any:
+    if node.kind in ("module", "python"):
+        return model.get_submodule(node.value).forward(*args, **kwargs)
+    path, when, key = node.value
+    module = model.get_submodule(path)
+    hooks = module._pre_hooks if when == "pre" else module._hooks
+    hook = hooks.get(key)
+    given, output = args
+    if hook is None:
+        return given if when == "pre" else output
+    changed = hook(module, given) if when == "pre" else hook(module, given, output)
+    if node.kind == "tap":
+        if changed is not None:
+            raise HookChanges(path, when, key)
+        return None
+    if changed is None:
+        return given if when == "pre" else output
+    return changed if when == "post" or isinstance(changed, tuple) else (changed,)
+
+
+class HookChanges(Exception):
+    """A hook that was taken to look only has changed what it was given."""
+
+    def __init__(self, path: str, when: str, key: int) -> None:
+        super().__init__(path)
+        self.hook = path, when, key
+
+
+def holds(guard: Guard, environment: Environment) -> bool:
+    """Whether what a graph took for granted is so."""
+    if isinstance(guard.subject, Ref):
+        return bool(untraced(environment.values[guard.subject])) == guard.outcome
+    return bool(evaluate(guard.subject, environment.shape) == guard.outcome)

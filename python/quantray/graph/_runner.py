@@ -1,0 +1,242 @@
+"""What prepared and converted models have in common: graphs, one for each kind of input, instead of `forward`.
+
+Inputs choose a graph: by the mode of the model, dtypes, numbers of axes, values that are no arrays, and what the
+capture took for granted. Where none fits, the model is captured again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from quantray.graph._capture import capture
+from quantray.graph._graph import Graph, Node, Ref, map_tree, wires
+from quantray.graph._run import Environment, HookChanges, holds, run
+from quantray.nn._gradients import is_traced, untraced
+from quantray.nn._module import Mark, Module
+
+
+class GraphRunner:
+    """Runs a module by graphs of it.
+
+    Attributes
+    ----------
+    graphs : list of Graph
+        Those that were captured so far.
+    prefix : str
+        The dotted path of the module inside the model that was prepared; "" is the model itself.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self.graphs: list[Graph] = []
+        self.prefix = prefix
+        self.changing: frozenset[Any] = frozenset()
+        #: A few rows of what it was called with first, to capture another mode from.
+        self.example: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._mark = Mark()
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+
+    # What subclasses say
+
+    def passes(self, graph: Graph, module: Module) -> Graph:
+        """What becomes of a captured graph."""
+        return graph
+
+    def compute(self, module: Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One node's result."""
+        raise NotImplementedError
+
+    # Calls
+
+    def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        args, kwargs = as_arrays(args), as_arrays(kwargs)
+        while True:
+            if self._mark.changed:
+                self.forget(module)
+            graph, inputs = self.find(module, args, kwargs)
+            try:
+                return self.run(module, graph, inputs)
+            except HookChanges as found:
+                # It was taken to look only: captured again, what it gives back is a value of the graph.
+                self.changing |= {found.hook}
+                self.forget(module)
+            except _DoesNotHold:
+                with self._lock:
+                    if graph in self.graphs:
+                        self.graphs.remove(graph)
+
+    def find(
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Graph, dict[str, Any]]:
+        """The graph for some arguments, captured if need be, and its inputs."""
+        for graph in tuple(self.graphs):
+            inputs = fitting(graph, args, kwargs, bool(module.training))
+            if inputs is not None:
+                return graph, inputs
+        with self._lock:
+            for graph in tuple(self.graphs):
+                inputs = fitting(graph, args, kwargs, bool(module.training))
+                if inputs is not None:
+                    return graph, inputs
+            graph = self.capture(module, args, kwargs)
+            self.graphs.append(graph)
+        inputs = fitting(graph, args, kwargs, bool(module.training), check=False)
+        assert inputs is not None
+        return graph, inputs
+
+    def capture(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
+        """A graph for some arguments."""
+        plain_args, plain_kwargs = map_tree(untraced, args), map_tree(untraced, kwargs)
+        if self.example is None:
+            self.example = map_tree(_few_rows, (plain_args, plain_kwargs))
+        graph = capture(module, plain_args, plain_kwargs, changing=self.changing)
+        made = self.passes(graph, module)
+        self.watch(module)
+        return made
+
+    def run(self, module: Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
+        """A graph's output, node by node."""
+        guarded = [g for g in graph.guards if not _is_of_inputs(g.subject, graph)]
+        late: dict[str, list[Any]] = {}
+        for guard in guarded:
+            late.setdefault(wires(guard.subject)[-1].node, []).append(guard)
+
+        def check(node: Node, environment: Environment) -> None:
+            for guard in late.get(node.name, ()):
+                if not holds(guard, environment):
+                    raise _DoesNotHold
+
+        return run(
+            graph,
+            inputs,
+            module,
+            compute=lambda node, args, kwargs: self.compute(module, node, args, kwargs),
+            each=check if late else None,
+        )
+
+    # Changes
+
+    def watch(self, module: Module) -> None:
+        """Asks all modules inside to tell when they change."""
+        for each in module.modules():
+            if self._mark not in each._marks:
+                each.__dict__["_marks"] = (*each._marks, self._mark)
+        self._mark.changed = False
+
+    def forget(self, module: Module) -> None:
+        """Graphs of what the module was before it changed."""
+        with self._lock:
+            self.graphs.clear()
+            self._mark.changed = False
+
+    def detach(self, module: Module) -> None:
+        """Takes the runner off a module."""
+        for each in module.modules():
+            each.__dict__["_marks"] = tuple(mark for mark in each._marks if mark is not self._mark)
+        module.__dict__["_runner"] = None
+
+
+class _DoesNotHold(Exception):
+    """A guard that is looked at while the graph runs."""
+
+
+def _few_rows(leaf: Any) -> Any:
+    if isinstance(leaf, np.ndarray) and leaf.ndim:
+        return leaf[:2].copy()
+    return leaf
+
+
+def as_arrays(tree: Any) -> Any:
+    """Arguments with arrays in the place of lists of numbers, QTensors, and other libraries' arrays.
+
+    Floats become float32, which all layers compute in.
+    """
+    if isinstance(tree, dict):
+        return {key: as_arrays(value) for key, value in tree.items()}
+    if isinstance(tree, tuple):
+        items = [as_arrays(item) for item in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
+    if isinstance(tree, list):
+        if tree and all(map(_is_number_or_list, tree)):
+            return as_arrays(np.asarray(tree))
+        return [as_arrays(item) for item in tree]
+    if is_traced(tree):
+        return tree
+    if isinstance(tree, (np.ndarray, np.generic)):
+        return np.asarray(tree, np.float32) if tree.dtype.kind == "f" else tree
+    if hasattr(tree, "__array__") and not isinstance(tree, type):
+        return as_arrays(np.asarray(tree))
+    return tree
+
+
+def _is_number_or_list(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_number_or_list, value))
+    return isinstance(value, (int, float, np.generic))
+
+
+def fitting(
+    graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any], training: bool, *, check: bool = True
+) -> dict[str, Any] | None:
+    """A graph's inputs among arguments; None where the graph is for others."""
+    if graph.training != training or len(args) != len(graph.args) or kwargs.keys() != graph.kwargs.keys():
+        return None
+    inputs: dict[str, Any] = {}
+    if not _match((graph.args, dict(graph.kwargs)), (args, dict(kwargs)), inputs):
+        return None
+    if not check:
+        return inputs
+    for name, array in inputs.items():
+        fact = graph.nodes[name].facts[0]
+        plain = untraced(array)
+        if plain.dtype != fact.dtype or len(plain.shape) != len(fact.shape):
+            return None
+    symbols: dict[str, int] = {}
+    for name, array in inputs.items():
+        for length, known in zip(np.shape(array), graph.nodes[name].facts[0].shape, strict=True):
+            if isinstance(known, str) and symbols.setdefault(known, length) != length:
+                return None
+    if graph.guards:
+        environment = Environment(graph, None)
+        environment.values = {Ref(name): array for name, array in inputs.items()}
+        for guard in graph.guards:
+            if _is_of_inputs(guard.subject, graph) and not holds(guard, environment):
+                return None
+    return inputs
+
+
+def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:
+    if isinstance(pattern, Ref):
+        if not (isinstance(given, (np.ndarray, np.generic)) or is_traced(given)):
+            return False
+        inputs[pattern.node] = given
+        return True
+    if isinstance(pattern, (tuple, list)):
+        return (
+            isinstance(given, (tuple, list))
+            and len(given) == len(pattern)
+            and all(_match(p, g, inputs) for p, g in zip(pattern, given, strict=True))
+        )
+    if isinstance(pattern, dict):
+        return (
+            isinstance(given, dict)
+            and pattern.keys() == given.keys()
+            and all(_match(p, given[key], inputs) for key, p in pattern.items())
+        )
+    if isinstance(given, (np.ndarray, np.generic)) or is_traced(given):
+        return False
+    return pattern is given or (type(pattern) is type(given) and bool(pattern == given))
+
+
+def _is_of_inputs(subject: Any, graph: Graph) -> bool:
+    return all(graph.nodes[ref.node].kind == "input" for ref in wires(subject))

@@ -1,0 +1,259 @@
+"""Functions that move elements and compute nothing: they know codes as well as floats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray.graph._functions import function_of
+from quantray.graph._graph import Expr, Graph, Node, Ref, leaves
+from quantray.graph.kinds._gradients import differentiable_of
+from quantray.graph.kinds._table import Kind, Part, axes_of, bound, is_static, register, spelling
+from quantray.nn import functional as F
+
+
+def reshape(x: Any, shape: Any) -> Any:
+    """Another shape for the same elements."""
+    return np.reshape(x, tuple(shape))
+
+
+def transpose(x: Any, axes: Any) -> Any:
+    """Axes in another order."""
+    return np.transpose(x, axes)
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """Some of the elements."""
+    return x[index]
+
+
+def concat(arrays: Any, axis: int) -> Any:
+    """Arrays one after the other along an axis."""
+    return np.concatenate(arrays, axis)
+
+
+register(Kind("reshape", reshape, differentiable_of("numpy.reshape"), part=Part.KEEPS, class_name="reshape"))
+register(
+    Kind(
+        "transpose", transpose, differentiable_of("numpy.transpose"), part=Part.KEEPS, class_name="transpose"
+    )
+)
+register(Kind("getitem", getitem, differentiable_of("array.getitem"), part=Part.KEEPS, class_name="getitem"))
+register(Kind("identity", lambda x: x, part=Part.KEEPS, class_name="Identity"))
+register(
+    Kind(
+        "concat",
+        concat,
+        differentiable_of("numpy.concatenate"),
+        part=Part.FOLLOWS,
+        class_name="FloatFunctional",
+    )
+)
+register(Kind("pad", F.pad, part=Part.KEEPS, class_name="pad"))
+register(Kind("interpolate", F.interpolate, part=Part.KEEPS, class_name="Upsample"))
+#: Of NumPy, as they are: elements are chosen, in an order that does not depend on their grid.
+for _name in (
+    "numpy.flip", "numpy.roll", "numpy.repeat", "ndarray.repeat", "numpy.tile", "numpy.take", "ndarray.take",
+    "numpy.broadcast_to", "numpy.sort", "numpy.diagonal", "ndarray.diagonal", "numpy.rot90", "numpy.fliplr",
+    "numpy.flipud", "numpy.compress", "ndarray.compress", "numpy.take_along_axis", "numpy.max", "numpy.min",
+    "numpy.amax", "numpy.amin", "ndarray.max", "ndarray.min",
+):  # fmt: skip
+    register(Kind(_name, function_of(_name), differentiable_of(_name), part=Part.KEEPS, class_name=_name))
+
+
+def _dim(x: Any, axis: int, graph: Graph) -> Any:
+    """One length of a wire: a number where it is one, else an expression."""
+    length = graph.fact(x).shape[axis]
+    return length if isinstance(length, int) else Expr("dim", (x, axis))
+
+
+def _reshaped(node: Node, x: Any, shape: Any) -> Node | None:
+    lengths = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if any(isinstance(leaf, Ref) for leaf in leaves(lengths)):
+        return None
+    return node.but(kind="reshape", args=(x,), kwargs={"shape": lengths})
+
+
+@spelling("ndarray.reshape")
+def _reshape_method(node: Node, graph: Graph) -> Node | None:
+    if node.kwargs or len(node.args) < 2:
+        return None
+    shape = node.args[1] if len(node.args) == 2 else node.args[1:]
+    return _reshaped(node, node.args[0], shape)
+
+
+@spelling("numpy.reshape")
+def _reshape_function(node: Node, graph: Graph) -> Node | None:
+    given = {**dict(zip(("a", "shape", "order"), node.args, strict=False)), **node.kwargs}
+    shape = given.get("shape", given.get("newshape"))
+    if given.get("order", "C") != "C" or shape is None or given.get("copy"):
+        return None
+    return _reshaped(node, given["a"], shape)
+
+
+@spelling("ndarray.ravel", "ndarray.flatten", "numpy.ravel")
+def _ravel(node: Node, graph: Graph) -> Node | None:
+    return None if node.kwargs or len(node.args) > 1 else _reshaped(node, node.args[0], (-1,))
+
+
+@spelling("functional.flatten")
+def _flatten(node: Node, graph: Graph) -> Node | None:
+    (x,), settings = bound(F.flatten, node, ("input",))
+    ndim = len(graph.fact(x).shape)
+    if not ndim:
+        return _reshaped(node, x, (1,))
+    start, end = (int(settings[name]) % ndim for name in ("start_dim", "end_dim"))
+    before = [_dim(x, axis, graph) for axis in range(start)]
+    after = [_dim(x, axis, graph) for axis in range(end + 1, ndim)]
+    return _reshaped(node, x, (*before, -1, *after))
+
+
+@spelling("functional.unflatten")
+def _unflatten(node: Node, graph: Graph) -> Node | None:
+    (x,), settings = bound(F.unflatten, node, ("input",))
+    ndim = len(graph.fact(x).shape)
+    axis = int(settings["dim"]) % ndim
+    before = [_dim(x, a, graph) for a in range(axis)]
+    after = [_dim(x, a, graph) for a in range(axis + 1, ndim)]
+    return _reshaped(node, x, (*before, *settings["sizes"], *after))
+
+
+@spelling("numpy.expand_dims")
+def _expand_dims(node: Node, graph: Graph) -> Node | None:
+    given = {**dict(zip(("a", "axis"), node.args, strict=False)), **node.kwargs}
+    x = given["a"]
+    ndim = len(graph.fact(x).shape)
+    many = len(given["axis"]) if isinstance(given["axis"], (tuple, list)) else 1
+    axes = axes_of(given["axis"], ndim + many)
+    if axes is None:
+        return None
+    own = iter([_dim(x, axis, graph) for axis in range(ndim)])
+    return _reshaped(node, x, tuple(1 if a in axes else next(own) for a in range(ndim + many)))
+
+
+@spelling("numpy.squeeze", "ndarray.squeeze")
+def _squeeze(node: Node, graph: Graph) -> Node | None:
+    given = {**dict(zip(("a", "axis"), node.args, strict=False)), **node.kwargs}
+    x = given["a"]
+    shape = graph.fact(x).shape
+    axes = axes_of(given.get("axis"), len(shape))
+    if axes is None or given.get("axis") is None:
+        # Which axes go depends on lengths.
+        return None
+    return _reshaped(node, x, tuple(_dim(x, a, graph) for a in range(len(shape)) if a not in axes))
+
+
+def _transposed(node: Node, x: Any, axes: Any) -> Node | None:
+    return node.but(kind="transpose", args=(x,), kwargs={"axes": tuple(axes)}) if is_static(axes) else None
+
+
+@spelling("ndarray.transpose", "numpy.transpose", "numpy.permute_dims")
+def _transpose(node: Node, graph: Graph) -> Node | None:
+    x = node.args[0] if node.args else node.kwargs.get("a")
+    ndim = len(graph.fact(x).shape)
+    axes = node.args[1:] or (node.kwargs.get("axes"),)
+    given = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
+    found = tuple(reversed(range(ndim))) if given is None else axes_of(tuple(given), ndim)
+    return None if found is None else _transposed(node, x, found)
+
+
+@spelling("ndarray.swapaxes", "numpy.swapaxes")
+def _swapaxes(node: Node, graph: Graph) -> Node | None:
+    if node.kwargs or len(node.args) != 3:
+        return None
+    x, a, b = node.args
+    order = list(range(len(graph.fact(x).shape)))
+    order[a], order[b] = order[b], order[a]
+    return _transposed(node, x, order)
+
+
+@spelling("numpy.matrix_transpose")
+def _matrix_transpose(node: Node, graph: Graph) -> Node | None:
+    (x,) = node.args
+    order = list(range(len(graph.fact(x).shape)))
+    order[-1], order[-2] = order[-2], order[-1]
+    return _transposed(node, x, order)
+
+
+@spelling("numpy.moveaxis")
+def _moveaxis(node: Node, graph: Graph) -> Node | None:
+    given = {**dict(zip(("a", "source", "destination"), node.args, strict=False)), **node.kwargs}
+    x = given["a"]
+    ndim = len(graph.fact(x).shape)
+    order = np.moveaxis(
+        np.empty((1,) * 0 + tuple(range(1, ndim + 1)), np.bool_), given["source"], given["destination"]
+    )
+    return _transposed(node, x, [n - 1 for n in order.shape])
+
+
+@spelling("array.getitem")
+def _getitem(node: Node, graph: Graph) -> Node | None:
+    """Slices, single places, new axes: what a view would be; looked-up places stay as they are."""
+    x, index = node.args
+    items = index if isinstance(index, tuple) else (index,)
+    for item in items:
+        plain = item is None or item is Ellipsis or isinstance(item, (int, np.integer, slice, Expr))
+        if not plain or isinstance(item, bool):
+            return None
+    return node.but(kind="getitem", args=(x,), kwargs={"index": items})
+
+
+@spelling("array.identity", "ndarray.copy", "numpy.copy", "numpy.ascontiguousarray", "numpy.asarray")
+def _identity(node: Node, graph: Graph) -> Node | None:
+    return node.but(kind="identity", args=node.args[:1], kwargs={})
+
+
+@spelling("ndarray.astype", "numpy.astype")
+def _astype(node: Node, graph: Graph) -> Node | None:
+    """To the dtype that it has."""
+    x = node.args[0]
+    if isinstance(x, Ref) and graph.fact(x).dtype == node.facts[0].dtype:
+        return node.but(kind="identity", args=(x,), kwargs={})
+    return None
+
+
+def _joined(node: Node, arrays: Any, axis: Any, graph: Graph) -> Node | None:
+    given = tuple(arrays) if isinstance(arrays, (tuple, list)) else ()
+    if not given or not all(isinstance(a, Ref) for a in given) or not isinstance(axis, (int, np.integer)):
+        return None
+    if node.facts[0].dtype != np.float32:
+        return None
+    return node.but(kind="concat", args=(given,), kwargs={"axis": int(axis) % len(node.facts[0].shape)})
+
+
+@spelling("numpy.concatenate", "numpy.concat")
+def _concatenate(node: Node, graph: Graph) -> Node | None:
+    given = {**dict(zip(("arrays", "axis"), node.args, strict=False)), **node.kwargs}
+    if set(given) - {"arrays", "axis"}:
+        return None
+    return _joined(node, given["arrays"], given.get("axis", 0), graph)
+
+
+@spelling("numpy.hstack", "numpy.vstack")
+def _stacked(node: Node, graph: Graph) -> Node | None:
+    if node.kwargs or len(node.args) != 1:
+        return None
+    arrays = node.args[0]
+    ndims = {len(graph.fact(a).shape) for a in arrays if isinstance(a, Ref)}
+    if min(ndims, default=0) < 2:
+        return None
+    return _joined(node, arrays, 1 if node.kind.endswith("hstack") else 0, graph)
+
+
+@spelling("functional.cat")
+def _cat(node: Node, graph: Graph) -> Node | None:
+    (tensors,), settings = bound(F.cat, node, ("tensors",))
+    return _joined(node, tensors, settings["dim"], graph)
+
+
+@spelling("functional.pad")
+def _pad(node: Node, graph: Graph) -> Node | None:
+    args, settings = bound(F.pad, node, ("input",))
+    return node.but(kind="pad", args=args, kwargs=settings)
+
+
+@spelling("functional.interpolate")
+def _interpolate(node: Node, graph: Graph) -> Node | None:
+    args, settings = bound(F.interpolate, node, ("input",))
+    return node.but(kind="interpolate", args=args, kwargs=settings)

@@ -1,0 +1,83 @@
+"""A layer with weights and what is fused with it, as one node: `layer`.
+
+In training its weight is fake-quantized with the batch normalization folded into it; in evaluation it computes what
+integers will.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from quantray import nn
+from quantray.graph import Node, kind_of
+from quantray.nn import functional as F
+from quantray.nn.functional._activation import _clip
+from quantray.nn.intrinsic._fused import along, factor_of, folded_bias
+
+
+class Layer(NamedTuple):
+    """What a `layer` node is made of; its arguments are input, weight and bias, its settings those of the kind."""
+
+    #: The kind of the layer itself: "linear", "conv2d", ...
+    kind: str
+    #: The path of the module that the layer is, or whose forward it is part of.
+    home: str
+    #: The path of the batch normalization that follows it.
+    norm: str | None = None
+    #: The range that its output is cut to: (0, None) is ReLU.
+    limits: tuple[float | None, float | None] | None = None
+    #: The path of what fake-quantizes its weight.
+    fake: str | None = None
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether its weight has inputs first."""
+        return "transpose" in self.kind
+
+    def weight_and_bias(self, model: nn.Module, args: tuple[Any, ...], settings: Any) -> tuple[Any, Any]:
+        """What integers will stand for: the normalization, as in evaluation, folded in."""
+        _, weight, bias = args
+        if self.norm is None:
+            return weight, bias
+        norm = model.get_submodule(self.norm)
+        factor = along(weight, factor_of(norm), self.is_transposed, settings.get("groups", 1))
+        return weight * factor, folded_bias(bias, norm)
+
+
+def compute_layer(model: nn.Module, node: Node, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    """A `layer` node's output: Krishnamoorthi, Quantizing deep convolutional networks for efficient inference
+    (2018), section 3.2.2, where a normalization trains."""
+    layer: Layer = node.value
+    function = kind_of(layer.kind).function
+    fake = None if layer.fake is None else model.get_submodule(layer.fake)
+    norm = None if layer.norm is None else model.get_submodule(layer.norm)
+    x, weight, bias = args
+    if norm is None or not norm.training:
+        weight, bias = layer.weight_and_bias(model, args, settings)
+        output = function(x, weight if fake is None else fake(weight), bias, **settings)
+    elif fake is None:
+        output = norm(function(x, weight, bias, **settings))
+    else:
+        # As running moments would have it, so that the normalization sees its batch.
+        factor = factor_of(norm)
+        scaled = fake(weight * along(weight, factor, layer.is_transposed, settings.get("groups", 1)))
+        output = function(x, scaled, None, **settings)
+        is_rows = layer.kind == "linear" and np.ndim(output) == 2
+        channels = (-1,) if is_rows else (1, -1, *[1] * (np.ndim(output) - 2))
+        output = output / factor.reshape(channels)
+        if bias is not None:
+            output = output + bias.reshape(channels)
+        output = norm(output)
+    return limited(output, layer.limits)
+
+
+def limited(x: Any, limits: tuple[float | None, float | None] | None) -> Any:
+    """Floats within a range."""
+    if limits is None:
+        return x
+    low, high = limits
+    if high is None and low == 0:
+        return F.relu(x)
+    return _clip(x, -np.inf if low is None else low, np.inf if high is None else high)

@@ -1,0 +1,193 @@
+"""Where values are quantized: on which wires of a graph, and by which observers.
+
+Each layer's input is quantized once: on the wire of whoever made it, or, where floats come in, on a wire of its own.
+A node's output is quantized if another one takes it in integers; so a last layer gives floats, unless a DeQuantStub
+follows it, and so does a layer whose output a sum alone takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quantray import nn
+from quantray.graph import Graph, Node, Part, Ref, Rewriter
+from quantray.quantization._settings import Settings, home_of, part_of
+
+#: Kinds that make values which no code of their input's grid stands for: they are rounded to it again.
+_BETWEEN = ("avg_pool", "adaptive_avg_pool", "mean", "interpolate", "clip")
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a wire is quantized: an `observe` node's setting."""
+
+    #: The path of the observer.
+    path: str
+    #: What makes it.
+    factory: Any
+    #: Whether it belongs to what goes into a layer, not to what comes out of a node.
+    before: bool = False
+
+
+class Placement:
+    """A graph's wires and what becomes of them."""
+
+    def __init__(self, graph: Graph, model: nn.Module, settings: Settings) -> None:
+        self.graph, self.model = graph, model
+        self.qconfigs = {
+            node.name: settings.of(node, model) for node in graph if part_of(node, model) is not None
+        }
+        self.parts = {node.name: part_of(node, model) for node in graph}
+        self._users = graph.users()
+        self._outputs = set(graph.outputs)
+        self.unrounded = self._unrounded()
+        self.quantized = self._quantized()
+
+    def is_active(self, node: Node) -> bool:
+        """Whether a node is to be quantized."""
+        return self.qconfigs.get(node.name) is not None
+
+    def _takers(self, node: Node) -> list[Node]:
+        return [self.graph.nodes[name] for name in self._users.get(Ref(node.name), [])]
+
+    def _unrounded(self) -> set[str]:
+        """Layers whose output goes into a sum as it is: one term of each sum, taken by it alone."""
+        found: set[str] = set()
+        for node in self.graph:
+            if node.kind != "add" or not self.is_active(node):
+                continue
+            terms = [ref for ref in node.inputs if isinstance(ref, Ref)]
+            if len(set(terms)) != 2 or len({self.graph.fact(ref).shape for ref in terms}) != 1:
+                continue
+            for ref in terms:
+                term = self.graph.nodes[ref.node]
+                if (
+                    term.kind == "layer"
+                    and self.is_active(term)
+                    and self._users.get(ref) == [node.name]
+                    and ref not in self._outputs
+                ):
+                    found.add(term.name)
+                    break
+        return found
+
+    def _can(self) -> dict[Ref, bool]:
+        """Wires that may be quantized."""
+        can: dict[Ref, bool] = {}
+        for node in self.graph:
+            part, ref = self.parts[node.name], Ref(node.name)
+            if not node.facts or node.facts[0].dtype != np.float32 or len(node.facts) != 1:
+                continue
+            floats = [r for r in node.inputs if self.graph.fact(r).is_float]
+            if part in (Part.WEIGHTED, Part.BEGINS):
+                can[ref] = self.is_active(node)
+            elif part is Part.KEEPS:
+                can[ref] = bool(floats) and all(can.get(r, False) for r in floats)
+            elif part is Part.FOLLOWS:
+                first = floats[:1] if self._is_function_of_first(node) else floats
+                can[ref] = self.is_active(node) and bool(first) and all(can.get(r, False) for r in first)
+        return can
+
+    def _is_function_of_first(self, node: Node) -> bool:
+        """Whether the other arrays of a node are weights: of normalizations, PReLU."""
+        return node.kind in ("layer_norm", "group_norm", "instance_norm", "prelu", "softmax")
+
+    def _quantized(self) -> set[Ref]:
+        can = self._can()
+        wanted: set[Ref] = set()
+        for node in reversed(list(self.graph)):
+            ref = Ref(node.name)
+            if not can.get(ref) or node.name in self.unrounded:
+                continue
+            for taker in self._takers(node):
+                part = self.parts[taker.name]
+                if part is Part.WEIGHTED:
+                    takes = self.is_active(taker) and taker.args[0] == ref
+                elif part in (Part.KEEPS, Part.FOLLOWS):
+                    takes = Ref(taker.name) in wanted
+                else:
+                    takes = part is Part.ENDS
+                if takes:
+                    wanted.add(ref)
+        begins = {
+            Ref(n.name) for n in self.graph if self.parts[n.name] is Part.BEGINS and can.get(Ref(n.name))
+        }
+        return wanted | begins
+
+
+def place(graph: Graph, model: nn.Module, settings: Settings, *, training: bool) -> Graph:
+    """The graph with an `observe` node on each wire that is quantized.
+
+    Names of observers depend on names of nodes alone: another graph of the same model has the same ones.
+    """
+    placement = Placement(graph, model, settings)
+    made = Rewriter(graph)
+    before: dict[tuple[Ref, Any], Ref] = {}
+    #: Which `observe` node a wire passed last.
+    grid_of: dict[Ref, str] = {}
+    for node in graph:
+        part, ref = placement.parts[node.name], Ref(node.name)
+        if part is Part.WEIGHTED and placement.is_active(node):
+            node = _with_input(node, placement, made, before)
+        added = made.add(node)
+        qconfig = placement.qconfigs.get(node.name)
+        if ref not in placement.quantized:
+            continue
+        if part is Part.KEEPS:
+            source = next(r for r in graph.nodes[node.name].inputs if graph.fact(r).is_float)
+            owner = grid_of[source]
+            grid_of[ref] = owner
+            rounds = node.kind.startswith(_BETWEEN) or (node.kind == "pad" and bool(node.get("value")))
+            snap = Node(
+                made.name(f"{node.name}.snap"),
+                "snap",
+                (added,),
+                {"rounds": rounds},
+                node.facts,
+                node.scope,
+                node.at,
+                owner,
+            )
+            made.replace(ref, made.add(snap))
+            continue
+        assert qconfig is not None
+        point = Point(_observer_path(node, model, "post"), qconfig.activation)
+        made.replace(ref, made.add(_observe(node, added, point, made)))
+        grid_of[ref] = point.path
+    return made.graph()
+
+
+def _observe(node: Node, ref: Ref, point: Point, made: Rewriter) -> Node:
+    facts = made.nodes[ref.node].facts if ref.node in made.nodes else made.old.nodes[ref.node].facts
+    return Node(made.name(point.path), "observe", (ref,), {}, facts, node.scope, node.at, point)
+
+
+def _with_input(node: Node, placement: Placement, made: Rewriter, before: dict[Any, Ref]) -> Node:
+    """A layer whose input is quantized: on its wire already, or for layers alone."""
+    x = node.args[0]
+    if not isinstance(x, Ref) or x in placement.quantized:
+        return node
+    qconfig = placement.qconfigs[node.name]
+    assert qconfig is not None
+    key = x, qconfig.activation
+    if key not in before:
+        point = Point(_observer_path(node, placement.model, "pre"), qconfig.activation, before=True)
+        before[key] = made.add(_observe(node, made.find(x), point, made))
+    return node.but(args=(before[key], *node.args[1:]))
+
+
+def _observer_path(node: Node, model: nn.Module, which: str) -> str:
+    """Where the observer of a node lives: with its module, or with the module whose forward it is part of."""
+    home, call = home_of(node, model), node.name.partition("#")[2]
+    name = "activation_pre_process" if which == "pre" else "activation_post_process"
+    suffix = f"_{int(call) - 1}" if call.isdigit() else ""
+    try:
+        model.get_submodule(home)
+    except AttributeError:
+        parent, _, last = home.rpartition(".")
+        name = f"{last}_{'pre' if which == 'pre' else 'post'}_process"
+        home = parent
+    return f"{home}.{name}{suffix}" if home else f"{name}{suffix}"

@@ -1,0 +1,172 @@
+"""A model that watches its values: it runs by graphs in which wires pass observers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quantray import nn
+from quantray.graph import Graph, Node, normalize
+from quantray.graph._graph import map_tree
+from quantray.graph._run import call
+from quantray.graph._runner import GraphRunner
+from quantray.nn._containers import ModuleDict, ModuleList
+from quantray.quantization._fusing import collapse, make_layers
+from quantray.quantization._layers import Layer, compute_layer
+from quantray.quantization._placing import Placement, Point, place
+from quantray.quantization._settings import Settings
+from quantray.quantization.fake_quantize import FakeQuantizeBase
+from quantray.quantization.observer import ObserverBase
+
+
+class Prepared(GraphRunner):
+    """Runs a model from `prepare` or `prepare_qat`.
+
+    Parameters
+    ----------
+    settings : Settings
+        Which node is quantized how.
+    is_trained : bool
+        Whether weights are fake-quantized, too.
+    """
+
+    def __init__(self, settings: Settings, is_trained: bool, prefix: str = "") -> None:
+        super().__init__(prefix)
+        self.settings, self.is_trained = settings, is_trained
+        #: Observers' paths, whether their values were seen by a call with data.
+        self.called = False
+
+    def passes(self, graph: Graph, module: nn.Module) -> Graph:
+        found = collapse(make_layers(normalize(graph), module))
+        if self.is_trained:
+            found = self._with_fakes(found, module)
+        made = place(found, module, self.settings, training=graph.training)
+        for node in made:
+            if node.kind == "observe":
+                point: Point = node.value
+                self._make(module, point.path, point.factory)
+        self._prepare_children(made, module)
+        return made
+
+    def _with_fakes(self, graph: Graph, module: nn.Module) -> Graph:
+        """Layers that have nothing that fake-quantizes their weight get it."""
+        placement = Placement(graph, module, self.settings)
+        paths: dict[tuple[str, Any], str] = {}
+        nodes: dict[str, Node] = {}
+        for node in graph:
+            if node.kind == "layer" and node.value.fake is None and placement.is_active(node):
+                layer: Layer = node.value
+                qconfig = placement.qconfigs[node.name]
+                assert qconfig is not None
+                key = layer.home, node.args[1]
+                if key not in paths:
+                    count = sum(home == layer.home for home, _ in paths)
+                    name = "weight_fake_quant" + (f"_{count}" if count else "")
+                    paths[key] = f"{layer.home}.{name}" if layer.home else name
+                    self._make(module, paths[key], qconfig.weight)
+                node = node.but(value=layer._replace(fake=paths[key]))
+            nodes[node.name] = node
+        return graph.but(nodes=nodes)
+
+    def _make(self, module: nn.Module, path: str, factory: Any) -> None:
+        """An observer where it belongs, unless it is there."""
+        parent, _, name = path.rpartition(".")
+        home = module.get_submodule(parent)
+        if name not in home._modules:
+            made = factory()
+            made.training = module.training
+            home.add_module(name, made)
+
+    def _prepare_children(self, graph: Graph, module: nn.Module) -> None:
+        """What is inside of a module that runs as Python has graphs of its own."""
+        for node in graph:
+            if node.kind == "python":
+                inner = module.get_submodule(node.value)
+                for name, child in called_children(inner):
+                    path = f"{node.value}.{name}" if node.value else name
+                    if child._runner is None:
+                        full = f"{self.prefix}.{path}" if self.prefix else path
+                        child.__dict__["_runner"] = Prepared(
+                            self.settings.inside(full), self.is_trained, full
+                        )
+
+    def compute(self, module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        match node.kind:
+            case "layer":
+                return compute_layer(module, node, args, kwargs)
+            case "observe":
+                quantizer = module.get_submodule(node.value.path)
+                try:
+                    return quantizer.forward(args[0])
+                except ValueError as error:
+                    raise ValueError(f"{_named(node, self.prefix)}: {error}") from None
+            case "snap":
+                quantizer = module.get_submodule(node.value)
+                if (
+                    kwargs["rounds"]
+                    and isinstance(quantizer, FakeQuantizeBase)
+                    and quantizer.fake_quant_enabled[0]
+                ):
+                    return quantizer.quantize(args[0])
+                return args[0]
+            case "formula":
+                return node.value[0](args[0])
+            case _:
+                return call(node, args, kwargs, module)
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        output = super().__call__(module, args, kwargs)
+        self.called = True
+        return output
+
+    def graph_of(self, module: nn.Module, *, training: bool) -> Graph | None:
+        """A graph of one mode: captured from what the model was called with before, if need be."""
+        for graph in self.graphs:
+            if graph.training == training and not self._mark.changed:
+                return graph
+        if self.example is None:
+            return None
+        if self._mark.changed:
+            self.forget(module)
+        modes = [(each, each.training) for each in module.modules()]
+        module.train(training)
+        try:
+            return self.find(module, *map_tree(lambda leaf: leaf, self.example))[0]
+        finally:
+            for each, mode in modes:
+                each.training = mode
+
+    def plan(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Graph:
+        """Captures the model, so that its observers are there before its first call."""
+        from quantray.graph._runner import as_arrays
+
+        return self.find(module, as_arrays(args), as_arrays(kwargs or {}))[0]
+
+
+def _named(node: Node, prefix: str) -> str:
+    path = node.value.path.rpartition(".")[0]
+    full = ".".join(part for part in (prefix, path) if part)
+    return full or "model"
+
+
+def called_children(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Modules inside that a forward calls: those of lists and dicts in the place of these."""
+    found: list[tuple[str, nn.Module]] = []
+    for name, child in module.named_children():
+        if isinstance(child, (ObserverBase, FakeQuantizeBase)):
+            continue
+        if isinstance(child, (ModuleList, ModuleDict)) or type(child).forward is nn.Module.forward:
+            found += [(f"{name}.{inner}", each) for inner, each in called_children(child)]
+        else:
+            found.append((name, child))
+    return found
+
+
+def prepared_of(model: nn.Module) -> Prepared | None:
+    """What runs a model that is prepared; None where it is not."""
+    runner = model._runner
+    return runner if isinstance(runner, Prepared) else None
+
+
+def is_seen(node: Node, module: nn.Module) -> bool:
+    """Whether an observer has seen data."""
+    return bool(getattr(module.get_submodule(node.value.path), "has_data", True))

@@ -1,0 +1,132 @@
+"""Which QConfig each node of a graph gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quantray import nn
+from quantray.graph import Node, kind_of
+from quantray.graph.kinds import LAYERS, Part, module_kind
+from quantray.nn.qat import FusedQAT
+from quantray.quantization._layers import Layer
+from quantray.quantization.qconfig import QConfig
+from quantray.quantization.qconfig_mapping import QConfigMapping
+
+
+class Settings:
+    """What was asked for: a mapping, or the `qconfig` attributes of modules, as torch's eager mode has them.
+
+    Parameters
+    ----------
+    model : Module
+    given : QConfig or QConfigMapping, optional
+        By default what attributes say; without any, `default`.
+    default : QConfigMapping
+    """
+
+    def __init__(
+        self, model: nn.Module, given: QConfig | QConfigMapping | None, default: QConfigMapping
+    ) -> None:
+        if isinstance(given, QConfig):
+            given = QConfigMapping().set_global(given)
+        if given is not None and not isinstance(given, QConfigMapping):
+            raise TypeError(
+                f"qconfig_mapping must be a QConfig or a QConfigMapping, got {type(given).__name__}"
+            )
+        if given is None and not any("qconfig" in module.__dict__ for module in model.modules()):
+            given = default
+        self.mapping = given
+        #: The path of the module that names are counted from.
+        self.prefix = ""
+        #: What was inherited from around it, where attributes say.
+        self.outer: QConfig | None = None
+
+    def inside(self, path: str) -> Settings:
+        """The same for a module inside, whose own names begin at itself."""
+        made = Settings.__new__(Settings)
+        made.mapping, made.prefix, made.outer = self.mapping, path, self.outer
+        return made
+
+    def of(self, node: Node, model: nn.Module) -> QConfig | None:
+        """The QConfig of a node; None for what stays in float."""
+        home, names = home_of(node, model), candidates(node, model)
+        if self.mapping is None:
+            return _inherited(model, home) or self.outer
+        home = ".".join(part for part in (self.prefix, home) if part)
+        known = self.mapping.object_type_qconfigs
+        for name in names:
+            if name in known or getattr(name, "__name__", name) in known:
+                return self.mapping.resolve(home, name)
+        return self.mapping.resolve(home, names[0] if names else "")
+
+    def of_module(self, path: str, kind: Any, model: nn.Module) -> QConfig | None:
+        """The QConfig of a module of some class."""
+        if self.mapping is None:
+            return _inherited(model, path) or self.outer
+        return self.mapping.resolve(".".join(part for part in (self.prefix, path) if part), kind)
+
+
+def _inherited(model: nn.Module, path: str) -> QConfig | None:
+    """The `qconfig` of the nearest module around a path that has one."""
+    while True:
+        try:
+            module = model.get_submodule(path)
+        except AttributeError:
+            module = None
+        if module is not None and "qconfig" in module.__dict__:
+            return module.__dict__["qconfig"]
+        if not path:
+            return None
+        path = path.rpartition(".")[0]
+
+
+def home_of(node: Node, model: nn.Module) -> str:
+    """The dotted name that settings call a node by: its module's, or its own."""
+    if node.kind == "layer":
+        return node.value.home
+    if node.kind in ("module", "python"):
+        return node.value
+    if node.kind == "formula":
+        return node.value[1].partition("#")[0]
+    return node.name.partition("#")[0]
+
+
+def candidates(node: Node, model: nn.Module) -> list[Any]:
+    """What settings by type may call a node: its module's class, the class of its kind, the function."""
+    found: list[Any] = []
+    if node.kind == "layer":
+        layer: Layer = node.value
+        home = model.get_submodule(layer.home)
+        # What is said of a class is said of it where it is fused, or trained, too.
+        if not isinstance(home, (nn.intrinsic.FusedWeighted, FusedQAT)):
+            found.append(type(home))
+        found += [getattr(nn, LAYERS[layer.kind]), layer.kind]
+        return found
+    if node.kind == "module":
+        return [type(model.get_submodule(node.value))]
+    if node.kind == "formula":
+        return []
+    try:
+        module = model.get_submodule(home_of(node, model))
+        if type(module) is not nn.Module and module._modules == {}:
+            found.append(type(module))
+    except AttributeError:
+        pass
+    class_name = kind_of(node.kind).class_name
+    if class_name:
+        found.append(getattr(nn, class_name, class_name))
+    found.append(node.kind.rpartition(".")[2])
+    return found
+
+
+def part_of(node: Node, model: nn.Module) -> Part | None:
+    """The part that a node has in quantization."""
+    if node.kind == "layer":
+        return Part.WEIGHTED
+    if node.kind == "formula":
+        return Part.FOLLOWS
+    if node.kind == "module":
+        return module_kind(model.get_submodule(node.value)).part
+    if node.kind in ("input", "parameter", "constant", "python", "tap", "hook"):
+        return None
+    return kind_of(node.kind).part
