@@ -212,16 +212,16 @@ def _join(a: _Once, b: _Once, example: Example, training: bool) -> Graph:
         if one.kind == "constant":
             nodes.append(lengths.constant(one, two).but(facts=facts))
             continue
-        _compare(one, (one.args, dict(one.kwargs)), (two.args, dict(two.kwargs)))
-        nodes.append(one.but(facts=facts))
-    _compare(first[-1] if first else Node("", ""), a.output, b.output)
+        args, kwargs = _merged(one, (one.args, dict(one.kwargs)), (two.args, dict(two.kwargs)), lengths)
+        nodes.append(one.but(args=args, kwargs=kwargs, facts=facts))
+    output = _merged(first[-1] if first else Node("", ""), a.output, b.output, lengths)
     a.tracer.nodes = nodes
     named, rename = a.tracer.named()
     graph = Graph(
         named,
         rename(a.args),
         rename(a.kwargs),
-        rename(a.output),
+        rename(output),
         tuple(Guard(rename(g.subject), g.outcome, g.at) for g in lengths.guards()),
         tuple(dict.fromkeys(a.tracer.refusals)) + _from_values(a, b),
         training,
@@ -236,13 +236,29 @@ def _from_values(a: _Once, b: _Once) -> tuple[Refusal, ...]:
     return tuple(Refusal(scope, reason) for scope in chosen)
 
 
-def _compare(node: Node, a: Any, b: Any) -> None:
-    """Raises where a plain value among arguments is not the same in both runs."""
-    for x, y in zip(leaves(a), leaves(b), strict=False):
-        if isinstance(x, (int, float, complex, str, np.generic)) and not isinstance(x, (Ref, Expr)):
-            same = x == y or (x != x and y != y)
-            if type(x) is not type(y) or not same:
-                raise _Differ(node.scope, f"a number that differs with sizes or values: {x}, {y}", node.at)
+def _merged(node: Node, a: Any, b: Any, lengths: _Lengths) -> Any:
+    """Arguments that hold for both runs: a number that is one length in the first and in the second is that length.
+
+    Raises where a plain value is not the same in both.
+    """
+    if isinstance(a, (tuple, list)) and type(a) is type(b) and len(a) == len(b):
+        items = [_merged(node, x, y, lengths) for x, y in zip(a, b, strict=True)]
+        return type(a)(*items) if hasattr(a, "_fields") else type(a)(items)
+    if isinstance(a, dict) and type(a) is type(b) and a.keys() == b.keys():
+        return {key: _merged(node, x, b[key], lengths) for key, x in a.items()}
+    if type(a) is slice and type(b) is slice:
+        pairs = ((a.start, b.start), (a.stop, b.stop), (a.step, b.step))
+        return slice(*(_merged(node, x, y, lengths) for x, y in pairs))
+    if isinstance(a, (Ref, Expr)) or isinstance(b, (Ref, Expr)):
+        if a != b:
+            raise _Differ(node.scope, "other wires for other sizes or values", node.at)
+        return a
+    if a is b or (type(a) is type(b) and (a == b or (a != a and b != b))):
+        return a
+    length = lengths.number(a, b)
+    if length is None:
+        raise _Differ(node.scope, f"a value that differs with sizes or values: {a!r}, {b!r}", node.at)
+    return length
 
 
 class _Lengths:
@@ -327,6 +343,12 @@ class _Lengths:
         for pair, (_, ref, axis) in self.symbols.items():
             found.setdefault(pair, Expr("dim", (ref, axis)))
         return found
+
+    def number(self, m: Any, n: Any) -> Expr | None:
+        """The length that is one number in the first run, and another one in the second."""
+        if type(m) is not int or type(n) is not int:
+            return None
+        return self._numbers().get((m, n))
 
     def constant(self, a: Node, b: Node) -> Node:
         """A constant that is the same in both runs, or that a length alone makes."""

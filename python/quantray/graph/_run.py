@@ -29,7 +29,7 @@ class Environment:
 
     def shape(self, ref: Ref) -> tuple[int, ...]:
         """The shape of what is on a wire."""
-        return tuple(np.shape(self.values[ref]))
+        return tuple(self.values[ref].shape)
 
     def resolve(self, tree: Any) -> Any:
         """Arguments with arrays in the place of wires, and numbers in that of lengths."""

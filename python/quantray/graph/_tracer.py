@@ -38,7 +38,24 @@ _VIEWS = frozenset(
         ),
         *(
             f"numpy.{name}"
-            for name in ["reshape", "transpose", "swapaxes", "moveaxis", "rollaxis", "expand_dims", "squeeze", "ravel", "diagonal", "real", "imag", "atleast_1d", "atleast_2d", "atleast_3d", "matrix_transpose", "permute_dims"]
+            for name in [
+                "reshape",
+                "transpose",
+                "swapaxes",
+                "moveaxis",
+                "rollaxis",
+                "expand_dims",
+                "squeeze",
+                "ravel",
+                "diagonal",
+                "real",
+                "imag",
+                "atleast_1d",
+                "atleast_2d",
+                "atleast_3d",
+                "matrix_transpose",
+                "permute_dims",
+            ]
         ),
         *(f"functional.{name}" for name in ("flatten", "unflatten")),
     }

@@ -205,7 +205,7 @@ def collapse(graph: Graph) -> Graph:
     taken: set[str] = set()
     formulas: dict[str, tuple[frozenset[str], Ref]] = {}
     for node in reversed(list(graph)):
-        if node.name not in regions or node.name in taken or node.facts[0].dtype != np.float32:
+        if node.name not in regions or node.name in taken or not node.facts[0].is_float:
             continue
         region = _closed(node.name, regions[node.name], users, outputs)
         begins = _begins(region, graph)
@@ -232,8 +232,9 @@ def _begins(region: frozenset[str], graph: Graph) -> set[Ref]:
 
 
 def _is_known(node: Node) -> bool:
-    """Whether a single node has a part of its own already."""
-    return kind_of(node.kind).part is not None
+    """Whether a single node has a part of its own already; arithmetic has one of two wires."""
+    part = kind_of(node.kind).part
+    return part is not None and not (node.kind in ("add", "sub", "mul") and len(node.inputs) < 2)
 
 
 def _varying(node: Node, graph: Graph, sources: dict[str, Ref]) -> Ref | None:

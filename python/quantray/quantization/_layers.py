@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from quantray import nn
-from quantray.graph import Node, kind_of
+from quantray.graph import Graph, Node, Ref, kind_of, run
+from quantray.graph._graph import ordered
 from quantray.nn import functional as F
+from quantray.nn._gradients import untraced
 from quantray.nn.functional._activation import _clip
 from quantray.nn.intrinsic._fused import along, factor_of, folded_bias
 
@@ -44,6 +46,14 @@ class Layer(NamedTuple):
         norm = model.get_submodule(self.norm)
         factor = along(weight, factor_of(norm), self.is_transposed, settings.get("groups", 1))
         return weight * factor, folded_bias(bias, norm)
+
+
+def weights_of(node: Node, graph: Graph, model: nn.Module) -> tuple[Any, ...]:
+    """A layer's arguments without its input: what is computed from parameters is computed."""
+    roots = [ref for ref in node.args[1:3] if isinstance(ref, Ref)]
+    part = Graph(ordered(graph, roots), (), {}, tuple(roots))
+    values = iter(map(untraced, run(part, {}, model)))
+    return (None, *(next(values) if isinstance(arg, Ref) else arg for arg in node.args[1:3]))
 
 
 def compute_layer(model: nn.Module, node: Node, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:

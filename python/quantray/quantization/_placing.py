@@ -79,7 +79,10 @@ class Placement:
         can: dict[Ref, bool] = {}
         for node in self.graph:
             part, ref = self.parts[node.name], Ref(node.name)
-            if not node.facts or node.facts[0].dtype != np.float32 or len(node.facts) != 1:
+            if len(node.facts) != 1 or not node.facts[0].is_float:
+                continue
+            # A formula may pass float64 on the way; quantized it is as any other.
+            if node.facts[0].dtype != np.float32 and node.kind != "formula":
                 continue
             floats = [r for r in node.inputs if self.graph.fact(r).is_float]
             if part in (Part.WEIGHTED, Part.BEGINS):

@@ -9,9 +9,11 @@ from quantray.graph import Graph, Node, normalize
 from quantray.graph._graph import map_tree
 from quantray.graph._run import call
 from quantray.graph._runner import GraphRunner
+from quantray.nn._gradients import untraced
+from quantray.nn.functional._arguments import traced_or_floats as floats
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.quantization._fusing import collapse, make_layers
-from quantray.quantization._layers import Layer, compute_layer
+from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
 from quantray.quantization._settings import Settings
 from quantray.quantization.fake_quantize import FakeQuantizeBase
@@ -65,7 +67,16 @@ class Prepared(GraphRunner):
                     self._make(module, paths[key], qconfig.weight)
                 node = node.but(value=layer._replace(fake=paths[key]))
             nodes[node.name] = node
+            if node.kind == "layer" and node.value.fake is not None:
+                self._begin(node, graph, module)
         return graph.but(nodes=nodes)
+
+    def _begin(self, node: Node, graph: Graph, module: nn.Module) -> None:
+        """What fake-quantizes a weight sees it before the first call: scales that are trained must be there then."""
+        fake = module.get_submodule(node.value.fake)
+        if not fake.has_data:
+            args = weights_of(node, graph, module)
+            fake.forward(untraced(node.value.weight_and_bias(module, args, dict(node.kwargs))[0]))
 
     def _make(self, module: nn.Module, path: str, factory: Any) -> None:
         """An observer where it belongs, unless it is there."""
@@ -96,7 +107,7 @@ class Prepared(GraphRunner):
             case "observe":
                 quantizer = module.get_submodule(node.value.path)
                 try:
-                    return quantizer.forward(args[0])
+                    return quantizer.forward(floats(args[0]))
                 except ValueError as error:
                     raise ValueError(f"{_named(node, self.prefix)}: {error}") from None
             case "snap":

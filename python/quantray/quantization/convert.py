@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from quantray import nn
-from quantray.graph import Graph, Node, Part, Ref, Rewriter
+from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter, kind_of
+from quantray.graph._graph import map_tree, map_wires, ordered
 from quantray.graph.kinds import LAYERS, module_kind
 from quantray.nn import quantized
 from quantray.nn._tracing import WHOLE
@@ -29,7 +31,7 @@ from quantray.quantization._integers import (
     IntLayer,
     Owner,
 )
-from quantray.quantization._layers import Layer
+from quantray.quantization._layers import Layer, weights_of
 from quantray.quantization._placing import Point
 from quantray.quantization._prepared import Prepared, called_children, prepared_of
 from quantray.quantization._settings import part_of
@@ -174,7 +176,9 @@ class Conversion:
             return self.layers[key][0]
         name = ".".join(part for part in (self.prefix, layer.home) if part) or "model"
         home = self.model.get_submodule(layer.home)
-        weight, bias = layer.weight_and_bias(self.model, self._values(node, graph), dict(node.kwargs))
+        weight, bias = layer.weight_and_bias(
+            self.model, weights_of(node, graph, self.model), dict(node.kwargs)
+        )
         kind = QUANTIZED_MODULES[getattr(nn, LAYERS[layer.kind])]
         if layer.fake is not None:
             observer = self.model.get_submodule(layer.fake)
@@ -200,20 +204,8 @@ class Conversion:
         self.modules[path] = made
         return path
 
-    def _values(self, node: Node, graph: Graph) -> tuple[Any, ...]:
-        """Weight and bias of a layer, as arrays: what is computed from parameters is computed."""
-        from quantray.graph import run
-        from quantray.graph._graph import ordered
-
-        roots = [ref for ref in node.args[1:3] if isinstance(ref, Ref)]
-        part = Graph(ordered(graph, roots), (), {}, tuple(roots))
-        values = iter(run(part, {}, self.model))
-        return (None, *(next(values) if isinstance(arg, Ref) else arg for arg in node.args[1:3]))
-
     def _beside(self, home: str, node: Node, graph: Graph) -> str:
         """A name inside of a module that does more than this layer: that of its parameter."""
-        from quantray.graph._graph import ordered
-
         needed = ordered(graph, [node.args[1]])
         keys = [n.value[1] for n in needed.values() if n.kind == "parameter"]
         name = f"{(keys[0] if keys else node.value.kind)}_quantized"
@@ -347,13 +339,22 @@ class _Integers:
         for node in graph:
             self._add(node)
         output = self._floats(graph.output)
-        self.graph = self.made.graph().but(output=self.made.map(output)).pruned()
+        guards = tuple(replace(g, subject=map_wires(self._now, g.subject)) for g in graph.guards)
+        self.graph = self.made.graph().but(output=self.made.map(output), guards=guards).pruned()
 
     def _floats(self, tree: Any) -> Any:
-        """Arguments with floats in the place of codes."""
-        from quantray.graph._graph import map_wires
+        """Arguments with floats in the place of codes; lengths are those of the codes."""
 
-        return map_wires(self._as_float, tree)
+        def leaf(value: Any) -> Any:
+            if isinstance(value, Ref):
+                return self._as_float(value)
+            return map_wires(self._now, value) if isinstance(value, Expr) else value
+
+        return map_tree(leaf, tree)
+
+    def _now(self, ref: Ref) -> Ref:
+        """The wire that has what an old one had, codes or floats."""
+        return self.codes.get(ref, self.made.find(ref))
 
     def _as_float(self, ref: Ref) -> Ref:
         code = self.codes.get(ref)
@@ -410,9 +411,7 @@ class _Integers:
             self.made.add(node.but(args=self._floats(node.args), kwargs=self._floats(dict(node.kwargs))))
 
     def _codes_tree(self, tree: Any) -> Any:
-        from quantray.graph._graph import map_wires
-
-        return self.made.map(map_wires(lambda ref: self.codes.get(ref, ref), tree))
+        return map_wires(self._now, tree)
 
     def _alias(self, new: Ref, old: Ref) -> None:
         if old in self.codes:
@@ -456,13 +455,7 @@ class _Integers:
             module.__dict__["_is_placed"] = True
             if grid is not None:
                 module.grid, owner = grid, Owner(path)
-            source = self.made.nodes[x.node]
-            if source.kind == QUANTIZE:
-                module.input_grid = self.grids[x]
-                if source.kwargs.get("owner") is None:
-                    self.made.nodes[x.node] = source.but(
-                        kwargs={"grid": self.grids[x], "owner": Owner(path, "input_grid")}
-                    )
+        self._own_input(module, path, x)
         made = Node(
             node.name,
             LAYER,
@@ -474,6 +467,18 @@ class _Integers:
             IntLayer(path, layer.limits),
         )
         self._put(made, ref, grid)
+
+    def _own_input(self, module: Any, path: str, x: Ref) -> None:
+        """Floats are quantized on a layer's own input grid; the first layer that takes them keeps it."""
+        source = self.made.nodes[x.node]
+        owner: Owner | None = source.kwargs.get("owner")
+        if source.kind != QUANTIZE or (owner is not None and owner.attribute != "input_grid"):
+            return
+        if module.input_grid is None:
+            module.input_grid = self.grids[x]
+            if owner is None:
+                settings = {"grid": self.grids[x], "owner": Owner(path, "input_grid")}
+                self.made.nodes[x.node] = source.but(kwargs=settings)
 
     def _swap(self, node: Node) -> None:
         """A module that somebody has registered an integer version of."""
@@ -628,10 +633,8 @@ class _Integers:
         if not path or path in self.conversion.modules or not self._is_module(path):
             return None
         module = self.model.get_submodule(path)
-        if (
-            type(module).__module__.split(".")[0] != "quantray"
-            or (node.scope not in ("", path)
-            and node.scope != path)
+        if type(module).__module__.split(".")[0] != "quantray" or (
+            node.scope not in ("", path) and node.scope != path
         ):
             return None
         inner = module.copy()
@@ -654,8 +657,6 @@ class _Integers:
     def _is_table(self, node: Node, floats: list[Ref]) -> bool:
         if len(set(floats)) != 1 or floats[0] not in self.codes:
             return False
-        from quantray.graph import kind_of
-
         if node.kind == "formula":
             return True
         if node.kind == "module":

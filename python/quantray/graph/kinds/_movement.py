@@ -257,3 +257,23 @@ def _pad(node: Node, graph: Graph) -> Node | None:
 def _interpolate(node: Node, graph: Graph) -> Node | None:
     args, settings = bound(F.interpolate, node, ("input",))
     return node.but(kind="interpolate", args=args, kwargs=settings)
+
+
+@spelling("array.unview:ndarray.reshape", "array.unview:ndarray.ravel", "array.unview:numpy.reshape")
+def _unview_reshape(node: Node, graph: Graph) -> Node | None:
+    """A base whose reshaped view has other elements is these elements in the base's shape."""
+    base, new = node.args[:2]
+    if graph.fact(base).dtype != graph.fact(new).dtype:
+        return None
+    return _reshaped(node, new, tuple(_dim(base, axis, graph) for axis in range(len(graph.fact(base).shape))))
+
+
+@spelling("array.unview:ndarray.transpose", "array.unview:numpy.transpose")
+def _unview_transpose(node: Node, graph: Graph) -> Node | None:
+    base, new, *axes = node.args
+    ndim = len(graph.fact(base).shape)
+    given = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else tuple(axes)
+    found = tuple(reversed(range(ndim))) if not given else axes_of(tuple(given), ndim)
+    if node.kwargs or found is None or graph.fact(base).dtype != graph.fact(new).dtype:
+        return None
+    return _transposed(node, new, tuple(int(a) for a in np.argsort(found)))
