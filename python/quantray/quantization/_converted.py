@@ -189,7 +189,14 @@ def _last_node(graphs: list[Graph], path: str) -> str | None:
             owner = node.kwargs.get("owner")
             names = {node.name.partition("#")[0], node.scope, getattr(owner, "path", None)}
             if path in names or (path and node.scope.startswith(f"{path}.")) or not path:
-                if node.kind not in ("parameter", "constant", "int.quantize", "int.dequantize", "input"):
+                if node.kind not in (
+                    "parameter",
+                    "constant",
+                    "int.quantize",
+                    "int.dequantize",
+                    "input",
+                    "tap",
+                ):
                     last = node.name
     return last
 
@@ -199,7 +206,9 @@ def _call_late(
 ) -> None:
     each = module.get_submodule(path)
     output = environment.values[Ref(node.name)]
-    args = tuple(environment.values.get(ref) for ref in node.inputs[:1])
+    args = tuple(environment.values.get(ref) for ref in node.inputs)
+    if isinstance(each, nn.FloatFunctional):
+        args = (node.kind.rpartition(".")[2], *args)
     if when == "pre":
         each._pre_hooks[key](each, args)
         return

@@ -131,10 +131,11 @@ def place(graph: Graph, model: nn.Module, settings: Settings, *, training: bool)
     before: dict[tuple[Ref, Any], Ref] = {}
     #: Which `observe` node a wire passed last.
     grid_of: dict[Ref, str] = {}
+    names = _Names(model)
     for node in graph:
         part, ref = placement.parts[node.name], Ref(node.name)
         if part is Part.WEIGHTED and placement.is_active(node):
-            node = _with_input(node, placement, made, before)
+            node = _with_input(node, placement, made, before, names)
         added = made.add(node)
         qconfig = placement.qconfigs.get(node.name)
         if ref not in placement.quantized:
@@ -157,7 +158,7 @@ def place(graph: Graph, model: nn.Module, settings: Settings, *, training: bool)
             made.replace(ref, made.add(snap))
             continue
         assert qconfig is not None
-        point = Point(_observer_path(node, model, "post"), qconfig.activation)
+        point = Point(names.of(node, "post"), qconfig.activation)
         made.replace(ref, made.add(_observe(node, added, point, made)))
         grid_of[ref] = point.path
     return made.graph()
@@ -168,7 +169,9 @@ def _observe(node: Node, ref: Ref, point: Point, made: Rewriter) -> Node:
     return Node(made.name(point.path), "observe", (ref,), {}, facts, node.scope, node.at, point)
 
 
-def _with_input(node: Node, placement: Placement, made: Rewriter, before: dict[Any, Ref]) -> Node:
+def _with_input(
+    node: Node, placement: Placement, made: Rewriter, before: dict[Any, Ref], names: _Names
+) -> Node:
     """A layer whose input is quantized: on its wire already, or for layers alone."""
     x = node.args[0]
     if not isinstance(x, Ref) or x in placement.quantized:
@@ -177,20 +180,31 @@ def _with_input(node: Node, placement: Placement, made: Rewriter, before: dict[A
     assert qconfig is not None
     key = x, qconfig.activation
     if key not in before:
-        point = Point(_observer_path(node, placement.model, "pre"), qconfig.activation, before=True)
+        point = Point(names.of(node, "pre"), qconfig.activation, before=True)
         before[key] = made.add(_observe(node, made.find(x), point, made))
     return node.but(args=(before[key], *node.args[1:]))
 
 
-def _observer_path(node: Node, model: nn.Module, which: str) -> str:
-    """Where the observer of a node lives: with its module, or with the module whose forward it is part of."""
-    home, call = home_of(node, model), node.name.partition("#")[2]
-    name = "activation_pre_process" if which == "pre" else "activation_post_process"
-    suffix = f"_{int(call) - 1}" if call.isdigit() else ""
-    try:
-        model.get_submodule(home)
-    except AttributeError:
-        parent, _, last = home.rpartition(".")
-        name = f"{last}_{'pre' if which == 'pre' else 'post'}_process"
-        home = parent
-    return f"{home}.{name}{suffix}" if home else f"{name}{suffix}"
+class _Names:
+    """Where observers live: with a node's module, or with the module whose forward it is part of."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._taken: dict[str, str] = {}
+
+    def of(self, node: Node, which: str) -> str:
+        """The path of a node's observer; it depends on the node's name alone."""
+        home, (base, _, call) = home_of(node, self._model), node.name.partition("#")
+        suffix = f"_{int(call) - 1}" if call.isdigit() else ""
+        name = f"activation_{which}_process"
+        try:
+            self._model.get_submodule(home)
+        except AttributeError:
+            home, _, last = home.rpartition(".")
+            name = f"{last}_{which}_process"
+        path = f"{home}.{name}{suffix}" if home else f"{name}{suffix}"
+        if self._taken.setdefault(path, base) != base:
+            # Another function of the same module.
+            name = f"{base.rpartition('.')[2]}_{which}_process"
+            path = f"{home}.{name}{suffix}" if home else f"{name}{suffix}"
+        return path

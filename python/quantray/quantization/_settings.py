@@ -9,6 +9,8 @@ from quantray.graph import Node, kind_of
 from quantray.graph.kinds import LAYERS, Part, module_kind
 from quantray.nn.qat import FusedQAT
 from quantray.quantization._layers import Layer
+from quantray.quantization.fake_quantize import FakeQuantizeBase
+from quantray.quantization.observer import ObserverBase
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import QConfigMapping
 
@@ -88,7 +90,16 @@ def home_of(node: Node, model: nn.Module) -> str:
         return node.value
     if node.kind == "formula":
         return node.value[1].partition("#")[0]
+    if node.scope and _is_leaf(model.get_submodule(node.scope)):
+        return node.scope
     return node.name.partition("#")[0]
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    """Whether a module is one of quantray's own that has no others inside: its nodes are one thing to users."""
+    if not type(module).__module__.startswith("quantray."):
+        return False
+    return all(isinstance(child, (ObserverBase, FakeQuantizeBase)) for child in module.children())
 
 
 def candidates(node: Node, model: nn.Module) -> list[Any]:

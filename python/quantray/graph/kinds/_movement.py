@@ -33,19 +33,33 @@ def concat(arrays: Any, axis: int) -> Any:
     return np.concatenate(arrays, axis)
 
 
-register(Kind("reshape", reshape, differentiable_of("numpy.reshape"), part=Part.KEEPS, class_name="reshape"))
+def _of_traced(name: str, *order: str) -> Any:
+    """The gradient's version of a function of an array and settings, which autograd's has by position."""
+    primitive: Any = differentiable_of(name)
+
+    def call(x: Any, **settings: Any) -> Any:
+        return primitive(x, *(settings[key] for key in order))
+
+    return call
+
+
+register(
+    Kind("reshape", reshape, _of_traced("numpy.reshape", "shape"), part=Part.KEEPS, class_name="reshape")
+)
 register(
     Kind(
-        "transpose", transpose, differentiable_of("numpy.transpose"), part=Part.KEEPS, class_name="transpose"
+        "transpose", transpose, _of_traced("numpy.transpose", "axes"), part=Part.KEEPS, class_name="transpose"
     )
 )
-register(Kind("getitem", getitem, differentiable_of("array.getitem"), part=Part.KEEPS, class_name="getitem"))
+register(
+    Kind("getitem", getitem, _of_traced("array.getitem", "index"), part=Part.KEEPS, class_name="getitem")
+)
 register(Kind("identity", lambda x: x, part=Part.KEEPS, class_name="Identity"))
 register(
     Kind(
         "concat",
         concat,
-        differentiable_of("numpy.concatenate"),
+        _of_traced("numpy.concatenate", "axis"),
         part=Part.FOLLOWS,
         class_name="FloatFunctional",
     )
