@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from quantray._tables import Column, Table
 from quantray.nn._gradients import untraced
 from quantray.nn._tracing import state
 
@@ -38,38 +38,22 @@ class Summary:
     def __init__(self, rows: list[Row], parameters: int, nbytes: int) -> None:
         self.rows, self.parameters, self.nbytes = rows, parameters, nbytes
 
-    def _cells(self) -> list[tuple[str, ...]]:
-        """Texts, with a head and a last line of totals."""
-        head = ("name", "type", "output shape", "parameters", "bytes")
-        body = [(*row[:3], f"{row.parameters:,}", f"{row.nbytes:,}") for row in self.rows]
-        return [head, *body, ("total", "", "", f"{self.parameters:,}", f"{self.nbytes:,}")]
+    def _table(self) -> Table:
+        columns = [
+            Column("name", wraps=True),
+            Column("type"),
+            Column("output shape", wraps=True),
+            Column("parameters", right=True),
+            Column("bytes", right=True),
+        ]
+        rows = [(*row[:3], f"{row.parameters:,}", f"{row.nbytes:,}") for row in self.rows]
+        return Table(columns, rows, ("total", "", "", f"{self.parameters:,}", f"{self.nbytes:,}"))
 
     def __repr__(self) -> str:
-        cells = self._cells()
-        widths = [max(len(row[i]) for row in cells) for i in range(5)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i < 3 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in cells
-        ]
-        rule = "-" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return self._table().text()
 
     def _repr_html_(self) -> str:
-        def line(row: tuple[str, ...], tag: str) -> str:
-            sides = ["left"] * 3 + ["right"] * 2
-            pairs = zip(row, sides, strict=True)
-            return "".join(f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in pairs)
-
-        head, *body, total = self._cells()
-        rows = "".join(f"<tr>{line(row, 'td')}</tr>" for row in body)
-        head, foot = (
-            f"<thead><tr>{line(head, 'th')}</tr></thead>",
-            f"<tfoot><tr>{line(total, 'th')}</tr></tfoot>",
-        )
-        return f"<table>{head}<tbody>{rows}</tbody>{foot}</table>"
+        return self._table().html()
 
 
 def _shape(output: Any) -> str:
