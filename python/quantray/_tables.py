@@ -12,14 +12,14 @@ from typing import NamedTuple
 _GAP = "  "
 #: A column that wraps gets no narrower than this.
 _LEAST = 12
-#: Where a long name may go on in the next line: after spaces, commas, dots, slashes and colons.
-_PIECES = re.compile(r"[^\s,./:]*[,./:]*\s*")
+#: Where a text may go on in the next line: after spaces, and in names after dots, slashes and colons.
+_PIECES = re.compile(r"(?<=\s)(?=\S)|(?<=[./:])(?=[^\s\d])")
 
 
 class Column(NamedTuple):
     """One column: its head, and how its cells are set.
 
-    Cells of a column that `wraps` go on in the next line where the table is too wide. An `optional` column is
+    Where the table is too wide, cells of a column that `wraps` go on in the next line. An `optional` column is
     left out where all its cells are empty.
     """
 
@@ -124,7 +124,7 @@ def wrapped(text: str, width: int) -> list[str]:
     if len(text) <= width:
         return [text]
     lines, line = [], ""
-    for piece in filter(None, _PIECES.findall(text)):
+    for piece in _PIECES.split(text):
         if line and len((line + piece).rstrip()) > width:
             lines.append(line.rstrip())
             line = ""

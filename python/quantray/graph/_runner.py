@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from quantray.graph._capture import capture
-from quantray.graph._graph import Graph, Node, Ref, map_tree, wires
+from quantray.graph._graph import About, Graph, Node, Ref, map_tree, wires
 from quantray.graph._run import Environment, HookChanges, holds, run
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Mark, Module
@@ -56,7 +56,15 @@ class GraphRunner:
         """One node's result."""
         raise NotImplementedError
 
+    def about(self, module: Module, graph: Graph) -> Mapping[str, About]:
+        """What tables and drawings of a graph show beside it."""
+        return {}
+
     # Calls
+
+    def shown(self, module: Module) -> list[Graph]:
+        """The graphs as a user sees them."""
+        return [graph.but(about=self.about(module, graph)) for graph in self.graphs]
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_arrays(args), as_arrays(kwargs)

@@ -11,12 +11,14 @@ from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, run
-from quantray.graph._runner import GraphRunner, as_arrays, fitting
+from quantray.graph._runner import as_arrays, fitting
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import compute, grids_of
+from quantray.quantization._reading import ConvertedReading
+from quantray.quantization._shown import Shown
 
 
-class Converted(GraphRunner):
+class Converted(Shown):
     """Runs a converted model.
 
     Attributes
@@ -31,6 +33,9 @@ class Converted(GraphRunner):
         self._grids: dict[int, dict[Ref, Grid]] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
         self._late: dict[str, list[tuple[str, str, int]]] = {}
+
+    def reading(self, module: nn.Module, graph: Graph) -> ConvertedReading:
+        return ConvertedReading(graph, module)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_arrays(args), as_arrays(kwargs)
