@@ -16,10 +16,10 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule};
+use quantray_core::qparams::DType;
 
 use super::tensor::QTensor;
 use crate::error::{Error, Result};
-use crate::qparams::DType;
 
 /// Any NumPy array.
 pub type Array<'py> = Bound<'py, PyUntypedArray>;
