@@ -23,12 +23,14 @@ from quantray.quantization.fake_quantize._fake_quantize import (
     FakeQuantizeBase,
     FixedQParamsFakeQuantize,
     FusedMovingAvgObsFakeQuantize,
+)
+from quantray.quantization.fake_quantize._learnable import LearnableFakeQuantize
+from quantray.quantization.fake_quantize._switches import (
     disable_fake_quant,
     disable_observer,
     enable_fake_quant,
     enable_observer,
 )
-from quantray.quantization.fake_quantize._learnable import LearnableFakeQuantize
 
 #: torch's name.
 _LearnableFakeQuantize = LearnableFakeQuantize

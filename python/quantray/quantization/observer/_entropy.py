@@ -98,7 +98,8 @@ def _divergence(counts: Any, size: int, codes: int, one_sided: bool) -> _Diverge
     clipped[0] += counts[:first].sum()
     clipped[-1] += counts[last:].sum()
     # Each code's values, spread evenly over its bins that have any.
-    starts = np.unique(np.arange(codes) * inside.size // codes)
+    codes = min(codes, inside.size)
+    starts = np.arange(codes) * inside.size // codes
     lengths = np.diff(np.append(starts, inside.size))
     used = np.add.reduceat((inside > 0).astype(np.float64), starts)
     each = np.add.reduceat(inside, starts) / np.maximum(used, 1)
