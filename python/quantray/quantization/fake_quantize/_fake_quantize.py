@@ -25,8 +25,8 @@ class FakeQuantizeBase(Makes, Module):
     """Base of modules that fake-quantize.
 
     They observe in training mode. In evaluation mode scale and zero point stay as they are, as after
-    `disable_observer`, but for those that saw nothing yet, and those of each input (`is_dynamic`). An array without
-    elements is returned as it is. Many threads may call one at once.
+    `disable_observer`, but for those that saw nothing yet, and those of each input (`is_dynamic`). An array
+    without elements is returned as it is. Many threads may call one at once.
 
     Source: `torch.ao.quantization.FakeQuantizeBase`.
     """

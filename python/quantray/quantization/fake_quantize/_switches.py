@@ -16,7 +16,8 @@ Quantizer = TypeVar("Quantizer", bound=Module)
 def disable_fake_quant(mod: Module) -> None:
     """Lets values pass as they are, in a module and all inside it.
 
-    Called with a model, or by `model.apply(tq.disable_fake_quant)`; before the first call of a prepared model, too.
+    Called with a model, or by `model.apply(tq.disable_fake_quant)`; before the first call of a prepared
+    model, too.
 
     Source: `torch.ao.quantization.disable_fake_quant`, which looks at one module alone.
     """
@@ -45,7 +46,7 @@ def disable_observer(mod: Module) -> None:
 
 
 def enable_observer(mod: Module) -> None:
-    """Lets scales and zero points follow the data, in a module and all inside it; see `disable_fake_quant`."""
+    """Lets scales and zero points follow the data, in a module and all inside it; see `disable_observer`."""
     _switch(mod, "enable_observer", True)
 
 

@@ -19,9 +19,9 @@ from quantray.quantization.observer._state import accept
 class ObserverBase(Makes, Module):
     """Base of all observers: modules that look at the arrays they are called with and return them unchanged.
 
-    What they saw is in their buffers, and so in the state_dict. An array without elements is as if it were not
-    there. Many threads may call one observer at once: it takes in one array after the other, and has in the end
-    what one thread's calls would have given, in the order of these calls where that matters.
+    What they saw is in their buffers, and so in the state_dict. An array without elements is as if it were
+    not there. Many threads may call one observer at once: it takes in one array after the other, and has in
+    the end what one thread's calls would have given, in the order of these calls where that matters.
 
     Parameters
     ----------

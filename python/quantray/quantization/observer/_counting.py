@@ -47,7 +47,7 @@ class CountingObserver(UniformQuantizationObserverBase):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps)
         self.bins, self.upsample_rate = bins, upsample_rate
-        # At least two bins on each side of 0, which is an edge: as many as hold all floats, in the widest bins.
+        # At least two bins on each side of 0, which is an edge: the widest ones then hold all floats.
         self._most = max(bins * upsample_rate, 4)
         self.reset_min_max_vals()
 

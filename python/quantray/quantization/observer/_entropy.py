@@ -8,6 +8,7 @@ import numpy as np
 
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._counting import CountingObserver
+from quantray.quantization.observer._qparams import where
 
 #: How many standard deviations of its own noise a divergence may lie above the smallest one.
 DEVIATIONS = 2
@@ -24,7 +25,7 @@ class EntropyObserver(CountingObserver):
     - One value that many have, as the zeros after a ReLU or a padded border, is no part of a distribution
       that quantization could blur, and would outweigh all that is: it counts as much as its neighbours.
     - Few values in many bins differ from their codes' averages by chance. What chance adds to a divergence is
-      known, and subtracted.
+      known, and subtracted. Values that came more than once count once.
     - Of ranges that chance alone tells apart, the widest is taken, not the one where chance was luckiest.
 
     Parameters
@@ -59,7 +60,7 @@ class EntropyObserver(CountingObserver):
             edges = np.linspace(0, most, self.bins + 1) * (1 if low >= 0 else -1)
             edges.sort()
         grid = self.grid
-        grid = grid._replace(counts=_without_atoms(grid.counts))
+        grid = grid._replace(counts=_without_atoms(grid.counts / _repeats(grid.counts)))
         counts = grid.spread(np.clip(edges, low, high), low, high)
         if one_sided and high <= 0:
             counts = counts[::-1]
@@ -81,12 +82,27 @@ class _Divergence(NamedTuple):
     noise: float
 
 
+def _repeats(counts: Any) -> float:
+    """How often each value came: 1 for values that chance alone strews over the bins.
+
+    Of n values in two neighbours that are as likely, the squared difference of the counts is n on average;
+    of n values each of which is there u times, it is u times as much. The largest twentieth may be something
+    else.
+    """
+    after, before = counts[1:], counts[:-1]
+    used = after + before > 0
+    if not used.any():
+        return 1.0
+    found: Any = np.sort(((after - before) ** 2)[used] / (after + before)[used])
+    return max(float(found[: max(found.size * 19 // 20, 1)].mean()), 1.0)
+
+
 def _without_atoms(counts: Any) -> Any:
     """Counts of which none stands out from both neighbours by more than chance does: it becomes theirs."""
-    padded = np.pad(counts, 1)
+    padded = np.append(np.append(0, counts), 0)
     near = np.maximum(padded[:-2], padded[2:])
     # Five standard deviations of a count, and at least five values.
-    return np.where(counts > near + 5 * np.sqrt(near + 1), np.maximum(near, 1), counts)
+    return where(counts > near + 5 * np.sqrt(near + 1), np.maximum(near, 1), counts)
 
 
 def _divergence(counts: Any, size: int, codes: int, one_sided: bool) -> _Divergence:
@@ -99,9 +115,9 @@ def _divergence(counts: Any, size: int, codes: int, one_sided: bool) -> _Diverge
     clipped[-1] += counts[last:].sum()
     # Each code's values, spread evenly over its bins that have any.
     codes = min(codes, inside.size)
-    starts = np.arange(codes) * inside.size // codes
-    lengths = np.diff(np.append(starts, inside.size))
-    used = np.add.reduceat((inside > 0).astype(np.float64), starts)
+    starts: Any = np.arange(codes) * inside.size // codes
+    lengths: Any = np.diff(np.append(starts, inside.size))
+    used: Any = np.add.reduceat((inside > 0).astype(np.float64), starts)
     each = np.add.reduceat(inside, starts) / np.maximum(used, 1)
     quantized = np.repeat(each, lengths) * (inside > 0)
     total, quantized_total = clipped.sum(), quantized.sum()

@@ -27,9 +27,9 @@ class HistogramObserver(CountingObserver):
     search's bins are made from them: torch's answer to the bit for nearly all data (in 10,000 values the bins
     of a few are told apart otherwise), and the same answer however the data came.
 
-    torch searches for 256 codes, however few there are, and with one outlier a search for few codes ends where
-    it should not. So below 8 bits three ranges are tried on the histogram: torch's, that of a search for these
-    codes, and the whole; the one with the smallest squared error is taken.
+    torch searches for 256 codes, however few there are, and with one outlier a search for few codes ends
+    where it should not. So below 8 bits three ranges are tried on the histogram: torch's, that of a search
+    for these codes, and the whole; the one with the smallest squared error is taken.
 
     Parameters
     ----------

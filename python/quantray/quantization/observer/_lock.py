@@ -26,7 +26,7 @@ class Lock:
 
 @contextmanager
 def both(one: Lock, other: Lock) -> Generator[None]:
-    """Holds two locks, taken in one order by everybody: two that merge with each other do not wait forever."""
+    """Holds two locks, in one order for everybody: two that merge with each other do not wait forever."""
     first, second = sorted((one, other), key=id)
     with first, second:
         yield

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from quantray.quantization.observer._grid import Grid
+from quantray.quantization.observer._qparams import where
 
 
 def squared_error(
@@ -30,12 +31,12 @@ def squared_error(
         return (t - code * scale) ** 2
 
     width = end - begin
-    # Bins much narrower than a step lose nothing if taken by their middle, where the difference of two integrals
-    # would lose its digits.
+    # Bins much narrower than a step lose nothing if taken by their middle, where the difference of two
+    # integrals would lose its digits.
     narrow = width < scale * 1e-3
-    means = np.where(
+    means = where(
         narrow,
         at((begin + end) / 2),
-        (integral(end) - integral(begin)) / np.where(narrow, 1, width),
+        (integral(end) - integral(begin)) / where(narrow, 1, width),
     )
     return float((counts * means).sum())

@@ -8,7 +8,7 @@ import numpy as np
 
 from quantray import _core
 from quantray.quantization.observer._min_max import MinMaxObserver, PerChannelMinMaxObserver
-from quantray.quantization.observer._qparams import EPS
+from quantray.quantization.observer._qparams import EPS, where
 
 
 def _check_constant(value: float, is_dynamic: bool) -> float:
@@ -21,8 +21,6 @@ def _check_constant(value: float, is_dynamic: bool) -> float:
 
 def _average(old: Any, new: Any, constant: Any) -> Any:
     """The average so far with a new value; infinite is what has no value: then the other one."""
-    # Its overloads leave the type of what it returns unknown.
-    where: Any = np.where
     with np.errstate(invalid="ignore", over="ignore"):
         change = new - old
         average = old + constant * change

@@ -12,6 +12,9 @@ from quantray.quantization.observer._types import SYMMETRIC, UNSIGNED
 
 Floats = Any  # NDArray[np.float32]
 
+#: Its overloads leave the type of what it returns unknown.
+where: Any = np.where
+
 #: The smallest scale, unless told otherwise.
 EPS = float(np.finfo(np.float32).eps)
 
@@ -103,8 +106,6 @@ def _step(low: Floats, high: Floats, steps: int) -> Floats:
     if np.isfinite(width).all():
         return width / np.float32(steps)
     wide = ((high.astype(np.float64) - low) / steps).astype(np.float32)
-    # Its overloads leave the type of what it returns unknown.
-    where: Any = np.where
     return where(np.isfinite(width), width / np.float32(steps), wide)
 
 
@@ -118,5 +119,5 @@ def _finite(scale: Floats, zero_point: Any, quant_min: int, quant_max: int) -> F
     most = np.finfo(np.float32).max / furthest.astype(np.float32)
     # The quotient may have been rounded up.
     with np.errstate(over="ignore"):
-        most = np.where(np.isinf(most * furthest.astype(np.float32)), np.nextafter(most, np.float32(0)), most)
-    return np.where(beyond, most, scale)
+        most = where(np.isinf(most * furthest.astype(np.float32)), np.nextafter(most, np.float32(0)), most)
+    return where(beyond, most, scale)

@@ -11,8 +11,8 @@ import numpy as np
 def warn_of_zeros(observer: Any, name: str, stacklevel: int = 2) -> None:
     """Warns where all values that an observer saw become 0, as its `eps` is more than twice the largest.
 
-    Observers themselves are silent, since they do not know what they look at: who asks them for the scale of a
-    tensor does, and gives its name.
+    Observers themselves are silent, since they do not know what they look at: who asks them for the scale of
+    a tensor does, and gives its name.
 
     Parameters
     ----------
@@ -31,5 +31,5 @@ def warn_of_zeros(observer: Any, name: str, stacklevel: int = 2) -> None:
         warnings.warn(
             f"{name}: all values become 0: the largest is {largest:.3g}, and the smallest scale, eps, is "
             f"{eps:.3g}; give the observer a smaller eps, or scale the values",
-            stacklevel=stacklevel + 1,
+            stacklevel=stacklevel,
         )
