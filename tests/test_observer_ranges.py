@@ -183,6 +183,14 @@ def test_moving_average_of_values_further_apart_than_a_float32():
         np.testing.assert_allclose(observer.min_val, np.full(shape, 1.5e38), rtol=1e-6)
 
 
+def test_the_last_batch_alone_is_exact():
+    """After one of a million times its size, too."""
+    for kind in (tq.MovingAverageMinMaxObserver, tq.MovingAveragePerChannelMinMaxObserver):
+        x = np.float32([[0.1, -0.3]])
+        observer = observed(kind, 1e9 * x, x, averaging_constant=1)
+        assert (observer.min_val.item(), observer.max_val.item()) == (x.min(), x.max())
+
+
 @pytest.mark.parametrize("bins", [1, 2])
 def test_few_bins_hold_all_floats(bins):
     observer = observed(tq.HistogramObserver, np.float32([-LARGEST, 0, LARGEST]), bins=bins, upsample_rate=1)

@@ -38,8 +38,8 @@ class ObserverBase(Makes, Module):
         self.dtype = _types.any_dtype(dtype)
         self.is_dynamic = is_dynamic
         self._lock = Lock()
-        # Whether all values so far were infinite.
-        self._infinite = False
+        # Whether all values so far were infinite; None before the first one.
+        self._infinite: bool | None = None
 
     def forward(self, input: Any) -> Any:
         """Observes, and returns the input unchanged.
@@ -53,7 +53,8 @@ class ObserverBase(Makes, Module):
         if np.size(x):
             with self._lock:
                 self._observe(x)
-                self._infinite = not self.has_data
+                if self._infinite is not False:
+                    self._infinite = not self.has_data
         return input
 
     def _observe(self, x: Any) -> None:
@@ -91,7 +92,7 @@ class ObserverBase(Makes, Module):
         self._check_alike(other)
         with both(self._lock, other._lock):
             self._merge(other)
-            self._infinite = not self.has_data and (self._infinite or other._infinite)
+            self._infinite = (self._infinite or other._infinite) and not self.has_data
         return self
 
     def _settings(self) -> dict[str, Any]:

@@ -21,12 +21,16 @@ def _check_constant(value: float, is_dynamic: bool) -> float:
 
 def _average(old: Any, new: Any, constant: Any) -> Any:
     """The average so far with a new value; infinite is what has no value: then the other one."""
+    if constant == 1:
+        # Exactly: the sum below would lose all digits of what is much smaller than the value before.
+        return where(np.isfinite(new), new, old)
     with np.errstate(invalid="ignore", over="ignore"):
         change = new - old
         average = old + constant * change
-        # Finite values may be further apart than any float32.
-        far = np.float64(old) + np.float64(constant) * (np.float64(new) - np.float64(old))
-        average = where(np.isinf(change), far.astype(np.float32), average)
+        if np.isinf(change).any():
+            # Finite values may be further apart than any float32.
+            far = np.float64(old) + np.float64(constant) * (np.float64(new) - np.float64(old))
+            average = where(np.isinf(change), far.astype(np.float32), average)
     return where(np.isfinite(new), where(np.isfinite(old), average, new), old)
 
 

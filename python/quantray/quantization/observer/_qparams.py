@@ -15,6 +15,8 @@ Floats = Any  # NDArray[np.float32]
 #: Its overloads leave the type of what it returns unknown.
 where: Any = np.where
 
+_LARGEST = np.finfo(np.float32).max
+
 #: The smallest scale, unless told otherwise.
 EPS = float(np.finfo(np.float32).eps)
 
@@ -111,13 +113,12 @@ def _step(low: Floats, high: Floats, steps: int) -> Floats:
 
 def _finite(scale: Floats, zero_point: Any, quant_min: int, quant_max: int) -> Floats:
     """The scale, smaller by less than half a step of the range where else a code would stand for infinity."""
-    furthest = np.maximum(quant_max - zero_point, zero_point - quant_min)
-    with np.errstate(over="ignore"):
-        beyond = np.isinf(scale * furthest.astype(np.float32))
-    if not beyond.any():
+    # No dtype has codes that far from one another: nearly always, and all that most calls pay for.
+    if scale.max() < _LARGEST / 2**32:
         return scale
-    most = np.finfo(np.float32).max / furthest.astype(np.float32)
-    # The quotient may have been rounded up.
+    furthest = np.maximum(quant_max - zero_point, zero_point - quant_min).astype(np.float32)
     with np.errstate(over="ignore"):
-        most = where(np.isinf(most * furthest.astype(np.float32)), np.nextafter(most, np.float32(0)), most)
-    return where(beyond, most, scale)
+        most = _LARGEST / furthest
+        # The quotient may have been rounded up.
+        most = where(np.isinf(most * furthest), np.nextafter(most, np.float32(0)), most)
+        return where(np.isinf(scale * furthest), most, scale)
