@@ -256,3 +256,15 @@ def test_tiny_values_can_be_warned_of():
             tq.NoopObserver(),
         ):
             warn_of_zeros(quiet, "head.0")
+
+
+@pytest.mark.parametrize("name", PEERS["torch_16_bits"])
+def test_16_bits_are_torchs(name):
+    kind, dtype, qscheme = name.split()
+    for given in (dtype, getattr(np, dtype), np.dtype(dtype)):
+        observer = observed(getattr(tq, kind), distributions()["shifted"], dtype=given, qscheme=qscheme)
+        scale, zero_point = observer.calculate_qparams()
+        assert [float(scale[0]), int(zero_point[0])] == PEERS["torch_16_bits"][name]
+        assert observer.dtype == qt.qint32
+    with pytest.raises(ValueError, match="quant_max must be an integer from"):
+        getattr(tq, kind)(dtype=dtype, quant_min=0, quant_max=70_000)

@@ -1,10 +1,10 @@
 """Writes observer_ranges.json: what torch's and onnxruntime's calibrations make of the arrays of `ranges.py`.
 
-    python tests/reference/observer_ranges.py torch          # with torch 2.15
-    python tests/reference/observer_ranges.py onnxruntime    # with onnxruntime 1.32
+    python tests/reference/observer_ranges.py torch torch_16_bits    # with torch 2.15
+    python tests/reference/observer_ranges.py onnxruntime            # with onnxruntime 1.32
 
-Each fills in its own part. torch: scale and zero point of HistogramObserver with 2 to 7 bits. onnxruntime:
-the range that its entropy calibration finds, with its defaults of 128 bins and 128 codes.
+Each fills in its own part. torch: scale and zero point of HistogramObserver with 2 to 7 bits, and
+of observers of 16. onnxruntime: the range that its entropy calibration finds, with its defaults of 128 bins and 128 codes.
 """
 
 import json
@@ -32,6 +32,23 @@ def of_torch():
     return found
 
 
+def of_torch_16_bits():
+    import torch
+    from torch.ao import quantization
+
+    x = torch.from_numpy(distributions()["shifted"])
+    found = {}
+    for kind in ("MinMaxObserver", "HistogramObserver", "MovingAverageMinMaxObserver"):
+        for dtype in ("int16", "uint16"):
+            for qscheme in ("per_tensor_affine", "per_tensor_symmetric"):
+                make = getattr(quantization, kind)
+                observer = make(dtype=getattr(torch, dtype), qscheme=getattr(torch, qscheme))
+                observer(x)
+                scale, zero_point = observer.calculate_qparams()
+                found[f"{kind} {dtype} {qscheme}"] = [float(scale), int(zero_point)]
+    return found
+
+
 def of_onnxruntime():
     from onnxruntime.quantization.calibrate import HistogramCollector
 
@@ -44,9 +61,11 @@ def of_onnxruntime():
     return found
 
 
+WRITE = {"torch": of_torch, "torch_16_bits": of_torch_16_bits, "onnxruntime": of_onnxruntime}
+
 if __name__ == "__main__":
     path = HERE / "observer_ranges.json"
     stored = json.loads(path.read_text()) if path.exists() else {}
     for peer in sys.argv[1:]:
-        stored[peer] = {"torch": of_torch, "onnxruntime": of_onnxruntime}[peer]()
+        stored[peer] = WRITE[peer]()
     path.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")

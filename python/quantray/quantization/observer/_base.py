@@ -135,14 +135,13 @@ class UniformQuantizationObserverBase(ObserverBase):
     Parameters
     ----------
     dtype : dtype
-        quint8 by default.
+        quint8 by default. "int16" and "uint16" are qint32 with their codes.
     qscheme : qscheme
         Per tensor or per channel; affine or symmetric.
     reduce_range : bool
         Half the codes: 7 bits. Nothing here needs it: these kernels add 8-bit products exactly.
     quant_min, quant_max : int, optional
-        The codes to use, such as -8 and 7 for 4 bits in qint8; the dtype's by default. 16 bits: qint32 with
-        -32768 and 32767.
+        The codes to use, such as -8 and 7 for 4 bits in qint8; the dtype's by default.
     eps : float
         The smallest scale.
     is_dynamic : bool
@@ -167,7 +166,12 @@ class UniformQuantizationObserverBase(ObserverBase):
         if self.reduce_range and self.qscheme in _types.SYMMETRIC and self.dtype == _core.quint8:
             raise ValueError("reduce_range must be False for symmetric quint8, whose zero point stays 128")
         self.has_customized_qrange = quant_min is not None and quant_max is not None
-        self.quant_min, self.quant_max = quant_range(self.dtype, quant_min, quant_max, self.reduce_range)
+        half = _types.half_codes(dtype)
+        #: Of the dtype as it was named.
+        self._bits: int = 16 if half else self.dtype.bits
+        self.quant_min, self.quant_max = quant_range(
+            self.dtype, quant_min, quant_max, self.reduce_range, half
+        )
         if not np.finfo(np.float32).tiny <= eps < np.inf:
             raise ValueError(
                 f"eps must be a finite float32 of at least {np.finfo(np.float32).tiny}, got {eps!r}"

@@ -64,12 +64,12 @@ class HistogramObserver(CountingObserver):
             bins, dtype, qscheme, reduce_range, quant_min, quant_max, eps, is_dynamic, upsample_rate
         )
         # torch's: as many as the dtype has codes.
-        self.dst_nbins = 2**self.dtype.bits
+        self.dst_nbins = 2**self._bits
 
     @property
     def _few_codes(self) -> bool:
         """Whether there are fewer codes than torch searches for, by more than the bit of `reduce_range`."""
-        return not self.reduce_range and self.quant_max - self.quant_min < 2 ** (self.dtype.bits - 1)
+        return not self.reduce_range and self.quant_max - self.quant_min < 2 ** (self._bits - 1)
 
     def _range(self) -> tuple[Any, Any]:
         histogram, width = self.histogram, (float(self.max_val) - float(self.min_val)) / self.bins

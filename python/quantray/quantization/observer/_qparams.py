@@ -22,20 +22,25 @@ EPS = float(np.finfo(np.float32).eps)
 
 
 def quant_range(
-    dtype: _core.dtype, quant_min: int | None, quant_max: int | None, reduce_range: bool
+    dtype: _core.dtype,
+    quant_min: int | None,
+    quant_max: int | None,
+    reduce_range: bool,
+    codes: tuple[int, int] | None = None,
 ) -> tuple[int, int]:
-    """The smallest and the largest code: those given, or the dtype's; half of them for `reduce_range`."""
+    """The smallest and the largest code: those given, or the dtype's; half of them for `reduce_range`.
+
+    `codes` are the dtype's where it is one that another holds.
+    """
+    least, most = codes or (dtype.qmin, dtype.qmax)
     if (quant_min is None) != (quant_max is None):
         raise ValueError(f"quant_min and quant_max must be given together, got {quant_min} and {quant_max}")
     if quant_min is None or quant_max is None:
-        low, high = dtype.qmin, dtype.qmax
         # torch reduces 8 bits only.
-        return (low // 2, high // 2) if reduce_range and dtype.bits == 8 else (low, high)
+        return (least // 2, most // 2) if reduce_range and dtype.bits == 8 else (least, most)
     for name, value in (("quant_min", quant_min), ("quant_max", quant_max)):
-        if int(value) != value or not dtype.qmin <= value <= dtype.qmax:
-            raise ValueError(
-                f"{name} must be an integer from {dtype.qmin} to {dtype.qmax} for {dtype}, got {value!r}"
-            )
+        if int(value) != value or not least <= value <= most:
+            raise ValueError(f"{name} must be an integer from {least} to {most} for {dtype}, got {value!r}")
     if not quant_min <= 0 <= quant_max or quant_min == quant_max:
         raise ValueError(f"quant_min and quant_max must differ and hold 0, got {quant_min} and {quant_max}")
     low, high = int(quant_min), int(quant_max)
@@ -91,7 +96,7 @@ def qparams(
     if qscheme in SYMMETRIC:
         scale = np.maximum(np.maximum(-low, high) / (np.float32(steps) / np.float32(2)), floor)
         middle = 0
-        if dtype in UNSIGNED:
+        if dtype in UNSIGNED or (quant_min == 0 and not customized):
             middle = (quant_min + quant_max + (0 if customized else 1)) // 2
         zero_point = np.full(scale.shape, middle, np.int64)
     else:
