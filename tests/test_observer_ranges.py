@@ -261,8 +261,8 @@ def test_tiny_values_can_be_warned_of():
 @pytest.mark.parametrize("name", PEERS["torch_16_bits"])
 def test_16_bits_are_torchs(name):
     kind, dtype, qscheme = name.split()
-    for given in (dtype, getattr(np, dtype), np.dtype(dtype)):
-        observer = observed(getattr(tq, kind), distributions()["shifted"], dtype=given, qscheme=qscheme)
+    for named in (dtype, getattr(np, dtype), np.dtype(dtype)):
+        observer = observed(getattr(tq, kind), distributions()["shifted"], dtype=named, qscheme=qscheme)
         scale, zero_point = observer.calculate_qparams()
         assert [float(scale[0]), int(zero_point[0])] == PEERS["torch_16_bits"][name]
         assert observer.dtype == qt.qint32

@@ -4,7 +4,8 @@
     python tests/reference/observer_ranges.py onnxruntime            # with onnxruntime 1.32
 
 Each fills in its own part. torch: scale and zero point of HistogramObserver with 2 to 7 bits, and
-of observers of 16. onnxruntime: the range that its entropy calibration finds, with its defaults of 128 bins and 128 codes.
+of observers of 16. onnxruntime: the range that its entropy calibration finds, with its defaults of 128 bins
+and 128 codes.
 """
 
 import json

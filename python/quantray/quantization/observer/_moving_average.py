@@ -19,7 +19,7 @@ def _check_constant(value: float, is_dynamic: bool) -> float:
     return value
 
 
-def _average(old: Any, new: Any, constant: Any) -> Any:
+def average(old: Any, new: Any, constant: Any) -> Any:
     """The average so far with a new value; infinite is what has no value: then the other one."""
     if constant == 1:
         # Exactly: the sum below would lose all digits of what is much smaller than the value before.
@@ -48,8 +48,8 @@ class _Averages:
             self.min_val, self.max_val = low, high
             return
         constant = np.float32(self.averaging_constant)
-        self.min_val = _average(self.min_val, low, constant)
-        self.max_val = _average(self.max_val, high, constant)
+        self.min_val = average(self.min_val, low, constant)
+        self.max_val = average(self.max_val, high, constant)
 
     def merge(self, other: Any) -> NoReturn:
         """Raises TypeError: a moving average depends on the order of batches, and two have none.
