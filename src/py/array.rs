@@ -493,6 +493,13 @@ pub fn axis_in(arg: &str, axis: isize, ndim: usize) -> Result<usize> {
 
 /// A number that has no elements, as a float64: Python and NumPy numbers, arrays of one element.
 pub fn number(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<f64> {
+    // NumPy converts only arrays without dimensions; what observers calculate has one, of one element.
+    if let Ok(a) = object.cast::<PyUntypedArray>()
+        && len(a) == 1
+        && b"fiu".contains(&a.dtype().kind())
+    {
+        return a.call_method0("item")?.extract();
+    }
     object.extract::<f64>().map_err(|e| {
         if e.is_instance_of::<PyTypeError>(object.py()) {
             Error::type_(arg, describe(object), "a number").into()
