@@ -70,6 +70,7 @@ def capture(
     *,
     other: list[tuple[int, ...]] | None = None,
     changing: frozenset[Any] = frozenset(),
+    whole: bool = False,
 ) -> Graph:
     """What a model computes, found by running it on stand-ins of its arguments.
 
@@ -83,6 +84,8 @@ def capture(
         Shapes of the arrays in the second run; by default with one row, or two where there is one.
     changing : frozenset
         Hooks that are known to change what they are given.
+    whole : bool
+        Whether all rows are run, and not the first two: they may decide another way.
 
     Returns
     -------
@@ -98,6 +101,30 @@ def capture(
     kwargs = dict(kwargs or {})
     names = _parameter_names(model)
     example = Example(args, kwargs, names)
+    if other is None and not whole:
+        given = example.arrays
+        example.arrays = _few_rows(given)
+        try:
+            return _captured(model, example, None, changing)
+        except (ValueError, IndexError):
+            if example.arrays is given:
+                raise
+            # It wants as many rows as there are.
+            example.arrays = given
+    return _captured(model, example, other, changing)
+
+
+def _few_rows(arrays: list[Any]) -> list[Any]:
+    """At most two rows of each: a capture runs the whole model."""
+    rows = next((a.shape[0] for a in arrays if np.ndim(a)), 0)
+    if rows <= 2:
+        return arrays
+    return [a[:2] if np.ndim(a) and a.shape[0] == rows else a for a in arrays]
+
+
+def _captured(
+    model: Any, example: Example, other: list[tuple[int, ...]] | None, changing: frozenset[Any]
+) -> Graph:
     python: frozenset[str] = frozenset()
     while True:
         first = _once(model, example, example.arrays, python, changing)

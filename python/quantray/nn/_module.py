@@ -76,6 +76,9 @@ class RemovableHandle:
 class Runner(Protocol):
     """What runs a model in the place of its own `forward`: a graph of it, prepared or converted."""
 
+    #: Whether `forward` computes the same, module by module.
+    keeps_forward: bool
+
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The module's output."""
         ...
@@ -632,7 +635,8 @@ class Module:
         return summarize(self, args)
 
     def _repr_html_(self) -> str:
-        return self.summary()._repr_html_() if self._runner is None else self._runner.card(self)
+        card = "" if self._runner is None else self._runner.card(self)
+        return card or self.summary()._repr_html_()
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of the repr."""

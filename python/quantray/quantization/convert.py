@@ -12,7 +12,7 @@ from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter, kind_of
 from quantray.graph._graph import map_tree, map_wires, ordered
 from quantray.graph.kinds import LAYERS, module_kind
 from quantray.nn import quantized
-from quantray.nn._tracing import WHOLE
+from quantray.nn._tracing import WHOLE, is_attached
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import BATCH_NORMS
 from quantray.nn.qat import FusedQAT
@@ -95,9 +95,11 @@ def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:
             for name, child in called_children(model.get_submodule(node.value)):
                 inner = prepared_of(child)
                 if inner is not None and inner.example is not None:
-                    found += [c for c in _plan(child, inner) if all(c.model is not f.model for f in found)]
+                    planned = _plan(child, inner)
+                    found += [c for c in planned if all(c.model is not f.model for f in found)]
                     path = f"{node.value}.{name}" if node.value else name
-                    conversion.inner.append((path, found[-1]))
+                    own = next(c for c in found if c.model is child)
+                    conversion.inner.append((path, own))
     return [*found, conversion]
 
 
@@ -134,6 +136,8 @@ class Conversion:
     def __init__(self, model: nn.Module, runner: Prepared, graphs: list[Graph]) -> None:
         self.model, self.runner, self.prefix = model, runner, runner.prefix
         self.inner: list[tuple[str, Conversion]] = []
+        #: The model of integers, once it is put together.
+        self.result: nn.Module | None = None
         #: By home and weight, what the layer becomes and where it is put.
         self.layers: dict[tuple[str, Any], tuple[str, nn.Module]] = {}
         self.modules: dict[str, nn.Module] = {}
@@ -223,7 +227,8 @@ class Conversion:
         model = self.model
         self.runner.detach(model)
         for path, inner in self.inner:
-            del path, inner
+            assert inner.result is not None
+            self.modules[path] = inner.result
         kept = _Kept(self.graphs)
         for path, module in list(model.named_modules(remove_duplicate=False)):
             if not path or path in self.modules:
@@ -235,6 +240,7 @@ class Conversion:
         runner = Converted(self.graphs, self.prefix)
         model.__dict__["_runner"] = runner
         runner.refresh(model)
+        self.result = model
         return model
 
 
@@ -284,12 +290,7 @@ def _clean(model: nn.Module, graphs: list[Graph]) -> None:
     """Observers go; so do float parameters of modules whose layers are beside them now."""
     used = {node.value for graph in graphs for node in graph if node.kind == "parameter"}
     for path, module in list(model.named_modules()):
-        for name in [
-            n
-            for n in module._modules
-            if n.startswith(("activation_p", "weight_fake_quant"))
-            or n.endswith(("_pre_process", "_post_process"))
-        ]:
+        for name in [name for name in module._modules if is_attached(name)]:
             del module._modules[name]
         module.__dict__.pop("qconfig", None)
         beside = [name for name in module._modules if "_quantized" in name]
@@ -638,7 +639,7 @@ class _Integers:
         ):
             return None
         inner = module.copy()
-        for name in [n for n in inner._modules if n.startswith("activation_p")]:
+        for name in [name for name in inner._modules if is_attached(name)]:
             del inner._modules[name]
         inner._pre_hooks.clear()
         inner._hooks.clear()
