@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 #: Between columns.
 _GAP = "  "
-#: A column that wraps gets no narrower than this.
-_LEAST = 12
+#: A column that wraps gets no narrower than this, and no narrower than its longest word up to the second number.
+_LEAST, _WORD = 12, 24
 #: Where a text may go on in the next line: after spaces, and in names after dots, slashes and colons.
-_PIECES = re.compile(r"(?<=\s)(?=\S)|(?<=[./:])(?=[^\s\d])")
+_PIECES = re.compile(r"(?<=\s)(?=\S)|(?<=[./:])(?=[^\s\d./:])")
 
 
 class Column(NamedTuple):
@@ -74,7 +74,10 @@ class Table:
     def _widths(self, cells: Sequence[Sequence[str]], width: int) -> list[int]:
         """The widths of columns: those that wrap give way, the widest first."""
         found = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
-        least = [min(found[i], max(_LEAST, len(c.head))) for i, c in enumerate(self.columns)]
+        words = [max(len(word) for row in cells for word in _PIECES.split(row[i])) for i in range(len(found))]
+        least = [
+            min(found[i], max(_LEAST, len(c.head), min(words[i], _WORD))) for i, c in enumerate(self.columns)
+        ]
         while sum(found) + len(_GAP) * (len(found) - 1) > width:
             can = [i for i, c in enumerate(self.columns) if c.wraps and found[i] > least[i]]
             if not can:

@@ -87,6 +87,10 @@ class Runner(Protocol):
         """The graphs, with what a user wants to see beside them."""
         ...
 
+    def shapes(self, module: Module, args: tuple[Any, ...]) -> dict[int, str]:
+        """By ids of modules the shapes of their outputs, for some arguments; without any, lengths have names."""
+        ...
+
     def line(self, module: Module) -> str:
         """What stands below the module's repr."""
         ...

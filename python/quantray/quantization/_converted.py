@@ -39,7 +39,9 @@ class Converted(Shown):
         self._late: dict[str, list[tuple[str, str, int]]] = {}
 
     def reading(self, module: nn.Module, graph: Graph) -> ConvertedReading:
-        return ConvertedReading(graph, module)
+        if self._mark.changed:
+            self.refresh(module)
+        return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
 
     def __getstate__(self) -> dict[str, Any]:
         # Programs are made anew for the CPU that they run on.

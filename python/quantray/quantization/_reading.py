@@ -267,8 +267,10 @@ class ConvertedReading(Reading):
 
     plumbing = (DEQUANTIZE,)
 
-    def __init__(self, graph: Graph, model: nn.Module) -> None:
+    def __init__(self, graph: Graph, model: nn.Module, called: tuple[str, ...] = ()) -> None:
         super().__init__(graph, model)
+        #: Nodes that are calls into NumPy, not steps of the program.
+        self._called = frozenset(called)
         self._grids = grids_of(graph, model)
         #: Nodes that compute in floats between codes, by the node that quantizes what they give; both are one row.
         self.between = {
@@ -291,6 +293,11 @@ class ConvertedReading(Reading):
 
     def is_between(self, node: Node) -> bool:
         return node.name in self.between
+
+    def computes(self, node: Node) -> str:
+        text = super().computes(node)
+        inner = self.between.get(node.name, node)
+        return f"{text}, NumPy" if inner.name in self._called and inner.kind != "python" else text
 
     def in_integers(self, node: Node) -> bool | None:
         if self.is_between(node):

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from quantray import nn
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._show import place
-from quantray.quantization._integers import LAYER, QUANTIZE
+from quantray.quantization._integers import LAYER, QUANTIZE, SUMS
 from quantray.quantization._reading import Reading
 from quantray.quantization._settings import part_of
+from quantray.quantization.dynamic import _modules
 
 
 class Reason(NamedTuple):
@@ -50,19 +51,21 @@ def reason(node: Node, reading: Reading) -> Reason:
     if part is None:
         return _unknown(node, reading)
     floats = [reading.source(ref) for ref in reading.floats_of(node)]
+    if node.kind in SUMS and len(floats) < 2:
+        return Reason("one of its terms is a constant", "a formula of one value alone, or a layer")
     for ref in floats:
         if not reading.could_be_codes(ref):
             source = reading.graph.nodes[ref.node]
             if source.kind == "input":
                 return Reason(f"takes {ref}, which is floats", "a QuantStub before it")
-            return Reason(f"takes floats of {source.name}", f"{source.name} in integers", True)
+            return Reason(f"takes floats of {source.name}", is_consequence=True)
     if reading.is_returned(node):
         return Reason("the model returns it", _STUB)
     takers = [taker.name for taker in reading.takers(node) if taker.kind != QUANTIZE]
     if not takers:
-        return _NOTHING
+        return _of_between(node, reading)
     names = ", ".join(takers[:2])
-    return Reason(f"floats for {names}", f"{names} in integers", True)
+    return Reason(f"floats for {names}", is_consequence=True)
 
 
 def _why_floats_come_out(node: Node, reading: Reading) -> Reason:
@@ -91,7 +94,7 @@ def _of_between(node: Node, reading: Reading) -> Reason:
     floats = [reading.source(ref) for ref in reading.floats_of(node)]
     for ref in floats:
         if len(floats) > 1 and not reading.in_integers(reading.graph.nodes[ref.node]):
-            return Reason(f"takes floats of {ref.node}", f"{ref.node} in integers", True)
+            return Reason(f"takes floats of {ref.node}", is_consequence=True)
     shapes = {reading.graph.fact(ref).shape for ref in floats}
     if len(shapes) > 1:
         return Reason("terms of different shapes", "one shape for both")
@@ -99,19 +102,16 @@ def _of_between(node: Node, reading: Reading) -> Reason:
 
 
 def _unknown(node: Node, reading: Reading) -> Reason:
-    from quantray.quantization.dynamic import _modules
-
-    if node.kind == "module":
-        if type(reading.model.get_submodule(node.value)) in _modules():
-            return Reason("no static integer version", "quantize_dynamic has one")
-        return Reason("no integer version", "graph.register_layer")
-    return Reason("no integer version", "a module of its own, with graph.register_layer")
+    module = reading.module(node)
+    if module is None:
+        return Reason("no integer version", "a module of its own, for graph.register_layer")
+    if type(module) in _modules():
+        return Reason("no static integer version", "quantize_dynamic has one")
+    return Reason("no integer version", "graph.register_layer")
 
 
 def left_in_float(module: nn.Module, any_integers: bool) -> Reason:
     """Of a module of a model without graphs: why it has no integers."""
-    from quantray.quantization.dynamic import _modules
-
     if not any_integers:
         return _NOTHING
     return Reason("not asked for", "name it in qconfig_spec") if type(module) in _modules() else Reason(

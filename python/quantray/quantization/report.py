@@ -13,7 +13,7 @@ from quantray._core import QTensor
 from quantray._tables import Column, Table
 from quantray.nn.quantized import dynamic
 from quantray.quantization._integers import DEQUANTIZE, QUANTIZE
-from quantray.quantization._prepared import called_children
+from quantray.quantization._prepared import called_children, prepared_of
 from quantray.quantization._reading import Reading, class_name
 from quantray.quantization._reasons import left_in_float, reason
 from quantray.quantization._shown import Shown
@@ -22,6 +22,8 @@ from quantray.quantization.observer import ObserverBase
 
 #: A report that is printed along the way gets no longer than this.
 _MOST = 60
+#: Of a reason that is longer a table has the beginning.
+_LONGEST = 48
 
 
 class Line(NamedTuple):
@@ -54,8 +56,14 @@ class Line(NamedTuple):
         return " ".join(f"{letter}{bits}" for letter, bits in found if bits is not None)
 
     @property
+    def brief(self) -> str:
+        """What is to be known of it, in a few words."""
+        why = self.reason if len(self.reason) <= _LONGEST else self.reason.partition(":")[0]
+        return "; ".join(filter(None, (why, self.seen)))
+
+    @property
     def note(self) -> str:
-        """What is to be known of it."""
+        """What is to be known of it, and what would change it."""
         why = f"{self.reason} ({self.cure})" if self.cure else self.reason
         return "; ".join(filter(None, (why, self.seen)))
 
@@ -75,11 +83,16 @@ class Report:
     """
 
     def __init__(
-        self, lines: Sequence[Line], *, float_total: int = 0, has_graph: bool = False, name: str = "model"
+        self,
+        lines: Sequence[Line],
+        *,
+        float_total: int = 0,
+        has_graph: bool = False,
+        is_prepared: bool = False,
+        name: str = "model",
     ) -> None:
         self.lines = list(lines)
-        self.float_total = float_total
-        self.has_graph = has_graph
+        self.float_total, self.has_graph, self.is_prepared = float_total, has_graph, is_prepared
         self._name = name
 
     @property
@@ -94,13 +107,16 @@ class Report:
 
     def headline(self) -> str:
         """One line: how much is in integers, and what is not, and why."""
+        if self.is_prepared and not self.has_graph:
+            return "prepared: its nodes are known once it is called, or from example_inputs"
         counted = self.counted
         floats = [line for line in counted if not line.in_integers]
+        will = " will compute" if self.is_prepared else ""
         what = "nodes" if self.has_graph else "layers"
-        text = f"{len(counted) - len(floats)} of {len(counted)} {what} in integers"
+        text = f"{len(counted) - len(floats)} of {len(counted)} {what}{will} in integers"
         return f"{text}; float: {_said(floats)}" if floats else text
 
-    def _table(self, lines: Sequence[Line]) -> Table:
+    def _table(self, lines: Sequence[Line], *, brief: bool = False) -> Table:
         columns = [
             Column("node" if self.has_graph else "module", wraps=True),
             Column("type", wraps=True),
@@ -110,20 +126,31 @@ class Report:
             Column("note", wraps=True, optional=True),
         ]
         rows = [
-            (line.name or "(model)", line.kind, line.computes, line.bits, f"{line.bytes:,}", line.note)
+            (
+                line.name or "(model)",
+                line.kind,
+                line.computes,
+                line.bits,
+                f"{line.bytes:,}",
+                line.brief if brief else line.note,
+            )
             for line in lines
         ]
         return Table(columns, rows, ("total", "", "", "", f"{self.total:,}", ""))
 
     def __str__(self) -> str:
-        return self._table(self.lines).text()
+        return self._text(self.lines)
 
     def __repr__(self) -> str:
         return str(self)
 
     def short(self) -> str:
         """The table, with one row for all nodes of a module where there are more than 60 rows."""
-        return self._table(collapsed(self.lines, _MOST)).text()
+        return self._text(collapsed(self.lines, _MOST))
+
+    def _text(self, lines: Sequence[Line]) -> str:
+        """The table, and below it what would change that nodes are in floats."""
+        return "\n".join([self._table(lines, brief=True).text(), *_cures(lines)])
 
     def _repr_html_(self) -> str:
         size = f"{self.total:,} bytes"
@@ -131,6 +158,19 @@ class Report:
             size += f", {100 * self.total / self.float_total:.0f} % of {self.float_total:,} in float32"
         head = f"<div><b>{escape(self._name)}</b>: {escape(self.headline())}; {size}</div>"
         return f"<div style='max-width:100%'>{head}{self._table(self.lines).html()}</div>"
+
+
+def _cures(lines: Sequence[Line]) -> list[str]:
+    """For each reason what would change it, with the nodes that it holds for."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        if line.cure:
+            names.setdefault((line.reason, line.cure), []).append(line.name or "(model)")
+    return [
+        f"{', '.join(group[:4])}{f' and {len(group) - 4} more' if len(group) > 4 else ''}: {why}; "
+        f"what would change it: {cure}"
+        for (why, cure), group in names.items()
+    ]
 
 
 def _said(floats: Sequence[Line]) -> str:
@@ -219,7 +259,11 @@ def report(model: nn.Module) -> Report:
     has_graph = bool(lines)
     lines += _of_modules(model, counts, has_graph)
     return Report(
-        lines, float_total=counts.as_floats, has_graph=has_graph, name=model._get_name()
+        lines,
+        float_total=counts.as_floats,
+        has_graph=has_graph,
+        is_prepared=prepared_of(model) is not None,
+        name=model._get_name(),
     )
 
 
@@ -255,7 +299,10 @@ class _Counts:
 
 def _reading_of(model: nn.Module) -> list[Reading]:
     runner = model._runner
-    return [runner.reading(model, graph) for graph in runner.graphs] if isinstance(runner, Shown) else []
+    if not isinstance(runner, Shown):
+        return []
+    found = [runner.reading(model, graph) for graph in runner.graphs]
+    return [reading for reading in found if reading is not None]
 
 
 def _lines_of(model: nn.Module, prefix: str, counts: _Counts) -> list[Line]:
