@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 #: How often layers are put in order, and in place, downwards and upwards.
 _SWEEPS = 4
@@ -65,7 +66,7 @@ def layout(names: Sequence[str], wires: Mapping[str, Sequence[str]], width: floa
                 way.append(passed[source, layer])
             way.append(spots[name])
             ways[source, name] = way
-            for one, two in zip(way, way[1:], strict=False):
+            for one, two in pairwise(way):
                 if two not in one.below:
                     one.below.append(two)
                     two.above.append(one)
@@ -74,7 +75,7 @@ def layout(names: Sequence[str], wires: Mapping[str, Sequence[str]], width: floa
 
 
 def _order(layers: list[list[Spot]]) -> None:
-    """The order in each layer: each spot about where the middle of its neighbours is, so that few wires cross."""
+    """The order in each layer: a spot about where its neighbours' middle is, so that few wires cross."""
     for layer in layers:
         _number(layer)
     for sweep in range(_SWEEPS):
@@ -116,8 +117,8 @@ def _place(layers: list[list[Spot]], gap: float) -> float:
 
 
 def _spread(layer: list[Spot], wanted: list[float], gap: float) -> None:
-    """Each spot as near to where it is wanted as the others let it: overlapping ones make room to both sides."""
-    # Blocks of spots that touch: each spot's wish is where the block would have to begin, and the mean decides.
+    """Each spot as near to where it is wanted as the others let it: those that overlap make room alike."""
+    # Blocks of spots that touch: each spot wishes where the block would have to begin, and the mean decides.
     blocks: list[tuple[list[Spot], list[float], float]] = []
     for spot, x in zip(layer, wanted, strict=True):
         blocks.append(([spot], [x - spot.width / 2], spot.width))
