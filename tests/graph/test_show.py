@@ -1,6 +1,7 @@
 """What is shown of a graph: a table, sentences, a drawing."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -172,7 +173,7 @@ def test_boxes_do_not_overlap_and_wires_go_down():
     made = layout("abcdef", wires, 100, 10)
     for layer in made.layers:
         ends = [(spot.x - spot.width / 2, spot.x + spot.width / 2) for spot in layer]
-        assert all(right <= left + 1e-6 for (_, right), (left, _) in zip(ends, ends[1:], strict=False))
+        assert all(right <= left + 1e-6 for (_, right), (left, _) in pairwise(ends))
     for (source, target), way in made.ways.items():
         assert way[0] is made.spots[source]
         assert way[-1] is made.spots[target]

@@ -21,7 +21,7 @@ def lines(model):
 
 
 class Mixed(nn.Module):
-    """Layers, a formula, a normalization whose floats go on in floats, and a softmax at the end."""
+    """Layers, a formula, a normalization that is followed by floats, and a softmax at the end."""
 
     def __init__(self):
         super().__init__()

@@ -182,7 +182,7 @@ def _box(graph: Graph, box: Box, spot: Spot, tops: Sequence[float]) -> str:
     else:
         state, about = states[0], graph.about.get(first.name)
         dtype = dtype_of(first, about)
-        line = " · ".join(filter(None, (words(first, about), dtype)))
+        line = " · ".join(filter(None, (_cut(words(first, about), _KIND - len(dtype)), dtype)))
         hint = f"{first.name}: {words(first, about)}, {dtype}"
         if about is not None and about.scale is not None:
             hint += f", scale {about.scale:.6g}, zero point {about.zero_point}"
@@ -200,7 +200,7 @@ def _box(graph: Graph, box: Box, spot: Spot, tops: Sequence[float]) -> str:
         f"<text x='{middle:.1f}' y='{y + 16:.1f}' text-anchor='middle' font-weight='600'>"
         f"{escape(_short(box.name, _NAME))}</text>"
         f"<text x='{middle:.1f}' y='{y + 31:.1f}' text-anchor='middle' font-size='10'>"
-        f"{escape(_cut(line, _KIND))}</text></g>"
+        f"{escape(_cut(line, _KIND + 4))}</text></g>"
     )
 
 

@@ -106,7 +106,7 @@ class Report:
         text = f"{len(counted) - len(floats)} of {len(counted)} {what}{will} in integers"
         return f"{text}; float: {_said(floats)}" if floats else text
 
-    def _table(self, lines: Sequence[Line], *, brief: bool = False) -> Table:
+    def _table(self, lines: Sequence[Line]) -> Table:
         columns = [
             Column("node" if self.has_graph else "module", wraps=True),
             Column("type", wraps=True),
@@ -122,7 +122,7 @@ class Report:
                 line.computes,
                 line.bits,
                 f"{line.bytes:,}",
-                line.brief if brief else line.note,
+                line.brief,
             )
             for line in lines
         ]
@@ -140,7 +140,7 @@ class Report:
 
     def _text(self, lines: Sequence[Line]) -> str:
         """The table, and below it what would change that nodes are in floats."""
-        return "\n".join([self._table(lines, brief=True).text(), *_cures(lines), *self._calls()])
+        return "\n".join([self._table(lines).text(), *_cures(lines), *self._calls()])
 
     def _calls(self) -> list[str]:
         """What the program that runs the model hands back to Python."""
@@ -152,7 +152,7 @@ class Report:
         if self.float_total > self.total:
             size += f", {100 * self.total / self.float_total:.0f} % of {self.float_total:,} in float32"
         head = f"<div><b>{escape(self._name)}</b>: {escape(self.headline())}; {size}</div>"
-        below = "".join(f"<div>{escape(text)}</div>" for text in self._calls())
+        below = "".join(f"<div>{escape(text)}</div>" for text in (*_cures(self.lines), *self._calls()))
         return f"<div style='max-width:100%'>{head}{self._table(self.lines).html()}{below}</div>"
 
 
