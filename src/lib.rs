@@ -13,6 +13,7 @@ pub mod float;
 pub mod gemm;
 pub mod observe;
 pub mod ops;
+pub mod program;
 pub mod qparams;
 pub mod recurrent;
 pub mod threads;

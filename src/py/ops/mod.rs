@@ -15,6 +15,7 @@ mod matrices;
 mod order;
 mod pool;
 mod product;
+mod program;
 mod recurrent;
 mod recurrent_float;
 mod results;
@@ -42,6 +43,7 @@ pub use pool::{
     adaptive_max_pool3d, avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d,
 };
 pub use product::{int_mm, matmul, multiplies};
+pub use program::Program;
 pub use recurrent::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell};
 pub use recurrent_float::{gru, lstm, rnn};
 pub use rows::{layer_norm, softmax};
