@@ -8,20 +8,21 @@ from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._graph import map_tree
 from quantray.graph._run import call
-from quantray.graph._runner import GraphRunner
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
+from quantray.quantization._reading import PreparedReading
 from quantray.quantization._settings import Settings
+from quantray.quantization._shown import Shown
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.fake_quantize._switches import as_switched
 from quantray.quantization.observer import ObserverBase
 
 
-class Prepared(GraphRunner):
+class Prepared(Shown):
     """Runs a model from `prepare` or `prepare_qat`.
 
     Parameters
@@ -37,6 +38,9 @@ class Prepared(GraphRunner):
         self.settings, self.is_trained = settings, is_trained
         #: Observers' paths, whether their values were seen by a call with data.
         self.called = False
+
+    def reading(self, module: nn.Module, graph: Graph) -> PreparedReading:
+        return PreparedReading(graph, module, self.settings)
 
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         found = collapse(make_layers(normalize(graph), module))
