@@ -15,7 +15,7 @@ from quantray._core import QTensor
 from quantray.graph._functions import function_of, name_of, wrapped
 from quantray.graph._graph import Fact, Node, Place, Ref, Refusal, leaves, map_tree, map_wires
 from quantray.graph._lengths import Length, Shape
-from quantray.graph._values import Storage, Value, View, example_of, has_value
+from quantray.graph._values import Storage, Value, View, Whole, example_of, has_value
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module
 from quantray.nn._tracing import is_whole, state
@@ -24,6 +24,7 @@ from quantray.nn._tracing import is_whole, state
 _NOT_THE_MODELS = tuple(
     os.path.dirname(os.path.abspath(module.__file__ or "")) + os.sep for module in (quantray, np)
 )
+_SCIPY = f"{os.sep}site-packages{os.sep}scipy{os.sep}"
 
 #: Functions that write into their first argument.
 _WRITE = frozenset({np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis})
@@ -82,7 +83,7 @@ def where() -> Place:
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith(_NOT_THE_MODELS) and not file.startswith("<__array_function__"):
+        if not file.startswith((*_NOT_THE_MODELS, "<__array_function__", "<frozen")) and _SCIPY not in file:
             return Place(file, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]
     return Place("?", 0)
@@ -198,6 +199,8 @@ class Tracer:
             return value._now()
         if type(value) is Length:
             return value.expr
+        if type(value) is Whole:
+            return value.ref
         if isinstance(value, (np.ndarray, QTensor)):
             return self._constant(value)
         if callable(value) and not isinstance(value, type):
@@ -460,7 +463,15 @@ class Tracer:
         def run(*args: Any, **kwargs: Any) -> Any:
             return module.forward(*args, **kwargs)
 
-        return self.emit("python", args, kwargs, run, path)
+        if path:
+            return self.emit("python", args, kwargs, run, path)
+        # What the model itself gives back may be anything: numbers, lists that are never of one length.
+        lowered = map_tree(self.lowered, args), map_tree(self.lowered, kwargs)
+        given = example_of(args), example_of(kwargs)
+        with self.paused():
+            example = run(*given[0], **given[1])
+        ref = self.ref(self.add("python", *lowered, [np.empty((), object)], path))
+        return Whole(ref, example)
 
     def _forward(self, module: Module, path: str, args: Any, kwargs: Any) -> Any:
         mark = len(self.nodes), len(self.guards), len(self._undo), len(self._refused)
