@@ -7,13 +7,13 @@ capture took for granted. Where none fits, the model is captured again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from quantray.graph._capture import capture
-from quantray.graph._graph import Graph, Node, Ref, map_tree, wires
+from quantray.graph._graph import Graph, Guard, Node, Ref, map_tree, wires
 from quantray.graph._run import Environment, HookChanges, holds, run
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Mark, Module
@@ -60,34 +60,45 @@ class GraphRunner:
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_arrays(args), as_arrays(kwargs)
+        others: list[Graph] = []
         while True:
             if self._mark.changed:
                 self.forget(module)
-            graph, inputs = self.find(module, args, kwargs)
+            graph, inputs = self.find(module, args, kwargs, others)
             try:
                 return self.run(module, graph, inputs)
             except HookChanges as found:
                 # It was taken to look only: captured again, what it gives back is a value of the graph.
                 self.changing |= {found.hook}
                 self.forget(module)
-            except _DoesNotHold:
-                with self._lock:
-                    if graph in self.graphs:
-                        self.graphs.remove(graph)
+            except _DoesNotHold as found:
+                if len(others) > len(self.graphs):
+                    raise ValueError(f"the model decides differently each time: {found.guard}") from None
+                others.append(graph)
 
     def find(
-        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        module: Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        others: Sequence[Graph] = (),
     ) -> tuple[Graph, dict[str, Any]]:
-        """The graph for some arguments, captured if need be, and its inputs."""
-        for graph in tuple(self.graphs):
-            inputs = fitting(graph, args, kwargs, bool(module.training))
-            if inputs is not None:
-                return graph, inputs
-        with self._lock:
+        """The graph for some arguments, captured if need be, and its inputs; `others` are known to be for others."""
+
+        def known() -> tuple[Graph, dict[str, Any]] | None:
             for graph in tuple(self.graphs):
                 inputs = fitting(graph, args, kwargs, bool(module.training))
-                if inputs is not None:
+                if inputs is not None and all(graph is not other for other in others):
                     return graph, inputs
+            return None
+
+        found = known()
+        if found is not None:
+            return found
+        with self._lock:
+            found = known()
+            if found is not None:
+                return found
             graph = self.capture(module, args, kwargs)
             self.graphs.append(graph)
         inputs = fitting(graph, args, kwargs, bool(module.training), check=False)
@@ -114,7 +125,7 @@ class GraphRunner:
         def check(node: Node, environment: Environment) -> None:
             for guard in late.get(node.name, ()):
                 if not holds(guard, environment):
-                    raise _DoesNotHold
+                    raise _DoesNotHold(guard)
 
         return run(
             graph,
@@ -148,6 +159,10 @@ class GraphRunner:
 
 class _DoesNotHold(Exception):
     """A guard that is looked at while the graph runs."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__(str(guard))
+        self.guard = guard
 
 
 def _few_rows(leaf: Any) -> Any:

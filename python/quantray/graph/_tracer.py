@@ -542,11 +542,14 @@ class Tracer:
 
     # The end
 
-    def named(self) -> tuple[dict[str, Node], Callable[[Any], Any]]:
-        """Nodes with names of their own, and what puts names in the place of numbers in a tree."""
+    def named(self, nodes: list[Node]) -> tuple[dict[str, Node], Callable[[Any], Any]]:
+        """Nodes with names of their own, and what puts names in the place of numbers in a tree.
+
+        `nodes` are its own, as two runs have shown them to be.
+        """
         names: list[str] = []
         taken: dict[str, int] = {}
-        for number, node in enumerate(self.nodes):
+        for number, node in enumerate(nodes):
             wanted = self._singles.get(number, node.name)
             taken[wanted] = taken.get(wanted, 0) + 1
             name = wanted if taken[wanted] == 1 else f"{wanted}#{taken[wanted]}"
@@ -561,7 +564,7 @@ class Tracer:
 
         made = {
             name: node.but(name=name, args=renamed(node.args), kwargs=renamed(dict(node.kwargs)))
-            for name, node in zip(names, self.nodes, strict=True)
+            for name, node in zip(names, nodes, strict=True)
         }
         return made, renamed
 
