@@ -52,7 +52,9 @@ NOT_FOR_THESE = object()
 
 def runs_as(found: graph.Graph, model: Any, args: tuple[Any, ...], kwargs: Any = None) -> Any:
     """What a graph gives for some arguments; `NOT_FOR_THESE` where it says so."""
-    inputs = fitting(found, args, kwargs or {}, found.training)
+    inputs = fitting(
+        found, args, kwargs or {}, found.training, model if isinstance(model, nn.Module) else None
+    )
     if inputs is None:
         return NOT_FOR_THESE
 

@@ -7,13 +7,13 @@ capture took for granted. Where none fits, the model is captured again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from quantray.graph._capture import capture
-from quantray.graph._graph import Graph, Guard, Node, Ref, map_tree, wires
+from quantray.graph._graph import Graph, Node, Ref, map_tree, wires
 from quantray.graph._run import Environment, HookChanges, holds, run
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Mark, Module
@@ -29,6 +29,9 @@ class GraphRunner:
     prefix : str
         The dotted path of the module inside the model that was prepared; "" is the model itself.
     """
+
+    #: Whether the module's own forward computes the same, module by module.
+    keeps_forward = False
 
     def __init__(self, prefix: str = "") -> None:
         self.graphs: list[Graph] = []
@@ -60,64 +63,66 @@ class GraphRunner:
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_arrays(args), as_arrays(kwargs)
-        others: list[Graph] = []
         while True:
             if self._mark.changed:
                 self.forget(module)
-            graph, inputs = self.find(module, args, kwargs, others)
+            graph, inputs = self.find(module, args, kwargs)
             try:
                 return self.run(module, graph, inputs)
             except HookChanges as found:
                 # It was taken to look only: captured again, what it gives back is a value of the graph.
                 self.changing |= {found.hook}
                 self.forget(module)
-            except _DoesNotHold as found:
-                if len(others) > len(self.graphs):
-                    raise ValueError(f"the model decides differently each time: {found.guard}") from None
-                others.append(graph)
+            except _DoesNotHold:
+                with self._lock:
+                    if graph in self.graphs:
+                        self.graphs.remove(graph)
 
     def find(
-        self,
-        module: Module,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        others: Sequence[Graph] = (),
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Graph, dict[str, Any]]:
-        """The graph for some arguments, captured if need be, and its inputs; `others` are known to be for others."""
-
-        def known() -> tuple[Graph, dict[str, Any]] | None:
-            for graph in tuple(self.graphs):
-                inputs = fitting(graph, args, kwargs, bool(module.training))
-                if inputs is not None and all(graph is not other for other in others):
-                    return graph, inputs
-            return None
-
-        found = known()
+        """The graph for some arguments, captured if need be, and its inputs."""
+        found = self._fitting(module, args, kwargs)
         if found is not None:
             return found
         with self._lock:
-            found = known()
-            if found is not None:
-                return found
-            graph = self.capture(module, args, kwargs)
-            self.graphs.append(graph)
-        inputs = fitting(graph, args, kwargs, bool(module.training), check=False)
-        assert inputs is not None
-        return graph, inputs
+            # What a few rows decide may not be what all of them do: then the model is captured with all.
+            for whole in (False, True):
+                found = self._fitting(module, args, kwargs)
+                if found is not None:
+                    return found
+                self.graphs.append(self.capture(module, args, kwargs, whole=whole))
+            found = self._fitting(module, args, kwargs)
+            if found is None:
+                raise ValueError("what the model decides by its inputs changes from call to call")
+            return found
 
-    def capture(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
-        """A graph for some arguments."""
+    def _fitting(
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Graph, dict[str, Any]] | None:
+        for graph in tuple(self.graphs):
+            inputs = fitting(graph, args, kwargs, bool(module.training), module)
+            if inputs is not None:
+                return graph, inputs
+        return None
+
+    def capture(
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
+    ) -> Graph:
+        """A graph for some arguments, of which a few rows are run, or all."""
         plain_args, plain_kwargs = map_tree(untraced, args), map_tree(untraced, kwargs)
         if self.example is None:
             self.example = map_tree(_few_rows, (plain_args, plain_kwargs))
-        graph = capture(module, plain_args, plain_kwargs, changing=self.changing)
+        graph = capture(module, plain_args, plain_kwargs, changing=self.changing, whole=whole)
         made = self.passes(graph, module)
         self.watch(module)
         return made
 
     def run(self, module: Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
         """A graph's output, node by node."""
-        guarded = [g for g in graph.guards if not _is_of_inputs(g.subject, graph)]
+        guarded = [
+            g for g in graph.guards if not isinstance(g.subject, Ref) and not _is_of_inputs(g.subject, graph)
+        ]
         late: dict[str, list[Any]] = {}
         for guard in guarded:
             late.setdefault(wires(guard.subject)[-1].node, []).append(guard)
@@ -125,7 +130,7 @@ class GraphRunner:
         def check(node: Node, environment: Environment) -> None:
             for guard in late.get(node.name, ()):
                 if not holds(guard, environment):
-                    raise _DoesNotHold(guard)
+                    raise _DoesNotHold
 
         return run(
             graph,
@@ -159,10 +164,6 @@ class GraphRunner:
 
 class _DoesNotHold(Exception):
     """A guard that is looked at while the graph runs."""
-
-    def __init__(self, guard: Guard) -> None:
-        super().__init__(str(guard))
-        self.guard = guard
 
 
 def _few_rows(leaf: Any) -> Any:
@@ -201,7 +202,7 @@ def _is_number_or_list(value: Any) -> bool:
 
 
 def fitting(
-    graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any], training: bool, *, check: bool = True
+    graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any], training: bool, model: Module | None
 ) -> dict[str, Any] | None:
     """A graph's inputs among arguments; None where the graph is for others."""
     if graph.training != training or len(args) != len(graph.args) or kwargs.keys() != graph.kwargs.keys():
@@ -209,25 +210,34 @@ def fitting(
     inputs: dict[str, Any] = {}
     if not _match((graph.args, dict(graph.kwargs)), (args, dict(kwargs)), inputs):
         return None
-    if not check:
-        return inputs
-    for name, array in inputs.items():
-        fact = graph.nodes[name].facts[0]
-        plain = untraced(array)
-        if plain.dtype != fact.dtype or len(plain.shape) != len(fact.shape):
-            return None
     symbols: dict[str, int] = {}
     for name, array in inputs.items():
-        for length, known in zip(np.shape(array), graph.nodes[name].facts[0].shape, strict=True):
+        fact, plain = graph.nodes[name].facts[0], untraced(array)
+        if plain.dtype != fact.dtype or len(plain.shape) != len(fact.shape):
+            return None
+        for length, known in zip(plain.shape, fact.shape, strict=True):
             if isinstance(known, str) and symbols.setdefault(known, length) != length:
                 return None
     if graph.guards:
         environment = Environment(graph, None)
         environment.values = {Ref(name): array for name, array in inputs.items()}
+        environment.values.update(_decisions(graph, inputs, model))
         for guard in graph.guards:
-            if _is_of_inputs(guard.subject, graph) and not holds(guard, environment):
+            known = isinstance(guard.subject, Ref) or _is_of_inputs(guard.subject, graph)
+            if known and not holds(guard, environment):
                 return None
     return inputs
+
+
+def _decisions(graph: Graph, inputs: Mapping[str, Any], model: Module | None) -> dict[Ref, Any]:
+    """The wires whose truth a graph took for granted: they come from integers alone."""
+    subjects = tuple(guard.subject for guard in graph.guards if isinstance(guard.subject, Ref))
+    if not subjects:
+        return {}
+    part = graph.__dict__.get("_decisions")
+    if part is None:
+        part = graph.__dict__["_decisions"] = graph.but(output=subjects, guards=()).pruned()
+    return dict(zip(subjects, run(part, inputs, model), strict=True))
 
 
 def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:

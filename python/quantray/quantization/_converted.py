@@ -8,7 +8,7 @@ import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor
-from quantray.graph import Graph, Node, Ref
+from quantray.graph import Expr, Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, run
 from quantray.graph._runner import GraphRunner, _is_of_inputs, as_arrays, fitting
@@ -58,7 +58,8 @@ class Converted(GraphRunner):
             if not self._late:
                 made.checked.add(key)
             return output
-        if len(arrays) == 1 and len(args) == 1 and not kwargs and made.lowered.is_single:
+        decides = any(isinstance(guard.subject, Ref) for guard in graph.guards)
+        if len(arrays) == 1 and len(args) == 1 and not kwargs and made.lowered.is_single and not decides:
             self._direct[key[0]] = made.lowered.program
         return made.lowered(arrays)
 
@@ -81,7 +82,7 @@ class Converted(GraphRunner):
                 if any(node.kind == "python" and not node.value for node in graph):
                     # It may give back anything, and not arrays alone.
                     made.checked = _Nothing()
-                elif all(_is_of_inputs(guard.subject, graph) for guard in graph.guards):
+                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
                     made.checked = _Everything()
         return made
 
@@ -90,7 +91,7 @@ class Converted(GraphRunner):
     ) -> tuple[Graph, dict[str, Any]]:
         for graph in self.graphs:
             args_now, kwargs_now = _cast((args, kwargs), graph)
-            inputs = fitting(graph, args_now, kwargs_now, graph.training)
+            inputs = fitting(graph, args_now, kwargs_now, graph.training, module)
             if inputs is not None:
                 return graph, inputs
         raise ValueError(_why_none_fits(self.graphs, args, kwargs))

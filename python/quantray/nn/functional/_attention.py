@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from quantray import ops
+from quantray import _core, ops
 from quantray.nn._gradients import differentiable, untraced
 from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
@@ -222,6 +222,15 @@ def attention_mask(
         padding = floats(untraced(padding)).reshape(batch, 1, 1, keys)
         mask = padding if mask is None else mask + padding
     return mask
+
+
+@traced
+def self_attention(rows: Any, num_heads: int, mask: Any) -> Any:
+    """Attention of rows (N, L, 3 * E) of queries, keys and values side by side, scores in 8-bit integers.
+
+    `mask`, or None, is added to scores of shape (N, num_heads, L, L). Gives shape (N, L, E).
+    """
+    return _core.self_attention(rows, num_heads, mask)
 
 
 @traced
