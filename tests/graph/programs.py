@@ -28,7 +28,7 @@ def copies(args):
 def same(got: Any, want: Any) -> bool:
     """Whether two results have the same structure, dtypes, shapes and bits (NaN is NaN, 0 is -0)."""
     a, b = leaves(got), leaves(want)
-    if len(a) != len(b) or type(got) is not type(want) and not _are_arrays(got, want):
+    if len(a) != len(b) or (type(got) is not type(want) and not _are_arrays(got, want)):
         return False
     for x, y in zip(a, b, strict=True):
         if _are_arrays(x, y):
@@ -72,8 +72,8 @@ def runs_as(found: graph.Graph, model: Any, args: tuple[Any, ...], kwargs: Any =
 
 
 def captured(function, *args, sizes=(), free=True):
-    """The graph of a function, after it was held beside the function: for the arguments that it was captured with,
-    and for others, which it must be for as well if it is to be `free`.
+    """The graph of a function, after it was held beside the function: for the arguments that it was captured
+    with, and for others, which it must be for as well if it is to be `free`.
     """
     model = function if isinstance(function, nn.Module) else Program(function)
     found = graph.capture(model, copies(args))

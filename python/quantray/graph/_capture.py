@@ -302,6 +302,9 @@ def _once(
     args, kwargs = put(values)
     with tracer.running():
         output = model(*args, **kwargs)
+        if tracer.refused:
+            # The model's own `except` has swallowed it.
+            raise tracer.refused[0]
         for leaf in leaves(output):
             if isinstance(leaf, QTensor):
                 tracer.refuse("forward returns a QTensor")

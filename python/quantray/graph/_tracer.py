@@ -118,7 +118,7 @@ class Tracer:
         self.nodes: list[Node] = []
         self.guards: list[tuple[Any, Any, Place, bool]] = []
         self.refusals: list[Refusal] = []
-        self._refused: list[Refused] = []
+        self.refused: list[Refused] = []
         self._calls: list[_Call] = []
         self._paths: dict[int, str] = {}
         self._singles: dict[int, str] = {}
@@ -160,7 +160,7 @@ class Tracer:
         """Says that something cannot become a node."""
         error = Refused(reason, at or where())
         # Kept, since `except` in the model's code may swallow it.
-        self._refused.append(error)
+        self.refused.append(error)
         raise error
 
     def guard(self, expr: Any, outcome: Any, *, needs_number: bool) -> None:
@@ -474,7 +474,7 @@ class Tracer:
         return Whole(ref, example)
 
     def _forward(self, module: Module, path: str, args: Any, kwargs: Any) -> Any:
-        mark = len(self.nodes), len(self.guards), len(self._undo), len(self._refused)
+        mark = len(self.nodes), len(self.guards), len(self._undo), len(self.refused)
         before = _attributes(module)
         reason: Refused | None = None
         output: Any = None
@@ -483,10 +483,10 @@ class Tracer:
         except Refused as error:
             reason = error
         except Exception:
-            if len(self._refused) == mark[3]:
+            if len(self.refused) == mark[3]:
                 raise
-        if reason is None and len(self._refused) > mark[3]:
-            reason = self._refused[mark[3]]
+        if reason is None and len(self.refused) > mark[3]:
+            reason = self.refused[mark[3]]
         changes = _changed_attributes(before, module)
         if reason is None and changes:
             code = type(module).forward.__code__
@@ -504,7 +504,7 @@ class Tracer:
         if changes:
             _restore(module, before)
         self._cut_back(mark)
-        del self._refused[mark[3] :]
+        del self.refused[mark[3] :]
         self.refusals.append(Refusal(path, reason.reason, reason.at))
         return self._as_python(module, path, args, kwargs)
 
