@@ -8,7 +8,7 @@ import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor
-from quantray.graph import Expr, Graph, Node, Ref
+from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, run
 from quantray.graph._runner import GraphRunner, _is_of_inputs, as_arrays, fitting

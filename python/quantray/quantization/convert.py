@@ -12,7 +12,7 @@ from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter, kind_of
 from quantray.graph._graph import map_tree, map_wires, ordered
 from quantray.graph.kinds import LAYERS, module_kind
 from quantray.nn import quantized
-from quantray.nn._tracing import WHOLE
+from quantray.nn._tracing import WHOLE, is_attached
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import BATCH_NORMS
 from quantray.nn.qat import FusedQAT
@@ -290,12 +290,7 @@ def _clean(model: nn.Module, graphs: list[Graph]) -> None:
     """Observers go; so do float parameters of modules whose layers are beside them now."""
     used = {node.value for graph in graphs for node in graph if node.kind == "parameter"}
     for path, module in list(model.named_modules()):
-        for name in [
-            n
-            for n in module._modules
-            if n.startswith(("activation_p", "weight_fake_quant"))
-            or n.endswith(("_pre_process", "_post_process"))
-        ]:
+        for name in [name for name in module._modules if is_attached(name)]:
             del module._modules[name]
         module.__dict__.pop("qconfig", None)
         beside = [name for name in module._modules if "_quantized" in name]
@@ -644,7 +639,7 @@ class _Integers:
         ):
             return None
         inner = module.copy()
-        for name in [n for n in inner._modules if n.startswith("activation_p")]:
+        for name in [name for name in inner._modules if is_attached(name)]:
             del inner._modules[name]
         inner._pre_hooks.clear()
         inner._hooks.clear()

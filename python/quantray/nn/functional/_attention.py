@@ -234,6 +234,43 @@ def self_attention(rows: Any, num_heads: int, mask: Any) -> Any:
 
 
 @traced
+def attention_of_rows(rows: Any, num_heads: int, padding: Any, in_integers: bool) -> Any:
+    """Attention of sequences of different lengths, whose rows lie one after the other.
+
+    Parameters
+    ----------
+    rows : array
+        Shape (R, 3 * E): queries, keys and values side by side, of the R places that are no padding.
+    num_heads : int
+    padding : array of bool
+        Shape (N, L): True where a sequence has no row.
+    in_integers : bool
+        Whether scores are 8-bit integers, as `self_attention` has them.
+
+    Returns
+    -------
+    array of float32
+        Shape (R, E).
+    """
+    ends = np.cumsum((~np.asarray(padding)).sum(1))
+    if int(ends[-1]) != len(rows):
+        raise ValueError(f"rows must be as many as places that are no padding, {ends[-1]}, got {len(rows)}")
+    out = np.empty((len(rows), rows.shape[1] // 3), np.float32)
+    start = 0
+    for end in map(int, ends):
+        if end > start:
+            one = rows[None, start:end]
+            if in_integers:
+                out[start:end] = _core.self_attention(one, num_heads, None)[0]
+            else:
+                thirds = np.split(one, 3, axis=-1)
+                mixed, _ = multi_head_attention(*thirds, num_heads, None, 0.0, False)
+                out[start:end] = mixed[0]
+        start = end
+    return out
+
+
+@traced
 def multi_head_attention(
     query: Any,
     key: Any,

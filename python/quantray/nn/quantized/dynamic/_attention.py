@@ -110,6 +110,11 @@ class MultiheadAttention(_attention.MultiheadAttention):
         output = self.out_proj(self_attention(self.in_proj(x), self.num_heads, mask))
         return output if self.batch_first else output.transpose((1, 0, 2)), None
 
+    _in_integers = True
+
+    def _three(self, rows: Any) -> Any:
+        return self.in_proj(rows)
+
     def _project(self, query: Any, key: Any, value: Any) -> list[Any]:
         width = self.embed_dim
         thirds = [slice(i * width, (i + 1) * width) for i in range(3)]
