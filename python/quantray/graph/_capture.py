@@ -360,7 +360,10 @@ def _join(a: _Once, b: _Once, training: bool) -> _Joined:
         tuple(dict.fromkeys(a.tracer.refusals)) + _from_values(a, b),
         training,
     )
-    return _Joined(graph.pruned(), made, lengths.counts_rows())
+    kept = graph.pruned()
+    needed = {node.scope for node in kept}
+    graph = kept.but(unused=frozenset(node.scope for node in graph) - needed)
+    return _Joined(graph, made, lengths.counts_rows())
 
 
 def _from_values(a: _Once, b: _Once) -> tuple[Refusal, ...]:

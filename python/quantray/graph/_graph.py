@@ -157,6 +157,8 @@ class Graph:
         Modules that run as Python.
     training : bool
         The mode that the model was in.
+    unused : frozenset of str
+        Paths of modules that are called, but whose results nothing needs.
     """
 
     nodes: Mapping[str, Node]
@@ -166,6 +168,7 @@ class Graph:
     guards: tuple[Guard, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     training: bool = False
+    unused: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
