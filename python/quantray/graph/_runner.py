@@ -7,7 +7,7 @@ capture took for granted. Where none fits, the model is captured again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -152,6 +152,12 @@ class GraphRunner:
 
     def run(self, module: Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
         """A graph's output, node by node."""
+        return self.run_by(self.compute, module, graph, inputs)
+
+    def run_by(
+        self, compute: Callable[..., Any], module: Module, graph: Graph, inputs: Mapping[str, Any]
+    ) -> Any:
+        """A graph's output by what computes a node of a module."""
         guarded = [
             g for g in graph.guards if not isinstance(g.subject, Ref) and not _is_of_inputs(g.subject, graph)
         ]
@@ -168,7 +174,7 @@ class GraphRunner:
             graph,
             inputs,
             module,
-            compute=lambda node, args, kwargs: self.compute(module, node, args, kwargs),
+            compute=lambda node, args, kwargs: compute(module, node, args, kwargs),
             each=check if late else None,
         )
 

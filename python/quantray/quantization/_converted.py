@@ -86,7 +86,10 @@ class Converted(Shown):
             with self._lock:
                 grids = grids_of(graph, module)
                 made = self._made[at] = _Made(grids, lower(graph, module, grids))
-                if all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
+                if any(node.kind == "python" and not node.value for node in graph):
+                    # It may give back anything, and not arrays alone.
+                    made.checked = _Nothing()
+                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
                     made.checked = _Everything()
         return made
 
@@ -170,6 +173,16 @@ class _Everything:
 
     def add(self, item: Any) -> None:
         """It is there already."""
+
+
+class _Nothing:
+    """A set that stays empty."""
+
+    def __contains__(self, item: Any) -> bool:
+        return False
+
+    def add(self, item: Any) -> None:
+        """It is not kept."""
 
 
 def floats(tree: Any) -> Any:

@@ -108,6 +108,9 @@ def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:
 def _check_all_seen(model: nn.Module, runner: Prepared, conversions: list[Conversion]) -> None:
     """Layers that are to be quantized, and that no graph has."""
     seen = {id(module) for conversion in conversions for module in conversion.reached()}
+    for conversion in conversions:
+        for path in set().union(*(graph.unused for graph in conversion._graphs)):
+            seen.add(id(conversion.model.get_submodule(path)))
     for name, module in model.named_modules():
         kind = type(module)
         is_layer = kind in QUANTIZED_MODULES or isinstance(module, (QAT, FusedQAT))
