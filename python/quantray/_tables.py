@@ -126,7 +126,8 @@ def wrapped(text: str, width: int) -> list[str]:
     """A text in lines of at most `width` characters."""
     if len(text) <= width:
         return [text]
-    lines, line = [], ""
+    lines: list[str] = []
+    line = ""
     for piece in _PIECES.split(text):
         if line and len((line + piece).rstrip()) > width:
             lines.append(line.rstrip())

@@ -176,6 +176,8 @@ class Graph:
         The mode that the model was in.
     about : dict of str to About
         By node, what a model that runs by this graph knows beside it.
+    unused : frozenset of str
+        Paths of modules that are called, but whose results nothing needs.
     """
 
     nodes: Mapping[str, Node]
@@ -186,6 +188,7 @@ class Graph:
     refusals: tuple[Refusal, ...] = ()
     training: bool = False
     about: Mapping[str, About] = field(default_factory=dict[str, About], compare=False, repr=False)
+    unused: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())

@@ -5,7 +5,7 @@ Source: Sugiyama, Tagawa and Toda, Methods for visual understanding of hierarchi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -35,14 +35,14 @@ class Layout:
     width: float
 
 
-def layout(names: Sequence[str], wires: Mapping[str, Sequence[str]], width: float, gap: float) -> Layout:
+def layout(names: Sequence[str], wires: Mapping[str, Iterable[str]], width: float, gap: float) -> Layout:
     """Places boxes of one width.
 
     Parameters
     ----------
     names : sequence of str
         In an order in which sources come first.
-    wires : mapping of str to sequence of str
+    wires : mapping of str to iterable of str
         For each box those that it takes something from.
     width, gap : float
         Of a box, and between boxes.
@@ -102,7 +102,7 @@ def _place(layers: list[list[Spot]], gap: float) -> float:
     for sweep in range(2 * _SWEEPS):
         downwards = sweep % 2 == 0
         for layer in layers if downwards else layers[::-1]:
-            wanted = []
+            wanted: list[float] = []
             for spot in layer:
                 near = (spot.above if downwards else spot.below) or [spot]
                 wanted.append(sum(other.x for other in near) / len(near))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -92,35 +92,39 @@ class GraphRunner:
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_arrays(args), as_arrays(kwargs)
+        failed = 0
         while True:
             if self._mark.changed:
                 self.forget(module)
-            graph, inputs = self.find(module, args, kwargs)
+            graph, inputs = self.find(module, args, kwargs, whole=failed > 0)
             try:
                 return self.run(module, graph, inputs)
             except HookChanges as found:
                 # It was taken to look only: captured again, what it gives back is a value of the graph.
                 self.changing |= {found.hook}
                 self.forget(module)
-            except _DoesNotHold:
+            except _DoesNotHold as found:
+                failed += 1
+                if failed > 2:
+                    raise ValueError(f"what the model decides changes from call to call: {found}") from None
                 with self._lock:
                     if graph in self.graphs:
                         self.graphs.remove(graph)
 
     def find(
-        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
     ) -> tuple[Graph, dict[str, Any]]:
-        """The graph for some arguments, captured if need be, and its inputs."""
+        """The graph for some arguments, captured if need be (with all rows if `whole`), and its inputs."""
         found = self._fitting(module, args, kwargs)
         if found is not None:
             return found
         with self._lock:
             # What a few rows decide may not be what all of them do: then the model is captured with all.
-            for whole in (False, True):
+            for rows in (whole, True):
                 found = self._fitting(module, args, kwargs)
                 if found is not None:
                     return found
-                self.graphs.append(self.capture(module, args, kwargs, whole=whole))
+                self.graphs.append(self.capture(module, args, kwargs, whole=rows))
             found = self._fitting(module, args, kwargs)
             if found is None:
                 raise ValueError("what the model decides by its inputs changes from call to call")
@@ -149,6 +153,12 @@ class GraphRunner:
 
     def run(self, module: Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
         """A graph's output, node by node."""
+        return self.run_by(self.compute, module, graph, inputs)
+
+    def run_by(
+        self, compute: Callable[..., Any], module: Module, graph: Graph, inputs: Mapping[str, Any]
+    ) -> Any:
+        """A graph's output by what computes a node of a module."""
         guarded = [
             g for g in graph.guards if not isinstance(g.subject, Ref) and not _is_of_inputs(g.subject, graph)
         ]
@@ -159,13 +169,13 @@ class GraphRunner:
         def check(node: Node, environment: Environment) -> None:
             for guard in late.get(node.name, ()):
                 if not holds(guard, environment):
-                    raise _DoesNotHold
+                    raise _DoesNotHold(str(guard))
 
         return run(
             graph,
             inputs,
             module,
-            compute=lambda node, args, kwargs: self.compute(module, node, args, kwargs),
+            compute=lambda node, args, kwargs: compute(module, node, args, kwargs),
             each=check if late else None,
         )
 
@@ -176,13 +186,13 @@ class GraphRunner:
         for each in module.modules():
             if self._mark not in each._marks:
                 each.__dict__["_marks"] = (*each._marks, self._mark)
-        self._mark.changed = False
+        self._mark.changed = self._mark.touched = False
 
     def forget(self, module: Module) -> None:
         """Graphs of what the module was before it changed."""
         with self._lock:
             self.graphs.clear()
-            self._mark.changed = False
+            self._mark.changed = self._mark.touched = False
 
     def detach(self, module: Module) -> None:
         """Takes the runner off a module."""

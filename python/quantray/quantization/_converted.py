@@ -48,7 +48,7 @@ class Converted(Shown):
         return {**super().__getstate__(), "_made": {}, "_direct": {}}
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._mark.changed:
+        if self._mark.changed or self._mark.touched:
             self.refresh(module)
         if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
             x = args[0]
@@ -86,12 +86,15 @@ class Converted(Shown):
             with self._lock:
                 grids = grids_of(graph, module)
                 made = self._made[at] = _Made(grids, lower(graph, module, grids))
-                if all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
+                if any(node.kind == "python" and not node.value for node in graph):
+                    # It may give back anything, and not arrays alone.
+                    made.checked = _Nothing()
+                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
                     made.checked = _Everything()
         return made
 
     def find(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
     ) -> tuple[Graph, dict[str, Any]]:
         for graph in self.graphs:
             args_now, kwargs_now = _cast((args, kwargs), graph)
@@ -170,6 +173,16 @@ class _Everything:
 
     def add(self, item: Any) -> None:
         """It is there already."""
+
+
+class _Nothing:
+    """A set that stays empty."""
+
+    def __contains__(self, item: Any) -> bool:
+        return False
+
+    def add(self, item: Any) -> None:
+        """It is not kept."""
 
 
 def floats(tree: Any) -> Any:

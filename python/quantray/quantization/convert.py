@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from quantray import nn
+from quantray._core import per_channel_affine_float_qparams
 from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter, kind_of
 from quantray.graph._graph import map_tree, map_wires, ordered
 from quantray.graph.kinds import LAYERS, module_kind
@@ -35,6 +36,7 @@ from quantray.quantization._layers import Layer, weights_of
 from quantray.quantization._placing import Point
 from quantray.quantization._prepared import Prepared, called_children, prepared_of
 from quantray.quantization._settings import part_of
+from quantray.quantization.observer._zeros import warn_of_zeros
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -106,6 +108,9 @@ def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:
 def _check_all_seen(model: nn.Module, runner: Prepared, conversions: list[Conversion]) -> None:
     """Layers that are to be quantized, and that no graph has."""
     seen = {id(module) for conversion in conversions for module in conversion.reached()}
+    for conversion in conversions:
+        for path in set().union(*(graph.unused for graph in conversion._graphs)):
+            seen.add(id(conversion.model.get_submodule(path)))
     for name, module in model.named_modules():
         kind = type(module)
         is_layer = kind in QUANTIZED_MODULES or isinstance(module, (QAT, FusedQAT))
@@ -143,6 +148,7 @@ class Conversion:
         self.modules: dict[str, nn.Module] = {}
         self._graphs = graphs
         self.graphs = [self._converted(graph) for graph in graphs]
+        self._convert_tables()
 
     def reached(self) -> list[nn.Module]:
         """The modules that the graphs come through."""
@@ -163,13 +169,26 @@ class Conversion:
     def _converted(self, graph: Graph) -> Graph:
         return _Integers(self, graph).graph
 
+    def _convert_tables(self) -> None:
+        """Embeddings whose QConfig asks for rows of integers, each on a grid of its own."""
+        for path, module in self.model.named_modules():
+            kind = _TABLES.get(type(module))
+            if kind is None or path in self.modules:
+                continue
+            qconfig = self.runner.settings.of_module(path, type(module), self.model)
+            weight = None if qconfig is None else qconfig.weight()
+            if getattr(weight, "qscheme", None) is per_channel_affine_float_qparams:
+                self.modules[path] = kind.from_float(module, dtype=weight.dtype)
+
     def grid(self, path: str) -> Grid:
         """The grid that an observer has found."""
         observer = self.model.get_submodule(path)
+        full = ".".join(part for part in (self.prefix, path) if part)
         try:
-            return Grid.of(observer)
+            grid = Grid.of(observer)
+            warn_of_zeros(getattr(observer, "activation_post_process", observer), full, stacklevel=4)
+            return grid
         except (ValueError, RuntimeError) as error:
-            full = ".".join(part for part in (self.prefix, path) if part)
             raise ValueError(f"{full}: {error}") from None
 
     def layer(self, node: Node, graph: Graph) -> str:
@@ -193,6 +212,8 @@ class Conversion:
             observer(weight)
         try:
             codes = quantize_weight(weight, observer, kind.axis)
+            weight_observer = getattr(observer, "activation_post_process", observer)
+            warn_of_zeros(weight_observer, f"{name}.weight" if name != "model" else "weight", stacklevel=4)
             settings = {**dict(node.kwargs), "padding_mode": "zeros"}
             made = kind.of(
                 _Settings(settings),
@@ -321,6 +342,11 @@ class _Kept:
         return isinstance(module, BATCH_NORMS) is (path in norms)
 
 
+#: What takes the place of tables that are looked up.
+_TABLES: dict[type[nn.Module], Any] = {
+    nn.Embedding: quantized.Embedding,
+    nn.EmbeddingBag: quantized.EmbeddingBag,
+}
 #: Classes whose work can become part of a layer's.
 _ABSORBABLE = (nn.ReLU, nn.ReLU6, *BATCH_NORMS)
 
