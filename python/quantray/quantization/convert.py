@@ -284,7 +284,11 @@ def _replaced(model: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
     by_old: dict[int, nn.Module] = {}
     for path, new in modules.items():
         try:
-            by_old[id(model.get_submodule(path))] = new
+            old = model.get_submodule(path)
+            by_old[id(old)] = new
+            # Hooks are its user's; the graphs call them, or call what changes values, by path and key.
+            new._pre_hooks.update(old._pre_hooks)
+            new._hooks.update(old._hooks)
         except AttributeError:
             parent, _, name = path.rpartition(".")
             model.get_submodule(parent).add_module(name, new)
