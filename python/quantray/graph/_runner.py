@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from quantray.graph._capture import capture
-from quantray.graph._graph import Graph, Node, Ref, map_tree, wires
+from quantray.graph._graph import About, Graph, Node, Ref, map_tree, wires
+from quantray.graph._lengths import named
 from quantray.graph._run import Environment, HookChanges, holds, run
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Mark, Module
@@ -59,7 +60,34 @@ class GraphRunner:
         """One node's result."""
         raise NotImplementedError
 
+    def about(self, module: Module, graph: Graph) -> Mapping[str, About]:
+        """What tables and drawings of a graph show beside it."""
+        return {}
+
     # Calls
+
+    def shown(self, module: Module) -> list[Graph]:
+        """The graphs as a user sees them."""
+        return [graph.but(about=self.about(module, graph)) for graph in self.graphs]
+
+    def shapes(self, module: Module, args: tuple[Any, ...]) -> dict[int, str]:
+        """By ids of modules the shapes of their outputs, for some arguments; without any, lengths have names."""
+        graph = next(iter(self.graphs), None)
+        lengths: dict[str, int] = {}
+        if args:
+            graph, inputs = self.find(module, as_arrays(args), {})
+            for name, array in inputs.items():
+                known = graph.nodes[name].facts[0].shape
+                lengths |= {n: m for n, m in zip(known, np.shape(array), strict=True) if isinstance(n, str)}
+        return {} if graph is None else shapes_of(graph, module, lengths)
+
+    def line(self, module: Module) -> str:
+        """What stands below the module's repr."""
+        return ""
+
+    def card(self, module: Module) -> str:
+        """What a notebook shows of the module, as HTML; by default its summary."""
+        return ""
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_arrays(args), as_arrays(kwargs)
@@ -170,6 +198,27 @@ class GraphRunner:
         for each in module.modules():
             each.__dict__["_marks"] = tuple(mark for mark in each._marks if mark is not self._mark)
         module.__dict__["_runner"] = None
+
+
+def shapes_of(graph: Graph, module: Module, lengths: Mapping[str, int]) -> dict[int, str]:
+    """The shape of what each module gives: of the last node that is part of it."""
+    found: dict[int, str] = {}
+    for node in graph:
+        if node.kind in ("parameter", "constant", "input", "tap") or not node.facts:
+            continue
+        shapes = ", ".join(
+            str(tuple(named(n, lengths) for n in fact.shape)).replace("'", "") for fact in node.facts
+        )
+        path = node.scope
+        while True:
+            try:
+                found[id(module.get_submodule(path))] = shapes
+            except AttributeError:
+                pass
+            if not path:
+                break
+            path = path.rpartition(".")[0]
+    return found
 
 
 class _DoesNotHold(Exception):

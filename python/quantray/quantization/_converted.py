@@ -11,13 +11,15 @@ from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, run
-from quantray.graph._runner import GraphRunner, _is_of_inputs, as_arrays, fitting
+from quantray.graph._runner import _is_of_inputs, as_arrays, fitting
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import compute, grids_of
 from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._reading import ConvertedReading
+from quantray.quantization._shown import Shown
 
 
-class Converted(GraphRunner):
+class Converted(Shown):
     """Runs a converted model.
 
     Attributes
@@ -35,6 +37,11 @@ class Converted(GraphRunner):
         self._direct: dict[Any, Any] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
         self._late: dict[str, list[tuple[str, str, int]]] = {}
+
+    def reading(self, module: nn.Module, graph: Graph) -> ConvertedReading:
+        if self._mark.changed:
+            self.refresh(module)
+        return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
 
     def __getstate__(self) -> dict[str, Any]:
         # Programs are made anew for the CPU that they run on.

@@ -9,7 +9,6 @@ from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._graph import map_tree
 from quantray.graph._run import call
-from quantray.graph._runner import GraphRunner
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
@@ -17,13 +16,15 @@ from quantray.quantization._evaluating import Integers, integers_of
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
+from quantray.quantization._reading import PreparedReading
 from quantray.quantization._settings import Settings
+from quantray.quantization._shown import Shown
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.fake_quantize._switches import as_switched
 from quantray.quantization.observer import ObserverBase
 
 
-class Prepared(GraphRunner):
+class Prepared(Shown):
     """Runs a model from `prepare` or `prepare_qat`.
 
     Parameters
@@ -48,6 +49,9 @@ class Prepared(GraphRunner):
     def forget(self, module: nn.Module) -> None:
         self._integers = []
         super().forget(module)
+
+    def reading(self, module: nn.Module, graph: Graph) -> PreparedReading:
+        return PreparedReading(graph, module, self.settings)
 
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         found = collapse(make_layers(normalize(graph), module))
