@@ -20,6 +20,7 @@ from quantray.nn.qat import FusedQAT
 from quantray.nn.qat._weighted import QAT
 from quantray.nn.quantized import QUANTIZED_MODULES, Grid
 from quantray.nn.quantized._weighted import quantize_weight
+from quantray.quantization._batches import check_model
 from quantray.quantization._converted import Converted
 from quantray.quantization._integers import (
     DEQUANTIZE,
@@ -64,6 +65,7 @@ def convert(model: M, inplace: bool = False) -> M:
 
     Source: `torch.ao.quantization.convert`.
     """
+    check_model(model)
     runner = prepared_of(model)
     if runner is None:
         raise ValueError("model must come from prepare or prepare_qat")
