@@ -174,10 +174,10 @@ class Graph:
         Modules that run as Python.
     training : bool
         The mode that the model was in.
-    unused : frozenset of str
-        Paths of modules that are called, but whose results nothing needs.
     about : dict of str to About
         By node, what a model that runs by this graph knows beside it.
+    unused : frozenset of str
+        Paths of modules that are called, but whose results nothing needs.
     """
 
     nodes: Mapping[str, Node]
@@ -187,8 +187,8 @@ class Graph:
     guards: tuple[Guard, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     training: bool = False
-    unused: frozenset[str] = frozenset()
     about: Mapping[str, About] = field(default_factory=dict[str, About], compare=False, repr=False)
+    unused: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
