@@ -29,6 +29,7 @@ from quantray.graph._graph import (
 )
 from quantray.graph._lengths import evaluate
 from quantray.graph._tracer import Tracer
+from quantray.nn._foreign import check_model, is_torch
 from quantray.nn._module import Module
 
 #: Kinds that arrays become which lengths make.
@@ -114,6 +115,8 @@ def capture(
     >>> [node.kind for node in found]
     ['input', 'numpy.maximum', 'ndarray.sum']
     """
+    if not isinstance(model, Module) and (is_torch(model) or not callable(model)):
+        check_model(model)
     kwargs = dict(kwargs or {})
     names = _parameter_names(model)
     example = Example(args, kwargs, names)
@@ -300,7 +303,8 @@ def _once(
         )
 
     args, kwargs = put(values)
-    with tracer.running():
+    # What examples make warnings of will be warned of when it is computed.
+    with tracer.running(), np.errstate(all="ignore"):
         output = model(*args, **kwargs)
         if tracer.refused:
             # The model's own `except` has swallowed it.

@@ -93,12 +93,34 @@ def run(
             environment.values[Ref(node.name)] = parameter_of(model, node)
         else:
             args, kwargs = environment.resolve(node.args), environment.resolve(dict(node.kwargs))
-            environment.put(node, compute(node, args, kwargs))
+            try:
+                environment.put(node, compute(node, args, kwargs))
+            except (ValueError, TypeError, IndexError) as error:
+                raise _named(error, node) from None
         if each is not None:
             each(node, environment)
         for ref in last.get(node.name, ()):
             environment.values.pop(ref, None)
     return environment.resolve(graph.output)
+
+
+#: What marks an error that says already where it is from.
+_SAID = "_quantray_node"
+
+
+def _named(error: Exception, node: Node) -> Exception:
+    """An error of a node's work with the node's name, and where it stands in the model's code."""
+    known = node.kind in ("python", "tap", "hook", "observe") or hasattr(error, _SAID)
+    if known or type(error) not in (ValueError, TypeError, IndexError):
+        return error
+    made = type(error)(f"{named(node)}: {error}").with_traceback(error.__traceback__)
+    setattr(made, _SAID, node.name)
+    return made
+
+
+def named(node: Node) -> str:
+    """A node's name, and where it stands in the model's code."""
+    return f"{node.name} ({node.at})" if node.at is not None and node.at.line else node.name
 
 
 def _last_uses(graph: Graph) -> dict[str, list[Ref]]:

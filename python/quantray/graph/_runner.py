@@ -7,6 +7,8 @@ capture took for granted. Where none fits, the model is captured again.
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -76,7 +78,7 @@ class GraphRunner:
         graph = next(iter(self.graphs), None)
         lengths: dict[str, int] = {}
         if args:
-            graph, inputs = self.find(module, as_arrays(args), {})
+            graph, inputs = self.find(module, *arguments(module, args, {}))
             for name, array in inputs.items():
                 known = graph.nodes[name].facts[0].shape
                 lengths |= {n: m for n, m in zip(known, np.shape(array), strict=True) if isinstance(n, str)}
@@ -91,7 +93,7 @@ class GraphRunner:
         return ""
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        args, kwargs = as_arrays(args), as_arrays(kwargs)
+        args, kwargs = arguments(module, args, kwargs)
         failed = 0
         while True:
             if self._mark.changed:
@@ -228,6 +230,53 @@ def _few_rows(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray) and leaf.ndim:
         return leaf[:2].copy()
     return leaf
+
+
+def arguments(
+    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a module is called with, as graphs know it: arrays in the place of what can become arrays, arguments by
+    position wherever `forward` takes them so, and none that is what it would be by itself.
+    """
+    if kwargs or any(type(arg) in _DEFAULTS for arg in args):
+        args, kwargs = _as_few(module, args, kwargs)
+    return as_arrays(args), as_arrays(dict(kwargs))
+
+
+#: Types of values that arguments may have by default.
+_DEFAULTS = (type(None), bool, int, float, str)
+
+
+def _as_few(
+    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    try:
+        signature = _signature(type(module))
+        bound = signature.bind(module, *args, **kwargs)
+    except (TypeError, ValueError):
+        # `forward` will say what is wrong with them.
+        return args, kwargs
+    given = dict(bound.kwargs)
+    for name in list(given):
+        if name in signature.parameters and _is_default(signature.parameters[name], given[name]):
+            del given[name]
+    positional = list(bound.args[1:])
+    parameters = list(signature.parameters.values())[1:]
+    while 0 < len(positional) <= len(parameters) and _is_default(
+        parameters[len(positional) - 1], positional[-1]
+    ):
+        positional.pop()
+    return tuple(positional), given
+
+
+def _is_default(parameter: inspect.Parameter, value: Any) -> bool:
+    default = parameter.default
+    return type(value) in _DEFAULTS and type(default) is type(value) and bool(default == value)
+
+
+@functools.cache
+def _signature(kind: type[Module]) -> inspect.Signature:
+    return inspect.signature(kind.forward)
 
 
 def as_arrays(tree: Any) -> Any:

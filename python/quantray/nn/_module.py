@@ -391,9 +391,17 @@ class Module:
                 if array is not None:
                     yield (f"{path}.{name}" if path else name), array
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
-        """All parameters with their names, which are the state_dict's."""
-        return self._named_arrays("_parameters", prefix)
+    def named_parameters(
+        self, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Array]]:
+        """All parameters with their names, which are the state_dict's; one that several modules share by its first
+        name, unless told not to.
+        """
+        seen: set[int] = set()
+        for name, array in self._named_arrays("_parameters", prefix):
+            if not remove_duplicate or id(array) not in seen:
+                seen.add(id(array))
+                yield name, array
 
     def parameters(self) -> Iterator[Array]:
         """All parameters."""
@@ -410,13 +418,25 @@ class Module:
             yield array
 
     def trainable_parameters(self) -> dict[str, Array]:
-        """Parameters that gradients are made for: all but those of modules after `requires_grad_(False)`."""
-        return {
-            f"{path}.{name}" if path else name: array
-            for path, module in self.named_modules()
-            for name, array in module._parameters.items()
-            if array is not None and name not in module._frozen
-        }
+        """Parameters that gradients are made for: all but those of modules after `requires_grad_(False)`.
+
+        One that several modules share is there once, by its first name.
+        """
+        found: dict[int, tuple[str, Array]] = {}
+        for path, module in self.named_modules():
+            for name, array in module._parameters.items():
+                if array is not None and name not in module._frozen:
+                    found.setdefault(id(array), (f"{path}.{name}" if path else name, array))
+        return dict(found.values())
+
+    def _places(self) -> dict[int, list[tuple[Module, str]]]:
+        """For each parameter, by the id of its array, the modules and the names that it is kept under."""
+        found: dict[int, list[tuple[Module, str]]] = {}
+        for module in self.modules():
+            for name, array in module._parameters.items():
+                if array is not None:
+                    found.setdefault(id(array), []).append((module, name))
+        return found
 
     def get_submodule(self, target: str) -> Module:
         """The module of a dotted name; "" is this one.
@@ -561,6 +581,13 @@ class Module:
                     except (TypeError, ValueError) as error:
                         raise type(error)(f"{key} {error}") from None
             accepted.append((module, taken))
+        # Parameters that were one stay one.
+        shared: dict[int, Any] = {}
+        for module, taken in accepted:
+            shared.update({id(module._parameters[n]): v for n, v in taken.items() if n in module._parameters})
+        for module, taken in accepted:
+            for name in taken.keys() & module._parameters.keys():
+                taken[name] = shared[id(module._parameters[name])]
         for module, taken in accepted:
             module._assign(taken)
         return Incompatible(missing, unexpected)

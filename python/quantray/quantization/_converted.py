@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
-from quantray.graph._run import Environment, holds, run
-from quantray.graph._runner import _is_of_inputs, as_arrays, fitting
+from quantray.graph._run import Environment, holds, named, run
+from quantray.graph._runner import _is_of_inputs, arguments, fitting
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import compute, grids_of
 from quantray.quantization._lowering import Lowered, lower
@@ -54,8 +55,11 @@ class Converted(Shown):
             x = args[0]
             program = self._direct.get((x.shape, x.dtype))
             if program is not None:
-                return program(x)[0]
-        args, kwargs = as_arrays(args), as_arrays(kwargs)
+                try:
+                    return program(x)[0]
+                except ValueError as error:
+                    raise _placed(error, self.graphs) from None
+        args, kwargs = arguments(module, args, kwargs)
         graph, inputs = self.find(module, args, kwargs)
         made = self.made(module, graph)
         arrays = list(inputs.values())
@@ -68,7 +72,10 @@ class Converted(Shown):
         decides = any(isinstance(guard.subject, Ref) for guard in graph.guards)
         if len(arrays) == 1 and len(args) == 1 and not kwargs and made.lowered.is_single and not decides:
             self._direct[key[0]] = made.lowered.program
-        return made.lowered(arrays)
+        try:
+            return made.lowered(arrays)
+        except ValueError as error:
+            raise _placed(error, [graph]) from None
 
     def refresh(self, module: nn.Module) -> None:
         """Looks anew at scales, weights and hooks."""
@@ -185,6 +192,15 @@ class _Nothing:
         """It is not kept."""
 
 
+def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:
+    """An error of the program, which begins with a node's name, and where that stands in the model's code."""
+    name, colon, rest = str(error).partition(": ")
+    for graph in graphs:
+        if colon and name in graph:
+            return ValueError(f"{named(graph[name])}: {rest}").with_traceback(error.__traceback__)
+    return error
+
+
 def floats(tree: Any) -> Any:
     """What a model returns: floats in the place of codes."""
     return map_tree(lambda leaf: leaf.dequantize() if isinstance(leaf, QTensor) else leaf, tree)
@@ -216,21 +232,35 @@ def _cast(given: Any, graph: Graph) -> Any:
 
 
 def _why_none_fits(graphs: list[Graph], args: Any, kwargs: Any) -> str:
-    from quantray.graph._graph import leaves
-
-    got = ", ".join(
-        f"{leaf.dtype} {tuple(leaf.shape)}" if hasattr(leaf, "shape") else repr(leaf)
-        for leaf in leaves((args, kwargs))
-    )
+    got = _said(args, kwargs, lambda leaf: f"{leaf.dtype} {tuple(leaf.shape)}")
     lines = [f"the model was not captured for such an input ({got}); it was for:"]
     for graph in graphs:
-        facts = ", ".join(
-            f"{n}: {graph.nodes[n].facts[0].dtype} {graph.nodes[n].facts[0].shape}" for n in graph.inputs
-        )
+
+        def fact(ref: Any, graph: Graph = graph) -> str:
+            known = graph.nodes[ref.node].facts[0]
+            return f"{known.dtype} ({', '.join(map(str, known.shape))}{',' * (len(known.shape) == 1)})"
+
         guards = "".join(f", where {guard}" for guard in graph.guards)
-        lines.append(f"  {facts}{guards}")
+        lines.append(f"  {_said(graph.args, dict(graph.kwargs), fact)}{guards}")
     lines.append("calibrate with such inputs too, so that another graph is there for them")
-    return "\n".join(lines)
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _said(args: Any, kwargs: Any, array: Callable[[Any], str]) -> str:
+    """What a model is called with, in a line."""
+
+    def leaf(value: Any) -> str:
+        is_array = isinstance(value, Ref) or hasattr(value, "dtype")
+        return array(value) if is_array else repr(value)
+
+    def said(tree: Any) -> str:
+        if isinstance(tree, (tuple, list)):
+            return f"({', '.join(map(said, tree))})"
+        if isinstance(tree, dict):
+            return "{" + ", ".join(f"{key!r}: {said(item)}" for key, item in tree.items()) + "}"
+        return leaf(tree)
+
+    return ", ".join([*map(said, args), *(f"{key}={said(value)}" for key, value in kwargs.items())])
 
 
 def _late_hooks(graphs: list[Graph], module: nn.Module) -> dict[str, list[tuple[str, str, int]]]:

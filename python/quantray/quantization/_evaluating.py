@@ -36,6 +36,8 @@ class Integers:
         """One node's result: codes are seen by none but nodes of integers."""
         if node.kind == "tap":
             return call(node, map_tree(_as_floats, args), kwargs, module)
+        if node.kind == "hook":
+            return call(node, args, kwargs, module)
         view: Any = _View(module, self.modules)
         return compute(view, node, args, kwargs, self.grids)
 

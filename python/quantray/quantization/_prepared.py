@@ -8,7 +8,8 @@ from typing import Any
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._graph import map_tree
-from quantray.graph._run import call
+from quantray.graph._run import call, named
+from quantray.graph._runner import arguments
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
@@ -185,15 +186,13 @@ class Prepared(Shown):
 
     def plan(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Graph:
         """Captures the model, so that its observers are there before its first call."""
-        from quantray.graph._runner import as_arrays
-
-        return self.find(module, as_arrays(args), as_arrays(kwargs or {}))[0]
+        return self.find(module, *arguments(module, args, kwargs or {}))[0]
 
 
 def _named(node: Node, prefix: str) -> str:
     path = node.value.path.rpartition(".")[0]
     full = ".".join(part for part in (prefix, path) if part)
-    return full or "model"
+    return full or f"model: {named(node.but(name=str(node.args[0])))}"
 
 
 def called_children(module: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -20,6 +20,7 @@ from quantray.nn.qat import FusedQAT
 from quantray.nn.qat._weighted import QAT
 from quantray.nn.quantized import QUANTIZED_MODULES, Grid
 from quantray.nn.quantized._weighted import quantize_weight
+from quantray.quantization._batches import check_model
 from quantray.quantization._converted import Converted
 from quantray.quantization._integers import (
     DEQUANTIZE,
@@ -64,6 +65,7 @@ def convert(model: M, inplace: bool = False) -> M:
 
     Source: `torch.ao.quantization.convert`.
     """
+    check_model(model)
     runner = prepared_of(model)
     if runner is None:
         raise ValueError("model must come from prepare or prepare_qat")
@@ -284,7 +286,11 @@ def _replaced(model: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
     by_old: dict[int, nn.Module] = {}
     for path, new in modules.items():
         try:
-            by_old[id(model.get_submodule(path))] = new
+            old = model.get_submodule(path)
+            by_old[id(old)] = new
+            # Hooks are its user's; the graphs call them, or call what changes values, by path and key.
+            new._pre_hooks.update(old._pre_hooks)
+            new._hooks.update(old._hooks)
         except AttributeError:
             parent, _, name = path.rpartition(".")
             model.get_submodule(parent).add_module(name, new)
