@@ -1,8 +1,8 @@
 """From a model and an example to a graph that holds for other inputs, too.
 
-`forward` runs twice: with the example, and with other values in another number of rows. What differs between the
-two finds sizes and random numbers that would have been baked in, and tells lengths that are free from those that
-are not.
+`forward` runs twice: with the example, and with other values in another number of rows. What differs
+between the two finds sizes and random numbers that would have been baked in, and tells lengths that are
+free from those that are not.
 """
 
 from __future__ import annotations
@@ -235,7 +235,9 @@ def _tries(first: _Once, example: Example) -> list[list[tuple[int, ...]]]:
 
 
 def _needed_lengths(run: _Once, arrays: list[Any]) -> set[int]:
-    """Lengths of inputs, rows aside, that numbers were made of: a graph for one of them alone would be a pity."""
+    """Lengths of inputs, rows aside, that numbers were made of: a graph for one of them alone would be a
+    pity.
+    """
     nodes = run.tracer.nodes
     found: set[int] = set()
     for expr, _, _, needs_number in run.tracer.guards:
@@ -378,7 +380,8 @@ def _from_values(a: _Once, b: _Once) -> tuple[Refusal, ...]:
 
 
 def _merged(node: Node, a: Any, b: Any, lengths: _Lengths) -> Any:
-    """Arguments that hold for both runs: a number that is one length in the first and in the second is that length.
+    """Arguments that hold for both runs: a number that is one length in the first and in the second is that
+    length.
 
     Raises where a plain value is not the same in both.
     """
@@ -461,8 +464,9 @@ class _Lengths:
         )
 
     def guards(self) -> list[Guard]:
-        """What was decided by lengths and by values. Numbers that were made of lengths that differ between the
-        runs have been compared; others hold for these lengths alone."""
+        """What was decided by lengths and by values. Numbers that were made of lengths that differ between
+        the runs have been compared; others hold for these lengths alone.
+        """
         found: dict[tuple[Any, Any], Guard] = {}
         for subject, outcome, at, needs_number in self._a.tracer.guards:
             if isinstance(subject, Ref):

@@ -1,6 +1,7 @@
 """A graph: what a model computes, as nodes with names and the wires between them.
 
-Nothing here knows modules, quantization or files. A graph is never changed: a pass takes one and gives another.
+Nothing here knows modules, quantization or files. A graph is never changed: a pass takes one and gives
+another.
 """
 
 from __future__ import annotations
@@ -141,7 +142,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a node beside what it computes: tables and drawings show it, nothing is computed by it."""
+    """What is known of a node beside what it computes: tables and drawings show it, nothing is computed by
+    it.
+    """
 
     #: What it is, in words; by default those of its kind.
     words: str = ""
@@ -262,7 +265,8 @@ class Rewriter:
     """Builds a graph from another one, node by node: what a pass replaces, all later nodes take.
 
     >>> from quantray.graph import Graph, Node, Ref, Rewriter
-    >>> old = Graph({"x": Node("x", "input"), "y": Node("y", "identity", (Ref("x"),))}, (Ref("x"),), {}, Ref("y"))
+    >>> nodes = {"x": Node("x", "input"), "y": Node("y", "identity", (Ref("x"),))}
+    >>> old = Graph(nodes, (Ref("x"),), {}, Ref("y"))
     >>> made = Rewriter(old)
     >>> for node in old:
     ...     if node.kind == "identity":

@@ -1,7 +1,7 @@
 """Lengths that a forward reads from stand-ins: numbers that remember where they come from.
 
-A length is no subclass of int: C code would read such a one without being seen. Whatever needs the number itself
-(`range`, `np.zeros`) asks for it by `__index__`, and that is noted as a guard.
+A length is no subclass of int: C code would read such a one without being seen. Whatever needs the number
+itself (`range`, `np.zeros`) asks for it by `__index__`, and that is noted as a guard.
 """
 
 from __future__ import annotations
@@ -153,7 +153,9 @@ for _name in _COMPARE:
 
 
 class Shape(tuple[Any, ...]):
-    """Lengths of a stand-in; NumPy asks it before it makes numbers of them, so that `np.prod(x.shape)` is one."""
+    """Lengths of a stand-in; NumPy asks it before it makes numbers of them, so that `np.prod(x.shape)` is
+    one.
+    """
 
     __slots__ = ()
 

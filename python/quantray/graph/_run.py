@@ -1,6 +1,7 @@
 """Runs a graph node by node: the meaning of every graph, and what training and calibration are.
 
-The same function computes with NumPy's arrays, with autograd's boxes, and, in a converted model, beside the program.
+The same function computes with NumPy's arrays, with autograd's boxes, and, in a converted model, beside the
+program.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What prepared and converted models have in common: graphs, one for each kind of input, instead of `forward`.
+"""What prepared and converted models have in common: graphs, one for each kind of input, instead of
+`forward`.
 
-Inputs choose a graph: by the mode of the model, dtypes, numbers of axes, values that are no arrays, and what the
-capture took for granted. Where none fits, the model is captured again.
+Inputs choose a graph: by the mode of the model, dtypes, numbers of axes, values that are no arrays, and
+what the capture took for granted. Where none fits, the model is captured again.
 """
 
 from __future__ import annotations
@@ -235,8 +236,8 @@ def _few_rows(leaf: Any) -> Any:
 def arguments(
     module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What a module is called with, as graphs know it: arrays in the place of what can become arrays, arguments by
-    position wherever `forward` takes them so, and none that is what it would be by itself.
+    """What a module is called with, as graphs know it: arrays in the place of what can become arrays,
+    arguments by position wherever `forward` takes them so, and none that is what it would be by itself.
     """
     if kwargs or any(type(arg) in _DEFAULTS for arg in args):
         args, kwargs = _as_few(module, args, kwargs)

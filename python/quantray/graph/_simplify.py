@@ -40,8 +40,8 @@ def normalize(graph: Graph) -> Graph:
 def unmasked(graph: Graph) -> Graph:
     """Assignments to the elements that a mask chooses as `where` of whole arrays.
 
-    `h[h < 0] *= 0.1` computes on the chosen elements alone; where that is done element by element, it can be done
-    with all of them, and the mask chooses afterwards.
+    `h[h < 0] *= 0.1` computes on the chosen elements alone; where that is done element by element, it can
+    be done with all of them, and the mask chooses afterwards.
     """
     made = Rewriter(graph)
     for node in graph:

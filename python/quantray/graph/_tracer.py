@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -455,9 +456,7 @@ class Tracer:
         def run(*args: Any, **kwargs: Any) -> Any:
             return _stateless_copy(module).forward(*args, **kwargs)
 
-        # What dropout does in evaluation is nothing.
-        output = self.emit("module", args, kwargs, run, path)
-        return output
+        return self.emit("module", args, kwargs, run, path)
 
     def _as_python(self, module: Module, path: str, args: Any, kwargs: Any) -> Any:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -643,7 +642,7 @@ def _split(function: Any, x: Any, sections: Any = None, axis: Any = 0) -> Any:
     plain = map_tree(lambda n: n.__index__() if type(n) is Length else n, sections)
     lengths = [part.shape[axis] for part in function(x._example, plain, axis)]
     starts = np.cumsum([0, *lengths])
-    return [x[(*before, slice(int(a), int(b)))] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    return [x[(*before, slice(int(a), int(b)))] for a, b in itertools.pairwise(starts)]
 
 
 def _examples(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Stand-ins of arrays: what `forward` is given while a model is captured.
 
-A stand-in is no ndarray (`np.asarray` would strip a subclass of what it knows); it answers for one. What is done
-to it becomes a node; what would need its values is refused, with file and line. Writing into it makes a new value,
-which it and all its views then stand for.
+A stand-in is no ndarray (`np.asarray` would strip a subclass of what it knows); it answers for one. What is
+done to it becomes a node; what would need its values is refused, with file and line. Writing into it makes
+a new value, which it and all its views then stand for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class View(NamedTuple):
 
 
 class Storage:
-    """The memory that an array and its views share: the wire that it is now, and how often it was written to."""
+    """The memory that an array and its views share: the wire that it is now, and how often it was written
+    to.
+    """
 
     __slots__ = ("example", "home", "ref", "shared_by", "version")
 

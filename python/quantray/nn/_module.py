@@ -394,8 +394,8 @@ class Module:
     def named_parameters(
         self, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Array]]:
-        """All parameters with their names, which are the state_dict's; one that several modules share by its first
-        name, unless told not to.
+        """All parameters with their names, which are the state_dict's; one that several modules share by
+        its first name, unless told not to.
         """
         seen: set[int] = set()
         for name, array in self._named_arrays("_parameters", prefix):
@@ -649,7 +649,8 @@ class Module:
         lambda graphs: graphs[0],
         """What a prepared or converted model runs by: nodes, wires, shapes, dtypes, scales.
 
-        A `quantray.graph.Graph`; a table where it is printed, a drawing in notebooks. `graphs` has those for other kinds of input, too.
+        A `quantray.graph.Graph`; a table where it is printed, a drawing in notebooks. `graphs` has those
+        for other kinds of input, too.
 
         >>> import numpy as np
         >>> from quantray import nn, quantization as tq

@@ -59,6 +59,7 @@ def check_arguments(model: nn.Module, args: tuple[Any, ...]) -> None:
             p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in signature.parameters.values()
         )
         raise TypeError(
-            f"a batch is the tuple of the model's arguments, and {type(model).__name__}.forward takes {takes - 1}, "
+            f"a batch is the tuple of the model's arguments, and {type(model).__name__}.forward takes "
+            f"{takes - 1}, "
             f"got {len(args)}: for batches like (x, y) give transform=lambda batch: batch[0]"
         ) from None

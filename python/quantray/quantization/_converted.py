@@ -280,22 +280,19 @@ def _late_hooks(graphs: list[Graph], module: nn.Module) -> dict[str, list[tuple[
     return found
 
 
+#: Kinds of nodes that are no result of a module's forward.
+_NO_RESULTS = ("parameter", "constant", "int.quantize", "int.dequantize", "input", "tap")
+
+
 def _last_node(graphs: list[Graph], path: str) -> str | None:
     last = None
     for graph in graphs:
         for node in graph:
             owner = node.kwargs.get("owner")
             names = {node.name.partition("#")[0], node.scope, getattr(owner, "path", None)}
-            if path in names or (path and node.scope.startswith(f"{path}.")) or not path:
-                if node.kind not in (
-                    "parameter",
-                    "constant",
-                    "int.quantize",
-                    "int.dequantize",
-                    "input",
-                    "tap",
-                ):
-                    last = node.name
+            is_inside = not path or path in names or node.scope.startswith(f"{path}.")
+            if is_inside and node.kind not in _NO_RESULTS:
+                last = node.name
     return last
 
 

@@ -50,7 +50,7 @@ class Dynamic(Shown):
         """A graph's program."""
         known = self._lowered.get(id(graph))
         if known is None:
-            known = self._lowered[id(graph)] = graph, lower(graph, module, {})
+            known = self._lowered[id(graph)] = graph, lower(graph, module, {}, is_near=True)
         return known[1]
 
     def forget(self, module: nn.Module) -> None:

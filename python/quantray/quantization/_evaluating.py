@@ -1,7 +1,8 @@
 """What a trained model computes in evaluation mode: the integers that it will be converted to.
 
-Sums of products of floats depend on their order, and a mean of codes may lie in the middle between two: such a model
-and the one that it becomes would differ by a step here and there, and so more and more from layer to layer.
+Sums of products of floats depend on their order, and a mean of codes may lie in the middle between two:
+such a model and the one that it becomes would differ by a step here and there, and so more and more from
+layer to layer.
 """
 
 from __future__ import annotations

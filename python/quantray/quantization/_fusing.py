@@ -90,7 +90,7 @@ def _layer_of(node: Node, graph: Graph, model: nn.Module) -> Node | None:
     if node.kind != "module":
         return None
     module = model.get_submodule(node.value)
-    if isinstance(module, FusedQAT) or isinstance(module, QAT):
+    if isinstance(module, (FusedQAT, QAT)):
         return _trained_layer(node, module, graph)
     return None
 

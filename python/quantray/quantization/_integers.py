@@ -1,7 +1,7 @@
 """Nodes of converted graphs: what computes in integers, node by node.
 
-Values on their wires are QTensors. This is the meaning of a converted graph; the program that usually runs it computes
-the same integers.
+Values on their wires are QTensors. This is the meaning of a converted graph; the program that usually runs
+it computes the same integers.
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ class Function:
 
 
 def _without_nan(values: Any, source: Grid) -> Any:
-    """Values of codes that the function is not defined for become their nearest neighbour's: none of these codes
-    was seen in calibration, where NaN is an error."""
+    """Values of codes that the function is not defined for become their nearest neighbour's: none of these
+    codes was seen in calibration, where NaN is an error.
+    """
     missing = np.isnan(values)
     if not missing.any() or missing.all():
         return np.zeros_like(values) if missing.all() else values

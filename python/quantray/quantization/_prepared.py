@@ -89,7 +89,9 @@ class Prepared(Shown):
         return graph.but(nodes=nodes)
 
     def _begin(self, node: Node, graph: Graph, module: nn.Module) -> None:
-        """What fake-quantizes a weight sees it before the first call: scales that are trained must be there then."""
+        """What fake-quantizes a weight sees it before the first call: scales that are trained must be there
+        then.
+        """
         fake = module.get_submodule(node.value.fake)
         if not fake.has_data:
             args = weights_of(node, graph, module)
@@ -101,7 +103,8 @@ class Prepared(Shown):
         home = module.get_submodule(parent)
         if name not in home._modules:
             made = as_switched(home, factory())
-            # Of a model that is only calibrated, fake quantizations are what observes: they do it in training mode.
+            # Of a model that is only calibrated, fake quantizations are what observes: they do
+            # it in training mode.
             made.train(module.training or not self.is_trained)
             home.add_module(name, made)
 

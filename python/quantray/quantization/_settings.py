@@ -97,7 +97,9 @@ def home_of(node: Node, model: nn.Module) -> str:
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    """Whether a module is one of quantray's own that has no others inside: its nodes are one thing to users."""
+    """Whether a module is one of quantray's own that has no others inside: its nodes are one thing to
+    users.
+    """
     if not type(module).__module__.startswith("quantray."):
         return False
     return all(isinstance(child, (ObserverBase, FakeQuantizeBase)) for child in module.children())

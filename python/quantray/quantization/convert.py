@@ -517,9 +517,10 @@ class _Integers:
         """A module that somebody has registered an integer version of."""
         module = self.model.get_submodule(node.value)
         integer = module_kind(module).integer
-        if integer is not None and node.value not in self.conversion.modules:
-            if self.conversion.runner.settings.of(node, self.model) is not None:
-                self.conversion.modules[node.value] = integer.from_float(module)
+        if integer is None or node.value in self.conversion.modules:
+            return
+        if self.conversion.runner.settings.of(node, self.model) is not None:
+            self.conversion.modules[node.value] = integer.from_float(module)
 
     def _as_integers(self, node: Node, ref: Ref) -> bool:
         """A node between integers as one of them; whether it could."""

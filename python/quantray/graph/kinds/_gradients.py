@@ -1,7 +1,7 @@
 """Gradients of functions that are not `nn.functional`'s: autograd's, each in the dtype of its argument.
 
-autograd promotes float32 through means, maxima and `where`; here each node is a primitive of its own, whose gradients
-are cast back.
+autograd promotes float32 through means, maxima and `where`; here each node is a primitive of its own, whose
+gradients are cast back.
 """
 
 from __future__ import annotations
