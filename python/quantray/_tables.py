@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 #: Between columns.
 _GAP = "  "
-#: A column that wraps gets no narrower than this, and no narrower than its longest word up to the second number.
+#: A column that wraps gets no narrower than the first number, nor than its longest word up to the second one.
 _LEAST, _WORD = 12, 24
 #: Where a text may go on in the next line: after spaces, and in names after dots, slashes and colons.
 _PIECES = re.compile(r"(?<=\s)(?=\S)|(?<=[./:])(?=[^\s\d./:])")
@@ -19,8 +19,8 @@ _PIECES = re.compile(r"(?<=\s)(?=\S)|(?<=[./:])(?=[^\s\d./:])")
 class Column(NamedTuple):
     """One column: its head, and how its cells are set.
 
-    Where the table is too wide, cells of a column that `wraps` go on in the next line. An `optional` column is
-    left out where all its cells are empty.
+    Where the table is too wide, cells of a column that `wraps` go on in the next line. An `optional`
+    column is left out where all its cells are empty.
     """
 
     head: str
@@ -61,7 +61,7 @@ class Table:
         return self.text()
 
     def text(self, width: int | None = None) -> str:
-        """Aligned lines, at most `width` characters wide where cells can be wrapped; by default as the terminal."""
+        """Aligned lines, as wide as the terminal, or as `width`, where cells can be wrapped."""
         width = width or shutil.get_terminal_size().columns
         cells = [tuple(c.head for c in self.columns), *self.rows]
         cells += [] if self.total is None else [self.total]
@@ -126,7 +126,8 @@ def wrapped(text: str, width: int) -> list[str]:
     """A text in lines of at most `width` characters."""
     if len(text) <= width:
         return [text]
-    lines, line = [], ""
+    lines: list[str] = []
+    line = ""
     for piece in _PIECES.split(text):
         if line and len((line + piece).rstrip()) > width:
             lines.append(line.rstrip())

@@ -1,7 +1,7 @@
 """A graph as a drawing for notebooks: inline SVG without script, in the colours of the page.
 
-What computes in integers has a full outline and a tint, what computes in floats a dashed one: it can be told apart
-without colours. Many nodes are drawn as one box for each module, with a drawing of its inside below.
+What computes in integers has a full outline and a tint, what computes in floats a dashed one: it can be told
+apart without colours. Many nodes are drawn as one box for each module, with a drawing of its inside below.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from quantray.graph._graph import Graph, Node, Ref
 from quantray.graph._layout import Layout, Spot, layout
@@ -67,7 +68,7 @@ def _level(graph: Graph, nodes: Sequence[Node], depth: int) -> str:
 
 
 def grouped(nodes: Sequence[Node], depth: int) -> list[Box]:
-    """Boxes for nodes: one each, or, where these are many, one for the nodes of each module that follow each other.
+    """Boxes for nodes: one each, or, of many, one for the nodes of each module that follow each other.
 
     Nodes that follow each other have no way out and in again, so boxes of them make no circle.
     """
@@ -129,16 +130,14 @@ def _tops(made: Layout) -> list[float]:
     return [_EDGE + i * (_HEIGHT + _RISE) for i in range(len(made.layers))]
 
 
-def _ways(
-    graph: Graph, made: Layout, wires: dict[str, dict[str, Ref]], tops: Sequence[float]
-) -> list[str]:
+def _ways(graph: Graph, made: Layout, wires: dict[str, dict[str, Ref]], tops: Sequence[float]) -> list[str]:
     """The wires, each with an arrow at its end, and its shape where it begins."""
     parts: list[str] = []
     labelled: set[Ref] = set()
     drawn: set[tuple[int, int]] = set()
     for (source, target), way in made.ways.items():
         ref = wires[target][source]
-        for one, two in zip(way, way[1:], strict=False):
+        for one, two in pairwise(way):
             if (id(one), id(two)) not in drawn:
                 drawn.add((id(one), id(two)))
                 parts.append(_piece(one, two, tops, is_last=two is way[-1]))
@@ -162,7 +161,9 @@ def _piece(one: Spot, two: Spot, tops: Sequence[float], *, is_last: bool) -> str
         way += f"V{v + _HEIGHT:.1f}"
     line = f"<path d='{way}' fill='none' stroke='currentColor' stroke-opacity='.55'/>"
     if is_last:
-        line += f"<path d='M{u - 3.5:.1f} {v - 6:.1f}h7L{u:.1f} {v:.1f}z' fill='currentColor' fill-opacity='.7'/>"
+        line += (
+            f"<path d='M{u - 3.5:.1f} {v - 6:.1f}h7L{u:.1f} {v:.1f}z' fill='currentColor' fill-opacity='.7'/>"
+        )
     return line
 
 
@@ -181,7 +182,7 @@ def _box(graph: Graph, box: Box, spot: Spot, tops: Sequence[float]) -> str:
     else:
         state, about = states[0], graph.about.get(first.name)
         dtype = dtype_of(first, about)
-        line = " · ".join(filter(None, (words(first, about), dtype)))
+        line = " · ".join(filter(None, (_cut(words(first, about), _KIND - len(dtype)), dtype)))
         hint = f"{first.name}: {words(first, about)}, {dtype}"
         if about is not None and about.scale is not None:
             hint += f", scale {about.scale:.6g}, zero point {about.zero_point}"
@@ -194,11 +195,12 @@ def _box(graph: Graph, box: Box, spot: Spot, tops: Sequence[float]) -> str:
     middle = x + _WIDTH / 2
     return (
         f"<g><title>{escape(hint)}</title>{stack}"
-        f"<rect x='{x:.1f}' y='{y:.1f}' width='{_WIDTH:.0f}' height='{_HEIGHT:.0f}' rx='4' style='{_STYLES[state]}'/>"
+        f"<rect x='{x:.1f}' y='{y:.1f}' width='{_WIDTH:.0f}' height='{_HEIGHT:.0f}' rx='4' "
+        f"style='{_STYLES[state]}'/>"
         f"<text x='{middle:.1f}' y='{y + 16:.1f}' text-anchor='middle' font-weight='600'>"
         f"{escape(_short(box.name, _NAME))}</text>"
         f"<text x='{middle:.1f}' y='{y + 31:.1f}' text-anchor='middle' font-size='10'>"
-        f"{escape(_cut(line, _KIND))}</text></g>"
+        f"{escape(_cut(line, _KIND + 4))}</text></g>"
     )
 
 

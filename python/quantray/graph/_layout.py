@@ -5,8 +5,9 @@ Source: Sugiyama, Tagawa and Toda, Methods for visual understanding of hierarchi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 #: How often layers are put in order, and in place, downwards and upwards.
 _SWEEPS = 4
@@ -34,14 +35,14 @@ class Layout:
     width: float
 
 
-def layout(names: Sequence[str], wires: Mapping[str, Sequence[str]], width: float, gap: float) -> Layout:
+def layout(names: Sequence[str], wires: Mapping[str, Iterable[str]], width: float, gap: float) -> Layout:
     """Places boxes of one width.
 
     Parameters
     ----------
     names : sequence of str
         In an order in which sources come first.
-    wires : mapping of str to sequence of str
+    wires : mapping of str to iterable of str
         For each box those that it takes something from.
     width, gap : float
         Of a box, and between boxes.
@@ -65,7 +66,7 @@ def layout(names: Sequence[str], wires: Mapping[str, Sequence[str]], width: floa
                 way.append(passed[source, layer])
             way.append(spots[name])
             ways[source, name] = way
-            for one, two in zip(way, way[1:], strict=False):
+            for one, two in pairwise(way):
                 if two not in one.below:
                     one.below.append(two)
                     two.above.append(one)
@@ -74,7 +75,7 @@ def layout(names: Sequence[str], wires: Mapping[str, Sequence[str]], width: floa
 
 
 def _order(layers: list[list[Spot]]) -> None:
-    """The order in each layer: each spot about where the middle of its neighbours is, so that few wires cross."""
+    """The order in each layer: a spot about where its neighbours' middle is, so that few wires cross."""
     for layer in layers:
         _number(layer)
     for sweep in range(_SWEEPS):
@@ -101,7 +102,7 @@ def _place(layers: list[list[Spot]], gap: float) -> float:
     for sweep in range(2 * _SWEEPS):
         downwards = sweep % 2 == 0
         for layer in layers if downwards else layers[::-1]:
-            wanted = []
+            wanted: list[float] = []
             for spot in layer:
                 near = (spot.above if downwards else spot.below) or [spot]
                 wanted.append(sum(other.x for other in near) / len(near))
@@ -116,8 +117,8 @@ def _place(layers: list[list[Spot]], gap: float) -> float:
 
 
 def _spread(layer: list[Spot], wanted: list[float], gap: float) -> None:
-    """Each spot as near to where it is wanted as the others let it: overlapping ones make room to both sides."""
-    # Blocks of spots that touch: each spot's wish is where the block would have to begin, and the mean decides.
+    """Each spot as near to where it is wanted as the others let it: those that overlap make room alike."""
+    # Blocks of spots that touch: each spot wishes where the block would have to begin, and the mean decides.
     blocks: list[tuple[list[Spot], list[float], float]] = []
     for spot, x in zip(layer, wanted, strict=True):
         blocks.append(([spot], [x - spot.width / 2], spot.width))

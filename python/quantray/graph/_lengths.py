@@ -187,7 +187,7 @@ def evaluate(expr: Any, shape_of: Callable[[Any], Iterable[SupportsIndex]]) -> A
 
 
 def named(length: int | str, lengths: Mapping[str, int]) -> int | str:
-    """A length of a `Fact`, which is written in names of others ("2*n", "n/2", "n-3"), as a number where it can be.
+    """A length of a `Fact`, written in names of others ("2*n", "n/2", "n-3"), as a number if it can be.
 
     >>> from quantray.graph._lengths import named
     >>> [named(length, {"n": 7}) for length in (3, "n", "2*n", "n/2", "n-3", "m")]
@@ -198,10 +198,13 @@ def named(length: int | str, lengths: Mapping[str, int]) -> int | str:
     factors, divided, divisor = length.partition("/")
     product = 1
     for factor in factors.split("*"):
-        name, sign, more = re.fullmatch(r"(\w*)([+-]?)(\d*)", factor).groups() if factor != "?" else ("?", "", "")  # type: ignore[union-attr]
+        found = re.fullmatch(r"(\w+)([+-]\d+)?", factor)
+        if found is None:
+            return length
+        name, more = found.groups()
         value = int(name) if name.isdigit() else lengths.get(name)
         if value is None:
             return length
-        product *= value + int(f"{sign}{more}" if more else 0)
+        product *= value + int(more or 0)
     # Halves are rounded up, as strides of convolutions with padding do.
     return -(-product // int(divisor)) if divided else product

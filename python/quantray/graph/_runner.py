@@ -6,6 +6,7 @@ capture took for granted. Where none fits, the model is captured again.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import threading
@@ -73,7 +74,7 @@ class GraphRunner:
         return [graph.but(about=self.about(module, graph)) for graph in self.graphs]
 
     def shapes(self, module: Module, args: tuple[Any, ...]) -> dict[int, str]:
-        """By ids of modules the shapes of their outputs, for some arguments; without any, lengths have names."""
+        """By ids of modules their outputs' shapes, for some arguments; without any, lengths have names."""
         graph = next(iter(self.graphs), None)
         lengths: dict[str, int] = {}
         if args:
@@ -213,10 +214,8 @@ def shapes_of(graph: Graph, module: Module, lengths: Mapping[str, int]) -> dict[
         )
         path = node.scope
         while True:
-            try:
+            with contextlib.suppress(AttributeError):
                 found[id(module.get_submodule(path))] = shapes
-            except AttributeError:
-                pass
             if not path:
                 break
             path = path.rpartition(".")[0]

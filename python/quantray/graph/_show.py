@@ -164,7 +164,7 @@ def refusal_sentence(refusal: Refusal) -> str:
 def guard_sentence(guard: Guard) -> str:
     """What the graph holds for alone."""
     where = f" ({place(guard.at)})"
-    if isinstance(guard.outcome, bool | np.bool_):
+    if isinstance(guard.outcome, bool):
         verb = "holds" if guard.outcome else "does not hold"
         return f"For inputs alone where {_condition(guard.subject)} {verb}{where}."
     return f"For inputs alone where {guard.subject} is {guard.outcome}{where}."
@@ -200,7 +200,8 @@ def html(graph: Graph) -> str:
         f"<div style='max-width:100%'><div>{escape(head(graph))}</div>"
         "<div style='display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start'>"
         f"<div style='max-width:100%;flex:0 1 auto'>{drawing(graph)}</div>"
-        f"<details style='max-width:100%;min-width:0;flex:1 1 20em'{' open' if len(made.rows) <= _FEW else ''}>"
+        "<details style='max-width:100%;min-width:0;flex:1 1 20em'"
+        f"{' open' if len(made.rows) <= _FEW else ''}>"
         f"<summary>Table of all nodes</summary>{made.html()}</details></div>"
         f"{f'<ul>{below}</ul>' if below else ''}</div>"
     )

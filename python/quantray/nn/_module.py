@@ -88,7 +88,7 @@ class Runner(Protocol):
         ...
 
     def shapes(self, module: Module, args: tuple[Any, ...]) -> dict[int, str]:
-        """By ids of modules the shapes of their outputs, for some arguments; without any, lengths have names."""
+        """By ids of modules their outputs' shapes, for some arguments; without any, lengths have names."""
         ...
 
     def line(self, module: Module) -> str:
@@ -101,8 +101,7 @@ class Runner(Protocol):
 
 
 class _OfRunner:
-    """An attribute of models that run by graphs. A model's own attribute, module or parameter of this name goes
-    first."""
+    """An attribute of models that run by graphs; a model's own attribute of this name goes first."""
 
     def __init__(self, read: Callable[[list[Graph]], Any], doc: str) -> None:
         self._read, self.__doc__ = read, doc
@@ -118,19 +117,23 @@ class _OfRunner:
             if self._name in own.get(kind, ()):
                 return module.__getattr__(self._name)
         runner = own.get("_runner")
-        kind = owner.__name__
-        if runner is None:
-            raise AttributeError(
-                f"{kind} has no graph: it is a float model, which runs by its forward; "
-                "quantray.graph.capture(model, args) makes one",
-                name=self._name,
-            )
-        graphs = runner.shown(module)
+        graphs: list[Graph] = [] if runner is None else runner.shown(module)
         if not graphs:
-            raise AttributeError(
-                f"{kind} has no graph yet: call it, or give prepare(model, example_inputs=x)", name=self._name
-            )
+            # Python asks `__getattr__` then, which says what is missing.
+            raise self.missing(module)
         return self._read(graphs)
+
+    def missing(self, module: Module) -> AttributeError:
+        """The error of a model without graphs: how to get one."""
+        kind = type(module).__name__
+        if module.__dict__.get("_runner") is None:
+            text = (
+                f"{kind} has no graph: it is a float model, which runs by its forward; "
+                "quantray.graph.capture(model, args) makes one"
+            )
+        else:
+            text = f"{kind} has no graph yet: call it, or give prepare(model, example_inputs=x)"
+        return AttributeError(text, name=self._name)
 
 
 class Mark:
@@ -249,6 +252,9 @@ class Module:
                 if state.tracer is not None and value is not None and kind != "_modules":
                     return state.tracer.attribute(self, name, value)
                 return value
+        known = getattr(type(self), name, None)
+        if isinstance(known, _OfRunner):
+            raise known.missing(self)
         # Python adds the nearest name.
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
 
@@ -641,8 +647,9 @@ class Module:
 
     graph: Any = _OfRunner(
         lambda graphs: graphs[0],
-        """What a prepared or converted model runs by, a `quantray.graph.Graph`: its nodes, wires, shapes, dtypes and
-        scales. A table where it is printed, a drawing in notebooks. `graphs` has those for other kinds of input.
+        """What a prepared or converted model runs by: nodes, wires, shapes, dtypes, scales.
+
+        A `quantray.graph.Graph`; a table where it is printed, a drawing in notebooks. `graphs` has those for other kinds of input, too.
 
         >>> import numpy as np
         >>> from quantray import nn, quantization as tq

@@ -78,7 +78,9 @@ class _Watch:
     def call_module(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         runner = module._runner
         plain = runner is None or runner.keeps_forward
-        output = module._call(args, kwargs) if plain else runner(module, args, kwargs)
+        output = (
+            runner(module, args, kwargs) if runner is not None and not plain else module._call(args, kwargs)
+        )
         self.shapes[id(module)] = _shape(output)
         return output
 
@@ -102,7 +104,9 @@ def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
             state.tracer = None
             for module, training in modes:
                 module.training = training
-    shapes = {id(module): watch.shapes[id(module)] for module in model.modules() if id(module) in watch.shapes}
+    shapes = {
+        id(module): watch.shapes[id(module)] for module in model.modules() if id(module) in watch.shapes
+    }
     runs_by_graph = model._runner is not None and not model._runner.keeps_forward
     if runs_by_graph:
         assert model._runner is not None
@@ -127,5 +131,5 @@ def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
 
 
 def _is_parameter(module: Module, key: str, value: Any) -> bool:
-    """Whether an entry of a module's state is a weight: of integers it is no parameter that could be trained."""
+    """Whether an entry of a module's state is a weight, of integers, too."""
     return key in module._parameters or isinstance(value, QTensor) or key.startswith("bias")

@@ -16,7 +16,7 @@ from quantray.graph._runner import _is_of_inputs, arguments, fitting
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import compute, grids_of
 from quantray.quantization._lowering import Lowered, lower
-from quantray.quantization._reading import ConvertedReading
+from quantray.quantization._reading_converted import ConvertedReading
 from quantray.quantization._shown import Shown
 
 

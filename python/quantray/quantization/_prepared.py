@@ -17,7 +17,7 @@ from quantray.quantization._evaluating import Integers, integers_of
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
-from quantray.quantization._reading import PreparedReading
+from quantray.quantization._reading_prepared import PreparedReading
 from quantray.quantization._settings import Settings
 from quantray.quantization._shown import Shown
 from quantray.quantization.fake_quantize import FakeQuantizeBase

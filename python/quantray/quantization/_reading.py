@@ -1,7 +1,7 @@
 """What a user wants to know of each node of a prepared or converted graph, found in the graph and its model.
 
-Graphs of both have nodes that only stand between others: observers, what quantizes, what gives floats back. Looking
-through these, both are read by the same words.
+Graphs of both have nodes that only stand between others: observers, what quantizes, what gives floats back.
+Looking through these, both are read in the same way.
 """
 
 from __future__ import annotations
@@ -10,23 +10,18 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from quantray import nn
 from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph._graph import About, ordered
 from quantray.graph._show import FOLDED, function_word
-from quantray.graph.kinds import LAYERS, is_weight
-from quantray.nn import quantized
+from quantray.graph.kinds import is_weight
 from quantray.nn.quantized import Grid
 from quantray.nn.quantized._follows import Requantized
-from quantray.quantization._integers import DEQUANTIZE, LAYER, MOVE, QUANTIZE, SUMS, TABLE, grids_of
-from quantray.quantization._layers import Layer
-from quantray.quantization._settings import Settings, part_of
+from quantray.quantization._integers import LAYER, QUANTIZE
+from quantray.quantization._settings import part_of
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.observer import ObserverBase
 
-_UNSEEN = "nothing seen yet"
 #: Functions that formulas are full of, and that say nothing of them.
 _PLAIN = ("input", "constant", "identity", "array.identity", "ndarray.astype")
 
@@ -40,7 +35,7 @@ class Reading:
     def __init__(self, graph: Graph, model: nn.Module) -> None:
         self.graph, self.model = graph, model
         self._users = graph.users()
-        self.outputs = {ref for ref in graph.outputs}
+        self.outputs = set(graph.outputs)
 
     # Nodes
 
@@ -110,6 +105,10 @@ class Reading:
         """Bits of the real numbers on a wire."""
         raise NotImplementedError
 
+    def is_call(self, node: Node) -> bool:
+        """Whether a node is a call out of the program that runs the others."""
+        return False
+
     def is_without_qconfig(self, node: Node) -> bool:
         """Whether a node was left out by its settings."""
         raise NotImplementedError
@@ -118,7 +117,7 @@ class Reading:
         """Whether what is on a wire could have been quantized, had anybody taken it in integers."""
         ref = self.source(ref)
         node = self.graph.nodes[ref.node]
-        if self.in_integers(node):
+        if self.in_integers(node) or self.codes(ref):
             return True
         part = part_of(node, self.model)
         floats = self.floats_of(node)
@@ -135,8 +134,8 @@ class Reading:
         out = self.gives(node)
         if not self.in_integers(node):
             if self.is_between(node):
-                taken = sorted({self.dtype(ref) for ref in self.floats_of(node)})
-                return " -> ".join(dict.fromkeys([*taken[:1], "float32", out]))
+                taken = {self.dtype(self.source(ref)) for ref in self.floats_of(node)} - {"float32"}
+                return " -> ".join([*sorted(taken), "float32", out])
             return out
         weight = self.weight_dtype(node)
         taken = [weight] if weight else sorted({self.dtype(ref) for ref in self.floats_of(node)})
@@ -186,10 +185,12 @@ class Reading:
         """What a table of the graph shows of a node, of one that has no row of its own, too."""
         ref = Ref(node.name)
         grid = self.grid(ref)
-        settings = {} if grid is None else {"scale": grid.scale, "zero_point": grid.zero_point}
+        scale, zero_point = (None, None) if grid is None else (grid.scale, grid.zero_point)
         if node.kind in (*self.plumbing, *FOLDED, "input", "tap"):
-            return About(self.plumbing_words(node), dtype=self.codes(ref), **settings)
-        return About(self.words(node), self.weight_words(node), self.gives(node), in_integers=self.in_integers(node), **settings)
+            words, dtype = self.plumbing_words(node), self.codes(ref)
+            return About(words, dtype=dtype, scale=scale, zero_point=zero_point)
+        words, weights, integers = self.words(node), self.weight_words(node), self.in_integers(node)
+        return About(words, weights, self.gives(node), scale, zero_point, integers)
 
     def plumbing_words(self, node: Node) -> str:
         """What a node is that only stands between others."""
@@ -260,280 +261,3 @@ def formula_words(node: Node) -> str:
 def bits_between(low: int, high: int) -> int:
     """Bits that codes of a range need."""
     return max(1, math.ceil(math.log2(high - low + 1)))
-
-
-class ConvertedReading(Reading):
-    """A graph of integers."""
-
-    plumbing = (DEQUANTIZE,)
-
-    def __init__(self, graph: Graph, model: nn.Module, called: tuple[str, ...] = ()) -> None:
-        super().__init__(graph, model)
-        #: Nodes that are calls into NumPy, not steps of the program.
-        self._called = frozenset(called)
-        self._grids = grids_of(graph, model)
-        #: Nodes that compute in floats between codes, by the node that quantizes what they give; both are one row.
-        self.between = {
-            node.name: graph.nodes[node.inputs[0].node]
-            for node in graph
-            if node.kind == QUANTIZE and node.inputs[0].node.startswith(f"{node.name}.float")
-        }
-        self._inner = {inner.name for inner in self.between.values()}
-
-    def is_hidden(self, node: Node) -> bool:
-        return super().is_hidden(node) or node.name in self._inner
-
-    def source(self, ref: Ref) -> Ref:
-        found = super().source(ref)
-        node = self.graph.nodes[found.node]
-        # What a layer alone takes as codes is what was floats before.
-        if node.kind == QUANTIZE and node.name not in self.between and node.name.endswith(".quantize"):
-            return super().source(node.inputs[0])
-        return found
-
-    def is_between(self, node: Node) -> bool:
-        return node.name in self.between
-
-    def computes(self, node: Node) -> str:
-        text = super().computes(node)
-        inner = self.between.get(node.name, node)
-        return f"{text}, NumPy" if inner.name in self._called and inner.kind != "python" else text
-
-    def in_integers(self, node: Node) -> bool | None:
-        if self.is_between(node):
-            return False
-        if node.kind.startswith("int."):
-            return True
-        knows = [*node.facts, *(self.graph.fact(ref) for ref in node.inputs)]
-        return False if any(fact.is_float for fact in knows) or node.kind in ("python", "hook") else None
-
-    def floats_of(self, node: Node) -> list[Ref]:
-        return super().floats_of(self.between.get(node.name, node))
-
-    def arrays(self, node: Node) -> list[Any]:
-        if node.kind == LAYER:
-            return list(self.model.get_submodule(node.value.path)._own_state().values())
-        return super().arrays(self.between.get(node.name, node))
-
-    def grid(self, ref: Ref) -> Grid | None:
-        return self._grids.get(ref)
-
-    def codes(self, ref: Ref) -> str:
-        grid = self.grid(ref)
-        return "" if grid is None else grid.dtype
-
-    def bits(self, ref: Ref) -> int | None:
-        grid = self.grid(ref)
-        if grid is not None:
-            return bits_between(grid.quant_min, grid.quant_max)
-        return self.graph.fact(ref).dtype.itemsize * 8 if self.graph.fact(ref).is_float else None
-
-    def activation_bits(self, node: Node) -> int | None:
-        return self.bits(Ref(node.name)) if node.kind == QUANTIZE else super().activation_bits(node)
-
-    def plumbing_words(self, node: Node) -> str:
-        return "dequantize" if node.kind == DEQUANTIZE else super().plumbing_words(node)
-
-    def weight_words(self, node: Node) -> str:
-        if node.kind != LAYER:
-            return ""
-        module: Any = self.model.get_submodule(node.value.path)
-        weight, bias = module.weight(), module.bias()
-        text = f"{'x'.join(map(str, weight.shape))} {weight.dtype}"
-        return text if bias is None else f"{text}, {len(bias)}"
-
-    def weight_dtype(self, node: Node) -> str:
-        module: Any = self.model.get_submodule(node.value.path) if node.kind == LAYER else None
-        return "" if module is None else str(module.weight().dtype)
-
-    def weight_bits(self, node: Node) -> int | None:
-        if node.kind == LAYER:
-            return int(getattr(self.model.get_submodule(node.value.path), "weight_bits", 8))
-        return super().weight_bits(node)
-
-    def is_without_qconfig(self, node: Node) -> bool:
-        """A layer with a qconfig is always of integers; another node would be, were it of codes for integers."""
-        if node.kind == "layer":
-            return True
-        if self.in_integers(node) is not False or self.is_between(node) or node.facts[0].dtype != np.float32:
-            return False
-        if part_of(node, self.model) is not Part.FOLLOWS:
-            return False
-        floats = self.floats_of(node)
-        if not floats or not all(self.in_integers(self.graph.nodes[self.source(r).node]) for r in floats):
-            return False
-        return any(taker.kind == QUANTIZE for taker in self.takers(node))
-
-    def words(self, node: Node) -> str:
-        node = self.between.get(node.name, node)
-        if node.kind == LAYER:
-            return class_name(self.model.get_submodule(node.value.path)) + limits_words(node.value.limits)
-        if node.kind == QUANTIZE:
-            return "Quantize" if isinstance(self.module(node), quantized.Quantize) else "quantize"
-        return super().words(node.but(name=node.name.partition(".float")[0]))
-
-    def function(self, node: Node) -> str:
-        if node.kind == TABLE:
-            return super().function(node.value.node)
-        if node.kind == MOVE:
-            return function_word(node.value)
-        if node.kind in SUMS.values():
-            return super().function(node.but(kind=node.kind.removeprefix("int.")))
-        if node.kind == "layer":
-            return function_word(node.value.kind) + limits_words(node.value.limits)
-        return super().function(node)
-
-
-class PreparedReading(Reading):
-    """A graph whose wires are observed: what it says of integers is what `convert` will make of it."""
-
-    plumbing = ("observe", "snap")
-
-    def __init__(self, graph: Graph, model: nn.Module, settings: Settings) -> None:
-        super().__init__(graph, model)
-        self._settings = settings
-
-    def observer(self, ref: Ref) -> Any:
-        """The observer of the values of a wire, in front of whoever takes it as codes."""
-        node = self.graph.nodes[ref.node]
-        if node.kind == "observe":
-            return self.model.get_submodule(node.value.path)
-        if node.kind == "snap":
-            return self.model.get_submodule(node.value)
-        for name in self._users.get(ref, []):
-            after = self.graph.nodes[name]
-            if (after.kind == "observe" and not after.value.before) or after.kind == "snap":
-                return self.observer(Ref(name))
-        return None
-
-    def in_integers(self, node: Node) -> bool | None:
-        floats = self.floats_of(node)
-        match node.kind:
-            case "layer":
-                return bool(floats) and self.observer(node.args[0]) is not None
-            case "python" | "hook":
-                return False
-            case _:
-                pass
-        if self.observer(Ref(node.name)) is not None:
-            return not self.is_between(node)
-        knows = [*node.facts, *(self.graph.fact(ref) for ref in node.inputs)]
-        return False if any(fact.is_float for fact in knows) else None
-
-    def is_between(self, node: Node) -> bool:
-        if part_of(node, self.model) is not Part.FOLLOWS or self.observer(Ref(node.name)) is None:
-            return False
-        floats = self.floats_of(node)
-        taken = [self.observer(ref) is not None for ref in floats]
-        if node.kind in SUMS:
-            alike = len({self.graph.fact(r).shape for r in floats}) == 1 or node.kind in ("matmul", "concat")
-            enough = any(taken) if node.kind == "add" else all(taken)
-            return not (enough and alike and len(floats) > 1)
-        from quantray.graph.kinds import kind_of
-
-        known = node.kind == "formula" or (node.kind != "module" and kind_of(node.kind).elementwise)
-        return not (known and len(set(floats)) == 1 and all(taken))
-
-    def grid(self, ref: Ref) -> Grid | None:
-        observer = self.observer(ref)
-        if observer is None or not observer.has_data:
-            return None
-        try:
-            return Grid.of(observer)
-        except (ValueError, RuntimeError):
-            return None
-
-    def codes(self, ref: Ref) -> str:
-        observer = self.observer(ref)
-        return "" if observer is None else str(getattr(observer.dtype, "name", observer.dtype))
-
-    def bits(self, ref: Ref) -> int | None:
-        observer = self.observer(ref)
-        if observer is None:
-            return self.graph.fact(ref).dtype.itemsize * 8 if self.graph.fact(ref).is_float else None
-        return _bits_of(observer)
-
-    def weight_observer(self, node: Node) -> Any:
-        """What the weight of a layer is quantized by."""
-        layer: Layer = node.value
-        if layer.fake is not None:
-            return self.model.get_submodule(layer.fake)
-        qconfig = self._settings.of(node, self.model)
-        return None if qconfig is None else qconfig.weight()
-
-    def weight_dtype(self, node: Node) -> str:
-        if node.kind != "layer":
-            return ""
-        observer = self.weight_observer(node)
-        return "" if observer is None else str(getattr(observer.dtype, "name", observer.dtype))
-
-    def weight_bits(self, node: Node) -> int | None:
-        if node.kind == "layer" and self.in_integers(node):
-            return _bits_of(self.weight_observer(node))
-        return super().weight_bits(node)
-
-    def arrays(self, node: Node) -> list[Any]:
-        found = super().arrays(node)
-        if node.kind == "layer" and node.value.norm is not None:
-            found += self.model.get_submodule(node.value.norm)._own_state().values()
-        return found
-
-    def is_without_qconfig(self, node: Node) -> bool:
-        if part_of(node, self.model) not in (Part.WEIGHTED, Part.FOLLOWS, Part.BEGINS):
-            return False
-        return self._settings.of(node, self.model) is None
-
-    def words(self, node: Node) -> str:
-        if node.kind != "layer":
-            return super().words(node)
-        layer: Layer = node.value
-        home = self.model.get_submodule(layer.home)
-        inner = getattr(home, "layer", home)
-        name = class_name(inner) if isinstance(inner, getattr(nn, LAYERS[layer.kind])) else layer.kind
-        norm = "" if layer.norm is None else " + BatchNorm"
-        return f"{name}{norm}{limits_words(layer.limits)}"
-
-    def function(self, node: Node) -> str:
-        if node.kind == "layer":
-            return self.words(node)
-        return super().function(node)
-
-    def plumbing_words(self, node: Node) -> str:
-        match node.kind:
-            case "observe":
-                return f"{class_name(self.observer(Ref(node.name)))}: {seen_by(self.observer(Ref(node.name)))}"
-            case "snap":
-                return f"on the grid of {node.value}"
-            case _:
-                return super().plumbing_words(node)
-
-    def seen(self, node: Node) -> str:
-        found: list[str] = []
-        before = self.graph.nodes[node.args[0].node] if node.kind == "layer" else None
-        if before is not None and before.kind == "observe" and before.value.before:
-            found.append(f"in: {seen_by(self.observer(Ref(before.name)))}")
-        for name in self._users.get(Ref(node.name), []):
-            after = self.graph.nodes[name]
-            if after.kind == "observe" and not after.value.before:
-                found.append(f"out: {seen_by(self.observer(Ref(name)))}")
-        if found and all(text.endswith(_UNSEEN) for text in found):
-            return _UNSEEN
-        return ", ".join(dict.fromkeys(found))
-
-
-def _bits_of(observer: Any) -> int | None:
-    low, high = getattr(observer, "quant_min", None), getattr(observer, "quant_max", None)
-    if low is None or high is None:
-        return getattr(getattr(observer, "dtype", None), "bits", None)
-    return bits_between(int(low), int(high))
-
-
-def seen_by(observer: Any) -> str:
-    """The range of values that an observer has seen."""
-    if not observer.has_data:
-        return _UNSEEN
-    inner = getattr(observer, "activation_post_process", observer)
-    low, high = getattr(inner, "min_val", None), getattr(inner, "max_val", None)
-    if low is None or high is None or not np.size(low) or not np.all(np.isfinite([np.min(low), np.max(high)])):
-        return "fixed"
-    return f"{float(np.min(low)):.4g} to {float(np.max(high)):.4g}"

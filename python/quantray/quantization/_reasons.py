@@ -45,10 +45,9 @@ def reason(node: Node, reading: Reading) -> Reason:
             pass
     if reading.is_without_qconfig(node):
         return Reason("no qconfig", "give it one")
-    part = part_of(node, reading.model)
     if reading.is_between(node):
         return _of_between(node, reading)
-    if part is None:
+    if part_of(node, reading.model) is None:
         return _unknown(node, reading)
     floats = [reading.source(ref) for ref in reading.floats_of(node)]
     if node.kind in SUMS and len(floats) < 2:
@@ -72,7 +71,7 @@ def _why_floats_come_out(node: Node, reading: Reading) -> Reason:
     if node.kind not in ("layer", LAYER) or reading.codes(Ref(node.name)):
         return _NOTHING
     if reading.is_returned(node):
-        return Reason("last: gives floats")
+        return Reason("gives floats")
     takers = [taker for taker in reading.takers(node) if taker.kind != QUANTIZE]
     names = ", ".join(taker.name for taker in takers[:2])
     if takers and all(reading.in_integers(taker) for taker in takers):
@@ -114,6 +113,8 @@ def left_in_float(module: nn.Module, any_integers: bool) -> Reason:
     """Of a module of a model without graphs: why it has no integers."""
     if not any_integers:
         return _NOTHING
-    return Reason("not asked for", "name it in qconfig_spec") if type(module) in _modules() else Reason(
-        "no integer version"
+    return (
+        Reason("not asked for", "name it in qconfig_spec")
+        if type(module) in _modules()
+        else Reason("no integer version")
     )

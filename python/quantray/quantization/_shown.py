@@ -1,4 +1,4 @@
-"""What a user sees of a model that runs by graphs: a line below its repr, a card, and what stands beside its nodes."""
+"""What is shown of a model that runs by graphs: a line below its repr, a card, words for its nodes."""
 
 from __future__ import annotations
 
