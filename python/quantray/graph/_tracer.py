@@ -463,12 +463,28 @@ class Tracer:
             return module.forward(*args, **kwargs)
 
         if path:
-            return self.emit("python", args, kwargs, run, path)
+            before = map_tree(_copied, example_of((args, kwargs)))
+            # What it changes of itself it changes when it runs, and not for examples.
+            states = [(each, _attributes(each)) for each in module.modules()]
+            try:
+                made = self.emit("python", args, kwargs, run, path)
+            finally:
+                for each, state_before in states:
+                    _restore(each, state_before)
+            for array, old in zip(leaves(example_of((args, kwargs))), leaves(before), strict=True):
+                if isinstance(old, np.ndarray) and not np.array_equal(array, old, equal_nan=old.dtype.kind in "fc"):
+                    self.refuse(f"{path} runs as Python, and changes an array that it is given")
+            return made
         # What the model itself gives back may be anything: numbers, lists that are never of one length.
         lowered = map_tree(self.lowered, args), map_tree(self.lowered, kwargs)
-        given = example_of(args), example_of(kwargs)
-        with self.paused():
-            example = run(*given[0], **given[1])
+        given = map_tree(_copied, example_of((args, kwargs)))
+        states = [(each, _attributes(each)) for each in module.modules()]
+        try:
+            with self.paused():
+                example = run(*given[0], **given[1])
+        finally:
+            for each, state_before in states:
+                _restore(each, state_before)
         ref = self.ref(self.add("python", *lowered, [np.empty((), object)], path))
         return Whole(ref, example)
 
@@ -532,6 +548,8 @@ class Tracer:
 
         def run(args: Any, output: Any) -> Any:
             hooks = module._pre_hooks if when == "pre" else module._hooks
+            # It may change them in place, and nothing else must see that.
+            args, output = map_tree(_copied, args), map_tree(_copied, output)
             changed = hooks[key](module, args) if when == "pre" else hooks[key](module, args, output)
             if changed is None:
                 return args if when == "pre" else output
@@ -566,6 +584,10 @@ class Tracer:
             for name, node in zip(names, nodes, strict=True)
         }
         return made, renamed
+
+
+def _copied(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def _stateless_copy(module: Module) -> Module:
