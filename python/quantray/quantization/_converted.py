@@ -12,15 +12,14 @@ from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, named, run
-from quantray.graph._runner import _is_of_inputs, arguments, fitting
+from quantray.graph._runner import arguments, fitting
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import compute, grids_of
-from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
-from quantray.quantization._shown import Shown
 
 
-class Converted(Shown):
+class Converted(Programmed):
     """Runs a converted model.
 
     Attributes
@@ -32,8 +31,6 @@ class Converted(Shown):
     def __init__(self, graphs: list[Graph], prefix: str = "") -> None:
         super().__init__(prefix)
         self.graphs = graphs
-        #: By the graph's place, what was made of it for the module as it is now.
-        self._made: dict[int, _Made] = {}
         #: The program for one array of a shape and dtype: what most calls are.
         self._direct: dict[Any, Any] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
@@ -45,8 +42,7 @@ class Converted(Shown):
         return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Programs are made anew for the CPU that they run on.
-        return {**super().__getstate__(), "_made": {}, "_direct": {}}
+        return {**super().__getstate__(), "_direct": {}}
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._mark.changed or self._mark.touched:
@@ -63,7 +59,7 @@ class Converted(Shown):
         graph, inputs = self.find(module, args, kwargs)
         made = self.made(module, graph)
         arrays = list(inputs.values())
-        key = tuple((a.shape, a.dtype) for a in arrays)
+        key = shapes_of(arrays)
         if self._late or key not in made.checked:
             output = floats(self.run(module, graph, inputs))
             if not self._late:
@@ -85,20 +81,8 @@ class Converted(Shown):
             self._late = _late_hooks(self.graphs, module)
             self.watch(module)
 
-    def made(self, module: nn.Module, graph: Graph) -> _Made:
-        """The grids and the program of a graph, for the module as it is now."""
-        at = next(i for i, each in enumerate(self.graphs) if each is graph)
-        made = self._made.get(at)
-        if made is None:
-            with self._lock:
-                grids = grids_of(graph, module)
-                made = self._made[at] = _Made(grids, lower(graph, module, grids))
-                if any(node.kind == "python" and not node.value for node in graph):
-                    # It may give back anything, and not arrays alone.
-                    made.checked = _Nothing()
-                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
-                    made.checked = _Everything()
-        return made
+    def grids(self, module: nn.Module, graph: Graph) -> dict[Ref, Grid]:
+        return grids_of(graph, module)
 
     def find(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
@@ -161,35 +145,6 @@ class Converted(Shown):
             made.append(graph.but(nodes=nodes))
         self.graphs = made
         self._mark.changed = True
-
-
-class _Made:
-    """What a graph has become for a module."""
-
-    def __init__(self, grids: dict[Ref, Grid], lowered: Lowered) -> None:
-        self.grids, self.lowered = grids, lowered
-        #: Shapes that what the graph took for granted was looked at for, node by node.
-        self.checked: Any = set()
-
-
-class _Everything:
-    """A set that has all."""
-
-    def __contains__(self, item: Any) -> bool:
-        return True
-
-    def add(self, item: Any) -> None:
-        """It is there already."""
-
-
-class _Nothing:
-    """A set that stays empty."""
-
-    def __contains__(self, item: Any) -> bool:
-        return False
-
-    def add(self, item: Any) -> None:
-        """It is not kept."""
 
 
 def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:

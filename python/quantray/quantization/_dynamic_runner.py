@@ -9,22 +9,15 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._run import call
-from quantray.quantization._lowering import Lowered, lower
-from quantray.quantization._shown import Shown
+from quantray.quantization._programmed import Programmed, shapes_of
 
 
-class Dynamic(Shown):
+class Dynamic(Programmed):
     """Runs a model from `quantize_dynamic`; what it is called with shows which graphs there are."""
 
     keeps_forward = True
-
-    def __init__(self, prefix: str = "") -> None:
-        super().__init__(prefix)
-        self._lowered: dict[int, tuple[Graph, Lowered]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Programs are made anew for the CPU that they run on.
-        return {**super().__getstate__(), "_lowered": {}}
+    # No integers follow whose codes could differ: layers take the range of what they are given.
+    is_near = True
 
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         return normalize(graph)
@@ -37,22 +30,17 @@ class Dynamic(Shown):
         if module.training:
             return module._call(args, kwargs)
         if self._mark.touched:
-            self._lowered.clear()
+            self._made.clear()
             self._mark.touched = False
         return super().__call__(module, args, kwargs)
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
-        if any(not isinstance(value, (np.ndarray, np.generic)) for value in inputs.values()):
+        arrays = list(inputs.values())
+        if any(not isinstance(value, (np.ndarray, np.generic)) for value in arrays):
             return super().run(module, graph, inputs)
-        return self.lowered(module, graph)(list(inputs.values()))
-
-    def lowered(self, module: nn.Module, graph: Graph) -> Lowered:
-        """A graph's program."""
-        known = self._lowered.get(id(graph))
-        if known is None:
-            known = self._lowered[id(graph)] = graph, lower(graph, module, {}, is_near=True)
-        return known[1]
-
-    def forget(self, module: nn.Module) -> None:
-        super().forget(module)
-        self._lowered.clear()
+        made, key = self.made(module, graph), shapes_of(arrays)
+        if key not in made.checked:
+            output = super().run(module, graph, inputs)
+            made.checked.add(key)
+            return output
+        return made.lowered(arrays)

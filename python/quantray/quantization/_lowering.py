@@ -123,7 +123,7 @@ class Lowering:
             self.fixed[Ref(node.name)] = parameter_of(self.model, node)
             return True
         refs = wires((node.args, dict(node.kwargs)))
-        if not refs or node.kind in ("tap", "hook", "python") or not all(ref in self.fixed for ref in refs):
+        if node.kind in ("tap", "hook", "python") or not all(ref in self.fixed for ref in refs):
             return False
 
         def leaf(value: Any) -> Any:
