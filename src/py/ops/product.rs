@@ -17,7 +17,7 @@ use crate::py::run::kernel;
 use crate::py::tensor::QTensor;
 use crate::qparams::{DType, Quantizer};
 
-const NOTHING: Finish<'static> = Finish { bias: None, int_bias: None, relu: false };
+const NOTHING: Finish<'static> = Finish { bias: None, int_bias: None, relu: false, residual: None };
 
 /// The product of two integer matrices, exactly.
 ///
