@@ -57,6 +57,8 @@ class RecurrentLayer(Configured):
             raise ValueError(f"dropout must be from 0 to 1, got {dropout}")
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"proj_size must be from 0 to below hidden_size, {hidden_size}, got {proj_size}")
+        # Each layer has a weight at least.
+        _init.sized((num_layers,))
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
