@@ -523,6 +523,22 @@ class Chain:
     def __call__(self, input: npt.ArrayLike | QTensor) -> QTensor | _Floats | None: ...
 
 @final
+class Program:
+    def __new__(
+        cls,
+        inputs: Sequence[str],
+        steps: Sequence[tuple[str, Sequence[int], int | tuple[int, ...], dict[str, Any]]],
+        outputs: Sequence[int | tuple[str, int]],
+        *,
+        names: Sequence[str] | None = None,
+    ) -> Self: ...
+    def __call__(self, *args: Any) -> tuple[Any, ...]: ...
+    def steps(
+        self, *shapes: Sequence[int]
+    ) -> list[tuple[str, str, tuple[int, ...] | None, str | None, int | None]]: ...
+    def memory(self, *shapes: Sequence[int]) -> int: ...
+
+@final
 class PackedConv2d:
     def __new__(
         cls,

@@ -98,6 +98,30 @@ def capture(
     kwargs = dict(kwargs or {})
     names = _parameter_names(model)
     example = Example(args, kwargs, names)
+    if other is None:
+        given = example.arrays
+        example.arrays = _few_rows(given)
+        try:
+            return _captured(model, example, None, changing)
+        except (ValueError, IndexError):
+            if example.arrays is given:
+                raise
+            # It wants as many rows as there are.
+            example.arrays = given
+    return _captured(model, example, other, changing)
+
+
+def _few_rows(arrays: list[Any]) -> list[Any]:
+    """At most two rows of each: a capture runs the whole model."""
+    rows = next((a.shape[0] for a in arrays if np.ndim(a)), 0)
+    if rows <= 2:
+        return arrays
+    return [a[:2] if np.ndim(a) and a.shape[0] == rows else a for a in arrays]
+
+
+def _captured(
+    model: Any, example: Example, other: list[tuple[int, ...]] | None, changing: frozenset[Any]
+) -> Graph:
     python: frozenset[str] = frozenset()
     while True:
         first = _once(model, example, example.arrays, python, changing)

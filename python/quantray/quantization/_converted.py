@@ -11,9 +11,10 @@ from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, run
-from quantray.graph._runner import GraphRunner, as_arrays, fitting
+from quantray.graph._runner import GraphRunner, _is_of_inputs, as_arrays, fitting
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import compute, grids_of
+from quantray.quantization._lowering import Lowered, lower
 
 
 class Converted(GraphRunner):
@@ -28,23 +29,58 @@ class Converted(GraphRunner):
     def __init__(self, graphs: list[Graph], prefix: str = "") -> None:
         super().__init__(prefix)
         self.graphs = graphs
-        self._grids: dict[int, dict[Ref, Grid]] = {}
+        #: By the graph's place, what was made of it for the module as it is now.
+        self._made: dict[int, _Made] = {}
+        #: The program for one array of a shape and dtype: what most calls are.
+        self._direct: dict[Any, Any] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
         self._late: dict[str, list[tuple[str, str, int]]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Programs are made anew for the CPU that they run on.
+        return {**super().__getstate__(), "_made": {}, "_direct": {}}
+
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        args, kwargs = as_arrays(args), as_arrays(kwargs)
         if self._mark.changed:
             self.refresh(module)
+        if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
+            x = args[0]
+            program = self._direct.get((x.shape, x.dtype))
+            if program is not None:
+                return program(x)[0]
+        args, kwargs = as_arrays(args), as_arrays(kwargs)
         graph, inputs = self.find(module, args, kwargs)
-        return floats(self.run(module, graph, inputs))
+        made = self.made(module, graph)
+        arrays = list(inputs.values())
+        key = tuple((a.shape, a.dtype) for a in arrays)
+        if self._late or key not in made.checked:
+            output = floats(self.run(module, graph, inputs))
+            if not self._late:
+                made.checked.add(key)
+            return output
+        if len(arrays) == 1 and len(args) == 1 and not kwargs and made.lowered.is_single:
+            self._direct[key[0]] = made.lowered.program
+        return made.lowered(arrays)
 
     def refresh(self, module: nn.Module) -> None:
         """Looks anew at scales, weights and hooks."""
         with self._lock:
-            self._grids.clear()
+            self._made.clear()
+            self._direct.clear()
             self._late = _late_hooks(self.graphs, module)
             self.watch(module)
+
+    def made(self, module: nn.Module, graph: Graph) -> _Made:
+        """The grids and the program of a graph, for the module as it is now."""
+        at = next(i for i, each in enumerate(self.graphs) if each is graph)
+        made = self._made.get(at)
+        if made is None:
+            with self._lock:
+                grids = grids_of(graph, module)
+                made = self._made[at] = _Made(grids, lower(graph, module, grids))
+                if all(_is_of_inputs(guard.subject, graph) for guard in graph.guards):
+                    made.checked = _Everything()
+        return made
 
     def find(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -56,15 +92,8 @@ class Converted(GraphRunner):
                 return graph, inputs
         raise ValueError(_why_none_fits(self.graphs, args, kwargs))
 
-    def grids(self, module: nn.Module, graph: Graph) -> dict[Ref, Grid]:
-        """The grid of each wire of codes, as it is now."""
-        at = self.graphs.index(graph)
-        if at not in self._grids:
-            self._grids[at] = grids_of(graph, module)
-        return self._grids[at]
-
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
-        grids = self.grids(module, graph)
+        grids = self.made(module, graph).grids
 
         def each(node: Node, environment: Environment) -> None:
             for guard in graph.guards:
@@ -113,8 +142,26 @@ class Converted(GraphRunner):
                     nodes[name] = node.but(kwargs={**node.kwargs, "grid": new})
             made.append(graph.but(nodes=nodes))
         self.graphs = made
-        self._grids.clear()
         self._mark.changed = True
+
+
+class _Made:
+    """What a graph has become for a module."""
+
+    def __init__(self, grids: dict[Ref, Grid], lowered: Lowered) -> None:
+        self.grids, self.lowered = grids, lowered
+        #: Shapes that what the graph took for granted was looked at for, node by node.
+        self.checked: Any = set()
+
+
+class _Everything:
+    """A set that has all."""
+
+    def __contains__(self, item: Any) -> bool:
+        return True
+
+    def add(self, item: Any) -> None:
+        """It is there already."""
 
 
 def floats(tree: Any) -> Any:

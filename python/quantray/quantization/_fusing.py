@@ -30,7 +30,7 @@ def make_layers(graph: Graph, model: nn.Module) -> Graph:
             continue
         if node.kind == "add":
             after = _only_user(node, graph, users, outputs)
-            if after is not None and after.kind in ("relu", "clip"):
+            if after is not None and _is_limit(after):
                 absorbed[after.name] = Ref(node.name)
                 node = node.but(kwargs={"limits": _limits_of(after)}, facts=after.facts)
             made.add(node)
@@ -48,7 +48,7 @@ def make_layers(graph: Graph, model: nn.Module) -> Graph:
                 absorbed[after.name] = Ref(node.name)
         if found.value.limits is None:
             after = _only_user(last, graph, users, outputs)
-            if after is not None and after.kind in ("relu", "clip") and after.args[0] == Ref(last.name):
+            if after is not None and _is_limit(after) and after.args[0] == Ref(last.name):
                 found, last = found.but(value=found.value._replace(limits=_limits_of(after))), after
                 absorbed[after.name] = Ref(node.name)
         found = found.but(facts=last.facts)
@@ -58,6 +58,11 @@ def make_layers(graph: Graph, model: nn.Module) -> Graph:
                 made.nodes[parameter.name] = parameter
         made.add(found.but(kwargs=settings))
     return made.graph().pruned()
+
+
+def _is_limit(node: Node) -> bool:
+    """Whether a node is ReLU or ReLU6, which layers and sums compute in their own finish."""
+    return node.kind == "relu" or (node.kind == "clip" and _limits_of(node) == (0.0, 6.0))
 
 
 def _limits_of(node: Node) -> tuple[float | None, float | None]:

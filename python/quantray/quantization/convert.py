@@ -95,9 +95,11 @@ def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:
             for name, child in called_children(model.get_submodule(node.value)):
                 inner = prepared_of(child)
                 if inner is not None and inner.example is not None:
-                    found += [c for c in _plan(child, inner) if all(c.model is not f.model for f in found)]
+                    planned = _plan(child, inner)
+                    found += [c for c in planned if all(c.model is not f.model for f in found)]
                     path = f"{node.value}.{name}" if node.value else name
-                    conversion.inner.append((path, found[-1]))
+                    own = next(c for c in found if c.model is child)
+                    conversion.inner.append((path, own))
     return [*found, conversion]
 
 
@@ -134,6 +136,8 @@ class Conversion:
     def __init__(self, model: nn.Module, runner: Prepared, graphs: list[Graph]) -> None:
         self.model, self.runner, self.prefix = model, runner, runner.prefix
         self.inner: list[tuple[str, Conversion]] = []
+        #: The model of integers, once it is put together.
+        self.result: nn.Module | None = None
         #: By home and weight, what the layer becomes and where it is put.
         self.layers: dict[tuple[str, Any], tuple[str, nn.Module]] = {}
         self.modules: dict[str, nn.Module] = {}
@@ -223,7 +227,8 @@ class Conversion:
         model = self.model
         self.runner.detach(model)
         for path, inner in self.inner:
-            del path, inner
+            assert inner.result is not None
+            self.modules[path] = inner.result
         kept = _Kept(self.graphs)
         for path, module in list(model.named_modules(remove_duplicate=False)):
             if not path or path in self.modules:
@@ -235,6 +240,7 @@ class Conversion:
         runner = Converted(self.graphs, self.prefix)
         model.__dict__["_runner"] = runner
         runner.refresh(model)
+        self.result = model
         return model
 
 
