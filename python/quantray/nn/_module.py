@@ -428,8 +428,12 @@ class Module:
 
     def _full_state(self) -> dict[str, Any]:
         """This module's part of the state_dict, with that of what runs it."""
-        own = self._own_state()
+        own = self._own_state() | self._more_state()
         return own if self._runner is None else own | self._runner.own_state(self)
+
+    def _more_state(self) -> dict[str, Any]:
+        """What else belongs to the state_dict, and is no array of this module: scales and zero points."""
+        return {}
 
     def _file_state(self) -> dict[str, Any]:
         """This module's part of the state_dict as files have it: what takes it accepts both."""
@@ -514,7 +518,7 @@ class Module:
         tied: dict[int, Any] = {}
         for path, module in self.named_modules(remove_duplicate=False):
             _, taken, of_runner = accepted.setdefault(id(module), (module, {}, {}))
-            runner, mine = module._runner, module._own_state()
+            runner, mine = module._runner, module._own_state() | module._more_state()
             names = mine if runner is None else mine | runner.own_state(module)
             for name in names:
                 key = f"{path}.{name}" if path else name

@@ -13,6 +13,7 @@ from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, run
 from quantray.graph._runner import GraphRunner, _is_of_inputs, as_arrays, fitting
 from quantray.nn.quantized._grid import Grid
+from quantray.quantization import _node_state
 from quantray.quantization._integers import compute, grids_of
 from quantray.quantization._lowering import Lowered, lower
 
@@ -120,29 +121,25 @@ class Converted(GraphRunner):
 
     def own_state(self, module: nn.Module) -> dict[str, Any]:
         """Scales and zero points that no module keeps, by the names of their nodes."""
-        found: dict[str, Any] = {}
-        for node in (node for graph in self.graphs for node in graph):
-            grid: Grid | None = node.kwargs.get("grid")
-            if grid is not None and node.kwargs.get("owner") is None:
-                found[f"{node.name}.scale"] = np.float32(grid.scale).reshape(())
-                found[f"{node.name}.zero_point"] = np.array(grid.zero_point)
-        return found
+        found = _node_state.entries(self.graphs, module)
+        return {name: entry.grid.state[entry.part] for name, entry in found.items()}
 
-    def assign(self, state: dict[str, Any]) -> None:
-        """Takes scales and zero points of nodes."""
-        made: list[Graph] = []
-        for graph in self.graphs:
-            nodes = dict(graph.nodes)
-            for name, node in nodes.items():
-                grid: Grid | None = node.kwargs.get("grid")
-                if grid is not None and node.kwargs.get("owner") is None and f"{name}.scale" in state:
-                    new = grid._replace(
-                        scale=float(state[f"{name}.scale"]), zero_point=int(state[f"{name}.zero_point"])
-                    )
-                    nodes[name] = node.but(kwargs={**node.kwargs, "grid": new})
-            made.append(graph.but(nodes=nodes))
-        self.graphs = made
+    def accept(self, module: nn.Module, name: str, value: Any) -> Any:
+        """A scale or a zero point of a node."""
+        entry = _node_state.entries(self.graphs, module)[name]
+        return entry.grid.accept(entry.part, value)
+
+    def assign(self, module: nn.Module, state: dict[str, Any]) -> None:
+        """Takes scales and zero points of nodes; looks anew at weights, too."""
+        if state:
+            self.graphs = _node_state.replaced(self.graphs, module, state)
         self._mark.changed = True
+
+    def for_file(self, module: nn.Module, writer: Any) -> dict[str, Any]:
+        """The graphs, as JSON."""
+        from quantray.quantization._files import described
+
+        return described(self, module, writer)
 
 
 class _Made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -32,7 +33,7 @@ from quantray.quantization._integers import (
     Owner,
 )
 from quantray.quantization._layers import Layer, weights_of
-from quantray.quantization._placing import Point
+from quantray.quantization._placing import OBSERVER, Point
 from quantray.quantization._prepared import Prepared, called_children, prepared_of
 from quantray.quantization._settings import part_of
 
@@ -141,6 +142,10 @@ class Conversion:
         #: By home and weight, what the layer becomes and where it is put.
         self.layers: dict[tuple[str, Any], tuple[str, nn.Module]] = {}
         self.modules: dict[str, nn.Module] = {}
+        #: Layers whose first call has been placed.
+        self.placed: set[str] = set()
+        #: By an observer's path, which module keeps what it found: the same in all graphs.
+        self.owners: dict[str, Owner | None] = {}
         self._graphs = graphs
         self.graphs = [self._converted(graph) for graph in graphs]
 
@@ -200,6 +205,7 @@ class Conversion:
                 None if bias is None else np.asarray(bias, np.float32),
                 grid=None,
                 input_grid=None,
+                weight_range=(int(observer.quant_min), int(observer.quant_max)),
             )
         except (ValueError, TypeError) as error:
             raise type(error)(f"{name} ({home._get_name()}): {error}") from None
@@ -293,8 +299,7 @@ def _clean(model: nn.Module, graphs: list[Graph]) -> None:
         for name in [
             n
             for n in module._modules
-            if n.startswith(("activation_p", "weight_fake_quant"))
-            or n.endswith(("_pre_process", "_post_process"))
+            if OBSERVER.fullmatch(n) and hasattr(module._modules[n], "calculate_qparams")
         ]:
             del module._modules[name]
         module.__dict__.pop("qconfig", None)
@@ -340,6 +345,8 @@ class _Integers:
         self.codes: dict[Ref, Ref] = {}
         self.grids: dict[Ref, Grid] = {}
         self.floats: dict[Ref, Ref] = {}
+        #: For wires of codes, the observers of those that floats are quantized on.
+        self.points: dict[Ref, str] = {}
         self.observed = {node.args[0]: node for node in graph if node.kind == "observe"}
         self.kept = {node.args[0] for node in graph if node.kind == "snap"}
         for node in graph:
@@ -434,7 +441,7 @@ class _Integers:
             return
         grid = self.conversion.grid(point.path)
         before = self._as_float(source)
-        owner = None
+        owner = self.conversion.owners.get(point.path)
         quantize = Node(
             f"{source.node}.quantize",
             QUANTIZE,
@@ -445,6 +452,14 @@ class _Integers:
             node.at,
         )
         self._put(quantize, ref, grid)
+        self.points[self.codes[ref]] = point.path
+
+    def _owned(self, observer: Node, owner: Callable[[], Owner | None]) -> Owner | None:
+        """Who keeps the grid of an observer: found out in the first graph that has it."""
+        path, owners = observer.value.path, self.conversion.owners
+        if path not in owners:
+            owners[path] = owner()
+        return owners[path]
 
     def _layer(self, node: Node, ref: Ref) -> None:
         layer: Layer = node.value
@@ -453,14 +468,14 @@ class _Integers:
         module: Any = self.conversion.modules[path]
         x = self.codes[node.args[0]]
         grid = None if found is None else found[0]
-        owner: Owner | None = None
         module.relu = layer.limits is not None
         module.relu6 = layer.limits == (0.0, 6.0)
-        if not getattr(module, "_is_placed", False):
-            # The first call's grids are the module's own.
-            module.__dict__["_is_placed"] = True
-            if grid is not None:
-                module.grid, owner = grid, Owner(path)
+        is_first = path not in self.conversion.placed
+        self.conversion.placed.add(path)
+        # The first call's grids are the module's own.
+        owner = None if found is None else self._owned(found[1], lambda: Owner(path) if is_first else None)
+        if owner is not None:
+            module.grid = grid
         self._own_input(module, path, x)
         made = Node(
             node.name,
@@ -484,6 +499,8 @@ class _Integers:
             module.input_grid = self.grids[x]
             if owner is None:
                 settings = {"grid": self.grids[x], "owner": Owner(path, "input_grid")}
+                if x in self.points:
+                    self.conversion.owners[self.points[x]] = settings["owner"]
                 self.made.nodes[x.node] = source.but(kwargs=settings)
 
     def _swap(self, node: Node) -> None:
@@ -519,12 +536,12 @@ class _Integers:
         found = self._grid_after(node)
         if found is None:
             return False
-        grid, _ = found
+        grid, observer = found
         if node.kind in SUMS:
             args = self._terms(node)
             if args is None:
                 return False
-            owner = self._functional(node, grid)
+            owner = self._owned(observer, lambda: self._functional(node, grid))
             self._put(
                 Node(
                     node.name,
@@ -540,7 +557,7 @@ class _Integers:
             )
             return True
         if self._is_table(node, floats):
-            owner = self._requantized(node, grid)
+            owner = self._owned(observer, lambda: self._requantized(node, grid))
             made = Node(
                 node.name,
                 TABLE,
@@ -561,7 +578,7 @@ class _Integers:
                 kwargs=self._floats(dict(node.kwargs)),
             )
         )
-        owner = self._requantized(node, grid)
+        owner = self._owned(observer, lambda: self._requantized(node, grid))
         quantize = Node(
             node.name, QUANTIZE, (inner,), {"grid": grid, "owner": owner}, node.facts, node.scope, node.at
         )

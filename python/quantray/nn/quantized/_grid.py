@@ -124,8 +124,7 @@ class OnGrids(Module):
         """The output's zero point; None where it is floats."""
         return None if self.grid is None else self.grid.zero_point
 
-    def _grid_state(self) -> dict[str, Any]:
-        """Scales and zero points by their names in the state_dict."""
+    def _more_state(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for attribute in self._grids:
             grid: Grid | None = getattr(self, attribute)
@@ -133,9 +132,6 @@ class OnGrids(Module):
                 prefix = attribute.removesuffix("grid")
                 found.update({prefix + name: value for name, value in grid.state.items()})
         return found
-
-    def _own_state(self) -> dict[str, Any]:
-        return super()._own_state() | self._grid_state()
 
     def _grid_of(self, name: str) -> tuple[str, str] | None:
         """The attribute that an entry of the state_dict is part of, and which part it is."""

@@ -146,7 +146,7 @@ class Weighted(OnGrids):
         bias = self.bias()
         if bias is not None:
             state["bias"] = bias
-        return state | self._grid_state()
+        return state
 
     def _file_state(self) -> dict[str, Any]:
         state = self._own_state()
