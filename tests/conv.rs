@@ -10,10 +10,10 @@ use std::mem::MaybeUninit;
 
 use common::Random;
 use guard::Guarded;
-use quantray::arch::Isa;
-use quantray::conv::{Geometry, Image, PackedConv, reference};
-use quantray::gemm::{Codes, Finish, Results, WeightParams, reference as products};
-use quantray::threads;
+use quantray_core::arch::Isa;
+use quantray_core::conv::{Geometry, Image, PackedConv, reference};
+use quantray_core::gemm::{Codes, Finish, Results, WeightParams, reference as products};
+use quantray_core::threads;
 
 /// A convolution and its images.
 #[derive(Debug, Clone)]

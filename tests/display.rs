@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use quantray::display::{CardStats, PrintOptions, QParamsText, html, python_float_repr, repr};
+use quantray_core::display::{CardStats, PrintOptions, QParamsText, html, python_float_repr, repr};
 
 /// Checks the text of a tensor whose codes are `first + (i * step) % count` for `(first, step, count)`.
 fn check(shape: &[usize], codes: (i64, i64, i64), dtype: &str, qparams: &QParamsText<'_>, expected: &str) {

@@ -11,10 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::{Random, collect, floats};
 use guard::Guarded;
-use quantray::arch::Isa;
-use quantray::error::Stopped;
-use quantray::float::{self, Function, LayerNorm, Mask, Place, Softmax};
-use quantray::threads;
+use quantray_core::arch::Isa;
+use quantray_core::error::Stopped;
+use quantray_core::float::{self, Function, LayerNorm, Mask, Place, Softmax};
+use quantray_core::threads;
 
 fn reduced() -> bool {
     std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()

@@ -10,11 +10,11 @@ use std::mem::MaybeUninit;
 
 use common::Random;
 use guard::Guarded;
-use quantray::arch::Isa;
-use quantray::gemm::{
+use quantray_core::arch::Isa;
+use quantray_core::gemm::{
     Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, multiply, reference,
 };
-use quantray::threads;
+use quantray_core::threads;
 
 fn reduced() -> bool {
     std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()

@@ -10,12 +10,12 @@ use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::{Params, Random, channel, collect, floats};
-use quantray::affine::{self, Channels, Code};
-use quantray::arch::{self, Isa};
-use quantray::error::Stopped;
-use quantray::observe::{self, Bins, EXPONENTS, MinMax};
-use quantray::qparams::DType;
-use quantray::threads;
+use quantray_core::affine::{self, Channels, Code};
+use quantray_core::arch::{self, Isa};
+use quantray_core::error::Stopped;
+use quantray_core::observe::{self, Bins, EXPONENTS, MinMax};
+use quantray_core::qparams::DType;
+use quantray_core::threads;
 
 fn reduced() -> bool {
     std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()

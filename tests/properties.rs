@@ -4,9 +4,9 @@ mod common;
 
 use common::{Params, collect};
 use proptest::prelude::*;
-use quantray::affine::{self, Channels};
-use quantray::observe::{self, MinMax};
-use quantray::threads;
+use quantray_core::affine::{self, Channels};
+use quantray_core::observe::{self, MinMax};
+use quantray_core::threads;
 
 /// A scale and a zero point of quint8.
 fn affine_params() -> impl Strategy<Value = (f32, i32)> {

@@ -5,11 +5,11 @@
 mod common;
 
 use common::Random;
-use quantray::arch::Isa;
-use quantray::gemm::{Codes, Matrix, WeightParams, reference};
-use quantray::qparams::{self, DType, range_to_qparams};
-use quantray::recurrent::{Cell, Float, Quantized, Shape, States, Tables, float_layer, quantized_layer};
-use quantray::threads;
+use quantray_core::arch::Isa;
+use quantray_core::gemm::{Codes, Matrix, WeightParams, reference};
+use quantray_core::qparams::{self, DType, range_to_qparams};
+use quantray_core::recurrent::{Cell, Float, Quantized, Shape, States, Tables, float_layer, quantized_layer};
+use quantray_core::threads;
 
 const CELLS: [Cell; 4] = [Cell::Lstm, Cell::Gru, Cell::Tanh, Cell::Relu];
 

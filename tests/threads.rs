@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::collect;
-use quantray::affine::{self, Affine};
-use quantray::arch::Isa;
-use quantray::error::Stopped;
-use quantray::{observe, threads};
+use quantray_core::affine::{self, Affine};
+use quantray_core::arch::Isa;
+use quantray_core::error::Stopped;
+use quantray_core::{observe, threads};
 
 const PARAMS: Affine<'static> = Affine::PerTensor { scale: 0.05, zero_point: 7 };
 
@@ -136,7 +136,7 @@ fn an_interrupt_stops_long_work() {
 
 #[test]
 fn products_are_the_same_however_many_threads_share_them() {
-    use quantray::gemm::{
+    use quantray_core::gemm::{
         Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, multiply,
     };
     let _turn = turn();

@@ -11,9 +11,9 @@ mod guard;
 use std::mem::MaybeUninit;
 
 use common::{Random, collect};
-use quantray::arch::Isa;
-use quantray::threads;
-use quantray::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, reference};
+use quantray_core::arch::Isa;
+use quantray_core::threads;
+use quantray_core::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, reference};
 
 fn reduced() -> bool {
     std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()

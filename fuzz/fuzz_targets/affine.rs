@@ -5,8 +5,8 @@
 use std::fmt::Debug;
 
 use arbitrary::Result;
-use quantray::affine::{self, Code};
-use quantray::qparams::DType;
+use quantray_core::affine::{self, Code};
+use quantray_core::qparams::DType;
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, bits, everywhere, nan, same, target};
 

@@ -3,8 +3,8 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::gemm::dynamic_params;
-use quantray::qparams::{DType, check_scale, range_to_qparams};
+use quantray_core::gemm::dynamic_params;
+use quantray_core::qparams::{DType, check_scale, range_to_qparams};
 use quantray_fuzz::{Input, everywhere, nan, target};
 
 fn run(input: &mut Input<'_>) -> Result<()> {

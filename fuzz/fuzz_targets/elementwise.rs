@@ -3,8 +3,8 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::ops::{Binary, Operand, Target, TargetCodes, binary};
-use quantray::qparams::{DType, dequantize_one, quantize_one};
+use quantray_core::ops::{Binary, Operand, Target, TargetCodes, binary};
+use quantray_core::qparams::{DType, dequantize_one, quantize_one};
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, Memory, everywhere, same, target};
 

@@ -5,9 +5,9 @@
 use std::mem::MaybeUninit;
 
 use arbitrary::Result;
-use quantray::affine;
-use quantray::affine::gradient::Grid;
-use quantray::qparams::DType;
+use quantray_core::affine;
+use quantray_core::affine::gradient::Grid;
+use quantray_core::qparams::DType;
 use quantray_fuzz::common::{Params, collect};
 use quantray_fuzz::{Input, bits, everywhere, nan, same, target};
 

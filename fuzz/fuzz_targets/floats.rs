@@ -4,8 +4,8 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::float::{Function, Place, apply};
-use quantray::ops::Function as Plain;
+use quantray_core::float::{Function, Place, apply};
+use quantray_core::ops::Function as Plain;
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, bits, everywhere, same, target};
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::float::{LayerNorm, Place, layer_norm};
+use quantray_core::float::{LayerNorm, Place, layer_norm};
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, bits, everywhere, same, target};
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::observe::{self, MinMax};
+use quantray_core::observe::{self, MinMax};
 use quantray_fuzz::common::channel;
 use quantray_fuzz::{Input, everywhere, nan, target};
 

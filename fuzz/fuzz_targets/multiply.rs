@@ -3,10 +3,10 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::gemm::{
+use quantray_core::gemm::{
     Activations, Finish, Matrix, PackedWeights, Results, WeightParams, multiply, reference,
 };
-use quantray::qparams::DType;
+use quantray_core::qparams::DType;
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, Memory, bits, everywhere, same, target};
 

@@ -3,8 +3,8 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::affine;
-use quantray::qparams::DType;
+use quantray_core::affine;
+use quantray_core::qparams::DType;
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, bits, everywhere, nan, same, target};
 

@@ -3,10 +3,10 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::conv::Image;
-use quantray::ops::TargetCodes;
-use quantray::ops::pool::{Moves, Pool, Window, adaptive_windows, pool};
-use quantray::qparams::DType;
+use quantray_core::conv::Image;
+use quantray_core::ops::TargetCodes;
+use quantray_core::ops::pool::{Moves, Pool, Window, adaptive_windows, pool};
+use quantray_core::qparams::DType;
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, Memory, everywhere, same, target};
 

@@ -3,10 +3,10 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::conv::Image;
-use quantray::ops::TargetCodes;
-use quantray::ops::resize::{Places, resize};
-use quantray::qparams::DType;
+use quantray_core::conv::Image;
+use quantray_core::ops::TargetCodes;
+use quantray_core::ops::resize::{Places, resize};
+use quantray_core::qparams::DType;
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, Memory, everywhere, same, target};
 

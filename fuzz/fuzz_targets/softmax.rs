@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::float::{Mask, Place, Softmax, softmax};
+use quantray_core::float::{Mask, Place, Softmax, softmax};
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, bits, everywhere, same, target};
 

@@ -3,9 +3,9 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray::gemm::Codes;
-use quantray::ops::{Function, TargetCodes, look_up, table};
-use quantray::qparams::{DType, dequantize_one, quantize_one};
+use quantray_core::gemm::Codes;
+use quantray_core::ops::{Function, TargetCodes, look_up, table};
+use quantray_core::qparams::{DType, dequantize_one, quantize_one};
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, everywhere, same, target};
 

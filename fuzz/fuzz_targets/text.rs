@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use arbitrary::Result;
-use quantray::display::{CardStats, PrintOptions, QParamsText, html, repr};
+use quantray_core::display::{CardStats, PrintOptions, QParamsText, html, repr};
 use quantray_fuzz::{Input, target};
 
 fn run(input: &mut Input<'_>) -> Result<()> {

@@ -5,7 +5,7 @@
 use std::mem::MaybeUninit;
 
 use arbitrary::Result;
-use quantray::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, reference};
+use quantray_core::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, reference};
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, bits, everywhere, same, target};
 

@@ -1,9 +1,9 @@
 //! Convolutions against their definition.
 
 use arbitrary::Result;
-use quantray::conv::{Geometry, Image, PackedConv, reference};
-use quantray::gemm::{Finish, Results, WeightParams, reference as products};
-use quantray::qparams::DType;
+use quantray_core::conv::{Geometry, Image, PackedConv, reference};
+use quantray_core::gemm::{Finish, Results, WeightParams, reference as products};
+use quantray_core::qparams::DType;
 
 use crate::common::collect;
 use crate::{Input, Memory, everywhere, same};

@@ -8,11 +8,11 @@ use std::fmt::Debug;
 
 use arbitrary::{Result, Unstructured};
 use common::{Params, Random, floats};
-use quantray::affine::Channels;
-use quantray::arch::Isa;
-use quantray::gemm::Codes;
-use quantray::qparams::{DType, check_scale};
-use quantray::threads;
+use quantray_core::affine::Channels;
+use quantray_core::arch::Isa;
+use quantray_core::gemm::Codes;
+use quantray_core::qparams::{DType, check_scale};
+use quantray_core::threads;
 
 /// What a fuzzer's bytes stand for. After the last one come zeros.
 pub struct Input<'a>(Unstructured<'a>);
@@ -174,9 +174,9 @@ pub fn same<T: PartialEq + Debug>(got: &[T], want: &[T], what: &str) {
 }
 
 /// What NaN is reported as, if there is any.
-pub fn nan(x: &[f32]) -> Option<quantray::error::Stopped> {
+pub fn nan(x: &[f32]) -> Option<quantray_core::error::Stopped> {
     let first = x.iter().position(|x| x.is_nan())?;
-    Some(quantray::error::Stopped::Nan { count: x.iter().filter(|x| x.is_nan()).count(), first })
+    Some(quantray_core::error::Stopped::Nan { count: x.iter().filter(|x| x.is_nan()).count(), first })
 }
 
 /// A fuzz target: a function of an [`Input`].

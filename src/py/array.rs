@@ -16,10 +16,10 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule};
+use quantray_core::qparams::DType;
 
 use super::tensor::QTensor;
 use crate::error::{Error, Result};
-use crate::qparams::DType;
 
 /// Any NumPy array.
 pub type Array<'py> = Bound<'py, PyUntypedArray>;
@@ -493,6 +493,13 @@ pub fn axis_in(arg: &str, axis: isize, ndim: usize) -> Result<usize> {
 
 /// A number that has no elements, as a float64: Python and NumPy numbers, arrays of one element.
 pub fn number(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<f64> {
+    // NumPy converts only arrays without dimensions; what observers calculate has one, of one element.
+    if let Ok(a) = object.cast::<PyUntypedArray>()
+        && len(a) == 1
+        && b"fiu".contains(&a.dtype().kind())
+    {
+        return a.call_method0("item")?.extract();
+    }
     object.extract::<f64>().map_err(|e| {
         if e.is_instance_of::<PyTypeError>(object.py()) {
             Error::type_(arg, describe(object), "a number").into()

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence, PyTuple};
+use quantray_core::observe;
+use quantray_core::qparams::{DType, Quantizer, range_to_qparams};
 
 use super::array::{
     Array, Output, as_array, as_float32, code_type, describe, elements, fresh_view, has_type, is_contiguous,
@@ -14,8 +16,6 @@ use super::dtype::parse_dtype;
 use super::tensor::QTensor;
 use super::{quantizer, run};
 use crate::error::{Error, Result};
-use crate::observe;
-use crate::qparams::{DType, Quantizer, range_to_qparams};
 
 /// The float input quantized with a quantizer whose channels fit its shape.
 pub fn quantize_with(
@@ -36,7 +36,7 @@ pub fn quantize_array<'py>(
     arg: &str,
 ) -> PyResult<QTensor> {
     let (shape, dtype) = (x.shape(), quantizer.dtype());
-    quantizer.check_shape(shape)?;
+    quantizer.check_shape(shape).map_err(Error)?;
     let packed = dtype.is_packed().then(|| [len(x).div_ceil(dtype.elements_per_item())]);
     let output = Output::codes(py, dtype, out, packed.as_ref().map_or(shape, |p| p), x)?;
     run::quantize(py, quantizer, shape, x, &output.array, arg)?;
@@ -65,7 +65,7 @@ pub fn adopt(codes: &Array<'_>, quantizer: Arc<Quantizer>, size: Option<Vec<usiz
             )
             .into());
         }
-        quantizer.check_shape(codes.shape())?;
+        quantizer.check_shape(codes.shape()).map_err(Error)?;
         return Ok(QTensor::from_parts(fresh_view(codes)?, quantizer, None));
     }
     if codes.ndim() != 1 || !is_contiguous(codes) {
@@ -79,7 +79,7 @@ pub fn adopt(codes: &Array<'_>, quantizer: Arc<Quantizer>, size: Option<Vec<usiz
         let valid = format!("one whose elements fill the {} bytes of the input", len(codes));
         return Err(Error::value("size", tuple_text(&size), valid).into());
     }
-    quantizer.check_shape(&size)?;
+    quantizer.check_shape(&size).map_err(Error)?;
     Ok(QTensor::from_parts(fresh_view(codes)?, quantizer, Some(size.into())))
 }
 
@@ -280,8 +280,8 @@ pub fn quantize_to_range(
         let range = run::kernel(py, values.len(), "input", x.shape(), || observe::min_max(values))?;
         (range.min, range.max)
     };
-    let (scale, zero_point) = range_to_qparams(min, max, dtype, reduce_range)?;
-    let quantizer = Quantizer::per_tensor(dtype, scale, i64::from(zero_point), false)?;
+    let (scale, zero_point) = range_to_qparams(min, max, dtype, reduce_range).map_err(Error)?;
+    let quantizer = Quantizer::per_tensor(dtype, scale, i64::from(zero_point), false).map_err(Error)?;
     quantize_array(py, x, &Arc::new(quantizer), None, "input")
 }
 

@@ -4,10 +4,10 @@ use numpy::PyArrayDescr;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
+use quantray_core::qparams::{DType, Scheme};
 
 use super::array::{describe, dtype_named};
 use crate::error::Error;
-use crate::qparams::{DType, Scheme};
 
 /// What an element of a quantized tensor is: `qint8`, `quint8`, `qint32`, `quint4x2` or `quint2x4`.
 ///

@@ -3,6 +3,9 @@
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
+use quantray_core::affine::gradient::Grid;
+use quantray_core::affine::{self, Affine, Channels};
+use quantray_core::qparams::{DType, QParams, Quantizer, Scheme, check_quant_range};
 
 use super::array::{
     Array, Element, Output, as_float32, elements, elements_mut, empty, from_slice, integer, number,
@@ -10,10 +13,7 @@ use super::array::{
 };
 use super::quantizer::per_channel_in;
 use super::run;
-use crate::affine::gradient::Grid;
-use crate::affine::{self, Affine, Channels};
 use crate::error::{Error, Result};
-use crate::qparams::{DType, QParams, Quantizer, Scheme, check_quant_range};
 
 /// Scales, zero points and a range of codes, checked.
 struct Fake {
@@ -32,13 +32,14 @@ impl Fake {
         quant_min: i64,
         quant_max: i64,
     ) -> PyResult<Self> {
-        let range = check_quant_range(quant_min, quant_max)?;
+        let range = check_quant_range(quant_min, quant_max).map_err(Error)?;
         let z = Quantizer::per_tensor(
             DType::QInt32,
             number(scale, "scale")?,
             integer(zero_point, "zero_point")?,
             false,
-        )?;
+        )
+        .map_err(Error)?;
         Ok(Self::of(&z, None, range, "zero_point")?)
     }
 
@@ -50,7 +51,7 @@ impl Fake {
         quant_min: i64,
         quant_max: i64,
     ) -> PyResult<Self> {
-        let range = check_quant_range(quant_min, quant_max)?;
+        let range = check_quant_range(quant_min, quant_max).map_err(Error)?;
         // qint32 takes every scale and zero point that a fake quantization could have.
         let scheme = Some(Scheme::PerChannelAffine);
         let z = per_channel_in(shape, scales, zero_points, axis, DType::QInt32, scheme)?;

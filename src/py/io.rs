@@ -9,6 +9,7 @@ use std::sync::Arc;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use quantray_core::qparams::{DType, QParams, Quantizer, Scheme};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 use serde_json::{Value, json};
 
@@ -16,7 +17,6 @@ use super::array::{Array, contiguous, data, describe, elements, from_slice, len,
 use super::create;
 use super::tensor::QTensor;
 use crate::error::Error;
-use crate::qparams::{DType, QParams, Quantizer, Scheme};
 
 /// The metadata key that holds the parameters of all quantized tensors of a file, as JSON.
 const KEY: &str = "quantray";
@@ -44,7 +44,7 @@ const DTYPES: [(&str, Dtype); 12] = [
 ];
 
 fn file_error(action: &'static str, path: &str, reason: impl ToString) -> PyErr {
-    Error::File { action, path: path.into(), reason: reason.to_string() }.into()
+    Error::file(action, path, reason).into()
 }
 
 fn path_text(path: &Bound<'_, PyAny>) -> PyResult<String> {

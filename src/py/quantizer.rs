@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use quantray_core::display::{QParamsText, python_float_repr};
+use quantray_core::qparams::{DType, QParams, Quantizer, Scheme};
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 
@@ -11,9 +13,7 @@ use super::array::{Array, as_array, axis_in, contiguous, elements, from_slice, i
 use super::create;
 use super::dtype::{PyDType, PyScheme, dtype_object, parse_dtype, parse_scheme, scheme_object};
 use super::tensor::QTensor;
-use crate::display::{QParamsText, python_float_repr};
 use crate::error::{Error, Result};
-use crate::qparams::{DType, QParams, Quantizer, Scheme};
 
 const PER_TENSOR: [Scheme; 2] = [Scheme::PerTensorAffine, Scheme::PerTensorSymmetric];
 const PER_CHANNEL: [Scheme; 3] =
@@ -27,7 +27,8 @@ pub fn per_tensor(
     qscheme: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Quantizer> {
     let symmetric = parse_scheme(qscheme, &PER_TENSOR)?.is_some_and(Scheme::is_symmetric);
-    Ok(Quantizer::per_tensor(dtype, number(scale, "scale")?, integer(zero_point, "zero_point")?, symmetric)?)
+    Ok(Quantizer::per_tensor(dtype, number(scale, "scale")?, integer(zero_point, "zero_point")?, symmetric)
+        .map_err(Error)?)
 }
 
 /// One number, or one for each channel.
@@ -120,11 +121,12 @@ pub fn per_channel_in(
     Ok(if float {
         let scales = numbers::<f32>(&scales, "scales")?.expand(n, "scales", axis)?;
         let zeros = numbers::<f32>(&zeros, "zero_points")?.expand(n, "zero_points", axis)?;
-        Quantizer::per_channel_float(dtype, &scales, &zeros, axis)?
+        Quantizer::per_channel_float(dtype, &scales, &zeros, axis).map_err(Error)?
     } else {
         let scales = numbers::<f64>(&scales, "scales")?.expand(n, "scales", axis)?;
         let zeros = integers(&zeros, "zero_points")?.expand(n, "zero_points", axis)?;
-        Quantizer::per_channel(dtype, &scales, &zeros, axis, scheme.is_some_and(Scheme::is_symmetric))?
+        Quantizer::per_channel(dtype, &scales, &zeros, axis, scheme.is_some_and(Scheme::is_symmetric))
+            .map_err(Error)?
     })
 }
 

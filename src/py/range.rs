@@ -3,12 +3,12 @@
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use quantray_core::affine::Channels;
+use quantray_core::observe::{self, Bins};
 
 use super::array::{Array, as_float32, axis_in, elements, from_slice};
 use super::run;
-use crate::affine::Channels;
 use crate::error::Error;
-use crate::observe::{self, Bins};
 
 /// The smallest and the largest value, in one pass.
 ///

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
 use pyo3::prelude::*;
+use quantray_core::affine::{self, Affine, Channels};
+use quantray_core::float::Place;
+use quantray_core::qparams::{DType, QParams, Quantizer};
+use quantray_core::threads;
 
 use super::array::{Array, Output, elements, elements_mut, elements_over};
-use crate::affine::{self, Affine, Channels};
 use crate::error::{Error, Stopped};
-use crate::float::Place;
-use crate::qparams::{DType, QParams, Quantizer};
-use crate::threads;
 
 /// From this many elements on, a kernel runs long enough to let other Python threads go on meanwhile.
 const LONG: usize = 1 << 15;
@@ -48,7 +48,7 @@ pub fn kernel<T: Send>(
     done.map_err(|stopped| {
         let raised =
             (stopped == Stopped::Interrupted).then(|| RAISED.with(|r| r.borrow_mut().take())).flatten();
-        raised.unwrap_or_else(|| stopped.named(arg, shape).into())
+        raised.unwrap_or_else(|| Error(stopped.named(arg, shape)).into())
     })
 }
 
@@ -133,20 +133,4 @@ pub fn dequantize(
             kernel(py, n, "codes", shape, || affine::dequantize_packed(dtype, codes, out, affine))
         }
     })
-}
-
-impl From<Error> for PyErr {
-    fn from(error: Error) -> Self {
-        use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyOSError, PyTypeError, PyValueError};
-        let text = error.to_string();
-        match error {
-            Error::Type { .. } => PyTypeError::new_err(text),
-            Error::Index { .. } => PyIndexError::new_err(text),
-            Error::Interrupted => PyKeyboardInterrupt::new_err(()),
-            Error::File { .. } => PyOSError::new_err(text),
-            Error::Value { .. } | Error::Unsupported { .. } | Error::Nan { .. } => {
-                PyValueError::new_err(text)
-            }
-        }
-    }
 }

@@ -2,10 +2,10 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use quantray_core::arch::{self, Isa};
+use quantray_core::threads;
 
-use crate::arch::{self, Isa};
 use crate::error::Error;
-use crate::threads;
 
 /// What the kernels run on: for bug reports, and to see what `QUANTRAY_ISA` and `set_isa` do.
 ///
@@ -49,7 +49,7 @@ pub fn set_isa(name: &str) -> PyResult<()> {
     let isa = isa.ok_or_else(|| {
         Error::value("name", format!("{name:?}"), format!("an instruction set of this CPU: {}", available()))
     })?;
-    Ok(arch::Isa::set_current(isa)?)
+    Ok(arch::Isa::set_current(isa).map_err(Error)?)
 }
 
 /// Sets how many threads share the work of large arrays.
@@ -72,7 +72,7 @@ pub fn set_isa(name: &str) -> PyResult<()> {
 pub fn set_num_threads(num_threads: isize) -> PyResult<()> {
     let n =
         usize::try_from(num_threads).map_err(|_| Error::value("num_threads", num_threads, "at least 1"))?;
-    Ok(threads::set_num_threads(n)?)
+    Ok(threads::set_num_threads(n).map_err(Error)?)
 }
 
 /// How many threads share the work of large arrays.

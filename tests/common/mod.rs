@@ -4,9 +4,9 @@
 
 use std::mem::MaybeUninit;
 
-use quantray::affine::{Affine, Channels};
-use quantray::error::Stopped;
-use quantray::qparams::{self, DType};
+use quantray_core::affine::{Affine, Channels};
+use quantray_core::error::Stopped;
+use quantray_core::qparams::{self, DType};
 
 /// Parameters that own their memory.
 #[derive(Debug, Clone)]

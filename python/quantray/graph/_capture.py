@@ -70,6 +70,7 @@ def capture(
     *,
     other: list[tuple[int, ...]] | None = None,
     changing: frozenset[Any] = frozenset(),
+    whole: bool = False,
 ) -> Graph:
     """What a model computes, found by running it on stand-ins of its arguments.
 
@@ -83,6 +84,8 @@ def capture(
         Shapes of the arrays in the second run; by default with one row, or two where there is one.
     changing : frozenset
         Hooks that are known to change what they are given.
+    whole : bool
+        Whether all rows are run, and not the first two: they may decide another way.
 
     Returns
     -------
@@ -98,7 +101,7 @@ def capture(
     kwargs = dict(kwargs or {})
     names = _parameter_names(model)
     example = Example(args, kwargs, names)
-    if other is None:
+    if other is None and not whole:
         given = example.arrays
         example.arrays = _few_rows(given)
         try:

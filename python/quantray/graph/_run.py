@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, leaves, map_tree
 from quantray.graph._lengths import evaluate
 from quantray.nn._gradients import is_traced, untraced

@@ -30,6 +30,9 @@ class GraphRunner:
         The dotted path of the module inside the model that was prepared; "" is the model itself.
     """
 
+    #: Whether the module's own forward computes the same, module by module.
+    keeps_forward = False
+
     def __init__(self, prefix: str = "") -> None:
         self.graphs: list[Graph] = []
         self.prefix = prefix
@@ -79,34 +82,47 @@ class GraphRunner:
         self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Graph, dict[str, Any]]:
         """The graph for some arguments, captured if need be, and its inputs."""
+        found = self._fitting(module, args, kwargs)
+        if found is not None:
+            return found
+        with self._lock:
+            # What a few rows decide may not be what all of them do: then the model is captured with all.
+            for whole in (False, True):
+                found = self._fitting(module, args, kwargs)
+                if found is not None:
+                    return found
+                self.graphs.append(self.capture(module, args, kwargs, whole=whole))
+            found = self._fitting(module, args, kwargs)
+            if found is None:
+                raise ValueError("what the model decides by its inputs changes from call to call")
+            return found
+
+    def _fitting(
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Graph, dict[str, Any]] | None:
         for graph in tuple(self.graphs):
-            inputs = fitting(graph, args, kwargs, bool(module.training))
+            inputs = fitting(graph, args, kwargs, bool(module.training), module)
             if inputs is not None:
                 return graph, inputs
-        with self._lock:
-            for graph in tuple(self.graphs):
-                inputs = fitting(graph, args, kwargs, bool(module.training))
-                if inputs is not None:
-                    return graph, inputs
-            graph = self.capture(module, args, kwargs)
-            self.graphs.append(graph)
-        inputs = fitting(graph, args, kwargs, bool(module.training), check=False)
-        assert inputs is not None
-        return graph, inputs
+        return None
 
-    def capture(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
-        """A graph for some arguments."""
+    def capture(
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
+    ) -> Graph:
+        """A graph for some arguments, of which a few rows are run, or all."""
         plain_args, plain_kwargs = map_tree(untraced, args), map_tree(untraced, kwargs)
         if self.example is None:
             self.example = map_tree(_few_rows, (plain_args, plain_kwargs))
-        graph = capture(module, plain_args, plain_kwargs, changing=self.changing)
+        graph = capture(module, plain_args, plain_kwargs, changing=self.changing, whole=whole)
         made = self.passes(graph, module)
         self.watch(module)
         return made
 
     def run(self, module: Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
         """A graph's output, node by node."""
-        guarded = [g for g in graph.guards if not _is_of_inputs(g.subject, graph)]
+        guarded = [
+            g for g in graph.guards if not isinstance(g.subject, Ref) and not _is_of_inputs(g.subject, graph)
+        ]
         late: dict[str, list[Any]] = {}
         for guard in guarded:
             late.setdefault(wires(guard.subject)[-1].node, []).append(guard)
@@ -206,7 +222,7 @@ def _is_number_or_list(value: Any) -> bool:
 
 
 def fitting(
-    graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any], training: bool, *, check: bool = True
+    graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any], training: bool, model: Module | None
 ) -> dict[str, Any] | None:
     """A graph's inputs among arguments; None where the graph is for others."""
     if graph.training != training or len(args) != len(graph.args) or kwargs.keys() != graph.kwargs.keys():
@@ -214,25 +230,34 @@ def fitting(
     inputs: dict[str, Any] = {}
     if not _match((graph.args, dict(graph.kwargs)), (args, dict(kwargs)), inputs):
         return None
-    if not check:
-        return inputs
-    for name, array in inputs.items():
-        fact = graph.nodes[name].facts[0]
-        plain = untraced(array)
-        if plain.dtype != fact.dtype or len(plain.shape) != len(fact.shape):
-            return None
     symbols: dict[str, int] = {}
     for name, array in inputs.items():
-        for length, known in zip(np.shape(array), graph.nodes[name].facts[0].shape, strict=True):
+        fact, plain = graph.nodes[name].facts[0], untraced(array)
+        if plain.dtype != fact.dtype or len(plain.shape) != len(fact.shape):
+            return None
+        for length, known in zip(plain.shape, fact.shape, strict=True):
             if isinstance(known, str) and symbols.setdefault(known, length) != length:
                 return None
     if graph.guards:
         environment = Environment(graph, None)
         environment.values = {Ref(name): array for name, array in inputs.items()}
+        environment.values.update(_decisions(graph, inputs, model))
         for guard in graph.guards:
-            if _is_of_inputs(guard.subject, graph) and not holds(guard, environment):
+            known = isinstance(guard.subject, Ref) or _is_of_inputs(guard.subject, graph)
+            if known and not holds(guard, environment):
                 return None
     return inputs
+
+
+def _decisions(graph: Graph, inputs: Mapping[str, Any], model: Module | None) -> dict[Ref, Any]:
+    """The wires whose truth a graph took for granted: they come from integers alone."""
+    subjects = tuple(guard.subject for guard in graph.guards if isinstance(guard.subject, Ref))
+    if not subjects:
+        return {}
+    part = graph.__dict__.get("_decisions")
+    if part is None:
+        part = graph.__dict__["_decisions"] = graph.but(output=subjects, guards=()).pruned()
+    return dict(zip(subjects, run(part, inputs, model), strict=True))
 
 
 def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:

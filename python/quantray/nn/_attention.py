@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from quantray.nn.functional._arguments import floats
 from quantray.nn.functional._attention import (
     appended,
     attention_mask,
+    attention_of_rows,
     causal,
     multi_head_attention,
 )
@@ -196,6 +197,18 @@ class MultiheadAttention(Module):
         if single:
             return output[0], None if weights is None else weights[0]
         return output if self.batch_first else output.transpose((1, 0, 2)), weights
+
+    #: Whether scores of `_attend_rows` are 8-bit integers.
+    _in_integers: ClassVar[bool] = False
+
+    def _attend_rows(self, rows: Any, padding: Any) -> Any:
+        """Self-attention of sequences whose rows, (R, E), lie one after the other; `padding` says which is where."""
+        three = self._three(rows)
+        return self.out_proj(attention_of_rows(three, self.num_heads, padding, self._in_integers))
+
+    def _three(self, rows: Any) -> Any:
+        """Query, key and value of each row, side by side."""
+        return linear(rows, self.in_proj_weight, self.in_proj_bias)
 
     def _batched(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any, bool]:
         """All as (N, L, E), and whether they had no N. What is one array stays one."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, overload
 
 from quantray.nn._module import Module
+from quantray.nn._tracing import is_attached
 
 
 class _Indexed(Module):
@@ -17,16 +18,20 @@ class _Indexed(Module):
             self.add_module(str(i), module)
 
     def _items(self) -> list[Module]:
-        return [module for module in self._modules.values() if module is not None]
+        return [module for name in self._names() if (module := self._modules[name]) is not None]
+
+    def _names(self) -> list[str]:
+        """Names of layers, without what watches their values."""
+        return [name for name in self._modules if not is_attached(name)]
 
     def __len__(self) -> int:
-        return len(self._modules)
+        return len(self._names())
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self._items())
 
     def _name(self, index: int) -> str:
-        names = list(self._modules)
+        names = self._names()
         if not -len(names) <= index < len(names):
             raise IndexError(f"index must be from {-len(names)} to {len(names) - 1}, got {index}")
         return names[index]

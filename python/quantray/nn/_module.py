@@ -75,6 +75,9 @@ class RemovableHandle:
 class Runner(Protocol):
     """What runs a model in the place of its own `forward`: a graph of it, prepared or converted."""
 
+    #: Whether `forward` computes the same, module by module.
+    keeps_forward: bool
+
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The module's output."""
         ...

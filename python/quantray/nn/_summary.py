@@ -91,7 +91,8 @@ class _Watch:
 
     def call_module(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         runner = module._runner
-        output = module._call(args, kwargs) if runner is None else runner(module, args, kwargs)
+        plain = runner is None or runner.keeps_forward
+        output = module._call(args, kwargs) if plain else runner(module, args, kwargs)
         self.shapes[id(module)] = _shape(output)
         return output
 

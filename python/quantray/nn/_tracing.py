@@ -87,3 +87,8 @@ def is_whole(module: Module) -> bool:
         return True
     found = getattr(type(module).forward, "is_whole", None)
     return found is not None and bool(found(module))
+
+
+def is_attached(name: str) -> bool:
+    """Whether a module of this name was put beside others to watch or round their values: it is no layer."""
+    return name.startswith("weight_fake_quant") or "_pre_process" in name or "_post_process" in name

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from quantray.nn import _init
 from quantray.nn._attention import MultiheadAttention
 from quantray.nn._containers import ModuleList
 from quantray.nn._dropout import Dropout
+from quantray.nn._gradients import is_traced
 from quantray.nn._layer_norm import LayerNorm
 from quantray.nn._linear import Linear
 from quantray.nn._module import Module
@@ -99,6 +102,14 @@ class TransformerEncoderLayer(Module):
         x = self.norm1(x + self._attend(x, *masks))
         return self.norm2(x + self._feed_forward(x))
 
+    def _rows(self, x: Any, padding: Any) -> Any:
+        """The layer of rows that are no padding, (R, d_model), one sequence's after the other's, in evaluation."""
+        if self.norm_first:
+            x = x + self.self_attn._attend_rows(self.norm1(x), padding)
+            return x + self._feed_forward(self.norm2(x))
+        x = self.norm1(x + self.self_attn._attend_rows(x, padding))
+        return self.norm2(x + self._feed_forward(x))
+
     def _attend(self, x: Any, mask: Any, padding: Any, is_causal: bool) -> Any:
         x = self.self_attn(x, x, x, padding, False, mask, is_causal=is_causal)[0]
         return self.dropout1(x)
@@ -139,8 +150,11 @@ class TransformerEncoder(Module):
         How many there are.
     norm : Module, optional
         Called last.
-    enable_nested_tensor, mask_check : bool
-        Have no effect: padding is always computed, and masks are always checked.
+    enable_nested_tensor : bool
+        Whether padding is not computed, in evaluation mode and with `src_key_padding_mask` alone (and `batch_first`
+        layers): the output is 0 there, as torch's is, and time follows the real tokens.
+    mask_check : bool
+        Has no effect: masks are always checked.
 
     >>> import numpy as np
     >>> from quantray import nn
@@ -168,16 +182,52 @@ class TransformerEncoder(Module):
             states = [module._own_state() for module in encoder_layer.modules()]
             _init.sized((num_layers, sum(value.size for state in states for value in state.values())))
         self.layers = ModuleList(encoder_layer.copy() for _ in range(num_layers))
-        self.num_layers = num_layers
+        self.num_layers, self.enable_nested_tensor = num_layers, enable_nested_tensor
         self.add_module("norm", norm)
 
     def forward(
         self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
     ) -> Any:
         """The encoder of `src`, of its shape; masks are those of `MultiheadAttention`."""
+        if (
+            src_key_padding_mask is not None
+            and mask is None
+            and not is_causal
+            and self._skips_padding(src, src_key_padding_mask)
+        ):
+            keep = np.logical_not(src_key_padding_mask)
+            rows = src[keep]
+            for layer in self.layers:
+                rows = layer._rows(rows, src_key_padding_mask)
+            made = np.zeros_like(src)
+            made[keep] = rows if self.norm is None else self.norm(rows)
+            return made
         for layer in self.layers:
             src = layer(src, mask, src_key_padding_mask, bool(is_causal))
         return src if self.norm is None else self.norm(src)
 
+    def _skips_padding(self, src: Any, padding: Any) -> bool:
+        """Whether rows of padding are left out."""
+        if self.training or not self.enable_nested_tensor or is_traced(src) or len(np.shape(src)) != 3:
+            return False
+        is_mask = getattr(padding, "dtype", None) == np.bool_ and len(np.shape(padding)) == 2
+        return is_mask and all(map(_has_rows, self.layers))
+
     def _config(self) -> dict[str, Any]:
-        return {"encoder_layer": self.layers[0], "num_layers": self.num_layers, "norm": self.norm}
+        return {
+            "encoder_layer": self.layers[0],
+            "num_layers": self.num_layers,
+            "norm": self.norm,
+            "enable_nested_tensor": self.enable_nested_tensor,
+        }
+
+
+def _has_rows(layer: Module) -> bool:
+    """Whether a layer computes rows by themselves: quantray's own, whose forward nobody has replaced."""
+    if not isinstance(layer, TransformerEncoderLayer) or not type(layer).forward.__module__.startswith(
+        "quantray."
+    ):
+        return False
+    attention = layer.self_attn
+    plain = attention._qkv_same_embed_dim and attention.bias_k is None and not attention.add_zero_attn
+    return bool(attention.batch_first and plain)

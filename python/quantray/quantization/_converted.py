@@ -59,7 +59,8 @@ class Converted(GraphRunner):
             if not self._late:
                 made.checked.add(key)
             return output
-        if len(arrays) == 1 and len(args) == 1 and not kwargs and made.lowered.is_single:
+        decides = any(isinstance(guard.subject, Ref) for guard in graph.guards)
+        if len(arrays) == 1 and len(args) == 1 and not kwargs and made.lowered.is_single and not decides:
             self._direct[key[0]] = made.lowered.program
         return made.lowered(arrays)
 
@@ -79,7 +80,7 @@ class Converted(GraphRunner):
             with self._lock:
                 grids = grids_of(graph, module)
                 made = self._made[at] = _Made(grids, lower(graph, module, grids))
-                if all(_is_of_inputs(guard.subject, graph) for guard in graph.guards):
+                if all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
                     made.checked = _Everything()
         return made
 
@@ -88,7 +89,7 @@ class Converted(GraphRunner):
     ) -> tuple[Graph, dict[str, Any]]:
         for graph in self.graphs:
             args_now, kwargs_now = _cast((args, kwargs), graph)
-            inputs = fitting(graph, args_now, kwargs_now, graph.training)
+            inputs = fitting(graph, args_now, kwargs_now, graph.training, module)
             if inputs is not None:
                 return graph, inputs
         raise ValueError(_why_none_fits(self.graphs, args, kwargs))

@@ -55,8 +55,8 @@ class _Slot:
 
 
 def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid]) -> Lowered:
-    """The program of a graph."""
-    return _Lowering(graph, model, grids).result()
+    """The program of a graph; what only decides whether the graph is the right one is no part of it."""
+    return _Lowering(graph.but(guards=()).pruned(), model, grids).result()
 
 
 def settings_of(grid: Grid) -> tuple[Any, ...]:
@@ -277,7 +277,11 @@ def _table(to: _Lowering, node: Node) -> None:
     source, grid = to.grids[node.inputs[0]], to.grids[Ref(node.name)]
     table = node.value.codes(source, grid).tobytes()
     # The table has codes of the grid's range alone.
-    full = grid._replace(quant_min=-128, quant_max=127) if grid.dtype == "qint8" else grid._replace(quant_min=0, quant_max=255)
+    full = (
+        grid._replace(quant_min=-128, quant_max=127)
+        if grid.dtype == "qint8"
+        else grid._replace(quant_min=0, quant_max=255)
+    )
     to.put(node, to.step("table", (to._number(node.args[0]),), node, table=table, grid=settings_of(full)))
 
 
@@ -348,7 +352,10 @@ def _relu(to: _Lowering, node: Node, x: Ref) -> None:
 def _clip(to: _Lowering, node: Node, x: Ref) -> None:
     grid, low, high = to.grids[x], node.get("low"), node.get("high")
     ends = (-128, 127) if grid.dtype == "qint8" else (0, 255)
-    codes = [end if value is None else int(code_of(value, grid)) for value, end in zip((low, high), ends, strict=True)]
+    codes = [
+        end if value is None else int(code_of(value, grid))
+        for value, end in zip((low, high), ends, strict=True)
+    ]
     to.put(node, to.step("clamp", (to._number(x),), node, lo=codes[0], hi=codes[1]))
 
 
@@ -432,7 +439,11 @@ def _pool(to: _Lowering, node: Node, x: Ref) -> None:
             raise NotLowered("nothing comes out")
         to.put(node, to.step(kind, (to._number(x),), node, output_size=sizes))
         return
-    params: dict[str, Any] = {"kernel_size": each("kernel_size"), "padding": each("padding"), "ceil_mode": bool(node.get("ceil_mode"))}
+    params: dict[str, Any] = {
+        "kernel_size": each("kernel_size"),
+        "padding": each("padding"),
+        "ceil_mode": bool(node.get("ceil_mode")),
+    }
     params["stride"] = params["kernel_size"] if node.get("stride") is None else each("stride")
     if kind == "max_pool":
         params["dilation"] = each("dilation")

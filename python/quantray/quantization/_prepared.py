@@ -9,9 +9,9 @@ from quantray.graph import Graph, Node, normalize
 from quantray.graph._graph import map_tree
 from quantray.graph._run import call
 from quantray.graph._runner import GraphRunner
+from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
-from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
@@ -145,6 +145,14 @@ class Prepared(GraphRunner):
         finally:
             for each, mode in modes:
                 each.training = mode
+
+    def watch(self, module: nn.Module) -> None:
+        super().watch(module)
+        # What observers keep is no change of the model.
+        for each in module.modules():
+            if isinstance(each, (ObserverBase, FakeQuantizeBase)):
+                for inner in each.modules():
+                    inner.__dict__["_marks"] = ()
 
     def plan(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Graph:
         """Captures the model, so that its observers are there before its first call."""

@@ -7,6 +7,7 @@ from typing import Any
 from quantray import nn
 from quantray.graph import Node, kind_of
 from quantray.graph.kinds import LAYERS, Part, module_kind
+from quantray.nn._tracing import is_attached
 from quantray.nn.qat import FusedQAT
 from quantray.quantization._layers import Layer
 from quantray.quantization.fake_quantize import FakeQuantizeBase
@@ -119,7 +120,7 @@ def candidates(node: Node, model: nn.Module) -> list[Any]:
         return []
     try:
         module = model.get_submodule(home_of(node, model))
-        if type(module) is not nn.Module and module._modules == {}:
+        if type(module) is not nn.Module and all(map(is_attached, module._modules)):
             found.append(type(module))
     except AttributeError:
         pass

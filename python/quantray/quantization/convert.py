@@ -13,7 +13,7 @@ from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter, kind_of
 from quantray.graph._graph import map_tree, map_wires, ordered
 from quantray.graph.kinds import LAYERS, module_kind
 from quantray.nn import quantized
-from quantray.nn._tracing import WHOLE
+from quantray.nn._tracing import WHOLE, is_attached
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import BATCH_NORMS
 from quantray.nn.qat import FusedQAT
@@ -33,7 +33,7 @@ from quantray.quantization._integers import (
     Owner,
 )
 from quantray.quantization._layers import Layer, weights_of
-from quantray.quantization._placing import OBSERVER, Point
+from quantray.quantization._placing import Point
 from quantray.quantization._prepared import Prepared, called_children, prepared_of
 from quantray.quantization._settings import part_of
 
@@ -296,11 +296,7 @@ def _clean(model: nn.Module, graphs: list[Graph]) -> None:
     """Observers go; so do float parameters of modules whose layers are beside them now."""
     used = {node.value for graph in graphs for node in graph if node.kind == "parameter"}
     for path, module in list(model.named_modules()):
-        for name in [
-            n
-            for n in module._modules
-            if OBSERVER.fullmatch(n) and hasattr(module._modules[n], "calculate_qparams")
-        ]:
+        for name in [name for name in module._modules if is_attached(name)]:
             del module._modules[name]
         module.__dict__.pop("qconfig", None)
         beside = [name for name in module._modules if "_quantized" in name]
@@ -495,12 +491,15 @@ class _Integers:
         owner: Owner | None = source.kwargs.get("owner")
         if source.kind != QUANTIZE or (owner is not None and owner.attribute != "input_grid"):
             return
+        owners, point = self.conversion.owners, self.points.get(x)
+        if point is None or (owner is None and point in owners):
+            # Not floats on a wire of their own; or, in a graph before, codes, whose node keeps the grid.
+            return
         if module.input_grid is None:
             module.input_grid = self.grids[x]
             if owner is None:
-                settings = {"grid": self.grids[x], "owner": Owner(path, "input_grid")}
-                if x in self.points:
-                    self.conversion.owners[self.points[x]] = settings["owner"]
+                owners[point] = Owner(path, "input_grid")
+                settings = {"grid": self.grids[x], "owner": owners[point]}
                 self.made.nodes[x.node] = source.but(kwargs=settings)
 
     def _swap(self, node: Node) -> None:
@@ -661,7 +660,7 @@ class _Integers:
         ):
             return None
         inner = module.copy()
-        for name in [n for n in inner._modules if n.startswith("activation_p")]:
+        for name in [name for name in inner._modules if is_attached(name)]:
             del inner._modules[name]
         inner._pre_hooks.clear()
         inner._hooks.clear()

@@ -13,8 +13,11 @@ import numpy as np
 from quantray import nn
 from quantray._core import QTensor, qint8, quint4x2, quint8
 from quantray._core import dtype as _DType
+from quantray.graph.kinds import registered_layers
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import PATTERNS
+from quantray.quantization._batches import check_model
+from quantray.quantization._dynamic_runner import Dynamic
 from quantray.quantization.qconfig import QConfig
 
 M = TypeVar("M", bound=nn.Module)
@@ -107,7 +110,8 @@ def quantize_dynamic(
 
     Source: `torch.ao.quantization.quantize_dynamic`.
     """
-    known = {**_modules(), **(mapping or {})}
+    check_model(model)
+    known = {**_modules(), **registered_layers(), **(mapping or {})}
     wanted = _wanted(qconfig_spec, known)
     names = {name for name, _ in model.named_modules()}
     for key in wanted:
@@ -163,7 +167,11 @@ def quantize_dynamic(
         warnings.warn(f"left in float, without an integer version: {', '.join(left)}", stacklevel=2)
     if count == 0:
         warnings.warn("nothing was quantized: the model has none of the classes asked for", stacklevel=2)
-    return cast("M", result.eval())
+    result.eval()
+    if count:
+        # Layers that are called by themselves need none.
+        result.__dict__["_runner"] = Dynamic() if result._modules else None
+    return cast("M", result)
 
 
 def _is_taken(module: nn.Module) -> bool:

@@ -2,14 +2,14 @@
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::float::{self, Function};
+use quantray_core::ops;
 
 use super::elementwise::{BOTH, Fixed, UNIT, Wanted, unary};
+use crate::array::{Output, as_float32, describe, len};
 use crate::error::Error;
-use crate::float::{self, Function};
-use crate::ops;
-use crate::py::array::{Output, as_float32, describe, len};
-use crate::py::run::{kernel, place};
-use crate::py::tensor::QTensor;
+use crate::run::{kernel, place};
+use crate::tensor::QTensor;
 
 /// A function of each element: a tensor's, with what is `wanted` of the result, or floats'.
 fn either<'py>(

@@ -2,12 +2,12 @@
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::float::{self, Attention, Mask};
 
 use super::rows::mask_rows;
+use crate::array::{Output, as_float32, elements, elements_mut, len, overlap, tuple_text};
 use crate::error::Error;
-use crate::float::{self, Attention, Mask};
-use crate::py::array::{Output, as_float32, elements, elements_mut, len, overlap, tuple_text};
-use crate::py::run::kernel;
+use crate::run::kernel;
 
 /// Self-attention of projected rows by several heads, with scores and means in 8-bit integers inside.
 ///

@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use crate::array::{Int, describe};
 use crate::error::Error;
-use crate::py::array::{Int, describe};
 
 /// The most that an axis may be stepped over or padded by.
 const MOST: usize = 1 << 24;

@@ -5,6 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use quantray_core::chain::{Grid, Input, Out, Plan, Reduce, Shape, Step, To, Windows, run};
+use quantray_core::conv::Image;
+use quantray_core::ops::pool::Moves;
+use quantray_core::ops::{Function, table};
+use quantray_core::qparams::{DType, QParams, Quantizer};
 
 use super::axes::space;
 use super::conv::{Conv, conv_of};
@@ -12,18 +17,13 @@ use super::images::{channels_first, image};
 use super::linear::PackedLinear;
 use super::matrices::{activation, codes_of};
 use super::results::{check_scales, handed_out};
-use crate::chain::{Grid, Input, Out, Plan, Reduce, Shape, Step, To, Windows, run};
-use crate::conv::Image;
-use crate::error::{Error, Stopped};
-use crate::ops::pool::Moves;
-use crate::ops::{Function, table};
-use crate::py::array::{
+use crate::array::{
     Array, Element, as_float32, code_type, describe, elements, elements_mut, empty, is_contiguous,
 };
-use crate::py::dtype::parse_dtype;
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::{DType, QParams, Quantizer};
+use crate::dtype::parse_dtype;
+use crate::error::{Error, Stopped};
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 /// Layers one after the other as one: codes between them stay in the caches, and threads share images.
 ///
@@ -133,7 +133,7 @@ fn quantizer_of(scale: f64, zero_point: i64, dtype: &Bound<'_, PyAny>) -> PyResu
     if !matches!(dtype, DType::QInt8 | DType::QUInt8) {
         return Err(Error::value("dtype", dtype.name(), "qint8 or quint8").into());
     }
-    Ok(Arc::new(Quantizer::per_tensor(dtype, scale, zero_point, false)?))
+    Ok(Arc::new(Quantizer::per_tensor(dtype, scale, zero_point, false).map_err(Error)?))
 }
 
 fn axes(given: &Bound<'_, PyAny>, dims: usize, absent: usize) -> PyResult<[usize; 3]> {

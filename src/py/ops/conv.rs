@@ -5,23 +5,23 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
+use quantray_core::affine::{self, Affine};
+use quantray_core::arch::Isa;
+use quantray_core::conv::{Geometry, PackedConv};
+use quantray_core::gemm::{Finish, Results, WeightParams, dynamic_params};
+use quantray_core::qparams::{DType, QParams, Quantizer};
 
 use super::axes::{per_axis, space};
 use super::images::{channels_first, channels_last, image, moved_last, without_negative_strides};
 use super::matrices::{activation, codes_of, weight};
 use super::order::{Order, strided_float32};
 use super::results::{Bias, Form, handed_out};
-use crate::affine::{self, Affine};
-use crate::arch::Isa;
-use crate::conv::{Geometry, PackedConv};
-use crate::error::Error;
-use crate::gemm::{Finish, Results, WeightParams, dynamic_params};
-use crate::py::array::{
+use crate::array::{
     Array, Element, contiguous, describe, elements, elements_mut, empty, from_slice, integer, tuple_text,
 };
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::{DType, QParams, Quantizer};
+use crate::error::Error;
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -114,7 +114,8 @@ impl Conv {
         let bias = Bias::parse(bias, channels.1)?.within(|_| most)?;
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
         let of = codes_of(&codes);
-        let packed = py.detach(|| PackedConv::new(Isa::current(), geometry, channels, of, params))?;
+        let packed =
+            py.detach(|| PackedConv::new(Isa::current(), geometry, channels, of, params)).map_err(Error)?;
         Ok(Self { packed, bias, quantizer: Arc::clone(q.quantizer()), shape, same })
     }
 
@@ -163,7 +164,8 @@ impl Conv {
         let from = contiguous(&order.as_ref().map_or(Ok(x.clone()), |order| order.of_memory(&x))?)?;
         let (values, shape) = (elements::<f32>(&from), from.shape());
         let found = kernel(py, values.len(), "input", shape, || dynamic_params(values, 1, false))
-            .map_err(|error| if order.is_some() { Order::of_error(error, &x, "input") } else { error })??;
+            .map_err(|error| if order.is_some() { Order::of_error(error, &x, "input") } else { error })?
+            .map_err(Error)?;
         let (scale, zero_point) = (found.0[0], found.1[0]);
         let codes = empty(py, u8::TYPE, shape)?;
         let room = elements_mut::<u8>(&codes);
@@ -187,7 +189,7 @@ impl Conv {
             let valid = format!("with {inputs} channels, as many as the weight's");
             return Err(Error::value("input", tuple_text(input), valid).into());
         }
-        let own = self.packed.geometry().output(space(&input[input.len() - dims..], 1))?;
+        let own = self.packed.geometry().output(space(&input[input.len() - dims..], 1)).map_err(Error)?;
         let images = if batch { input[0] } else { 1 };
         Ok(([images, outputs].into_iter().chain(self.own(own)).collect(), batch))
     }

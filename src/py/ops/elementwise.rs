@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::gemm::Codes;
+use quantray_core::ops::{self, Binary, Function, Operand, Target, TargetCodes};
+use quantray_core::qparams::{DType, QParams, Quantizer};
 
 use super::matrices::activation;
 use super::order::Order;
-use crate::error::Error;
-use crate::gemm::Codes;
-use crate::ops::{self, Binary, Function, Operand, Target, TargetCodes};
-use crate::py::array::{
+use crate::array::{
     Array, Output, as_float32, contiguous, elements, elements_mut, finite, fresh_view, integer,
     is_contiguous, len, np, number, overlap, tuple_text,
 };
-use crate::py::create::quantize_to_range;
-use crate::py::dtype::parse_dtype;
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::{DType, QParams, Quantizer};
+use crate::create::quantize_to_range;
+use crate::dtype::parse_dtype;
+use crate::error::Error;
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -41,7 +41,7 @@ pub(super) fn result_params(
     if !matches!(dtype, DType::QInt8 | DType::QUInt8) {
         return Err(Error::value("dtype", dtype.name(), "qint8 or quint8").into());
     }
-    Ok(Arc::new(Quantizer::per_tensor(dtype, scale, zero_point, false)?))
+    Ok(Arc::new(Quantizer::per_tensor(dtype, scale, zero_point, false).map_err(Error)?))
 }
 
 pub(super) fn single(quantizer: &Quantizer) -> (f32, i32) {

@@ -2,12 +2,12 @@
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::conv::Image;
 
 use super::axes::space;
 use super::matrices::codes_of;
-use crate::conv::Image;
+use crate::array::{Array, as_array, contiguous, tuple_text, with_moved_axis};
 use crate::error::Error;
-use crate::py::array::{Array, as_array, contiguous, tuple_text, with_moved_axis};
 
 /// The array, or a copy where it has negative strides.
 pub fn without_negative_strides<'py>(array: &Array<'py>) -> PyResult<Array<'py>> {

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::ops::TargetCodes;
+use quantray_core::ops::resize::{Places, resize as fill};
+use quantray_core::qparams::DType;
 
 use super::images::{channels_first, image, moved_last, planes, without_negative_strides};
 use super::matrices::activation;
 use super::results::handed_out;
+use crate::array::{Array, Output, elements, elements_mut, tuple_text};
 use crate::error::Error;
-use crate::ops::TargetCodes;
-use crate::ops::resize::{Places, resize as fill};
-use crate::py::array::{Array, Output, elements, elements_mut, tuple_text};
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::DType;
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 /// Images (N, C, lengths) with elements at other places: for each length, which element lies at or before each place,
 /// int64, and how far it is from there to the next one, float32; without `parts` these elements themselves. Means are

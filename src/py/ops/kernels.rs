@@ -2,10 +2,10 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use quantray_core::arch::{self, Isa};
 
-use crate::arch::{self, Isa};
+use crate::array::integer;
 use crate::error::Error;
-use crate::py::array::integer;
 
 /// What an instruction set multiplies with.
 fn means(isa: Isa) -> &'static str {
@@ -72,7 +72,7 @@ fn names(all: &[Isa]) -> String {
 pub fn explain(op: &Bound<'_, PyAny>) -> PyResult<String> {
     let kernel: Option<String> = op.getattr("kernel").and_then(|k| k.extract()).ok();
     let Some(isa) = kernel.as_deref().and_then(Isa::from_name) else {
-        let got = crate::py::array::describe(op);
+        let got = crate::array::describe(op);
         return Err(Error::type_("op", got, "a packed operator, such as PackedLinear").into());
     };
     if let Ok(linear) = op.cast::<super::PackedWeightOnlyLinear>() {

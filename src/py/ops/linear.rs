@@ -5,19 +5,19 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use quantray_core::affine;
+use quantray_core::arch::Isa;
+use quantray_core::gemm::{
+    Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, dynamic_params, multiply,
+};
+use quantray_core::qparams::{DType, Quantizer};
 
 use super::matrices::{Operand, activation, weight};
 use super::results::{Bias, Form, handed_out};
-use crate::affine;
-use crate::arch::Isa;
+use crate::array::{Array, Element, as_float32, elements, elements_mut, empty, from_slice, tuple_text};
 use crate::error::Error;
-use crate::gemm::{
-    Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, dynamic_params, multiply,
-};
-use crate::py::array::{Array, Element, as_float32, elements, elements_mut, empty, from_slice, tuple_text};
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::{DType, Quantizer};
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 /// A quantized linear layer, `y = x @ weight.T + bias`, with its weight laid out once for this CPU.
 ///
@@ -70,7 +70,7 @@ impl PackedLinear {
         let operand = Operand::new(codes)?;
         let matrix = operand.matrix();
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
-        let packed = py.detach(|| PackedWeights::new(Isa::current(), matrix, params))?;
+        let packed = py.detach(|| PackedWeights::new(Isa::current(), matrix, params)).map_err(Error)?;
         let zero = |o: usize| zero_points[if zero_points.len() == 1 { 0 } else { o }];
         let of_row = |o: usize| -> i64 {
             (0..matrix.columns()).map(|k| i64::from((matrix.at(o, k) - zero(o)).abs())).sum()
@@ -159,7 +159,8 @@ impl PackedLinear {
         let values = elements::<f32>(&x);
         let rows: usize = shape[..shape.len() - 1].iter().product();
         let (scales, zero_points) =
-            kernel(py, values.len(), "input", in_shape, || dynamic_params(values, rows, per_row))??;
+            kernel(py, values.len(), "input", in_shape, || dynamic_params(values, rows, per_row))?
+                .map_err(Error)?;
         let codes = empty(py, u8::TYPE, &[values.len()])?;
         let layout = affine::Channels { outer: 1, channels: rows, inner: depth };
         let params = match (&scales[..], &zero_points[..]) {

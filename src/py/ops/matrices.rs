@@ -2,12 +2,12 @@
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::gemm::{Codes, Matrix};
+use quantray_core::qparams::{DType, QParams};
 
+use crate::array::{Array, Element, contiguous, data, has_type, np};
 use crate::error::{Error, Result};
-use crate::gemm::{Codes, Matrix};
-use crate::py::array::{Array, Element, contiguous, data, has_type, np};
-use crate::py::tensor::QTensor;
-use crate::qparams::{DType, QParams};
+use crate::tensor::QTensor;
 
 /// Rows of codes, held by the array that they are the memory of.
 pub struct Operand<'py> {

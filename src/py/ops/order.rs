@@ -2,9 +2,10 @@
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use quantray_core::affine::nan_in;
 
-use crate::affine::nan_in;
-use crate::py::array::{Array, Element, as_float32, contiguous, elements, has_type, is_contiguous};
+use crate::array::{Array, Element, as_float32, contiguous, elements, has_type, is_contiguous};
+use crate::error::Error;
 
 /// The axes of an array from the slowest to the fastest one in memory: results keep them, as NumPy's do, so that what
 /// convolutions leave channels last is not turned around by each function after them.
@@ -34,7 +35,7 @@ impl Order {
     pub fn of_error(error: PyErr, floats: &Array<'_>, arg: &str) -> PyErr {
         match contiguous(floats) {
             Ok(x) if elements::<f32>(&x).iter().any(|x| x.is_nan()) => {
-                nan_in(elements(&x)).named(arg, x.shape()).into()
+                Error(nan_in(elements(&x)).named(arg, x.shape())).into()
             }
             _ => error,
         }

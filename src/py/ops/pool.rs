@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::ops::TargetCodes;
+use quantray_core::ops::pool::{Moves, Pool, Window, adaptive_windows, pool};
+use quantray_core::qparams::DType;
 
 use super::axes::per_axis;
 use super::images::{channels_first, channels_last, image, moved_last, planes, without_negative_strides};
 use super::matrices::activation;
 use super::results::handed_out;
+use crate::array::{Output, describe, elements_mut, integer, tuple_text};
 use crate::error::Error;
-use crate::ops::TargetCodes;
-use crate::ops::pool::{Moves, Pool, Window, adaptive_windows, pool};
-use crate::py::array::{Output, describe, elements_mut, integer, tuple_text};
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::DType;
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -103,7 +103,7 @@ impl Settings<'_, '_> {
                 ceil: self.ceil_mode,
                 count_padding: self.count_include_pad,
             };
-            Ok(moves.windows(lengths[a])?)
+            Ok(moves.windows(lengths[a]).map_err(Error)?)
         };
         (0..dims).map(of).collect()
     }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use quantray_core::arch::Isa;
+use quantray_core::gemm::{Activations, Finish, PackedWeights, Results, WeightParams, multiply};
+use quantray_core::qparams::{DType, Quantizer};
 
 use super::matrices::{Operand, activation, integers, weight};
-use crate::arch::Isa;
+use crate::array::{Array, Element, Output, elements_mut, empty, integer, np, number, tuple_text};
+use crate::create::{quantize_array, quantize_to_range};
+use crate::dtype::parse_dtype;
 use crate::error::Error;
-use crate::gemm::{Activations, Finish, PackedWeights, Results, WeightParams, multiply};
-use crate::py::array::{Array, Element, Output, elements_mut, empty, integer, np, number, tuple_text};
-use crate::py::create::{quantize_array, quantize_to_range};
-use crate::py::dtype::parse_dtype;
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::{DType, Quantizer};
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 const NOTHING: Finish<'static> = Finish { bias: None, int_bias: None, relu: false };
 
@@ -64,7 +64,7 @@ pub fn int_mm<'py>(
         (other, _) => return Err(Error::value("a", tuple_text(other), "of shape (M, K)").into()),
     };
     let output = Output::new::<i32>(py, out, &shape, &a)?;
-    let output = match out.is_some() && crate::py::array::overlap(&output.array, &b) {
+    let output = match out.is_some() && crate::array::overlap(&output.array, &b) {
         true => Output::new::<i32>(py, None, &shape, &a)?,
         false => output,
     };
@@ -99,7 +99,8 @@ fn product<'py>(
             Ok(packed) => multiply(&x, &packed, &NOTHING, results).map(Ok),
             Err(e) => Ok(Err(e)),
         }
-    })??;
+    })?
+    .map_err(Error)?;
     Ok(())
 }
 
@@ -147,7 +148,9 @@ pub fn matmul<'py>(
         None => None,
         Some(scale) => {
             let zero_point = zero_point.map_or(Ok(0), |z| integer(z, "zero_point"))?;
-            Some(Arc::new(Quantizer::per_tensor(dtype, number(scale, "scale")?, zero_point, false)?))
+            Some(Arc::new(
+                Quantizer::per_tensor(dtype, number(scale, "scale")?, zero_point, false).map_err(Error)?,
+            ))
         }
     };
     let values = float_product(py, a.get(), b.get())?;

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
+use quantray_core::arch::Isa;
+use quantray_core::gemm::WeightParams;
+use quantray_core::observe;
+use quantray_core::qparams::{DType, Quantizer};
+use quantray_core::recurrent::{Cell, Quantized, Tables, quantized_layer};
 
 use super::matrices::{Operand, weight};
 use super::sequences::{Axes, Input, States, memory, parts};
-use crate::arch::Isa;
+use crate::array::{Array, Element, elements, elements_over, from_slice, tuple_text, type_name};
 use crate::error::Error;
-use crate::gemm::WeightParams;
-use crate::observe;
-use crate::py::array::{Array, Element, elements, elements_over, from_slice, tuple_text, type_name};
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::{DType, Quantizer};
-use crate::recurrent::{Cell, Quantized, Tables, quantized_layer};
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 /// A weight that a caller gave: its codes, and what they stand for.
 struct Given<'py> {
@@ -86,7 +86,7 @@ impl Direction {
             b_ih: b_ih.as_ref().map(elements::<f32>),
             b_hh: b_hh.as_ref().map(elements::<f32>),
         };
-        let packed = py.detach(|| Quantized::new(Isa::current(), cell, tables))?;
+        let packed = py.detach(|| Quantized::new(Isa::current(), cell, tables)).map_err(Error)?;
         Ok(Self { packed, quantizers: given.into_iter().map(|w| w.quantizer).collect() })
     }
 
@@ -225,7 +225,7 @@ impl Network {
             let mut cs = c.chunks_mut(c_size.max(1));
             let mut all = h
                 .chunks_mut(h_size)
-                .map(|h| crate::recurrent::States { h, c: cs.next().unwrap_or_default() });
+                .map(|h| quantray_core::recurrent::States { h, c: cs.next().unwrap_or_default() });
             for (i, layer) in self.directions.chunks(per_layer).enumerate() {
                 let directions: Vec<_> = layer.iter().map(|d| &d.packed).collect();
                 let states = all.by_ref().take(per_layer).collect();
@@ -234,7 +234,7 @@ impl Network {
                     quantized_layer(&directions, x, shape, states, to)?
                 } else {
                     let mut y = vec![0f32; shape.rows() * per_layer * outputs];
-                    let shape = crate::recurrent::Shape { batch_first: false, ..shape };
+                    let shape = quantray_core::recurrent::Shape { batch_first: false, ..shape };
                     let done = quantized_layer(&directions, x, shape, states, &mut y)?;
                     last = y;
                     done
@@ -244,7 +244,8 @@ impl Network {
                 }
             }
             Ok(Ok(()))
-        })??;
+        })?
+        .map_err(Error)?;
         Ok((y, states))
     }
 

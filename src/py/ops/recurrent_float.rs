@@ -3,14 +3,14 @@
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use quantray_core::recurrent::{self, Cell, Float, Shape, float_layer};
 
 use super::sequences::{
     Axes, Input, Part, States, bias, check_shapes, check_stack, memory, nonlinear, parts,
 };
+use crate::array::{Array, as_float32, elements, elements_over, np, tuple_text};
 use crate::error::Error;
-use crate::py::array::{Array, as_float32, elements, elements_over, np, tuple_text};
-use crate::py::run::kernel;
-use crate::recurrent::{self, Cell, Float, Shape, float_layer};
+use crate::run::kernel;
 
 /// Weights and biases of one direction.
 struct Direction<'py> {

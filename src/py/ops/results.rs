@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::gemm::{Finish, Results};
+use quantray_core::qparams::{DType, QParams, Quantizer};
 
-use crate::error::{Error, Result};
-use crate::gemm::{Finish, Results};
-use crate::py::array::Element;
-use crate::py::array::{
+use crate::array::Element;
+use crate::array::{
     Array, Output, as_float32, contiguous, elements, elements_mut, fresh_view, from_slice, has_type, integer,
     number, tuple_text,
 };
-use crate::py::dtype::parse_dtype;
-use crate::py::tensor::QTensor;
-use crate::qparams::{DType, QParams, Quantizer};
+use crate::dtype::parse_dtype;
+use crate::error::{Error, Result};
+use crate::tensor::QTensor;
 
 /// What is added to the outputs.
 pub enum Bias {
@@ -130,7 +130,8 @@ impl Form {
             return Err(Error::value("dtype", dtype.name(), valid).into());
         }
         let zero_point = zero_point.map_or(Ok(0), |z| integer(z, "zero_point"))?;
-        let quantizer = Quantizer::per_tensor(dtype, number(scale, "scale")?, zero_point, false)?;
+        let quantizer =
+            Quantizer::per_tensor(dtype, number(scale, "scale")?, zero_point, false).map_err(Error)?;
         Ok(Self::Codes(Arc::new(quantizer)))
     }
 
@@ -225,9 +226,11 @@ fn of_sums(weight: &Quantizer, x_scale: f64, axis: usize, shape: &[usize]) -> Py
             // Groups of outputs may share scales.
             let n = *shape.last().expect("results have an axis of outputs");
             let scales: Vec<f64> = (0..n).map(|i| scales[i % scales.len()] * x_scale).collect();
-            Quantizer::per_channel(DType::QInt32, &scales, &vec![0; n], axis, false)?
+            Quantizer::per_channel(DType::QInt32, &scales, &vec![0; n], axis, false).map_err(Error)?
         }
-        QParams::PerTensor { scale, .. } => Quantizer::per_tensor(DType::QInt32, scale * x_scale, 0, false)?,
+        QParams::PerTensor { scale, .. } => {
+            Quantizer::per_tensor(DType::QInt32, scale * x_scale, 0, false).map_err(Error)?
+        }
         QParams::PerChannelFloat { .. } => unreachable!("refused at creation"),
     })
 }

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::float::{self, LayerNorm, Mask, Place, Softmax};
+use quantray_core::qparams::{DType, Quantizer};
 
 use super::elementwise::{Wanted, result_params};
 use super::matrices::activation;
-use crate::error::{Error, Result};
-use crate::float::{self, LayerNorm, Mask, Place, Softmax};
-use crate::py::array::{
+use crate::array::{
     Array, Int, Output, as_array, as_float32, axis_in, contiguous, describe, elements, elements_over, finite,
     has_type, len, np, overlap, same_memory, tuple_text,
 };
-use crate::py::create::{quantize_array, quantize_to_range};
-use crate::py::dtype::parse_dtype;
-use crate::py::run::{kernel, place};
-use crate::py::tensor::QTensor;
-use crate::qparams::{DType, Quantizer};
+use crate::create::{quantize_array, quantize_to_range};
+use crate::dtype::parse_dtype;
+use crate::error::{Error, Result};
+use crate::run::{kernel, place};
+use crate::tensor::QTensor;
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -61,7 +61,7 @@ pub(super) fn mask_rows<'py>(
     axis: usize,
 ) -> PyResult<(Array<'py>, Vec<usize>)> {
     let mask = as_array(mask)?;
-    if has_type(&mask, <bool as crate::py::array::Element>::TYPE) {
+    if has_type(&mask, <bool as crate::array::Element>::TYPE) {
         let valid = "of numbers that are added: 0 where the input counts, -inf where it does not \
                      (numpy.where(keep, 0, -numpy.inf))";
         return Err(Error::type_("mask", "dtype bool", valid).into());

@@ -5,13 +5,13 @@ use std::mem::MaybeUninit;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use quantray_core::recurrent::{Cell, Shape};
 
-use crate::error::{Error, Result};
-use crate::py::array::{
+use crate::array::{
     Array, Element, as_float32, contiguous, describe, elements, elements_mut, elements_over, empty,
     tuple_text,
 };
-use crate::recurrent::{Cell, Shape};
+use crate::error::{Error, Result};
 
 /// What the axes of an input are.
 #[derive(Clone, Copy)]

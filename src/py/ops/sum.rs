@@ -2,20 +2,20 @@
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::ops::{self, Binary, Operand, Target, TargetCodes};
+use quantray_core::qparams::DType;
 
 use super::elementwise::{Wanted, broadcast, check_finite, codes, result_params, single, tensor, two};
 use super::matrices::activation;
 use super::order::{Order, strided_float32};
-use crate::error::Error;
-use crate::ops::{self, Binary, Operand, Target, TargetCodes};
-use crate::py::array::{
+use crate::array::{
     Array, Output, as_float32, contiguous, elements, elements_mut, is_contiguous, len, np, overlap,
 };
-use crate::py::create::quantize_to_range;
-use crate::py::dtype::parse_dtype;
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::DType;
+use crate::create::quantize_to_range;
+use crate::dtype::parse_dtype;
+use crate::error::Error;
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 /// The sum of two tensors, which are broadcast; negative sums are 0 with `relu`. Without a scale it has one that is
 /// chosen from its range.

@@ -2,16 +2,16 @@
 
 use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use quantray_core::ops::embedding::{Bags, Cells, Mode, Table, embedding_bag as reduce};
+use quantray_core::qparams::DType;
 
-use crate::error::Error;
-use crate::ops::embedding::{Bags, Cells, Mode, Table, embedding_bag as reduce};
-use crate::py::array::{
+use crate::array::{
     Array, Element, Output, as_array, as_float32, contiguous, elements, elements_mut, has_type, len, np,
     tuple_text,
 };
-use crate::py::run::kernel;
-use crate::py::tensor::QTensor;
-use crate::qparams::DType;
+use crate::error::Error;
+use crate::run::kernel;
+use crate::tensor::QTensor;
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 

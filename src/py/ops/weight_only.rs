@@ -3,18 +3,18 @@
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
+use quantray_core::arch::Isa;
+use quantray_core::qparams::dequantize_one;
+use quantray_core::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, quantize};
 
 use super::matrices::integers;
 use super::results::Bias;
-use crate::arch::Isa;
-use crate::error::{Error, Result};
-use crate::py::array::{
+use crate::array::{
     Array, Element, Int, Output, as_float32, contiguous, elements, elements_mut, from_slice, has_type,
     tuple_text,
 };
-use crate::py::run::kernel;
-use crate::qparams::dequantize_one;
-use crate::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, quantize};
+use crate::error::{Error, Result};
+use crate::run::kernel;
 
 /// A linear layer of float inputs, `y = x @ weight.T + bias`, whose weight has 4 or 8 bits and, in groups along the
 /// inputs, scales and zero points of its own: the form in which language models are shipped.
@@ -86,7 +86,7 @@ impl PackedWeightOnlyLinear {
         input_bits: Int,
     ) -> PyResult<Self> {
         let py = weight.py();
-        let input_bits = InputBits::new(input_bits.0)?;
+        let input_bits = InputBits::new(input_bits.0).map_err(Error)?;
         let weight = as_float32(weight, "weight")?;
         let layout = layout(&weight, "weight", bits, group_size)?;
         let bias = float_bias(bias, layout.columns)?;
@@ -100,7 +100,8 @@ impl PackedWeightOnlyLinear {
                     Groups { codes: &codes, scales: &scales, zero_points },
                 )
             }))
-        })??;
+        })?
+        .map_err(Error)?;
         Ok(Self { packed, bias, input_bits })
     }
 
@@ -146,7 +147,7 @@ impl PackedWeightOnlyLinear {
         input_bits: Int,
     ) -> PyResult<Self> {
         let py = codes.py();
-        let input_bits = InputBits::new(input_bits.0)?;
+        let input_bits = InputBits::new(input_bits.0).map_err(Error)?;
         let codes = contiguous(&integers(codes, "codes")?)?;
         let layout = layout(&codes, "codes", bits, group_size)?;
         let bias = float_bias(bias, layout.columns)?;
@@ -323,7 +324,7 @@ fn layout(matrix: &Array<'_>, arg: &str, bits: Int, group_size: Int) -> Result<L
     let &[columns, depth] = matrix.shape() else {
         return Err(Error::value(arg, tuple_text(matrix.shape()), "of shape (out_features, in_features)"));
     };
-    Layout::new(columns, depth, group_size.0, bits.0)
+    Ok(Layout::new(columns, depth, group_size.0, bits.0)?)
 }
 
 /// A bias of real numbers.
@@ -378,7 +379,7 @@ fn unsigned<T: Copy + Into<i64>>(
 
 /// Zero points of any type of integers, from 0 on.
 fn zero_points(object: &Bound<'_, PyAny>, layout: &Layout, signed: bool) -> PyResult<Vec<u8>> {
-    let numpy = crate::py::array::np(object.py())?;
+    let numpy = crate::array::np(object.py())?;
     let array: Array<'_> = numpy.call_method1("asarray", (object,))?.cast_into()?;
     if !b"iu".contains(&array.dtype().kind()) {
         let valid =

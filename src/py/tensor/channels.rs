@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
+use quantray_core::qparams::Quantizer;
 
 use super::QTensor;
+use crate::array::{Array, contiguous, data, elements, from_slice, view_of};
 use crate::error::Error;
-use crate::py::array::{Array, contiguous, data, elements, from_slice, view_of};
-use crate::qparams::Quantizer;
 
 const ITEM: isize = size_of::<i64>() as isize;
 
@@ -47,7 +47,7 @@ impl QTensor {
         let along: Vec<usize> = (0..view.ndim()).filter(|&d| view.strides()[d] != 0).collect();
         match along[..] {
             // One channel is left: a scale and a zero point of its own.
-            [] => Ok(Arc::new(self.quantizer.channel(number(0, 0))?)),
+            [] => Ok(Arc::new(self.quantizer.channel(number(0, 0)).map_err(Error)?)),
             [axis] => {
                 let stride = view.strides()[axis];
                 let kept: Vec<usize> = (0..view.shape()[axis]).map(|i| number(i, stride)).collect();
@@ -72,7 +72,7 @@ impl QTensor {
     /// where the index holds one number for the channel axis.
     pub(super) fn follow_picked(&self, numbers: &Array<'_>, selected: bool) -> PyResult<Arc<Quantizer>> {
         match self.picked(numbers, selected)? {
-            Picked::One(channel) => Ok(Arc::new(self.quantizer.channel(channel)?)),
+            Picked::One(channel) => Ok(Arc::new(self.quantizer.channel(channel).map_err(Error)?)),
             Picked::Along(axis, kept) => Ok(self.keep(&kept, axis)),
             Picked::Mixed => Err(mixed("this index").into()),
         }
@@ -88,7 +88,7 @@ impl QTensor {
     ) -> PyResult<Arc<Quantizer>> {
         let none = self.quantizer.params().channels() == Some(0);
         match self.picked(numbers, selected)? {
-            Picked::One(channel) if !none => Ok(Arc::new(self.quantizer.channel(channel)?)),
+            Picked::One(channel) if !none => Ok(Arc::new(self.quantizer.channel(channel).map_err(Error)?)),
             Picked::Along(axis, kept) if !none && shape[axis] == kept.len() => Ok(self.keep(&kept, axis)),
             Picked::Along(axis, _) if shape[axis] == 0 => Ok(self.keep(&[], axis)),
             _ => Ok(self.keep(&[], shape.iter().position(|&n| n == 0).unwrap_or(0))),

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::QTensor;
-use crate::py::array::{as_array, np};
+use crate::array::{as_array, np};
 
 #[pymethods]
 impl QTensor {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PySlice, PyTuple};
+use quantray_core::qparams::{DType, Quantizer, quantize_one};
 
 use super::QTensor;
 use super::channels::numbered;
-use crate::error::Error;
-use crate::py::array::{
+use crate::array::{
     Array, as_array, as_float32, contiguous, data, elements, is_writable, len, np, tuple_text, view_of,
 };
-use crate::py::create::quantize_array;
-use crate::qparams::{DType, Quantizer, quantize_one};
+use crate::create::quantize_array;
+use crate::error::Error;
 
 /// An index: what NumPy gets, and whether it only selects a view.
 struct Key<'py> {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use quantray_core::qparams::{QParams, Quantizer};
 
 use super::QTensor;
+use crate::array::{Array, axis_in, np, tuple_text, type_name};
 use crate::error::Error;
-use crate::py::array::{Array, axis_in, np, tuple_text, type_name};
-use crate::qparams::{QParams, Quantizer};
 
 /// The tensors of a sequence, at least one.
 fn tensors<'py>(sequence: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, QTensor>>> {
@@ -63,7 +63,7 @@ fn joined_channels(all: &[Bound<'_, QTensor>], axis: usize) -> Option<PyResult<A
         true => Quantizer::per_channel(first.dtype(), &scales, &zeros, axis, symmetric),
         false => Quantizer::per_channel_float(first.dtype(), &float_scales, &float_zeros, axis),
     };
-    Some(joined.map(Arc::new).map_err(PyErr::from))
+    Some(joined.map(Arc::new).map_err(|error| Error(error).into()))
 }
 
 /// Tensors one after the other along an axis that they have.

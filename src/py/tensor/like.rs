@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use quantray_core::qparams::{QParams, Quantizer};
 
 use super::QTensor;
+use crate::array::{Array, as_float32, code_type, contiguous, describe, empty, np, number, tuple_text};
+use crate::create::{code_shape, quantize_array};
+use crate::dtype::parse_dtype;
 use crate::error::Error;
-use crate::py::array::{Array, as_float32, code_type, contiguous, describe, empty, np, number, tuple_text};
-use crate::py::create::{code_shape, quantize_array};
-use crate::py::dtype::parse_dtype;
-use crate::py::ops::clamped;
-use crate::py::quantizer::{per_channel, per_tensor};
-use crate::qparams::{QParams, Quantizer};
+use crate::ops::clamped;
+use crate::quantizer::{per_channel, per_tensor};
 
 impl QTensor {
     /// A contiguous tensor like this one, uninitialized.
@@ -61,7 +61,7 @@ impl QTensor {
                 codes = np(py)?.call_method1(name, (codes, bound))?;
             }
         }
-        QTensor::wrap(crate::py::array::as_array(&codes)?, Arc::clone(&self.quantizer))
+        QTensor::wrap(crate::array::as_array(&codes)?, Arc::clone(&self.quantizer))
     }
 
     /// A float that float32 may round to infinity, as NumPy's cast does without a warning.

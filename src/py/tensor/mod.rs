@@ -27,6 +27,7 @@ use std::sync::Arc;
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
+use quantray_core::qparams::{QParams, Quantizer};
 
 use super::array::{
     Array, Output, axis_in, contiguous, data, dtype_named, elements_mut, fresh_view, is_contiguous,
@@ -34,7 +35,6 @@ use super::array::{
 use super::dtype::{PyDType, PyScheme, dtype_object, scheme_object};
 use super::{quantizer, run};
 use crate::error::{Error, Result};
-use crate::qparams::{QParams, Quantizer};
 
 /// A quantized array: integers (the codes) that stand for floats by a scale and a zero point,
 /// `value = scale * (code - zero_point)`.

@@ -3,13 +3,13 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use quantray_core::qparams::DType;
 
 use super::QTensor;
+use crate::array::{as_float32, np};
+use crate::create::quantize_to_range;
 use crate::error::Error;
-use crate::py::array::{as_float32, np};
-use crate::py::create::quantize_to_range;
-use crate::py::ops::{matmul, multiplies};
-use crate::qparams::DType;
+use crate::ops::{matmul, multiplies};
 
 /// A NumPy function of two operands, either of which may be a QTensor. The result is float32, or bool.
 fn float_op<'py>(

@@ -4,16 +4,14 @@
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use quantray_core::qparams::{DType, Quantizer};
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::QTensor;
+use crate::array::{Array, Element, contiguous, elements, elements_mut, empty, from_slice, len, np, view_of};
 use crate::error::Error;
-use crate::py::array::{
-    Array, Element, contiguous, elements, elements_mut, empty, from_slice, len, np, view_of,
-};
-use crate::qparams::{DType, Quantizer};
 
 /// The code of each element.
 fn unpack(dtype: DType, bytes: &[u8], out: &mut [MaybeUninit<u8>]) {
@@ -111,9 +109,9 @@ impl QTensor {
     ) -> PyResult<()> {
         let values = self.dequantized(py)?;
         let chosen = np(py)?.call_method1("zeros", (values.getattr("shape")?, "bool"))?;
-        values.set_item(key, crate::py::array::as_float32(value, "value")?)?;
+        values.set_item(key, crate::array::as_float32(value, "value")?)?;
         chosen.set_item(key, true)?;
-        let changed = crate::py::create::quantize_array(py, &values, &self.quantizer, None, "value")?;
+        let changed = crate::create::quantize_array(py, &values, &self.quantizer, None, "value")?;
         let codes = np(py)?.call_method1("where", (chosen, changed.unpacked(py)?, self.unpacked(py)?))?;
         let packed = QTensor::wrap(codes.cast_into()?, Arc::clone(&self.quantizer))?;
         np(py)?.call_method1("copyto", (self.codes(py), packed.codes(py)))?;
@@ -141,6 +139,6 @@ impl<'py> Positions<'py> {
     }
 
     fn offset(&self, view: &Bound<'py, PyUntypedArray>) -> usize {
-        crate::py::array::data(view) as usize - crate::py::array::data(&self.array) as usize
+        crate::array::data(view) as usize - crate::array::data(&self.array) as usize
     }
 }

@@ -4,8 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PySlice, PyTuple};
 
 use super::QTensor;
+use crate::array::{Int, axis_in, describe};
 use crate::error::Error;
-use crate::py::array::{Int, axis_in, describe};
 
 impl QTensor {
     /// The view of positions `from .. to` along an axis.

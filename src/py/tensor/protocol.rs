@@ -6,13 +6,13 @@ use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyTuple};
+use quantray_core::qparams::{DType, Quantizer, Scheme};
 
 use super::QTensor;
+use crate::array::contiguous;
+use crate::dtype::parse_dtype;
 use crate::error::Error;
-use crate::py::array::contiguous;
-use crate::py::dtype::parse_dtype;
-use crate::py::{create, io, quantizer};
-use crate::qparams::{DType, Quantizer, Scheme};
+use crate::{create, io, quantizer};
 
 #[pymethods]
 impl QTensor {
@@ -149,15 +149,16 @@ pub fn quantizer_of(
         Scheme::PerTensorAffine | Scheme::PerTensorSymmetric => {
             let (s, z): (Vec<f64>, Vec<i64>) = (scales.extract()?, zero_points.extract()?);
             let (&[s], &[z]) = (&s[..], &z[..]) else { return Err(single(s.len()).into()) };
-            Quantizer::per_tensor(dtype, s, z, scheme.is_symmetric())?
+            Quantizer::per_tensor(dtype, s, z, scheme.is_symmetric()).map_err(Error)?
         }
         Scheme::PerChannelAffine | Scheme::PerChannelSymmetric => {
             let (s, z): (Vec<f64>, Vec<i64>) = (scales.extract()?, zero_points.extract()?);
-            Quantizer::per_channel(dtype, &s, &z, axis.ok_or_else(missing)?, scheme.is_symmetric())?
+            Quantizer::per_channel(dtype, &s, &z, axis.ok_or_else(missing)?, scheme.is_symmetric())
+                .map_err(Error)?
         }
         Scheme::PerChannelAffineFloatQParams => {
             let (s, z): (Vec<f32>, Vec<f32>) = (scales.extract()?, zero_points.extract()?);
-            Quantizer::per_channel_float(dtype, &s, &z, axis.ok_or_else(missing)?)?
+            Quantizer::per_channel_float(dtype, &s, &z, axis.ok_or_else(missing)?).map_err(Error)?
         }
     })
 }

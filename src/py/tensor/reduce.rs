@@ -10,9 +10,9 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::QTensor;
 use super::shape::keeps_channels;
+use crate::array::{Array, as_array, axis_in, describe, np};
+use crate::create::quantize_array;
 use crate::error::{Error, Result};
-use crate::py::array::{Array, as_array, axis_in, describe, np};
-use crate::py::create::quantize_array;
 
 /// What `sort`, `topk`, `min` and `max` give along an axis: a named tuple `(values, indices)`.
 pub(super) fn values_and_indices<'py>(
@@ -104,7 +104,11 @@ impl QTensor {
     }
 
     /// The quantizer of a result that lacks an axis (unless it is kept), not the channels'.
-    pub(super) fn without_axes(&self, axes: &[usize], keepdims: bool) -> Arc<crate::qparams::Quantizer> {
+    pub(super) fn without_axes(
+        &self,
+        axes: &[usize],
+        keepdims: bool,
+    ) -> Arc<quantray_core::qparams::Quantizer> {
         match self.quantizer.axis() {
             Some(channels) if !keepdims => {
                 let before = axes.iter().filter(|&&a| a < channels).count();
@@ -160,7 +164,7 @@ impl QTensor {
             np(py)?.call_method1("unravel_index", (at, codes.getattr("shape")?))?.cast_into()?;
         let quantizer = match self.quantizer.axis() {
             None => Arc::clone(&self.quantizer),
-            Some(axis) => Arc::new(self.quantizer.channel(index.get_item(axis)?.extract()?)?),
+            Some(axis) => Arc::new(self.quantizer.channel(index.get_item(axis)?.extract()?).map_err(Error)?),
         };
         let element = np(py)?.call_method1("array", (codes.get_item(index)?,))?;
         QTensor::wrap(element.cast_into()?, quantizer)
@@ -298,7 +302,7 @@ impl QTensor {
         let keepdims = keep(keepdim, keepdims);
         let double = [("dtype", "float64".into_pyobject(py)?.into_any())];
         let mean = reduce("mean", &self.dequantized(py)?, axes.as_deref(), keepdims, &double)?;
-        let mean = crate::py::array::as_float32(&mean, "the mean")?;
+        let mean = crate::array::as_float32(&mean, "the mean")?;
         let quantizer = self.without_axes(axes.as_deref().unwrap_or(&[]), keepdims);
         quantize_array(py, &mean, &quantizer, None, "the mean")
     }

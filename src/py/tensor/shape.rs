@@ -5,12 +5,12 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySlice, PyTuple};
+use quantray_core::qparams::Quantizer;
 
 use super::QTensor;
 use super::channels::mixed;
+use crate::array::{axis_in, data, describe, np, tuple_text};
 use crate::error::{Error, Result};
-use crate::py::array::{axis_in, data, describe, np, tuple_text};
-use crate::qparams::Quantizer;
 
 /// Integers given one by one, or as one tuple or list.
 fn integers(args: &Bound<'_, PyTuple>, name: &str) -> PyResult<Vec<isize>> {

@@ -4,13 +4,13 @@ use std::sync::Mutex;
 
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use quantray_core::display::{self, CardStats, PrintOptions};
+use quantray_core::qparams::{DType, QParams, dequantize_one, dequantize_one_float};
 
 use super::QTensor;
-use crate::display::{self, CardStats, PrintOptions};
+use crate::array::{Array, contiguous, data, describe, elements};
 use crate::error::Error;
-use crate::py::array::{Array, contiguous, data, describe, elements};
-use crate::py::quantizer;
-use crate::qparams::{DType, QParams, dequantize_one, dequantize_one_float};
+use crate::quantizer;
 
 static OPTIONS: Mutex<Option<PrintOptions>> = Mutex::new(None);
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::QTensor;
 use super::reduce::values_and_indices;
 use super::shape::keeps_channels;
+use crate::array::{Array, Int, axis_in, np};
 use crate::error::{Error, Result};
-use crate::py::array::{Array, Int, axis_in, np};
 
 impl QTensor {
     /// The positions that sort the codes along an axis; equal ones keep their order.

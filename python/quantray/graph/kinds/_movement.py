@@ -291,3 +291,10 @@ def _unview_transpose(node: Node, graph: Graph) -> Node | None:
     if node.kwargs or found is None or graph.fact(base).dtype != graph.fact(new).dtype:
         return None
     return _transposed(node, new, tuple(int(a) for a in np.argsort(found)))
+
+
+@spelling("functional.dropout", "functional.dropout1d", "functional.dropout2d")
+def _dropout(node: Node, graph: Graph) -> Node | None:
+    """What drops nothing outside of training."""
+    args, settings = bound(getattr(F, node.kind.rpartition(".")[2]), node, ("input",))
+    return None if settings["training"] and settings["p"] else node.but(kind="identity", args=args, kwargs={})

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from quantray import ops
+from quantray import _core, ops
 from quantray.nn._gradients import differentiable, untraced
 from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
@@ -222,6 +222,52 @@ def attention_mask(
         padding = floats(untraced(padding)).reshape(batch, 1, 1, keys)
         mask = padding if mask is None else mask + padding
     return mask
+
+
+@traced
+def self_attention(rows: Any, num_heads: int, mask: Any) -> Any:
+    """Attention of rows (N, L, 3 * E) of queries, keys and values side by side, scores in 8-bit integers.
+
+    `mask`, or None, is added to scores of shape (N, num_heads, L, L). Gives shape (N, L, E).
+    """
+    return _core.self_attention(rows, num_heads, mask)
+
+
+@traced
+def attention_of_rows(rows: Any, num_heads: int, padding: Any, in_integers: bool) -> Any:
+    """Attention of sequences of different lengths, whose rows lie one after the other.
+
+    Parameters
+    ----------
+    rows : array
+        Shape (R, 3 * E): queries, keys and values side by side, of the R places that are no padding.
+    num_heads : int
+    padding : array of bool
+        Shape (N, L): True where a sequence has no row.
+    in_integers : bool
+        Whether scores are 8-bit integers, as `self_attention` has them.
+
+    Returns
+    -------
+    array of float32
+        Shape (R, E).
+    """
+    ends = np.cumsum((~np.asarray(padding)).sum(1))
+    if int(ends[-1]) != len(rows):
+        raise ValueError(f"rows must be as many as places that are no padding, {ends[-1]}, got {len(rows)}")
+    out = np.empty((len(rows), rows.shape[1] // 3), np.float32)
+    start = 0
+    for end in map(int, ends):
+        if end > start:
+            one = rows[None, start:end]
+            if in_integers:
+                out[start:end] = _core.self_attention(one, num_heads, None)[0]
+            else:
+                thirds = np.split(one, 3, axis=-1)
+                mixed, _ = multi_head_attention(*thirds, num_heads, None, 0.0, False)
+                out[start:end] = mixed[0]
+        start = end
+    return out
 
 
 @traced

@@ -23,12 +23,15 @@ from quantray.quantization.fake_quantize._fake_quantize import (
     FakeQuantizeBase,
     FixedQParamsFakeQuantize,
     FusedMovingAvgObsFakeQuantize,
+)
+from quantray.quantization.fake_quantize._fused import fused_moving_avg_obs_fake_quant
+from quantray.quantization.fake_quantize._learnable import LearnableFakeQuantize
+from quantray.quantization.fake_quantize._switches import (
     disable_fake_quant,
     disable_observer,
     enable_fake_quant,
     enable_observer,
 )
-from quantray.quantization.fake_quantize._learnable import LearnableFakeQuantize
 
 #: torch's name.
 _LearnableFakeQuantize = LearnableFakeQuantize
@@ -57,6 +60,7 @@ __all__ = [
     "disable_observer",
     "enable_fake_quant",
     "enable_observer",
+    "fused_moving_avg_obs_fake_quant",
     "fused_per_channel_wt_fake_quant_range_neg_127_to_127",
     "fused_wt_fake_quant_range_neg_127_to_127",
 ]

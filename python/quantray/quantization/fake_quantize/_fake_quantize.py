@@ -16,13 +16,18 @@ from quantray.quantization.observer import (
     MovingAverageMinMaxObserver,
     MovingAveragePerChannelMinMaxObserver,
 )
-from quantray.quantization.observer._base import accept_any_length
 from quantray.quantization.observer._factory import Makes
+from quantray.quantization.observer._lock import Lock, both
+from quantray.quantization.observer._state import accept
 from quantray.quantization.observer._types import PER_CHANNEL, SYMMETRIC
 
 
 class FakeQuantizeBase(Makes, Module):
     """Base of modules that fake-quantize.
+
+    They observe in training mode. In evaluation mode scale and zero point stay as they are, as after
+    `disable_observer`, but for those that saw nothing yet, and those of each input (`is_dynamic`). An array
+    without elements is returned as it is. Many threads may call one at once.
 
     Source: `torch.ao.quantization.FakeQuantizeBase`.
     """
@@ -31,6 +36,36 @@ class FakeQuantizeBase(Makes, Module):
         super().__init__()
         self.register_buffer("fake_quant_enabled", np.array([1], np.uint8))
         self.register_buffer("observer_enabled", np.array([1], np.uint8))
+        self.is_dynamic = False
+        self._lock = Lock()
+
+    @whole
+    def forward(self, X: Any) -> Any:
+        """Observes, then fake-quantizes, where enabled."""
+        x = untraced(X)
+        if not np.size(x):
+            return X
+        if self._observes():
+            # Until X is quantized: by its own scale, where other threads observe as well.
+            with self._lock:
+                # Another thread may have been the first.
+                if self._observes():
+                    self._observe(x)
+                return self.quantize(X) if self.fake_quant_enabled[0] else X
+        return self.quantize(X) if self.fake_quant_enabled[0] else X
+
+    @property
+    def _follows(self) -> Any:
+        """The switch of observing."""
+        return self.observer_enabled[0]
+
+    def _observes(self) -> bool:
+        """Whether a call now observes."""
+        return bool(self._follows) and (self.training or self.is_dynamic or not self.has_data)
+
+    def _observe(self, x: Any) -> None:
+        """Takes in the values of an array that is not empty."""
+        raise NotImplementedError(f"{type(self).__name__} must define _observe(x)")
 
     def calculate_qparams(self) -> tuple[Any, Any]:
         """Scale and zero point: what a converted model gets."""
@@ -61,8 +96,17 @@ class FakeQuantizeBase(Makes, Module):
         """Scale and zero point stay as they are."""
         self.enable_observer(False)
 
+    def _own_state(self) -> dict[str, Any]:
+        # Of one moment: another thread may be setting scale and zero point.
+        with self._lock:
+            return super()._own_state()
+
+    def _assign(self, state: dict[str, Any]) -> None:
+        with self._lock:
+            super()._assign(state)
+
     def _accept(self, name: str, value: Any) -> Any:
-        return accept_any_length(self._own_state()[name], value)
+        return accept(name, self._own_state()[name], value)
 
 
 class FakeQuantize(FakeQuantizeBase):
@@ -138,21 +182,20 @@ class FakeQuantize(FakeQuantizeBase):
             Nothing was observed.
         """
         if not self.has_data:
-            raise RuntimeError(f"{type(self).__name__} saw no data: call it with data first")
-        return self.scale, self.zero_point
+            raise self.activation_post_process._no_data(type(self).__name__)
+        with self._lock:
+            return self.scale, self.zero_point
 
-    @whole
-    def forward(self, X: Any) -> Any:
-        """Observes, then fake-quantizes, where enabled."""
-        if self.observer_enabled[0]:
-            self.activation_post_process(untraced(X))
-            self._follow()
-        return self.quantize(X) if self.fake_quant_enabled[0] else X
+    def _observe(self, x: Any) -> None:
+        self.activation_post_process(x)
+        self._follow()
 
     def quantize(self, X: Any) -> Any:
         """Fake-quantizes without observing, whatever is enabled."""
         axis = self.ch_axis if self.is_per_channel else None
-        return fake_quantize(X, self.scale, self.zero_point, axis, self.quant_min, self.quant_max)
+        with self._lock:
+            scale, zero_point = self.scale, self.zero_point
+        return fake_quantize(X, scale, zero_point, axis, self.quant_min, self.quant_max)
 
     def _follow(self) -> None:
         """Takes the observer's scale and zero point."""
@@ -161,8 +204,9 @@ class FakeQuantize(FakeQuantizeBase):
 
     def merge(self, other: Self) -> Self:
         """Takes in what another one's observer saw; returns this one."""
-        self.activation_post_process.merge(other.activation_post_process)
-        self._follow()
+        with both(self._lock, other._lock):
+            self.activation_post_process.merge(other.activation_post_process)
+            self._follow()
         return self
 
     def extra_repr(self) -> str:
@@ -232,27 +276,3 @@ class FusedMovingAvgObsFakeQuantize(FakeQuantize):
         if not isinstance(made, (MovingAverageMinMaxObserver, MovingAveragePerChannelMinMaxObserver)):
             raise TypeError(f"observer must keep moving averages, got {type(made).__name__}")
         self.is_symmetric_quant = self.qscheme in SYMMETRIC
-
-
-def disable_fake_quant(mod: Module) -> None:
-    """Lets values pass as they are: `model.apply(tq.disable_fake_quant)`."""
-    if isinstance(mod, FakeQuantizeBase):
-        mod.disable_fake_quant()
-
-
-def enable_fake_quant(mod: Module) -> None:
-    """Fake-quantizes: `model.apply(tq.enable_fake_quant)`."""
-    if isinstance(mod, FakeQuantizeBase):
-        mod.enable_fake_quant()
-
-
-def disable_observer(mod: Module) -> None:
-    """Keeps scales and zero points as they are: `model.apply(tq.disable_observer)`."""
-    if isinstance(mod, FakeQuantizeBase):
-        mod.disable_observer()
-
-
-def enable_observer(mod: Module) -> None:
-    """Lets scales and zero points follow the data: `model.apply(tq.enable_observer)`."""
-    if isinstance(mod, FakeQuantizeBase):
-        mod.enable_observer()

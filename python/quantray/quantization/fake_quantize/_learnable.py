@@ -10,7 +10,6 @@ import numpy as np
 from quantray import _core
 from quantray.nn import Parameter
 from quantray.nn._gradients import is_traced, untraced
-from quantray.nn._tracing import whole
 from quantray.quantization.fake_quantize._fake_quantize import FakeQuantizeBase
 from quantray.quantization.fake_quantize._functions import fake_quantize_learnable
 from quantray.quantization.observer._types import PER_CHANNEL, SYMMETRIC
@@ -84,7 +83,7 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         made = observer(quant_min=quant_min, quant_max=quant_max, **observer_kwargs)
         self.activation_post_process = made
         self.quant_min, self.quant_max = made.quant_min, made.quant_max
-        self.dtype, self.qscheme = made.dtype, made.qscheme
+        self.dtype, self.qscheme, self.is_dynamic = made.dtype, made.qscheme, made.is_dynamic
         if self.qscheme == _core.per_channel_affine_float_qparams:
             raise ValueError("observer must have integer zero points, got per_channel_affine_float_qparams")
         self.ch_axis: int = getattr(made, "ch_axis", -1)
@@ -153,17 +152,13 @@ class LearnableFakeQuantize(FakeQuantizeBase):
             Nothing was observed.
         """
         if not self.has_data:
-            raise RuntimeError(f"{type(self).__name__} saw no data: call it with data first")
+            raise self.activation_post_process._no_data(type(self).__name__)
         zero_point = np.clip(np.rint(self.zero_point), self.quant_min, self.quant_max).astype(np.int64)
         return np.maximum(self.scale, np.float32(self.eps)), zero_point
 
-    @whole
-    def forward(self, X: Any) -> Any:
-        """Sets scale and zero point where enabled, then fake-quantizes where enabled."""
-        x = untraced(X)
-        if self.static_enabled[0] and np.size(x):
-            self._estimate(x)
-        return self.quantize(X) if self.fake_quant_enabled[0] else X
+    @property
+    def _follows(self) -> Any:
+        return self.static_enabled[0]
 
     def quantize(self, X: Any) -> Any:
         """Fake-quantizes without observing, whatever is enabled."""
@@ -178,7 +173,7 @@ class LearnableFakeQuantize(FakeQuantizeBase):
             X, self.scale, self.zero_point, axis, self.quant_min, self.quant_max, factor
         )
 
-    def _estimate(self, x: Any) -> None:
+    def _observe(self, x: Any) -> None:
         """Sets scale and zero point from an input."""
         self.activation_post_process(x)
         scale, zero_point = self.activation_post_process.calculate_qparams()

@@ -40,6 +40,7 @@ from quantray.quantization.observer._moving_average import (
     MovingAveragePerChannelMinMaxObserver,
 )
 from quantray.quantization.observer._mse import MSEObserver
+from quantray.quantization.observer._optimized import choose_qparams_optimized
 from quantray.quantization.observer._percentile import PercentileObserver
 from quantray.quantization.observer._qparams import qparams
 
@@ -61,6 +62,7 @@ __all__ = [
     "RecordingObserver",
     "ReuseInputObserver",
     "UniformQuantizationObserverBase",
+    "choose_qparams_optimized",
     "default_affine_fixed_qparams_observer",
     "default_debug_observer",
     "default_dynamic_quant_observer",

@@ -9,25 +9,20 @@ import numpy as np
 from quantray import _core
 from quantray.nn import Module
 from quantray.nn._gradients import untraced
-from quantray.nn._module import as_array
 from quantray.nn._tracing import whole
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._factory import Makes
+from quantray.quantization.observer._lock import Lock, both
 from quantray.quantization.observer._qparams import EPS, Floats, qparams, quant_range
-
-
-def accept_any_length(own: Any, value: Any) -> Any:
-    """A value for a buffer of a state_dict: ranges per channel are as long as what was observed."""
-    array = np.array(as_array(value), own.dtype)
-    if array.ndim != own.ndim:
-        raise ValueError(f"must be of {own.ndim} dimensions, got shape {array.shape}")
-    return array
+from quantray.quantization.observer._state import accept
 
 
 class ObserverBase(Makes, Module):
     """Base of all observers: modules that look at the arrays they are called with and return them unchanged.
 
-    What they saw is in their buffers, and so in the state_dict.
+    What they saw is in their buffers, and so in the state_dict. An array without elements is as if it were
+    not there. Many threads may call one observer at once: it takes in one array after the other, and has in
+    the end what one thread's calls would have given, in the order of these calls where that matters.
 
     Parameters
     ----------
@@ -43,6 +38,9 @@ class ObserverBase(Makes, Module):
         super().__init__()
         self.dtype = _types.any_dtype(dtype)
         self.is_dynamic = is_dynamic
+        self._lock = Lock()
+        # Whether all values so far were infinite; None before the first one.
+        self._infinite: bool | None = None
 
     @whole
     def forward(self, input: Any) -> Any:
@@ -55,7 +53,10 @@ class ObserverBase(Makes, Module):
         """
         x = untraced(input)
         if np.size(x):
-            self._observe(x)
+            with self._lock:
+                self._observe(x)
+                if self._infinite is not False:
+                    self._infinite = not self.has_data
         return input
 
     def _observe(self, x: Any) -> None:
@@ -91,7 +92,9 @@ class ObserverBase(Makes, Module):
             The other is of another kind, or has other settings.
         """
         self._check_alike(other)
-        self._merge(other)
+        with both(self._lock, other._lock):
+            self._merge(other)
+            self._infinite = (self._infinite or other._infinite) and not self.has_data
         return self
 
     def _settings(self) -> dict[str, Any]:
@@ -109,8 +112,23 @@ class ObserverBase(Makes, Module):
     def _merge(self, other: Any) -> None:
         """Takes in what another one saw, of the same kind and settings."""
 
+    def _own_state(self) -> dict[str, Any]:
+        # Of one moment: another thread may be taking in an array, which replaces more than one buffer.
+        with self._lock:
+            return super()._own_state()
+
+    def _assign(self, state: dict[str, Any]) -> None:
+        with self._lock:
+            super()._assign(state)
+
     def _accept(self, name: str, value: Any) -> Any:
-        return accept_any_length(self._own_state()[name], value)
+        return accept(name, self._own_state()[name], value)
+
+    def _no_data(self, kind: str) -> RuntimeError:
+        """Why there is no scale yet, for a module of this kind."""
+        if self._infinite:
+            return RuntimeError(f"{kind} saw no finite value: call it with data that has some")
+        return RuntimeError(f"{kind} saw no data: call it with data first")
 
 
 class UniformQuantizationObserverBase(ObserverBase):
@@ -119,14 +137,13 @@ class UniformQuantizationObserverBase(ObserverBase):
     Parameters
     ----------
     dtype : dtype
-        quint8 by default.
+        quint8 by default. "int16" and "uint16" are qint32 with their codes.
     qscheme : qscheme
         Per tensor or per channel; affine or symmetric.
     reduce_range : bool
         Half the codes: 7 bits. Nothing here needs it: these kernels add 8-bit products exactly.
     quant_min, quant_max : int, optional
-        The codes to use, such as -8 and 7 for 4 bits in qint8; the dtype's by default. 16 bits: qint32 with
-        -32768 and 32767.
+        The codes to use, such as -8 and 7 for 4 bits in qint8; the dtype's by default.
     eps : float
         The smallest scale.
     is_dynamic : bool
@@ -151,7 +168,12 @@ class UniformQuantizationObserverBase(ObserverBase):
         if self.reduce_range and self.qscheme in _types.SYMMETRIC and self.dtype == _core.quint8:
             raise ValueError("reduce_range must be False for symmetric quint8, whose zero point stays 128")
         self.has_customized_qrange = quant_min is not None and quant_max is not None
-        self.quant_min, self.quant_max = quant_range(self.dtype, quant_min, quant_max, self.reduce_range)
+        half = _types.half_codes(dtype)
+        #: Of the dtype as it was named.
+        self._bits: int = 16 if half else self.dtype.bits
+        self.quant_min, self.quant_max = quant_range(
+            self.dtype, quant_min, quant_max, self.reduce_range, half
+        )
         if not np.finfo(np.float32).tiny <= eps < np.inf:
             raise ValueError(
                 f"eps must be a finite float32 of at least {np.finfo(np.float32).tiny}, got {eps!r}"
@@ -181,11 +203,13 @@ class UniformQuantizationObserverBase(ObserverBase):
         Raises
         ------
         RuntimeError
-            Nothing was observed.
+            Nothing was observed, or infinities alone.
         """
-        if not self.has_data:
-            raise RuntimeError(f"{type(self).__name__} saw no data: call it with data first")
-        return self._calculate_qparams(*self._range())
+        with self._lock:
+            if not self.has_data:
+                raise self._no_data(type(self).__name__)
+            found = self._range()
+        return self._calculate_qparams(*found)
 
     def _calculate_qparams(self, min_val: Any, max_val: Any) -> tuple[Floats, Any]:
         """Scale and zero point for a range."""

@@ -47,8 +47,8 @@ class CountingObserver(UniformQuantizationObserverBase):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps)
         self.bins, self.upsample_rate = bins, upsample_rate
-        # At least one bin on each side of 0, which is an edge.
-        self._most = max(bins * upsample_rate, 2)
+        # At least two bins on each side of 0, which is an edge: the widest ones then hold all floats.
+        self._most = max(bins * upsample_rate, 4)
         self.reset_min_max_vals()
 
     @classmethod

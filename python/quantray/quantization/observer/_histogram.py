@@ -9,6 +9,7 @@ import numpy as np
 
 from quantray import _core
 from quantray.quantization.observer._counting import CountingObserver
+from quantray.quantization.observer._loss import squared_error
 from quantray.quantization.observer._qparams import EPS
 
 #: How much of the values one step of the search leaves out.
@@ -25,6 +26,10 @@ class HistogramObserver(CountingObserver):
     answer depends on the order of batches. Here finer bins are kept, which nest and add up exactly, and the
     search's bins are made from them: torch's answer to the bit for nearly all data (in 10,000 values the bins
     of a few are told apart otherwise), and the same answer however the data came.
+
+    torch searches for 256 codes, however few there are, and with one outlier a search for few codes ends
+    where it should not. So below 8 bits three ranges are tried on the histogram: torch's, that of a search
+    for these codes, and the whole; the one with the smallest squared error is taken.
 
     Parameters
     ----------
@@ -58,17 +63,42 @@ class HistogramObserver(CountingObserver):
         super().__init__(
             bins, dtype, qscheme, reduce_range, quant_min, quant_max, eps, is_dynamic, upsample_rate
         )
-        # As many as the dtype has codes, as in torch, also where a bit is left out. Fewer bits are counted.
-        codes = self.quant_max - self.quant_min + 1
-        self.dst_nbins = 2**self.dtype.bits if codes >= 2 ** (self.dtype.bits - 1) - 1 else codes
+        # torch's: as many as the dtype has codes.
+        self.dst_nbins = 2**self._bits
+
+    @property
+    def _few_codes(self) -> bool:
+        """Whether there are fewer codes than torch searches for, by more than the bit of `reduce_range`."""
+        return not self.reduce_range and self.quant_max - self.quant_min < 2 ** (self._bits - 1)
 
     def _range(self) -> tuple[Any, Any]:
-        start, end = self._search(self.histogram, (float(self.max_val) - float(self.min_val)) / self.bins)
-        width = (self.max_val - self.min_val) / np.float32(self.bins)
-        return self.min_val + width * np.float32(start), self.min_val + width * np.float32(end + 1)
+        histogram, width = self.histogram, (float(self.max_val) - float(self.min_val)) / self.bins
+        found = self._values(*self._search(histogram, width, self.dst_nbins))
+        if not self._few_codes:
+            return found
+        codes = self.quant_max - self.quant_min + 1
+        fewer = self._values(*self._search(histogram, width, codes))
+        return min(found, fewer, (self.min_val, self.max_val), key=self._lost)
 
-    def _search(self, histogram: Any, width: float) -> tuple[int, int]:
-        """The first and the last bin of the range with the smallest error."""
+    def _lost(self, limits: tuple[Any, Any]) -> float:
+        """The squared error with this range."""
+        scale, zero_point = self._calculate_qparams(*limits)
+        at = (float(scale[0]), int(zero_point[0]), self.quant_min, self.quant_max)
+        return squared_error(self.grid, float(self.min_val), float(self.max_val), *at)
+
+    def _values(self, start: int, end: int) -> tuple[Any, Any]:
+        """Where the range of these bins begins and ends: in float32, as torch has it."""
+        low = self.min_val
+        with np.errstate(over="ignore"):
+            width = (self.max_val - low) / np.float32(self.bins)
+        if np.isinf(width):
+            # Wider than any float32.
+            low, width = float(low), (float(self.max_val) - float(low)) / self.bins
+            return np.float32(low + width * start), np.float32(low + width * (end + 1))
+        return low + width * np.float32(start), low + width * np.float32(end + 1)
+
+    def _search(self, histogram: Any, width: float, codes: int) -> tuple[int, int]:
+        """The first and the last bin of the range with the smallest error in so many codes."""
         cumulative: list[float] = np.cumsum(histogram).tolist()
         total = cumulative[-1]
         alpha, beta = 0.0, 1.0
@@ -84,21 +114,21 @@ class HistogramObserver(CountingObserver):
                 next_start, next_end, beta = start, right, next_beta
             if (next_start, next_end) == (start, end):
                 continue
-            error = self._error(histogram, next_start, next_end, width)
+            error = self._error(histogram, next_start, next_end, width, codes)
             if error > least:
                 break
             least, start, end = error, next_start, next_end
         return start, end
 
-    def _error(self, histogram: Any, start: int, end: int, width: float) -> float:
+    def _error(self, histogram: Any, start: int, end: int, width: float, codes: int) -> float:
         """The squared error if these bins are the range, each bin's values spread evenly."""
-        step = width * (end - start + 1) / self.dst_nbins
+        step = width * (end - start + 1) / codes
         if step == 0:
             return 0.0
         begins = (np.arange(self.bins) - start) * width
         ends = begins + width
-        first = np.clip(np.floor(begins / step), 0, self.dst_nbins - 1)
-        last = np.clip(np.floor(ends / step), 0, self.dst_nbins - 1)
+        first = np.clip(np.floor(begins / step), 0, codes - 1)
+        last = np.clip(np.floor(ends / step), 0, codes - 1)
         # In the step where a bin begins, in whole steps, in the step where it ends.
         error = _cubes(begins - (first + 0.5) * step, step / 2)
         error += (last - first - 1) * _cubes(-step / 2, step / 2)

@@ -94,7 +94,7 @@ class MeanStdObserver(UniformQuantizationObserverBase):
     def _moments(self) -> tuple[Fraction, Fraction]:
         """Mean and variance, exact."""
         if not self.has_data:
-            raise RuntimeError(f"{type(self).__name__} saw no data: call it with data first")
+            raise self._no_data(type(self).__name__)
         counts, sums, low, high = (row.tolist() for row in self.sums)
         unit = [max(e, 1) - 1 for e in range(256)]
         total = sum(s << u for s, u in zip(sums, unit, strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 
 from quantray import _core
 from quantray.quantization.observer._min_max import MinMaxObserver, PerChannelMinMaxObserver
-from quantray.quantization.observer._qparams import EPS
+from quantray.quantization.observer._qparams import EPS, where
 
 
 def _check_constant(value: float, is_dynamic: bool) -> float:
@@ -19,12 +19,18 @@ def _check_constant(value: float, is_dynamic: bool) -> float:
     return value
 
 
-def _average(old: Any, new: Any, constant: Any) -> Any:
+def average(old: Any, new: Any, constant: Any) -> Any:
     """The average so far with a new value; infinite is what has no value: then the other one."""
+    if constant == 1:
+        # Exactly: the sum below would lose all digits of what is much smaller than the value before.
+        return where(np.isfinite(new), new, old)
     with np.errstate(invalid="ignore", over="ignore"):
-        average = old + constant * (new - old)
-    # Its overloads leave the type of what it returns unknown.
-    where: Any = np.where
+        change = new - old
+        average = old + constant * change
+        if np.isinf(change).any():
+            # Finite values may be further apart than any float32.
+            far = np.float64(old) + np.float64(constant) * (np.float64(new) - np.float64(old))
+            average = where(np.isinf(change), far.astype(np.float32), average)
     return where(np.isfinite(new), where(np.isfinite(old), average, new), old)
 
 
@@ -42,8 +48,8 @@ class _Averages:
             self.min_val, self.max_val = low, high
             return
         constant = np.float32(self.averaging_constant)
-        self.min_val = _average(self.min_val, low, constant)
-        self.max_val = _average(self.max_val, high, constant)
+        self.min_val = average(self.min_val, low, constant)
+        self.max_val = average(self.max_val, high, constant)
 
     def merge(self, other: Any) -> NoReturn:
         """Raises TypeError: a moving average depends on the order of batches, and two have none.

@@ -13,7 +13,12 @@ _DTYPES = {
     "int8": _core.qint8,
     "uint8": _core.quint8,
     "int32": _core.qint32,
+    # Of 32 bits, of which these take half: as many codes as 16 bits have.
+    "int16": _core.qint32,
+    "uint16": _core.qint32,
 }
+#: The smallest and the largest code of dtypes that others hold.
+_HALVES = {"int16": (-(2**15), 2**15 - 1), "uint16": (0, 2**16 - 1)}
 _SCHEMES = {
     s.name: s
     for s in (
@@ -40,6 +45,13 @@ def quantized_dtype(value: Any) -> _core.dtype:
     except (KeyError, TypeError):
         valid = ", ".join(name for name in _DTYPES if name.startswith("q"))
         raise ValueError(f"dtype must be one of {valid}, got {value!r}") from None
+
+
+def half_codes(value: Any) -> tuple[int, int] | None:
+    """The smallest and the largest code of "int16" and "uint16", or NumPy's types of these names."""
+    if isinstance(value, _core.dtype):
+        return None
+    return _HALVES.get(value if isinstance(value, str) else np.dtype(value).name)
 
 
 def any_dtype(value: Any) -> Any:

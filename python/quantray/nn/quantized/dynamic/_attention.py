@@ -6,11 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from quantray._core import qint8, self_attention
+from quantray._core import qint8
 from quantray.nn import _attention
 from quantray.nn._module import Module
-from quantray.nn._tracing import whole
-from quantray.nn.functional._attention import attention_mask, causal
+from quantray.nn.functional._attention import attention_mask, causal, self_attention
 from quantray.nn.quantized._weights import check_source
 from quantray.nn.quantized.dynamic._linear import Linear
 
@@ -79,7 +78,6 @@ class MultiheadAttention(_attention.MultiheadAttention):
         made.out_proj = Linear.from_float(module.out_proj, **options)
         return made.train(module.training)
 
-    @whole
     def forward(
         self,
         query: Any,
@@ -111,6 +109,11 @@ class MultiheadAttention(_attention.MultiheadAttention):
         mask = attention_mask(attn_mask, key_padding_mask, n, self.num_heads, length, length)
         output = self.out_proj(self_attention(self.in_proj(x), self.num_heads, mask))
         return output if self.batch_first else output.transpose((1, 0, 2)), None
+
+    _in_integers = True
+
+    def _three(self, rows: Any) -> Any:
+        return self.in_proj(rows)
 
     def _project(self, query: Any, key: Any, value: Any) -> list[Any]:
         width = self.embed_dim

@@ -76,7 +76,7 @@ pub enum QParamsText<'a> {
 /// below 1e-4 and from 1e16 on.
 ///
 /// ```
-/// # use quantray::display::python_float_repr;
+/// # use quantray_core::display::python_float_repr;
 /// assert_eq!(python_float_repr(0.01), "0.01");
 /// assert_eq!(python_float_repr(1e-9), "1e-09");
 /// ```

@@ -24,18 +24,18 @@ pub struct Image<'a> {
 
 impl Image<'_> {
     /// The strides of images of these lengths that lie one after the other, channels first.
-    pub(crate) fn first([depth, height, width]: Space, channels: usize) -> [usize; 5] {
+    pub fn first([depth, height, width]: Space, channels: usize) -> [usize; 5] {
         let plane = depth * height * width;
         [channels * plane, plane, height * width, width, 1]
     }
 
     /// The same, channels last.
-    pub(crate) fn last([depth, height, width]: Space, channels: usize) -> [usize; 5] {
+    pub fn last([depth, height, width]: Space, channels: usize) -> [usize; 5] {
         [depth * height * width * channels, 1, height * width * channels, width * channels, channels]
     }
 
     /// Whether the elements lie as with these strides.
-    pub(crate) fn lies(&self, strides: [usize; 5]) -> bool {
+    pub fn lies(&self, strides: [usize; 5]) -> bool {
         let [depth, height, width] = self.space;
         let lengths = [self.images, self.channels, depth, height, width];
         // An axis of length 1 may have any stride.

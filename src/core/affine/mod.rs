@@ -243,7 +243,7 @@ pub fn dequantize_packed(
 
 /// What a kernel that met NaN reports: a second, plain look, since the first one only sees whether there is any.
 #[cold]
-pub(crate) fn nan_in(x: &[f32]) -> Stopped {
+pub fn nan_in(x: &[f32]) -> Stopped {
     let first = x.iter().position(|x| x.is_nan()).unwrap_or(0);
     Stopped::Nan { count: x[first..].iter().filter(|x| x.is_nan()).count(), first }
 }

@@ -3,6 +3,7 @@
 mod array;
 mod create;
 mod dtype;
+mod error;
 mod fake;
 mod io;
 mod ops;
@@ -63,8 +64,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::arch::from_env()?;
-        crate::threads::from_env()?;
+        quantray_core::arch::from_env().map_err(super::error::Error)?;
+        quantray_core::threads::from_env().map_err(super::error::Error)?;
         super::run::install_interrupt_check();
         super::dtype::register(module)?;
         module.add("ValuesAndIndices", super::tensor::values_and_indices_class(module.py())?)?;

@@ -21,7 +21,7 @@ const NAMESPACE: usize = "torch.".len();
 /// `2 * edgeitems` along each dimension if there are more than `threshold` elements.
 ///
 /// ```
-/// # use quantray::display::{PrintOptions, QParamsText, repr};
+/// # use quantray_core::display::{PrintOptions, QParamsText, repr};
 /// let qparams = QParamsText::PerTensor { scale: 0.5, zero_point: 0 };
 /// let text = repr(&[2], &|i| i[0] as f32 + 0.5, "quint8", "per_tensor_affine", &qparams, &PrintOptions::default());
 /// assert_eq!(

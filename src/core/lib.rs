@@ -1,6 +1,6 @@
 //! Quantized arrays: 8-bit (and 32-, 4- and 2-bit) integers that stand for floats by a scale and a zero point.
 //!
-//! The core knows nothing of Python; the `python` feature adds the bindings, in `py`.
+//! The core knows nothing of Python; the binding is a crate of its own, beside this one.
 //! Read [`qparams`] first: it holds the rounding contract that every kernel obeys.
 
 pub mod affine;
@@ -17,6 +17,3 @@ pub mod qparams;
 pub mod recurrent;
 pub mod threads;
 pub mod weight_only;
-
-#[cfg(feature = "python")]
-mod py;

@@ -47,7 +47,7 @@ pub struct CardStats<'a> {
 /// the codes. Every text is escaped.
 ///
 /// ```
-/// # use quantray::display::{QParamsText, html};
+/// # use quantray_core::display::{QParamsText, html};
 /// let qparams = QParamsText::PerTensor { scale: 0.1, zero_point: 10 };
 /// let card = html(&[2, 2, 3], "quint8", "per_tensor_affine", &qparams, 12, None, "QTensor([[[...]]])");
 /// assert!(card.contains("2 × 2 × 3") && card.contains("12 B, 4.0x smaller than float32"));

@@ -1,0 +1,35 @@
+"""Values so small that all of them become 0: torch's contract of a smallest scale, but rarely meant."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+
+def warn_of_zeros(observer: Any, name: str, stacklevel: int = 2) -> None:
+    """Warns where all values that an observer saw become 0, as its `eps` is more than twice the largest.
+
+    Observers themselves are silent, since they do not know what they look at: who asks them for the scale of
+    a tensor does, and gives its name.
+
+    Parameters
+    ----------
+    observer : UniformQuantizationObserverBase
+        Of integer zero points, with data; any other is never warned of.
+    name : str
+        Of the tensor or layer, as the message begins.
+    """
+    low, high = getattr(observer, "min_val", None), getattr(observer, "max_val", None)
+    if low is None or high is None or not observer.has_data:
+        return
+    eps = float(observer.eps[0])
+    largest = max(float(np.max(np.abs(v))) for v in (low, high))
+    # A scale above eps is made for the range, and holds it.
+    if 0 < largest < eps / 2:
+        warnings.warn(
+            f"{name}: all values become 0: the largest is {largest:.3g}, and the smallest scale, eps, is "
+            f"{eps:.3g}; give the observer a smaller eps, or scale the values",
+            stacklevel=stacklevel,
+        )
