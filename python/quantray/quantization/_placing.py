@@ -7,7 +7,6 @@ follows it, and so does a layer whose output a sum alone takes.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +18,6 @@ from quantray.quantization._settings import Settings, home_of, part_of
 
 #: Kinds that make values which no code of their input's grid stands for: they are rounded to it again.
 _BETWEEN = ("avg_pool", "adaptive_avg_pool", "mean", "interpolate", "clip")
-
-#: Names of observers and of what fake-quantizes weights, as `_observer_path` and `Prepared` make them.
-OBSERVER = re.compile(r"(?:(?P<of>.+)_(?P<where>pre|post)_process|(?P<weight>weight_fake_quant))(?:_\d+)?")
 
 
 @dataclass(frozen=True)
