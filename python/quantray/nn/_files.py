@@ -96,13 +96,10 @@ class _Describer:
         if module._runner is not None:
             runner = module._runner.for_file(module, self.writer)
         if runner is not None:
-            inside = [f"{path}.{name}" if path and name else path or name for name in runner.pop("whole")]
-            self.python += [
-                f"{path}.{name}" if path and name else path or name for name in runner.pop("python")
-            ]
-            whole = frozenset(inside)
+            whole = frozenset(_joined(path, name) for name in runner.pop("called"))
+            self.python += [_joined(path, name) for name in runner["hooked"]]
         name, config = _names().get(type(module)), getattr(module, "_config", None)
-        is_called = whole is None or path in whole or path in self.python or (name or "").startswith("quantized.")
+        is_called = whole is None or path in whole or (name or "").startswith("quantized.")
         entry: dict[str, Any] = {}
         if name is not None and _is_container(type(module)):
             entry["type"] = name
@@ -111,7 +108,7 @@ class _Describer:
             paths = {id(each): inner for inner, each in module.named_modules(path)}
             encode = functools.partial(self._encoded, paths=paths, whole=whole)
             entry["config"] = {key: encode(value) for key, value in config().items()}
-        elif whole is not None and not (path in whole or path in self.python):
+        elif not is_called:
             found = {**module._parameters, **module._buffers}
             own = [key for key, value in found.items() if value is not None]
             entry = {"type": "GraphModule", "class": module._get_name()}
@@ -125,7 +122,7 @@ class _Describer:
                 self.python.append(path)
         if module._modules:
             entry["children"] = {
-                key: None if child is None else self.number(child, f"{path}.{key}" if path else key, whole)
+                key: None if child is None else self.number(child, _joined(path, key), whole)
                 for key, child in module._modules.items()
             }
         if runner is not None:
@@ -138,6 +135,11 @@ class _Describer:
         if isinstance(value, (tuple, list)):
             return [self._encoded(v, paths, whole) for v in cast("list[Any]", value)]
         return value
+
+
+def _joined(path: str, name: str) -> str:
+    """The dotted name of what has a name inside a module."""
+    return f"{path}.{name}" if path and name else path or name
 
 
 def _state(model: Module) -> tuple[dict[str, Any], dict[str, str]]:
@@ -153,7 +155,7 @@ def _state(model: Module) -> tuple[dict[str, Any], dict[str, str]]:
         if module._runner is not None:
             found = found | module._runner.own_state(module)
         for name, value in found.items():
-            key, original = f"{path}.{name}" if path else name, f"{home}.{name}" if home else name
+            key, original = _joined(path, name), _joined(home, name)
             held = module._parameters.get(name, module._buffers.get(name))
             if key != original:
                 same[key] = same.get(original, original)
@@ -263,7 +265,10 @@ class _Builder:
 
     def is_complete(self, number: int) -> bool:
         """Whether all of a module can be made without a class that is not here."""
-        return all("type" in self.entries[each] for each in self._all(number))
+        return all(
+            "type" in entry and not _is_hooked(entry)
+            for entry in map(self.entries.__getitem__, self._all(number))
+        )
 
     def _all(self, number: int) -> set[int]:
         found: set[int] = set()
@@ -302,7 +307,7 @@ class _Builder:
             else:
                 made = kind(**{key: self._decoded(value, path) for key, value in self.config(number).items()})
         for key, child in self.children(number).items():
-            inner = None if child is None else self.module(child, f"{path}.{key}" if path else key)
+            inner = None if child is None else self.module(child, _joined(path, key))
             if key in made._modules:
                 made._modules[key] = inner
             else:
@@ -313,7 +318,7 @@ class _Builder:
         made = GraphModule(entry.get("class"))  # type: ignore[arg-type]
         parameters = entry.get("parameters", [])
         for key in entry.get("arrays", []):
-            array = self.tensors.get(f"{path}.{key}" if path else key)
+            array = self.tensors.get(_joined(path, key))
             if array is None:
                 raise ValueError(f"the file has no tensor {key!r} of {path or 'the model'}")
             if key in parameters and isinstance(array, np.ndarray):
@@ -344,13 +349,23 @@ def _modules_of(config: Any) -> list[Any]:
     return []
 
 
+def _is_hooked(entry: dict[str, Any]) -> bool:
+    """Whether what runs a module needs hooks, which are code."""
+    runner = entry.get("runner")
+    return isinstance(runner, dict) and bool(cast("dict[str, Any]", runner).get("hooked"))
+
+
+class Wanting(ValueError):
+    """A file is as it should be, and the model that is to take it is not."""
+
+
 @contextmanager
 def _readable(path: Any, what: str) -> Iterator[None]:
     """Says of whatever goes wrong that it is the file's fault."""
     wrong = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
     try:
         yield
-    except OSError:
+    except (OSError, Wanting):
         raise
     except (*wrong, AssertionError) as error:
         # A RecursionError is a RuntimeError, and its message is of no use.
@@ -427,7 +442,7 @@ def load_into(model: Module, path: str | os.PathLike[str], strict: bool) -> Inco
         return model.load_state_dict(read, strict)
     about = _parsed(text, path)
     if "runner" in text and any(map(_is_prepared, model.modules())):
-        raise ValueError(
+        raise Wanting(
             "the model is prepared, and the file is of a converted one: load it into a float model"
         )
     before = [(module, _tables(module)) for module in model.modules()]
@@ -460,11 +475,13 @@ def _fit(module: Module, number: int, path: str, builder: _Builder, is_old: bool
     for key, child in builder.children(number).items():
         if child is None:
             continue
-        mine, inner = module._modules.get(key), f"{path}.{key}" if path else key
+        mine, inner = module._modules.get(key), _joined(path, key)
         if mine is not None and not _is_other(mine, child, builder):
             _fit(mine, child, inner, builder, is_old)
         elif mine is not None and builder.is_complete(child):
-            module._modules[key] = builder.module(child, inner).train(mine.training)
+            new = builder.module(child, inner).train(mine.training)
+            new._pre_hooks, new._hooks = mine._pre_hooks, mine._hooks
+            module._modules[key] = new
             module._changed()
         elif (
             mine is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -180,7 +181,7 @@ class TransformerEncoder(Module):
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
         if _init.is_rebuilding():
             states = [module._own_state() for module in encoder_layer.modules()]
-            _init.sized((num_layers, sum(value.size for state in states for value in state.values())))
+            _init.sized((num_layers, sum(math.prod(v.shape) for state in states for v in state.values())))
         self.layers = ModuleList(encoder_layer.copy() for _ in range(num_layers))
         self.num_layers, self.enable_nested_tensor = num_layers, enable_nested_tensor
         self.add_module("norm", norm)

@@ -10,6 +10,7 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Graph, Node, kind_of
 from quantray.graph._files import Reader, Unreadable, Writer, register_kinds, register_value
+from quantray.nn._files import Wanting
 from quantray.nn.quantized._grid import Grid
 from quantray.nn.quantized._weighted import Weighted
 from quantray.quantization._fusing import Formula
@@ -36,26 +37,24 @@ register_kinds(frozenset({QUANTIZE, DEQUANTIZE, LAYER, TABLE, MOVE, *SUMS.values
 
 
 def described(runner: Converted, module: nn.Module, writer: Writer) -> dict[str, Any]:
-    """What a file has of a converted model: its graphs, which modules they call, and which of these are code."""
-    whole: dict[str, None] = {}
-    python: dict[str, None] = {}
+    """What a file has of a converted model: its graphs, and modules that they call, or hooks of."""
+    called: dict[str, None] = {}
+    hooked: dict[str, None] = {}
     for node in (node for graph in runner.graphs for node in graph):
         match node.kind:
-            case "module":
-                whole[node.value] = None
+            case "module" | "python":
+                called[node.value] = None
             case "layer" if node.value.norm is not None:
-                whole[node.value.norm] = None
-            case "python":
-                python[node.value] = None
+                called[node.value.norm] = None
             case "hook":
-                python[node.value[0]] = None
+                hooked[node.value[0]] = None
             case _:
                 pass
     return {
         "prefix": runner.prefix,
         "graphs": [writer.graph(graph) for graph in runner.graphs],
-        "whole": list(whole),
-        "python": list(python),
+        "called": list(called),
+        "hooked": list(hooked),
     }
 
 
@@ -114,9 +113,9 @@ def _check_node(node: Node, module: nn.Module) -> None:
             each = module.get_submodule(path)
             hooks = each._pre_hooks if when == "pre" else each._hooks
             if key not in hooks:
-                raise Unreadable(
-                    f"{node.name}: {path or 'the model'} must have the forward hook that the model was saved with, "
-                    "which changes its values: register it, then load"
+                raise Wanting(
+                    f"{path or 'the model'} must have the forward hook that the model was saved with, and that "
+                    "changes its values: register it, then load"
                 )
         case "layer":
             layer = node.value
