@@ -254,6 +254,7 @@ class Conversion:
                 continue
             if kept.is_absorbed(path, module, self._graphs):
                 self.modules[path] = nn.Identity()
+        self.graphs = [_followed(graph, self.modules) for graph in self.graphs]
         model = _replaced(model, self.modules)
         _clean(model, self.graphs)
         runner = Converted(self.graphs, self.prefix)
@@ -282,10 +283,14 @@ def _replaced(model: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
     by_old: dict[int, nn.Module] = {}
     for path, new in modules.items():
         try:
-            by_old[id(model.get_submodule(path))] = new
+            old = model.get_submodule(path)
         except AttributeError:
             parent, _, name = path.rpartition(".")
             model.get_submodule(parent).add_module(name, new)
+            continue
+        by_old[id(old)] = new
+        # Those who registered hooks may take them away again: the tables themselves go on.
+        new._pre_hooks, new._hooks = old._pre_hooks, old._hooks
     if id(model) in by_old:
         return by_old[id(model)]
 
@@ -303,6 +308,20 @@ def _replaced(model: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
 
     walk(model, set())
     return model
+
+
+def _followed(graph: Graph, modules: dict[str, nn.Module]) -> Graph:
+    """A graph whose float nodes find what is inside of a `Requantized` now."""
+    inside = {path for path, new in modules.items() if isinstance(new, quantized.Requantized)}
+
+    def moved(node: Node) -> Node:
+        if node.kind == "parameter" and node.value[0] in inside:
+            return node.but(value=(f"{node.value[0]}.module", node.value[1]))
+        if node.kind == "module" and node.value in inside:
+            return node.but(value=f"{node.value}.module")
+        return node
+
+    return graph.but(nodes={name: moved(node) for name, node in graph.nodes.items()})
 
 
 def _clean(model: nn.Module, graphs: list[Graph]) -> None:
