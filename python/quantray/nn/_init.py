@@ -97,6 +97,8 @@ def zeros(shape: Sequence[int], dtype: Any = np.float32) -> npt.NDArray[Any]:
 
 def full(shape: Sequence[int], value: float) -> npt.NDArray[np.float32]:
     """A parameter of one value."""
+    if is_rebuilding():
+        return zeros(shape)
     return np.full(sized(shape), value, np.float32)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from quantray import _core
 from quantray._core import QTensor
+from quantray.nn import _init
 from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ class Mark:
 
 def as_parameter(data: Any) -> npt.NDArray[np.float32]:
     """Numbers as a parameter: a float32 array of its own."""
+    if _init.is_rebuilding() and isinstance(data, np.ndarray) and data.dtype == np.float32:
+        # A file's array takes its place at once.
+        return cast("npt.NDArray[np.float32]", data)
     return np.array(data, np.float32)
 
 

@@ -66,7 +66,7 @@ class RecurrentLayer(Configured):
 
     def _begin(self) -> None:
         """Makes the parameters."""
-        if self.dropout > 0 and self.num_layers == 1:
+        if self.dropout > 0 and self.num_layers == 1 and not _init.is_rebuilding():
             message = f"dropout={self.dropout} has no effect with num_layers=1: it acts between layers"
             warnings.warn(message, stacklevel=4)
         bound = 1 / math.sqrt(self.hidden_size)

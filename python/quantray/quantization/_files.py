@@ -10,7 +10,7 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Graph, Node, kind_of
 from quantray.graph._files import Reader, Unreadable, Writer, register_kinds, register_value
-from quantray.nn._files import Wanting
+from quantray.nn._files._load import Wanting
 from quantray.nn.quantized._grid import Grid
 from quantray.nn.quantized._weighted import Weighted
 from quantray.quantization._fusing import Formula

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def as_version_2(about: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 had a tree of types and configs, in which a module under two names stood once, and no graphs."""
+    """Version 1 had a tree of types and configs, in which a module of two names stood once, and no graphs."""
     entries: list[dict[str, Any]] = []
 
     def number(found: Any) -> int:
