@@ -83,8 +83,8 @@ def sized(shape: Sequence[int]) -> tuple[int, ...]:
     if _rebuilding.left is not None:
         if not all(isinstance(n, int) and n >= 0 for n in lengths):
             raise ValueError(f"lengths must be whole numbers of at least 0, got {lengths}")
-        # An empty parameter counts too: a file could ask for any number of them.
-        _rebuilding.left -= math.prod(lengths) + 1
+        # An empty one counts by its other lengths, which scales may lie along, and at all.
+        _rebuilding.left -= math.prod(max(n, 1) for n in lengths)
         if _rebuilding.left < 0:
             raise ValueError(f"a parameter of shape {lengths} is larger than all that the file holds")
     return lengths

@@ -6,12 +6,11 @@ import copy
 import difflib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 
-from quantray import _core
 from quantray._core import QTensor
 from quantray.nn import _init
 from quantray.nn._tracing import state
@@ -482,7 +481,12 @@ class Module:
             array = as_array(value)
         if tuple(array.shape) != tuple(own.shape):
             raise ValueError(f"must be of shape {tuple(own.shape)}, got {tuple(array.shape)}")
-        return array if isinstance(own, QTensor) else np.array(array, own.dtype)
+        if isinstance(own, QTensor):
+            return array
+        # Of the machine's own dtype: an array from a file says its byte order, and NumPy would keep that.
+        made = np.empty(own.shape, np.dtype(own.dtype.type))
+        made[...] = array
+        return made
 
     def _assign(self, state: dict[str, Any]) -> None:
         """Takes accepted entries of this module's own state."""
@@ -531,9 +535,8 @@ class Module:
         missing = [key for key in own if key not in given and not f".{key}".endswith(ignored)]
         unexpected = [key for key in given if key not in own and not f".{key}".endswith(ignored)]
         if strict and (missing or unexpected):
-            lines = [f"state_dict does not fit {type(self).__name__}:"]
-            lines += [f"  missing: {key}{_nearest(key, unexpected)}" for key in missing]
-            lines += [f"  unexpected: {key}{_nearest(key, missing)}" for key in unexpected]
+            lines = [f"state_dict does not fit {self._get_name()}:"]
+            lines += _listed("missing", missing, unexpected) + _listed("unexpected", unexpected, missing)
             raise KeyError(_Text("\n".join(lines)))
         # By module, which may have several names: what it takes, and what its runner does.
         accepted: dict[int, tuple[Module, dict[str, Any], dict[str, Any]]] = {}
@@ -679,6 +682,12 @@ def as_array(value: Any) -> npt.NDArray[Any]:
     if array.dtype.kind not in "biuf" and array.dtype.name not in ("bfloat16", "float8_e4m3fn"):
         raise TypeError(f"must be an array of numbers, got {type(value).__name__} of dtype {array.dtype}")
     return array
+
+
+def _listed(what: str, names: list[str], others: list[str]) -> list[str]:
+    """Lines for names that do not match, each with the nearest one of others; no more than one reads."""
+    lines = [f"  {what}: {name}{_nearest(name, others[:1000])}" for name in names[:20]]
+    return [*lines, f"  {what}: {len(names) - 20} more"] if len(names) > 20 else lines
 
 
 def _is_same(a: Any, b: Any) -> bool:

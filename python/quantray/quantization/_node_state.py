@@ -1,4 +1,4 @@
-"""Scales and zero points of nodes that no module keeps: functions that a forward calls, second calls of a module."""
+"""Scales and zero points of nodes that no module keeps: of functions, and of second calls of a module."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class _Entry(NamedTuple):
 def entries(graphs: Sequence[Graph], module: nn.Module) -> dict[str, _Entry]:
     """Names in the state_dict, and the nodes that they belong to.
 
-    A name is the node's and `scale` or `zero_point`, as if it were a module's; where a module of the node's name
-    has such an entry itself, it is `output_scale` or `output_zero_point`.
+    A name is the node's and `scale` or `zero_point`, as if it were a module's; where a module of the node's
+    name has such an entry itself, it is `output_scale` or `output_zero_point`.
     """
     found: dict[str, _Entry] = {}
     for node, grid in _grids(graphs):

@@ -139,7 +139,10 @@ class Builder:
 
     def _decoded(self, value: Any, path: str) -> Any:
         if isinstance(value, dict):
-            return self.module(cast("dict[str, Any]", value)["module"], path)
+            found = cast("dict[str, Any]", value)
+            if set(found) != {"module"}:
+                raise ValueError(f"a config has values and modules, got {sorted(found)[:5]}")
+            return self.module(found["module"], path)
         if isinstance(value, list):
             return tuple(self._decoded(v, path) for v in cast("list[Any]", value))
         return value

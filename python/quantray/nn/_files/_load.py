@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
-
-import numpy as np
 
 from quantray import _core
 from quantray._core import QTensor
@@ -43,7 +42,7 @@ def parsed(text: str, path: Any) -> dict[str, Any]:
     """What stands under `MODEL`, as version 2 has it."""
     with readable(path, "its model is damaged"):
         about: Any = json.loads(text)
-        version = about["version"]
+        version = about.get("version") if isinstance(about, dict) else None
         if type(version) is not int:
             raise ValueError(f"its version must be a whole number, got {version!r}")
         if version > VERSION:
@@ -65,14 +64,14 @@ def expanded(state: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
 def _numbers_in(state: Mapping[str, Any]) -> int:
     """How many numbers a file's modules may begin with, at most: a few times those of its tensors.
 
-    A module may begin with all that is inside it, which then takes its place, and arrays that are one may begin
-    as many.
+    A module may begin with all that is inside it, before this takes its place, and arrays that are one may
+    begin as many.
     """
-    return 8 * sum(int(np.prod(value.shape, dtype=np.int64)) + 64 for value in state.values()) + 10_000
+    return 8 * sum(math.prod(max(n, 1) for n in value.shape) + 64 for value in state.values()) + 10_000
 
 
 def rebuilt(state: dict[str, Any], text: str, path: Any) -> Any:
-    """The model that a file's metadata describes; its tensors where that needs classes that are not quantray's."""
+    """The model that a file describes; its tensors where that needs classes that are not quantray's."""
     about = parsed(text, path)
     with readable(path, "its model cannot be rebuilt"):
         tensors = expanded(state, about)
@@ -137,8 +136,8 @@ def _tables(module: Module) -> dict[str, Any]:
 def _fit(module: Module, number: int, path: str, builder: Builder, *, is_inside: bool) -> None:
     """Makes a module what a file says that it is, where it is another class's of the same names.
 
-    `is_inside` says whether the file's one is inside of a model that runs by graphs, whose modules of integers may
-    be more than those of floats are.
+    `is_inside` says whether the file's one is inside of a model of graphs: its modules of integers may be
+    more than those of floats are.
     """
     entry = builder.entries[number]
     runner = entry.get("runner")
