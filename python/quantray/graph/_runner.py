@@ -63,35 +63,39 @@ class GraphRunner:
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_arrays(args), as_arrays(kwargs)
+        failed = 0
         while True:
             if self._mark.changed:
                 self.forget(module)
-            graph, inputs = self.find(module, args, kwargs)
+            graph, inputs = self.find(module, args, kwargs, whole=failed > 0)
             try:
                 return self.run(module, graph, inputs)
             except HookChanges as found:
                 # It was taken to look only: captured again, what it gives back is a value of the graph.
                 self.changing |= {found.hook}
                 self.forget(module)
-            except _DoesNotHold:
+            except _DoesNotHold as found:
+                failed += 1
+                if failed > 2:
+                    raise ValueError(f"what the model decides changes from call to call: {found}") from None
                 with self._lock:
                     if graph in self.graphs:
                         self.graphs.remove(graph)
 
     def find(
-        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
     ) -> tuple[Graph, dict[str, Any]]:
-        """The graph for some arguments, captured if need be, and its inputs."""
+        """The graph for some arguments, captured if need be (with all rows if `whole`), and its inputs."""
         found = self._fitting(module, args, kwargs)
         if found is not None:
             return found
         with self._lock:
             # What a few rows decide may not be what all of them do: then the model is captured with all.
-            for whole in (False, True):
+            for rows in (whole, True):
                 found = self._fitting(module, args, kwargs)
                 if found is not None:
                     return found
-                self.graphs.append(self.capture(module, args, kwargs, whole=whole))
+                self.graphs.append(self.capture(module, args, kwargs, whole=rows))
             found = self._fitting(module, args, kwargs)
             if found is None:
                 raise ValueError("what the model decides by its inputs changes from call to call")
@@ -130,7 +134,7 @@ class GraphRunner:
         def check(node: Node, environment: Environment) -> None:
             for guard in late.get(node.name, ()):
                 if not holds(guard, environment):
-                    raise _DoesNotHold
+                    raise _DoesNotHold(str(guard))
 
         return run(
             graph,

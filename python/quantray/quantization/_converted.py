@@ -85,7 +85,7 @@ class Converted(GraphRunner):
         return made
 
     def find(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
     ) -> tuple[Graph, dict[str, Any]]:
         for graph in self.graphs:
             args_now, kwargs_now = _cast((args, kwargs), graph)

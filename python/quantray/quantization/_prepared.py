@@ -19,6 +19,7 @@ from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
 from quantray.quantization._settings import Settings
 from quantray.quantization.fake_quantize import FakeQuantizeBase
+from quantray.quantization.fake_quantize._switches import as_switched
 from quantray.quantization.observer import ObserverBase
 
 
@@ -85,10 +86,9 @@ class Prepared(GraphRunner):
         parent, _, name = path.rpartition(".")
         home = module.get_submodule(parent)
         if name not in home._modules:
-            made = factory()
-            made.train(module.training)
-            if isinstance(made, FakeQuantizeBase):
-                _follow_switches(made, module)
+            made = as_switched(home, factory())
+            # Of a model that is only calibrated, fake quantizations are what observes: they do it in training mode.
+            made.train(module.training or not self.is_trained)
             home.add_module(name, made)
 
     def _prepare_children(self, graph: Graph, module: nn.Module) -> None:
@@ -187,15 +187,6 @@ def called_children(module: nn.Module) -> list[tuple[str, nn.Module]]:
         else:
             found.append((name, child))
     return found
-
-
-def _follow_switches(made: FakeQuantizeBase, module: nn.Module) -> None:
-    """What was said to all fake quantizations before this one was made is said to it, too."""
-    others = [each for each in module.modules() if isinstance(each, FakeQuantizeBase)]
-    if others and not any(each.fake_quant_enabled[0] for each in others):
-        made.disable_fake_quant()
-    if others and not any(each.observer_enabled[0] for each in others):
-        made.disable_observer()
 
 
 def prepared_of(model: nn.Module) -> Prepared | None:
