@@ -77,7 +77,9 @@ def damaged(content, rng):
             case 3 if isinstance(home, list):
                 home.insert(key, copy.deepcopy(home[key]))
             case 3:
-                home[rng.choice(["x", "type", "config", "children", "runner", "value", "args"])] = home.pop(key)
+                home[rng.choice(["x", "type", "config", "children", "runner", "value", "args"])] = home.pop(
+                    key
+                )
             case _:
                 value = home[key]
                 if isinstance(value, bool) or value is None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from quantray.graph._capture import capture
-from quantray.graph._graph import Graph, Node, Ref, map_tree, wires
+from quantray.graph._graph import Graph, Node, Ref, leaves, map_tree, wires
 from quantray.graph._run import Environment, HookChanges, holds, run
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Mark, Module
@@ -289,3 +289,19 @@ def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:
 
 def _is_of_inputs(subject: Any, graph: Graph) -> bool:
     return all(graph.nodes[ref.node].kind == "input" for ref in wires(subject))
+
+
+def why_none_fits(graphs: list[Graph], args: Any, kwargs: Any) -> str:
+    """What a model was called with, and what there are graphs for."""
+    got = ", ".join(
+        f"{leaf.dtype} {tuple(leaf.shape)}" if hasattr(leaf, "shape") else repr(leaf)
+        for leaf in leaves((args, kwargs))
+    )
+    lines = [f"the model was not captured for such an input ({got}); it was for:"]
+    for graph in graphs:
+        facts = ", ".join(
+            f"{n}: {graph.nodes[n].facts[0].dtype} {graph.nodes[n].facts[0].shape}" for n in graph.inputs
+        )
+        guards = "".join(f", where {guard}" for guard in graph.guards)
+        lines.append(f"  {facts}{guards}")
+    return "\n".join(lines)

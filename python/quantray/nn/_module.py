@@ -540,6 +540,7 @@ class Module:
             raise KeyError(_Text("\n".join(lines)))
         # By module, which may have several names: what it takes, and what its runner does.
         accepted: dict[int, tuple[Module, dict[str, Any], dict[str, Any]]] = {}
+        taken_from: dict[tuple[int, str], Any] = {}
         # By the array that is replaced: one that is tied to another place is replaced in both by one.
         tied: dict[int, Any] = {}
         for path, module in self.named_modules(remove_duplicate=False):
@@ -548,8 +549,9 @@ class Module:
             names = mine if runner is None else mine | runner.own_state(module)
             for name in names:
                 key = f"{path}.{name}" if path else name
-                if key not in given or name in taken or name in of_runner:
+                if key not in given or taken_from.get((id(module), name), self) is given[key]:
                     continue
+                taken_from[id(module), name] = given[key]
                 try:
                     if runner is not None and name not in mine:
                         of_runner[name] = runner.accept(module, name, given[key])

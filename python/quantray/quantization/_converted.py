@@ -11,7 +11,7 @@ from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, run
-from quantray.graph._runner import GraphRunner, _is_of_inputs, as_arrays, fitting
+from quantray.graph._runner import GraphRunner, _is_of_inputs, as_arrays, fitting, why_none_fits
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization import _node_state
 from quantray.quantization._integers import compute, grids_of
@@ -92,7 +92,10 @@ class Converted(GraphRunner):
             inputs = fitting(graph, args_now, kwargs_now, graph.training, module)
             if inputs is not None:
                 return graph, inputs
-        raise ValueError(_why_none_fits(self.graphs, args, kwargs))
+        raise ValueError(
+            why_none_fits(self.graphs, args, kwargs)
+            + "\ncalibrate with such inputs too, so that another graph is there for them"
+        )
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
         grids = self.made(module, graph).grids
@@ -140,7 +143,7 @@ class Converted(GraphRunner):
         """The graphs, as JSON."""
         from quantray.quantization._files import described
 
-        return described(self, module, writer)
+        return described("converted", self.graphs, self.prefix, writer)
 
 
 class _Made:
@@ -190,24 +193,6 @@ def _cast(given: Any, graph: Graph) -> Any:
         return value
 
     return walk(graph.args, given[0]), walk(dict(graph.kwargs), given[1])
-
-
-def _why_none_fits(graphs: list[Graph], args: Any, kwargs: Any) -> str:
-    from quantray.graph._graph import leaves
-
-    got = ", ".join(
-        f"{leaf.dtype} {tuple(leaf.shape)}" if hasattr(leaf, "shape") else repr(leaf)
-        for leaf in leaves((args, kwargs))
-    )
-    lines = [f"the model was not captured for such an input ({got}); it was for:"]
-    for graph in graphs:
-        facts = ", ".join(
-            f"{n}: {graph.nodes[n].facts[0].dtype} {graph.nodes[n].facts[0].shape}" for n in graph.inputs
-        )
-        guards = "".join(f", where {guard}" for guard in graph.guards)
-        lines.append(f"  {facts}{guards}")
-    lines.append("calibrate with such inputs too, so that another graph is there for them")
-    return "\n".join(lines)
 
 
 def _late_hooks(graphs: list[Graph], module: nn.Module) -> dict[str, list[tuple[str, str, int]]]:

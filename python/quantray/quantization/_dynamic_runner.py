@@ -9,7 +9,7 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._run import call
-from quantray.graph._runner import GraphRunner
+from quantray.graph._runner import GraphRunner, why_none_fits
 from quantray.quantization._lowering import Lowered, lower
 
 
@@ -18,13 +18,33 @@ class Dynamic(GraphRunner):
 
     keeps_forward = True
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", graphs: list[Graph] | None = None) -> None:
         super().__init__(prefix)
+        #: Whether the model was read from a file without its class: there are no other graphs then.
+        self.is_fixed = graphs is not None
+        self.graphs += graphs or []
         self._lowered: dict[int, tuple[Graph, Lowered]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Programs are made anew for the CPU that they run on.
         return {**super().__getstate__(), "_lowered": {}}
+
+    def capture(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any
+    ) -> Graph:
+        if self.is_fixed:
+            raise ValueError(
+                why_none_fits(self.graphs, args, kwargs)
+                + "\ncall the model with such inputs before it is saved, or load it into its class"
+            )
+        return super().capture(module, args, kwargs, **options)
+
+    def for_file(self, module: nn.Module, writer: Any) -> dict[str, Any]:
+        """The graphs of evaluation, as JSON."""
+        from quantray.quantization._files import described
+
+        graphs = [graph for graph in self.graphs if not graph.training]
+        return described("dynamic", [] if self._mark.changed else graphs, self.prefix, writer)
 
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         return normalize(graph)
@@ -54,5 +74,8 @@ class Dynamic(GraphRunner):
         return known[1]
 
     def forget(self, module: nn.Module) -> None:
-        super().forget(module)
+        if self.is_fixed:
+            self._mark.changed = self._mark.touched = False
+        else:
+            super().forget(module)
         self._lowered.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -30,17 +30,18 @@ from quantray.quantization._layers import Layer
 
 if TYPE_CHECKING:
     from quantray.quantization._converted import Converted
+    from quantray.quantization._dynamic_runner import Dynamic
 
 register_kinds(frozenset({QUANTIZE, DEQUANTIZE, LAYER, TABLE, MOVE, *SUMS.values()}))
 
 # Writing
 
 
-def described(runner: Converted, module: nn.Module, writer: Writer) -> dict[str, Any]:
-    """What a file has of a converted model: its graphs, and modules that they call, or hooks of."""
+def described(kind: str, graphs: Sequence[Graph], prefix: str, writer: Writer) -> dict[str, Any]:
+    """What a file has of what runs a model: its graphs, and modules that they call, or hooks of."""
     called: dict[str, None] = {}
     hooked: dict[str, None] = {}
-    for node in (node for graph in runner.graphs for node in graph):
+    for node in (node for graph in graphs for node in graph):
         match node.kind:
             case "module" | "python":
                 called[node.value] = None
@@ -51,8 +52,9 @@ def described(runner: Converted, module: nn.Module, writer: Writer) -> dict[str,
             case _:
                 pass
     return {
-        "prefix": runner.prefix,
-        "graphs": [writer.graph(graph) for graph in runner.graphs],
+        "kind": kind,
+        "prefix": prefix,
+        "graphs": [writer.graph(graph) for graph in graphs],
         "called": list(called),
         "hooked": list(hooked),
     }
@@ -70,20 +72,31 @@ def attach(module: nn.Module, about: Any, tensors: Mapping[str, Any]) -> None:
         They are no graphs, or not of such a module.
     """
     from quantray.quantization._converted import Converted
+    from quantray.quantization._dynamic_runner import Dynamic
 
     reader = Reader(tensors)
     if not isinstance(about, dict):
         raise Unreadable("what runs a model must be an object")
     found = cast("dict[str, Any]", about)
-    graphs = found.get("graphs")
-    if not isinstance(graphs, list) or not graphs or not isinstance(found.get("prefix"), str):
-        raise Unreadable("a converted model must have graphs, and a prefix")
-    read = [reader.graph(graph) for graph in cast("list[Any]", graphs)]
-    for graph in read:
-        check(graph, module)
-    runner = Converted(read, found["prefix"])
+    graphs, prefix, kind = found.get("graphs"), found.get("prefix"), found.get("kind")
+    if not isinstance(graphs, list) or not isinstance(prefix, str) or kind not in ("converted", "dynamic"):
+        raise Unreadable("what runs a model must be converted or dynamic, with graphs and a prefix")
+    runner: Converted | Dynamic
+    if kind == "dynamic" and not any(type(each) is nn.GraphModule for each in module.modules()):
+        # The model has all that graphs are captured from.
+        runner = Dynamic(prefix)
+    else:
+        read = [reader.graph(graph) for graph in cast("list[Any]", graphs)]
+        if not read:
+            raise Unreadable("there are no graphs")
+        for graph in read:
+            check(graph, module)
+        runner = Converted(read, prefix) if kind == "converted" else Dynamic(prefix, read)
     module.__dict__["_runner"] = runner
-    runner.refresh(module)
+    if isinstance(runner, Converted):
+        runner.refresh(module)
+    else:
+        runner.watch(module)
 
 
 def check(graph: Graph, module: nn.Module) -> None:

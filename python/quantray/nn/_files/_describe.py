@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from quantray.nn._files._known import CONSTANTS, is_container, joined, names
 from quantray.nn._module import Module
+
+
+class _Around(NamedTuple):
+    """A model of graphs: paths of the modules that its nodes call, and whether the others are called too."""
+
+    called: frozenset[str]
+    keeps_forward: bool
 
 
 class Describer:
@@ -22,31 +29,36 @@ class Describer:
         #: By a module's id, which the model keeps alive.
         self._numbers: dict[int, int] = {}
 
-    def number(self, module: Module, path: str = "", whole: frozenset[str] | None = None) -> int:
-        """The number of a module; `whole` are paths of those inside a model of graphs that are called."""
+    def number(self, module: Module, path: str = "", around: _Around | None = None) -> int:
+        """The number of a module; `around` is the model of graphs that it is inside of."""
         if id(module) not in self._numbers:
             # Its place is taken before its children's.
             self._numbers[id(module)] = len(self.entries)
             self.entries.append({})
-            self.entries[self._numbers[id(module)]] = self._entry(module, path, whole)
+            self.entries[self._numbers[id(module)]] = self._entry(module, path, around)
         return self._numbers[id(module)]
 
-    def _entry(self, module: Module, path: str, whole: frozenset[str] | None) -> dict[str, Any]:
+    def _entry(self, module: Module, path: str, around: _Around | None) -> dict[str, Any]:
         runner = None
         if module._runner is not None:
             runner = module._runner.for_file(module, self.writer)
         if runner is not None:
-            whole = frozenset(joined(path, name) for name in runner.pop("called"))
+            called = frozenset(joined(path, name) for name in runner.pop("called"))
             self.python += [joined(path, name) for name in runner["hooked"]]
+            around = _Around(called, module._runner.keeps_forward) if runner["graphs"] else None
         name, config = names().get(type(module)), getattr(module, "_config", None)
-        is_called = whole is None or path in whole or (name or "").startswith("quantized.")
+        is_called = around is None or path in around.called
+        # What has no forward any more need not be of its class.
+        keeps = (
+            is_called or around.keeps_forward or not module._modules or (name or "").startswith("quantized.")
+        )
         entry: dict[str, Any] = {}
         if name is not None and is_container(type(module)):
             entry["type"] = name
-        elif name is not None and config is not None and (is_called or not module._modules):
+        elif name is not None and config is not None and keeps:
             entry["type"] = name
             paths = {id(each): inner for inner, each in module.named_modules(path)}
-            encode = functools.partial(self._encoded, paths=paths, whole=whole)
+            encode = functools.partial(self._encoded, paths=paths, around=around)
             entry["config"] = {key: encode(value) for key, value in config().items()}
         elif not is_called:
             found = {**module._parameters, **module._buffers}
@@ -58,20 +70,20 @@ class Describer:
             entry["unsaved"] = {key: self.writer.tensor(module._buffers[key]) for key in unsaved}
         else:
             entry = {"class": module._get_name()}
-            if whole is not None:
+            if around is not None:
                 self.python.append(path)
         if module._modules:
             entry["children"] = {
-                key: None if child is None else self.number(child, joined(path, key), whole)
+                key: None if child is None else self.number(child, joined(path, key), around)
                 for key, child in module._modules.items()
             }
         if runner is not None:
             entry["runner"] = runner
         return entry
 
-    def _encoded(self, value: Any, paths: dict[int, str], whole: frozenset[str] | None) -> Any:
+    def _encoded(self, value: Any, paths: dict[int, str], around: _Around | None) -> Any:
         if isinstance(value, Module):
-            return {"module": self.number(value, paths.get(id(value), ""), whole)}
+            return {"module": self.number(value, paths.get(id(value), ""), around)}
         if isinstance(value, (tuple, list)):
-            return [self._encoded(v, paths, whole) for v in cast("list[Any]", value)]
+            return [self._encoded(v, paths, around) for v in cast("list[Any]", value)]
         return value
