@@ -23,7 +23,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention by hand: lengths, masks, functions, parameters and buffers of its own, a dict as its output."""
+    """Attention by hand: lengths, masks, parameters and buffers of its own, a dict as its output."""
 
     def __init__(self):
         super().__init__()

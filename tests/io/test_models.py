@@ -1,4 +1,4 @@
-"""Files of models: what is loaded computes the same bits, with and without the class, and has all that was there."""
+"""Files of models: what is loaded computes the same bits, with the class and without it."""
 
 import copy
 import json
@@ -86,7 +86,7 @@ def test_other_models(name, way, path):
         assert_same(back(x), want)
         if is_own:
             assert type(back) is nn.GraphModule
-            with pytest.raises(ValueError, match="(?s)not captured for such an input.*before it is saved"):
+            with pytest.raises(ValueError, match=r"(?s)not captured for such an input.*before it is saved"):
                 back(x[0])
     if is_own:
         back = MODELS[name][0]()
@@ -145,7 +145,7 @@ def test_learned_scales_are_learned_on():
 
 def test_a_prepared_model_takes_no_converted_one(path):
     static("block").save(path)
-    with pytest.raises(ValueError, match="prepared.*converted"):
+    with pytest.raises(ValueError, match=r"prepared.*converted"):
         tq.prepare(models.Block()).load_state_dict(path)
 
 

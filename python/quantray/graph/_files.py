@@ -1,4 +1,4 @@
-"""Graphs as JSON, and back: names of functions, wires and plain values; arrays lie beside it, as tensors of a file.
+"""Graphs as JSON, and back: names of functions, wires, plain values. Arrays are tensors of a file beside it.
 
 Nothing that is read is executed: a function is a name that `_functions` knows, a value is of a kind that is
 registered here, and each wire must come from a node before it.
@@ -347,7 +347,7 @@ class Reader:
         items = _list(values, "values", len(names))
         if not all(_is_name(each) for each in (_text(name, "name"), *names)) or len(set(names)) != len(names):
             raise Unreadable(f"{name!r} with {names!r} is no named tuple")
-        return collections.namedtuple(name, names)(*(self.tree(item) for item in items))  # noqa: PYI024
+        return collections.namedtuple(name, names)(*(self.tree(item) for item in items))
 
     def _read_wire(self, value: Any) -> Any:
         node, out = _list(value, "wire", 2)

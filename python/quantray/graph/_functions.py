@@ -142,16 +142,16 @@ def name_of(function: Any) -> str | None:
 
 #: Methods of arrays that make new ones, or views: what "ndarray." may be followed by.
 METHODS = (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "clip", "choose", "compress", "conj",
-    "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max", "mean", "min", "nonzero", "prod",
-    "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "std", "sum", "swapaxes", "take", "trace",
-    "transpose", "var", "view",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "clip", "choose", "compress",
+    "conj", "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max", "mean",
+    "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "std",
+    "sum", "swapaxes", "take", "trace", "transpose", "var", "view",
 )  # fmt: skip
 
 #: Where functions of NumPy's may be at home.
 _HOMES = ("numpy", "numpy.linalg", "numpy.fft", "numpy.lib.stride_tricks", "numpy.lib.scimath")
 
-#: Functions of arrays that write files, look at memory beside an array, or call a function that they are given.
+#: Functions of arrays that write files, look at memory beside an array, or call what they are given.
 _DENIED = frozenset(
     {
         "save", "savez", "savez_compressed", "savetxt", "as_strided", "apply_along_axis", "apply_over_axes",

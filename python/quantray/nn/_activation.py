@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
 from quantray.nn import _init
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured

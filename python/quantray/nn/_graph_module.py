@@ -31,8 +31,8 @@ class GraphModule(Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Raises: its work is in the graphs of the model that it is part of."""
         raise RuntimeError(
-            f"{self.class_name} was read from a file and has no forward of its own: call the model that it is "
-            "part of, or take the file into an instance of its class with load_state_dict(path)"
+            f"{self.class_name} was read from a file and has no forward of its own: call the model that it "
+            "is part of, or take the file into an instance of its class with load_state_dict(path)"
         )
 
     def _get_name(self) -> str:

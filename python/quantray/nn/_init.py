@@ -1,14 +1,14 @@
 """How parameters begin: torch's distributions, from one generator that can be seeded.
 
-While a file's modules are rebuilt, their parameters begin as zeros, and no more of them than the file has numbers
-for: what a file says of lengths is not to be trusted before it is compared to the file's own tensors.
+While a file's modules are rebuilt, their parameters begin as zeros, and no more of them than the file has
+numbers for: what it says of lengths is not to be trusted before it is compared to its tensors.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -60,7 +60,7 @@ _rebuilding = _Rebuilding()
 
 
 @contextmanager
-def rebuilding(numbers: int) -> Iterator[None]:
+def rebuilding(numbers: int) -> Generator[None]:
     """As long as this lasts, modules made on this thread begin as zeros, of so many numbers in all.
 
     More of them are a ValueError, before there is memory for them.
@@ -77,7 +77,7 @@ def is_rebuilding() -> bool:
     return _rebuilding.left is not None
 
 
-def sized(shape: Sequence[int]) -> tuple[int, ...]:
+def sized(shape: Sequence[Any]) -> tuple[int, ...]:
     """A shape that there may be a parameter of."""
     lengths = tuple(shape)
     if _rebuilding.left is not None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from quantray.nn import _init
 from quantray.nn._module import Module
 from quantray.nn.functional._layer_norm import layer_norm, rms_norm, trailing_shape

@@ -122,7 +122,7 @@ class Mark:
 
 def as_parameter(data: Any) -> npt.NDArray[np.float32]:
     """Numbers as a parameter: a float32 array of its own."""
-    if _init.is_rebuilding() and isinstance(data, np.ndarray) and data.dtype == np.float32:
+    if _init.is_rebuilding() and getattr(data, "dtype", None) == np.float32:
         # A file's array takes its place at once.
         return cast("npt.NDArray[np.float32]", data)
     return np.array(data, np.float32)
@@ -694,9 +694,9 @@ def _listed(what: str, names: list[str], others: list[str]) -> list[str]:
 
 def _is_same(a: Any, b: Any) -> bool:
     """Whether two arrays hold the same numbers."""
-    if a is b or not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
+    if a is b or isinstance(a, QTensor) or isinstance(b, QTensor):
         return a is b
-    return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    return bool(a.dtype == b.dtype and a.tobytes() == b.tobytes())
 
 
 def _nearest(name: str, names: list[str]) -> str:

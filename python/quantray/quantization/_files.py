@@ -1,11 +1,9 @@
-"""Converted models in files: how their nodes' own values are written, and how a model gets its graphs back."""
+"""Quantized models in files: how their nodes' values are written, and how a model gets its graphs back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
-
-import numpy as np
 
 from quantray import nn
 from quantray.graph import Graph, Node, kind_of
@@ -127,7 +125,7 @@ def _check_node(node: Node, module: nn.Module) -> None:
             hooks = each._pre_hooks if when == "pre" else each._hooks
             if key not in hooks:
                 raise Wanting(
-                    f"{path or 'the model'} must have the forward hook that the model was saved with, and that "
+                    f"{path or 'the model'} must have the forward hook that the model was saved with, which "
                     "changes its values: register it, then load"
                 )
         case "layer":
@@ -136,7 +134,8 @@ def _check_node(node: Node, module: nn.Module) -> None:
             if good and layer.norm is not None:
                 module.get_submodule(layer.norm)
         case "formula":
-            good = type(node.value) is tuple and len(node.value) == 2 and isinstance(node.value[0], Formula)
+            value: Any = node.value
+            good = isinstance(value, tuple) and len(cast("Any", value)) == 2 and isinstance(value[0], Formula)
         case kind if kind.startswith("int."):
             good = _is_good_integer(node, module)
         case _:
@@ -171,19 +170,7 @@ def _is_good_integer(node: Node, module: nn.Module) -> bool:
 
 
 def _read_grid(value: Any, reader: Reader) -> Grid:
-    items = _items(value, 5)
-    scale, zero_point, dtype, low, high = items
-    least, greatest = {"quint8": (0, 255), "qint8": (-128, 127)}.get(dtype, (0, -1))
-    whole = all(type(n) is int for n in (zero_point, low, high))
-    if not (whole and isinstance(scale, float) and least <= zero_point <= greatest):
-        raise Unreadable(f"{items} is no grid")
-    if not (
-        least <= low < high <= greatest
-        and 0 < np.float32(scale) < np.inf
-        and np.isfinite(1 / np.float32(scale))
-    ):
-        raise Unreadable(f"{items} is no grid")
-    return Grid(*items)
+    return Grid.checked(_items(value, 5))
 
 
 def _items(value: Any, count: int) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ class Wanting(ValueError):
 
 
 @contextmanager
-def readable(path: Any, what: str) -> Iterator[None]:
+def readable(path: Any, what: str) -> Generator[None]:
     """Says of whatever goes wrong that it is the file's fault."""
     wrong = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
     try:
@@ -42,7 +42,7 @@ def parsed(text: str, path: Any) -> dict[str, Any]:
     """What stands under `MODEL`, as version 2 has it."""
     with readable(path, "its model is damaged"):
         about: Any = json.loads(text)
-        version = about.get("version") if isinstance(about, dict) else None
+        version: Any = None if not isinstance(about, dict) else cast("dict[str, Any]", about).get("version")
         if type(version) is not int:
             raise ValueError(f"its version must be a whole number, got {version!r}")
         if version > VERSION:
@@ -50,7 +50,8 @@ def parsed(text: str, path: Any) -> dict[str, Any]:
                 f"cannot read {os.fspath(path)}: its model is of version {version}, and this quantray "
                 f"knows up to {VERSION}; a later one reads it"
             )
-        return about if version == VERSION else as_version_2(about)
+        read = cast("dict[str, Any]", about)
+        return read if version == VERSION else as_version_2(read)
 
 
 def expanded(state: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Requantized(OnGrids):
 
     def __init__(self, module: nn.Module, grid: Sequence[Any]) -> None:
         super().__init__()
-        self.grid = Grid(*grid)
+        self.grid = Grid.checked(grid)
         self.module = module
 
     @whole
@@ -75,7 +75,7 @@ class QFunctional(OnGrids, nn.FloatFunctional):
 
     def __init__(self, grid: Sequence[Any], relu: bool = False) -> None:
         super().__init__()
-        self.grid = Grid(*grid)
+        self.grid = Grid.checked(grid)
         self.relu = relu
 
     @whole

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 
@@ -46,6 +47,32 @@ class Grid(NamedTuple):
             )
         # float32, as all kernels have it: what is trained is what runs.
         return cls(float(np.float32(scale[0])), int(zero_point[0]), dtype, least, greatest)
+
+    @classmethod
+    def checked(cls, items: Sequence[Any], name: str = "grid") -> Grid:
+        """A grid of these items.
+
+        Raises
+        ------
+        ValueError, TypeError
+            They are none: a scale that is no positive finite float32, codes that the dtype has not.
+        """
+        grid = cls(*items)
+        limits = {"quint8": (0, 255), "qint8": (-128, 127)}.get(grid.dtype)
+        if limits is None:
+            raise ValueError(f"{name} must be of quint8 or qint8, got {grid.dtype!r}")
+        if not is_scale(grid.scale):
+            raise ValueError(f"{name} must have a scale that is a positive finite float32, got {grid.scale}")
+        for what in ("zero_point", "quant_min", "quant_max"):
+            value = getattr(grid, what)
+            if not isinstance(value, (int, np.integer)) or not limits[0] <= value <= limits[1]:
+                raise ValueError(
+                    f"{name} must have a {what} from {limits[0]} to {limits[1]} for {grid.dtype}, "
+                    f"got {value!r}"
+                )
+        if grid.quant_min >= grid.quant_max:
+            raise ValueError(f"{name} must have codes, got {grid.quant_min} to {grid.quant_max}")
+        return grid
 
     @property
     def is_full(self) -> bool:
@@ -94,7 +121,7 @@ class Grid(NamedTuple):
             raise ValueError(f"must be one number, got shape {tuple(array.shape)}")
         number = array.reshape(())[()]
         if name == "scale":
-            if not (np.isfinite(number) and np.float32(number) > 0 and np.isfinite(1 / np.float32(number))):
+            if not is_scale(number):
                 raise ValueError(f"must be a positive finite float32, got {number}")
             return float(number)
         low, high = (0, 255) if self.dtype == "quint8" else (-128, 127)
@@ -103,16 +130,25 @@ class Grid(NamedTuple):
         return int(number)
 
 
+def is_scale(value: Any) -> bool:
+    """Whether kernels can multiply and divide by a number."""
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    with np.errstate(all="ignore"):
+        number = np.float32(cast("float", value))
+        return bool(number > 0 and np.isfinite(number) and np.isfinite(1 / number))
+
+
 class OnGrids(Module):
     """A module that keeps grids, whose scales and zero points are part of its state.
 
-    That of its output is there as `scale` and `zero_point`, as torch has them; another one with the grid's name
-    before it, as in `input_scale`.
+    That of its output is there as `scale` and `zero_point`, as torch has them; another one with the grid's
+    name before it, as in `input_scale`.
     """
 
     #: Names of the attributes that are grids, or None.
     _grids: ClassVar[tuple[str, ...]] = ("grid",)
-    grid: Grid | None
+    grid: Any
 
     @property
     def scale(self) -> float | None:

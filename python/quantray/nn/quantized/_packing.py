@@ -1,8 +1,8 @@
 """Weights of few bits: in memory each code has a byte of its own, in files they share one.
 
-Codes from `low` on are stored as those from 0 on, of 2 or of 4 bits, as quint2x4 and quint4x2 have them: flat, the
-first in the low bits. Scales stay, and zero points move with the codes, so that the tensor in the file stands for the
-same numbers.
+Codes from `low` on are stored as those from 0 on, of 2 or of 4 bits, as quint2x4 and quint4x2 have them:
+flat, the first in the low bits. Scales stay, and zero points move with the codes, so that the tensor in the
+file stands for the same numbers.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def unpacked_weight(weight: QTensor, dtype: Any, low: int) -> QTensor:
     shifts = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
     flat = (np.asarray(weight.int_repr()).reshape(-1, 1) >> shifts & np.uint8(2**bits - 1)).ravel()[:size]
     codes = (flat.astype(np.int16) + low).reshape(tuple(weight.shape))
-    made = codes.astype(np.int8 if dtype.name == "qint8" else np.uint8)
+    made: Any = codes.astype(np.int8 if dtype.name == "qint8" else np.uint8)
     scales, zero_points, axis = _qparams(weight)
     scheme = str(weight.qscheme()).rpartition(".")[2]
     return _core._rebuild(made, dtype.name, scheme, scales, [z + low for z in zero_points], axis, None)

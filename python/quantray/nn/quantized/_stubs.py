@@ -25,7 +25,7 @@ class Quantize(OnGrids):
 
     def __init__(self, grid: Sequence[Any]) -> None:
         super().__init__()
-        self.grid = Grid(*grid)
+        self.grid = Grid.checked(grid)
 
     @whole
     def forward(self, input: Any) -> QTensor:

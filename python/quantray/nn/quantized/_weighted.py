@@ -66,8 +66,8 @@ class Weighted(OnGrids):
                     f"weight_range must be of codes from {low} to {high} of {dtype}, got {list(weight_range)}"
                 )
             self.weight_range = least, greatest
-        self.grid = None if grid is None else Grid(*grid)
-        self.input_grid = None if input_grid is None else Grid(*input_grid)
+        self.grid = None if grid is None else Grid.checked(grid)
+        self.input_grid = None if input_grid is None else Grid.checked(input_grid, "input_grid")
         self.relu, self.relu6 = relu, relu6
         codes: Any = _init.zeros(shape, np.int8 if dtype == "qint8" else np.uint8)
         weight = make_per_tensor_quantized_tensor(codes, 1.0, 0)
