@@ -39,19 +39,17 @@ class Describer:
         return self._numbers[id(module)]
 
     def _entry(self, module: Module, path: str, around: _Around | None) -> dict[str, Any]:
-        runner = None
-        if module._runner is not None:
-            runner = module._runner.for_file(module, self.writer)
-        if runner is not None:
+        by = module._runner
+        runner = None if by is None else by.for_file(module, self.writer)
+        if by is not None and runner is not None:
             called = frozenset(joined(path, name) for name in runner.pop("called"))
             self.python += [joined(path, name) for name in runner["hooked"]]
-            around = _Around(called, module._runner.keeps_forward) if runner["graphs"] else None
+            around = _Around(called, by.keeps_forward) if runner["graphs"] else None
         name, config = names().get(type(module)), getattr(module, "_config", None)
         is_called = around is None or path in around.called
         # What has no forward any more need not be of its class.
-        keeps = (
-            is_called or around.keeps_forward or not module._modules or (name or "").startswith("quantized.")
-        )
+        keeps = around is None or is_called or around.keeps_forward
+        keeps = keeps or not module._modules or (name or "").startswith("quantized.")
         entry: dict[str, Any] = {}
         if name is not None and is_container(type(module)):
             entry["type"] = name
