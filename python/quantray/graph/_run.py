@@ -41,7 +41,10 @@ class Environment:
 
     def put(self, node: Node, result: Any) -> None:
         """Notes what a node has made."""
-        if isinstance(result, (tuple, list, dict)):
+        if node.kind == "python" and not node.value:
+            # What the whole model gives back, whatever that is.
+            self.values[Ref(node.name)] = result
+        elif isinstance(result, (tuple, list, dict)):
             for out, item in enumerate(leaf for leaf in leaves(result) if leaf is not None):
                 self.values[Ref(node.name, out)] = item
         else:
@@ -90,12 +93,34 @@ def run(
             environment.values[Ref(node.name)] = parameter_of(model, node)
         else:
             args, kwargs = environment.resolve(node.args), environment.resolve(dict(node.kwargs))
-            environment.put(node, compute(node, args, kwargs))
+            try:
+                environment.put(node, compute(node, args, kwargs))
+            except (ValueError, TypeError, IndexError) as error:
+                raise _named(error, node) from None
         if each is not None:
             each(node, environment)
         for ref in last.get(node.name, ()):
             environment.values.pop(ref, None)
     return environment.resolve(graph.output)
+
+
+#: What marks an error that says already where it is from.
+_SAID = "_quantray_node"
+
+
+def _named(error: Exception, node: Node) -> Exception:
+    """An error of a node's work with the node's name, and where it stands in the model's code."""
+    known = node.kind in ("python", "tap", "hook", "observe") or hasattr(error, _SAID)
+    if known or type(error) not in (ValueError, TypeError, IndexError):
+        return error
+    made = type(error)(f"{named(node)}: {error}").with_traceback(error.__traceback__)
+    setattr(made, _SAID, node.name)
+    return made
+
+
+def named(node: Node) -> str:
+    """A node's name, and where it stands in the model's code."""
+    return f"{node.name} ({node.at})" if node.at is not None and node.at.line else node.name
 
 
 def _last_uses(graph: Graph) -> dict[str, list[Ref]]:

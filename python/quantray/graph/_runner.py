@@ -6,14 +6,18 @@ capture took for granted. Where none fits, the model is captured again.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import inspect
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from quantray.graph._capture import capture
-from quantray.graph._graph import Graph, Node, Ref, leaves, map_tree, wires
+from quantray.graph._graph import About, Graph, Node, Ref, map_tree, wires
+from quantray.graph._lengths import named
 from quantray.graph._run import Environment, HookChanges, holds, run
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Mark, Module
@@ -59,10 +63,37 @@ class GraphRunner:
         """One node's result."""
         raise NotImplementedError
 
+    def about(self, module: Module, graph: Graph) -> Mapping[str, About]:
+        """What tables and drawings of a graph show beside it."""
+        return {}
+
     # Calls
 
+    def shown(self, module: Module) -> list[Graph]:
+        """The graphs as a user sees them."""
+        return [graph.but(about=self.about(module, graph)) for graph in self.graphs]
+
+    def shapes(self, module: Module, args: tuple[Any, ...]) -> dict[int, str]:
+        """By ids of modules their outputs' shapes, for some arguments; without any, lengths have names."""
+        graph = next(iter(self.graphs), None)
+        lengths: dict[str, int] = {}
+        if args:
+            graph, inputs = self.find(module, *arguments(module, args, {}))
+            for name, array in inputs.items():
+                known = graph.nodes[name].facts[0].shape
+                lengths |= {n: m for n, m in zip(known, np.shape(array), strict=True) if isinstance(n, str)}
+        return {} if graph is None else shapes_of(graph, module, lengths)
+
+    def line(self, module: Module) -> str:
+        """What stands below the module's repr."""
+        return ""
+
+    def card(self, module: Module) -> str:
+        """What a notebook shows of the module, as HTML; by default its summary."""
+        return ""
+
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        args, kwargs = as_arrays(args), as_arrays(kwargs)
+        args, kwargs = arguments(module, args, kwargs)
         failed = 0
         while True:
             if self._mark.changed:
@@ -124,6 +155,12 @@ class GraphRunner:
 
     def run(self, module: Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
         """A graph's output, node by node."""
+        return self.run_by(self.compute, module, graph, inputs)
+
+    def run_by(
+        self, compute: Callable[..., Any], module: Module, graph: Graph, inputs: Mapping[str, Any]
+    ) -> Any:
+        """A graph's output by what computes a node of a module."""
         guarded = [
             g for g in graph.guards if not isinstance(g.subject, Ref) and not _is_of_inputs(g.subject, graph)
         ]
@@ -140,7 +177,7 @@ class GraphRunner:
             graph,
             inputs,
             module,
-            compute=lambda node, args, kwargs: self.compute(module, node, args, kwargs),
+            compute=lambda node, args, kwargs: compute(module, node, args, kwargs),
             each=check if late else None,
         )
 
@@ -186,6 +223,25 @@ class GraphRunner:
         module.__dict__["_runner"] = None
 
 
+def shapes_of(graph: Graph, module: Module, lengths: Mapping[str, int]) -> dict[int, str]:
+    """The shape of what each module gives: of the last node that is part of it."""
+    found: dict[int, str] = {}
+    for node in graph:
+        if node.kind in ("parameter", "constant", "input", "tap") or not node.facts:
+            continue
+        shapes = ", ".join(
+            str(tuple(named(n, lengths) for n in fact.shape)).replace("'", "") for fact in node.facts
+        )
+        path = node.scope
+        while True:
+            with contextlib.suppress(AttributeError):
+                found[id(module.get_submodule(path))] = shapes
+            if not path:
+                break
+            path = path.rpartition(".")[0]
+    return found
+
+
 class _DoesNotHold(Exception):
     """A guard that is looked at while the graph runs."""
 
@@ -194,6 +250,53 @@ def _few_rows(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray) and leaf.ndim:
         return leaf[:2].copy()
     return leaf
+
+
+def arguments(
+    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a module is called with, as graphs know it: arrays in the place of what can become arrays, arguments by
+    position wherever `forward` takes them so, and none that is what it would be by itself.
+    """
+    if kwargs or any(type(arg) in _DEFAULTS for arg in args):
+        args, kwargs = _as_few(module, args, kwargs)
+    return as_arrays(args), as_arrays(dict(kwargs))
+
+
+#: Types of values that arguments may have by default.
+_DEFAULTS = (type(None), bool, int, float, str)
+
+
+def _as_few(
+    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    try:
+        signature = _signature(type(module))
+        bound = signature.bind(module, *args, **kwargs)
+    except (TypeError, ValueError):
+        # `forward` will say what is wrong with them.
+        return args, kwargs
+    given = dict(bound.kwargs)
+    for name in list(given):
+        if name in signature.parameters and _is_default(signature.parameters[name], given[name]):
+            del given[name]
+    positional = list(bound.args[1:])
+    parameters = list(signature.parameters.values())[1:]
+    while 0 < len(positional) <= len(parameters) and _is_default(
+        parameters[len(positional) - 1], positional[-1]
+    ):
+        positional.pop()
+    return tuple(positional), given
+
+
+def _is_default(parameter: inspect.Parameter, value: Any) -> bool:
+    default = parameter.default
+    return type(value) in _DEFAULTS and type(default) is type(value) and bool(default == value)
+
+
+@functools.cache
+def _signature(kind: type[Module]) -> inspect.Signature:
+    return inspect.signature(kind.forward)
 
 
 def as_arrays(tree: Any) -> Any:
@@ -289,19 +392,3 @@ def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:
 
 def _is_of_inputs(subject: Any, graph: Graph) -> bool:
     return all(graph.nodes[ref.node].kind == "input" for ref in wires(subject))
-
-
-def why_none_fits(graphs: list[Graph], args: Any, kwargs: Any) -> str:
-    """What a model was called with, and what there are graphs for."""
-    got = ", ".join(
-        f"{leaf.dtype} {tuple(leaf.shape)}" if hasattr(leaf, "shape") else repr(leaf)
-        for leaf in leaves((args, kwargs))
-    )
-    lines = [f"the model was not captured for such an input ({got}); it was for:"]
-    for graph in graphs:
-        facts = ", ".join(
-            f"{n}: {graph.nodes[n].facts[0].dtype} {graph.nodes[n].facts[0].shape}" for n in graph.inputs
-        )
-        guards = "".join(f", where {guard}" for guard in graph.guards)
-        lines.append(f"  {facts}{guards}")
-    return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,17 @@ from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
-from quantray.graph._run import Environment, holds, run
-from quantray.graph._runner import GraphRunner, _is_of_inputs, as_arrays, fitting, why_none_fits
+from quantray.graph._run import Environment, holds, named, run
+from quantray.graph._runner import _is_of_inputs, arguments, fitting
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization import _node_state
 from quantray.quantization._integers import compute, grids_of
 from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._reading_converted import ConvertedReading
+from quantray.quantization._shown import Shown
 
 
-class Converted(GraphRunner):
+class Converted(Shown):
     """Runs a converted model.
 
     Attributes
@@ -37,6 +40,11 @@ class Converted(GraphRunner):
         #: Hooks that came after the conversion, by the node whose result they see.
         self._late: dict[str, list[tuple[str, str, int]]] = {}
 
+    def reading(self, module: nn.Module, graph: Graph) -> ConvertedReading:
+        if self._mark.changed:
+            self.refresh(module)
+        return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
+
     def __getstate__(self) -> dict[str, Any]:
         # Programs are made anew for the CPU that they run on.
         return {**super().__getstate__(), "_made": {}, "_direct": {}}
@@ -48,8 +56,11 @@ class Converted(GraphRunner):
             x = args[0]
             program = self._direct.get((x.shape, x.dtype))
             if program is not None:
-                return program(x)[0]
-        args, kwargs = as_arrays(args), as_arrays(kwargs)
+                try:
+                    return program(x)[0]
+                except ValueError as error:
+                    raise _placed(error, self.graphs) from None
+        args, kwargs = arguments(module, args, kwargs)
         graph, inputs = self.find(module, args, kwargs)
         made = self.made(module, graph)
         arrays = list(inputs.values())
@@ -62,7 +73,10 @@ class Converted(GraphRunner):
         decides = any(isinstance(guard.subject, Ref) for guard in graph.guards)
         if len(arrays) == 1 and len(args) == 1 and not kwargs and made.lowered.is_single and not decides:
             self._direct[key[0]] = made.lowered.program
-        return made.lowered(arrays)
+        try:
+            return made.lowered(arrays)
+        except ValueError as error:
+            raise _placed(error, [graph]) from None
 
     def refresh(self, module: nn.Module) -> None:
         """Looks anew at scales, weights and hooks."""
@@ -80,7 +94,10 @@ class Converted(GraphRunner):
             with self._lock:
                 grids = grids_of(graph, module)
                 made = self._made[at] = _Made(grids, lower(graph, module, grids))
-                if all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
+                if any(node.kind == "python" and not node.value for node in graph):
+                    # It may give back anything, and not arrays alone.
+                    made.checked = _Nothing()
+                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
                     made.checked = _Everything()
         return made
 
@@ -93,8 +110,12 @@ class Converted(GraphRunner):
             if inputs is not None:
                 return graph, inputs
         raise ValueError(
-            why_none_fits(self.graphs, args, kwargs)
-            + "\ncalibrate with such inputs too, so that another graph is there for them"
+            why_none_fits(
+                self.graphs,
+                args,
+                kwargs,
+                "calibrate with such inputs too, so that another graph is there for them",
+            )
         )
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
@@ -165,6 +186,25 @@ class _Everything:
         """It is there already."""
 
 
+class _Nothing:
+    """A set that stays empty."""
+
+    def __contains__(self, item: Any) -> bool:
+        return False
+
+    def add(self, item: Any) -> None:
+        """It is not kept."""
+
+
+def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:
+    """An error of the program, which begins with a node's name, and where that stands in the model's code."""
+    name, colon, rest = str(error).partition(": ")
+    for graph in graphs:
+        if colon and name in graph:
+            return ValueError(f"{named(graph[name])}: {rest}").with_traceback(error.__traceback__)
+    return error
+
+
 def floats(tree: Any) -> Any:
     """What a model returns: floats in the place of codes."""
     return map_tree(lambda leaf: leaf.dequantize() if isinstance(leaf, QTensor) else leaf, tree)
@@ -193,6 +233,39 @@ def _cast(given: Any, graph: Graph) -> Any:
         return value
 
     return walk(graph.args, given[0]), walk(dict(graph.kwargs), given[1])
+
+
+def why_none_fits(graphs: list[Graph], args: Any, kwargs: Any, cure: str) -> str:
+    """What a model was called with, what there are graphs for, and what to do."""
+    got = _said(args, kwargs, lambda leaf: f"{leaf.dtype} {tuple(leaf.shape)}")
+    lines = [f"the model was not captured for such an input ({got}); it was for:"]
+    for graph in graphs:
+
+        def fact(ref: Any, graph: Graph = graph) -> str:
+            known = graph.nodes[ref.node].facts[0]
+            return f"{known.dtype} ({', '.join(map(str, known.shape))}{',' * (len(known.shape) == 1)})"
+
+        guards = "".join(f", where {guard}" for guard in graph.guards)
+        lines.append(f"  {_said(graph.args, dict(graph.kwargs), fact)}{guards}")
+    lines.append(cure)
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _said(args: Any, kwargs: Any, array: Callable[[Any], str]) -> str:
+    """What a model is called with, in a line."""
+
+    def leaf(value: Any) -> str:
+        is_array = isinstance(value, Ref) or hasattr(value, "dtype")
+        return array(value) if is_array else repr(value)
+
+    def said(tree: Any) -> str:
+        if isinstance(tree, (tuple, list)):
+            return f"({', '.join(map(said, tree))})"
+        if isinstance(tree, dict):
+            return "{" + ", ".join(f"{key!r}: {said(item)}" for key, item in tree.items()) + "}"
+        return leaf(tree)
+
+    return ", ".join([*map(said, args), *(f"{key}={said(value)}" for key, value in kwargs.items())])
 
 
 def _late_hooks(graphs: list[Graph], module: nn.Module) -> dict[str, list[tuple[str, str, int]]]:

@@ -9,11 +9,12 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._run import call
-from quantray.graph._runner import GraphRunner, why_none_fits
+from quantray.quantization._converted import why_none_fits
 from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._shown import Shown
 
 
-class Dynamic(GraphRunner):
+class Dynamic(Shown):
     """Runs a model from `quantize_dynamic`; what it is called with shows which graphs there are."""
 
     keeps_forward = True
@@ -34,8 +35,12 @@ class Dynamic(GraphRunner):
     ) -> Graph:
         if self.is_fixed:
             raise ValueError(
-                why_none_fits(self.graphs, args, kwargs)
-                + "\ncall the model with such inputs before it is saved, or load it into its class"
+                why_none_fits(
+                    self.graphs,
+                    args,
+                    kwargs,
+                    "call the model with such inputs before it is saved, or load it into its class",
+                )
             )
         return super().capture(module, args, kwargs, **options)
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._graph import map_tree
-from quantray.graph._run import call
-from quantray.graph._runner import GraphRunner
+from quantray.graph._run import call, named
+from quantray.graph._runner import arguments
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
 from quantray.quantization._expected import expected
+from quantray.quantization._evaluating import Integers, integers_of
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
+from quantray.quantization._reading_prepared import PreparedReading
 from quantray.quantization._settings import Settings
+from quantray.quantization._shown import Shown
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.fake_quantize._switches import as_switched
 from quantray.quantization.observer import ObserverBase
 
 
-class Prepared(GraphRunner):
+class Prepared(Shown):
     """Runs a model from `prepare` or `prepare_qat`.
 
     Parameters
@@ -39,6 +42,18 @@ class Prepared(GraphRunner):
         self.settings, self.is_trained = settings, is_trained
         #: Observers' paths, whether their values were seen by a call with data.
         self.called = False
+        #: What graphs are in integers, as long as the model is evaluated.
+        self._integers: list[tuple[Graph, Integers]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_integers": []}
+
+    def forget(self, module: nn.Module) -> None:
+        self._integers = []
+        super().forget(module)
+
+    def reading(self, module: nn.Module, graph: Graph) -> PreparedReading:
+        return PreparedReading(graph, module, self.settings)
 
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         found = collapse(make_layers(normalize(graph), module))
@@ -104,6 +119,18 @@ class Prepared(GraphRunner):
                             self.settings.inside(full), self.is_trained, full
                         )
 
+    def run(self, module: nn.Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
+        """A graph's output; where a trained model is evaluated, by integers."""
+        if self.is_trained:
+            known = next((made for of, made in self._integers if of is graph), None)
+            found = integers_of(self, module, graph, inputs, known)
+            if found is not None:
+                if found is not known:
+                    kept = [(of, made) for of, made in self._integers if of is not graph]
+                    self._integers = [*kept, (graph, found)]
+                return self.run_by(found.compute, module, found.graph, inputs)
+        return super().run(module, graph, inputs)
+
     def compute(self, module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         match node.kind:
             case "layer":
@@ -165,15 +192,13 @@ class Prepared(GraphRunner):
 
     def plan(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Graph:
         """Captures the model, so that its observers are there before its first call."""
-        from quantray.graph._runner import as_arrays
-
-        return self.find(module, as_arrays(args), as_arrays(kwargs or {}))[0]
+        return self.find(module, *arguments(module, args, kwargs or {}))[0]
 
 
 def _named(node: Node, prefix: str) -> str:
     path = node.value.path.rpartition(".")[0]
     full = ".".join(part for part in (prefix, path) if part)
-    return full or "model"
+    return full or f"model: {named(node.but(name=str(node.args[0])))}"
 
 
 def called_children(module: nn.Module) -> list[tuple[str, nn.Module]]:

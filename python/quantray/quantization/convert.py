@@ -21,6 +21,7 @@ from quantray.nn.qat import FusedQAT
 from quantray.nn.qat._weighted import QAT
 from quantray.nn.quantized import QUANTIZED_MODULES, Grid
 from quantray.nn.quantized._weighted import quantize_weight
+from quantray.quantization._batches import check_model
 from quantray.quantization._converted import Converted
 from quantray.quantization._integers import (
     DEQUANTIZE,
@@ -65,6 +66,7 @@ def convert(model: M, inplace: bool = False) -> M:
 
     Source: `torch.ao.quantization.convert`.
     """
+    check_model(model)
     runner = prepared_of(model)
     if runner is None:
         raise ValueError("model must come from prepare or prepare_qat")
@@ -109,6 +111,9 @@ def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:
 def _check_all_seen(model: nn.Module, runner: Prepared, conversions: list[Conversion]) -> None:
     """Layers that are to be quantized, and that no graph has."""
     seen = {id(module) for conversion in conversions for module in conversion.reached()}
+    for conversion in conversions:
+        for path in set().union(*(graph.unused for graph in conversion._graphs)):
+            seen.add(id(conversion.model.get_submodule(path)))
     for name, module in model.named_modules():
         kind = type(module)
         is_layer = kind in QUANTIZED_MODULES or isinstance(module, (QAT, FusedQAT))
