@@ -14,6 +14,7 @@ from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, named, run
 from quantray.graph._runner import arguments, fitting
 from quantray.nn.quantized._grid import Grid
+from quantray.quantization import _node_state
 from quantray.quantization._integers import compute, grids_of
 from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
@@ -92,7 +93,14 @@ class Converted(Programmed):
             inputs = fitting(graph, args_now, kwargs_now, graph.training, module)
             if inputs is not None:
                 return graph, inputs
-        raise ValueError(_why_none_fits(self.graphs, args, kwargs))
+        raise ValueError(
+            why_none_fits(
+                self.graphs,
+                args,
+                kwargs,
+                "calibrate with such inputs too, so that another graph is there for them",
+            )
+        )
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
         grids = self.made(module, graph).grids
@@ -122,29 +130,25 @@ class Converted(Programmed):
 
     def own_state(self, module: nn.Module) -> dict[str, Any]:
         """Scales and zero points that no module keeps, by the names of their nodes."""
-        found: dict[str, Any] = {}
-        for node in (node for graph in self.graphs for node in graph):
-            grid: Grid | None = node.kwargs.get("grid")
-            if grid is not None and node.kwargs.get("owner") is None:
-                found[f"{node.name}.scale"] = np.float32(grid.scale).reshape(())
-                found[f"{node.name}.zero_point"] = np.array(grid.zero_point)
-        return found
+        found = _node_state.entries(self.graphs, module)
+        return {name: entry.grid.state[entry.part] for name, entry in found.items()}
 
-    def assign(self, state: dict[str, Any]) -> None:
-        """Takes scales and zero points of nodes."""
-        made: list[Graph] = []
-        for graph in self.graphs:
-            nodes = dict(graph.nodes)
-            for name, node in nodes.items():
-                grid: Grid | None = node.kwargs.get("grid")
-                if grid is not None and node.kwargs.get("owner") is None and f"{name}.scale" in state:
-                    new = grid._replace(
-                        scale=float(state[f"{name}.scale"]), zero_point=int(state[f"{name}.zero_point"])
-                    )
-                    nodes[name] = node.but(kwargs={**node.kwargs, "grid": new})
-            made.append(graph.but(nodes=nodes))
-        self.graphs = made
+    def accept(self, module: nn.Module, name: str, value: Any) -> Any:
+        """A scale or a zero point of a node."""
+        entry = _node_state.entries(self.graphs, module)[name]
+        return entry.grid.accept(entry.part, value)
+
+    def assign(self, module: nn.Module, state: dict[str, Any]) -> None:
+        """Takes scales and zero points of nodes; looks anew at weights, too."""
+        if state:
+            self.graphs = _node_state.replaced(self.graphs, module, state)
         self._mark.changed = True
+
+    def for_file(self, module: nn.Module, writer: Any) -> dict[str, Any]:
+        """The graphs, as JSON."""
+        from quantray.quantization._files import described
+
+        return described("converted", self.graphs, self.prefix, writer)
 
 
 def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:
@@ -186,7 +190,8 @@ def _cast(given: Any, graph: Graph) -> Any:
     return walk(graph.args, given[0]), walk(dict(graph.kwargs), given[1])
 
 
-def _why_none_fits(graphs: list[Graph], args: Any, kwargs: Any) -> str:
+def why_none_fits(graphs: list[Graph], args: Any, kwargs: Any, cure: str) -> str:
+    """What a model was called with, what there are graphs for, and what to do."""
     got = _said(args, kwargs, lambda leaf: f"{leaf.dtype} {tuple(leaf.shape)}")
     lines = [f"the model was not captured for such an input ({got}); it was for:"]
     for graph in graphs:
@@ -197,7 +202,7 @@ def _why_none_fits(graphs: list[Graph], args: Any, kwargs: Any) -> str:
 
         guards = "".join(f", where {guard}" for guard in graph.guards)
         lines.append(f"  {_said(graph.args, dict(graph.kwargs), fact)}{guards}")
-    lines.append("calibrate with such inputs too, so that another graph is there for them")
+    lines.append(cure)
     return "\n".join(dict.fromkeys(lines))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._run import call
+from quantray.quantization._converted import why_none_fits
 from quantray.quantization._programmed import Programmed, shapes_of
 
 
@@ -18,6 +19,33 @@ class Dynamic(Programmed):
     keeps_forward = True
     # No integers follow whose codes could differ: layers take the range of what they are given.
     is_near = True
+
+    def __init__(self, prefix: str = "", graphs: list[Graph] | None = None) -> None:
+        super().__init__(prefix)
+        #: Whether the model was read from a file without its class: there are no other graphs then.
+        self.is_fixed = graphs is not None
+        self.graphs += graphs or []
+
+    def capture(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any
+    ) -> Graph:
+        if self.is_fixed:
+            raise ValueError(
+                why_none_fits(
+                    self.graphs,
+                    args,
+                    kwargs,
+                    "call the model with such inputs before it is saved, or load it into its class",
+                )
+            )
+        return super().capture(module, args, kwargs, **options)
+
+    def for_file(self, module: nn.Module, writer: Any) -> dict[str, Any]:
+        """The graphs of evaluation, as JSON."""
+        from quantray.quantization._files import described
+
+        graphs = [graph for graph in self.graphs if not graph.training]
+        return described("dynamic", [] if self._mark.changed else graphs, self.prefix, writer)
 
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         return normalize(graph)
@@ -44,3 +72,10 @@ class Dynamic(Programmed):
             made.checked.add(key)
             return output
         return made.lowered(arrays)
+
+    def forget(self, module: nn.Module) -> None:
+        if self.is_fixed:
+            self._mark.changed = self._mark.touched = False
+            self._made.clear()
+        else:
+            super().forget(module)
