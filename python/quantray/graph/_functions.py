@@ -151,6 +151,9 @@ METHODS = (
 #: Where functions of NumPy's may be at home.
 _HOMES = ("numpy", "numpy.linalg", "numpy.fft", "numpy.lib.stride_tricks", "numpy.lib.scimath")
 
+#: Methods of ufuncs that make arrays.
+_UFUNC_METHODS = ("reduce", "accumulate", "reduceat", "outer")
+
 #: Functions of arrays that write files, look at memory beside an array, or call what they are given.
 _DENIED = frozenset(
     {
@@ -162,9 +165,7 @@ _DENIED = frozenset(
 
 @functools.cache
 def function_of(name: str) -> Callable[..., Any]:
-    """The function of a name.
-
-    Only functions of arrays are found: files have such names, and must not be able to call anything else.
+    """The function of a name: of arrays, and no other.
 
     Raises
     ------
@@ -187,7 +188,9 @@ def function_of(name: str) -> Callable[..., Any]:
         found = _functional(last)
     elif home == "scipy.special":
         found = _ufunc_of_scipy(last)
-    elif home in _HOMES and not last.startswith("_") and last not in _DENIED:
+    elif home.startswith("numpy.") and last in _UFUNC_METHODS:
+        found = getattr(function_of(home), last, None)
+    elif home in _HOMES and not last.startswith("_"):
         found = getattr(importlib.import_module(home), last, None)
         if not (isinstance(found, np.ufunc) or hasattr(found, "_implementation")):
             # What NumPy does not dispatch is captured by nobody.
@@ -195,6 +198,11 @@ def function_of(name: str) -> Callable[..., Any]:
     if found is None:
         raise KeyError(f"there is no function {name!r} of arrays")
     return found
+
+
+def may_be_in_file(name: str) -> bool:
+    """Whether a file may name a function: one that neither writes, nor calls what it is given."""
+    return name.rpartition(".")[2] not in _DENIED
 
 
 def _ufunc_of_scipy(name: str) -> Callable[..., Any] | None:
