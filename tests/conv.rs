@@ -140,8 +140,11 @@ fn convolutions_on_every_instruction_set() {
         let params = WeightParams { scales: &scales, zero_points: &zeros };
         let x_zero = zero(x_signed, random);
         let bias: Vec<f32> = (0..outputs).map(|_| (random.unit() - 0.5) * 9.0).collect();
-        let finish =
-            Finish { bias: (number % 2 == 0).then_some(&bias[..]), int_bias: None, relu: number % 3 == 0 };
+        let finish = Finish {
+            bias: (number % 2 == 0).then_some(&bias[..]),
+            relu: number % 3 == 0,
+            ..Finish::default()
+        };
         let y = (0.7 + k as f32 * 0.01, 90);
         let (mut sums, mut want) = (Vec::new(), Vec::new());
         for i in 0..images {

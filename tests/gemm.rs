@@ -131,6 +131,7 @@ fn products_on_every_instruction_set() {
                 bias: (case % 3 > 0).then_some(&bias[..]),
                 int_bias: (case % 4 == 1).then_some(&ints[..]),
                 relu: case % 7 == 3,
+                ..Finish::default()
             };
             let params = WeightParams { scales: &w_scales, zero_points: &w_zeros };
             let x = Activations { codes: x_codes.into(), scales: &x_scales, zero_points: &x_zeros };

@@ -151,7 +151,7 @@ fn products_are_the_same_however_many_threads_share_them() {
             scales: &[1.0],
             zero_points: &[3],
         };
-        let finish = Finish { bias: None, int_bias: None, relu: false };
+        let finish = Finish::default();
         let sums = || {
             let to = |out: &mut [_]| multiply(&x, &packed, &finish, Results::Sums(out));
             collect(m * n, to).unwrap()

@@ -501,9 +501,12 @@ class _Lengths:
         return evaluate(expr, lambda ref: self._shapes[run][ref.node, ref.out])
 
     def _varies(self, expr: Any) -> bool:
-        return isinstance(expr, Expr) and any(
-            self._shapes[0][ref.node, ref.out] != self._shapes[1].get((ref.node, ref.out))
-            for ref in wires(expr)
+        """Whether one of the lengths in it differs between the runs."""
+        first, second = self._shapes
+        return any(
+            first[leaf.args[0].node, leaf.args[0].out][leaf.args[1]]
+            != second[leaf.args[0].node, leaf.args[0].out][leaf.args[1]]
+            for leaf in _lengths_in(expr)
         )
 
     def guards(self) -> list[Guard]:
@@ -514,11 +517,26 @@ class _Lengths:
         for subject, outcome, at, needs_number in self._a.tracer.guards:
             if isinstance(subject, Ref):
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
-            elif _is_always_so(subject) or (needs_number and self._varies(subject)):
+            elif (
+                _is_always_so(subject) or (needs_number and self._varies(subject)) or self._is_fixed(subject)
+            ):
                 continue
             elif isinstance(subject, Expr):
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
         return list(found.values())
+
+    def _is_fixed(self, subject: Any) -> bool:
+        """Whether all lengths in it are those of inner wires, and no input's: weights decide them, where
+        every length of every input has differed between the runs.
+        """
+        inputs = [f for n in self._a.tracer.nodes if n.kind == "input" for f in n.facts]
+        others = [f for n in self._b.tracer.nodes if n.kind == "input" for f in n.facts]
+        free = all(
+            m != n
+            for f, g in zip(inputs, others, strict=True)
+            for m, n in zip(f.shape, g.shape, strict=False)
+        )
+        return free and not self._varies(subject)
 
     def counts_rows(self) -> bool:
         """Whether a number was made of a length that goes with the number of rows."""

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -181,6 +181,26 @@ class GraphRunner:
             compute=lambda node, args, kwargs: compute(module, node, args, kwargs),
             each=check if late else None,
         )
+
+    # State
+
+    def own_state(self, module: Module) -> dict[str, Any]:
+        """What belongs to the module's state_dict beside what its modules keep."""
+        return {}
+
+    def accept(self, module: Module, name: str, value: Any) -> Any:
+        """A value for an entry of that state, converted."""
+        raise KeyError(name)
+
+    def assign(self, module: Module, state: dict[str, Any]) -> None:
+        """Takes accepted entries."""
+
+    def expect(self, module: Module, keys: Iterable[str]) -> None:
+        """Makes what the keys of a state_dict that is to be loaded are the state of."""
+
+    def for_file(self, module: Module, writer: Any) -> dict[str, Any] | None:
+        """What a file has of it; None where only an instance of the class can take the file."""
+        return None
 
     # Changes
 

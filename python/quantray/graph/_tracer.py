@@ -442,7 +442,7 @@ class Tracer:
             args = self._hook(module, path, "pre", key, args, None)
         if path in self.python:
             output = self._as_python(module, path, args, kwargs)
-        elif is_whole(module) and (has_value(args) or has_value(kwargs)):
+        elif is_whole(module):
             output = self._as_whole(module, path, args, kwargs)
         else:
             output = self._forward(module, path, args, kwargs)

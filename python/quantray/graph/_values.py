@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from quantray.graph._functions import wrapped
+from quantray.graph._functions import METHODS, wrapped
 from quantray.graph._graph import Expr, Ref, map_tree
 from quantray.graph._lengths import Length, Shape
 
@@ -266,48 +266,6 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
 
 
-#: Methods of arrays that make new ones, or views.
-_METHODS = [
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "argpartition",
-    "argsort",
-    "astype",
-    "clip",
-    "choose",
-    "compress",
-    "conj",
-    "conjugate",
-    "copy",
-    "cumprod",
-    "cumsum",
-    "diagonal",
-    "dot",
-    "flatten",
-    "max",
-    "mean",
-    "min",
-    "nonzero",
-    "prod",
-    "ravel",
-    "repeat",
-    "reshape",
-    "round",
-    "searchsorted",
-    "squeeze",
-    "std",
-    "sum",
-    "swapaxes",
-    "take",
-    "trace",
-    "transpose",
-    "var",
-    "view",
-]
-
-
 def _method(name: str) -> Callable[..., Any]:
     def call(self: Value, *args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None)
@@ -318,7 +276,7 @@ def _method(name: str) -> Callable[..., Any]:
     return call
 
 
-for _name in _METHODS:
+for _name in METHODS:
     setattr(Value, _name, _method(_name))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from quantray.nn import _init
 from quantray.nn._attention import MultiheadAttention
 from quantray.nn._containers import ModuleList
 from quantray.nn._dropout import Dropout
@@ -179,6 +181,9 @@ class TransformerEncoder(Module):
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        if _init.is_rebuilding():
+            states = [module._own_state() for module in encoder_layer.modules()]
+            _init.sized((num_layers, sum(math.prod(v.shape) for state in states for v in state.values())))
         self.layers = ModuleList(encoder_layer.copy() for _ in range(num_layers))
         self.num_layers, self.enable_nested_tensor = num_layers, enable_nested_tensor
         self.add_module("norm", norm)

@@ -12,15 +12,15 @@ from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, named, run
-from quantray.graph._runner import _is_of_inputs, arguments, fitting
+from quantray.graph._runner import arguments, fitting
 from quantray.nn.quantized._grid import Grid
+from quantray.quantization import _node_state
 from quantray.quantization._integers import compute, grids_of
-from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
-from quantray.quantization._shown import Shown
 
 
-class Converted(Shown):
+class Converted(Programmed):
     """Runs a converted model.
 
     Attributes
@@ -32,8 +32,6 @@ class Converted(Shown):
     def __init__(self, graphs: list[Graph], prefix: str = "") -> None:
         super().__init__(prefix)
         self.graphs = graphs
-        #: By the graph's place, what was made of it for the module as it is now.
-        self._made: dict[int, _Made] = {}
         #: The program for one array of a shape and dtype: what most calls are.
         self._direct: dict[Any, Any] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
@@ -45,8 +43,7 @@ class Converted(Shown):
         return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Programs are made anew for the CPU that they run on.
-        return {**super().__getstate__(), "_made": {}, "_direct": {}}
+        return {**super().__getstate__(), "_direct": {}}
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._mark.changed or self._mark.touched:
@@ -63,7 +60,7 @@ class Converted(Shown):
         graph, inputs = self.find(module, args, kwargs)
         made = self.made(module, graph)
         arrays = list(inputs.values())
-        key = tuple((a.shape, a.dtype) for a in arrays)
+        key = shapes_of(arrays)
         if self._late or key not in made.checked:
             output = floats(self.run(module, graph, inputs))
             if not self._late:
@@ -85,20 +82,8 @@ class Converted(Shown):
             self._late = _late_hooks(self.graphs, module)
             self.watch(module)
 
-    def made(self, module: nn.Module, graph: Graph) -> _Made:
-        """The grids and the program of a graph, for the module as it is now."""
-        at = next(i for i, each in enumerate(self.graphs) if each is graph)
-        made = self._made.get(at)
-        if made is None:
-            with self._lock:
-                grids = grids_of(graph, module)
-                made = self._made[at] = _Made(grids, lower(graph, module, grids))
-                if any(node.kind == "python" and not node.value for node in graph):
-                    # It may give back anything, and not arrays alone.
-                    made.checked = _Nothing()
-                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
-                    made.checked = _Everything()
-        return made
+    def grids(self, module: nn.Module, graph: Graph) -> dict[Ref, Grid]:
+        return grids_of(graph, module)
 
     def find(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
@@ -108,7 +93,14 @@ class Converted(Shown):
             inputs = fitting(graph, args_now, kwargs_now, graph.training, module)
             if inputs is not None:
                 return graph, inputs
-        raise ValueError(_why_none_fits(self.graphs, args, kwargs))
+        raise ValueError(
+            why_none_fits(
+                self.graphs,
+                args,
+                kwargs,
+                "calibrate with such inputs too, so that another graph is there for them",
+            )
+        )
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
         grids = self.made(module, graph).grids
@@ -138,58 +130,25 @@ class Converted(Shown):
 
     def own_state(self, module: nn.Module) -> dict[str, Any]:
         """Scales and zero points that no module keeps, by the names of their nodes."""
-        found: dict[str, Any] = {}
-        for node in (node for graph in self.graphs for node in graph):
-            grid: Grid | None = node.kwargs.get("grid")
-            if grid is not None and node.kwargs.get("owner") is None:
-                found[f"{node.name}.scale"] = np.float32(grid.scale).reshape(())
-                found[f"{node.name}.zero_point"] = np.array(grid.zero_point)
-        return found
+        found = _node_state.entries(self.graphs, module)
+        return {name: entry.grid.state[entry.part] for name, entry in found.items()}
 
-    def assign(self, state: dict[str, Any]) -> None:
-        """Takes scales and zero points of nodes."""
-        made: list[Graph] = []
-        for graph in self.graphs:
-            nodes = dict(graph.nodes)
-            for name, node in nodes.items():
-                grid: Grid | None = node.kwargs.get("grid")
-                if grid is not None and node.kwargs.get("owner") is None and f"{name}.scale" in state:
-                    new = grid._replace(
-                        scale=float(state[f"{name}.scale"]), zero_point=int(state[f"{name}.zero_point"])
-                    )
-                    nodes[name] = node.but(kwargs={**node.kwargs, "grid": new})
-            made.append(graph.but(nodes=nodes))
-        self.graphs = made
+    def accept(self, module: nn.Module, name: str, value: Any) -> Any:
+        """A scale or a zero point of a node."""
+        entry = _node_state.entries(self.graphs, module)[name]
+        return entry.grid.accept(entry.part, value)
+
+    def assign(self, module: nn.Module, state: dict[str, Any]) -> None:
+        """Takes scales and zero points of nodes; looks anew at weights, too."""
+        if state:
+            self.graphs = _node_state.replaced(self.graphs, module, state)
         self._mark.changed = True
 
+    def for_file(self, module: nn.Module, writer: Any) -> dict[str, Any]:
+        """The graphs, as JSON."""
+        from quantray.quantization._files import described
 
-class _Made:
-    """What a graph has become for a module."""
-
-    def __init__(self, grids: dict[Ref, Grid], lowered: Lowered) -> None:
-        self.grids, self.lowered = grids, lowered
-        #: Shapes that what the graph took for granted was looked at for, node by node.
-        self.checked: Any = set()
-
-
-class _Everything:
-    """A set that has all."""
-
-    def __contains__(self, item: Any) -> bool:
-        return True
-
-    def add(self, item: Any) -> None:
-        """It is there already."""
-
-
-class _Nothing:
-    """A set that stays empty."""
-
-    def __contains__(self, item: Any) -> bool:
-        return False
-
-    def add(self, item: Any) -> None:
-        """It is not kept."""
+        return described("converted", self.graphs, self.prefix, writer)
 
 
 def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:
@@ -231,7 +190,8 @@ def _cast(given: Any, graph: Graph) -> Any:
     return walk(graph.args, given[0]), walk(dict(graph.kwargs), given[1])
 
 
-def _why_none_fits(graphs: list[Graph], args: Any, kwargs: Any) -> str:
+def why_none_fits(graphs: list[Graph], args: Any, kwargs: Any, cure: str) -> str:
+    """What a model was called with, what there are graphs for, and what to do."""
     got = _said(args, kwargs, lambda leaf: f"{leaf.dtype} {tuple(leaf.shape)}")
     lines = [f"the model was not captured for such an input ({got}); it was for:"]
     for graph in graphs:
@@ -242,7 +202,7 @@ def _why_none_fits(graphs: list[Graph], args: Any, kwargs: Any) -> str:
 
         guards = "".join(f", where {guard}" for guard in graph.guards)
         lines.append(f"  {_said(graph.args, dict(graph.kwargs), fact)}{guards}")
-    lines.append("calibrate with such inputs too, so that another graph is there for them")
+    lines.append(cure)
     return "\n".join(dict.fromkeys(lines))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quantray import nn
@@ -14,6 +14,7 @@ from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
 from quantray.quantization._evaluating import Integers, integers_of
+from quantray.quantization._expected import expected
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
@@ -161,6 +162,11 @@ class Prepared(Shown):
         output = super().__call__(module, args, kwargs)
         self.called = True
         return output
+
+    def expect(self, module: nn.Module, keys: Iterable[str]) -> None:
+        """Makes the observers that a state_dict has the state of, and that no call has made yet."""
+        for found in list(expected(module, self.settings, keys)):
+            self._make(module, found.path, found.factory)
 
     def graph_of(self, module: nn.Module, *, training: bool) -> Graph | None:
         """A graph of one mode: captured from what the model was called with before, if need be."""

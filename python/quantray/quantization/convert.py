@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -148,6 +149,10 @@ class Conversion:
         #: By home and weight, what the layer becomes and where it is put.
         self.layers: dict[tuple[str, Any], tuple[str, nn.Module]] = {}
         self.modules: dict[str, nn.Module] = {}
+        #: Layers whose first call has been placed.
+        self.placed: set[str] = set()
+        #: By an observer's path, which module keeps what it found: the same in all graphs.
+        self.owners: dict[str, Owner | None] = {}
         self._graphs = graphs
         self.graphs = [self._converted(graph) for graph in graphs]
         self._convert_tables()
@@ -223,6 +228,7 @@ class Conversion:
                 None if bias is None else np.asarray(bias, np.float32),
                 grid=None,
                 input_grid=None,
+                weight_range=(int(observer.quant_min), int(observer.quant_max)),
             )
         except (ValueError, TypeError) as error:
             raise type(error)(f"{name} ({home._get_name()}): {error}") from None
@@ -258,6 +264,7 @@ class Conversion:
                 continue
             if kept.is_absorbed(path, module, self._graphs):
                 self.modules[path] = nn.Identity()
+        self.graphs = [_followed(graph, self.modules) for graph in self.graphs]
         model = _replaced(model, self.modules)
         _clean(model, self.graphs)
         runner = Converted(self.graphs, self.prefix)
@@ -287,13 +294,13 @@ def _replaced(model: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
     for path, new in modules.items():
         try:
             old = model.get_submodule(path)
-            by_old[id(old)] = new
-            # Hooks are its user's; the graphs call them, or call what changes values, by path and key.
-            new._pre_hooks.update(old._pre_hooks)
-            new._hooks.update(old._hooks)
         except AttributeError:
             parent, _, name = path.rpartition(".")
             model.get_submodule(parent).add_module(name, new)
+            continue
+        by_old[id(old)] = new
+        # Those who registered hooks may take them away again: the tables themselves go on.
+        new._pre_hooks, new._hooks = old._pre_hooks, old._hooks
     if id(model) in by_old:
         return by_old[id(model)]
 
@@ -311,6 +318,20 @@ def _replaced(model: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
 
     walk(model, set())
     return model
+
+
+def _followed(graph: Graph, modules: dict[str, nn.Module]) -> Graph:
+    """A graph whose float nodes find what is inside of a `Requantized` now."""
+    inside = {path for path, new in modules.items() if isinstance(new, quantized.Requantized)}
+
+    def moved(node: Node) -> Node:
+        if node.kind == "parameter" and node.value[0] in inside:
+            return node.but(value=(f"{node.value[0]}.module", node.value[1]))
+        if node.kind == "module" and node.value in inside:
+            return node.but(value=f"{node.value}.module")
+        return node
+
+    return graph.but(nodes={name: moved(node) for name, node in graph.nodes.items()})
 
 
 def _clean(model: nn.Module, graphs: list[Graph]) -> None:
@@ -367,6 +388,8 @@ class _Integers:
         self.codes: dict[Ref, Ref] = {}
         self.grids: dict[Ref, Grid] = {}
         self.floats: dict[Ref, Ref] = {}
+        #: For wires of codes, the observers of those that floats are quantized on.
+        self.points: dict[Ref, str] = {}
         self.observed = {node.args[0]: node for node in graph if node.kind == "observe"}
         self.kept = {node.args[0] for node in graph if node.kind == "snap"}
         for node in graph:
@@ -461,7 +484,7 @@ class _Integers:
             return
         grid = self.conversion.grid(point.path)
         before = self._as_float(source)
-        owner = None
+        owner = self.conversion.owners.get(point.path)
         quantize = Node(
             f"{source.node}.quantize",
             QUANTIZE,
@@ -472,6 +495,14 @@ class _Integers:
             node.at,
         )
         self._put(quantize, ref, grid)
+        self.points[self.codes[ref]] = point.path
+
+    def _owned(self, observer: Node, owner: Callable[[], Owner | None]) -> Owner | None:
+        """Who keeps the grid of an observer: found out in the first graph that has it."""
+        path, owners = observer.value.path, self.conversion.owners
+        if path not in owners:
+            owners[path] = owner()
+        return owners[path]
 
     def _layer(self, node: Node, ref: Ref) -> None:
         layer: Layer = node.value
@@ -480,14 +511,14 @@ class _Integers:
         module: Any = self.conversion.modules[path]
         x = self.codes[node.args[0]]
         grid = None if found is None else found[0]
-        owner: Owner | None = None
         module.relu = layer.limits is not None
         module.relu6 = layer.limits == (0.0, 6.0)
-        if not getattr(module, "_is_placed", False):
-            # The first call's grids are the module's own.
-            module.__dict__["_is_placed"] = True
-            if grid is not None:
-                module.grid, owner = grid, Owner(path)
+        is_first = path not in self.conversion.placed
+        self.conversion.placed.add(path)
+        # The first call's grids are the module's own.
+        owner = None if found is None else self._owned(found[1], lambda: Owner(path) if is_first else None)
+        if owner is not None:
+            module.grid = grid
         self._own_input(module, path, x)
         made = Node(
             node.name,
@@ -507,10 +538,15 @@ class _Integers:
         owner: Owner | None = source.kwargs.get("owner")
         if source.kind != QUANTIZE or (owner is not None and owner.attribute != "input_grid"):
             return
+        owners, point = self.conversion.owners, self.points.get(x)
+        if point is None or (owner is None and point in owners):
+            # Not floats on a wire of their own; or, in a graph before, codes, whose node keeps the grid.
+            return
         if module.input_grid is None:
             module.input_grid = self.grids[x]
             if owner is None:
-                settings = {"grid": self.grids[x], "owner": Owner(path, "input_grid")}
+                owners[point] = Owner(path, "input_grid")
+                settings = {"grid": self.grids[x], "owner": owners[point]}
                 self.made.nodes[x.node] = source.but(kwargs=settings)
 
     def _swap(self, node: Node) -> None:
@@ -547,12 +583,12 @@ class _Integers:
         found = self._grid_after(node)
         if found is None:
             return False
-        grid, _ = found
+        grid, observer = found
         if node.kind in SUMS:
             args = self._terms(node)
             if args is None:
                 return False
-            owner = self._functional(node, grid)
+            owner = self._owned(observer, lambda: self._functional(node, grid))
             self._put(
                 Node(
                     node.name,
@@ -568,7 +604,7 @@ class _Integers:
             )
             return True
         if self._is_table(node, floats):
-            owner = self._requantized(node, grid)
+            owner = self._owned(observer, lambda: self._requantized(node, grid))
             made = Node(
                 node.name,
                 TABLE,
@@ -589,7 +625,7 @@ class _Integers:
                 kwargs=self._floats(dict(node.kwargs)),
             )
         )
-        owner = self._requantized(node, grid)
+        owner = self._owned(observer, lambda: self._requantized(node, grid))
         quantize = Node(
             node.name, QUANTIZE, (inner,), {"grid": grid, "owner": owner}, node.facts, node.scope, node.at
         )

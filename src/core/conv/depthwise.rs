@@ -293,7 +293,7 @@ impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
                     epilogue: self.epilogue,
                     sums,
                     stride: CHANNELS,
-                    first_row: 0,
+                    first_row: line * output[2] + i * self.count,
                     first_column: first,
                     to: to.part(0..rows, first..first + channels),
                 });

@@ -357,6 +357,7 @@ impl<C: Byte + InCodes> Laid<'_, C> {
                 bias: finish.bias.map(|b| &b[own.clone()]),
                 int_bias: finish.int_bias.map(|b| &b[own.clone()]),
                 relu: finish.relu,
+                residual: finish.residual.map(|residual| residual.behind(own.start)),
             };
             let place = Place { first: own.start, of: conv.outputs };
             multiply_into(&x, weights, &finish, results.again(), place)?;
@@ -374,16 +375,25 @@ impl<C: Byte + InCodes> Laid<'_, C> {
         let image = self.output.iter().product::<usize>();
         for (piece, weights) in self.conv.pieces.iter().zip(&self.conv.weights) {
             let positions = piece.positions(self.output);
-            let mut own =
-                vec![MaybeUninit::uninit(); self.images * positions.iter().product::<usize>() * outputs];
-            self.piece(piece, weights, results(&mut own))?;
-            for (at, own) in own.chunks_exact(outputs.max(1)).enumerate() {
+            let rows = self.images * positions.iter().product::<usize>();
+            let place = |at: usize| {
                 let (x, rest) = (at % positions[2], at / positions[2]);
                 let (y, rest) = (rest % positions[1], rest / positions[1]);
                 let (z, i) = (rest % positions[0], rest / positions[0]);
                 let [z, y, x] = piece.place([z, y, x]);
-                let place = i * image + (z * height + y) * width + x;
-                to[place * outputs..][..outputs].copy_from_slice(own);
+                (i * image + (z * height + y) * width + x) * outputs
+            };
+            let mut own = vec![MaybeUninit::uninit(); rows * outputs];
+            let room = results(&mut own);
+            match self.finish.residual {
+                None => self.piece(piece, weights, room)?,
+                Some(residual) => residual.of_rows((0..rows).map(place), |residual| {
+                    let finish = Finish { residual: Some(residual), ..*self.finish };
+                    Laid { finish: &finish, ..*self }.piece(piece, weights, room)
+                })?,
+            }
+            for (at, own) in own.chunks_exact(outputs.max(1)).enumerate() {
+                to[place(at)..][..outputs].copy_from_slice(own);
             }
         }
         Ok(())

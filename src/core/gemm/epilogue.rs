@@ -217,6 +217,23 @@ impl<'a> ToFloats<'a> {
     pub(crate) fn new(columns: &'a Columns, scales: &'a [f32], bias: Option<&'a [f32]>, relu: bool) -> Self {
         Self { columns, scales, bias: padded(bias.unwrap_or_default()), relu }
     }
+
+    /// A group of results of a row, before ReLU.
+    #[inline(always)]
+    pub(super) fn values<V: Vector>(
+        &self,
+        v: V,
+        row: usize,
+        [weights, bias]: &[[V::F; 4]; 2],
+        sums: [V::I; 4],
+    ) -> [V::F; 4] {
+        let scale = v.splat(if self.scales.len() > 1 { self.scales[row] } else { self.scales[0] });
+        let mut values = *bias;
+        for j in 0..4 {
+            values[j] = v.add(v.mul(v.to_float(sums[j]), v.mul(scale, weights[j])), bias[j]);
+        }
+        values
+    }
 }
 
 impl Epilogue for ToFloats<'_> {
@@ -240,15 +257,11 @@ impl Epilogue for ToFloats<'_> {
         &self,
         v: V,
         row: usize,
-        [weights, bias]: &[[V::F; 4]; 2],
+        group: &[[V::F; 4]; 2],
         sums: [V::I; 4],
         to: &mut [S],
     ) {
-        let scale = v.splat(if self.scales.len() > 1 { self.scales[row] } else { self.scales[0] });
-        let mut values = *bias;
-        for j in 0..4 {
-            values[j] = v.add(v.mul(v.to_float(sums[j]), v.mul(scale, weights[j])), bias[j]);
-        }
+        let mut values = self.values(v, row, group, sums);
         if self.relu {
             for j in 0..4 {
                 values[j] = at_least(v, values[j], 0.0);

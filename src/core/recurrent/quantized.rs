@@ -211,7 +211,7 @@ impl Make for InputProduct<'_> {
             zero_points: self.zero_points,
         };
         to.resize(rows.len() * weights.columns(), 0.0);
-        let finish = Finish { bias: self.direction.b_ih.as_deref(), int_bias: None, relu: false };
+        let finish = Finish { bias: self.direction.b_ih.as_deref(), ..Finish::default() };
         multiply(&x, weights, &finish, Results::Floats(slots(to)))
     }
 }

@@ -1,7 +1,7 @@
 """Gradients of functions that move elements, whatever way they move them.
 
-Where each element of the output comes from is found by moving numbers of places instead of values, twice: what
-comes from an array differs between the two, what the function puts in by itself does not.
+Where each element of the output comes from is found by moving numbers of places instead of values, twice:
+what comes from an array differs between the two, what the function puts in by itself does not.
 """
 
 from __future__ import annotations
