@@ -188,7 +188,7 @@ def function_of(name: str) -> Callable[..., Any]:
         found = _functional(last)
     elif home == "scipy.special":
         found = _ufunc_of_scipy(last)
-    elif home.startswith("numpy.") and last in _UFUNC_METHODS:
+    elif home.startswith("numpy.") and home not in _HOMES and last in _UFUNC_METHODS:
         found = getattr(function_of(home), last, None)
     elif home in _HOMES and not last.startswith("_"):
         found = getattr(importlib.import_module(home), last, None)
