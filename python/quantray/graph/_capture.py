@@ -8,7 +8,7 @@ free from those that are not.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -161,21 +161,65 @@ def _captured(
     training = bool(getattr(model, "training", False))
     while True:
         first = _once(model, example, example.arrays, python, changing)
+        differ: _Differ | None = None
         for shapes in [other] if other else _tries(first, example):
-            found = _second(model, example, first, shapes, python, changing, training)
-            if found is not None:
-                return found
+            try:
+                found = _second(model, example, first, shapes, python, changing, training)
+            except _Differ as error:
+                differ = error
+                continue
+            except Exception:
+                # What other sizes do not fit may hold for these.
+                continue
+            return (
+                found if differ is None or 3 not in _rows(shapes) else _for_more_rows(found, example, differ)
+            )
         # The same sizes, other values: what differs now depends on them, or on chance.
         same = [a.shape for a in example.arrays]
         try:
             second = _once(model, example, others(example.arrays, same), python, changing)
-            return _join(first, second, training)
-        except _Differ as differ:
-            scope = differ.scope
+            return _for_these_rows(_join(first, second, training), example, differ)
+        except _Differ as error:
+            scope = error.scope
             if scope in python or not isinstance(model, Module):
-                raise CaptureError(f"{differ.at}: {differ.reason}") from None
+                raise CaptureError(f"{error.at}: {error.reason}") from None
             # That module runs as Python; what is around it is captured.
             python |= {scope}
+
+
+def _rows(shapes: Iterable[tuple[int, ...]]) -> list[int]:
+    return [shape[0] for shape in shapes if shape]
+
+
+def _for_more_rows(found: _Joined, example: Example, differ: _Differ) -> _Joined:
+    """A graph of a model that does other work for one row: for more of them."""
+    guards = tuple(
+        Guard(Expr("ge", (Expr("dim", (Ref(name), 0)), 2)), True, _place_of(found.graph, differ))
+        for name, array in zip(example.names, example.arrays, strict=True)
+        if np.ndim(array) and array.shape[0] > 1
+    )
+    return found._replace(graph=found.graph.but(guards=found.graph.guards + guards))
+
+
+def _place_of(graph: Graph, differ: _Differ | None) -> Place:
+    if differ is not None and differ.at is not None:
+        return differ.at
+    return next((node.at for node in graph if node.at is not None and node.at.line), Place("?", 0))
+
+
+def _for_these_rows(found: _Joined, example: Example, differ: _Differ | None) -> _Joined:
+    """A graph of runs of one size is for arrays of so many rows: with others the model does other work, or none."""
+    known = {guard.subject for guard in found.graph.guards}
+    subjects = [
+        (Expr("dim", (Ref(name), 0)), array.shape[0])
+        for name, array in zip(example.names, example.arrays, strict=True)
+        if np.ndim(array)
+    ]
+    at = _place_of(found.graph, differ)
+    guards = tuple(Guard(dim, rows, at) for dim, rows in subjects if dim not in known)
+    is_python = any(node.kind == "python" and not node.value for node in found.graph)
+    graph = found.graph if is_python else found.graph.but(guards=found.graph.guards + guards)
+    return found._replace(graph=graph)
 
 
 def _second(
@@ -186,24 +230,23 @@ def _second(
     python: frozenset[str],
     changing: frozenset[Any],
     training: bool,
-) -> _Joined | None:
-    """The graph that also holds for other shapes; None where there is none."""
-    try:
-        second = _once(model, example, others(example.arrays, shapes), python, changing)
-        found = _join(first, second, training)
-        if found.made:
-            # Two examples of an array do not show how it goes on.
-            more = [
-                tuple(m if m == n else _third(m, n) for m, n in zip(a.shape, shape, strict=True))
-                for a, shape in zip(example.arrays, shapes, strict=True)
-            ]
-            third = _once(model, example, others(example.arrays, more), python, changing)
-            if _join(first, third, training).made != found.made:
-                return None
-        return found
-    except Exception:
-        # What other sizes do not fit holds for these.
-        return None
+) -> _Joined:
+    """The graph that also holds for other shapes; raises where there is none."""
+    second = _once(model, example, others(example.arrays, shapes), python, changing)
+    found = _join(first, second, training)
+    if found.made:
+        # Two examples of an array do not show how it goes on.
+        more = [
+            tuple(m if m == n else _third(m, n) for m, n in zip(a.shape, shape, strict=True))
+            for a, shape in zip(example.arrays, shapes, strict=True)
+        ]
+        third = _once(model, example, others(example.arrays, more), python, changing)
+        if _join(first, third, training).made != found.made:
+            raise _Differ("", "an array that differs with sizes", None)
+    if found.counts_rows:
+        rows = [*_rows(map(np.shape, example.arrays)), *_rows(shapes)]
+        found = found._replace(graph=found.graph.but(rows=(min(rows), max(rows))))
+    return found
 
 
 def _third(m: int, n: int) -> int:

@@ -181,6 +181,9 @@ class Graph:
         By node, what a model that runs by this graph knows beside it.
     unused : frozenset of str
         Paths of modules that are called, but whose results nothing needs.
+    rows : tuple of int, optional
+        The fewest and the most rows that it was captured with, where Python has got their number: what it
+        did with it for others is not known.
     """
 
     nodes: Mapping[str, Node]
@@ -192,6 +195,7 @@ class Graph:
     training: bool = False
     about: Mapping[str, About] = field(default_factory=dict[str, About], compare=False, repr=False)
     unused: frozenset[str] = frozenset()
+    rows: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())

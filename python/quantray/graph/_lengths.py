@@ -76,7 +76,11 @@ class Length:
         return tracer.call_ufunc(ufunc, method, args, kwargs)
 
     def __hash__(self) -> int:
-        return hash(self.__index__())
+        # What is looked up by it is another thing for another number.
+        tracer = _tracer()
+        if tracer is not None:
+            tracer.guard(Expr("eq", (self.expr, self.value)), True, needs_number=False)
+        return hash(self.value)
 
     def __bool__(self) -> bool:
         return bool(self != 0)

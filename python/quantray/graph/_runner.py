@@ -138,7 +138,7 @@ class GraphRunner:
     ) -> tuple[Graph, dict[str, Any]] | None:
         for graph in tuple(self.graphs):
             inputs = fitting(graph, args, kwargs, bool(module.training), module)
-            if inputs is not None:
+            if inputs is not None and _is_within(graph.rows, inputs):
                 return graph, inputs
         return None
 
@@ -327,6 +327,12 @@ def _is_number_or_list(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_number_or_list, value))
     return isinstance(value, (int, float, np.generic))
+
+
+def _is_within(rows: tuple[int, int] | None, inputs: Mapping[str, Any]) -> bool:
+    if rows is None:
+        return True
+    return all(rows[0] <= len(untraced(array)) <= rows[1] for array in inputs.values() if np.ndim(array))
 
 
 def fitting(

@@ -126,10 +126,29 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
     def _leaves(self, *args: Any, **kwargs: Any) -> Any:
         self._tracer.refuse("a Python number, list or bytes is made of an array's values")
 
-    __float__ = __int__ = __complex__ = __index__ = _leaves  # type: ignore[assignment]
-    item = tolist = tobytes = dump = dumps = tofile = _leaves
+    def _of_lengths(self) -> bool:
+        """Whether it is made of lengths alone: then it is a number, for these lengths."""
+        return self._tracer.take_number(self._ref)
+
+    def __float__(self) -> float:
+        return float(self._example) if self._of_lengths() else self._leaves()
+
+    def __int__(self) -> int:
+        return int(self._example) if self._of_lengths() else self._leaves()
+
+    def __index__(self) -> int:
+        return self._example.__index__() if self._of_lengths() else self._leaves()
+
+    def item(self, *args: Any) -> Any:
+        """A Python number, of what lengths make."""
+        return self._example.item(*args) if self._of_lengths() else self._leaves()
+
+    __complex__ = _leaves  # type: ignore[assignment]
+    tolist = tobytes = dump = dumps = tofile = _leaves
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self._of_lengths():
+            return np.array(self._example, dtype)
         self._tracer.refuse(
             "the values of an array are asked for (np.asarray, np.array, or code that calls them)"
         )
