@@ -2,18 +2,15 @@
 //!
 //! `QUANTRAY_TEST_REDUCED=1` leaves out most of the random cases: for emulators.
 
-mod common;
-#[path = "common/guard.rs"]
-mod guard;
-
 use std::mem::MaybeUninit;
 
-use common::Random;
-use guard::Guarded;
 use quantray_core::arch::Isa;
 use quantray_core::conv::{Geometry, Image, PackedConv, reference};
 use quantray_core::gemm::{Codes, Finish, Results, WeightParams, reference as products};
 use quantray_core::threads;
+
+use crate::common::{Random, reduced, turn};
+use crate::guard::Guarded;
 
 /// A convolution and its images.
 #[derive(Debug, Clone)]
@@ -99,8 +96,9 @@ fn written<T: Copy>(to: &[MaybeUninit<T>]) -> Vec<T> {
 
 #[test]
 fn convolutions_on_every_instruction_set() {
+    let _turn = turn();
     let random = &mut Random(5);
-    let reduced = std::env::var_os("QUANTRAY_TEST_REDUCED").is_some();
+    let reduced = reduced();
     let mut cases: Vec<Case> = (0..if reduced { 60 } else { 600 }).map(|i| random_case(random, i)).collect();
     cases.extend(edges().into_iter().step_by(if reduced { 3 } else { 1 }));
     for (number, case) in cases.into_iter().enumerate() {

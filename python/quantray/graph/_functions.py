@@ -154,13 +154,12 @@ _HOMES = ("numpy", "numpy.linalg", "numpy.fft", "numpy.lib.stride_tricks", "nump
 #: Methods of ufuncs that make arrays.
 _UFUNC_METHODS = ("reduce", "accumulate", "reduceat", "outer")
 
-#: Functions of arrays that write files, look at memory beside an array, or call what they are given.
+#: Functions of arrays that write files, or look at memory beside an array: no node's.
 _DENIED = frozenset(
-    {
-        "save", "savez", "savez_compressed", "savetxt", "as_strided", "apply_along_axis", "apply_over_axes",
-        "piecewise", "fromfunction", "shares_memory", "may_share_memory",
-    }
-)  # fmt: skip
+    {"save", "savez", "savez_compressed", "savetxt", "as_strided", "shares_memory", "may_share_memory"}
+)
+#: Functions that call what they are given: no file's.
+_CALLERS = frozenset({"apply_along_axis", "apply_over_axes", "piecewise", "fromfunction"})
 
 
 @functools.cache
@@ -190,7 +189,7 @@ def function_of(name: str) -> Callable[..., Any]:
         found = _ufunc_of_scipy(last)
     elif home.startswith("numpy.") and home not in _HOMES and last in _UFUNC_METHODS:
         found = getattr(function_of(home), last, None)
-    elif home in _HOMES and not last.startswith("_"):
+    elif home in _HOMES and not last.startswith("_") and last not in _DENIED:
         found = getattr(importlib.import_module(home), last, None)
         if not (isinstance(found, np.ufunc) or hasattr(found, "_implementation")):
             # What NumPy does not dispatch is captured by nobody.
@@ -201,8 +200,8 @@ def function_of(name: str) -> Callable[..., Any]:
 
 
 def may_be_in_file(name: str) -> bool:
-    """Whether a file may name a function: one that neither writes, nor calls what it is given."""
-    return name.rpartition(".")[2] not in _DENIED
+    """Whether a file may name a function: one that does not call what it is given."""
+    return name.rpartition(".")[2] not in _CALLERS
 
 
 def _ufunc_of_scipy(name: str) -> Callable[..., Any] | None:

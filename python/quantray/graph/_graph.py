@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from quantray.graph._trees import leaves as leaves
+from quantray.graph._trees import map_tree as map_tree
+
 
 @dataclass(frozen=True, slots=True)
 class Ref:
@@ -321,42 +324,7 @@ class Rewriter:
         return old.but(nodes=self.nodes, output=self.map(old.output), guards=guards, **changes)
 
 
-# Trees of arguments
-
-
-def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
-    """A tree of tuples, lists, dicts and slices with each leaf replaced by a function of it."""
-    if isinstance(tree, tuple):
-        items = [map_tree(function, item) for item in tree]
-        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
-    if type(tree) is list:
-        return [map_tree(function, item) for item in tree]
-    if isinstance(tree, dict):
-        items = ((key, map_tree(function, item)) for key, item in tree.items())
-        return type(tree)(items) if type(tree) is not dict else dict(items)
-    if type(tree) is slice:
-        return slice(*(map_tree(function, end) for end in (tree.start, tree.stop, tree.step)))
-    return function(tree)
-
-
-def leaves(tree: Any) -> list[Any]:
-    """The leaves of a tree, in order."""
-    found: list[Any] = []
-
-    def walk(tree: Any) -> None:
-        if isinstance(tree, (tuple, list)):
-            for item in tree:
-                walk(item)
-        elif isinstance(tree, dict):
-            for item in tree.values():
-                walk(item)
-        elif type(tree) is slice:
-            walk((tree.start, tree.stop, tree.step))
-        else:
-            found.append(tree)
-
-    walk(tree)
-    return found
+# Wires in trees of arguments
 
 
 def map_wires(function: Callable[[Ref], Ref], tree: Any) -> Any:

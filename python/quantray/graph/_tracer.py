@@ -499,7 +499,9 @@ class Tracer:
                 for each, state_before in states:
                     _restore(each, state_before)
             for array, old in zip(leaves(example_of((args, kwargs))), leaves(before), strict=True):
-                if isinstance(old, np.ndarray) and not np.array_equal(array, old, equal_nan=old.dtype.kind in "fc"):
+                if isinstance(old, np.ndarray) and not np.array_equal(
+                    array, old, equal_nan=old.dtype.kind in "fc"
+                ):
                     self.refuse(f"{path} runs as Python, and changes an array that it is given")
             return made
         # What the model itself gives back may be anything: numbers, lists that are never of one length.

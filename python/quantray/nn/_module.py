@@ -206,6 +206,8 @@ class Module:
     """
 
     training: bool
+    #: Whether `train()` leaves it as it is: statistics that are frozen.
+    _stays_in_evaluation: bool = False
     _parameters: dict[str, Array]
     _buffers: dict[str, Array]
     _modules: dict[str, Module | None]
@@ -500,7 +502,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Training mode for this module and all inside: dropout drops, batch norms use their batch."""
         for module in self.modules():
-            module.training = mode
+            module.training = mode and not module._stays_in_evaluation
         return self
 
     def eval(self) -> Self:

@@ -31,7 +31,7 @@ pub use memory::{last_level_cache, stream_from};
 pub use peak::peaks;
 pub(crate) use table::look_up;
 pub(crate) use transpose::transpose;
-pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to};
+pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to, map};
 pub(crate) use window::Window;
 
 /// Whether this CPU has it.

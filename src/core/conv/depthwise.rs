@@ -12,7 +12,7 @@ use crate::arch::channelwise::{
     CHANNELS, Channelwise, Line, Positions, Weight, Weights, WithChannelwise, with_channelwise,
 };
 use crate::arch::product::Stored;
-use crate::arch::{Byte, Isa, Vector, Window};
+use crate::arch::{Byte, Isa, Vector, Window, map};
 use crate::error::Stopped;
 use crate::gemm::{Columns, Corrections, Epilogue, Finish, FinishBlock, Space, WeightParams, WithEpilogue};
 use crate::threads;
@@ -327,7 +327,7 @@ impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
             while done < self.of_kind {
                 // As far as none of the elements enters or leaves the image.
                 let mut run = self.of_kind - done;
-                let own: [Line<'_, C>; MOST] = lines.map(|(line, x)| {
+                let own: [Line<'_, C>; MOST] = map(lines, |(line, x)| {
                     let Some(line) = line else { return padding };
                     let x = x + done as isize;
                     match usize::try_from(x) {

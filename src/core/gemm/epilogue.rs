@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::columns::{Columns, PADDED, padded};
-use crate::arch::{Byte, Isa, Kernel, Slot, Vector, Window, copy_to, dispatch};
+use crate::arch::{Byte, Isa, Kernel, Slot, Vector, Window, copy_to, dispatch, map};
 
 /// What turns sums into integers that stand for `sum((x - zx) * (w - zw))`, plus an integer bias.
 pub(crate) struct Corrections<'a> {
@@ -324,8 +324,8 @@ impl Kernel for Divide<'_> {
         let (scale, y_scale) = (v.splat(self.scale), v.splat(self.y_scale));
         let mut biases = self.bias.chunks_exact_mut(V::GROUP);
         for weights in self.multipliers.chunks_exact_mut(V::GROUP) {
-            let products = v.load(weights).map(|weight| v.mul(scale, weight));
-            v.store::<_, false>(products.map(|product| v.div(product, y_scale)), weights);
+            let products = map(v.load(weights), |weight| v.mul(scale, weight));
+            v.store::<_, false>(map(products, |product| v.div(product, y_scale)), weights);
             if let Some(bias) = biases.next() {
                 let mut steps = v.load(bias);
                 for j in 0..4 {

@@ -1,0 +1,72 @@
+"""Trees of tuples, lists, dicts and slices: what functions take, and what models give back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+
+def is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
+    """Whether it is a tuple, named ones too."""
+    return isinstance(value, tuple)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Whether it is a list itself, and no class derived from it."""
+    return type(value) is list
+
+
+def is_sequence(value: Any) -> TypeGuard[tuple[Any, ...] | list[Any]]:
+    """Whether it is a tuple or a list."""
+    return isinstance(value, (tuple, list))
+
+
+def is_dict(value: Any) -> TypeGuard[dict[Any, Any]]:
+    """Whether it is a dict."""
+    return isinstance(value, dict)
+
+
+def is_slice(value: Any) -> TypeGuard[slice[Any, Any, Any]]:
+    """Whether it is a slice."""
+    return type(value) is slice
+
+
+def rebuilt(like: tuple[Any, ...], items: list[Any]) -> Any:
+    """A tuple of other items, of the same class where that has names."""
+    kind: Any = type(like)
+    return kind(*items) if hasattr(like, "_fields") else tuple(items)
+
+
+def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
+    """A tree with each leaf replaced by a function of it."""
+    if is_tuple(tree):
+        return rebuilt(tree, [map_tree(function, item) for item in tree])
+    if is_list(tree):
+        return [map_tree(function, item) for item in tree]
+    if is_dict(tree):
+        items = {key: map_tree(function, item) for key, item in tree.items()}
+        kind: Any = type(tree)
+        return items if kind is dict else kind(items)
+    if is_slice(tree):
+        return slice(*(map_tree(function, end) for end in (tree.start, tree.stop, tree.step)))
+    return function(tree)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a tree, in order."""
+    found: list[Any] = []
+
+    def walk(tree: Any) -> None:
+        if is_sequence(tree):
+            for item in tree:
+                walk(item)
+        elif is_dict(tree):
+            for item in tree.values():
+                walk(item)
+        elif is_slice(tree):
+            walk((tree.start, tree.stop, tree.step))
+        else:
+            found.append(tree)
+
+    walk(tree)
+    return found
