@@ -215,8 +215,10 @@ def _ufunc_of_scipy(name: str) -> Callable[..., Any] | None:
 
 def _functional(name: str) -> Callable[..., Any] | None:
     from quantray.nn import functional
+    from quantray.nn._gradients import Differentiable
     from quantray.nn.functional import _attention
 
     found = getattr(functional, name, None) or getattr(_attention, name, None)
     home = getattr(found, "__module__", "")
-    return found if isinstance(found, types.FunctionType) and home.startswith(functional.__name__) else None
+    is_function = isinstance(found, (types.FunctionType, Differentiable))
+    return found if is_function and home.startswith(functional.__name__) else None
