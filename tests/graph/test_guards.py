@@ -1,4 +1,4 @@
-"""What a graph takes for granted is checked; lengths stay free; where it does not hold another graph is captured."""
+"""What a graph takes for granted is checked; lengths stay free; another graph is captured where it fails."""
 
 import numpy as np
 import pytest

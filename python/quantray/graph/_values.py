@@ -147,11 +147,11 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
     tolist = tobytes = dump = dumps = tofile = _leaves
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        if self._of_lengths():
-            return np.array(self._example, dtype)
-        self._tracer.refuse(
-            "the values of an array are asked for (np.asarray, np.array, or code that calls them)"
-        )
+        if not self._of_lengths():
+            self._tracer.refuse(
+                "the values of an array are asked for (np.asarray, np.array, or code that calls them)"
+            )
+        return np.array(self._example, dtype)
 
     def __bool__(self) -> bool:
         return self._tracer.truth(self)

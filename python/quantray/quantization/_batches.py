@@ -49,11 +49,9 @@ def check_arguments(model: nn.Module, args: tuple[Any, ...]) -> None:
     """
     if len(args) < 2:
         return
+    signature = inspect.signature(type(model).forward)
     try:
-        signature = inspect.signature(type(model).forward)
         signature.bind(model, *args)
-    except ValueError:
-        return
     except TypeError:
         takes = sum(
             p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in signature.parameters.values()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def _as_floats(leaf: Any) -> Any:
 def integers_of(
     runner: Prepared, module: nn.Module, graph: Graph, inputs: Mapping[str, Any], known: Integers | None
 ) -> Integers | None:
-    """The integer graph of a graph, `known` where that still holds; None where fake quantization has to do."""
+    """The integer graph of a graph, `known` where that holds; None where fake quantization has to do."""
     if graph.training or any(map(is_traced, inputs.values())) or not _is_ready(module, graph):
         return None
     state = _state(module)
@@ -107,5 +107,6 @@ def _state(module: nn.Module) -> int | None:
                 if is_traced(value):
                     return None
                 if isinstance(value, np.ndarray):
-                    found = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), found)
+                    flat: Any = np.ascontiguousarray(cast(Any, value)).reshape(-1)
+                    found = zlib.crc32(flat.view(np.uint8), found)
     return found
