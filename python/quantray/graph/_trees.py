@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 def is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
@@ -29,6 +34,11 @@ def is_dict(value: Any) -> TypeGuard[dict[Any, Any]]:
 def is_slice(value: Any) -> TypeGuard[slice[Any, Any, Any]]:
     """Whether it is a slice."""
     return type(value) is slice
+
+
+def is_array(value: Any) -> TypeGuard[npt.NDArray[Any]]:
+    """Whether it is one of NumPy's arrays, or one of their elements."""
+    return isinstance(value, (np.ndarray, np.generic))
 
 
 def rebuilt(like: tuple[Any, ...], items: list[Any]) -> Any:

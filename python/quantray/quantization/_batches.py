@@ -51,9 +51,10 @@ def check_arguments(model: nn.Module, args: tuple[Any, ...]) -> None:
         return
     try:
         signature = inspect.signature(type(model).forward)
-        signature.bind(model, *args)
     except ValueError:
         return
+    try:
+        signature.bind(model, *args)
     except TypeError:
         takes = sum(
             p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in signature.parameters.values()

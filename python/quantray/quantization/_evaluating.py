@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -107,5 +107,7 @@ def _state(module: nn.Module) -> int | None:
                 if is_traced(value):
                     return None
                 if isinstance(value, np.ndarray):
-                    found = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), found)
+                    found = zlib.crc32(
+                        np.ascontiguousarray(cast("Any", value)).reshape(-1).view(np.uint8).data, found
+                    )
     return found

@@ -7,15 +7,16 @@ are calls back into NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from quantray import _core, nn, ops
 from quantray.graph import Expr, Graph, Node, Ref
-from quantray.graph._graph import leaves, map_tree, wires
+from quantray.graph._graph import wires
 from quantray.graph._lengths import evaluate
 from quantray.graph._run import parameter_of
+from quantray.graph._trees import is_sequence, is_slice, leaves, map_tree
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import code_of, compute
 
@@ -256,9 +257,9 @@ class Lowering:
             if value.op not in _FUNCTIONS:
                 raise NotLowered(value.op)
             return (_FUNCTIONS[value.op], *(self.length(arg) for arg in value.args))
-        if isinstance(value, (int, np.integer)):
-            return int(value)
-        raise NotLowered(repr(value))
+        if not isinstance(value, (int, np.integer)):
+            raise NotLowered(repr(value))
+        return int(cast("Any", value))
 
 
 def _as_array(value: Any) -> Any:
@@ -426,7 +427,7 @@ def _getitem(to: Lowering, node: Node, x: Ref) -> None:
     for item in index:
         if item is Ellipsis:
             items += [slice(None)] * (ndim - sum(i is not None and i is not Ellipsis for i in index))
-        elif isinstance(item, slice):
+        elif is_slice(item):
             ends = [None if end is None else to.length(end) for end in (item.start, item.stop, item.step)]
             if any(isinstance(end, tuple) for end in ends):
                 raise NotLowered("a slice of lengths")
@@ -464,7 +465,7 @@ def _interpolate(to: Lowering, node: Node, x: Ref) -> None:
     size, factor = node.get("size"), node.get("scale_factor")
     params: dict[str, Any] = {"mode": node.get("mode"), "align_corners": bool(node.get("align_corners"))}
     given = size if factor is None else factor
-    each = list(given) if isinstance(given, (tuple, list)) else [given] * dims
+    each: list[Any] = list(given) if is_sequence(given) else [given] * dims
     if factor is None:
         params["size"] = tuple(to.length(n) for n in each)
     else:
@@ -479,7 +480,7 @@ def _pool(to: Lowering, node: Node, x: Ref) -> None:
 
     def each(name: str) -> list[int | None]:
         given = node.get(name)
-        numbers = list(given) if isinstance(given, (tuple, list)) else [given] * dims
+        numbers: list[Any] = list(given) if is_sequence(given) else [given] * dims
         if not all(n is None or isinstance(n, (int, np.integer)) for n in numbers):
             raise NotLowered(name)
         return [None if n is None else int(n) for n in numbers]

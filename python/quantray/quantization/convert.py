@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -112,7 +112,8 @@ def _check_all_seen(model: nn.Module, runner: Prepared, conversions: list[Conver
     """Layers that are to be quantized, and that no graph has."""
     seen = {id(module) for conversion in conversions for module in conversion.reached()}
     for conversion in conversions:
-        for path in set().union(*(graph.unused for graph in conversion._graphs)):
+        unused: set[str] = set()
+        for path in unused.union(*(graph.unused for graph in conversion._graphs)):
             seen.add(id(conversion.model.get_submodule(path)))
     for name, module in model.named_modules():
         kind = type(module)
@@ -183,7 +184,7 @@ class Conversion:
             if kind is None or path in self.modules:
                 continue
             qconfig = self.runner.settings.of_module(path, type(module), self.model)
-            weight = None if qconfig is None else qconfig.weight()
+            weight: Any = None if qconfig is None else qconfig.weight()
             if getattr(weight, "qscheme", None) is per_channel_affine_float_qparams:
                 self.modules[path] = kind.from_float(module, dtype=weight.dtype)
 
@@ -223,7 +224,7 @@ class Conversion:
             warn_of_zeros(weight_observer, f"{name}.weight" if name != "model" else "weight", stacklevel=4)
             settings = {**dict(node.kwargs), "padding_mode": "zeros"}
             made = kind.of(
-                _Settings(settings),
+                cast("Any", _Settings(settings)),
                 codes,
                 None if bias is None else np.asarray(bias, np.float32),
                 grid=None,
