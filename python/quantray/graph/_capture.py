@@ -234,7 +234,7 @@ def _second(
     """The graph that also holds for other shapes; raises where there is none."""
     second = _once(model, example, others(example.arrays, shapes), python, changing)
     found = _join(first, second, training)
-    if found.made:
+    if found.is_thin:
         # Two examples of an array do not show how it goes on.
         more = [
             tuple(m if m == n else _third(m, n) for m, n in zip(a.shape, shape, strict=True))
@@ -375,6 +375,8 @@ class _Joined(NamedTuple):
     graph: Graph
     #: What arrays were taken for that lengths seem to make.
     made: dict[str, Any]
+    #: Whether one of these was so short that it may go on in another way.
+    is_thin: bool
     #: Whether Python has got the number of rows: it may decide by it, unseen, for other ones.
     counts_rows: bool
 
@@ -412,7 +414,7 @@ def _join(a: _Once, b: _Once, training: bool) -> _Joined:
     kept = graph.pruned()
     needed = {node.scope for node in kept}
     graph = kept.but(unused=frozenset(node.scope for node in graph) - needed)
-    return _Joined(graph, made, lengths.counts_rows())
+    return _Joined(graph, made, lengths.is_thin, lengths.counts_rows())
 
 
 def _from_values(a: _Once, b: _Once) -> tuple[Refusal, ...]:
@@ -453,6 +455,8 @@ class _Lengths:
 
     def __init__(self, a: _Once, b: _Once) -> None:
         self._a, self._b = a, b
+        #: Whether an array was recognized by less than three of its elements.
+        self.is_thin = False
         self._shapes = [
             {(str(i), o): f.shape for i, n in enumerate(run.tracer.nodes) for o, f in enumerate(n.facts)}
             for run in (a, b)
@@ -598,6 +602,7 @@ class _Lengths:
         shape = tuple(-1 if i in long else n for i, n in enumerate(x.shape))
         if any(n not in (-1, 1) for n in shape) or x.dtype.kind not in "biuf":
             return None
+        self.is_thin |= min(pair) < 3
         from quantray.graph._functions import function_of
 
         tries: list[tuple[str, tuple[Any, ...]]] = []
