@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from quantray.nn._gradients import Differentiable
+
 # What becomes of changes in place: functions that return the array as it is after the change.
 
 
@@ -219,4 +221,5 @@ def _functional(name: str) -> Callable[..., Any] | None:
 
     found = getattr(functional, name, None) or getattr(_attention, name, None)
     home = getattr(found, "__module__", "")
-    return found if isinstance(found, types.FunctionType) and home.startswith(functional.__name__) else None
+    is_function = isinstance(found, (types.FunctionType, Differentiable))
+    return found if is_function and home.startswith(functional.__name__) else None

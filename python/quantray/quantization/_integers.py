@@ -16,6 +16,7 @@ from quantray import _core, nn, ops
 from quantray._core import QTensor, make_per_tensor_quantized_tensor
 from quantray.graph import Graph, Node, Ref, kind_of
 from quantray.graph._run import call
+from quantray.nn.quantized._follows import Requantized
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._layers import compute_layer
 
@@ -154,6 +155,10 @@ def compute(
             return compute_layer(model, node, args, kwargs)
         case "formula":
             return node.value[0](args[0])
+        case "module":
+            module = model.get_submodule(node.value)
+            # The module itself is inside of what has taken its place.
+            return (module.module if isinstance(module, Requantized) else module).forward(*args, **kwargs)
         case _:
             return call(node, args, kwargs, model)
 

@@ -619,6 +619,7 @@ class _Integers:
             self._put(made, ref, grid)
             return True
         # In floats, from codes to codes.
+        owner = self._owned(observer, lambda: self._requantized(node, grid))
         inner = self.made.add(
             node.but(
                 name=self.made.name(f"{node.name}.float"),
@@ -626,7 +627,6 @@ class _Integers:
                 kwargs=self._floats(dict(node.kwargs)),
             )
         )
-        owner = self._owned(observer, lambda: self._requantized(node, grid))
         quantize = Node(
             node.name, QUANTIZE, (inner,), {"grid": grid, "owner": owner}, node.facts, node.scope, node.at
         )
