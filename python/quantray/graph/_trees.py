@@ -48,17 +48,21 @@ def rebuilt(like: tuple[Any, ...], items: list[Any]) -> Any:
 
 
 def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
-    """A tree with each leaf replaced by a function of it."""
-    if is_tuple(tree):
-        return rebuilt(tree, [map_tree(function, item) for item in tree])
-    if is_list(tree):
+    """A tree of tuples, lists, dicts and slices with each leaf replaced by a function of it."""
+    # Types are asked, and not objects: a stand-in would answer for another one, and take its time.
+    kind: type[Any] = type(tree)
+    if kind is tuple:
+        return tuple([map_tree(function, item) for item in tree])
+    if kind is list:
         return [map_tree(function, item) for item in tree]
-    if is_dict(tree):
-        items = {key: map_tree(function, item) for key, item in tree.items()}
-        kind: Any = type(tree)
-        return items if kind is dict else kind(items)
-    if is_slice(tree):
-        return slice(*(map_tree(function, end) for end in (tree.start, tree.stop, tree.step)))
+    if kind is dict:
+        return {key: map_tree(function, item) for key, item in tree.items()}
+    if kind is slice:
+        return slice(*[map_tree(function, end) for end in (tree.start, tree.stop, tree.step)])
+    if issubclass(kind, tuple):
+        return rebuilt(tree, [map_tree(function, item) for item in tree])
+    if issubclass(kind, dict):
+        return kind((key, map_tree(function, item)) for key, item in tree.items())
     return function(tree)
 
 
@@ -67,13 +71,14 @@ def leaves(tree: Any) -> list[Any]:
     found: list[Any] = []
 
     def walk(tree: Any) -> None:
-        if is_sequence(tree):
+        kind: type[Any] = type(tree)
+        if issubclass(kind, (tuple, list)):
             for item in tree:
                 walk(item)
-        elif is_dict(tree):
+        elif issubclass(kind, dict):
             for item in tree.values():
                 walk(item)
-        elif is_slice(tree):
+        elif kind is slice:
             walk((tree.start, tree.stop, tree.step))
         else:
             found.append(tree)
