@@ -76,6 +76,12 @@ fn flags(a: &Array<'_>) -> c_int {
     unsafe { (*a.as_array_ptr()).fields.flags }
 }
 
+/// The number of bytes from one element to the next along each axis; 0 for axes of length 0 and 1, whose strides mean
+/// nothing: NumPy lets them be anything, and a flipped one is negative.
+pub fn strides_that_matter(a: &Array<'_>) -> Vec<isize> {
+    a.shape().iter().zip(a.strides()).map(|(&n, &s)| if n > 1 { s } else { 0 }).collect()
+}
+
 /// The address of the first element.
 pub fn data(a: &Array<'_>) -> *mut u8 {
     // SAFETY: a live array object.
@@ -493,6 +499,12 @@ pub fn axis_in(arg: &str, axis: isize, ndim: usize) -> Result<usize> {
 
 /// A number that has no elements, as a float64: Python and NumPy numbers, arrays of one element.
 pub fn number(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<f64> {
+    if let Ok(a) = object.cast::<PyUntypedArray>()
+        && len(a) == 1
+        && b"iuf".contains(&a.dtype().kind())
+    {
+        return a.call_method0("item")?.extract();
+    }
     object.extract::<f64>().map_err(|e| {
         if e.is_instance_of::<PyTypeError>(object.py()) {
             Error::type_(arg, describe(object), "a number").into()
@@ -520,16 +532,23 @@ impl<'py> FromPyObject<'_, 'py> for Int {
     }
 }
 
-/// An integer: Python and NumPy integers, arrays of one integer.
+/// An integer: Python and NumPy integers, arrays of one; floats that are whole, as observers of float zero points give.
 pub fn integer(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<i64> {
     if let Ok(v) = object.extract::<i64>() {
         return Ok(v);
     }
-    if let Ok(a) = object.cast::<PyUntypedArray>()
-        && len(a) == 1
-        && b"iu".contains(&a.dtype().kind())
+    let item = match object.cast::<PyUntypedArray>() {
+        Ok(a) if len(a) == 1 && b"iuf".contains(&a.dtype().kind()) => &a.call_method0("item")?,
+        _ => object,
+    };
+    if let Ok(v) = item.extract::<i64>() {
+        return Ok(v);
+    }
+    if let Ok(v) = item.cast::<pyo3::types::PyFloat>().map(|f| f.value())
+        && v.fract() == 0.0
+        && v.abs() < 9e15
     {
-        return a.call_method0("item")?.extract();
+        return Ok(v as i64);
     }
     if object.is_instance_of::<pyo3::types::PyInt>() {
         return Err(Error::value(arg, object, "a 64-bit integer").into());

@@ -132,7 +132,11 @@ pub fn quantize_per_tensor<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let dtype = parse_dtype(dtype)?;
     let is_list = input.is_instance_of::<PyList>() || input.is_instance_of::<PyTuple>();
-    if is_list && scale.len().is_ok() {
+    // An observer's scale is an array of one number: it is that of the whole list, unless that holds one array.
+    let one_for_all = is_list
+        && scale.cast::<PyUntypedArray>().is_ok_and(|a| len(a) == 1)
+        && (input.len()? != 1 || input.get_item(0)?.extract::<f64>().is_ok());
+    if is_list && !one_for_all && scale.len().is_ok() {
         return quantize_list(py, input.cast()?, scale, zero_point, dtype, qscheme, out);
     }
     let quantizer = Arc::new(quantizer::per_tensor(scale, zero_point, dtype, qscheme)?);

@@ -112,9 +112,13 @@ pub fn per_channel_in(
     let n = shape[axis];
     let scales = real_array(scales, "scales")?;
     let zeros = real_array(zero_points, "zero_points")?;
-    // As in torch, float zero points ask for the scheme that keeps them.
+    // As in torch, float zero points ask for the scheme that keeps them, where the dtype has it; whole ones are
+    // integers elsewhere.
     let float = match scheme {
         Some(s) => s == Scheme::PerChannelAffineFloatQParams,
+        None if matches!(dtype, DType::QInt8 | DType::QInt32) && integers(&zeros, "zero_points").is_ok() => {
+            false
+        }
         None => zeros.dtype().kind() == b'f',
     };
     Ok(if float {

@@ -19,6 +19,7 @@ use crate::ops::pool::Moves;
 use crate::ops::{Function, table};
 use crate::py::array::{
     Array, Element, as_float32, code_type, describe, elements, elements_mut, empty, is_contiguous,
+    strides_that_matter,
 };
 use crate::py::dtype::parse_dtype;
 use crate::py::run::kernel;
@@ -324,7 +325,8 @@ impl Chain {
             };
             let signed = q.quantizer().dtype() == DType::QInt8;
             let grid = Grid { signed, scale, zero_point };
-            let plain = codes.strides().iter().all(|&s| s >= 0) && (self.dims > 0 || is_contiguous(codes));
+            let plain =
+                strides_that_matter(codes).iter().all(|&s| s >= 0) && (self.dims > 0 || is_contiguous(codes));
             if !plain || !self.takes(codes.shape()) {
                 return Ok(None);
             }

@@ -97,7 +97,7 @@ pub fn cat(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: isize, axis: Option<
             let codes = all.iter().map(|q| q.get().element_codes(py)).collect::<PyResult<Vec<_>>>()?;
             (joined?, codes)
         }
-        None => (Arc::clone(&first.quantizer), alike(first, &all)?),
+        None => (Arc::clone(first.quantizer()), alike(first, &all)?),
     };
     let made = np(py)?.call_method1("concatenate", (PyList::new(py, codes)?, at))?;
     QTensor::wrap(made.cast_into()?, quantizer)
@@ -126,9 +126,9 @@ pub fn stack(
     let at =
         axis_in(if axis.is_some() { "axis" } else { "dim" }, axis.unwrap_or(dim), first.dims(py).len() + 1)?;
     check_shapes(py, &all, None)?;
-    let quantizer = match first.quantizer.axis() {
-        Some(channels) if at <= channels => Arc::new(first.quantizer.with_axis(channels + 1)),
-        _ => Arc::clone(&first.quantizer),
+    let quantizer = match first.quantizer().axis() {
+        Some(channels) if at <= channels => Arc::new(first.quantizer().with_axis(channels + 1)),
+        _ => Arc::clone(first.quantizer()),
     };
     let codes = alike(first, &all)?;
     let made = np(py)?.call_method1("stack", (PyList::new(py, codes)?, at))?;
@@ -139,14 +139,15 @@ pub fn stack(
 fn alike<'py>(first: &QTensor, all: &[Bound<'py, QTensor>]) -> PyResult<Vec<Array<'py>>> {
     all.iter()
         .map(|q| {
-            if let (Some(axis), false) = (first.quantizer.axis(), q.get().quantizer == first.quantizer) {
+            if let (Some(axis), false) = (first.quantizer().axis(), q.get().quantizer() == first.quantizer())
+            {
                 let n = q.get().dims(q.py())[axis];
-                if Some(n) != first.quantizer.params().channels() {
+                if Some(n) != first.quantizer().params().channels() {
                     let got = format!("{n} channels");
                     return Err(Error::value("tensors", got, "as many channels as the first one").into());
                 }
             }
-            first.recoded(q.as_any(), &first.quantizer, "tensors")
+            first.recoded(q.as_any(), first.quantizer(), "tensors")
         })
         .collect()
 }

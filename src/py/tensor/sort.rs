@@ -94,7 +94,7 @@ impl QTensor {
         let (at, codes) = self.sortable(py, dim, axis, "sort")?;
         let order = self.order(py, &codes, at, descending)?;
         let sorted = np(py)?.call_method1("take_along_axis", (&codes, &order, at))?;
-        let values = QTensor::wrap(self.shaped_back(py, sorted)?, Arc::clone(&self.quantizer))?;
+        let values = QTensor::wrap(self.shaped_back(py, sorted)?, Arc::clone(self.quantizer()))?;
         values_and_indices(py, values, self.shaped_back(py, order)?.into_any())
     }
 
@@ -113,8 +113,8 @@ impl QTensor {
     ) -> PyResult<Array<'py>> {
         let _ = stable;
         let mixes =
-            self.quantizer.axis() == axis_in("dim", axis.unwrap_or(dim), self.dims(py).len().max(1)).ok();
-        if mixes && self.quantizer.axis().is_some() {
+            self.quantizer().axis() == axis_in("dim", axis.unwrap_or(dim), self.dims(py).len().max(1)).ok();
+        if mixes && self.quantizer().axis().is_some() {
             // Codes of different channels do not compare; their values do, and positions need no scale.
             let values = self.dequantized(py)?;
             let keys =
@@ -152,7 +152,7 @@ impl QTensor {
         let order = self.order(py, &codes, at, largest)?;
         let kept = np(py)?.call_method1("take", (order, np(py)?.call_method1("arange", (k,))?, at))?;
         let values = np(py)?.call_method1("take_along_axis", (&codes, &kept, at))?;
-        let values = QTensor::wrap(self.shaped_back(py, values)?, Arc::clone(&self.quantizer))?;
+        let values = QTensor::wrap(self.shaped_back(py, values)?, Arc::clone(self.quantizer()))?;
         values_and_indices(py, values, self.shaped_back(py, kept)?.into_any())
     }
 }
