@@ -11,6 +11,7 @@ pub mod display;
 pub mod error;
 pub mod float;
 pub mod gemm;
+pub mod memory;
 pub mod observe;
 pub mod ops;
 pub mod qparams;

@@ -107,33 +107,14 @@ if TYPE_CHECKING:
 _LAZY = ("nn", "optim", "quantization")
 #: Torch's functions that `nn.functional` and `ops` have.
 _ELSEWHERE = {
-    **dict.fromkeys(
-        [
-            "adaptive_avg_pool1d",
-            "alpha_dropout",
-            "avg_pool1d",
-            "celu",
-            "celu_",
-            "channel_shuffle",
-            "dropout",
-            "feature_alpha_dropout",
-            "max_pool1d",
-            "max_pool2d",
-            "max_pool3d",
-            "native_channel_shuffle",
-            "pixel_shuffle",
-            "pixel_unshuffle",
-            "sigmoid",
-            "tanh",
-            "threshold",
-            "threshold_",
-            "softmax",
-            "prelu",
-        ],
-        "quantray.nn.functional",
-    ),
-    **dict.fromkeys(["add", "mul", "matmul", "sub", "int_mm"], "quantray.ops"),
+    "quantray.nn.functional": """
+        adaptive_avg_pool1d alpha_dropout avg_pool1d celu celu_ channel_shuffle dropout
+        feature_alpha_dropout max_pool1d max_pool2d max_pool3d native_channel_shuffle
+        pixel_shuffle pixel_unshuffle sigmoid tanh threshold threshold_ softmax prelu
+    """,
+    "quantray.ops": "add int_mm matmul mul sub",
 }
+_ELSEWHERE = {name: place for place, names in _ELSEWHERE.items() for name in names.split()}
 
 # Functions of tensors, and NumPy's dtypes by torch's names; memory formats are their names.
 _OURS = _functions.everything()

@@ -50,7 +50,7 @@ def _dtype(dtype: Any, default: type[np.generic] = np.float32) -> np.dtype[Any]:
         return np.dtype(default)
     if isinstance(dtype, quantized_dtype):
         raise TypeError(
-            f"dtype must be one of NumPy's, got {dtype}: make floats, then quantize them with quantize_per_tensor"
+            f"dtype must be one of NumPy's, got {dtype}: quantize floats with quantize_per_tensor"
         )
     name = str(dtype).removeprefix("torch.")
     try:
@@ -65,7 +65,7 @@ def _device(device: Any, requires_grad: bool = False) -> None:
         raise ValueError(f'device must be "cpu", the only one, got {device!r}')
     if requires_grad:
         raise ValueError(
-            "requires_grad must be False: arrays have no gradient; train with quantray.nn, whose parameters have"
+            "requires_grad must be False: arrays have no gradient; parameters of quantray.nn have"
         )
 
 
@@ -90,7 +90,7 @@ def _size_of(args: Sequence[Any], size: Any) -> tuple[int, ...]:
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """An array of some numbers, copied: Python's floats as float32, its integers as int64, arrays in their dtype.
+    """An array of numbers, copied: Python's floats as float32, integers as int64, arrays as they are.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None) 
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Array:
-    """Numbers from `start` (0, if there is just one argument) to before `end`: int64, or float32 if one is a float.
+    """Numbers from `start` (0, if it is left out) to before `end`: int64, or float32 if one is a float.
 
     >>> import quantray as qt
     >>> qt.arange(3), qt.arange(0, 1, 0.5)
@@ -316,7 +316,7 @@ def randn(
 
 
 def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None) -> Array:
-    """Random integers from `low` (0, if it is left out) to below `high`: int64 unless another dtype is asked for.
+    """Random integers from `low` (0, if it is left out) to below `high`, int64 by default.
 
     >>> import quantray as qt
     >>> qt.randint(0, 100, size=(10,), dtype=qt.uint8).dtype

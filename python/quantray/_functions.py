@@ -1,4 +1,4 @@
-"""Torch's functions of tensors: what a method of QTensor does, as a function, and what joins or turns several.
+"""Torch's functions of tensors: what a method of QTensor does, as a function, and what joins several.
 
 `quantray.swapaxes(q, 0, 1)` is `q.swapaxes(0, 1)`. The methods are listed, not written again.
 """
@@ -13,122 +13,33 @@ import numpy as np
 from quantray import ops
 from quantray._core import QTensor, cat, stack
 
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 #: Methods of QTensor that are functions, too.
-METHODS = [
-    "adjoint",
-    "argmax",
-    "argmin",
-    "argsort",
-    "as_strided",
-    "broadcast_to",
-    "chunk",
-    "clamp",
-    "clamp_",
-    "clip",
-    "clip_",
-    "clone",
-    "conj",
-    "conj_physical",
-    "conj_physical_",
-    "detach",
-    "detach_",
-    "diag",
-    "diagonal",
-    "dsplit",
-    "eq",
-    "fill_",
-    "flatten",
-    "flip",
-    "fliplr",
-    "flipud",
-    "ge",
-    "greater",
-    "greater_equal",
-    "gt",
-    "hsplit",
-    "index_put",
-    "index_put_",
-    "index_select",
-    "int_repr",
-    "is_complex",
-    "is_conj",
-    "is_floating_point",
-    "is_neg",
-    "is_same_size",
-    "le",
-    "less",
-    "less_equal",
-    "lt",
-    "masked_fill",
-    "masked_fill_",
-    "masked_select",
-    "max",
-    "mean",
-    "min",
-    "moveaxis",
-    "movedim",
-    "msort",
-    "narrow",
-    "ne",
-    "not_equal",
-    "numel",
-    "permute",
-    "positive",
-    "q_per_channel_axis",
-    "q_per_channel_scales",
-    "q_per_channel_zero_points",
-    "q_scale",
-    "q_zero_point",
-    "ravel",
-    "relu_",
-    "repeat_interleave",
-    "reshape",
-    "resize_as_",
-    "resolve_conj",
-    "resolve_neg",
-    "roll",
-    "rot90",
-    "select",
-    "select_scatter",
-    "slice_scatter",
-    "sort",
-    "split",
-    "split_with_sizes",
-    "squeeze",
-    "std",
-    "sum",
-    "swapaxes",
-    "swapdims",
-    "t",
-    "take",
-    "take_along_dim",
-    "tensor_split",
-    "tile",
-    "topk",
-    "transpose",
-    "unbind",
-    "unflatten",
-    "unsafe_chunk",
-    "unsafe_split",
-    "unsqueeze",
-    "vsplit",
-]
+METHODS = _words(
+    """
+    adjoint argmax argmin argsort as_strided broadcast_to chunk clamp clamp_ clip clip_ clone conj
+    conj_physical conj_physical_ detach detach_ diag diagonal dsplit eq fill_ flatten flip fliplr flipud
+    ge greater greater_equal gt hsplit index_put index_put_ index_select int_repr is_complex is_conj
+    is_floating_point is_neg is_same_size le less less_equal lt masked_fill masked_fill_ masked_select
+    max mean min moveaxis movedim msort narrow ne not_equal numel permute positive q_per_channel_axis
+    q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point ravel relu_ repeat_interleave
+    reshape resize_as_ resolve_conj resolve_neg roll rot90 select select_scatter slice_scatter sort
+    split split_with_sizes squeeze std sum swapaxes swapdims t take take_along_dim tensor_split tile
+    topk transpose unbind unflatten unsafe_chunk unsafe_split unsqueeze vsplit
+    """
+)
 
 #: Torch's names of methods, as functions whose result has memory of its own.
-COPIES = [
-    "alias_copy",
-    "detach_copy",
-    "diagonal_copy",
-    "permute_copy",
-    "select_copy",
-    "slice_copy",
-    "split_copy",
-    "squeeze_copy",
-    "t_copy",
-    "transpose_copy",
-    "unbind_copy",
-    "unsqueeze_copy",
-]
+COPIES = _words(
+    """
+    alias_copy detach_copy diagonal_copy permute_copy select_copy slice_copy split_copy squeeze_copy
+    t_copy transpose_copy unbind_copy unsqueeze_copy
+    """
+)
 
 
 def _quantized(input: Any, name: str) -> QTensor:
@@ -169,7 +80,8 @@ def copied(name: str) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = "quantray"
-    function.__doc__ = f"A copy of what `{name.removesuffix('_copy')}` gives, with memory of its own.\n\nSource: `torch.{name}`."
+    about = f"A copy of what `{name.removesuffix('_copy')}` gives, with memory of its own."
+    function.__doc__ = f"{about}\n\nSource: `torch.{name}`."
     return function
 
 
@@ -192,7 +104,7 @@ def _like(name: str) -> Callable[..., Any]:
 
 
 def empty_like(input: Any, *, dtype: Any = None) -> Any:
-    """A tensor of the same shape, dtype and grid, whose codes are whatever memory holds; an array for an array.
+    """A tensor of the same shape, dtype and grid, of whatever memory holds; an array for an array.
 
     >>> import quantray as qt
     >>> qt.empty_like(qt.quantize_per_tensor([1.0, 2.0], 0.5, 3, qt.quint8)).zero_point
@@ -273,7 +185,7 @@ def _tensors(tensors: Any, name: str) -> list[QTensor]:
 
 
 def hstack(tensors: Sequence[QTensor]) -> QTensor:
-    """Tensors one after the other along the second axis, those of one dimension along the first, on the first's grid.
+    """Tensors one after the other along the second axis (of one dimension, the first), on the first's grid.
 
     >>> import quantray as qt
     >>> q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)

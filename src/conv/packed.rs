@@ -15,6 +15,7 @@ use crate::gemm::{
     Activations, Codes, Finish, Matrix, PackedWeights, Patches, Place, Results, Source, Space, WeightParams,
     multiply_into, run, with_epilogue,
 };
+use crate::memory::{collected, filled};
 
 /// A convolution's weights for one instruction set.
 #[derive(Debug, Clone)]
@@ -91,14 +92,15 @@ impl PackedConv {
                     let at = &at;
                     taps.iter().flat_map(move |&tap| (0..in_group).map(move |i| at(o, i, tap)))
                 });
+                let size = own.len() * taps.len() * in_group;
                 let (unsigned, signed): (Vec<u8>, Vec<i8>);
                 let rows = match codes {
                     Codes::U8(_) => {
-                        unsigned = rows.map(|w| w as u8).collect();
+                        unsigned = collected(size, rows.map(|w| w as u8));
                         Codes::U8(&unsigned)
                     }
                     Codes::I8(_) => {
-                        signed = rows.map(|w| w as i8).collect();
+                        signed = collected(size, rows.map(|w| w as i8));
                         Codes::I8(&signed)
                     }
                 };
@@ -160,7 +162,7 @@ impl PackedConv {
     pub fn unpack(&self, zero_points: &[i32]) -> Vec<i8> {
         let Geometry { groups, kernel, .. } = &self.geometry;
         let (of_group, in_group) = (self.outputs / groups, self.inputs / groups);
-        let mut all = vec![0i8; self.outputs * in_group * kernel.iter().product::<usize>()];
+        let mut all = filled(self.outputs * in_group * kernel.iter().product::<usize>(), 0i8);
         let mut put = |o: usize, i: usize, tap: [usize; 3], w: i8| {
             all[weight_at(&self.geometry, (self.inputs, self.outputs), o, i, tap)] = w;
         };
@@ -375,7 +377,7 @@ impl<C: Byte + InCodes> Laid<'_, C> {
         for (piece, weights) in self.conv.pieces.iter().zip(&self.conv.weights) {
             let positions = piece.positions(self.output);
             let mut own =
-                vec![MaybeUninit::uninit(); self.images * positions.iter().product::<usize>() * outputs];
+                filled(self.images * positions.iter().product::<usize>() * outputs, MaybeUninit::uninit());
             self.piece(piece, weights, results(&mut own))?;
             for (at, own) in own.chunks_exact(outputs.max(1)).enumerate() {
                 let (x, rest) = (at % positions[2], at / positions[2]);

@@ -2,6 +2,7 @@
 
 use crate::affine::Channels;
 use crate::error::{Result, Stopped};
+use crate::memory::filled;
 use crate::observe;
 use crate::qparams::{DType, range_to_qparams};
 
@@ -14,7 +15,7 @@ type Params = (Vec<f32>, Vec<i32>);
 /// NaN, or an interrupt; inside, a range that is not finite.
 pub fn dynamic_params(x: &[f32], rows: usize, per_row: bool) -> std::result::Result<Result<Params>, Stopped> {
     let ranges = if x.is_empty() {
-        vec![(0.0, 0.0); if per_row { rows } else { 1 }]
+        filled(if per_row { rows } else { 1 }, (0.0, 0.0))
     } else if per_row {
         let layout = Channels { outer: 1, channels: rows, inner: x.len() / rows };
         observe::min_max_per_channel(x, layout)?.into_iter().map(|r| (r.min, r.max)).collect()

@@ -5,6 +5,7 @@ use super::{Codes, Matrix};
 use crate::arch::product::{Product, WithProduct, with_product};
 use crate::arch::{Byte, Isa, Lines};
 use crate::error::{Error, Result};
+use crate::memory::{collected, filled};
 
 /// What the integers of weights stand for: one value for all columns, or one for each.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +101,8 @@ impl PackedWeights {
     /// The weights as they were, a row for each output, from what is stored: signed codes as they are, unsigned ones
     /// less 128.
     pub fn unpack<T>(&self, of: impl Fn(i8) -> T) -> Vec<T> {
-        with_product(self.isa, Unpack(self)).into_iter().map(of).collect()
+        let codes = with_product(self.isa, Unpack(self));
+        collected(codes.len(), codes.into_iter().map(of))
     }
 
     /// Bytes of memory.
@@ -132,7 +134,8 @@ impl WithProduct for Unpack<'_> {
             let (panel, k) = (n / P::NR * P::NR * packed.padded, packed.place(k));
             panels[panel + k / P::KU * P::NR * P::KU + n % P::NR * P::KU + k % P::KU]
         };
-        (0..packed.columns.count).flat_map(|n| (0..packed.depth).map(move |k| at(n, k))).collect()
+        let count = packed.columns.count;
+        collected(count * packed.depth, (0..count).flat_map(|n| (0..packed.depth).map(move |k| at(n, k))))
     }
 }
 
@@ -177,7 +180,7 @@ impl Pack<'_> {
             columns: Columns::new(0, Vec::new(), self.params, 0, 0),
         };
         let places: Vec<usize> = (0..depth).map(|k| packed.place(k)).collect();
-        let mut sums = vec![0i32; columns];
+        let mut sums = filled(columns, 0i32);
         // The source is read along whichever of its axes is dense.
         let group = P::NR * P::KU;
         let panels = packed.panels.bytes_mut().chunks_exact_mut((P::NR * padded).max(1));

@@ -314,8 +314,10 @@ pub fn contiguous<'py>(a: &Array<'py>) -> PyResult<Array<'py>> {
 pub fn as_float32<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<'py>> {
     let py = object.py();
     let array: Array<'py> = match object.cast::<PyUntypedArray>() {
-        Ok(a) if has_type(a, f32::TYPE) && is_contiguous(a) => return Ok(a.clone()),
-        Ok(a) => a.clone(),
+        Ok(a) if a.get_type().is(numpy_array_type(py)) && has_type(a, f32::TYPE) && is_contiguous(a) => {
+            return Ok(a.clone());
+        }
+        Ok(a) => unmasked(a, arg)?,
         Err(_) => match object.cast::<QTensor>() {
             Ok(q) => return q.get().dequantized(py),
             Err(_) => {
@@ -343,6 +345,29 @@ pub fn as_float32<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<
     let cast = array.call_method1("astype", (float32, "C"));
     errstate.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
     Ok(cast?.cast_into()?)
+}
+
+/// NumPy's own class of arrays.
+fn numpy_array_type(py: Python<'_>) -> &Bound<'_, PyAny> {
+    // SAFETY: NumPy's type object, which lives as long as the module.
+    unsafe {
+        let object = numpy::npyffi::get_type_object(py, NpyTypes::PyArray_Type);
+        static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        TYPE.get_or_init(py, || Bound::from_borrowed_ptr(py, object.cast()).unbind()).bind(py)
+    }
+}
+
+/// An array of NumPy's own class: of a masked one the data, unless elements are masked, which no tensor can be.
+fn unmasked<'py>(a: &Array<'py>, arg: &str) -> PyResult<Array<'py>> {
+    let py = a.py();
+    if a.get_type().is(numpy_array_type(py)) {
+        return Ok(a.clone());
+    }
+    if a.hasattr("_mask")? && np(py)?.getattr("ma")?.call_method1("is_masked", (a,))?.is_truthy()? {
+        let got = "a masked array";
+        return Err(Error::type_(arg, got, "without masked elements: use its .filled(value) first").into());
+    }
+    Ok(np(py)?.call_method1("asarray", (a,))?.cast_into()?)
 }
 
 /// NumPy's error for nested lists of uneven lengths, with the argument's name.

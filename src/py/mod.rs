@@ -4,6 +4,7 @@ mod array;
 mod create;
 mod dtype;
 mod fake;
+mod files;
 mod io;
 mod ops;
 mod quantizer;

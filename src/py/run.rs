@@ -9,6 +9,7 @@ use super::array::{Array, Output, elements, elements_mut, elements_over};
 use crate::affine::{self, Affine, Channels};
 use crate::error::{Error, Stopped};
 use crate::float::Place;
+use crate::memory::{self, OutOfMemory};
 use crate::qparams::{DType, QParams, Quantizer};
 use crate::threads;
 
@@ -44,12 +45,18 @@ pub fn kernel<T: Send>(
     shape: &[usize],
     f: impl FnOnce() -> Result<T, Stopped> + Send,
 ) -> PyResult<T> {
+    let f = || memory::caught(f);
     let done = if work < LONG { f() } else { py.detach(f) };
-    done.map_err(|stopped| {
+    done?.map_err(|stopped| {
         let raised =
             (stopped == Stopped::Interrupted).then(|| RAISED.with(|r| r.borrow_mut().take())).flatten();
         raised.unwrap_or_else(|| stopped.named(arg, shape).into())
     })
+}
+
+/// Long work that packs or makes something, without the GIL.
+pub fn packing<T: Send>(py: Python<'_>, f: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
+    Ok(py.detach(|| memory::caught(f))??)
 }
 
 /// Where a function of floats finds them and leaves its results: apart, or over them.
@@ -133,6 +140,12 @@ pub fn dequantize(
             kernel(py, n, "codes", shape, || affine::dequantize_packed(dtype, codes, out, affine))
         }
     })
+}
+
+impl From<OutOfMemory> for PyErr {
+    fn from(missing: OutOfMemory) -> Self {
+        pyo3::exceptions::PyMemoryError::new_err(format!("the system has no {} bytes left", missing.bytes))
+    }
 }
 
 impl From<Error> for PyErr {

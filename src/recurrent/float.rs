@@ -9,6 +9,7 @@ use super::{Shape, each, order, outputs};
 use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::{Result, Stopped};
 use crate::gemm::WIDE;
+use crate::memory::filled;
 
 /// One direction of a layer: what meets its hidden state, as torch orders it.
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +118,7 @@ impl<V: Vector> State<V> {
         batch: usize,
     ) -> Self {
         let columns = (gates * units).next_multiple_of(WIDE);
-        let (mut strips, mut padded) = (vec![0f32; columns * depth], vec![0f32; columns]);
+        let (mut strips, mut padded) = (filled(columns * depth, 0f32), filled(columns, 0f32));
         for (column, row) in order(gates, units).enumerate() {
             let strip = &mut strips[column / WIDE * WIDE * depth + column % WIDE..];
             for (to, &w) in strip.iter_mut().step_by(WIDE).zip(&weights[row * depth..][..depth]) {
@@ -127,7 +128,7 @@ impl<V: Vector> State<V> {
                 padded[column] = bias[row];
             }
         }
-        Self { v, strips, bias: padded, depth, rows: vec![0.0; batch * depth] }
+        Self { v, strips, bias: padded, depth, rows: filled(batch * depth, 0.0) }
     }
 }
 

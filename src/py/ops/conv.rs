@@ -19,7 +19,7 @@ use crate::gemm::{Finish, Results, WeightParams, dynamic_params};
 use crate::py::array::{
     Array, Element, contiguous, describe, elements, elements_mut, empty, from_slice, integer, tuple_text,
 };
-use crate::py::run::kernel;
+use crate::py::run::{kernel, packing};
 use crate::py::tensor::QTensor;
 use crate::qparams::{DType, QParams, Quantizer};
 
@@ -114,7 +114,7 @@ impl Conv {
         let bias = Bias::parse(bias, channels.1)?.within(|_| most)?;
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
         let of = codes_of(&codes);
-        let packed = py.detach(|| PackedConv::new(Isa::current(), geometry, channels, of, params))?;
+        let packed = packing(py, || PackedConv::new(Isa::current(), geometry, channels, of, params))?;
         Ok(Self { packed, bias, quantizer: Arc::clone(q.quantizer()), shape, same })
     }
 

@@ -15,7 +15,7 @@ use crate::gemm::{
     Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, dynamic_params, multiply,
 };
 use crate::py::array::{Array, Element, as_float32, elements, elements_mut, empty, from_slice, tuple_text};
-use crate::py::run::kernel;
+use crate::py::run::{kernel, packing};
 use crate::py::tensor::QTensor;
 use crate::qparams::{DType, Quantizer};
 
@@ -70,7 +70,7 @@ impl PackedLinear {
         let operand = Operand::new(codes)?;
         let matrix = operand.matrix();
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
-        let packed = py.detach(|| PackedWeights::new(Isa::current(), matrix, params))?;
+        let packed = packing(py, || PackedWeights::new(Isa::current(), matrix, params))?;
         let zero = |o: usize| zero_points[if zero_points.len() == 1 { 0 } else { o }];
         let of_row = |o: usize| -> i64 {
             (0..matrix.columns()).map(|k| i64::from((matrix.at(o, k) - zero(o)).abs())).sum()

@@ -10,6 +10,7 @@ use super::images::{channels_first, channels_last, image, moved_last, planes, wi
 use super::matrices::activation;
 use super::results::handed_out;
 use crate::error::Error;
+use crate::memory::caught;
 use crate::ops::TargetCodes;
 use crate::ops::pool::{Moves, Pool, Window, adaptive_windows, pool};
 use crate::py::array::{Output, describe, elements_mut, integer, tuple_text};
@@ -103,7 +104,7 @@ impl Settings<'_, '_> {
                 ceil: self.ceil_mode,
                 count_padding: self.count_include_pad,
             };
-            Ok(moves.windows(lengths[a])?)
+            Ok(caught(|| moves.windows(lengths[a]))??)
         };
         (0..dims).map(of).collect()
     }
@@ -138,7 +139,7 @@ fn adaptive(
             true => lengths[a],
             false => per_axis(&given[a], "output_size", 1, 1)?[0],
         };
-        Ok(adaptive_windows(lengths[a], n))
+        Ok(caught(|| adaptive_windows(lengths[a], n))?)
     };
     (0..dims).map(of).collect()
 }

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::gemm::WeightParams;
 use crate::observe;
 use crate::py::array::{Array, Element, elements, elements_over, from_slice, tuple_text, type_name};
-use crate::py::run::kernel;
+use crate::py::run::{kernel, packing};
 use crate::py::tensor::QTensor;
 use crate::qparams::{DType, Quantizer};
 use crate::recurrent::{Cell, Quantized, Tables, quantized_layer};
@@ -86,7 +86,7 @@ impl Direction {
             b_ih: b_ih.as_ref().map(elements::<f32>),
             b_hh: b_hh.as_ref().map(elements::<f32>),
         };
-        let packed = py.detach(|| Quantized::new(Isa::current(), cell, tables))?;
+        let packed = packing(py, || Quantized::new(Isa::current(), cell, tables))?;
         Ok(Self { packed, quantizers: given.into_iter().map(|w| w.quantizer).collect() })
     }
 

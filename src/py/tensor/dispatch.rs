@@ -73,6 +73,13 @@ impl QTensor {
                 format!("an array: numpy.{name} would write to a copy; assign instead, q[...] = values");
             return Err(Error::type_("the first argument", "a QTensor", valid).into());
         }
+        if ["save", "savez", "savez_compressed"].contains(&name.as_str()) {
+            let valid = format!(
+                "an array: numpy.{name} would keep the values and lose scale and zero point; use quantray.save, or \
+                 numpy.{name} of numpy.asarray(q)"
+            );
+            return Err(Error::type_("arr", "a QTensor", valid).into());
+        }
         if let Some(made) = by_codes(&name, func, args, kwargs)? {
             return Ok(made);
         }

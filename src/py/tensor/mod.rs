@@ -170,7 +170,7 @@ impl QTensor {
     /// >>> import quantray as qt
     /// >>> qt.quantize_per_tensor([0.25, 0.5], 0.25, 0, qt.quint8).int_repr()
     /// array([1, 2], dtype=uint8)
-    fn int_repr<'py>(&self, py: Python<'py>) -> PyResult<Array<'py>> {
+    pub fn int_repr<'py>(&self, py: Python<'py>) -> PyResult<Array<'py>> {
         fresh_view(self.codes(py))
     }
 

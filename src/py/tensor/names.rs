@@ -447,6 +447,28 @@ impl QTensor {
         ops::tanh(slf.as_any(), None, None, None, None)
     }
 
+    /// The elements at an index, written as arguments: `q.index(0, 1)` is that of two axes' index arrays.
+    #[pyo3(signature = (*indices))]
+    fn index(&self, py: Python<'_>, indices: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
+        self.__getitem__(py, indices.as_any())
+    }
+
+    /// The integers for libraries that take DLPack, without a copy: `torch.from_dlpack(q)`. Scale and zero point stay
+    /// here.
+    #[pyo3(signature = (**kwargs))]
+    fn __dlpack__<'py>(
+        &self,
+        py: Python<'py>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.int_repr(py)?.call_method("__dlpack__", (), kwargs)
+    }
+
+    /// The CPU, as DLPack names it.
+    fn __dlpack_device__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.int_repr(py)?.call_method0("__dlpack_device__")
+    }
+
     /// A name that is left out on purpose says what to use instead.
     fn __getattr__(slf: &Bound<'_, Self>, name: &str) -> PyResult<Py<PyAny>> {
         let advice = LEFT_OUT.iter().find(|(names, _)| names.contains(&name)).map(|(_, advice)| *advice);

@@ -155,10 +155,12 @@ def _alpha_dropped(input: Any, p: float, shape: Sequence[int]) -> Any:
 
 def _channels(dims: int, input: Any, p: float, training: bool) -> Any:
     _check(p)
+    if not training or not p:
+        return input
     shape = np.shape(input)
     if len(shape) not in (dims + 1, dims + 2):
         raise ValueError(f"input must have {dims + 1} or {dims + 2} axes, got shape {shape}")
-    return _dropped(input, p, (*shape[:-dims], *[1] * dims)) if training and p else input
+    return _dropped(input, p, (*shape[:-dims], *[1] * dims))
 
 
 def _dropped(input: Any, p: float, shape: Sequence[int]) -> Any:

@@ -13,9 +13,7 @@ from quantray.nn.functional._threshold import threshold as _threshold
 def _over(input: QTensor, made: QTensor) -> QTensor:
     """A result written over the tensor that it is of, on its grid."""
     if not isinstance(cast("Any", input), QTensor):
-        raise TypeError(
-            f"input must be a QTensor, got {type(input).__name__}: assign the function's result to arrays"
-        )
+        raise TypeError(f"input must be a QTensor, got {type(input).__name__}: assign the result to arrays")
     return input.copy_(made)
 
 

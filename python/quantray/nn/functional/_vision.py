@@ -192,13 +192,14 @@ def grid_sample(
     quantized = isinstance(input, QTensor)
     if quantized and (input.dtype is not quint8 or input.axis is not None or mode != "bilinear"):
         raise ValueError(
-            f'input must be of quint8 and per tensor, for mode "bilinear", got {input.dtype}, {input.qscheme()} and '
-            f"{mode!r}: call dequantize() first"
+            'input must be of quint8, per tensor and for mode "bilinear" (call dequantize() first), got '
+            f"{input.dtype}, {input.qscheme()} and {mode!r}"
         )
     shape, places = np.shape(input), floats(grid)
     if len(shape) != 4 or places.ndim != 4 or places.shape[0] != shape[0] or places.shape[3] != 2:
         raise ValueError(
-            f"grid must be of shape (N, height, width, 2) for an input (N, C, H, W), got {places.shape} for {shape}"
+            f"grid must be of shape (N, height, width, 2) for an input (N, C, H, W), got {places.shape} "
+            f"for {shape}"
         )
     if mode not in ("bilinear", "nearest"):
         raise ValueError(f'mode must be "bilinear" or "nearest", got {mode!r}')
