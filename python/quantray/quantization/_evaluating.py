@@ -67,7 +67,7 @@ def integers_of(
     state = _state(module)
     if state is None or (known is not None and known.state == state):
         return known if state is not None else None
-    from quantray.quantization.convert import Conversion
+    from quantray.quantization._conversion import Conversion
 
     try:
         made = Conversion(module, runner, [graph])
