@@ -66,7 +66,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         self._version = self._storage.version
 
     def _now(self) -> Ref:
-        """The wire that it is now: taken again from the array that it is a view of, where that has changed."""
+        """The wire that it is now, taken again from the array that it is a view of where that has changed."""
         tracer = self._tracer
         if not tracer.is_current():
             tracer.refuse(
@@ -149,7 +149,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self._of_lengths():
             return np.array(self._example, dtype)
-        self._tracer.refuse(
+        return self._tracer.refuse(
             "the values of an array are asked for (np.asarray, np.array, or code that calls them)"
         )
 

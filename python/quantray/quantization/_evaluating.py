@@ -61,7 +61,7 @@ def _as_floats(leaf: Any) -> Any:
 def integers_of(
     runner: Prepared, module: nn.Module, graph: Graph, inputs: Mapping[str, Any], known: Integers | None
 ) -> Integers | None:
-    """The integer graph of a graph, `known` where that still holds; None where fake quantization has to do."""
+    """The integer graph of a graph, `known` where that holds; None where fake quantization has to do."""
     if graph.training or any(map(is_traced, inputs.values())) or not _is_ready(module, graph):
         return None
     state = _state(module)

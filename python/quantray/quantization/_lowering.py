@@ -160,7 +160,7 @@ class Lowering:
         return made
 
     def terms_of_sum(self, ref: Ref, taker: Node) -> tuple[int, int] | None:
-        """The terms of a sum of floats that one node alone takes, which adds them up itself: its step goes."""
+        """The terms of a sum that one node alone takes, which adds them up itself: its step goes."""
         if self.steps and self.steps[-1][0] == "add" and self.numbers.get(ref) == self.steps[-1][2]:
             node = self.graph.nodes[ref.node]
             shapes = {self.graph.fact(r).shape for r in node.inputs}

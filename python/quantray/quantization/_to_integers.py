@@ -367,7 +367,7 @@ class ToIntegers:
         return Owner(path)
 
     def _requantized(self, node: Node, grid: Grid) -> Owner | None:
-        """The `Requantized` that a module between integers becomes, which keeps the grid of its first call."""
+        """The `Requantized` that a module between integers becomes; it keeps its first call's grid."""
         path = node.value if node.kind == "module" else node.name.partition("#")[0]
         if not path or path in self.conversion.modules or not self._is_module(path):
             return None

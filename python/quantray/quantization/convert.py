@@ -59,7 +59,7 @@ def convert(model: M, inplace: bool = False) -> M:
 
 
 def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:
-    """What becomes of a model, and of what is inside of modules that run as Python: nothing is changed yet."""
+    """What becomes of a model, and of what is in modules that run as Python: nothing is changed yet."""
     graph = runner.graph_of(model, training=False)
     if graph is None:
         raise ValueError(
