@@ -1,4 +1,6 @@
-"""Code that cannot become nodes runs as Python, said with file and line; the rest is captured."""
+"""Code that cannot become nodes runs as Python, said with file and line; what is around and inside is
+captured.
+"""
 
 import numpy as np
 import pytest

@@ -44,12 +44,12 @@ def test_damaged_files(files, seed, tmp_path):
     for _ in range(40):
         name = rng.choice(list(files))
         path.write_bytes(damaged(files[name], rng))
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             qt.load(path)
         except OSError:
             refused += 1
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
     assert refused > 15
 
 
@@ -225,10 +225,10 @@ def test_hostile_files(about, says, tmp_path):
     qt.save({"weight": np.zeros(3, np.float32)}, path, metadata={MODEL: "{}"})
     path.write_bytes(with_model(path.read_bytes(), about))
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(OSError, match="cannot read") as error:
         qt.load(path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()
     assert says in str(error.value)

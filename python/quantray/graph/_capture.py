@@ -208,7 +208,9 @@ def _place_of(graph: Graph, differ: _Differ | None) -> Place:
 
 
 def _for_these_rows(found: _Joined, example: Example, differ: _Differ | None) -> _Joined:
-    """A graph of runs of one size is for so many rows: with others the model does other work, or none."""
+    """A graph of runs of one size is for arrays of so many rows: with others the model does other work, or
+    none.
+    """
     known = {guard.subject for guard in found.graph.guards}
     subjects = [
         (Expr("dim", (Ref(name), 0)), array.shape[0])

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from quantray.nn._gradients import Differentiable
+
 # What becomes of changes in place: functions that return the array as it is after the change.
 
 
@@ -215,7 +217,6 @@ def _ufunc_of_scipy(name: str) -> Callable[..., Any] | None:
 
 def _functional(name: str) -> Callable[..., Any] | None:
     from quantray.nn import functional
-    from quantray.nn._gradients import Differentiable
     from quantray.nn.functional import _attention
 
     found = getattr(functional, name, None) or getattr(_attention, name, None)

@@ -55,7 +55,7 @@ def unmasked(graph: Graph) -> Graph:
 
 
 def _unmasked_value(node: Node, graph: Graph, made: Rewriter) -> Any:
-    """What a masked assignment puts where, as a number or as a whole array; None where it is another thing."""
+    """What a masked assignment puts where: a number, or a whole array; None where it is another thing."""
     if node.kind != "array.setitem" or not isinstance(node.args[1], Ref):
         return None
     x, mask, value = node.args

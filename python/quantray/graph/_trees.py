@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 def is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
@@ -31,6 +36,11 @@ def is_slice(value: Any) -> TypeGuard[slice[Any, Any, Any]]:
     return type(value) is slice
 
 
+def is_array(value: Any) -> TypeGuard[npt.NDArray[Any]]:
+    """Whether it is one of NumPy's arrays, or one of their elements."""
+    return isinstance(value, (np.ndarray, np.generic))
+
+
 def rebuilt(like: tuple[Any, ...], items: list[Any]) -> Any:
     """A tuple of other items, of the same class where that has names."""
     kind: Any = type(like)
@@ -40,7 +50,7 @@ def rebuilt(like: tuple[Any, ...], items: list[Any]) -> Any:
 def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
     """A tree of tuples, lists, dicts and slices with each leaf replaced by a function of it."""
     # Types are asked, and not objects: a stand-in would answer for another one, and take its time.
-    kind = cast("Any", type(tree))
+    kind: type[Any] = type(tree)
     if kind is tuple:
         return tuple([map_tree(function, item) for item in tree])
     if kind is list:
@@ -61,7 +71,7 @@ def leaves(tree: Any) -> list[Any]:
     found: list[Any] = []
 
     def walk(tree: Any) -> None:
-        kind = cast("Any", type(tree))
+        kind: type[Any] = type(tree)
         if issubclass(kind, (tuple, list)):
             for item in tree:
                 walk(item)

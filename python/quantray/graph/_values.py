@@ -66,7 +66,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         self._version = self._storage.version
 
     def _now(self) -> Ref:
-        """The wire that it is now: taken again from the array that it is a view of, where that has changed."""
+        """The wire that it is now, taken again from the array that it is a view of where that has changed."""
         tracer = self._tracer
         if not tracer.is_current():
             tracer.refuse(
@@ -147,11 +147,11 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
     tolist = tobytes = dump = dumps = tofile = _leaves
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        if not self._of_lengths():
-            self._tracer.refuse(
-                "the values of an array are asked for (np.asarray, np.array, or code that calls them)"
-            )
-        return np.array(self._example, dtype)
+        if self._of_lengths():
+            return np.array(self._example, dtype)
+        return self._tracer.refuse(
+            "the values of an array are asked for (np.asarray, np.array, or code that calls them)"
+        )
 
     def __bool__(self) -> bool:
         return self._tracer.truth(self)

@@ -49,7 +49,10 @@ def check_arguments(model: nn.Module, args: tuple[Any, ...]) -> None:
     """
     if len(args) < 2:
         return
-    signature = inspect.signature(type(model).forward)
+    try:
+        signature = inspect.signature(type(model).forward)
+    except ValueError:
+        return
     try:
         signature.bind(model, *args)
     except TypeError:

@@ -10,9 +10,10 @@ import numpy as np
 from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
-from quantray.graph._graph import map_tree, wires
+from quantray.graph._graph import wires
 from quantray.graph._run import Environment, holds, named, run
 from quantray.graph._runner import arguments, fitting
+from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple, map_tree, rebuilt
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization import _node_state
 from quantray.quantization._integers import compute, grids_of
@@ -170,20 +171,17 @@ def _cast(given: Any, graph: Graph) -> Any:
     facts = {name: graph.nodes[name].facts[0] for name in graph.inputs}
 
     def walk(pattern: Any, value: Any) -> Any:
-        if isinstance(pattern, Ref) and isinstance(value, (np.ndarray, np.generic)):
+        if isinstance(pattern, Ref) and is_array(value):
             dtype = facts[pattern.node].dtype
             if value.dtype != dtype and np.can_cast(value.dtype, dtype, "same_kind"):
                 return np.asarray(value, dtype)
             if value.dtype.kind in "iu" and dtype.kind in "f":
                 return np.asarray(value, dtype)
             return value
-        if (
-            isinstance(pattern, (tuple, list))
-            and isinstance(value, (tuple, list))
-            and len(pattern) == len(value)
-        ):
-            return type(value)(walk(p, v) for p, v in zip(pattern, value, strict=True))
-        if isinstance(pattern, dict) and isinstance(value, dict):
+        if is_sequence(pattern) and is_sequence(value) and len(pattern) == len(value):
+            items = [walk(p, v) for p, v in zip(pattern, value, strict=True)]
+            return rebuilt(value, items) if is_tuple(value) else items
+        if is_dict(pattern) and is_dict(value):
             return {key: walk(pattern.get(key), v) for key, v in value.items()}
         return value
 
@@ -214,9 +212,9 @@ def _said(args: Any, kwargs: Any, array: Callable[[Any], str]) -> str:
         return array(value) if is_array else repr(value)
 
     def said(tree: Any) -> str:
-        if isinstance(tree, (tuple, list)):
+        if is_sequence(tree):
             return f"({', '.join(map(said, tree))})"
-        if isinstance(tree, dict):
+        if is_dict(tree):
             return "{" + ", ".join(f"{key!r}: {said(item)}" for key, item in tree.items()) + "}"
         return leaf(tree)
 

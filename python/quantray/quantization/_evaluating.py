@@ -67,7 +67,7 @@ def integers_of(
     state = _state(module)
     if state is None or (known is not None and known.state == state):
         return known if state is not None else None
-    from quantray.quantization.convert import Conversion
+    from quantray.quantization._conversion import Conversion
 
     try:
         made = Conversion(module, runner, [graph])
@@ -107,6 +107,7 @@ def _state(module: nn.Module) -> int | None:
                 if is_traced(value):
                     return None
                 if isinstance(value, np.ndarray):
-                    flat: Any = np.ascontiguousarray(cast(Any, value)).reshape(-1)
-                    found = zlib.crc32(flat.view(np.uint8), found)
+                    found = zlib.crc32(
+                        np.ascontiguousarray(cast("Any", value)).reshape(-1).view(np.uint8).data, found
+                    )
     return found

@@ -7,12 +7,13 @@ could differ.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from quantray import nn
 from quantray.graph import Node, Ref
+from quantray.graph._trees import is_sequence
 from quantray.nn.quantized import dynamic
 from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, step_of
 
@@ -67,7 +68,7 @@ def _term(to: Lowering, value: Any) -> int:
     if isinstance(value, Ref):
         return _wire(to, value)
     _need(isinstance(value, (int, float, np.floating)) and not isinstance(value, bool))
-    return to.constant(np.float32(value))
+    return to.constant(np.float32(cast("Any", value)))
 
 
 @step_of("layer_norm", "rms_norm")
@@ -95,8 +96,9 @@ def _softmax(to: Lowering, node: Node) -> None:
 
 @step_of("functional.embedding")
 def _embedding(to: Lowering, node: Node) -> None:
-    ids, table = node.args[:2] if len(node.args) > 1 else (None, None)
-    _need(isinstance(table, Ref) and table in to.fixed and len(node.args) == 2 and not node.kwargs)
+    _need(len(node.args) == 2 and not node.kwargs)
+    ids, table = node.args
+    _need(isinstance(table, Ref) and table in to.fixed)
     _look_up(to, node, ids, to.fixed[table])
 
 
@@ -124,7 +126,7 @@ def _reduction(to: Lowering, node: Node) -> None:
     given = {**dict(zip(("a", "axis"), node.args, strict=False)), **node.kwargs}
     _need(to.is_near and set(given) <= {"a", "axis", "keepdims"})
     axis = given.get("axis")
-    axes = None if axis is None else tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    axes = None if axis is None else tuple(axis) if is_sequence(axis) else (axis,)
     _need(axes is None or all(isinstance(a, (int, np.integer)) for a in axes))
     x = _wire(to, given["a"])
     op = node.kind.rpartition(".")[2]

@@ -59,7 +59,7 @@ class Placement:
         for node in self.graph:
             if node.kind != "add" or not self.is_active(node):
                 continue
-            terms = [ref for ref in node.inputs if isinstance(ref, Ref)]
+            terms = node.inputs
             if len(set(terms)) != 2 or len({self.graph.fact(ref).shape for ref in terms}) != 1:
                 continue
             for ref in terms:

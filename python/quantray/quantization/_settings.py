@@ -32,7 +32,7 @@ class Settings:
     ) -> None:
         if isinstance(given, QConfig):
             given = QConfigMapping().set_global(given)
-        if given is not None and not isinstance(given, QConfigMapping):
+        if given is not None and not isinstance(given, QConfigMapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 f"qconfig_mapping must be a QConfig or a QConfigMapping, got {type(given).__name__}"
             )

@@ -50,9 +50,8 @@ class Reader:
         output = self.tree(about.get("output"))
         guards = tuple(map(self._guard, _list(about.get("guards"), "guards")))
         refusals = tuple(map(self._refusal, _list(about.get("refusals"), "refusals")))
-        self._check(
-            "the graph", cast("Any", (args, kwargs, output, [guard.subject for guard in guards])), nodes
-        )
+        whole: Any = (args, kwargs, output, [guard.subject for guard in guards])
+        self._check("the graph", whole, nodes)
         graph = Graph(nodes, cast("tuple[Any, ...]", args), kwargs, output, guards, refusals)
         for name in graph.inputs:
             if nodes[name].kind != "input" or len(nodes[name].facts) != 1:
@@ -94,7 +93,7 @@ class Reader:
 
     def _check_value(self, node: Node) -> None:
         value: Any = node.value
-        items: tuple[Any, ...] = value if type(value) is tuple else cast("Any", ())
+        items: Any = value if isinstance(value, tuple) else ()
         match node.kind:
             case "constant":
                 good = isinstance(value, (np.ndarray, QTensor))
