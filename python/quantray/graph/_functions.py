@@ -221,5 +221,5 @@ def _functional(name: str) -> Callable[..., Any] | None:
 
     found = getattr(functional, name, None) or getattr(_attention, name, None)
     home = getattr(found, "__module__", "")
-    is_function = type(found) in (types.FunctionType, Differentiable)
+    is_function = isinstance(found, (types.FunctionType, Differentiable))
     return found if is_function and home.startswith(functional.__name__) else None

@@ -1,9 +1,5 @@
 """Functions that autograd has no gradient of, in terms of those that it has."""
 
-# autograd has no types, and a table of functions of any signature gives its lambdas none.
-# pyright: reportUnknownLambdaType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import importlib
