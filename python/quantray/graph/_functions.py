@@ -151,13 +151,12 @@ METHODS = (
 #: Where functions of NumPy's may be at home.
 _HOMES = ("numpy", "numpy.linalg", "numpy.fft", "numpy.lib.stride_tricks", "numpy.lib.scimath")
 
-#: Functions of arrays that write files, look at memory beside an array, or call what they are given.
-_DENIED = frozenset(
-    {
-        "save", "savez", "savez_compressed", "savetxt", "as_strided", "apply_along_axis", "apply_over_axes",
-        "piecewise", "fromfunction", "shares_memory", "may_share_memory",
-    }
-)  # fmt: skip
+#: Functions of arrays that write files, or look at memory beside an array. Those that call
+#: a function are given one that has a name here.
+_DENIED = frozenset({"save", "savez", "savez_compressed", "savetxt", "as_strided"})
+
+#: Methods of ufuncs.
+_UFUNC_METHODS = ("reduce", "accumulate", "outer", "reduceat")
 
 
 @functools.cache
@@ -181,7 +180,10 @@ def function_of(name: str) -> Callable[..., Any]:
             return functools.partial(wrapper, function_of(inner))
     home, _, last = name.rpartition(".")
     found: Any = None
-    if home == "ndarray":
+    if last in _UFUNC_METHODS and home.count("."):
+        ufunc = function_of(home)
+        found = getattr(ufunc, last) if isinstance(ufunc, np.ufunc) else None
+    elif home == "ndarray":
         found = method_of(last) if last in METHODS else None
     elif home == "functional":
         found = _functional(last)
