@@ -180,7 +180,7 @@ def function_of(name: str) -> Callable[..., Any]:
             return functools.partial(wrapper, function_of(inner))
     home, _, last = name.rpartition(".")
     found: Any = None
-    if last in _UFUNC_METHODS and home.count("."):
+    if last in _UFUNC_METHODS and home.count(".") and home not in _HOMES:
         ufunc = function_of(home)
         found = getattr(ufunc, last) if isinstance(ufunc, np.ufunc) else None
     elif home == "ndarray":
