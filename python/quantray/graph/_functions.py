@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from quantray.nn._gradients import Differentiable
+
 # What becomes of changes in place: functions that return the array as it is after the change.
 
 
@@ -151,19 +153,20 @@ METHODS = (
 #: Where functions of NumPy's may be at home.
 _HOMES = ("numpy", "numpy.linalg", "numpy.fft", "numpy.lib.stride_tricks", "numpy.lib.scimath")
 
-#: Functions of arrays that write files, or look at memory beside an array. Those that call
-#: a function are given one that has a name here.
-_DENIED = frozenset({"save", "savez", "savez_compressed", "savetxt", "as_strided"})
+#: Methods of ufuncs that make arrays.
+_UFUNC_METHODS = ("reduce", "accumulate", "reduceat", "outer")
 
-#: Methods of ufuncs.
-_UFUNC_METHODS = ("reduce", "accumulate", "outer", "reduceat")
+#: Functions of arrays that write files, or look at memory beside an array: no node's.
+_DENIED = frozenset(
+    {"save", "savez", "savez_compressed", "savetxt", "as_strided", "shares_memory", "may_share_memory"}
+)
+#: Functions that call what they are given: no file's.
+_CALLERS = frozenset({"apply_along_axis", "apply_over_axes", "piecewise", "fromfunction"})
 
 
 @functools.cache
 def function_of(name: str) -> Callable[..., Any]:
-    """The function of a name.
-
-    Only functions of arrays are found: files have such names, and must not be able to call anything else.
+    """The function of a name: of arrays, and no other.
 
     Raises
     ------
@@ -180,15 +183,14 @@ def function_of(name: str) -> Callable[..., Any]:
             return functools.partial(wrapper, function_of(inner))
     home, _, last = name.rpartition(".")
     found: Any = None
-    if last in _UFUNC_METHODS and home.count(".") and home not in _HOMES:
-        ufunc = function_of(home)
-        found = getattr(ufunc, last) if isinstance(ufunc, np.ufunc) else None
-    elif home == "ndarray":
+    if home == "ndarray":
         found = method_of(last) if last in METHODS else None
     elif home == "functional":
         found = _functional(last)
     elif home == "scipy.special":
         found = _ufunc_of_scipy(last)
+    elif home.startswith("numpy.") and home not in _HOMES and last in _UFUNC_METHODS:
+        found = getattr(function_of(home), last, None)
     elif home in _HOMES and not last.startswith("_") and last not in _DENIED:
         found = getattr(importlib.import_module(home), last, None)
         if not (isinstance(found, np.ufunc) or hasattr(found, "_implementation")):
@@ -197,6 +199,11 @@ def function_of(name: str) -> Callable[..., Any]:
     if found is None:
         raise KeyError(f"there is no function {name!r} of arrays")
     return found
+
+
+def may_be_in_file(name: str) -> bool:
+    """Whether a file may name a function: one that does not call what it is given."""
+    return name.rpartition(".")[2] not in _CALLERS
 
 
 def _ufunc_of_scipy(name: str) -> Callable[..., Any] | None:
@@ -214,4 +221,5 @@ def _functional(name: str) -> Callable[..., Any] | None:
 
     found = getattr(functional, name, None) or getattr(_attention, name, None)
     home = getattr(found, "__module__", "")
-    return found if isinstance(found, types.FunctionType) and home.startswith(functional.__name__) else None
+    is_function = isinstance(found, (types.FunctionType, Differentiable))
+    return found if is_function and home.startswith(functional.__name__) else None

@@ -1,7 +1,8 @@
-"""What prepared and converted models have in common: graphs, one for each kind of input, instead of `forward`.
+"""What prepared and converted models have in common: graphs, one for each kind of input, instead of
+`forward`.
 
-Inputs choose a graph: by the mode of the model, dtypes, numbers of axes, values that are no arrays, and what the
-capture took for granted. Where none fits, the model is captured again.
+Inputs choose a graph: by the mode of the model, dtypes, numbers of axes, values that are no arrays, and
+what the capture took for granted. Where none fits, the model is captured again.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ class GraphRunner:
     ) -> tuple[Graph, dict[str, Any]] | None:
         for graph in tuple(self.graphs):
             inputs = fitting(graph, args, kwargs, bool(module.training), module)
-            if inputs is not None:
+            if inputs is not None and _is_within(graph.rows, inputs):
                 return graph, inputs
         return None
 
@@ -255,8 +256,8 @@ def _few_rows(leaf: Any) -> Any:
 def arguments(
     module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What a module is called with, as graphs know it: arrays in the place of what can become arrays, arguments by
-    position wherever `forward` takes them so, and none that is what it would be by itself.
+    """What a module is called with, as graphs know it: arrays in the place of what can become arrays,
+    arguments by position wherever `forward` takes them so, and none that is what it would be by itself.
     """
     if kwargs or any(type(arg) in _DEFAULTS for arg in args):
         args, kwargs = _as_few(module, args, kwargs)
@@ -326,6 +327,12 @@ def _is_number_or_list(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_number_or_list, value))
     return isinstance(value, (int, float, np.generic))
+
+
+def _is_within(rows: tuple[int, int] | None, inputs: Mapping[str, Any]) -> bool:
+    if rows is None:
+        return True
+    return all(rows[0] <= len(untraced(array)) <= rows[1] for array in inputs.values() if np.ndim(array))
 
 
 def fitting(

@@ -202,7 +202,9 @@ class MultiheadAttention(Module):
     _in_integers: ClassVar[bool] = False
 
     def _attend_rows(self, rows: Any, padding: Any) -> Any:
-        """Self-attention of sequences whose rows, (R, E), lie one after the other; `padding` says which is where."""
+        """Self-attention of sequences whose rows, (R, E), lie one after the other; `padding` says which is
+        where.
+        """
         three = self._three(rows)
         return self.out_proj(attention_of_rows(three, self.num_heads, padding, self._in_integers))
 

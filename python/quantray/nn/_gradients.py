@@ -173,4 +173,3 @@ def value_and_grad(
         return np.float32(value), {name: np.asarray(g, parameters[name].dtype) for name, g in grads.items()}
 
     return step
-

@@ -206,6 +206,8 @@ class Module:
     """
 
     training: bool
+    #: Whether `train()` leaves it as it is: statistics that are frozen.
+    _stays_in_evaluation: bool = False
     _parameters: dict[str, Array]
     _buffers: dict[str, Array]
     _modules: dict[str, Module | None]
@@ -417,8 +419,8 @@ class Module:
     def named_parameters(
         self, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Array]]:
-        """All parameters with their names, which are the state_dict's; one that several modules share by its first
-        name, unless told not to.
+        """All parameters with their names, which are the state_dict's; one that several modules share by
+        its first name, unless told not to.
         """
         seen: set[int] = set()
         for name, array in self._named_arrays("_parameters", prefix):
@@ -500,7 +502,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Training mode for this module and all inside: dropout drops, batch norms use their batch."""
         for module in self.modules():
-            module.training = mode
+            module.training = mode and not module._stays_in_evaluation
         return self
 
     def eval(self) -> Self:
@@ -698,7 +700,8 @@ class Module:
         lambda graphs: graphs[0],
         """What a prepared or converted model runs by: nodes, wires, shapes, dtypes, scales.
 
-        A `quantray.graph.Graph`; a table where it is printed, a drawing in notebooks. `graphs` has those for other kinds of input, too.
+        A `quantray.graph.Graph`; a table where it is printed, a drawing in notebooks. `graphs` has those
+        for other kinds of input, too.
 
         >>> import numpy as np
         >>> from quantray import nn, quantization as tq

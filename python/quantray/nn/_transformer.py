@@ -104,7 +104,9 @@ class TransformerEncoderLayer(Module):
         return self.norm2(x + self._feed_forward(x))
 
     def _rows(self, x: Any, padding: Any) -> Any:
-        """The layer of rows that are no padding, (R, d_model), one sequence's after the other's, in evaluation."""
+        """The layer of rows that are no padding, (R, d_model), one sequence's after the other's, in
+        evaluation.
+        """
         if self.norm_first:
             x = x + self.self_attn._attend_rows(self.norm1(x), padding)
             return x + self._feed_forward(self.norm2(x))
@@ -152,8 +154,8 @@ class TransformerEncoder(Module):
     norm : Module, optional
         Called last.
     enable_nested_tensor : bool
-        Whether padding is not computed, in evaluation mode and with `src_key_padding_mask` alone (and `batch_first`
-        layers): the output is 0 there, as torch's is, and time follows the real tokens.
+        Whether padding is not computed, in evaluation mode and with `src_key_padding_mask` alone (and
+        `batch_first` layers): the output is 0 there, as torch's is, and time follows the real tokens.
     mask_check : bool
         Has no effect: masks are always checked.
 

@@ -51,14 +51,16 @@ def check_arguments(model: nn.Module, args: tuple[Any, ...]) -> None:
         return
     try:
         signature = inspect.signature(type(model).forward)
-        signature.bind(model, *args)
     except ValueError:
         return
+    try:
+        signature.bind(model, *args)
     except TypeError:
         takes = sum(
             p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in signature.parameters.values()
         )
         raise TypeError(
-            f"a batch is the tuple of the model's arguments, and {type(model).__name__}.forward takes {takes - 1}, "
+            f"a batch is the tuple of the model's arguments, and {type(model).__name__}.forward takes "
+            f"{takes - 1}, "
             f"got {len(args)}: for batches like (x, y) give transform=lambda batch: batch[0]"
         ) from None

@@ -10,18 +10,18 @@ import numpy as np
 from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
-from quantray.graph._graph import map_tree, wires
+from quantray.graph._graph import wires
 from quantray.graph._run import Environment, holds, named, run
-from quantray.graph._runner import _is_of_inputs, arguments, fitting
+from quantray.graph._runner import arguments, fitting
+from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple, map_tree, rebuilt
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization import _node_state
 from quantray.quantization._integers import compute, grids_of
-from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
-from quantray.quantization._shown import Shown
 
 
-class Converted(Shown):
+class Converted(Programmed):
     """Runs a converted model.
 
     Attributes
@@ -33,8 +33,6 @@ class Converted(Shown):
     def __init__(self, graphs: list[Graph], prefix: str = "") -> None:
         super().__init__(prefix)
         self.graphs = graphs
-        #: By the graph's place, what was made of it for the module as it is now.
-        self._made: dict[int, _Made] = {}
         #: The program for one array of a shape and dtype: what most calls are.
         self._direct: dict[Any, Any] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
@@ -46,8 +44,7 @@ class Converted(Shown):
         return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Programs are made anew for the CPU that they run on.
-        return {**super().__getstate__(), "_made": {}, "_direct": {}}
+        return {**super().__getstate__(), "_direct": {}}
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._mark.changed or self._mark.touched:
@@ -64,7 +61,7 @@ class Converted(Shown):
         graph, inputs = self.find(module, args, kwargs)
         made = self.made(module, graph)
         arrays = list(inputs.values())
-        key = tuple((a.shape, a.dtype) for a in arrays)
+        key = shapes_of(arrays)
         if self._late or key not in made.checked:
             output = floats(self.run(module, graph, inputs))
             if not self._late:
@@ -86,20 +83,8 @@ class Converted(Shown):
             self._late = _late_hooks(self.graphs, module)
             self.watch(module)
 
-    def made(self, module: nn.Module, graph: Graph) -> _Made:
-        """The grids and the program of a graph, for the module as it is now."""
-        at = next(i for i, each in enumerate(self.graphs) if each is graph)
-        made = self._made.get(at)
-        if made is None:
-            with self._lock:
-                grids = grids_of(graph, module)
-                made = self._made[at] = _Made(grids, lower(graph, module, grids))
-                if any(node.kind == "python" and not node.value for node in graph):
-                    # It may give back anything, and not arrays alone.
-                    made.checked = _Nothing()
-                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
-                    made.checked = _Everything()
-        return made
+    def grids(self, module: nn.Module, graph: Graph) -> dict[Ref, Grid]:
+        return grids_of(graph, module)
 
     def find(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
@@ -167,35 +152,6 @@ class Converted(Shown):
         return described("converted", self.graphs, self.prefix, writer)
 
 
-class _Made:
-    """What a graph has become for a module."""
-
-    def __init__(self, grids: dict[Ref, Grid], lowered: Lowered) -> None:
-        self.grids, self.lowered = grids, lowered
-        #: Shapes that what the graph took for granted was looked at for, node by node.
-        self.checked: Any = set()
-
-
-class _Everything:
-    """A set that has all."""
-
-    def __contains__(self, item: Any) -> bool:
-        return True
-
-    def add(self, item: Any) -> None:
-        """It is there already."""
-
-
-class _Nothing:
-    """A set that stays empty."""
-
-    def __contains__(self, item: Any) -> bool:
-        return False
-
-    def add(self, item: Any) -> None:
-        """It is not kept."""
-
-
 def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:
     """An error of the program, which begins with a node's name, and where that stands in the model's code."""
     name, colon, rest = str(error).partition(": ")
@@ -215,20 +171,17 @@ def _cast(given: Any, graph: Graph) -> Any:
     facts = {name: graph.nodes[name].facts[0] for name in graph.inputs}
 
     def walk(pattern: Any, value: Any) -> Any:
-        if isinstance(pattern, Ref) and isinstance(value, (np.ndarray, np.generic)):
+        if isinstance(pattern, Ref) and is_array(value):
             dtype = facts[pattern.node].dtype
             if value.dtype != dtype and np.can_cast(value.dtype, dtype, "same_kind"):
                 return np.asarray(value, dtype)
             if value.dtype.kind in "iu" and dtype.kind in "f":
                 return np.asarray(value, dtype)
             return value
-        if (
-            isinstance(pattern, (tuple, list))
-            and isinstance(value, (tuple, list))
-            and len(pattern) == len(value)
-        ):
-            return type(value)(walk(p, v) for p, v in zip(pattern, value, strict=True))
-        if isinstance(pattern, dict) and isinstance(value, dict):
+        if is_sequence(pattern) and is_sequence(value) and len(pattern) == len(value):
+            items = [walk(p, v) for p, v in zip(pattern, value, strict=True)]
+            return rebuilt(value, items) if is_tuple(value) else items
+        if is_dict(pattern) and is_dict(value):
             return {key: walk(pattern.get(key), v) for key, v in value.items()}
         return value
 
@@ -259,9 +212,9 @@ def _said(args: Any, kwargs: Any, array: Callable[[Any], str]) -> str:
         return array(value) if is_array else repr(value)
 
     def said(tree: Any) -> str:
-        if isinstance(tree, (tuple, list)):
+        if is_sequence(tree):
             return f"({', '.join(map(said, tree))})"
-        if isinstance(tree, dict):
+        if is_dict(tree):
             return "{" + ", ".join(f"{key!r}: {said(item)}" for key, item in tree.items()) + "}"
         return leaf(tree)
 
@@ -285,22 +238,19 @@ def _late_hooks(graphs: list[Graph], module: nn.Module) -> dict[str, list[tuple[
     return found
 
 
+#: Kinds of nodes that are no result of a module's forward.
+_NO_RESULTS = ("parameter", "constant", "int.quantize", "int.dequantize", "input", "tap")
+
+
 def _last_node(graphs: list[Graph], path: str) -> str | None:
     last = None
     for graph in graphs:
         for node in graph:
             owner = node.kwargs.get("owner")
             names = {node.name.partition("#")[0], node.scope, getattr(owner, "path", None)}
-            if path in names or (path and node.scope.startswith(f"{path}.")) or not path:
-                if node.kind not in (
-                    "parameter",
-                    "constant",
-                    "int.quantize",
-                    "int.dequantize",
-                    "input",
-                    "tap",
-                ):
-                    last = node.name
+            is_inside = not path or path in names or node.scope.startswith(f"{path}.")
+            if is_inside and node.kind not in _NO_RESULTS:
+                last = node.name
     return last
 
 

@@ -10,25 +10,21 @@ from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._run import call
 from quantray.quantization._converted import why_none_fits
-from quantray.quantization._lowering import Lowered, lower
-from quantray.quantization._shown import Shown
+from quantray.quantization._programmed import Programmed, shapes_of
 
 
-class Dynamic(Shown):
+class Dynamic(Programmed):
     """Runs a model from `quantize_dynamic`; what it is called with shows which graphs there are."""
 
     keeps_forward = True
+    # No integers follow whose codes could differ: layers take the range of what they are given.
+    is_near = True
 
     def __init__(self, prefix: str = "", graphs: list[Graph] | None = None) -> None:
         super().__init__(prefix)
         #: Whether the model was read from a file without its class: there are no other graphs then.
         self.is_fixed = graphs is not None
         self.graphs += graphs or []
-        self._lowered: dict[int, tuple[Graph, Lowered]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Programs are made anew for the CPU that they run on.
-        return {**super().__getstate__(), "_lowered": {}}
 
     def capture(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any
@@ -62,25 +58,24 @@ class Dynamic(Shown):
         if module.training:
             return module._call(args, kwargs)
         if self._mark.touched:
-            self._lowered.clear()
+            self._made.clear()
             self._mark.touched = False
         return super().__call__(module, args, kwargs)
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
-        if any(not isinstance(value, (np.ndarray, np.generic)) for value in inputs.values()):
+        arrays = list(inputs.values())
+        if any(not isinstance(value, (np.ndarray, np.generic)) for value in arrays):
             return super().run(module, graph, inputs)
-        return self.lowered(module, graph)(list(inputs.values()))
-
-    def lowered(self, module: nn.Module, graph: Graph) -> Lowered:
-        """A graph's program."""
-        known = self._lowered.get(id(graph))
-        if known is None:
-            known = self._lowered[id(graph)] = graph, lower(graph, module, {})
-        return known[1]
+        made, key = self.made(module, graph), shapes_of(arrays)
+        if key not in made.checked:
+            output = super().run(module, graph, inputs)
+            made.checked.add(key)
+            return output
+        return made.lowered(arrays)
 
     def forget(self, module: nn.Module) -> None:
         if self.is_fixed:
             self._mark.changed = self._mark.touched = False
+            self._made.clear()
         else:
             super().forget(module)
-        self._lowered.clear()

@@ -13,8 +13,8 @@ from quantray.graph._runner import arguments
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
-from quantray.quantization._expected import expected
 from quantray.quantization._evaluating import Integers, integers_of
+from quantray.quantization._expected import expected
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
@@ -90,7 +90,9 @@ class Prepared(Shown):
         return graph.but(nodes=nodes)
 
     def _begin(self, node: Node, graph: Graph, module: nn.Module) -> None:
-        """What fake-quantizes a weight sees it before the first call: scales that are trained must be there then."""
+        """What fake-quantizes a weight sees it before the first call: scales that are trained must be there
+        then.
+        """
         fake = module.get_submodule(node.value.fake)
         if not fake.has_data:
             args = weights_of(node, graph, module)
@@ -102,7 +104,8 @@ class Prepared(Shown):
         home = module.get_submodule(parent)
         if name not in home._modules:
             made = as_switched(home, factory())
-            # Of a model that is only calibrated, fake quantizations are what observes: they do it in training mode.
+            # Of a model that is only calibrated, fake quantizations are what observes: they do
+            # it in training mode.
             made.train(module.training or not self.is_trained)
             home.add_module(name, made)
 

@@ -12,7 +12,7 @@ import numpy as np
 from quantray import _core
 from quantray._core import QTensor
 from quantray.graph._files._registry import CODECS, KINDS, QUANTIZED, TYPES, Unreadable
-from quantray.graph._functions import function_of
+from quantray.graph._functions import function_of, may_be_in_file
 from quantray.graph._graph import Expr, Fact, Graph, Guard, Node, Place, Ref, Refusal, wires
 from quantray.graph.kinds import kind_of
 
@@ -72,6 +72,8 @@ class Reader:
         name, kind = _text(about.get("name"), "name"), _text(about.get("kind"), "kind")
         if not any(kind in known for known in KINDS):
             try:
+                if not may_be_in_file(kind):
+                    raise KeyError(f"{kind} has no place in a file")
                 kind_of(kind)
             except (KeyError, ImportError) as error:
                 raise Unreadable(f"{name} is of a kind that is not known: {error.args[0]}") from None
@@ -216,7 +218,10 @@ class Reader:
         return getattr(_core, value)
 
     def _read_function(self, value: Any) -> Any:
-        return function_of(_text(value, "function"))
+        name = _text(value, "function")
+        if not may_be_in_file(name):
+            raise Unreadable(f"{name} has no place in a file")
+        return function_of(name)
 
     def _read_tensor(self, value: Any) -> Any:
         name = _text(value, "tensor")
