@@ -35,5 +35,8 @@ class GraphModule(Module):
             "is part of, or take the file into an instance of its class with load_state_dict(path)"
         )
 
+    def _config(self) -> dict[str, Any]:
+        return {"name": self.class_name}
+
     def _get_name(self) -> str:
         return self.class_name
