@@ -1,17 +1,24 @@
-//! Memory that may not be there. What grows with its input is allocated here: where the system has no more, the work
-//! ends with [`OutOfMemory`], which the caller's [`caught`] turns into an error, as it would an interrupt. (Rust's own
-//! vectors end the process.)
+//! Work that ends before it is done: memory that is not there, or an interrupt deep inside.
 //!
-//! It travels as an unwinding, from any depth and any thread, so that kernels need not hand it on; nothing that they
-//! had begun is kept.
+//! What grows with its input is allocated here: where the system has no more, the work ends, and the caller's [`caught`]
+//! makes an error of that. (Rust's own vectors end the process.) It travels as an unwinding, from any depth and any
+//! thread, so that kernels need not hand it on; nothing that they had begun is kept.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// The system had not so many bytes.
+/// Why work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutOfMemory {
-    /// How many were asked for.
-    pub bytes: usize,
+pub enum Ended {
+    /// The system had not so many bytes.
+    OutOfMemory(usize),
+    /// A signal arrived.
+    Interrupted,
+}
+
+/// Ends the work that this thread does for a caller of [`caught`].
+pub(crate) fn end(why: Ended) -> ! {
+    // No hook is called, and so nothing printed: this is no bug.
+    resume_unwind(Box::new(why))
 }
 
 /// Below, allocations are Rust's own: whoever lacks so little cannot report it either.
@@ -27,8 +34,7 @@ pub fn room<T>(n: usize) -> Vec<T> {
 /// Room for `more` elements behind those of a vector.
 pub fn reserve<T>(vector: &mut Vec<T>, more: usize) {
     if vector.try_reserve_exact(more).is_err() {
-        // No hook is called, and so nothing printed: this is no bug.
-        resume_unwind(Box::new(OutOfMemory { bytes: more.saturating_mul(size_of::<T>()) }));
+        end(Ended::OutOfMemory(more.saturating_mul(size_of::<T>())));
     }
 }
 
@@ -49,13 +55,13 @@ pub fn collected<T>(n: usize, from: impl Iterator<Item = T>) -> Vec<T> {
     made
 }
 
-/// What `f` returns, or that memory did not suffice. Other panics go on.
+/// What `f` returns, or why it ended before. Other panics go on.
 ///
 /// # Errors
-/// [`OutOfMemory`].
-pub fn caught<T>(f: impl FnOnce() -> T) -> Result<T, OutOfMemory> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| match panic.downcast::<OutOfMemory>() {
-        Ok(missing) => *missing,
+/// [`Ended`].
+pub fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Ended> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| match panic.downcast::<Ended>() {
+        Ok(why) => *why,
         Err(panic) => resume_unwind(panic),
     })
 }
@@ -67,7 +73,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_an_error() {
         let bytes = 1 << 60;
-        assert_eq!(caught(|| filled(bytes, 0u8)).unwrap_err(), OutOfMemory { bytes });
+        assert_eq!(caught(|| filled(bytes, 0u8)).unwrap_err(), Ended::OutOfMemory(bytes));
         assert_eq!(caught(|| collected(3, 0..3)), Ok(vec![0, 1, 2]));
     }
 

@@ -348,6 +348,48 @@ def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Array:
     return generator().permutation(n.__index__()).astype(_dtype(dtype, np.int64), copy=False)
 
 
+class iinfo:
+    """The range of an integer type, NumPy's or a quantized one's.
+
+    Parameters
+    ----------
+    type : dtype
+
+    >>> import quantray as qt
+    >>> qt.iinfo(qt.qint8).max, qt.iinfo(qt.uint8).max
+    (127, 255)
+
+    Source: `torch.iinfo`.
+    """
+
+    def __init__(self, type: Any) -> None:
+        if isinstance(type, quantized_dtype):
+            self.min, self.max, self.bits, self.dtype = type.qmin, type.qmax, type.bits, type.name
+            return
+        found = np.iinfo(_dtype(type))
+        self.min, self.max, self.bits, self.dtype = (
+            int(found.min),
+            int(found.max),
+            found.bits,
+            str(found.dtype),
+        )
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def finfo(type: Any = np.float32) -> np.finfo[Any]:
+    """The range of a type of floats.
+
+    >>> import quantray as qt
+    >>> float(qt.finfo(qt.float32).eps)
+    1.1920928955078125e-07
+
+    Source: `torch.finfo`.
+    """
+    return np.finfo(_dtype(type))
+
+
 def no_grad() -> contextlib.AbstractContextManager[None]:
     """A context that changes nothing: gradients are computed only where `quantray.nn` is asked for them.
 

@@ -16,6 +16,7 @@ use crate::gemm::{
     multiply_into, run, with_epilogue,
 };
 use crate::memory::{collected, filled};
+use crate::threads::Poll;
 
 /// A convolution's weights for one instruction set.
 #[derive(Debug, Clone)]
@@ -86,9 +87,11 @@ impl PackedConv {
                 continue;
             }
             let mut of_groups = Vec::with_capacity(groups);
+            let mut poll = Poll::new();
             for group in 0..groups {
                 let own = group * of_group..(group + 1) * of_group;
                 let rows = own.clone().flat_map(|o| {
+                    poll.end_if_interrupted();
                     let at = &at;
                     taps.iter().flat_map(move |&tap| (0..in_group).map(move |i| at(o, i, tap)))
                 });

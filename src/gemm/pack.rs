@@ -6,6 +6,7 @@ use crate::arch::product::{Product, WithProduct, with_product};
 use crate::arch::{Byte, Isa, Lines};
 use crate::error::{Error, Result};
 use crate::memory::{collected, filled};
+use crate::threads::Poll;
 
 /// What the integers of weights stand for: one value for all columns, or one for each.
 #[derive(Debug, Clone, Copy)]
@@ -113,8 +114,9 @@ impl PackedWeights {
 
 /// The greatest sum of absolute weights, less their zero point, of any output.
 fn bound<C: Byte>(codes: &[C], weights: &Matrix<'_>, zero_points: &[i32]) -> i64 {
-    let mut greatest = 0;
+    let (mut greatest, mut poll) = (0, Poll::new());
     for n in 0..weights.rows {
+        poll.end_if_interrupted();
         let zero_point = zero_points[n % zero_points.len()];
         let row = (0..weights.columns).map(|k| codes[n * weights.row_stride + k * weights.column_stride]);
         greatest = greatest.max(row.map(|w| i64::from((w.widened() - zero_point).abs())).sum());
@@ -184,7 +186,9 @@ impl Pack<'_> {
         // The source is read along whichever of its axes is dense.
         let group = P::NR * P::KU;
         let panels = packed.panels.bytes_mut().chunks_exact_mut((P::NR * padded).max(1));
+        let mut poll = Poll::new();
         for (p, panel) in panels.enumerate() {
+            poll.end_if_interrupted();
             let first = p * P::NR;
             let mut put = |c: usize, k: usize| {
                 let w = codes[(first + c) * row_stride + k * column_stride].widened() + offset;

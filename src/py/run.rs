@@ -9,7 +9,7 @@ use super::array::{Array, Output, elements, elements_mut, elements_over};
 use crate::affine::{self, Affine, Channels};
 use crate::error::{Error, Stopped};
 use crate::float::Place;
-use crate::memory::{self, OutOfMemory};
+use crate::memory::{self, Ended};
 use crate::qparams::{DType, QParams, Quantizer};
 use crate::threads;
 
@@ -37,6 +37,11 @@ pub fn install_interrupt_check() {
     threads::set_interrupt_check(signal_arrived);
 }
 
+/// What the signal handler raised.
+fn raised() -> Option<PyErr> {
+    RAISED.with(|r| r.borrow_mut().take())
+}
+
 /// Runs a kernel on `work` elements, without the GIL where that is worth it.
 pub fn kernel<T: Send>(
     py: Python<'_>,
@@ -48,8 +53,7 @@ pub fn kernel<T: Send>(
     let f = || memory::caught(f);
     let done = if work < LONG { f() } else { py.detach(f) };
     done?.map_err(|stopped| {
-        let raised =
-            (stopped == Stopped::Interrupted).then(|| RAISED.with(|r| r.borrow_mut().take())).flatten();
+        let raised = (stopped == Stopped::Interrupted).then(raised).flatten();
         raised.unwrap_or_else(|| stopped.named(arg, shape).into())
     })
 }
@@ -142,9 +146,14 @@ pub fn dequantize(
     })
 }
 
-impl From<OutOfMemory> for PyErr {
-    fn from(missing: OutOfMemory) -> Self {
-        pyo3::exceptions::PyMemoryError::new_err(format!("the system has no {} bytes left", missing.bytes))
+impl From<Ended> for PyErr {
+    fn from(why: Ended) -> Self {
+        match why {
+            Ended::OutOfMemory(bytes) => {
+                pyo3::exceptions::PyMemoryError::new_err(format!("the system has no {bytes} bytes left"))
+            }
+            Ended::Interrupted => raised().unwrap_or_else(|| Error::Interrupted.into()),
+        }
     }
 }
 

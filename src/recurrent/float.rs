@@ -10,6 +10,7 @@ use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::{Result, Stopped};
 use crate::gemm::WIDE;
 use crate::memory::filled;
+use crate::threads::Poll;
 
 /// One direction of a layer: what meets its hidden state, as torch orders it.
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +120,9 @@ impl<V: Vector> State<V> {
     ) -> Self {
         let columns = (gates * units).next_multiple_of(WIDE);
         let (mut strips, mut padded) = (filled(columns * depth, 0f32), filled(columns, 0f32));
+        let mut poll = Poll::new();
         for (column, row) in order(gates, units).enumerate() {
+            poll.end_if_interrupted();
             let strip = &mut strips[column / WIDE * WIDE * depth + column % WIDE..];
             for (to, &w) in strip.iter_mut().step_by(WIDE).zip(&weights[row * depth..][..depth]) {
                 *to = w;

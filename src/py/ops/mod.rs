@@ -22,6 +22,7 @@ mod sequences;
 mod sum;
 mod tables;
 mod weight_only;
+mod wide;
 
 pub use chain::Chain;
 pub use conv::{

@@ -173,7 +173,12 @@ impl QTensor {
     /// >>> q = qt.quantize_per_tensor([[1.0, 2.0], [3.0, 4.0]], 1.0, 0, qt.qint8)
     /// >>> q.index_select(1, [1, 1]).tolist()
     /// [[2.0, 2.0], [4.0, 4.0]]
-    fn index_select(&self, py: Python<'_>, dim: Int, index: &Bound<'_, PyAny>) -> PyResult<QTensor> {
+    pub(super) fn index_select(
+        &self,
+        py: Python<'_>,
+        dim: Int,
+        index: &Bound<'_, PyAny>,
+    ) -> PyResult<QTensor> {
         let (axis, n) = self.along(py, "dim", dim.0)?;
         let index = positions(index, "index", n)?;
         if index.ndim() > 1 {

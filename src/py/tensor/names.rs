@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::QTensor;
 use crate::error::Error;
-use crate::py::array::{Array, describe, np};
+use crate::py::array::{Array, Int, describe, np};
 use crate::py::dtype::PyDType;
 use crate::py::ops;
 use crate::qparams::DType;
@@ -447,10 +447,12 @@ impl QTensor {
         ops::tanh(slf.as_any(), None, None, None, None)
     }
 
-    /// The elements at an index, written as arguments: `q.index(0, 1)` is that of two axes' index arrays.
-    #[pyo3(signature = (*indices))]
-    fn index(&self, py: Python<'_>, indices: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
-        self.__getitem__(py, indices.as_any())
+    /// The view of one position along an axis, or a copy of several: `select` or `index_select`.
+    fn index(slf: &Bound<'_, Self>, dim: Int, index: &Bound<'_, PyAny>) -> PyResult<QTensor> {
+        match index.extract::<Int>() {
+            Ok(one) if Self::is_number(index) => Self::select(slf, dim.0, one),
+            _ => slf.get().index_select(slf.py(), dim, index),
+        }
     }
 
     /// The integers for libraries that take DLPack, without a copy: `torch.from_dlpack(q)`. Scale and zero point stay

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
@@ -159,11 +158,12 @@ impl<'py> Move<'_, 'py> {
             kwargs.set_item("mode", "edge")?;
         }
         let moved = self.call(numbers, &kwargs)?;
-        let mut moved: std::vec::IntoIter<Bound<'py, PyAny>> = match moved.is_instance_of::<PyUntypedArray>()
-        {
-            true => vec![moved].into_iter(),
-            false => moved.try_iter()?.collect::<PyResult<Vec<_>>>()?.into_iter(),
+        let many = moved.is_instance_of::<PyList>() || moved.is_instance_of::<PyTuple>();
+        let moved = match many {
+            true => moved.try_iter()?.collect::<PyResult<Vec<_>>>()?,
+            false => vec![moved],
         };
+        let mut moved = moved.into_iter();
         self.wrapped(&made, &mut |_| match moved.next() {
             Some(moved) => self.first().follow_moved(&first, &as_array(&moved)?),
             None => Ok(None),

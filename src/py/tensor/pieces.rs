@@ -38,7 +38,7 @@ fn lengths(n: usize, size: usize) -> Vec<usize> {
 #[pymethods]
 impl QTensor {
     /// The view of one position along an axis, which it lacks.
-    fn select(slf: &Bound<'_, Self>, dim: isize, index: Int) -> PyResult<QTensor> {
+    pub(super) fn select(slf: &Bound<'_, Self>, dim: isize, index: Int) -> PyResult<QTensor> {
         let py = slf.py();
         let axis = axis_in("dim", dim, slf.get().dims(py).len())?;
         let mut items = vec![PySlice::full(py).into_any(); axis];

@@ -155,6 +155,9 @@ fn count(dtype: DType, codes: &Array<'_>) -> (Vec<u64>, u64, u64) {
     (counts, low, high)
 }
 
+/// Elements that are counted for a card: some 0.1 s.
+const MOST_COUNTED: usize = 1 << 27;
+
 impl QTensor {
     fn text(&self, py: Python<'_>, options: &PrintOptions) -> String {
         let shape = self.dims(py);
@@ -177,16 +180,21 @@ impl QTensor {
     fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
         let dtype = self.quantizer().dtype();
         let shape = self.dims(py);
-        let codes = contiguous(&self.element_codes(py)?)?;
+        // A picture of more takes longer than somebody who scrolls by waits.
+        let looked_at = self.len_of(py) <= MOST_COUNTED;
+        let codes = match looked_at {
+            true => contiguous(&self.element_codes(py)?)?,
+            false => crate::py::array::empty(py, crate::py::array::code_type(dtype), &[0])?,
+        };
         let (histogram, clipped_low, clipped_high) = count(dtype, &codes);
-        let stats = CardStats {
+        let stats = looked_at.then_some(CardStats {
             histogram: &histogram,
             qmin: i64::from(dtype.qmin()),
             qmax: i64::from(dtype.qmax()),
             clipped_low,
             clipped_high,
             numel: self.len_of(py) as u64,
-        };
+        });
         let mut zeros = Vec::new();
         let params = quantizer::text(self.quantizer().params(), &mut zeros);
         let scheme = self.quantizer().scheme().name();
@@ -194,6 +202,6 @@ impl QTensor {
         // A look at the values, not all of them: notebooks keep every output.
         let brief = PrintOptions { threshold: 100, ..options() };
         let preview = self.text(py, &brief);
-        Ok(display::html(shape, dtype.name(), scheme, &params, nbytes, Some(&stats), &preview))
+        Ok(display::html(shape, dtype.name(), scheme, &params, nbytes, stats.as_ref(), &preview))
     }
 }
