@@ -83,6 +83,7 @@ from quantray._creation import (
 )
 from quantray._files import load
 from quantray._random import manual_seed
+from quantray._ranges import choose_qparams_optimized, fused_moving_avg_obs_fake_quant
 
 if TYPE_CHECKING:
     from quantray._functions import (
@@ -161,6 +162,7 @@ __all__ = [
     "atleast_3d",
     "broadcast_tensors",
     "cat",
+    "choose_qparams_optimized",
     "column_stack",
     "constant_pad_nd",
     "cpu_info",
@@ -182,6 +184,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "fused_moving_avg_obs_fake_quant",
     "get_num_threads",
     "hstack",
     "iinfo",

@@ -552,7 +552,8 @@ impl<'py> FromPyObject<'_, 'py> for Int {
             Err(e) if e.is_instance_of::<PyOverflowError>(object.py()) => {
                 Ok(Self(if object.lt(0)? { isize::MIN } else { isize::MAX }))
             }
-            other => Ok(Self(other?)),
+            Err(_) => Err(Error::type_("it", describe(&object), "an integer").into()),
+            Ok(value) => Ok(Self(value)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence, PyTuple};
 
@@ -15,7 +16,7 @@ use super::tensor::QTensor;
 use super::{quantizer, run};
 use crate::error::{Error, Result};
 use crate::observe;
-use crate::qparams::{DType, Quantizer, range_to_qparams};
+use crate::qparams::{DType, QParams, Quantizer, range_to_qparams};
 
 /// The float input quantized with a quantizer whose channels fit its shape.
 pub fn quantize_with(
@@ -140,7 +141,10 @@ pub fn quantize_per_tensor<'py>(
         return quantize_list(py, input.cast()?, scale, zero_point, dtype, qscheme, out);
     }
     let quantizer = Arc::new(quantizer::per_tensor(scale, zero_point, dtype, qscheme)?);
-    Ok(Bound::new(py, quantize_with(py, input, &quantizer, out)?)?.into_any())
+    let x = as_float32(input, "input")?;
+    let made = quantize_array(py, &x, &quantizer, out, "input")?;
+    warn_of_tiny(&made, &x)?;
+    Ok(Bound::new(py, made)?.into_any())
 }
 
 fn quantize_list<'py>(
@@ -270,6 +274,35 @@ pub fn quantize_per_tensor_dynamic<'py>(
     quantize_to_range(py, &as_float32(input, "input")?, parse_dtype(dtype)?, reduce_range)
 }
 
+/// Values are this many times smaller than a step where nobody can have meant them to become 0.
+const TINY: f32 = 1e-3;
+
+/// Warns where all values became 0 because they are far smaller than a step.
+fn warn_of_tiny(made: &QTensor, x: &Array<'_>) -> PyResult<()> {
+    let (values, py) = (elements::<f32>(x), x.py());
+    let QParams::PerTensor { scale, .. } = made.quantizer().params() else { return Ok(()) };
+    let tiny = *scale as f32 * TINY;
+    // The first value that is not tiny ends the search; of most inputs that is the first of all.
+    if values.len() < 2 || values.iter().any(|v| v.abs() >= tiny) {
+        return Ok(());
+    }
+    let most = values.iter().fold(0f32, |most, v| most.max(v.abs()));
+    warn_of_loss(py, "input", most, *scale)
+}
+
+/// Warns where the largest of some values is none, but becomes 0.
+fn warn_of_loss(py: Python<'_>, arg: &str, most: f32, scale: f64) -> PyResult<()> {
+    if most == 0.0 || f64::from(most) >= scale / 2.0 {
+        return Ok(());
+    }
+    let text = format!(
+        "all values of {arg} become 0: the largest is {most:e}, and a step is {scale:e}; multiply them before, or choose \
+         a smaller scale"
+    );
+    let text = std::ffi::CString::new(text).unwrap_or_default();
+    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
+}
+
 /// A contiguous float32 array quantized to its own range.
 pub fn quantize_to_range(
     py: Python<'_>,
@@ -285,6 +318,7 @@ pub fn quantize_to_range(
         (range.min, range.max)
     };
     let (scale, zero_point) = range_to_qparams(min, max, dtype, reduce_range)?;
+    warn_of_loss(py, "input", min.abs().max(max.abs()), scale)?;
     let quantizer = Quantizer::per_tensor(dtype, scale, i64::from(zero_point), false)?;
     quantize_array(py, x, &Arc::new(quantizer), None, "input")
 }

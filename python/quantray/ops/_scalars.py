@@ -28,7 +28,7 @@ def _parts(input: QTensor, other: float) -> tuple[int, int, float]:
 
 def _made(like: QTensor, codes: npt.NDArray[Any], scale: float, zero_point: int) -> QTensor:
     return make_per_tensor_quantized_tensor(
-        codes.astype(like.numpy_dtype), scale, zero_point, qscheme=per_tensor_affine
+        codes.astype(like.numpy_dtype), scale, zero_point
     )
 
 

@@ -264,7 +264,7 @@ impl QTensor {
 }
 
 /// The shape of a tensor or an array, as a tuple.
-fn shape_of<'py>(other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+pub(super) fn shape_of<'py>(other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
     let shape = other.getattr("shape").and_then(|s| Ok(s.cast_into::<PyTuple>()?));
     shape.map_err(|_| Error::type_("other", describe(other), "a tensor or an array").into())
 }

@@ -243,6 +243,7 @@ impl QTensor {
     /// The diagonal of a matrix; for a tensor of one dimension, the matrix that has it and is 0 elsewhere.
     #[pyo3(signature = (diagonal=0))]
     fn diag(&self, py: Python<'_>, diagonal: i32) -> PyResult<QTensor> {
+        let diagonal = i64::from(diagonal);
         match *self.dims(py) {
             [_, _] => self.moved(py, "diag()", |a| np(py)?.call_method1("diag", (a, diagonal))),
             [n] => {

@@ -7,7 +7,7 @@ use pyo3::types::{PyString, PyTuple};
 use std::sync::Arc;
 
 use super::QTensor;
-use super::axes::one_or_more;
+use super::axes::{one_or_more, shape_of};
 use super::shape::integers;
 use crate::error::{Error, Result};
 use crate::py::array::{
@@ -203,7 +203,7 @@ impl QTensor {
 
     /// The tensor with the shape of another one over the same memory, in place; see `resize_`.
     fn resize_as_<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
-        let size: Vec<isize> = other.getattr("shape")?.extract()?;
+        let size = integers(&shape_of(other)?, "size")?;
         let made = slf.get().resized(slf.py(), &size)?;
         Ok(Self::become_(slf, made))
     }
@@ -216,7 +216,7 @@ impl QTensor {
 
     /// The same elements in the shape of another tensor of as many; a view wherever possible.
     fn resize_as(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<QTensor> {
-        let size: Vec<isize> = other.getattr("shape")?.extract()?;
+        let size = integers(&shape_of(other)?, "size")?;
         self.reshaped(py, &size, false)
     }
 

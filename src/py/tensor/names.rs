@@ -285,7 +285,7 @@ impl QTensor {
 
     /// Whether another tensor or array has the same shape.
     fn is_same_size(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(other.getattr("shape")?.extract::<Vec<usize>>()? == self.dims(py))
+        Ok(super::axes::shape_of(other)?.extract::<Vec<usize>>()? == self.dims(py))
     }
 
     /// Torch's name of such a tensor's type; a dtype of the same memory gives the tensor itself.
