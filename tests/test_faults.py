@@ -200,7 +200,7 @@ def test_names_left_out_say_where_to_go(name):
     with pytest.raises(AttributeError, match=f'a QTensor has no "{name}": \\w'):
         getattr(q, name)
     with pytest.raises(AttributeError, match="'QTensor' object has no attribute 'nonsense'"):
-        q.nonsense
+        getattr(q, "nonsense")  # noqa: B009 - it is read, which is the point
 
 
 def test_tiny_values_that_become_0_are_told():
@@ -328,4 +328,5 @@ def test_wrong_values_raise_what_says_so(space):
                 found[raised] = found.get(raised, 0) + 1
     assert sum(found.values()) > 1000
     allowed = {"TypeError", "ValueError", "IndexError", "AttributeError", "MemoryError", "OverflowError"}
-    assert set(found) <= allowed | {"AxisError", "OSError", "KeyError", "UFuncTypeError"}, found
+    # NumPy's own kinds of TypeError and IndexError.
+    assert set(found) <= allowed | {"AxisError", "UFuncTypeError", "DTypePromotionError", "OSError"}, found

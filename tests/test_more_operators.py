@@ -1,4 +1,4 @@
-"""Operators beside those of `operators.json`: torch 2.15's own results, stored by `reference/make_more.py`."""
+"""Operators beside those of `operators.json`: torch 2.15's results, stored by `reference/make_more.py`."""
 
 import json
 
@@ -20,12 +20,9 @@ def tensor(x):
     return qt.make_per_tensor_quantized_tensor(codes, x["scale"], x["zero_point"])
 
 
-def of(*ops):
-    found = (
-        [case for case in CASES if (case["op"] in ops) == bool(ops)]
-        if ops
-        else [c for c in CASES if "inputs" in c]
-    )
+def of(op=None):
+    """The cases of one operator, or of all those that take tensors."""
+    found = [case for case in CASES if (case["op"] == op if op else "inputs" in case)]
     return pytest.mark.parametrize("case", found, ids=[f"{i}-{case['op']}" for i, case in enumerate(found)])
 
 
@@ -64,6 +61,6 @@ def test_equal_to_torchs(case):
         assert_allclose(codes, theirs, rtol=3e-7, atol=1)
     elif case["op"] in NEAR:
         assert np.abs(codes - theirs).max() <= 1
-        assert np.mean(codes != theirs) <= 0.05
+        assert np.sum(codes != theirs) <= max(2, 0.05 * codes.size)
     else:
         assert_array_equal(codes, theirs)

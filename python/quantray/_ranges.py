@@ -1,4 +1,4 @@
-"""Torch's functions from ranges of values to scales, those that observers of weights and training call themselves."""
+"""Torch's functions from ranges of values to scales, those that observers and training call themselves."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def fused_moving_avg_obs_fake_quant(
     per_row_fake_quant: bool = False,
     symmetric_quant: bool = False,
 ) -> Any:
-    """A moving average of the range, scale and zero point from it, and the input rounded to their grid, in one call.
+    """A moving average of the range, scale and zero point from it, and the input rounded to their grid.
 
     Parameters
     ----------
@@ -108,9 +108,8 @@ def fused_moving_avg_obs_fake_quant(
                 raise ValueError(
                     f"running_min and running_max must be of shape {new.shape}, got {kept.shape}"
                 )
-            kept[...] = np.where(
-                np.isinf(kept), new, kept + weight * (new - np.where(np.isinf(kept), 0, kept))
-            )
+            first = np.isinf(kept)
+            kept[...] = np.where(first, new, kept + weight * (new - np.where(first, 0, kept)))
     if not np.any(np.asarray(fake_quant_on)):
         return x
     for i in range(running_min.size):
@@ -124,7 +123,7 @@ def fused_moving_avg_obs_fake_quant(
 def choose_qparams_optimized(
     input: Any, numel: int, n_bins: int, ratio: float, bit_width: int
 ) -> tuple[Any, Any]:
-    """The range of a row of weights whose rounding to few bits loses least: a greedy search inwards, bin by bin.
+    """The range of a row of weights whose rounding to few bits loses least: a greedy search inwards.
 
     Parameters
     ----------
@@ -174,7 +173,7 @@ def choose_qparams_optimized(
 
 
 def _loss(x: Any, low: Any, high: Any, bit_width: int) -> float:
-    """How far values are from their roundings, with scale and least value of float16 as tables of weights keep."""
+    """How far values are from their roundings, with scale and least value in float16, as tables keep."""
     low = np.float32(np.float16(low))
     width, most = np.float32(high - low), np.float32((1 << bit_width) - 1)
     scale = np.float32(1) if width == 0 else np.float32(np.float16(width / most))

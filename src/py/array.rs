@@ -570,7 +570,7 @@ pub fn integer(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<i64> {
     if let Ok(v) = item.extract::<i64>() {
         return Ok(v);
     }
-    if let Ok(v) = item.cast::<pyo3::types::PyFloat>().map(|f| f.value())
+    if let Ok(v) = item.extract::<f64>()
         && v.fract() == 0.0
         && v.abs() < 9e15
     {
@@ -580,6 +580,19 @@ pub fn integer(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<i64> {
         return Err(Error::value(arg, object, "a 64-bit integer").into());
     }
     Err(Error::type_(arg, describe(object), "an integer").into())
+}
+
+/// Lengths as an argument: integers from 0 on.
+pub fn lengths(given: Option<Vec<Int>>, arg: &str) -> Result<Option<Vec<usize>>> {
+    let Some(given) = given else { return Ok(None) };
+    let found: Option<Vec<usize>> = given.iter().map(|n| usize::try_from(n.0).ok()).collect();
+    match found {
+        Some(found) => Ok(Some(found)),
+        None => {
+            let got: Vec<isize> = given.iter().map(|n| n.0).collect();
+            Err(Error::value(arg, format!("{got:?}"), "lengths from 0 on"))
+        }
+    }
 }
 
 /// A float32 that is neither infinite nor NaN.

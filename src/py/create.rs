@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence, PyTuple};
 
 use super::array::{
-    Array, Output, as_array, as_float32, code_type, describe, elements, fresh_view, has_type, is_contiguous,
-    len, tuple_text,
+    Array, Int, Output, as_array, as_float32, code_type, describe, elements, fresh_view, has_type,
+    is_contiguous, len, lengths, tuple_text,
 };
 use super::dtype::parse_dtype;
 use super::tensor::QTensor;
@@ -395,8 +395,9 @@ pub fn make_per_tensor_quantized_tensor<'py>(
     zero_point: &Bound<'py, PyAny>,
     qscheme: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
-    size: Option<Vec<usize>>,
+    size: Option<Vec<Int>>,
 ) -> PyResult<QTensor> {
+    let size = lengths(size, "size")?;
     let codes = adoptable(input)?;
     let dtype = adopted_dtype(&codes, dtype)?;
     adopt(&codes, Arc::new(quantizer::per_tensor(scale, zero_point, dtype, qscheme)?), size)
@@ -436,8 +437,9 @@ pub fn make_per_channel_quantized_tensor<'py>(
     axis: isize,
     qscheme: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
-    size: Option<Vec<usize>>,
+    size: Option<Vec<Int>>,
 ) -> PyResult<QTensor> {
+    let size = lengths(size, "size")?;
     let codes = adoptable(input)?;
     let dtype = adopted_dtype(&codes, dtype)?;
     let whole = [len(&codes) * dtype.elements_per_item()];

@@ -1,7 +1,7 @@
-"""Makes more.json: what torch 2.15 returns for operators beside those of operators.json, in small random cases.
+"""Makes more.json: what torch 2.15 returns for operators beside those of operators.json, in small cases.
 
-A number added to or multiplied with a tensor, functions by tables, images read at given places, windows that are
-longer than their input, 32-bit codes. Needs torch. `python tests/reference/make_more.py` in the repository's folder.
+A number added to or multiplied with a tensor, functions by tables, images read at given places, windows that
+are longer than their input, 32-bit codes, ranges. Needs torch. `python tests/reference/make_more.py` in the repository.
 """
 
 import json
@@ -76,6 +76,8 @@ def windows():
                     made = getattr(F, op)(q, kernel, stride, ceil_mode=True)
                 except RuntimeError:
                     continue
+                if not made.numel():
+                    continue  # No window fits: an error here.
                 yield {
                     "op": op,
                     "inputs": [x],
@@ -88,8 +90,10 @@ def windows():
 def wide():
     for op in ("add", "mul"):
         (a, x), (b, y) = tensor((7,), "qint32"), tensor((7,), "qint32")
-        made = getattr(torch.ops.quantized, op)(a, b, 0.25, 3)
-        yield {"op": op, "inputs": [x, y], "args": [0.25, 3], "result": stored(made)}
+        # Torch wraps around where a result leaves 32 bits.
+        scale = 2.0**14
+        made = getattr(torch.ops.quantized, op)(a, b, scale, 3)
+        yield {"op": op, "inputs": [x, y], "args": [scale, 3], "result": stored(made)}
     q, x = tensor((9,), "qint32")
     yield {"op": "sigmoid", "inputs": [x], "args": [], "result": stored(torch.sigmoid(q))}
     q, x = tensor((9,), "qint32")

@@ -32,6 +32,8 @@ def like(q: QTensor, codes: npt.NDArray[Any]) -> QTensor:
 
 def codes_of(q: QTensor, arg: str) -> npt.NDArray[Any]:
     """The codes of a tensor that has one for each element."""
+    if not isinstance(q, QTensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{arg} must be a QTensor, got {type(q).__name__}: quantize it first")
     codes = q.int_repr()
     if codes.shape != tuple(q.shape):
         raise TypeError(

@@ -27,9 +27,7 @@ def _parts(input: QTensor, other: float) -> tuple[int, int, float]:
 
 
 def _made(like: QTensor, codes: npt.NDArray[Any], scale: float, zero_point: int) -> QTensor:
-    return make_per_tensor_quantized_tensor(
-        codes.astype(like.numpy_dtype), scale, zero_point
-    )
+    return make_per_tensor_quantized_tensor(codes.astype(like.numpy_dtype), scale, zero_point)
 
 
 def add_scalar(input: QTensor, other: float) -> QTensor:

@@ -6,14 +6,18 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::QTensor;
+use super::operators::values;
 use crate::error::Error;
-use crate::py::array::{Array, axis_in, np, tuple_text, type_name};
+use crate::py::array::{Array, axis_in, describe, np, tuple_text, type_name};
 use crate::qparams::{QParams, Quantizer};
 
 /// The tensors of a sequence, at least one.
 fn tensors<'py>(sequence: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, QTensor>>> {
     let mut all = Vec::new();
-    for (i, item) in sequence.try_iter()?.enumerate() {
+    let items = sequence
+        .try_iter()
+        .map_err(|_| Error::type_("tensors", describe(sequence), "a sequence of QTensors"))?;
+    for (i, item) in items.enumerate() {
         let item = item?;
         let kind = type_name(&item);
         all.push(
@@ -192,8 +196,14 @@ pub fn where_<'py>(
 ///
 /// Source: `torch.equal`.
 #[pyfunction]
-pub fn equal(input: &Bound<'_, QTensor>, other: &Bound<'_, QTensor>) -> PyResult<bool> {
+pub fn equal(input: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let (input, other) = (compared(input, "input")?, compared(other, "other")?);
     input.get().equal(input.py(), other)
+}
+
+fn compared<'a, 'py>(object: &'a Bound<'py, PyAny>, arg: &str) -> Result<&'a Bound<'py, QTensor>, Error> {
+    let valid = "a QTensor; numpy.array_equal compares values";
+    object.cast::<QTensor>().map_err(|_| Error::type_(arg, describe(object), valid))
 }
 
 /// Whether all values lie within `atol + rtol * abs(other)` of each other's.
@@ -202,11 +212,13 @@ pub fn equal(input: &Bound<'_, QTensor>, other: &Bound<'_, QTensor>) -> PyResult
 #[pyfunction]
 #[pyo3(signature = (input, other, rtol=1e-5, atol=1e-8, equal_nan=false))]
 pub fn allclose(
-    input: &Bound<'_, QTensor>,
+    input: &Bound<'_, PyAny>,
     other: &Bound<'_, PyAny>,
     rtol: f64,
     atol: f64,
     equal_nan: bool,
 ) -> PyResult<bool> {
-    input.get().allclose(input.py(), other, rtol, atol, equal_nan)
+    // Values, of whichever of them is a tensor.
+    let function = np(input.py())?.getattr("allclose")?;
+    function.call1((values(input)?, values(other)?, rtol, atol, equal_nan))?.is_truthy()
 }

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 
 def floats(value: Any) -> Floats:
-    """An array of float32; a QTensor is dequantized."""
-    return np.asarray(value, np.float32)
+    """An array of float32; a QTensor is dequantized. Complex numbers would lose a part, and raise."""
+    found: npt.NDArray[Any] = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if found.dtype.kind == "c":
+        raise TypeError(f"input must be made of real numbers, got {found.dtype}")
+    return np.asarray(found, np.float32)
 
 
 def traced_or_floats(value: Any) -> Any:
