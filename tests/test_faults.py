@@ -171,7 +171,7 @@ ERRORS = [
     (lambda q: ops.adaptive_avg_pool1d(q, 2**40), "output_size must be"),
     (lambda q: ops.interpolate(None), "input must be"),
     (lambda q: qt.cat(None), "tensors must be"),
-    (lambda q: qt.allclose(np.ones(3), q), "input must be"),
+    (lambda q: qt.equal(np.ones(3), q), "input must be a QTensor"),
     (lambda q: q.sort(None), "dim"),
     (
         lambda q: qt.make_per_tensor_quantized_tensor(
@@ -213,6 +213,12 @@ def test_tiny_values_that_become_0_are_told():
     qt.quantize_per_tensor(np.zeros(3), 0.1, 0, "qint8")
     qt.quantize_per_tensor([0.01, 0.02], 0.1, 0, "qint8")
     qt.quantize_per_tensor_dynamic(np.zeros(3), "qint8")
+
+
+def test_allclose_takes_arrays_too():
+    q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, "qint8")
+    assert qt.allclose(np.array([1.0, 2.0]), q)
+    assert not qt.allclose(q, [1.0, 3.0])
 
 
 def test_one_number_in_an_array_will_do():

@@ -1,7 +1,8 @@
 """Makes more.json: what torch 2.15 returns for operators beside those of operators.json, in small cases.
 
 A number added to or multiplied with a tensor, functions by tables, images read at given places, windows that
-are longer than their input, 32-bit codes, ranges. Needs torch. `python tests/reference/make_more.py` in the repository.
+are longer than their input, 32-bit codes, ranges. Needs torch.
+`python tests/reference/make_more.py` in the repository's folder.
 """
 
 import json

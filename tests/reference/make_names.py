@@ -1,7 +1,7 @@
 """Makes names.json: what torch 2.15's methods and functions return for a small quantized tensor.
 
 Each line of TABLE is a name and the arguments that it is tried with: `q`, `q2` (3, 4), `q3`, `q4`, `q5` (of
-as many axes), all quint8, of scale 0.1 and zero point 30; `idx`, `mask` and `f1` are plain tensors. Needs torch.
+as many axes), all quint8, of scale 0.1 and zero point 30; `idx`, `mask` and `f1` are plain. Needs torch.
 `python tests/reference/make_names.py` in the repository's folder.
 """
 
