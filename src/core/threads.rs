@@ -17,6 +17,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Stopped};
+use crate::memory::{Ended, end};
 
 /// Bytes read and written by one piece of work: small enough for balance and for the second cache.
 pub(crate) const CHUNK_BYTES: usize = 160 << 10;
@@ -138,6 +139,15 @@ pub(crate) struct Poll(Instant);
 impl Poll {
     pub(crate) fn new() -> Self {
         Self(Instant::now())
+    }
+
+    /// Ends the work where one arrived: for loops that are deep inside of what cannot fail. Only on the thread that
+    /// called, which is the one that Python tells.
+    #[inline]
+    pub(crate) fn end_if_interrupted(&mut self) {
+        if self.interrupted() {
+            end(Ended::Interrupted);
+        }
     }
 
     /// Whether one arrived, asked now and then.

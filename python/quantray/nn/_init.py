@@ -10,44 +10,16 @@ import math
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from quantray._random import generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
-
-#: What parameters and dropout draw from.
-_generator = np.random.default_rng()
-
-
-def manual_seed(seed: SupportsIndex) -> None:
-    """Makes the random numbers of parameters and dropout the same in every run.
-
-    Parameters
-    ----------
-    seed : int
-        At least 0.
-
-    >>> import numpy as np
-    >>> from quantray import nn
-    >>> nn.manual_seed(1)
-    >>> first = nn.Linear(4, 2).weight
-    >>> nn.manual_seed(1)
-    >>> bool(np.array_equal(first, nn.Linear(4, 2).weight))
-    True
-
-    Source: `torch.manual_seed`; the numbers are those of `numpy.random.default_rng`, not torch's.
-    """
-    global _generator
-    _generator = np.random.default_rng(int(seed))
-
-
-def generator() -> np.random.Generator:
-    """What random numbers are drawn from."""
-    return _generator
 
 
 class _Rebuilding(threading.local):
@@ -106,14 +78,14 @@ def uniform(shape: Sequence[int], bound: float) -> npt.NDArray[np.float32]:
     """Numbers from -bound to bound."""
     if is_rebuilding():
         return zeros(shape)
-    return _generator.uniform(-bound, bound, tuple(shape)).astype(np.float32)
+    return generator().uniform(-bound, bound, tuple(shape)).astype(np.float32)
 
 
 def normal(shape: Sequence[int], mean: float = 0.0, std: float = 1.0) -> npt.NDArray[np.float32]:
     """Normally distributed numbers."""
     if is_rebuilding():
         return zeros(shape)
-    return _generator.normal(mean, std, tuple(shape)).astype(np.float32)
+    return generator().normal(mean, std, tuple(shape)).astype(np.float32)
 
 
 def fan_in(weight: Any) -> int:

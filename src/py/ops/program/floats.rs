@@ -8,14 +8,14 @@ use pyo3::prelude::*;
 use super::lower::{Lowered, check};
 use super::params::Params;
 use super::values::{HeldElements, constant};
+use crate::array::{as_float32, contiguous, describe, elements, finite, tuple_text};
 use crate::error::Error;
+use crate::tensor::QTensor;
 use quantray_core::program::Type;
 use quantray_core::program::ops::{
     Attention, Cast, Embedding, FloatLinear, Function, Given, LayerNorm, Reduce, Reduction, Rows, Softmax,
     Unary, Where, Zip,
 };
-use crate::array::{as_float32, contiguous, describe, elements, finite, tuple_text};
-use crate::tensor::QTensor;
 
 /// The step; none where there is no operation of this name.
 pub fn floats(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lowered>> {

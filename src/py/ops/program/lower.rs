@@ -5,7 +5,12 @@ use pyo3::types::PyBytes;
 
 use super::floats::floats;
 use super::params::Params;
+use crate::array::{describe, number};
 use crate::error::Error;
+use crate::ops::axes::per_axis;
+use crate::ops::conv::conv_of;
+use crate::ops::linear::PackedLinear;
+use crate::ops::results::Bias;
 use quantray_core::ops::pool::Moves;
 use quantray_core::ops::{self, Function, table};
 use quantray_core::program::Grid;
@@ -15,11 +20,6 @@ use quantray_core::program::ops::{
     Matmul, Mode, Pad, Pool, Quantize, Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose,
     Unsqueeze, Windows,
 };
-use crate::array::{describe, number};
-use crate::ops::axes::per_axis;
-use crate::ops::conv::conv_of;
-use crate::ops::linear::PackedLinear;
-use crate::ops::results::Bias;
 use quantray_core::qparams::{DType, QParams, Quantizer};
 
 /// Steps of the core that make one of Python's: sources come first, then each makes a value; the last one is it.

@@ -10,12 +10,12 @@ use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use quantray_core::affine::nan_in;
-use crate::error::{Error, Stopped};
-use quantray_core::program::{Failed, Memory, Trouble, Value};
 use crate::array::{Array, as_float32, describe, elements, is_contiguous};
+use crate::error::{Error, Stopped};
 use crate::run::kernel;
 use parts::{CallPart, CorePart, FLOATS, Part};
+use quantray_core::affine::nan_in;
+use quantray_core::program::{Failed, Memory, Trouble, Value};
 use values::{Declared, Fresh, Held};
 
 /// A program: typed steps over numbered values, which one call runs. Values between the steps never become arrays.
@@ -294,7 +294,8 @@ impl Program {
             let Part::Core(part) = part else { continue };
             let of = |v: &usize| known.iter().find(|(own, _)| own == v).map(|(_, value)| value.clone());
             let Some(inputs) = part.inputs.iter().map(of).collect::<Option<Vec<Value>>>() else { continue };
-            let prepared = part.core.prepare(inputs, shapes.clone()).map_err(|f| Error(part.core.error(f)))?;
+            let prepared =
+                part.core.prepare(inputs, shapes.clone()).map_err(|f| Error(part.core.error(f)))?;
             known.extend(part.outputs.iter().copied().zip(prepared.outputs().iter().cloned()));
             each(part, &prepared);
         }
@@ -320,7 +321,8 @@ impl Program {
             }
         }
         let own = inputs.iter().map(|typed| typed.value.clone()).collect();
-        let prepared = part.core.prepare(own, origins.to_vec()).map_err(|failed| Error(part.core.error(failed)))?;
+        let prepared =
+            part.core.prepare(own, origins.to_vec()).map_err(|failed| Error(part.core.error(failed)))?;
         let fresh = prepared.outputs().iter().map(|value| Fresh::new(py, value));
         let fresh: Vec<Fresh<'py>> = fresh.collect::<PyResult<_>>()?;
         let memory: Vec<Memory<'_>> = inputs.iter().map(|typed| typed.memory()).collect();

@@ -6,15 +6,15 @@ use numpy::npyffi::NPY_TYPES;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use crate::error::Error;
-use quantray_core::program::{Elements, Grid, Kind, Memory, Room, Type, Value};
 use crate::array::{
     Array, Element, as_array, as_float32, contiguous, data, elements_mut, empty, fresh_view, has_type,
     with_axes,
 };
+use crate::error::Error;
 use crate::ops::matrices::{activation, elements_in_reach};
 use crate::ops::order::strided_float32;
 use crate::tensor::QTensor;
+use quantray_core::program::{Elements, Grid, Kind, Memory, Room, Type, Value};
 use quantray_core::qparams::{DType, Quantizer};
 
 /// What an input is declared as.
@@ -355,7 +355,8 @@ impl<'py> Fresh<'py> {
         match self.ty {
             Type::Codes(grid) => {
                 let dtype = if grid.signed { DType::QInt8 } else { DType::QUInt8 };
-                let quantizer = Quantizer::per_tensor(dtype, grid.scale, i64::from(grid.zero_point), false).map_err(Error)?;
+                let quantizer = Quantizer::per_tensor(dtype, grid.scale, i64::from(grid.zero_point), false)
+                    .map_err(Error)?;
                 let tensor = QTensor::from_parts(array.clone(), Arc::new(quantizer), None);
                 Ok(Bound::new(array.py(), tensor)?.into_any())
             }
