@@ -86,6 +86,7 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True) -> Any:
     return _channels(2, input, p, training)
 
 
+@traced
 def dropout3d(input: Any, p: float = 0.5, training: bool = True) -> Any:
     """Each channel becomes 0 with probability p; the others are divided by `1 - p`.
 
@@ -106,6 +107,7 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True) -> Any:
     return _channels(3, input, p, training)
 
 
+@traced
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False) -> Any:
     """Elements become the least value of SELU with probability p; mean and variance of normal input stay.
 
@@ -126,6 +128,7 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False) -> Any:
     return _alpha_dropped(input, p, np.shape(input)) if training and p else input
 
 
+@traced
 def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False) -> Any:
     """The same as `alpha_dropout` for whole channels, the second axis.
 

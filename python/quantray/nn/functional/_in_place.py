@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from quantray._core import QTensor
+from quantray.nn._tracing import traced
 from quantray.nn.functional._activation import elu, hardtanh, leaky_relu, relu
 from quantray.nn.functional._threshold import celu
 from quantray.nn.functional._threshold import threshold as _threshold
@@ -17,6 +18,7 @@ def _over(input: QTensor, made: QTensor) -> QTensor:
     return input.copy_(made)
 
 
+@traced
 def relu_(input: QTensor) -> QTensor:
     """`relu`, in place.
 
@@ -30,6 +32,7 @@ def relu_(input: QTensor) -> QTensor:
     return _over(input, relu(input))
 
 
+@traced
 def hardtanh_(input: QTensor, min_val: float = -1.0, max_val: float = 1.0) -> QTensor:
     """`hardtanh`, in place.
 
@@ -43,6 +46,7 @@ def hardtanh_(input: QTensor, min_val: float = -1.0, max_val: float = 1.0) -> QT
     return _over(input, hardtanh(input, min_val, max_val))
 
 
+@traced
 def leaky_relu_(input: QTensor, negative_slope: float = 0.01) -> QTensor:
     """`leaky_relu`, in place.
 
@@ -56,6 +60,7 @@ def leaky_relu_(input: QTensor, negative_slope: float = 0.01) -> QTensor:
     return _over(input, leaky_relu(input, negative_slope))
 
 
+@traced
 def elu_(input: QTensor, alpha: float = 1.0) -> QTensor:
     """`elu`, in place.
 
@@ -69,6 +74,7 @@ def elu_(input: QTensor, alpha: float = 1.0) -> QTensor:
     return _over(input, elu(input, alpha))
 
 
+@traced
 def celu_(input: QTensor, alpha: float = 1.0) -> QTensor:
     """`celu`, in place.
 
@@ -82,6 +88,7 @@ def celu_(input: QTensor, alpha: float = 1.0) -> QTensor:
     return _over(input, celu(input, alpha))
 
 
+@traced
 def threshold_(input: QTensor, threshold: float, value: float) -> QTensor:
     """`threshold`, in place.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from quantray._core import QTensor
+from quantray.nn._tracing import traced
 from quantray.nn.functional._activation import elementwise
 from quantray.nn.functional._arguments import floats
 from quantray.ops._like import mapped
@@ -27,6 +28,7 @@ _celu = elementwise(
 )
 
 
+@traced
 def threshold(input: Any, threshold: float, value: float) -> Any:
     """Elements up to `threshold` become `value`; of a QTensor, rounded to its grid.
 
@@ -42,6 +44,7 @@ def threshold(input: Any, threshold: float, value: float) -> Any:
     return _threshold(input, least, other)
 
 
+@traced
 def celu(input: Any, alpha: float = 1.0) -> Any:
     """`alpha * (exp(x / alpha) - 1)` for negative x; of a QTensor, rounded to its grid.
 

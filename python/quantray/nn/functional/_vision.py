@@ -7,6 +7,7 @@ from typing import Any, Literal, SupportsIndex
 import numpy as np
 
 from quantray._core import QTensor, quint8
+from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 from quantray.nn.functional._shape import interpolate, reshape
 from quantray.ops._like import like
@@ -16,6 +17,7 @@ def _axes(input: Any, order: tuple[int, ...]) -> Any:
     return input.permute(order) if isinstance(input, QTensor) else input.transpose(order)
 
 
+@traced
 def channel_shuffle(input: Any, groups: SupportsIndex) -> Any:
     """Channels in another order: the first of each group, then the second of each, and so on.
 
@@ -42,6 +44,7 @@ def channel_shuffle(input: Any, groups: SupportsIndex) -> Any:
     return reshape(_axes(x, (0, 2, 1, *range(3, len(shape) + 1))), shape)
 
 
+@traced
 def native_channel_shuffle(input: Any, groups: SupportsIndex) -> Any:
     """The same as `channel_shuffle`.
 
@@ -55,6 +58,7 @@ def native_channel_shuffle(input: Any, groups: SupportsIndex) -> Any:
     return channel_shuffle(input, groups)
 
 
+@traced
 def pixel_shuffle(input: Any, upscale_factor: SupportsIndex) -> Any:
     """Channels become pixels: (..., C * r**2, H, W) becomes (..., C, H * r, W * r).
 
@@ -84,6 +88,7 @@ def pixel_shuffle(input: Any, upscale_factor: SupportsIndex) -> Any:
     return reshape(x, (*lead, c // r**2, h * r, w * r))
 
 
+@traced
 def pixel_unshuffle(input: Any, downscale_factor: SupportsIndex) -> Any:
     """Pixels become channels: (..., C, H * r, W * r) becomes (..., C * r**2, H, W).
 
@@ -112,6 +117,7 @@ def pixel_unshuffle(input: Any, downscale_factor: SupportsIndex) -> Any:
     return reshape(x, (*lead, c * r**2, h // r, w // r))
 
 
+@traced
 def upsample(
     input: Any,
     size: Any = None,
@@ -130,6 +136,7 @@ def upsample(
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
+@traced
 def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
     """`interpolate` by the element at or before a position.
 
@@ -142,6 +149,7 @@ def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> 
     return interpolate(input, size, scale_factor, "nearest")
 
 
+@traced
 def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
     """`interpolate` with mode "bilinear", where first and last elements stay where they are.
 
@@ -155,6 +163,7 @@ def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) ->
     return interpolate(input, size, scale_factor, "bilinear", True)
 
 
+@traced
 def grid_sample(
     input: Any,
     grid: Any,
