@@ -109,7 +109,7 @@ if TYPE_CHECKING:
 #: Imported when they are first asked for.
 _LAZY = ("nn", "optim", "quantization")
 #: Torch's functions that `nn.functional` and `ops` have.
-_ELSEWHERE = {
+_PLACES = {
     "quantray.nn.functional": """
         adaptive_avg_pool1d alpha_dropout avg_pool1d celu celu_ channel_shuffle dropout
         feature_alpha_dropout max_pool1d max_pool2d max_pool3d native_channel_shuffle
@@ -117,7 +117,7 @@ _ELSEWHERE = {
     """,
     "quantray.ops": "add int_mm matmul mul sub",
 }
-_ELSEWHERE = {name: place for place, names in _ELSEWHERE.items() for name in names.split()}
+_ELSEWHERE = {name: place for place, names in _PLACES.items() for name in names.split()}
 
 # Functions of tensors, and NumPy's dtypes by torch's names; memory formats are their names.
 _OURS = _functions.everything()
@@ -230,4 +230,4 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
-__all__ += sorted(_OURS.keys() - set(__all__))
+__all__ += sorted(_OURS.keys() - set(__all__))  # pyright: ignore[reportUnsupportedDunderAll]

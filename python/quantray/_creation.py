@@ -261,7 +261,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
         start, end = 0, start
     if step == 0 or (end - start) / step < 0:
         raise ValueError(f"step must lead from start, {start}, to end, {end}, got {step}")
-    made = np.arange(start, end, step)
+    made = cast("Any", np.arange(start, end, step))
     whole = made.dtype.kind in "iu"
     return made.astype(_dtype(dtype, np.int64 if whole else np.float32), copy=False)
 
@@ -278,7 +278,8 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     _device(device)
     if steps.__index__() < 0:
         raise ValueError(f"steps must be at least 0, got {steps}")
-    return np.linspace(start, end, steps.__index__()).astype(_dtype(dtype))
+    made = cast("Any", np.linspace(start, end, steps.__index__()))
+    return made.astype(_dtype(dtype))
 
 
 def rand(

@@ -76,7 +76,8 @@ def copied(name: str) -> Callable[..., Any]:
 
     def function(input: Any, *args: Any, **kwargs: Any) -> Any:
         made = view(_quantized(input, name), *args, **kwargs)
-        return tuple(part.clone() for part in made) if isinstance(made, tuple) else made.clone()
+        parts: Any = made
+        return tuple(part.clone() for part in parts) if isinstance(made, tuple) else parts.clone()
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = "quantray"

@@ -95,7 +95,7 @@ def fused_moving_avg_obs_fake_quant(
     """
     x = np.asarray(input, np.float32)
     for name, array in (("running_min", running_min), ("running_max", running_max), ("scale", scale)):
-        if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        if not isinstance(array, np.ndarray) or cast("Any", array).dtype != np.float32:
             raise TypeError(f"{name} must be an array of float32, which is written to, got {array!r}")
     if not isinstance(zero_point, np.ndarray):
         raise TypeError(f"zero_point must be an array of integers, which is written to, got {zero_point!r}")
@@ -116,8 +116,10 @@ def fused_moving_avg_obs_fake_quant(
         made = _choose(float(running_min[i]), float(running_max[i]), quant_min, quant_max, symmetric_quant)
         scale[i], zero_point[i] = made
     if axis is None:
-        return _core.fake_quantize_per_tensor_affine(x, scale[:1], zero_point[:1], quant_min, quant_max)
-    return _core.fake_quantize_per_channel_affine(x, scale, zero_point, axis, quant_min, quant_max)
+        one = cast("Any", scale)[:1], cast("Any", zero_point)[:1]
+        return _core.fake_quantize_per_tensor_affine(x, *one, quant_min, quant_max)
+    each = cast("Any", scale), cast("Any", zero_point)
+    return _core.fake_quantize_per_channel_affine(x, *each, axis, quant_min, quant_max)
 
 
 def choose_qparams_optimized(

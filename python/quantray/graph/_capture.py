@@ -5,11 +5,15 @@ between the two finds sizes and random numbers that would have been baked in, an
 free from those that are not.
 """
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -360,7 +364,8 @@ def _once(
             if isinstance(leaf, QTensor):
                 tracer.refuse("forward returns a QTensor")
         output = map_tree(tracer.lowered, output)
-    return _Once(tracer, *put(refs), output)
+    own_args, own_kwargs = put(refs)
+    return _Once(tracer, own_args, own_kwargs, output)
 
 
 class _Differ(Exception):
@@ -504,7 +509,7 @@ class _Lengths:
         return "?"
 
     def _value(self, expr: Any, run: int) -> Any:
-        return evaluate(expr, lambda ref: self._shapes[run][ref.node, ref.out])
+        return evaluate(expr, lambda ref: cast("Any", self._shapes[run][ref.node, ref.out]))
 
     def _varies(self, expr: Any) -> bool:
         """Whether one of the lengths in it differs between the runs."""

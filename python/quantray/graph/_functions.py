@@ -12,7 +12,7 @@ import operator
 import sys
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -219,7 +219,7 @@ def _functional(name: str) -> Callable[..., Any] | None:
     from quantray.nn import functional
     from quantray.nn.functional import _attention
 
-    found = getattr(functional, name, None) or getattr(_attention, name, None)
+    found: Any = getattr(functional, name, None) or getattr(_attention, name, None)
     home = getattr(found, "__module__", "")
     is_function = isinstance(found, (types.FunctionType, Differentiable))
-    return found if is_function and home.startswith(functional.__name__) else None
+    return cast("Any", found) if is_function and home.startswith(functional.__name__) else None

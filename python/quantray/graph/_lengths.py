@@ -4,12 +4,16 @@ A length is no subclass of int: C code would read such a one without being seen.
 itself (`range`, `np.zeros`) asks for it by `__index__`, and that is noted as a guard.
 """
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import numpy as np
 
@@ -83,7 +87,7 @@ class Length:
         return hash(self.value)
 
     def __bool__(self) -> bool:
-        return bool(self != 0)
+        return bool(self.__ne__(0))
 
     def __repr__(self) -> str:
         return repr(self.value)
@@ -92,7 +96,8 @@ class Length:
         return format(self.value, spec)
 
     def __neg__(self) -> Any:
-        return 0 - self
+        zero: Any = 0
+        return zero - self
 
     def __round__(self, ndigits: int | None = None) -> Any:
         self._number()
@@ -126,7 +131,7 @@ def _arithmetic(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
     def method(self: Length, other: Any) -> Any:
         if not (type(other) is Length or isinstance(other, (bool, int, float, np.integer))):
             return NotImplemented
-        other = int(other) if isinstance(other, np.integer) else other
+        other = int(cast("Any", other)) if isinstance(other, np.integer) else other
         left, right = (other, self) if swapped else (self, other)
         value = function(_plain(left), _plain(right))
         return Length(value, Expr(name, (_expr(left), _expr(right))))
@@ -164,11 +169,11 @@ class Shape(tuple[Any, ...]):
     __slots__ = ()
 
     def __getitem__(self, index: Any) -> Any:
-        found = tuple.__getitem__(self, index)
+        found: Any = super().__getitem__(index)
         return Shape(found) if isinstance(index, slice) else found
 
     def __add__(self, other: Any) -> Any:
-        return Shape(tuple.__add__(self, tuple(other)))
+        return Shape((*self, *other))
 
     def __radd__(self, other: Any) -> Any:
         return Shape((*other, *self))

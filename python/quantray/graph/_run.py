@@ -4,6 +4,10 @@ The same function computes with NumPy's arrays, with autograd's boxes, and, in a
 program.
 """
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import sys
@@ -14,6 +18,7 @@ import numpy as np
 
 from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, leaves, map_tree
 from quantray.graph._lengths import evaluate
+from quantray.graph._trees import is_array
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Module
 
@@ -177,7 +182,8 @@ def _call_module(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], mode
     if hook is None:
         return given if when == "pre" else output
     own, own_output = map_tree(_copied, given), map_tree(_copied, output)
-    changed = hook(module, own) if when == "pre" else hook(module, own, own_output)
+    look: Any = hook
+    changed = look(module, own) if when == "pre" else look(module, own, own_output)
     if node.kind == "tap":
         if changed is not None or not (_are_equal(own, given) and _are_equal(own_output, output)):
             raise HookChanges(path, when, key)
@@ -194,7 +200,7 @@ def _copied(leaf: Any) -> Any:
 def _are_equal(a: Any, b: Any) -> bool:
     """Whether arrays are what they were."""
     return all(
-        x is y or not isinstance(y, np.ndarray) or np.array_equal(x, y, equal_nan=y.dtype.kind in "fc")
+        x is y or not is_array(y) or np.array_equal(x, y, equal_nan=y.dtype.kind in "fc")
         for x, y in zip(leaves(a), leaves(b), strict=True)
     )
 

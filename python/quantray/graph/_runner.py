@@ -5,6 +5,10 @@ Inputs choose a graph: by the mode of the model, dtypes, numbers of axes, values
 what the capture took for granted. Where none fits, the model is captured again.
 """
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import contextlib

@@ -1,11 +1,15 @@
 """One run of `forward` on stand-ins, which writes down what is computed."""
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -142,7 +146,7 @@ class Tracer:
         return state.tracer is self
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> Generator[None]:
         """As long as this lasts, calls on this thread are written down."""
         before, state.tracer = state.tracer, self
         try:
@@ -151,7 +155,7 @@ class Tracer:
             state.tracer = before
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> Generator[None]:
         """As long as this lasts, calls on this thread are what they are without a capture."""
         before, state.tracer = state.tracer, None
         try:
@@ -346,7 +350,7 @@ class Tracer:
                 found.append(arg)
             elif type(arg) is Value and arg._ref.node in self._from_lengths:
                 found += self._from_lengths[arg._ref.node]
-            elif not isinstance(arg, (int, float, np.number)) or type(arg) is Value:
+            elif type(arg) is Value or not isinstance(arg, (int, float, np.number)):
                 return
         self._from_lengths[made._ref.node] = found
 
@@ -580,7 +584,8 @@ class Tracer:
             hooks = module._pre_hooks if when == "pre" else module._hooks
             # It may change them in place, and nothing else must see that.
             args, output = map_tree(_copied, args), map_tree(_copied, output)
-            changed = hooks[key](module, args) if when == "pre" else hooks[key](module, args, output)
+            hook: Any = hooks[key]
+            changed = hook(module, args) if when == "pre" else hook(module, args, output)
             if changed is None:
                 return args if when == "pre" else output
             return changed if when == "post" or isinstance(changed, tuple) else (changed,)

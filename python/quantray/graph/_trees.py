@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def rebuilt(like: tuple[Any, ...], items: list[Any]) -> Any:
 def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
     """A tree of tuples, lists, dicts and slices with each leaf replaced by a function of it."""
     # Types are asked, and not objects: a stand-in would answer for another one, and take its time.
-    kind: type[Any] = type(tree)
+    kind = cast("Any", type(tree))
     if kind is tuple:
         return tuple([map_tree(function, item) for item in tree])
     if kind is list:
@@ -71,7 +71,7 @@ def leaves(tree: Any) -> list[Any]:
     found: list[Any] = []
 
     def walk(tree: Any) -> None:
-        kind: type[Any] = type(tree)
+        kind = cast("Any", type(tree))
         if issubclass(kind, (tuple, list)):
             for item in tree:
                 walk(item)

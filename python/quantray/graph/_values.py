@@ -5,16 +5,21 @@ done to it becomes a node; what would need its values is refused, with file and 
 a new value, which it and all its views then stand for.
 """
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from quantray.graph._functions import METHODS, wrapped
 from quantray.graph._graph import Expr, Ref, map_tree
 from quantray.graph._lengths import Length, Shape
+from quantray.graph._trees import is_sequence
 
 if TYPE_CHECKING:
     from quantray.graph._tracer import Tracer
@@ -329,7 +334,7 @@ def has_value(tree: Any) -> bool:
     if type(tree) in (tuple, list, Shape):
         return any(map(has_value, tree))
     if type(tree) is dict:
-        return any(map(has_value, tree.values()))
+        return any(map(has_value, cast("Any", tree).values()))
     if type(tree) is slice:
         return has_value((tree.start, tree.stop, tree.step))
-    return isinstance(tree, (tuple, list)) and any(map(has_value, tree))
+    return is_sequence(tree) and any(map(has_value, tree))

@@ -74,7 +74,8 @@ def cat(
             raise ValueError("tensors must be at least one QTensor, got none")
         shape = _joined_shape(tensors, dim)
         first = tensors[0].dtype if dtype is None else dtype
-        joined = core.quantize_per_tensor(np.zeros((), np.float32), scale, zero_point or 0, first)
+        offset = 0 if zero_point is None else zero_point.__index__()
+        joined = core.quantize_per_tensor(np.zeros((), np.float32), scale, offset, first)
         joined = like(joined, np.empty(shape, joined.int_repr().dtype))
         at = 0
         for tensor in tensors:

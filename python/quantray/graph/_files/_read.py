@@ -1,5 +1,9 @@
 """Reads graphs, of which nothing is trusted."""
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import collections

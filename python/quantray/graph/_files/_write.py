@@ -98,7 +98,7 @@ class Writer:
         if value is Ellipsis:
             return {"ellipsis": True}
         if isinstance(value, np.dtype):
-            return {"dtype": np.dtype(value).str}
+            return {"dtype": np.dtype(cast("Any", value)).str}
         if isinstance(value, int):
             return int(value)
         if isinstance(value, type):

@@ -4,6 +4,10 @@ autograd promotes float32 through means, maxima and `where`; here each node is a
 gradients are cast back.
 """
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import importlib

@@ -1,5 +1,9 @@
 """Functions that move elements and compute nothing: they know codes as well as floats."""
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from typing import Any
@@ -108,7 +112,10 @@ def _reshape_function(node: Node, graph: Graph) -> Node | None:
 
 @spelling("ndarray.ravel", "ndarray.flatten", "numpy.ravel")
 def _ravel(node: Node, graph: Graph) -> Node | None:
-    return None if node.kwargs or len(node.args) > 1 else _reshaped(node, node.args[0], (-1,))
+    if node.kwargs or len(node.args) != 1:
+        return None
+    (x,) = node.args
+    return _reshaped(node, x, (-1,))
 
 
 @spelling("functional.flatten")
@@ -164,7 +171,7 @@ def _transposed(node: Node, x: Any, axes: Any) -> Node | None:
 
 @spelling("ndarray.transpose", "numpy.transpose", "numpy.permute_dims")
 def _transpose(node: Node, graph: Graph) -> Node | None:
-    x = node.args[0] if node.args else node.kwargs.get("a")
+    x: Any = node.args[0] if node.args else node.kwargs.get("a")
     ndim = len(graph.fact(x).shape)
     axes = node.args[1:] or (node.kwargs.get("axes"),)
     given = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes

@@ -5,18 +5,23 @@ spellings of one kind ("relu"), of one signature; what the table does not have s
 means what its function computes.
 """
 
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from quantray.graph._functions import function_of
 from quantray.graph._graph import Expr, Graph, Node, Ref
+from quantray.graph._trees import is_sequence
 
 
 class Part(Enum):
@@ -156,7 +161,7 @@ def is_wire(value: Any) -> bool:
 def number(value: Any, graph: Graph) -> float | None:
     """The number that an argument is, or that a constant of one element holds; else None."""
     if isinstance(value, (bool, int, float, np.integer, np.floating)):
-        return float(value)
+        return float(cast("Any", value))
     if isinstance(value, Ref):
         node = graph.nodes.get(value.node)
         if (
@@ -171,7 +176,7 @@ def number(value: Any, graph: Graph) -> float | None:
 
 def is_static(value: Any) -> bool:
     """Whether there is no length in it that is known only when the graph runs."""
-    if isinstance(value, (tuple, list)):
+    if is_sequence(value):
         return all(map(is_static, value))
     return not isinstance(value, (Expr, Ref))
 
@@ -180,7 +185,7 @@ def axes_of(value: Any, ndim: int) -> tuple[int, ...] | None:
     """Axes counted from the first; all of them for None; None where that is not known."""
     if value is None:
         return tuple(range(ndim))
-    given = value if isinstance(value, (tuple, list)) else (value,)
+    given: Any = value if is_sequence(value) else (value,)
     if not all(isinstance(axis, (int, np.integer)) for axis in given):
         return None
     return tuple(int(axis) % ndim for axis in given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, SupportsIndex
+from typing import Any, Literal, SupportsIndex, cast
 
 import numpy as np
 
@@ -252,7 +252,7 @@ def _source(at: Any, n: int, padding_mode: str, align_corners: bool) -> Any:
 
 def _mirrored(at: Any, low: Any, span: Any) -> Any:
     if span == 0:
-        return np.zeros_like(at)
+        return cast("Any", np.zeros(at.shape, at.dtype))
     at = np.abs(at - low)
     rest, turns = np.fmod(at, span), np.floor(at / span)
     return np.where(turns % 2 == 0, rest + low, span - rest + low)
@@ -264,6 +264,6 @@ def _at(image: Any, row: Any, column: Any, outside: Any) -> Any:
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     y = np.clip(row, 0, height - 1).astype(np.int64)
     x = np.clip(column, 0, width - 1).astype(np.int64)
-    which = np.arange(n)[:, None, None]
-    found = np.moveaxis(image[which, :, y, x], -1, 1).astype(np.float32)
-    return np.where(inside[:, None], found, outside)
+    which = cast("Any", np.arange(n))[:, None, None]
+    found = cast("Any", np.moveaxis(image[which, :, y, x], -1, 1)).astype(np.float32)
+    return cast("Any", np.where(inside[:, None], found, outside))
