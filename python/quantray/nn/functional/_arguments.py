@@ -26,7 +26,7 @@ def floats(value: Any) -> Floats:
         traced = state.tracer.as_floats(value)
         if traced is not None:
             return traced
-    found: Any = np.asarray(value)
+    found = cast("Any", np.asarray(value))
     if found.dtype.kind == "c":
         raise TypeError(f"input must be made of real numbers, got {found.dtype}")
     return np.asarray(found, np.float32)
