@@ -1,4 +1,4 @@
-"""Hooks that look are called, hooks that change are part of the graph; captures on two threads do not meet."""
+"""Hooks that look are called, hooks that change are part of the graph; captures on threads do not meet."""
 
 import subprocess
 import sys

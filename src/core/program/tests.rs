@@ -155,9 +155,9 @@ proptest! {
             false => Value { strides: vec![4, 8, 1], ..Value::new(Type::F32, SHAPE.to_vec()) },
         };
         let mut memory = vec![0f32; 24];
-        for i in 0..24 {
+        for (i, &x) in input.iter().enumerate() {
             let (n, c, w) = (i / 12, i / 4 % 3, i % 4);
-            memory[n * value.strides[0] + c * value.strides[1] + w] = input[i];
+            memory[n * value.strides[0] + c * value.strides[1] + w] = x;
         }
         let prepared = program.prepare(vec![value], vec![SHAPE.to_vec()]).unwrap();
         check(&prepared.whole);
