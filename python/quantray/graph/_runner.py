@@ -147,13 +147,13 @@ class GraphRunner:
         for each in module.modules():
             if self._mark not in each._marks:
                 each.__dict__["_marks"] = (*each._marks, self._mark)
-        self._mark.changed = False
+        self._mark.changed = self._mark.touched = False
 
     def forget(self, module: Module) -> None:
         """Graphs of what the module was before it changed."""
         with self._lock:
             self.graphs.clear()
-            self._mark.changed = False
+            self._mark.changed = self._mark.touched = False
 
     def detach(self, module: Module) -> None:
         """Takes the runner off a module."""

@@ -84,12 +84,20 @@ class Runner(Protocol):
 
 
 class Mark:
-    """What modules tell that they are not what they were: whoever captured them holds it, and looks at it."""
+    """What modules tell that they are not what they were: whoever captured them holds it, and looks at it.
 
-    __slots__ = ("changed",)
+    Attributes
+    ----------
+    changed : bool
+        Whether there are other modules, hooks or settings.
+    touched : bool
+        Whether parameters or buffers have other values.
+    """
+
+    __slots__ = ("changed", "touched")
 
     def __init__(self) -> None:
-        self.changed = False
+        self.changed = self.touched = False
 
 
 def as_parameter(data: Any) -> npt.NDArray[np.float32]:
@@ -158,8 +166,10 @@ class Module:
             self.add_module(name, value)
         elif name in self._parameters:
             self._parameters[name] = value
+            self._touched()
         elif name in self._buffers:
             self._buffers[name] = value
+            self._touched()
         elif name in self._modules:
             if value is not None:
                 raise TypeError(f"{name} must stay a Module, or become None, got {type(value).__name__}")
@@ -170,6 +180,11 @@ class Module:
             # Each mode has graphs of its own.
             if self._marks and name != "training":
                 self._changed()
+
+    def _touched(self) -> None:
+        """Tells whoever captured this module that its values are not what they were."""
+        for mark in self._marks:
+            mark.touched = True
 
     def _changed(self) -> None:
         """Tells whoever captured this module that it is not what it was."""
@@ -436,6 +451,7 @@ class Module:
         """Takes accepted entries of this module's own state."""
         for name, value in state.items():
             (self._parameters if name in self._parameters else self._buffers)[name] = value
+        self._touched()
 
     def load_state_dict(
         self, state_dict: State | str | os.PathLike[str], strict: bool = True

@@ -41,7 +41,7 @@ class Converted(GraphRunner):
         return {**super().__getstate__(), "_made": {}, "_direct": {}}
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._mark.changed:
+        if self._mark.changed or self._mark.touched:
             self.refresh(module)
         if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
             x = args[0]

@@ -36,6 +36,9 @@ class Dynamic(GraphRunner):
         # Training, and gradients, are what modules do without a graph.
         if module.training:
             return module._call(args, kwargs)
+        if self._mark.touched:
+            self._lowered.clear()
+            self._mark.touched = False
         return super().__call__(module, args, kwargs)
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:

@@ -73,13 +73,15 @@ class _Lowering:
         self.count = 0
         self.users = graph.users()
         self.merged = self._merged()
+        #: What depends on no input, computed once.
+        self.fixed: dict[Ref, Any] = {}
         self.inputs: list[str] = []
         for name in graph.inputs:
             self.numbers[Ref(name)] = self._new()
             dtype = str(graph.nodes[name].facts[0].dtype)
             self.inputs.append(dtype if dtype in _DTYPES else "object")
         for node in graph:
-            if node.kind not in ("input", "parameter", "constant") and node.name not in self.merged:
+            if node.kind != "input" and node.name not in self.merged and not self._is_fixed(node):
                 self._add(node)
 
     def result(self) -> Lowered:
@@ -97,17 +99,44 @@ class _Lowering:
         program = ops.Program(self.inputs, self.steps, outputs, names=names)
         return Lowered(program, output, tuple(self.called))
 
+    def _is_fixed(self, node: Node) -> bool:
+        """Whether a node depends on no input: it is computed here, once."""
+        if node.kind == "constant":
+            self.fixed[Ref(node.name)] = node.value
+            return True
+        if node.kind == "parameter":
+            self.fixed[Ref(node.name)] = parameter_of(self.model, node)
+            return True
+        refs = wires((node.args, dict(node.kwargs)))
+        if not refs or node.kind in ("tap", "hook", "python") or not all(ref in self.fixed for ref in refs):
+            return False
+
+        def leaf(value: Any) -> Any:
+            if type(value) is Ref:
+                return self.fixed[value]
+            return evaluate(value, lambda ref: self.fixed[ref].shape) if type(value) is Expr else value
+
+        args, kwargs = map_tree(leaf, (node.args, dict(node.kwargs)))
+        made = [
+            each for each in leaves(compute(self.model, node, args, kwargs, self.grids)) if each is not None
+        ]
+        for out, value in enumerate(made):
+            self.fixed[Ref(node.name, out)] = value
+        return True
+
     def _new(self) -> int:
         self.count += 1
         return self.count - 1
 
     def _number(self, ref: Ref) -> int:
-        """A value's number; that of a parameter or a constant is made when it is first wanted."""
+        """A value's number; that of what is fixed is made when it is first wanted."""
         if ref not in self.numbers:
-            node = self.graph.nodes[ref.node]
-            if node.kind not in ("parameter", "constant"):
+            if ref not in self.fixed:
                 raise NotLowered(ref.node)
-            self._call(node)
+            value = self.fixed[ref]
+            made = self.numbers[ref] = self._new()
+            params = {"name": ref.node, "function": lambda: value, "codes": True, "count": 1}
+            self.steps.append(("call", (), made, params))
         return self.numbers[ref]
 
     def _merged(self) -> set[str]:
@@ -135,12 +164,12 @@ class _Lowering:
         return found
 
     def _add(self, node: Node) -> None:
-        begin = len(self.steps), self.count
+        begin = len(self.steps), self.count, dict(self.numbers)
         try:
             _STEPS.get(node.kind, _as_call)(self, node)
         except NotLowered:
             del self.steps[begin[0] :]
-            self.count = begin[1]
+            self.count, self.numbers = begin[1], begin[2]
             self._call(node)
 
     def step(self, op: str, sources: tuple[int, ...], node: Node, **params: Any) -> int:
@@ -156,23 +185,19 @@ class _Lowering:
     def _call(self, node: Node) -> None:
         """A node as a call into Python."""
         refs = list(dict.fromkeys(wires((node.args, dict(node.kwargs)))))
-        moving = [r for r in refs if self.graph.nodes[r.node].kind not in ("parameter", "constant")]
+        fixed = {ref: self.fixed[ref] for ref in refs if ref in self.fixed}
+        moving = [ref for ref in refs if ref not in fixed]
         sources = tuple(self._number(ref) for ref in moving)
-        model, grids, graph = self.model, self.grids, self.graph
+        model, grids = self.model, self.grids
 
         def run(*arrays: Any) -> Any:
-            values = dict(zip(moving, arrays, strict=True))
-            for ref in refs:
-                if ref not in values:
-                    values[ref] = _fixed(graph.nodes[ref.node], model)
+            values = fixed | dict(zip(moving, arrays, strict=True))
 
             def leaf(value: Any) -> Any:
                 if type(value) is Ref:
                     return values[value]
                 return evaluate(value, lambda ref: values[ref].shape) if type(value) is Expr else value
 
-            if node.kind in ("parameter", "constant"):
-                return _fixed(node, model)
             args, kwargs = map_tree(leaf, (node.args, dict(node.kwargs)))
             made = compute(model, node, args, kwargs, grids)
             found = [each for each in leaves(made) if each is not None]
@@ -206,10 +231,6 @@ class _Lowering:
         if isinstance(value, (int, np.integer)):
             return int(value)
         raise NotLowered(repr(value))
-
-
-def _fixed(node: Node, model: nn.Module) -> Any:
-    return node.value if node.kind == "constant" else parameter_of(model, node)
 
 
 def _as_array(value: Any) -> Any:

@@ -84,7 +84,9 @@ class Prepared(GraphRunner):
         home = module.get_submodule(parent)
         if name not in home._modules:
             made = factory()
-            made.training = module.training
+            made.train(module.training)
+            if isinstance(made, FakeQuantizeBase):
+                _follow_switches(made, module)
             home.add_module(name, made)
 
     def _prepare_children(self, graph: Graph, module: nn.Module) -> None:
@@ -178,6 +180,15 @@ def called_children(module: nn.Module) -> list[tuple[str, nn.Module]]:
         else:
             found.append((name, child))
     return found
+
+
+def _follow_switches(made: FakeQuantizeBase, module: nn.Module) -> None:
+    """What was said to all fake quantizations before this one was made is said to it, too."""
+    others = [each for each in module.modules() if isinstance(each, FakeQuantizeBase)]
+    if others and not any(each.fake_quant_enabled[0] for each in others):
+        made.disable_fake_quant()
+    if others and not any(each.observer_enabled[0] for each in others):
+        made.disable_observer()
 
 
 def prepared_of(model: nn.Module) -> Prepared | None:

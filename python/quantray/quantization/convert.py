@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from quantray import nn
+from quantray._core import per_channel_affine_float_qparams
 from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter, kind_of
 from quantray.graph._graph import map_tree, map_wires, ordered
 from quantray.graph.kinds import LAYERS, module_kind
@@ -143,6 +144,7 @@ class Conversion:
         self.modules: dict[str, nn.Module] = {}
         self._graphs = graphs
         self.graphs = [self._converted(graph) for graph in graphs]
+        self._convert_tables()
 
     def reached(self) -> list[nn.Module]:
         """The modules that the graphs come through."""
@@ -162,6 +164,17 @@ class Conversion:
 
     def _converted(self, graph: Graph) -> Graph:
         return _Integers(self, graph).graph
+
+    def _convert_tables(self) -> None:
+        """Embeddings whose QConfig asks for rows of integers, each on a grid of its own."""
+        for path, module in self.model.named_modules():
+            kind = _TABLES.get(type(module))
+            if kind is None or path in self.modules:
+                continue
+            qconfig = self.runner.settings.of_module(path, type(module), self.model)
+            weight = None if qconfig is None else qconfig.weight()
+            if getattr(weight, "qscheme", None) is per_channel_affine_float_qparams:
+                self.modules[path] = kind.from_float(module, dtype=weight.dtype)
 
     def grid(self, path: str) -> Grid:
         """The grid that an observer has found."""
@@ -321,6 +334,11 @@ class _Kept:
         return isinstance(module, BATCH_NORMS) is (path in norms)
 
 
+#: What takes the place of tables that are looked up.
+_TABLES: dict[type[nn.Module], Any] = {
+    nn.Embedding: quantized.Embedding,
+    nn.EmbeddingBag: quantized.EmbeddingBag,
+}
 #: Classes whose work can become part of a layer's.
 _ABSORBABLE = (nn.ReLU, nn.ReLU6, *BATCH_NORMS)
 

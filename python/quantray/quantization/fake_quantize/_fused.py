@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def fused_moving_avg_obs_fake_quant(
 
     Source: `torch.fused_moving_avg_obs_fake_quant`; FBGEMM's `ChooseQuantizationParams`.
     """
-    x = np.asarray(untraced(input), np.float32)
+    x: Any = np.asarray(untraced(input), np.float32)
     axis = ch_axis if per_row_fake_quant else None
     channels = 1 if axis is None else x.shape[axis]
     kept: dict[str, Any] = {
@@ -77,10 +78,11 @@ def fused_moving_avg_obs_fake_quant(
         "zero_point": zero_point,
     }
     for name, array in kept.items():
+        shape: Any = getattr(array, "shape", None)
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{name} must be a NumPy array, changed in place, got {type(array).__name__}")
-        if array.size != channels:
-            raise ValueError(f"{name} must be of shape ({channels},), got {array.shape}")
+        if math.prod(shape) != channels:
+            raise ValueError(f"{name} must be of shape ({channels},), got {shape}")
     if not x.size:
         return input
     if np.all(observer_on):

@@ -41,10 +41,10 @@ def choose_qparams_optimized(
 
     >>> import numpy as np
     >>> from quantray import quantization as tq
-    >>> x = np.append(np.linspace(-1, 1, 100), 1.2)
-    >>> high, low = tq.choose_qparams_optimized(x, x.size, 200, 0.3, 2)
-    >>> bool(low > -1), bool(high < 1.2)
-    (True, True)
+    >>> x = np.append(np.linspace(-1, 1, 1000), 2)
+    >>> high, low = tq.choose_qparams_optimized(x, x.size, 200, 0.5, 2)
+    >>> np.round([low[0], high[0]], 2)
+    array([-0.67,  1.34], dtype=float32)
 
     Source: `torch.choose_qparams_optimized`; the greedy search of "Post-Training 4-bit Quantization on
     Embedding Tables" (Guan et al., arXiv:1911.02079).
