@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +19,22 @@ try:
 except ImportError:
     openvino = None
 try:
-    import logging
-
     import nncf
-
-    logging.getLogger("nncf").setLevel(logging.ERROR)
 except ImportError:
     nncf = None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps to themselves what the peers' tools have to say: bars, warnings, notes."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 @dataclass(frozen=True)

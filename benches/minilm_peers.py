@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engines import Engine, nncf, of_onnxruntime, of_openvino, of_torch, openvino
+from engines import Engine, nncf, of_onnxruntime, of_openvino, of_torch, openvino, quiet
 from minilm import HEADS, LAYERS, WIDTH, MiniLM, text
 from peers import onnx, onnxruntime, torch
 
@@ -65,7 +65,12 @@ def torch_minilm(state: dict[str, np.ndarray]):
     return model
 
 
-def minilm_peers(model: MiniLM, threads: int) -> dict[str, dict[str, Engine]]:
+PEERS = ("torch", "onnxruntime", "OpenVINO")
+
+
+def minilm_peers(
+    model: MiniLM, threads: int, wanted: Collection[str] = PEERS
+) -> dict[str, dict[str, Engine]]:
     """By peer, the ways that it has in 8 bits, and in "float". The model is exported by torch."""
     if not torch:
         return {}
@@ -78,15 +83,16 @@ def minilm_peers(model: MiniLM, threads: int) -> dict[str, dict[str, Engine]]:
     with tempfile.TemporaryDirectory() as folder:
         plain, small = str(Path(folder, "float.onnx")), str(Path(folder, "int8.onnx"))
         export(exact, plain)
-        if onnxruntime:
+        if onnxruntime and "onnxruntime" in wanted:
             from onnxruntime.quantization import QuantType, quantize_dynamic
 
-            quantize_dynamic(plain, small, weight_type=QuantType.QInt8, per_channel=True)
+            with quiet():
+                quantize_dynamic(plain, small, weight_type=QuantType.QInt8, per_channel=True)
             found["onnxruntime"] = {
                 "float": of_onnxruntime(plain, threads),
                 "dynamic, by channel": of_onnxruntime(small, threads),
             }
-        if openvino:
+        if openvino and "OpenVINO" in wanted:
             found["OpenVINO"] = by_openvino(openvino.Core().read_model(plain), threads)
     return found
 
@@ -95,8 +101,7 @@ def export(model: Any, path: str) -> None:
     """Writes the ONNX file."""
     axes = {name: {0: "n", 1: "l"} for name in ("ids", "mask")}
     ids = torch.ones(2, 16, dtype=torch.long)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         torch.onnx.export(
             model,
             (ids, ids),
@@ -116,14 +121,12 @@ def by_openvino(model: Any, threads: int) -> dict[str, Engine]:
     if not nncf:
         return found
     texts = [text([length]) for length in (8, 12, 16, 24, 32, 48, 64, 128)]
-    static = nncf.quantize(
-        model.clone(),
-        nncf.Dataset([dict(zip(("ids", "mask"), each, strict=True)) for each in texts]),
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(texts),
-    )
+    data = nncf.Dataset([dict(zip(("ids", "mask"), each, strict=True)) for each in texts])
+    kind, mode = nncf.ModelType.TRANSFORMER, nncf.CompressWeightsMode.INT8_SYM
+    with quiet():
+        static = nncf.quantize(model.clone(), data, model_type=kind, subset_size=len(texts))
+        weights = nncf.compress_weights(model.clone(), mode=mode)
     found["static, default floats"] = of_openvino(static, threads)
     found["static, float32"] = of_openvino(static, threads, INFERENCE_PRECISION_HINT="f32")
-    weights = nncf.compress_weights(model.clone(), mode=nncf.CompressWeightsMode.INT8_SYM)
     found["dynamic, default floats"] = of_openvino(weights, threads, DYNAMIC_QUANTIZATION_GROUP_SIZE=WIDTH)
     return found

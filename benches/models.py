@@ -146,9 +146,7 @@ def networks(args: argparse.Namespace) -> None:
         small = tq.quantize(model, batches, verbose=False)
         int8, exact = split(model, small, static_peers(model, batches, args.threads))
         x, others = np.ascontiguousarray(tested[:1]), [(np.ascontiguousarray(x[None]),) for x in tested]
-        rows.append(
-            measure(name, int8, (x,), args, exact=model, distance=decibels, others=others)
-        )
+        rows.append(measure(name, int8, (x,), args, exact=model, distance=decibels, others=others))
         floats.append(measure(name, exact, (x,), args))
     print_rows("Networks for images, 224 x 224, batch 1, static: milliseconds and dB", rows, ".1f", "dB")
     print_rows("The same in float32: milliseconds", floats, None)
@@ -170,9 +168,7 @@ def digits(args: argparse.Namespace) -> None:
     int8["as a Sequential"] = {"": ours(other)}
     for batch in (1, 256):
         some = np.ascontiguousarray(tested[:batch])
-        rows.append(
-            measure(f"batch {batch}", int8, (some,), args, exact=model, distance=decibels, unit=US)
-        )
+        rows.append(measure(f"batch {batch}", int8, (some,), args, exact=model, distance=decibels, unit=US))
     print_rows("A CNN for digits by F.relu and reshape, static: microseconds and dB", rows, ".1f", "dB")
 
 

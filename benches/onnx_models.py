@@ -116,9 +116,7 @@ def _average(to: _Writer, node: graph.Node) -> str:
 
 
 def _clip(to: _Writer, node: graph.Node) -> str:
-    limits = [
-        to.constant(np.float32(node.kwargs[name]), f"{node.name}.{name}") for name in ("low", "high")
-    ]
+    limits = [to.constant(np.float32(node.kwargs[name]), f"{node.name}.{name}") for name in ("low", "high")]
     return to.node("Clip", to.inputs(node) + limits, node.name)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engines import Engine, nncf, of_onnxruntime, of_openvino, openvino
+from engines import Engine, nncf, of_onnxruntime, of_openvino, openvino, quiet
 from onnx_models import as_onnx
 from peers import onnx, onnxruntime
 from quantray import nn
@@ -36,12 +36,13 @@ def static_peers(model: nn.Module, data: list[np.ndarray], threads: int) -> dict
                 found["OpenVINO"]["onnxruntime's file"] = of_openvino(read, threads)
             if nncf:
                 for preset in ("MIXED", "PERFORMANCE"):
-                    made = nncf.quantize(
-                        float32.clone(),
-                        nncf.Dataset(data),
-                        preset=nncf.QuantizationPreset[preset],
-                        subset_size=len(data),
-                    )
+                    with quiet():
+                        made = nncf.quantize(
+                            float32.clone(),
+                            nncf.Dataset(data),
+                            preset=nncf.QuantizationPreset[preset],
+                            subset_size=len(data),
+                        )
                     found["OpenVINO"][f"NNCF, {preset.lower()}"] = of_openvino(made, threads)
     return found
 
@@ -61,7 +62,7 @@ def quantize_by_onnxruntime(plain: str, small: str, data: list[np.ndarray]) -> N
             return next(self.batches, None)
 
     folded = f"{plain}.folded"
-    quant_pre_process(plain, folded, skip_symbolic_shape=True)
-    quantization.quantize_static(
-        folded, small, Reader(), per_channel=True, weight_type=quantization.QuantType.QInt8
-    )
+    kind = quantization.QuantType.QInt8
+    with quiet():
+        quant_pre_process(plain, folded, skip_symbolic_shape=True)
+        quantization.quantize_static(folded, small, Reader(), per_channel=True, weight_type=kind)
