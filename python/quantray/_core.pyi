@@ -518,11 +518,6 @@ class PackedConv1d:
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
-class Chain:
-    def __new__(cls, dims: int, begin: tuple[Any, ...] | None, steps: Sequence[tuple[Any, ...]]) -> Self: ...
-    def __call__(self, input: npt.ArrayLike | QTensor) -> QTensor | _Floats | None: ...
-
-@final
 class Program:
     def __new__(
         cls,

@@ -87,6 +87,19 @@ impl Error {
         Self::Index { arg: arg.into(), got: got.to_string(), valid: valid.into() }
     }
 
+    /// The same, said of one of several places where it can happen.
+    pub fn within(self, place: &str) -> Self {
+        let named = |arg: String| format!("{place}: {arg}");
+        match self {
+            Self::Value { arg, got, valid } => Self::Value { arg: named(arg), got, valid },
+            Self::Type { arg, got, valid } => Self::Type { arg: named(arg), got, valid },
+            Self::Index { arg, got, valid } => Self::Index { arg: named(arg), got, valid },
+            Self::Unsupported { what, advice } => Self::Unsupported { what: named(what), advice },
+            Self::Nan { arg, count, first } => Self::Nan { arg: named(arg), count, first },
+            other => other,
+        }
+    }
+
     /// Something that cannot keep its quantization parameters.
     pub fn unsupported(what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into(), advice: advice.into() }

@@ -5,7 +5,6 @@
 
 pub mod affine;
 pub mod arch;
-pub mod chain;
 pub mod conv;
 pub mod display;
 pub mod error;
@@ -13,6 +12,7 @@ pub mod float;
 pub mod gemm;
 pub mod observe;
 pub mod ops;
+pub mod program;
 pub mod qparams;
 pub mod recurrent;
 pub mod threads;

@@ -273,6 +273,14 @@ pub fn with_moved_axis<'py>(a: &Array<'py>, from: usize, to: usize) -> PyResult<
     unsafe { view_of(a, 0, &shape, &strides) }
 }
 
+/// A fresh plain ndarray over the same memory, with axis `i` of it being axis `axes[i]` of the array.
+pub fn with_axes<'py>(a: &Array<'py>, axes: &[usize]) -> PyResult<Array<'py>> {
+    let (shape, strides) = (a.shape(), a.strides());
+    let moved: (Vec<usize>, Vec<isize>) = axes.iter().map(|&axis| (shape[axis], strides[axis])).unzip();
+    // SAFETY: the same elements; callers name each axis once.
+    unsafe { view_of(a, 0, &moved.0, &moved.1) }
+}
+
 /// A fresh one-dimensional array of these values.
 pub fn from_slice<'py, T: Element>(py: Python<'py>, values: &[T]) -> PyResult<Array<'py>> {
     let made = empty(py, T::TYPE, &[values.len()])?;

@@ -37,7 +37,7 @@ mod _core {
     #[pymodule_export]
     use super::io::{load, read_metadata, save};
     #[pymodule_export]
-    use super::ops::Chain;
+    use super::ops::Program;
     #[pymodule_export]
     use super::ops::{
         PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,

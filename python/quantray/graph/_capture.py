@@ -7,16 +7,32 @@ are not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from quantray._core import QTensor
-from quantray.graph._graph import Expr, Fact, Graph, Guard, Node, Place, Ref, Refusal, leaves, map_tree
+from quantray.graph._graph import (
+    Expr,
+    Fact,
+    Graph,
+    Guard,
+    Node,
+    Place,
+    Ref,
+    Refusal,
+    leaves,
+    map_tree,
+    wires,
+)
 from quantray.graph._lengths import evaluate
 from quantray.graph._tracer import Tracer
 from quantray.nn._module import Module
+
+#: Kinds that arrays become which lengths make.
+_MADE = frozenset({"array.ramp", "array.triangle", "array.diagonal", "array.full"})
 
 #: Names that free lengths get, in this order.
 _SYMBOLS = "nmlkpqrstuvw"
@@ -101,17 +117,19 @@ def capture(
     kwargs = dict(kwargs or {})
     names = _parameter_names(model)
     example = Example(args, kwargs, names)
+    given = example.arrays
     if other is None and not whole:
-        given = example.arrays
         example.arrays = _few_rows(given)
-        try:
-            return _captured(model, example, None, changing)
-        except (ValueError, IndexError):
-            if example.arrays is given:
-                raise
-            # It wants as many rows as there are.
+        if example.arrays is not given:
+            try:
+                found = _captured(model, example, None, changing)
+            except (ValueError, IndexError):
+                found = None
+            if found is not None and not found.counts_rows and _is_for(found.graph, example.names, given):
+                return found.graph
+            # It wants as many rows as there are, or does other work for them.
             example.arrays = given
-    return _captured(model, example, other, changing)
+    return _captured(model, example, other, changing).graph
 
 
 def _few_rows(arrays: list[Any]) -> list[Any]:
@@ -122,35 +140,111 @@ def _few_rows(arrays: list[Any]) -> list[Any]:
     return [a[:2] if np.ndim(a) and a.shape[0] == rows else a for a in arrays]
 
 
+def _is_for(graph: Graph, names: list[str], arrays: list[Any]) -> bool:
+    """Whether a graph that was captured of a part of some arrays is for all of them."""
+    shapes = {name: np.shape(array) for name, array in zip(names, arrays, strict=True)}
+    for guard in graph.guards:
+        if isinstance(guard.subject, Ref) or any(ref.node not in shapes for ref in wires(guard.subject)):
+            return False
+        if evaluate(guard.subject, lambda ref: shapes[ref.node]) != guard.outcome:
+            return False
+    return True
+
+
 def _captured(
     model: Any, example: Example, other: list[tuple[int, ...]] | None, changing: frozenset[Any]
-) -> Graph:
+) -> _Joined:
     python: frozenset[str] = frozenset()
+    training = bool(getattr(model, "training", False))
     while True:
         first = _once(model, example, example.arrays, python, changing)
-        shapes = other or other_shapes(example.arrays)
-        problem: _Differ | None = None
-        if shapes is not None:
-            try:
-                second = _once(model, example, others(example.arrays, shapes), python, changing)
-                return _join(first, second, example, bool(getattr(model, "training", False)))
-            except _Differ as found:
-                problem = found
-            except Exception as error:
-                # What other sizes do not fit holds for this one.
-                problem = _Differ("", str(error), None)
+        for shapes in [other] if other else _tries(first, example):
+            found = _second(model, example, first, shapes, python, changing, training)
+            if found is not None:
+                return found
         # The same sizes, other values: what differs now depends on them, or on chance.
         same = [a.shape for a in example.arrays]
         try:
             second = _once(model, example, others(example.arrays, same), python, changing)
-            return _join(first, second, example, bool(getattr(model, "training", False)))
-        except _Differ as found:
-            scope = found.scope
+            return _join(first, second, training)
+        except _Differ as differ:
+            scope = differ.scope
             if scope in python or not isinstance(model, Module):
-                raise CaptureError(f"{found.at}: {found.reason}") from None
+                raise CaptureError(f"{differ.at}: {differ.reason}") from None
             # That module runs as Python; what is around it is captured.
             python |= {scope}
-        del problem
+
+
+def _second(
+    model: Any,
+    example: Example,
+    first: _Once,
+    shapes: list[tuple[int, ...]],
+    python: frozenset[str],
+    changing: frozenset[Any],
+    training: bool,
+) -> _Joined | None:
+    """The graph that also holds for other shapes; None where there is none."""
+    try:
+        second = _once(model, example, others(example.arrays, shapes), python, changing)
+        found = _join(first, second, training)
+        if found.made:
+            # Two examples of an array do not show how it goes on.
+            more = [
+                tuple(m if m == n else _third(m, n) for m, n in zip(a.shape, shape, strict=True))
+                for a, shape in zip(example.arrays, shapes, strict=True)
+            ]
+            third = _once(model, example, others(example.arrays, more), python, changing)
+            if _join(first, third, training).made != found.made:
+                return None
+        return found
+    except Exception:
+        # What other sizes do not fit holds for these.
+        return None
+
+
+def _third(m: int, n: int) -> int:
+    """Another length than two that have been tried; a shorter one, since tables may end at the longest."""
+    return min(m, n) - 1 if min(m, n) > 1 else max(m, n) + 1
+
+
+def _tries(first: _Once, example: Example) -> list[list[tuple[int, ...]]]:
+    """Shapes to run a model in a second time, the most telling ones first."""
+    arrays = example.arrays
+    made: list[list[tuple[int, ...]]] = []
+    for rows in (1, 3):
+        shapes = other_shapes(arrays, rows)
+        if shapes is None:
+            return made
+        lengths = _needed_lengths(first, arrays) if rows == 1 else set[int]()
+        if lengths:
+            made.append(
+                [
+                    tuple(
+                        n if axis == 0 or n not in lengths else (n - 1 if n > 1 else 2)
+                        for axis, n in enumerate(shape)
+                    )
+                    for shape in shapes
+                ]
+            )
+        made.append(shapes)
+    return made
+
+
+def _needed_lengths(run: _Once, arrays: list[Any]) -> set[int]:
+    """Lengths of inputs, rows aside, that numbers were made of: a graph for one of them alone would be a pity."""
+    nodes = run.tracer.nodes
+    found: set[int] = set()
+    for expr, _, _, needs_number in run.tracer.guards:
+        for leaf in _lengths_in(expr) if needs_number else ():
+            found.add(nodes[int(leaf.args[0].node)].facts[leaf.args[0].out].shape[leaf.args[1]])
+    return found & {n for array in arrays for n in np.shape(array)[1:]}
+
+
+def _lengths_in(expr: Any) -> list[Expr]:
+    if not isinstance(expr, Expr):
+        return []
+    return [expr] if expr.op == "dim" else [leaf for arg in expr.args for leaf in _lengths_in(arg)]
 
 
 def _parameter_names(model: Any) -> tuple[str, ...]:
@@ -164,12 +258,12 @@ def _parameter_names(model: Any) -> tuple[str, ...]:
     return tuple(found[1:] if isinstance(model, Module) else found)
 
 
-def other_shapes(arrays: list[Any]) -> list[tuple[int, ...]] | None:
-    """Shapes with another number of rows; None where there are no rows."""
+def other_shapes(arrays: list[Any], new: int = 1) -> list[tuple[int, ...]] | None:
+    """Shapes with another number of rows, as near to a wanted one as can be; None where there are no rows."""
     rows = next((a.shape[0] for a in arrays if np.ndim(a)), None)
     if rows is None:
         return None
-    new = 1 if rows != 1 else 2
+    new = new if new != rows else rows + 1
     return [(new, *a.shape[1:]) if np.ndim(a) and a.shape[0] == rows else a.shape for a in arrays]
 
 
@@ -208,6 +302,9 @@ def _once(
     args, kwargs = put(values)
     with tracer.running():
         output = model(*args, **kwargs)
+        if tracer.refused:
+            # The model's own `except` has swallowed it.
+            raise tracer.refused[0]
         for leaf in leaves(output):
             if isinstance(leaf, QTensor):
                 tracer.refuse("forward returns a QTensor")
@@ -223,7 +320,17 @@ class _Differ(Exception):
         self.scope, self.reason, self.at = scope, reason, at
 
 
-def _join(a: _Once, b: _Once, example: Example, training: bool) -> Graph:
+class _Joined(NamedTuple):
+    """What two runs have shown."""
+
+    graph: Graph
+    #: What arrays were taken for that lengths seem to make.
+    made: dict[str, Any]
+    #: Whether Python has got the number of rows: it may decide by it, unseen, for other ones.
+    counts_rows: bool
+
+
+def _join(a: _Once, b: _Once, training: bool) -> _Joined:
     """The graph that both runs are cases of."""
     lengths = _Lengths(a, b)
     first, second = a.tracer.nodes, b.tracer.nodes
@@ -241,9 +348,9 @@ def _join(a: _Once, b: _Once, example: Example, training: bool) -> Graph:
             continue
         args, kwargs = _merged(one, (one.args, dict(one.kwargs)), (two.args, dict(two.kwargs)), lengths)
         nodes.append(one.but(args=args, kwargs=kwargs, facts=facts))
+    made = {str(i): (n.kind, n.args) for i, n in enumerate(nodes) if n.kind in _MADE}
     output = _merged(first[-1] if first else Node("", ""), a.output, b.output, lengths)
-    a.tracer.nodes = nodes
-    named, rename = a.tracer.named()
+    named, rename = a.tracer.named(nodes)
     graph = Graph(
         named,
         rename(a.args),
@@ -253,7 +360,10 @@ def _join(a: _Once, b: _Once, example: Example, training: bool) -> Graph:
         tuple(dict.fromkeys(a.tracer.refusals)) + _from_values(a, b),
         training,
     )
-    return graph.pruned()
+    kept = graph.pruned()
+    needed = {node.scope for node in kept}
+    graph = kept.but(unused=frozenset(node.scope for node in graph) - needed)
+    return _Joined(graph, made, lengths.counts_rows())
 
 
 def _from_values(a: _Once, b: _Once) -> tuple[Refusal, ...]:
@@ -341,8 +451,10 @@ class _Lengths:
         return evaluate(expr, lambda ref: self._shapes[run][ref.node, ref.out])
 
     def _varies(self, expr: Any) -> bool:
-        """Whether a length is another number in the second run: its wire may differ in other axes."""
-        return isinstance(expr, Expr) and self._value(expr, 0) != self._value(expr, 1)
+        return isinstance(expr, Expr) and any(
+            self._shapes[0][ref.node, ref.out] != self._shapes[1].get((ref.node, ref.out))
+            for ref in wires(expr)
+        )
 
     def guards(self) -> list[Guard]:
         """What was decided by lengths and by values. Numbers that were made of lengths that differ between the
@@ -356,6 +468,17 @@ class _Lengths:
             elif isinstance(subject, Expr):
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
         return list(found.values())
+
+    def counts_rows(self) -> bool:
+        """Whether a number was made of a length that goes with the number of rows."""
+        rows = {name for name, _, axis in self.symbols.values() if axis == 0}
+        for expr, _, _, needs_number in self._a.tracer.guards:
+            for leaf in _lengths_in(expr) if needs_number else ():
+                key, axis = (leaf.args[0].node, leaf.args[0].out), leaf.args[1]
+                known = self._called(self._shapes[0][key][axis], self._shapes[1][key][axis])
+                if isinstance(known, str) and (known == "?" or rows & set(re.findall(r"[a-z]\w*", known))):
+                    return True
+        return False
 
     def _numbers(self) -> dict[tuple[Any, Any], Expr]:
         """Lengths that were made numbers of, by what they were in both runs."""

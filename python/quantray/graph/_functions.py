@@ -50,7 +50,7 @@ def unview(view: Callable[..., Any], base: Any, new: Any, *args: Any, **kwargs: 
     """An array, a view of which has got other elements."""
     made = base.copy(order="K")
     part = view(made, *args, **kwargs)
-    if not np.shares_memory(part, made):
+    if part.size and not np.shares_memory(part, made):
         raise ValueError("it is a view of an array where the model was captured, and a copy here")
     part[...] = new
     return made

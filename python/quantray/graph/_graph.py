@@ -139,6 +139,23 @@ class Refusal:
         return f"{self.scope or 'model'}: {where}{self.reason}"
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a node beside what it computes: tables and drawings show it, nothing is computed by it."""
+
+    #: What it is, in words; by default those of its kind.
+    words: str = ""
+    #: Weights that are not among its arguments.
+    weights: str = ""
+    #: What its output is, where that is not what `Fact` says: the dtype of codes.
+    dtype: str = ""
+    #: Scale and zero point of its output.
+    scale: float | None = None
+    zero_point: int | None = None
+    #: Whether it computes in integers; None for what computes nothing.
+    in_integers: bool | None = None
+
+
 @dataclass(frozen=True)
 class Graph:
     """Nodes in an order in which they can run, with what goes in and what comes out.
@@ -157,6 +174,10 @@ class Graph:
         Modules that run as Python.
     training : bool
         The mode that the model was in.
+    about : dict of str to About
+        By node, what a model that runs by this graph knows beside it.
+    unused : frozenset of str
+        Paths of modules that are called, but whose results nothing needs.
     """
 
     nodes: Mapping[str, Node]
@@ -166,6 +187,8 @@ class Graph:
     guards: tuple[Guard, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     training: bool = False
+    about: Mapping[str, About] = field(default_factory=dict[str, About], compare=False, repr=False)
+    unused: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
@@ -225,9 +248,9 @@ class Graph:
         return self.but(nodes={node.name: node for node in reversed(kept)})
 
     def __repr__(self) -> str:
-        from quantray.graph._show import table
+        from quantray.graph._show import text
 
-        return table(self)
+        return text(self)
 
     def _repr_html_(self) -> str:
         from quantray.graph._show import html

@@ -7,7 +7,8 @@ A length is no subclass of int: C code would read such a one without being seen.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -183,3 +184,27 @@ def evaluate(expr: Any, shape_of: Callable[[Any], Iterable[SupportsIndex]]) -> A
     if expr.op == "dim":
         return tuple(shape_of(expr.args[0]))[expr.args[1]]
     return getattr(operator, expr.op)(*(evaluate(arg, shape_of) for arg in expr.args))
+
+
+def named(length: int | str, lengths: Mapping[str, int]) -> int | str:
+    """A length of a `Fact`, written in names of others ("2*n", "n/2", "n-3"), as a number if it can be.
+
+    >>> from quantray.graph._lengths import named
+    >>> [named(length, {"n": 7}) for length in (3, "n", "2*n", "n/2", "n-3", "m")]
+    [3, 7, 14, 4, 4, 'm']
+    """
+    if isinstance(length, int):
+        return length
+    factors, divided, divisor = length.partition("/")
+    product = 1
+    for factor in factors.split("*"):
+        found = re.fullmatch(r"(\w+)([+-]\d+)?", factor)
+        if found is None:
+            return length
+        name, more = found.groups()
+        value = int(name) if name.isdigit() else lengths.get(name)
+        if value is None:
+            return length
+        product *= value + int(more or 0)
+    # Halves are rounded up, as strides of convolutions with padding do.
+    return -(-product // int(divisor)) if divided else product

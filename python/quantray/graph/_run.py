@@ -41,7 +41,10 @@ class Environment:
 
     def put(self, node: Node, result: Any) -> None:
         """Notes what a node has made."""
-        if isinstance(result, (tuple, list, dict)):
+        if node.kind == "python" and not node.value:
+            # What the whole model gives back, whatever that is.
+            self.values[Ref(node.name)] = result
+        elif isinstance(result, (tuple, list, dict)):
             for out, item in enumerate(leaf for leaf in leaves(result) if leaf is not None):
                 self.values[Ref(node.name, out)] = item
         else:

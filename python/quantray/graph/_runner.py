@@ -6,14 +6,16 @@ capture took for granted. Where none fits, the model is captured again.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from quantray.graph._capture import capture
-from quantray.graph._graph import Graph, Node, Ref, map_tree, wires
+from quantray.graph._graph import About, Graph, Node, Ref, map_tree, wires
+from quantray.graph._lengths import named
 from quantray.graph._run import Environment, HookChanges, holds, run
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Mark, Module
@@ -59,39 +61,70 @@ class GraphRunner:
         """One node's result."""
         raise NotImplementedError
 
+    def about(self, module: Module, graph: Graph) -> Mapping[str, About]:
+        """What tables and drawings of a graph show beside it."""
+        return {}
+
     # Calls
+
+    def shown(self, module: Module) -> list[Graph]:
+        """The graphs as a user sees them."""
+        return [graph.but(about=self.about(module, graph)) for graph in self.graphs]
+
+    def shapes(self, module: Module, args: tuple[Any, ...]) -> dict[int, str]:
+        """By ids of modules their outputs' shapes, for some arguments; without any, lengths have names."""
+        graph = next(iter(self.graphs), None)
+        lengths: dict[str, int] = {}
+        if args:
+            graph, inputs = self.find(module, as_arrays(args), {})
+            for name, array in inputs.items():
+                known = graph.nodes[name].facts[0].shape
+                lengths |= {n: m for n, m in zip(known, np.shape(array), strict=True) if isinstance(n, str)}
+        return {} if graph is None else shapes_of(graph, module, lengths)
+
+    def line(self, module: Module) -> str:
+        """What stands below the module's repr."""
+        return ""
+
+    def card(self, module: Module) -> str:
+        """What a notebook shows of the module, as HTML; by default its summary."""
+        return ""
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         args, kwargs = as_arrays(args), as_arrays(kwargs)
+        failed = 0
         while True:
             if self._mark.changed:
                 self.forget(module)
-            graph, inputs = self.find(module, args, kwargs)
+            graph, inputs = self.find(module, args, kwargs, whole=failed > 0)
             try:
                 return self.run(module, graph, inputs)
             except HookChanges as found:
                 # It was taken to look only: captured again, what it gives back is a value of the graph.
                 self.changing |= {found.hook}
                 self.forget(module)
-            except _DoesNotHold:
+            except _DoesNotHold as found:
+                failed += 1
+                if failed > 2:
+                    raise ValueError(f"what the model decides changes from call to call: {found}") from None
                 with self._lock:
                     if graph in self.graphs:
                         self.graphs.remove(graph)
 
     def find(
-        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
     ) -> tuple[Graph, dict[str, Any]]:
-        """The graph for some arguments, captured if need be, and its inputs."""
+        """The graph for some arguments, captured if need be (with all rows if `whole`), and its inputs."""
         found = self._fitting(module, args, kwargs)
         if found is not None:
             return found
         with self._lock:
             # What a few rows decide may not be what all of them do: then the model is captured with all.
-            for whole in (False, True):
+            for rows in (whole, True):
                 found = self._fitting(module, args, kwargs)
                 if found is not None:
                     return found
-                self.graphs.append(self.capture(module, args, kwargs, whole=whole))
+                self.graphs.append(self.capture(module, args, kwargs, whole=rows))
             found = self._fitting(module, args, kwargs)
             if found is None:
                 raise ValueError("what the model decides by its inputs changes from call to call")
@@ -120,6 +153,12 @@ class GraphRunner:
 
     def run(self, module: Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
         """A graph's output, node by node."""
+        return self.run_by(self.compute, module, graph, inputs)
+
+    def run_by(
+        self, compute: Callable[..., Any], module: Module, graph: Graph, inputs: Mapping[str, Any]
+    ) -> Any:
+        """A graph's output by what computes a node of a module."""
         guarded = [
             g for g in graph.guards if not isinstance(g.subject, Ref) and not _is_of_inputs(g.subject, graph)
         ]
@@ -130,13 +169,13 @@ class GraphRunner:
         def check(node: Node, environment: Environment) -> None:
             for guard in late.get(node.name, ()):
                 if not holds(guard, environment):
-                    raise _DoesNotHold
+                    raise _DoesNotHold(str(guard))
 
         return run(
             graph,
             inputs,
             module,
-            compute=lambda node, args, kwargs: self.compute(module, node, args, kwargs),
+            compute=lambda node, args, kwargs: compute(module, node, args, kwargs),
             each=check if late else None,
         )
 
@@ -160,6 +199,25 @@ class GraphRunner:
         for each in module.modules():
             each.__dict__["_marks"] = tuple(mark for mark in each._marks if mark is not self._mark)
         module.__dict__["_runner"] = None
+
+
+def shapes_of(graph: Graph, module: Module, lengths: Mapping[str, int]) -> dict[int, str]:
+    """The shape of what each module gives: of the last node that is part of it."""
+    found: dict[int, str] = {}
+    for node in graph:
+        if node.kind in ("parameter", "constant", "input", "tap") or not node.facts:
+            continue
+        shapes = ", ".join(
+            str(tuple(named(n, lengths) for n in fact.shape)).replace("'", "") for fact in node.facts
+        )
+        path = node.scope
+        while True:
+            with contextlib.suppress(AttributeError):
+                found[id(module.get_submodule(path))] = shapes
+            if not path:
+                break
+            path = path.rpartition(".")[0]
+    return found
 
 
 class _DoesNotHold(Exception):

@@ -15,7 +15,7 @@ from quantray._core import QTensor
 from quantray.graph._functions import function_of, name_of, wrapped
 from quantray.graph._graph import Fact, Node, Place, Ref, Refusal, leaves, map_tree, map_wires
 from quantray.graph._lengths import Length, Shape
-from quantray.graph._values import Storage, Value, View, example_of, has_value
+from quantray.graph._values import Storage, Value, View, Whole, example_of, has_value
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module
 from quantray.nn._tracing import is_whole, state
@@ -24,6 +24,7 @@ from quantray.nn._tracing import is_whole, state
 _NOT_THE_MODELS = tuple(
     os.path.dirname(os.path.abspath(module.__file__ or "")) + os.sep for module in (quantray, np)
 )
+_SCIPY = f"{os.sep}site-packages{os.sep}scipy{os.sep}"
 
 #: Functions that write into their first argument.
 _WRITE = frozenset({np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis})
@@ -82,7 +83,7 @@ def where() -> Place:
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith(_NOT_THE_MODELS) and not file.startswith("<__array_function__"):
+        if not file.startswith((*_NOT_THE_MODELS, "<__array_function__", "<frozen")) and _SCIPY not in file:
             return Place(file, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]
     return Place("?", 0)
@@ -117,7 +118,7 @@ class Tracer:
         self.nodes: list[Node] = []
         self.guards: list[tuple[Any, Any, Place, bool]] = []
         self.refusals: list[Refusal] = []
-        self._refused: list[Refused] = []
+        self.refused: list[Refused] = []
         self._calls: list[_Call] = []
         self._paths: dict[int, str] = {}
         self._singles: dict[int, str] = {}
@@ -159,7 +160,7 @@ class Tracer:
         """Says that something cannot become a node."""
         error = Refused(reason, at or where())
         # Kept, since `except` in the model's code may swallow it.
-        self._refused.append(error)
+        self.refused.append(error)
         raise error
 
     def guard(self, expr: Any, outcome: Any, *, needs_number: bool) -> None:
@@ -198,6 +199,8 @@ class Tracer:
             return value._now()
         if type(value) is Length:
             return value.expr
+        if type(value) is Whole:
+            return value.ref
         if isinstance(value, (np.ndarray, QTensor)):
             return self._constant(value)
         if callable(value) and not isinstance(value, type):
@@ -460,10 +463,18 @@ class Tracer:
         def run(*args: Any, **kwargs: Any) -> Any:
             return module.forward(*args, **kwargs)
 
-        return self.emit("python", args, kwargs, run, path)
+        if path:
+            return self.emit("python", args, kwargs, run, path)
+        # What the model itself gives back may be anything: numbers, lists that are never of one length.
+        lowered = map_tree(self.lowered, args), map_tree(self.lowered, kwargs)
+        given = example_of(args), example_of(kwargs)
+        with self.paused():
+            example = run(*given[0], **given[1])
+        ref = self.ref(self.add("python", *lowered, [np.empty((), object)], path))
+        return Whole(ref, example)
 
     def _forward(self, module: Module, path: str, args: Any, kwargs: Any) -> Any:
-        mark = len(self.nodes), len(self.guards), len(self._undo), len(self._refused)
+        mark = len(self.nodes), len(self.guards), len(self._undo), len(self.refused)
         before = _attributes(module)
         reason: Refused | None = None
         output: Any = None
@@ -472,10 +483,10 @@ class Tracer:
         except Refused as error:
             reason = error
         except Exception:
-            if len(self._refused) == mark[3]:
+            if len(self.refused) == mark[3]:
                 raise
-        if reason is None and len(self._refused) > mark[3]:
-            reason = self._refused[mark[3]]
+        if reason is None and len(self.refused) > mark[3]:
+            reason = self.refused[mark[3]]
         changes = _changed_attributes(before, module)
         if reason is None and changes:
             code = type(module).forward.__code__
@@ -493,7 +504,7 @@ class Tracer:
         if changes:
             _restore(module, before)
         self._cut_back(mark)
-        del self._refused[mark[3] :]
+        del self.refused[mark[3] :]
         self.refusals.append(Refusal(path, reason.reason, reason.at))
         return self._as_python(module, path, args, kwargs)
 
@@ -531,11 +542,14 @@ class Tracer:
 
     # The end
 
-    def named(self) -> tuple[dict[str, Node], Callable[[Any], Any]]:
-        """Nodes with names of their own, and what puts names in the place of numbers in a tree."""
+    def named(self, nodes: list[Node]) -> tuple[dict[str, Node], Callable[[Any], Any]]:
+        """Nodes with names of their own, and what puts names in the place of numbers in a tree.
+
+        `nodes` are its own, as two runs have shown them to be.
+        """
         names: list[str] = []
         taken: dict[str, int] = {}
-        for number, node in enumerate(self.nodes):
+        for number, node in enumerate(nodes):
             wanted = self._singles.get(number, node.name)
             taken[wanted] = taken.get(wanted, 0) + 1
             name = wanted if taken[wanted] == 1 else f"{wanted}#{taken[wanted]}"
@@ -550,7 +564,7 @@ class Tracer:
 
         made = {
             name: node.but(name=name, args=renamed(node.args), kwargs=renamed(dict(node.kwargs)))
-            for name, node in zip(names, self.nodes, strict=True)
+            for name, node in zip(names, nodes, strict=True)
         }
         return made, renamed
 

@@ -320,6 +320,15 @@ for _name in _METHODS:
     setattr(Value, _name, _method(_name))
 
 
+class Whole:
+    """All that a model gives back that runs as Python from its beginning: whatever that is, one wire."""
+
+    __slots__ = ("example", "ref")
+
+    def __init__(self, ref: Ref, example: Any) -> None:
+        self.ref, self.example = ref, example
+
+
 def example_of(tree: Any) -> Any:
     """Arguments with examples in the place of stand-ins, and numbers in that of lengths."""
 
@@ -327,6 +336,8 @@ def example_of(tree: Any) -> Any:
         if type(value) is Value:
             value._now()
             return value._example
+        if type(value) is Whole:
+            return value.example
         return value.value if type(value) is Length else value
 
     return map_tree(leaf, tree)

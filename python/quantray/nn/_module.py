@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from quantray.graph import Graph
     from quantray.nn._summary import Summary
 
     #: A NumPy array, a quantized tensor, or, while gradients are traced, autograd's box of an array.
@@ -81,6 +82,58 @@ class Runner(Protocol):
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The module's output."""
         ...
+
+    def shown(self, module: Module) -> list[Graph]:
+        """The graphs, with what a user wants to see beside them."""
+        ...
+
+    def shapes(self, module: Module, args: tuple[Any, ...]) -> dict[int, str]:
+        """By ids of modules their outputs' shapes, for some arguments; without any, lengths have names."""
+        ...
+
+    def line(self, module: Module) -> str:
+        """What stands below the module's repr."""
+        ...
+
+    def card(self, module: Module) -> str:
+        """What a notebook shows: HTML."""
+        ...
+
+
+class _OfRunner:
+    """An attribute of models that run by graphs; a model's own attribute of this name goes first."""
+
+    def __init__(self, read: Callable[[list[Graph]], Any], doc: str) -> None:
+        self._read, self.__doc__ = read, doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, module: Module | None, owner: type) -> Any:
+        if module is None:
+            return self
+        own = module.__dict__
+        for kind in ("_parameters", "_buffers", "_modules"):
+            if self._name in own.get(kind, ()):
+                return module.__getattr__(self._name)
+        runner = own.get("_runner")
+        graphs: list[Graph] = [] if runner is None else runner.shown(module)
+        if not graphs:
+            # Python asks `__getattr__` then, which says what is missing.
+            raise self.missing(module)
+        return self._read(graphs)
+
+    def missing(self, module: Module) -> AttributeError:
+        """The error of a model without graphs: how to get one."""
+        kind = type(module).__name__
+        if module.__dict__.get("_runner") is None:
+            text = (
+                f"{kind} has no graph: it is a float model, which runs by its forward; "
+                "quantray.graph.capture(model, args) makes one"
+            )
+        else:
+            text = f"{kind} has no graph yet: call it, or give prepare(model, example_inputs=x)"
+        return AttributeError(text, name=self._name)
 
 
 class Mark:
@@ -199,6 +252,9 @@ class Module:
                 if state.tracer is not None and value is not None and kind != "_modules":
                     return state.tracer.attribute(self, name, value)
                 return value
+        known = getattr(type(self), name, None)
+        if isinstance(known, _OfRunner):
+            raise known.missing(self)
         # Python adds the nearest name.
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
 
@@ -223,7 +279,7 @@ class Module:
     def _check_name(self, name: str) -> None:
         if not name or "." in name:
             raise ValueError(f"name must not be empty, nor hold a dot, got {name!r}")
-        if hasattr(type(self), name):
+        if hasattr(type(self), name) and not isinstance(getattr(type(self), name), _OfRunner):
             raise ValueError(f"name must not be an attribute of {type(self).__name__}, got {name!r}")
 
     def register_parameter(self, name: str, param: npt.ArrayLike | None) -> None:
@@ -562,6 +618,24 @@ class Module:
         """A deep copy."""
         return copy.deepcopy(self)
 
+    graph: Any = _OfRunner(
+        lambda graphs: graphs[0],
+        """What a prepared or converted model runs by: nodes, wires, shapes, dtypes, scales.
+
+        A `quantray.graph.Graph`; a table where it is printed, a drawing in notebooks. `graphs` has those for other kinds of input, too.
+
+        >>> import numpy as np
+        >>> from quantray import nn, quantization as tq
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU())
+        >>> int8 = tq.quantize(model, np.ones((2, 4), np.float32), verbose=False)
+        >>> [node.name for node in int8.graph]
+        ['input', 'input.quantize', '0']
+        """,
+    )
+    graphs: Any = _OfRunner(
+        tuple, """All graphs that a prepared or converted model runs by, one for each kind of input."""
+    )
+
     # Text
 
     def summary(self, *args: Any) -> Summary:
@@ -588,7 +662,8 @@ class Module:
         return summarize(self, args)
 
     def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
+        card = "" if self._runner is None else self._runner.card(self)
+        return card or self.summary()._repr_html_()
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of the repr."""
@@ -598,12 +673,19 @@ class Module:
         return type(self).__name__
 
     def __repr__(self) -> str:
+        line = "" if self._runner is None else self._runner.line(self)
+        return f"{self._tree()}\n{line}" if line else self._tree()
+
+    def _tree(self) -> str:
+        """The modules inside, one a line."""
         extra = self.extra_repr()
         if not self._modules:
             return f"{self._get_name()}({extra})"
         lines = extra.splitlines()
         for name, module in self._modules.items():
-            lines.append(f"({name}): " + repr(module).replace("\n", "\n  "))
+            is_plain = type(module).__repr__ is Module.__repr__
+            text = cast("Module", module)._tree() if is_plain else repr(module)
+            lines.append(f"({name}): " + text.replace("\n", "\n  "))
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
 

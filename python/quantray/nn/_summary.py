@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from quantray._core import QTensor
+from quantray._tables import Column, Table
 from quantray.nn._gradients import untraced
 from quantray.nn._tracing import state
 
@@ -38,38 +40,22 @@ class Summary:
     def __init__(self, rows: list[Row], parameters: int, nbytes: int) -> None:
         self.rows, self.parameters, self.nbytes = rows, parameters, nbytes
 
-    def _cells(self) -> list[tuple[str, ...]]:
-        """Texts, with a head and a last line of totals."""
-        head = ("name", "type", "output shape", "parameters", "bytes")
-        body = [(*row[:3], f"{row.parameters:,}", f"{row.nbytes:,}") for row in self.rows]
-        return [head, *body, ("total", "", "", f"{self.parameters:,}", f"{self.nbytes:,}")]
+    def _table(self) -> Table:
+        columns = [
+            Column("name", wraps=True),
+            Column("type"),
+            Column("output shape", wraps=True),
+            Column("parameters", right=True),
+            Column("bytes", right=True),
+        ]
+        rows = [(*row[:3], f"{row.parameters:,}", f"{row.nbytes:,}") for row in self.rows]
+        return Table(columns, rows, ("total", "", "", f"{self.parameters:,}", f"{self.nbytes:,}"))
 
     def __repr__(self) -> str:
-        cells = self._cells()
-        widths = [max(len(row[i]) for row in cells) for i in range(5)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i < 3 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in cells
-        ]
-        rule = "-" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return self._table().text()
 
     def _repr_html_(self) -> str:
-        def line(row: tuple[str, ...], tag: str) -> str:
-            sides = ["left"] * 3 + ["right"] * 2
-            pairs = zip(row, sides, strict=True)
-            return "".join(f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in pairs)
-
-        head, *body, total = self._cells()
-        rows = "".join(f"<tr>{line(row, 'td')}</tr>" for row in body)
-        head, foot = (
-            f"<thead><tr>{line(head, 'th')}</tr></thead>",
-            f"<tfoot><tr>{line(total, 'th')}</tr></tfoot>",
-        )
-        return f"<table>{head}<tbody>{rows}</tbody>{foot}</table>"
+        return self._table().html()
 
 
 def _shape(output: Any) -> str:
@@ -92,7 +78,9 @@ class _Watch:
     def call_module(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         runner = module._runner
         plain = runner is None or runner.keeps_forward
-        output = module._call(args, kwargs) if plain else runner(module, args, kwargs)
+        output = (
+            runner(module, args, kwargs) if runner is not None and not plain else module._call(args, kwargs)
+        )
         self.shapes[id(module)] = _shape(output)
         return output
 
@@ -116,19 +104,32 @@ def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
             state.tracer = None
             for module, training in modes:
                 module.training = training
+    shapes = {
+        id(module): watch.shapes[id(module)] for module in model.modules() if id(module) in watch.shapes
+    }
+    runs_by_graph = model._runner is not None and not model._runner.keeps_forward
+    if runs_by_graph:
+        assert model._runner is not None
+        shapes = model._runner.shapes(model, args) | shapes
     rows: list[Row] = []
     # What was counted, kept: the id of an array that is gone may be another one's.
     seen: dict[int, Any] = {}
     totals = np.zeros(2, np.int64)
     for name, module in model.named_modules():
         own = {key: value for key, value in module._own_state().items() if hasattr(value, "nbytes")}
-        parameters = [value.size for value in module._parameters.values() if value is not None]
-        sizes = np.array([sum(parameters), sum(value.nbytes for value in own.values())])
-        rows.append(
-            Row(name or "(model)", module._get_name(), watch.shapes.get(id(module), ""), *sizes.tolist())
-        )
+        if runs_by_graph and not own and not module._modules and id(module) not in shapes:
+            # What became part of others: an Identity in the place of what a layer does by itself.
+            continue
+        counts = {key: prod(value.shape) for key, value in own.items() if _is_parameter(module, key, value)}
+        sizes = sum(counts.values()), sum(value.nbytes for value in own.values())
+        rows.append(Row(name or "(model)", module._get_name(), shapes.get(id(module), ""), *sizes))
         for key, value in own.items():
             if id(value) not in seen:
                 seen[id(value)] = value
-                totals += [value.size if key in module._parameters else 0, value.nbytes]
+                totals += [counts.get(key, 0), value.nbytes]
     return Summary(rows, *totals.tolist())
+
+
+def _is_parameter(module: Module, key: str, value: Any) -> bool:
+    """Whether an entry of a module's state is a weight, of integers, too."""
+    return key in module._parameters or isinstance(value, QTensor) or key.startswith("bias")

@@ -10,7 +10,6 @@ And on floats, what models do between those: activations, softmax, layer normali
 """
 
 from quantray._core import (
-    Chain,
     PackedConv1d,
     PackedConv2d,
     PackedConv3d,
@@ -66,7 +65,6 @@ from quantray._core import (
 from quantray.ops._shapes import cat, interpolate, pad
 
 __all__ = [
-    "Chain",
     "PackedConv1d",
     "PackedConv2d",
     "PackedConv3d",

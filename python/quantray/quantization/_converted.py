@@ -11,13 +11,15 @@ from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import map_tree, wires
 from quantray.graph._run import Environment, holds, run
-from quantray.graph._runner import GraphRunner, _is_of_inputs, as_arrays, fitting
+from quantray.graph._runner import _is_of_inputs, as_arrays, fitting
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import compute, grids_of
 from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._reading_converted import ConvertedReading
+from quantray.quantization._shown import Shown
 
 
-class Converted(GraphRunner):
+class Converted(Shown):
     """Runs a converted model.
 
     Attributes
@@ -35,6 +37,11 @@ class Converted(GraphRunner):
         self._direct: dict[Any, Any] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
         self._late: dict[str, list[tuple[str, str, int]]] = {}
+
+    def reading(self, module: nn.Module, graph: Graph) -> ConvertedReading:
+        if self._mark.changed:
+            self.refresh(module)
+        return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
 
     def __getstate__(self) -> dict[str, Any]:
         # Programs are made anew for the CPU that they run on.
@@ -79,12 +86,15 @@ class Converted(GraphRunner):
             with self._lock:
                 grids = grids_of(graph, module)
                 made = self._made[at] = _Made(grids, lower(graph, module, grids))
-                if all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
+                if any(node.kind == "python" and not node.value for node in graph):
+                    # It may give back anything, and not arrays alone.
+                    made.checked = _Nothing()
+                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
                     made.checked = _Everything()
         return made
 
     def find(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
     ) -> tuple[Graph, dict[str, Any]]:
         for graph in self.graphs:
             args_now, kwargs_now = _cast((args, kwargs), graph)
@@ -163,6 +173,16 @@ class _Everything:
 
     def add(self, item: Any) -> None:
         """It is there already."""
+
+
+class _Nothing:
+    """A set that stays empty."""
+
+    def __contains__(self, item: Any) -> bool:
+        return False
+
+    def add(self, item: Any) -> None:
+        """It is not kept."""
 
 
 def floats(tree: Any) -> Any:

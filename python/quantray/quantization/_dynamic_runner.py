@@ -9,11 +9,11 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._run import call
-from quantray.graph._runner import GraphRunner
 from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._shown import Shown
 
 
-class Dynamic(GraphRunner):
+class Dynamic(Shown):
     """Runs a model from `quantize_dynamic`; what it is called with shows which graphs there are."""
 
     keeps_forward = True

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._graph import map_tree
 from quantray.graph._run import call
-from quantray.graph._runner import GraphRunner
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
+from quantray.quantization._evaluating import Integers, integers_of
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
+from quantray.quantization._reading_prepared import PreparedReading
 from quantray.quantization._settings import Settings
+from quantray.quantization._shown import Shown
 from quantray.quantization.fake_quantize import FakeQuantizeBase
+from quantray.quantization.fake_quantize._switches import as_switched
 from quantray.quantization.observer import ObserverBase
 
 
-class Prepared(GraphRunner):
+class Prepared(Shown):
     """Runs a model from `prepare` or `prepare_qat`.
 
     Parameters
@@ -36,6 +40,18 @@ class Prepared(GraphRunner):
         self.settings, self.is_trained = settings, is_trained
         #: Observers' paths, whether their values were seen by a call with data.
         self.called = False
+        #: What graphs are in integers, as long as the model is evaluated.
+        self._integers: list[tuple[Graph, Integers]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_integers": []}
+
+    def forget(self, module: nn.Module) -> None:
+        self._integers = []
+        super().forget(module)
+
+    def reading(self, module: nn.Module, graph: Graph) -> PreparedReading:
+        return PreparedReading(graph, module, self.settings)
 
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         found = collapse(make_layers(normalize(graph), module))
@@ -83,10 +99,9 @@ class Prepared(GraphRunner):
         parent, _, name = path.rpartition(".")
         home = module.get_submodule(parent)
         if name not in home._modules:
-            made = factory()
-            made.train(module.training)
-            if isinstance(made, FakeQuantizeBase):
-                _follow_switches(made, module)
+            made = as_switched(home, factory())
+            # Of a model that is only calibrated, fake quantizations are what observes: they do it in training mode.
+            made.train(module.training or not self.is_trained)
             home.add_module(name, made)
 
     def _prepare_children(self, graph: Graph, module: nn.Module) -> None:
@@ -101,6 +116,18 @@ class Prepared(GraphRunner):
                         child.__dict__["_runner"] = Prepared(
                             self.settings.inside(full), self.is_trained, full
                         )
+
+    def run(self, module: nn.Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
+        """A graph's output; where a trained model is evaluated, by integers."""
+        if self.is_trained:
+            known = next((made for of, made in self._integers if of is graph), None)
+            found = integers_of(self, module, graph, inputs, known)
+            if found is not None:
+                if found is not known:
+                    kept = [(of, made) for of, made in self._integers if of is not graph]
+                    self._integers = [*kept, (graph, found)]
+                return self.run_by(found.compute, module, found.graph, inputs)
+        return super().run(module, graph, inputs)
 
     def compute(self, module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         match node.kind:
@@ -180,15 +207,6 @@ def called_children(module: nn.Module) -> list[tuple[str, nn.Module]]:
         else:
             found.append((name, child))
     return found
-
-
-def _follow_switches(made: FakeQuantizeBase, module: nn.Module) -> None:
-    """What was said to all fake quantizations before this one was made is said to it, too."""
-    others = [each for each in module.modules() if isinstance(each, FakeQuantizeBase)]
-    if others and not any(each.fake_quant_enabled[0] for each in others):
-        made.disable_fake_quant()
-    if others and not any(each.observer_enabled[0] for each in others):
-        made.disable_observer()
 
 
 def prepared_of(model: nn.Module) -> Prepared | None:

@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 from quantray import nn
 from quantray.quantization._batches import as_arguments, as_batches, check_model
+from quantray.quantization._prepared import prepared_of
 from quantray.quantization._progress import progress
+from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.observer import ObserverBase
 
 M = TypeVar("M", bound=nn.Module)
@@ -46,6 +48,11 @@ def calibrate(model: M, data: Iterable[Any] | Any, *, client: Any = None, show_p
 
         return calibrate_on(client, model, data, show_progress)
     check_model(model)
+    runner = prepared_of(model)
+    if runner is not None and not runner.is_trained:
+        for module in model.modules():
+            if isinstance(module, FakeQuantizeBase):
+                module.train()
     count = 0
     for i, batch in enumerate(progress(as_batches(data), "calibrate", show_progress)):
         run(model, batch, i)

@@ -36,6 +36,7 @@ from quantray.quantization._layers import Layer, weights_of
 from quantray.quantization._placing import Point
 from quantray.quantization._prepared import Prepared, called_children, prepared_of
 from quantray.quantization._settings import part_of
+from quantray.quantization.observer._zeros import warn_of_zeros
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -107,6 +108,9 @@ def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:
 def _check_all_seen(model: nn.Module, runner: Prepared, conversions: list[Conversion]) -> None:
     """Layers that are to be quantized, and that no graph has."""
     seen = {id(module) for conversion in conversions for module in conversion.reached()}
+    for conversion in conversions:
+        for path in set().union(*(graph.unused for graph in conversion._graphs)):
+            seen.add(id(conversion.model.get_submodule(path)))
     for name, module in model.named_modules():
         kind = type(module)
         is_layer = kind in QUANTIZED_MODULES or isinstance(module, (QAT, FusedQAT))
@@ -179,10 +183,12 @@ class Conversion:
     def grid(self, path: str) -> Grid:
         """The grid that an observer has found."""
         observer = self.model.get_submodule(path)
+        full = ".".join(part for part in (self.prefix, path) if part)
         try:
-            return Grid.of(observer)
+            grid = Grid.of(observer)
+            warn_of_zeros(getattr(observer, "activation_post_process", observer), full, stacklevel=4)
+            return grid
         except (ValueError, RuntimeError) as error:
-            full = ".".join(part for part in (self.prefix, path) if part)
             raise ValueError(f"{full}: {error}") from None
 
     def layer(self, node: Node, graph: Graph) -> str:
@@ -206,6 +212,8 @@ class Conversion:
             observer(weight)
         try:
             codes = quantize_weight(weight, observer, kind.axis)
+            weight_observer = getattr(observer, "activation_post_process", observer)
+            warn_of_zeros(weight_observer, f"{name}.weight" if name != "model" else "weight", stacklevel=4)
             settings = {**dict(node.kwargs), "padding_mode": "zeros"}
             made = kind.of(
                 _Settings(settings),

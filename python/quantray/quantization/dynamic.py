@@ -103,10 +103,12 @@ def quantize_dynamic(
     >>> from quantray import nn, quantization as tq
     >>> model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
     >>> print(tq.report(tq.quantize_dynamic(model, {nn.Linear})))
-    module  type    computes in       bytes
-    0       Linear  qint8 -> float32  4,352
-    2       Linear  qint8 -> float32    544
-    total                             4,896
+    module  type    computes in       bits   bytes
+    ----------------------------------------------
+    0       Linear  qint8 -> float32  w8 a8  4,352
+    2       Linear  qint8 -> float32  w8 a8    544
+    ----------------------------------------------
+    total                                    4,896
 
     Source: `torch.ao.quantization.quantize_dynamic`.
     """

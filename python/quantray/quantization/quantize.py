@@ -70,5 +70,5 @@ def quantize(
     calibrate(ready, itertools.chain([first], batches), show_progress=verbose)
     made = convert(ready, inplace=True)
     if verbose:
-        print(report(made))
+        print(report(made).short())
     return made

@@ -1,92 +1,205 @@
-"""What became of each module of a quantized model, as a table."""
+"""What became of each node of a quantized model, as a table."""
 
 from __future__ import annotations
 
-import html
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from quantray import nn
 from quantray._core import QTensor
+from quantray.graph import Node
+from quantray.nn.quantized import dynamic
+from quantray.quantization._integers import DEQUANTIZE, LAYER, QUANTIZE
+from quantray.quantization._lines import Line, Report
+from quantray.quantization._prepared import called_children, prepared_of
+from quantray.quantization._reading import Reading, class_name
+from quantray.quantization._reasons import left_in_float, reason
+from quantray.quantization._shown import Shown
+from quantray.quantization.fake_quantize import FakeQuantizeBase
+from quantray.quantization.observer import ObserverBase
 
-
-class Line(NamedTuple):
-    """One module."""
-
-    name: str
-    kind: str
-    computes: str
-    bytes: int
-
-
-class Report:
-    """A table of modules: what each computes in, and how large it is; a table in notebooks, too."""
-
-    def __init__(self, lines: Sequence[Line]) -> None:
-        self.lines = list(lines)
-
-    @property
-    def total(self) -> int:
-        """Bytes of all weights, biases and buffers."""
-        return sum(line.bytes for line in self.lines)
-
-    def _cells(self) -> list[tuple[str, ...]]:
-        rows = [(line.name or "(model)", line.kind, line.computes, f"{line.bytes:,}") for line in self.lines]
-        return [("module", "type", "computes in", "bytes"), *rows, ("total", "", "", f"{self.total:,}")]
-
-    def __str__(self) -> str:
-        cells = self._cells()
-        widths = [max(len(row[i]) for row in cells) for i in range(4)]
-        lines = [
-            "  ".join([*(c.ljust(w) for c, w in zip(row[:3], widths, strict=False)), row[3].rjust(widths[3])])
-            for row in cells
-        ]
-        return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        head, *rows = self._cells()
-        top = "".join(f"<th style='text-align:left'>{html.escape(c)}</th>" for c in head)
-        body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(c)}</td>" for c in row) + "</tr>"
-            for row in rows
-        )
-        return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+__all__ = ["Line", "Report", "report"]
 
 
 def report(model: nn.Module) -> Report:
-    """A table of what a model's modules compute in: what is quantized, and what was left in float.
+    """A table of what a model computes in: what is quantized, what was left in float, and why.
 
-    Modules without weights that pass on what they are given, and containers, are left out.
+    Prepared and converted models have a row for each node of their graph; of a prepared one it says what
+    `convert` will make of it, and what its observers have seen. Float models and those of `quantize_dynamic`
+    have a row for each module with weights.
 
+    Bits: "w4 a8" are weights of 4 bits, and activations of 8.
+
+    >>> import numpy as np
     >>> from quantray import nn, quantization as tq
-    >>> print(tq.report(nn.Sequential(nn.Linear(4, 2), nn.LayerNorm(2))))
-    module  type       computes in  bytes
-    0       Linear     float32         40
-    1       LayerNorm  float32         16
-    total                              56
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> x = np.random.default_rng(0).random((8, 4), np.float32)
+    >>> found = tq.report(tq.quantize(model, x, verbose=False))
+    >>> print(found)
+    node            type           computes in        bits   bytes  note
+    ----------------------------------------------------------------------------
+    input.quantize  quantize       float32 -> quint8  a8         0
+    0               Linear + ReLU  qint8 -> quint8    w8 a8     64
+    2               Linear         qint8 -> float32   w8 a8     24  gives floats
+    ----------------------------------------------------------------------------
+    total                                                       88
+    >>> print(found.headline())
+    2 of 2 nodes in integers
     """
-    lines: list[Line] = []
+    counts = _Counts()
+    lines = _lines_of(model, "", counts)
+    has_graph = bool(lines)
+    lines += _of_modules(model, counts, has_graph)
+    return Report(
+        lines,
+        float_total=counts.as_floats,
+        has_graph=has_graph,
+        is_prepared=prepared_of(model) is not None,
+        name=model._get_name(),
+    )
+
+
+class _Counts:
+    """What was counted so far: arrays that nodes share count once."""
+
+    def __init__(self) -> None:
+        # Kept alive: the id of an array that is gone may be another one's.
+        self._seen: dict[int, Any] = {}
+        self.as_floats = 0
+
+    def of(self, arrays: Sequence[Any]) -> int:
+        """Bytes of arrays that were not counted before."""
+        size = 0
+        for array in arrays:
+            if id(array) not in self._seen and hasattr(array, "nbytes"):
+                self._seen[id(array)] = array
+                size += int(array.nbytes)
+                self.as_floats += (
+                    4 * math.prod(array.shape) if isinstance(array, QTensor) else int(array.nbytes)
+                )
+        return size
+
+    def of_module(self, module: nn.Module) -> int:
+        """Bytes of a module itself."""
+        if id(module) in self._seen:
+            return 0
+        self._seen[id(module)] = module
+        return self.of(list(module._own_state().values()))
+
+    def knows(self, module: nn.Module) -> bool:
+        """Whether a module was counted."""
+        return id(module) in self._seen
+
+
+def _reading_of(model: nn.Module) -> list[Reading]:
+    runner = model._runner
+    if not isinstance(runner, Shown):
+        return []
+    found = [runner.reading(model, graph) for graph in runner.graphs]
+    return [reading for reading in found if reading is not None]
+
+
+def _lines_of(model: nn.Module, prefix: str, counts: _Counts) -> list[Line]:
+    """Lines of all graphs of a model, those of graphs inside included."""
+    lines: dict[str, Line] = {}
+    for reading in _reading_of(model):
+        for node in reading.steps():
+            # A module that is one layer has a graph whose only node is the module itself.
+            name = (prefix.removesuffix(".") if reading.is_model(node) else "") or f"{prefix}{node.name}"
+            if name in lines:
+                continue
+            lines[name] = _line(node, name, reading, counts)
+            if node.kind != "python":
+                continue
+            for child, inner in called_children(model.get_submodule(node.value)):
+                path = ".".join(filter(None, (node.value, child)))
+                for line in _lines_of(inner, f"{prefix}{path}.", counts):
+                    lines.setdefault(line.name, line)
+    return list(lines.values())
+
+
+def _line(node: Node, name: str, reading: Reading, counts: _Counts) -> Line:
+    module = _holder(node, reading)
+    size = counts.of_module(module) if module is not None else counts.of(reading.arrays(node))
+    found = reason(node, reading)
+    is_border = node.kind in (QUANTIZE, DEQUANTIZE) and not reading.is_between(node)
+    return Line(
+        name,
+        reading.words(node),
+        reading.computes(node),
+        size,
+        reading.weight_bits(node),
+        None if node.kind == "python" else reading.activation_bits(node),
+        reading.in_integers(node),
+        found.why,
+        found.cure,
+        reading.seen(node),
+        is_border,
+        found.is_consequence,
+        reading.is_call(node),
+    )
+
+
+def _holder(node: Node, reading: Reading) -> nn.Module | None:
+    """The module of integers that holds a node's weight, packed."""
+    return reading.model.get_submodule(node.value.path) if node.kind == LAYER else None
+
+
+def _of_modules(model: nn.Module, counts: _Counts, has_graph: bool) -> list[Line]:
+    """Lines of modules with weights that no node has."""
+    found: list[tuple[str, nn.Module, dict[str, Any], Any]] = []
     for name, module in model.named_modules():
         own = module._own_state()
-        size = sum(_bytes(value) for value in own.values())
-        grid: Any = getattr(module, "grid", None)
-        if not own and grid is None:
+        if isinstance(module, (ObserverBase, FakeQuantizeBase)) or counts.knows(module):
             continue
-        kinds = {str(value.dtype) for value in own.values() if isinstance(value, QTensor)}
-        if kinds or grid is not None:
-            text = f"{'/'.join(sorted(kinds)) or 'integers'}"
+        grid: Any = getattr(module, "grid", None)
+        if any(part.startswith("activation_post_process") for part in name.split(".")):
+            continue
+        if (own or grid is not None) and not (has_graph and not own):
+            found.append((name, module, own, grid))
+    codes = [bool(_codes(own)) or grid is not None for _, _, own, grid in found]
+    lines: list[Line] = []
+    for (name, module, own, grid), is_integer in zip(found, codes, strict=True):
+        size = counts.of(list(own.values()))
+        if has_graph and not size:
+            continue
+        kinds = _codes(own)
+        text = "float32"
+        if is_integer:
+            text = "/".join(kinds) or "integers"
             text += " -> float32" if grid is None else f" -> {grid.dtype}"
-        else:
-            text = "float32"
-        kind = type(module).__name__
-        if hasattr(module, "module"):
-            kind = f"{kind}({type(module.module).__name__})"
-        lines.append(Line(name, kind, text, size))
-    return Report(lines)
+        why = left_in_float(module, any(codes))
+        lines.append(
+            Line(
+                name,
+                class_name(module),
+                text,
+                size,
+                _weight_bits(module, own),
+                _activation_bits(module, is_integer),
+                is_integer,
+                "no graph comes through it" if has_graph else "" if is_integer else why.why,
+                "" if has_graph or is_integer else why.cure,
+            )
+        )
+    return lines
 
 
-def _bytes(value: Any) -> int:
-    return int(value.nbytes)
+def _codes(own: dict[str, Any]) -> list[str]:
+    return sorted({str(value.dtype) for value in own.values() if isinstance(value, QTensor)})
+
+
+def _weight_bits(module: nn.Module, own: dict[str, Any]) -> int | None:
+    weights = [value for value in own.values() if isinstance(value, QTensor)]
+    if not weights:
+        return 32 if module._parameters else None
+    return int(getattr(module, "weight_bits", max(int(weight.dtype.bits) for weight in weights)))
+
+
+def _activation_bits(module: nn.Module, is_integer: bool) -> int | None:
+    """Bits of what a module takes: dynamic layers quantize it to 8, tables of embeddings take places."""
+    if not is_integer:
+        return None
+    is_dynamic = type(module).__module__.startswith(dynamic.__name__)
+    return 8 if is_dynamic and "Embedding" not in type(module).__name__ else None

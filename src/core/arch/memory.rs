@@ -24,6 +24,14 @@ impl Lines {
         Self { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
     }
 
+    /// So many zeros, if there is memory for them.
+    pub(crate) fn try_zeros(len: usize) -> Option<Self> {
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(len.div_ceil(64)).ok()?;
+        lines.resize(len.div_ceil(64), Line([0; 64]));
+        Some(Self { lines, len })
+    }
+
     /// All of them.
     pub(crate) fn bytes(&self) -> &[i8] {
         // SAFETY: a line is 64 bytes without padding, and there are enough of them.
@@ -40,6 +48,12 @@ impl Lines {
     pub(crate) fn ints_mut(&mut self) -> &mut [i32] {
         // SAFETY: as above, and `self` is borrowed for as long.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len / 4) }
+    }
+
+    /// All of them, as unsigned bytes.
+    pub(crate) fn unsigned_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `self` is borrowed for as long.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 
     /// All of them.

@@ -13,6 +13,19 @@ type Params = (Vec<f32>, Vec<i32>);
 /// # Errors
 /// NaN, or an interrupt; inside, a range that is not finite.
 pub fn dynamic_params(x: &[f32], rows: usize, per_row: bool) -> std::result::Result<Result<Params>, Stopped> {
+    dynamic_params_in(x, rows, per_row, false)
+}
+
+/// The same, of 7 bits where `reduce_range`.
+///
+/// # Errors
+/// As [`dynamic_params`].
+pub fn dynamic_params_in(
+    x: &[f32],
+    rows: usize,
+    per_row: bool,
+    reduce_range: bool,
+) -> std::result::Result<Result<Params>, Stopped> {
     let ranges = if x.is_empty() {
         vec![(0.0, 0.0); if per_row { rows } else { 1 }]
     } else if per_row {
@@ -23,7 +36,7 @@ pub fn dynamic_params(x: &[f32], rows: usize, per_row: bool) -> std::result::Res
         vec![(range.min, range.max)]
     };
     let params = ranges.into_iter().map(|(min, max)| {
-        let (scale, zero_point) = range_to_qparams(min, max, DType::QUInt8, false)?;
+        let (scale, zero_point) = range_to_qparams(min, max, DType::QUInt8, reduce_range)?;
         Ok((scale as f32, zero_point))
     });
     Ok(params.collect())

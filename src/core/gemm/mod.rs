@@ -14,16 +14,18 @@ mod pack;
 mod patches;
 pub mod reference;
 mod rows;
+mod scales;
 mod state;
 
 pub(crate) use columns::Columns;
-pub use dynamic::dynamic_params;
+pub use dynamic::{dynamic_params, dynamic_params_in};
 pub(crate) use epilogue::{Corrections, Epilogue, FinishBlock};
 pub use multiply::{Activations, Each, Finish, Results, multiply};
 pub(crate) use multiply::{Place, Plan, WithEpilogue, multiply_into, with_epilogue};
 pub use pack::{PackedWeights, WeightParams};
 pub(crate) use patches::run;
 pub use patches::{Patches, Space};
+pub use scales::check_scales;
 pub(crate) use state::{State, WIDE};
 
 /// The integers of a matrix.

@@ -27,7 +27,7 @@ type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 /// A convolution of any kind.
 pub(super) struct Conv {
-    packed: PackedConv,
+    packed: Arc<PackedConv>,
     bias: Bias,
     /// Of the weight.
     quantizer: Arc<Quantizer>,
@@ -116,7 +116,7 @@ impl Conv {
         let of = codes_of(&codes);
         let packed =
             py.detach(|| PackedConv::new(Isa::current(), geometry, channels, of, params)).map_err(Error)?;
-        Ok(Self { packed, bias, quantizer: Arc::clone(q.quantizer()), shape, same })
+        Ok(Self { packed: Arc::new(packed), bias, quantizer: Arc::clone(q.quantizer()), shape, same })
     }
 
     /// The packed weight, the bias, and what the weight stands for.
@@ -124,7 +124,13 @@ impl Conv {
         (&self.packed, &self.bias, &self.quantizer)
     }
 
-    fn dims(&self) -> usize {
+    /// The packed weight, for others to hold.
+    pub(super) fn shared(&self) -> Arc<PackedConv> {
+        Arc::clone(&self.packed)
+    }
+
+    /// Axes of its images.
+    pub(super) fn dims(&self) -> usize {
         self.shape.len() - 2
     }
 

@@ -49,7 +49,7 @@ use crate::tensor::QTensor;
 /// Source: `torch.ops.quantized.linear`, `torch.ops.quantized.linear_dynamic`.
 #[pyclass(module = "quantray.ops", frozen)]
 pub struct PackedLinear {
-    packed: PackedWeights,
+    packed: Arc<PackedWeights>,
     bias: Bias,
     /// Of the weight.
     quantizer: Arc<Quantizer>,
@@ -76,7 +76,7 @@ impl PackedLinear {
             (0..matrix.columns()).map(|k| i64::from((matrix.at(o, k) - zero(o)).abs())).sum()
         };
         let bias = Bias::parse(bias, packed.columns())?.within(|o| 255 * of_row(o))?;
-        Ok(Self { packed, bias, quantizer: Arc::clone(q.quantizer()) })
+        Ok(Self { packed: Arc::new(packed), bias, quantizer: Arc::clone(q.quantizer()) })
     }
 
     /// The layer of a quantized input: a QTensor of this scale and zero point, or floats without them.
@@ -237,6 +237,11 @@ impl PackedLinear {
     /// The packed weight, the bias, and what the weight stands for.
     pub(super) fn parts(&self) -> (&PackedWeights, &Bias, &Quantizer) {
         (&self.packed, &self.bias, &self.quantizer)
+    }
+
+    /// The packed weight, for others to hold.
+    pub(super) fn shared(&self) -> Arc<PackedWeights> {
+        Arc::clone(&self.packed)
     }
 
     fn output_shape(&self, input: &[usize]) -> PyResult<Vec<usize>> {

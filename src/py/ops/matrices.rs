@@ -63,6 +63,11 @@ fn reached<'a>(array: &'a Array<'_>, n: usize) -> Codes<'a> {
     if has_type(array, i8::TYPE) { Codes::I8(bytes(start.cast(), n)) } else { Codes::U8(bytes(start, n)) }
 }
 
+/// So many elements from the first one of an array on, all of which lie in its memory: strides are not negative.
+pub fn elements_in_reach<'a, T: Element>(array: &'a Array<'_>, n: usize) -> &'a [T] {
+    bytes(data(array).cast(), n)
+}
+
 fn bytes<'a, T: Element>(start: *const T, n: usize) -> &'a [T] {
     if n == 0 {
         return &[];

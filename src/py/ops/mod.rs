@@ -4,7 +4,6 @@
 mod activations;
 mod attention;
 mod axes;
-mod chain;
 mod conv;
 mod elementwise;
 mod images;
@@ -15,6 +14,7 @@ mod matrices;
 mod order;
 mod pool;
 mod product;
+mod program;
 mod recurrent;
 mod recurrent_float;
 mod results;
@@ -23,7 +23,6 @@ mod sum;
 mod tables;
 mod weight_only;
 
-pub use chain::Chain;
 pub use conv::{
     PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,
     PackedConvTranspose3d,
@@ -42,6 +41,7 @@ pub use pool::{
     adaptive_max_pool3d, avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d,
 };
 pub use product::{int_mm, matmul, multiplies};
+pub use program::Program;
 pub use recurrent::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell};
 pub use recurrent_float::{gru, lstm, rnn};
 pub use rows::{layer_norm, softmax};

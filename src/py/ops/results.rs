@@ -182,41 +182,16 @@ impl Form {
     }
 }
 
-/// Float32 holds what turns sums into codes: `sx * sw`, its part of a step of the output, and the bias in its steps.
-/// Where it does not, results would be wrong without a word.
+/// Refuses scales with which float32 does not hold what turns sums into codes.
 pub fn check_scales(x_scale: f32, weight: &QParams, y_scale: f32, bias: &Bias) -> Result<()> {
     let n = weight.channels().unwrap_or(1);
     let scale = |i: usize| match weight {
         QParams::PerTensor { scale, .. } => *scale as f32,
-        QParams::PerChannel { scales, .. } => scales[i % n] as f32,
-        QParams::PerChannelFloat { scales, .. } => scales[i % n],
+        QParams::PerChannel { scales, .. } => scales[i] as f32,
+        QParams::PerChannelFloat { scales, .. } => scales[i],
     };
-    // Nearly all are far from the ends.
-    const FAR: std::ops::Range<f32> = 1e-12..1e12;
-    let far = |x: f32| FAR.contains(&x);
-    let small = match bias {
-        Bias::Float(b) => b.iter().all(|b| b.abs() < FAR.end),
-        _ => true,
-    };
-    if far(x_scale) && far(y_scale) && small && (0..n).all(|i| far(scale(i))) {
-        return Ok(());
-    }
-    let outputs = if let Bias::Float(b) = bias { b.len() } else { n };
-    for i in 0..outputs {
-        let product = x_scale * scale(i);
-        if !product.is_normal() || !(product / y_scale).is_finite() {
-            let got = format!("{y_scale:e}, with {x_scale:e} of the input and {:e} of the weight", scale(i));
-            let valid = "such that the input's times the weight's, and that divided by it, are normal float32 numbers";
-            return Err(Error::value("scale", got, valid));
-        }
-        if let Bias::Float(b) = bias
-            && !(b[i] / product).is_finite()
-        {
-            let valid = format!("finite in steps of {product:e}, the input's scale times the weight's");
-            return Err(Error::value(format!("bias[{i}]"), b[i], valid));
-        }
-    }
-    Ok(())
+    let bias = if let Bias::Float(bias) = bias { Some(&bias[..]) } else { None };
+    quantray_core::gemm::check_scales(x_scale, (n, scale), y_scale, bias).map_err(Error)
 }
 
 /// The scales that sums of products have.

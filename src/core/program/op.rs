@@ -1,0 +1,174 @@
+//! What a step is to a plan, and to a run.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::dims::Known;
+use super::memory::{Memory, Room};
+use super::value::{Value, c_strides};
+use crate::error::{Error, Result, Stopped};
+
+/// A step of a program: one value from others.
+pub trait Op: Debug + Send + Sync {
+    /// Its name in reports.
+    fn name(&self) -> &'static str;
+
+    /// How it makes its value of such ones.
+    ///
+    /// # Errors
+    /// Values that it does not take; the argument is named "input", or by a name of its own.
+    fn plan(&self, from: &[&Value], known: &Known<'_>, hint: Hint<'_>) -> Result<Planned>;
+
+    /// With sources of which these hold images, one after the other along their first axis: whether its value does, each
+    /// computed from the same image alone. `None` where images meet. At least one of the sources holds images.
+    fn images(&self, from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
+        let _ = (from, made, images);
+        None
+    }
+
+    /// Bytes of weights that are read, however few rows there are.
+    fn weights(&self) -> usize {
+        0
+    }
+}
+
+/// What a plan knows beside the sources.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hint<'a> {
+    /// The shape that the value has where axes without elements have one: what -1 means there.
+    pub with_ones: Option<&'a [usize]>,
+}
+
+/// How a value comes to be.
+pub enum Planned {
+    /// It is the memory of the first source, from this element on.
+    View(Value, usize),
+    /// It is there already.
+    Constant(Value, Arc<Constant>),
+    /// It is computed.
+    Task(Task),
+}
+
+/// Something that is computed.
+pub struct Task {
+    /// What is made, without gaps.
+    pub value: Value,
+    /// How each source must lie, or none where any way will do.
+    pub needs: Vec<Option<Need>>,
+    /// Bytes of memory for the meantime.
+    pub scratch: usize,
+    /// Bytes that are read and written in as much time.
+    pub work: usize,
+    /// Does it.
+    pub run: Box<Run>,
+}
+
+/// How a source must lie: broadcast to this shape, with these strides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Need {
+    /// A shape that the source broadcasts to.
+    pub shape: Vec<usize>,
+    /// From one element of each axis to the next.
+    pub strides: Vec<usize>,
+}
+
+impl Need {
+    /// As this value lies.
+    pub fn like(value: &Value) -> Option<Self> {
+        Some(Self { shape: value.shape.clone(), strides: value.strides.clone() })
+    }
+
+    /// In C order.
+    pub fn contiguous(value: &Value) -> Option<Self> {
+        Some(Self { shape: value.shape.clone(), strides: c_strides(&value.shape) })
+    }
+}
+
+/// Computes a value.
+pub type Run = dyn Fn(Io<'_>) -> Result<(), Trouble> + Send + Sync;
+
+impl Task {
+    /// One that takes its sources as they lie.
+    pub fn new(value: Value, run: impl Fn(Io<'_>) -> Result<(), Trouble> + Send + Sync + 'static) -> Self {
+        let work = value.bytes();
+        Self { value, needs: Vec::new(), scratch: 0, work, run: Box::new(run) }
+    }
+
+    /// With sources that lie so.
+    pub fn needs(self, needs: Vec<Option<Need>>) -> Self {
+        Self { needs, ..self }
+    }
+
+    /// With memory for the meantime.
+    pub fn scratch(self, bytes: usize) -> Self {
+        Self { scratch: bytes, ..self }
+    }
+
+    /// Of so much work.
+    pub fn work(self, work: usize) -> Self {
+        Self { work, ..self }
+    }
+}
+
+impl From<Task> for Planned {
+    fn from(task: Task) -> Self {
+        Self::Task(task)
+    }
+}
+
+/// What a task meets.
+pub struct Io<'a> {
+    /// The sources, each from its first element to its last.
+    pub from: &'a [Memory<'a>],
+    /// Where the value goes.
+    pub to: Room<'a>,
+    /// Memory for the meantime; what it holds means nothing.
+    pub scratch: &'a mut [u8],
+}
+
+/// Why a task did not end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trouble {
+    /// NaN in the first source, or an interrupt.
+    Stopped(Stopped),
+    /// Numbers that it does not take.
+    Error(Error),
+}
+
+impl From<Stopped> for Trouble {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Elements that are part of the program, in C order.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "as in `Kind`")]
+pub enum Constant {
+    U8(Vec<u8>),
+    I8(Vec<i8>),
+    F32(Vec<f32>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    Bool(Vec<u8>),
+}
+
+impl Constant {
+    /// Its elements.
+    pub fn memory(&self) -> Memory<'_> {
+        match self {
+            Self::U8(all) => Memory::U8(all),
+            Self::I8(all) => Memory::I8(all),
+            Self::F32(all) => Memory::F32(all),
+            Self::I32(all) => Memory::I32(all),
+            Self::I64(all) => Memory::I64(all),
+            Self::Bool(all) => Memory::Bool(all),
+        }
+    }
+}

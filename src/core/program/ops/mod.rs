@@ -1,0 +1,68 @@
+//! The steps, a file for each family.
+
+mod affine;
+mod constant;
+mod copy;
+mod dynamic;
+mod elementwise;
+mod join;
+mod layer;
+mod limit;
+mod movement;
+mod pool;
+mod product;
+mod reshape;
+mod resize;
+
+pub use affine::{Dequantize, Quantize, Requantize};
+pub use constant::Given;
+pub(super) use copy::copy_task;
+pub use dynamic::Dynamic;
+pub use elementwise::{Binary, Clamp, Table};
+pub use join::Cat;
+pub use layer::{Conv, Layer, Linear};
+pub use limit::AtMost;
+pub use movement::{Expand, Flip, Item, Pad, Slice, Squeeze, Transpose, Unsqueeze};
+pub use pool::{Pool, Windows};
+pub use product::Matmul;
+pub use reshape::{Flatten, Reshape};
+pub use resize::{Interpolate, Mode, Size};
+
+use super::value::{Grid, Type, Value};
+use crate::error::{Error, Result};
+
+/// The grid of a value that must be quantized.
+fn grid_of(value: &Value) -> Result<Grid> {
+    match value.ty {
+        Type::Codes(grid) => Ok(grid),
+        other => Err(Error::type_("input", other.name(), "quantized: a quantize step makes it so")),
+    }
+}
+
+/// Refuses what is not real numbers.
+fn check_floats(value: &Value) -> Result<()> {
+    match value.ty {
+        Type::F32 => Ok(()),
+        other => Err(Error::type_("input", other.name(), "float32")),
+    }
+}
+
+/// Of functions of each element: whatever holds images keeps them.
+fn each_element(from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
+    let rank = made.shape.len();
+    let whole = |(value, &images): (&&Value, &bool)| match images {
+        true => value.shape.len() == rank,
+        // The same for all images.
+        false => value.shape.len() < rank || value.shape.first().is_none_or(|&n| n == 1),
+    };
+    from.iter().zip(images).all(whole).then_some(true)
+}
+
+/// An axis counted from the end where negative.
+fn axis_in(axis: isize, rank: usize) -> Result<usize> {
+    let n = rank as isize;
+    match (-n..n).contains(&axis) {
+        true => Ok(if axis < 0 { axis + n } else { axis } as usize),
+        false => Err(Error::value("axis", axis, format!("from {} to {} for {rank} axes", -n, n - 1))),
+    }
+}

@@ -1,0 +1,85 @@
+//! Windows of images.
+
+use super::super::dims::Known;
+use super::super::op::{Hint, Io, Op, Planned, Task};
+use super::super::value::{Type, Value, text};
+use super::grid_of;
+use super::layer::Images;
+use crate::error::{Error, Result};
+use crate::ops::pool::{self, Moves, Window, adaptive_windows};
+
+/// Which windows are pooled.
+#[derive(Debug, Clone)]
+pub enum Windows {
+    /// Of one size, for each spatial axis.
+    Moving(Vec<Moves>),
+    /// So many that cover each axis evenly; none for as many as there are elements.
+    Adaptive(Vec<Option<usize>>),
+}
+
+/// Pooling.
+#[derive(Debug)]
+pub struct Pool {
+    /// The greatest code of a window, or, with a divisor or without, its average.
+    pub average: Option<Option<i64>>,
+    /// Which windows.
+    pub windows: Windows,
+}
+
+impl Op for Pool {
+    fn name(&self) -> &'static str {
+        match (&self.windows, self.average) {
+            (Windows::Moving(_), None) => "max_pool",
+            (Windows::Moving(_), Some(_)) => "avg_pool",
+            (Windows::Adaptive(_), None) => "adaptive_max_pool",
+            (Windows::Adaptive(_), Some(_)) => "adaptive_avg_pool",
+        }
+    }
+
+    fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
+        let x = from[0];
+        let grid = grid_of(x)?;
+        let dims = self.dims();
+        let images = Images::new(x, dims)?;
+        let lengths = &images.space[3 - dims..];
+        if lengths.contains(&0) {
+            let valid = format!("at least 1 long along its last {dims} axes");
+            return Err(Error::value("input", text(&x.shape), valid));
+        }
+        let own: Vec<Vec<Window>> = match &self.windows {
+            Windows::Moving(moves) => {
+                moves.iter().zip(lengths).map(|(moves, &n)| moves.windows(n)).collect::<Result<_>>()?
+            }
+            Windows::Adaptive(counts) => {
+                let of = |(count, &n): (&Option<usize>, &usize)| adaptive_windows(n, count.unwrap_or(n));
+                counts.iter().zip(lengths).map(of).collect()
+            }
+        };
+        let counts: Vec<usize> = own.iter().map(Vec::len).collect();
+        let made = images.made(Type::Codes(grid), images.channels, &counts);
+        let whole = || vec![Window { first: 0, count: 1, step: 1, size: 1 }];
+        let mut own = own.into_iter();
+        let windows: [Vec<Window>; 3] = std::array::from_fn(|a| match a < 3 - dims {
+            true => whole(),
+            false => own.next().unwrap_or_else(whole),
+        });
+        let kind = self.average.map_or(pool::Pool::Max, |by| pool::Pool::Average(grid.zero_point, by));
+        let taps: usize = windows.iter().map(|w| w.iter().map(|w| w.count).max().unwrap_or(0)).product();
+        let work = made.len().saturating_mul(taps) / 16 + made.len();
+        let run = move |io: Io<'_>| Ok(pool::pool(kind, &images.of(io.from[0]), &windows, io.to.codes())?);
+        Ok(Task::new(made, run).work(work).into())
+    }
+
+    fn images(&self, from: &[&Value], _: &Value, _: &[bool]) -> Option<bool> {
+        (from[0].shape.len() == self.dims() + 2).then_some(true)
+    }
+}
+
+impl Pool {
+    fn dims(&self) -> usize {
+        match &self.windows {
+            Windows::Moving(moves) => moves.len(),
+            Windows::Adaptive(counts) => counts.len(),
+        }
+    }
+}

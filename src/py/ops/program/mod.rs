@@ -1,0 +1,374 @@
+//! `Program`: a converted model that one call runs.
+
+mod lower;
+mod params;
+mod parts;
+mod values;
+
+use numpy::PyUntypedArrayMethods;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+use quantray_core::affine::nan_in;
+use crate::error::{Error, Stopped};
+use quantray_core::program::{Failed, Memory, Trouble, Value};
+use crate::array::{Array, as_float32, describe, elements, is_contiguous};
+use crate::run::kernel;
+use parts::{CallPart, CorePart, FLOATS, Part};
+use values::{Declared, Fresh, Held};
+
+/// A program: typed steps over numbered values, which one call runs. Values between the steps never become arrays.
+///
+/// Values are numbered: inputs are 0 to n - 1, each step makes new ones. For the shapes of each call a plan is made once
+/// and kept; batches of 0, any memory order of inputs and branches are fine.
+///
+/// Parameters
+/// ----------
+/// inputs : sequence of str
+///     A dtype for each input: "float32", "int64", "int32", "bool"; "quint8" or "qint8" for a QTensor; "object" for
+///     what only goes into calls.
+/// steps : sequence of (op, sources, made, params)
+///     The name of an operation, the numbers of the values that it takes, that of the value that it makes (for a call
+///     also a tuple of several), and a dict of what it is told, of which "name" goes in front of its errors. See Notes.
+/// outputs : sequence
+///     The numbers of the values that come out, codes as float32; `("codes", number)` gives a QTensor.
+/// names : sequence of str, optional
+///     What errors call the inputs.
+///
+/// Raises
+/// ------
+/// TypeError, ValueError
+///     For steps that are none, and for values that do not exist or are made twice.
+///
+/// Notes
+/// -----
+/// A grid is a tuple (scale, zero_point, dtype, least code, greatest code). A length is an int, ("in", input, axis),
+/// ("dim", value, axis), ("neg", a) or (op, a, b) with "add", "sub", "mul", "floordiv", "mod", "min" or "max". Optional
+/// params are in brackets.
+///
+/// - quantize(x; grid), dequantize(x), requantize(x; grid)
+/// - linear, conv(x [, residual]; packed [, relu, relu6, to: grid, per_row=True, reduce_range]): floats are quantized as
+///   they come, by row or image with `per_row`; the residual is added to the floats of the layer, which are rounded once
+/// - max_pool(x; kernel_size [, stride, padding, dilation, ceil_mode, dims]), avg_pool(x; kernel_size [, stride, padding,
+///   ceil_mode, count_include_pad, divisor_override, dims]), adaptive_max_pool, adaptive_avg_pool(x; output_size [, dims])
+/// - interpolate(x; size or scale [, mode, align_corners])
+/// - table(x; table: 256 bytes [, grid]), clamp(x; lo, hi)
+/// - add, sub, mul(a, b; grid [, relu]), cat(x, ...; axis [, grid]), matmul(a, b [; grid])
+/// - reshape(x; shape), flatten(x [; start, end]), transpose(x [; axes]), slice(x; index [, axes]) with slices, tuples
+///   (start, stop, step), ints and None for a new axis, flip(x [; axes]), squeeze(x [; axes]), unsqueeze(x; axes),
+///   expand(x; shape), pad(x; pairs [, value])
+/// - call(x, ...; function [, count, codes]): a Python function of arrays, of QTensors with `codes`
+///
+/// >>> import numpy as np, quantray as qt
+/// >>> w = qt.quantize_per_tensor([[1.0, -2.0]], 0.02, 0, qt.qint8)
+/// >>> grid = (0.05, 0, qt.quint8, 0, 255)
+/// >>> steps = [
+/// ...     ("quantize", (0,), 1, {"grid": grid}),
+/// ...     ("linear", (1,), 2, {"packed": qt.ops.PackedLinear(w, bias=[0.5])}),
+/// ... ]
+/// >>> program = qt.ops.Program(["float32"], steps, [2])
+/// >>> program(np.float32([[1.0, 0.5], [3.0, 0.0]]))[0].round(2).tolist()
+/// [[0.5], [3.5]]
+#[pyclass(module = "quantray.ops", frozen)]
+pub struct Program {
+    inputs: Vec<Declared>,
+    names: Vec<String>,
+    parts: Vec<Part>,
+    outputs: Vec<(usize, bool)>,
+    /// For reports: the name and the operation of each step.
+    labels: Vec<(String, String)>,
+    /// For each value the last part that takes it.
+    last: Vec<(usize, usize)>,
+}
+
+type Values<'py> = Vec<(usize, Held<'py>)>;
+
+fn find<'a, 'py>(values: &'a Values<'py>, v: usize) -> &'a Held<'py> {
+    let found = values.iter().find(|(own, _)| *own == v);
+    &found.expect("values that parts before it have made").1
+}
+
+#[pymethods]
+impl Program {
+    #[new]
+    #[pyo3(signature = (inputs, steps, outputs, *, names=None))]
+    fn new(
+        inputs: &Bound<'_, PyAny>,
+        steps: &Bound<'_, PyAny>,
+        outputs: &Bound<'_, PyAny>,
+        names: Option<Vec<String>>,
+    ) -> PyResult<Self> {
+        let one = |input: Bound<'_, PyAny>| -> PyResult<Declared> {
+            let valid = "names of dtypes: float32, int32, int64, bool, quint8, qint8 or object";
+            let wrong = || PyErr::from(Error::value("inputs", describe(&input), valid));
+            let name: String = input.extract().map_err(|_| wrong())?;
+            Declared::parse(&name).ok_or_else(wrong)
+        };
+        if inputs.is_instance_of::<PyString>() {
+            return Err(Error::type_("inputs", describe(inputs), "a sequence of names of dtypes").into());
+        }
+        let inputs: Vec<Declared> = inputs.try_iter()?.map(|input| one(input?)).collect::<PyResult<_>>()?;
+        let names = match names {
+            Some(names) if names.len() == inputs.len() => names,
+            Some(names) => {
+                let valid = format!("{}, one for each input", inputs.len());
+                return Err(Error::value("names", format!("{} of them", names.len()), valid).into());
+            }
+            None => (0..inputs.len()).map(|i| format!("inputs[{i}]")).collect(),
+        };
+        let outputs = parts::outputs(outputs)?;
+        let given = parts::given(steps, &inputs, &outputs)?;
+        let parts = parts::cut(&given, &outputs)?;
+        let mut last: Vec<(usize, usize)> = Vec::new();
+        for (k, part) in parts.iter().enumerate() {
+            let takes = match part {
+                Part::Core(part) => &part.inputs,
+                Part::Call(part) => &part.inputs,
+            };
+            for &v in takes {
+                last.retain(|(own, _)| *own != v);
+                last.push((v, k));
+            }
+        }
+        last.retain(|(v, _)| outputs.iter().all(|(own, _)| own != v));
+        let labels = given
+            .iter()
+            .map(|step| {
+                let name = step.params.get_item("name")?.and_then(|name| name.extract().ok());
+                Ok((name.unwrap_or_default(), step.op.clone()))
+            })
+            .collect::<PyResult<_>>()?;
+        Ok(Self { inputs, names, parts, outputs, labels, last })
+    }
+
+    /// The outputs for these inputs.
+    ///
+    /// Parameters
+    /// ----------
+    /// *args : array_like
+    ///     One for each input.
+    ///
+    /// Returns
+    /// -------
+    /// tuple of numpy.ndarray or QTensor
+    ///     One for each output.
+    ///
+    /// Raises
+    /// ------
+    /// TypeError, ValueError
+    ///     For inputs of another number, dtype or shape, and for NaN where integers begin; the input, or the step, is
+    ///     named.
+    #[pyo3(signature = (*args))]
+    fn __call__<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyTuple>> {
+        if args.len() != self.inputs.len() {
+            let valid = format!("{}, one for each input", self.inputs.len());
+            return Err(Error::type_("args", format!("{} of them", args.len()), valid).into());
+        }
+        let mut values: Values<'py> = Vec::with_capacity(self.inputs.len() + self.outputs.len());
+        for (i, declared) in self.inputs.iter().enumerate() {
+            values.push((i, declared.take(&args.get_item(i)?, &self.names[i])?));
+        }
+        let origins: Vec<Vec<usize>> = values.iter().map(|(_, value)| value.shape()).collect();
+        for (k, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Core(part) => self.run(py, part, &origins, &mut values)?,
+                Part::Call(part) => call(py, part, &mut values)?,
+            }
+            for &(v, last) in &self.last {
+                if last == k {
+                    values.retain(|(own, _)| *own != v);
+                }
+            }
+        }
+        let given = |&(v, codes): &(usize, bool)| -> PyResult<Bound<'py, PyAny>> {
+            let own = |v: usize| values.iter().find(|(own, _)| *own == v).map(|(_, value)| value);
+            if !codes && let Some(floats) = own(v + FLOATS) {
+                return Ok(floats.object().clone());
+            }
+            let value = find(&values, v);
+            let object = if codes { value.object().clone() } else { value.plain()? };
+            // A caller's array is not given back as a result that may be written to.
+            match v < self.inputs.len() && matches!(value, Held::Typed(_)) {
+                true if codes => object.call_method0("clone"),
+                true => object.call_method0("copy"),
+                false => Ok(object),
+            }
+        };
+        PyTuple::new(py, self.outputs.iter().map(given).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// What each step makes, for inputs of these shapes.
+    ///
+    /// Parameters
+    /// ----------
+    /// *shapes : tuple of int
+    ///     One for each input.
+    ///
+    /// Returns
+    /// -------
+    /// list of (name, op, shape, dtype, bytes)
+    ///     Shape, dtype and bytes are None behind a call, whose results are known only when it runs.
+    #[pyo3(signature = (*shapes), text_signature = "($self, *shapes)")]
+    fn steps<'py>(
+        &self,
+        py: Python<'py>,
+        shapes: &Bound<'py, PyTuple>,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let mut rows: Vec<Option<Value>> = vec![None; self.labels.len()];
+        self.planned(shapes, |part, prepared| {
+            let all = prepared.rows(&part.core);
+            for &(i, _, last) in &part.steps {
+                rows[i] = all.get(last - part.inputs.len()).map(|row| row.value.clone());
+            }
+        })?;
+        let row = |((name, op), value): (&(String, String), Option<Value>)| {
+            let dtype = value.as_ref().map(|value| value.ty.name());
+            let bytes = value.as_ref().map(Value::bytes);
+            let shape = value.map(|value| PyTuple::new(py, value.shape)).transpose()?;
+            (name, op, shape, dtype, bytes).into_pyobject(py)
+        };
+        self.labels.iter().zip(rows).map(row).collect()
+    }
+
+    /// Bytes of memory that values between the steps share, for inputs of these shapes; without what lies behind calls.
+    ///
+    /// Parameters
+    /// ----------
+    /// *shapes : tuple of int
+    ///     One for each input.
+    #[pyo3(signature = (*shapes), text_signature = "($self, *shapes)")]
+    fn memory(&self, shapes: &Bound<'_, PyTuple>) -> PyResult<usize> {
+        let mut bytes = 0;
+        self.planned(shapes, |_, prepared| bytes += prepared.memory())?;
+        Ok(bytes)
+    }
+
+    fn __repr__(&self) -> String {
+        let calls = self.parts.iter().filter(|part| matches!(part, Part::Call(_))).count();
+        format!(
+            "Program({} inputs, {} steps, {} outputs, {calls} calls)",
+            self.inputs.len(),
+            self.labels.len(),
+            self.outputs.len()
+        )
+    }
+}
+
+impl Program {
+    /// Plans the parts whose inputs are known.
+    fn planned(
+        &self,
+        shapes: &Bound<'_, PyTuple>,
+        mut each: impl FnMut(&CorePart, &quantray_core::program::Prepared),
+    ) -> PyResult<()> {
+        if shapes.len() != self.inputs.len() {
+            let valid = format!("{}, one for each input", self.inputs.len());
+            return Err(Error::type_("shapes", format!("{} of them", shapes.len()), valid).into());
+        }
+        let shapes: Vec<Vec<usize>> = shapes
+            .iter()
+            .map(|shape| {
+                let wrong = |_| PyErr::from(Error::type_("shapes", describe(&shape), "tuples of ints"));
+                shape.extract().map_err(wrong)
+            })
+            .collect::<PyResult<_>>()?;
+        let typed = |(declared, shape): (&Declared, &Vec<usize>)| {
+            declared.ty().map(|ty| Value::new(ty, shape.clone()))
+        };
+        let mut known: Vec<(usize, Value)> = self
+            .inputs
+            .iter()
+            .zip(&shapes)
+            .enumerate()
+            .filter_map(|(i, input)| Some((i, typed(input)?)))
+            .collect();
+        for part in &self.parts {
+            let Part::Core(part) = part else { continue };
+            let of = |v: &usize| known.iter().find(|(own, _)| own == v).map(|(_, value)| value.clone());
+            let Some(inputs) = part.inputs.iter().map(of).collect::<Option<Vec<Value>>>() else { continue };
+            let prepared = part.core.prepare(inputs, shapes.clone()).map_err(|f| Error(part.core.error(f)))?;
+            known.extend(part.outputs.iter().copied().zip(prepared.outputs().iter().cloned()));
+            each(part, &prepared);
+        }
+        Ok(())
+    }
+
+    /// Runs steps of the core.
+    fn run<'py>(
+        &self,
+        py: Python<'py>,
+        part: &CorePart,
+        origins: &[Vec<usize>],
+        values: &mut Values<'py>,
+    ) -> PyResult<()> {
+        let mut inputs = Vec::with_capacity(part.inputs.len());
+        for &v in &part.inputs {
+            match find(values, v) {
+                Held::Typed(typed) => inputs.push(typed),
+                Held::Object(object) => {
+                    let valid = "an array of numbers, or a tensor of 8 bits quantized per tensor";
+                    return Err(Error::type_(format!("value {v}"), describe(object), valid).into());
+                }
+            }
+        }
+        let own = inputs.iter().map(|typed| typed.value.clone()).collect();
+        let prepared = part.core.prepare(own, origins.to_vec()).map_err(|failed| Error(part.core.error(failed)))?;
+        let fresh = prepared.outputs().iter().map(|value| Fresh::new(py, value));
+        let fresh: Vec<Fresh<'py>> = fresh.collect::<PyResult<_>>()?;
+        let memory: Vec<Memory<'_>> = inputs.iter().map(|typed| typed.memory()).collect();
+        let rooms = fresh.iter().map(Fresh::room).collect();
+        let done =
+            kernel(py, prepared.work(), "input", &[], || match part.core.run(&prepared, &memory, rooms) {
+                Err(Failed { why: Trouble::Stopped(Stopped::Interrupted), .. }) => Err(Stopped::Interrupted),
+                done => Ok(done),
+            })?;
+        if let Err(failed) = done {
+            return Err(self.failed(part, failed, values));
+        }
+        for (&v, fresh) in part.outputs.iter().zip(fresh) {
+            values.push((v, Held::made(fresh.finish()?)?));
+        }
+        Ok(())
+    }
+
+    /// The error of a step: NaN in an input is said of the input.
+    fn failed(&self, part: &CorePart, failed: Failed, values: &Values<'_>) -> PyErr {
+        if let Trouble::Stopped(Stopped::Nan { .. }) = failed.why {
+            for (i, name) in self.names.iter().enumerate().filter(|(i, _)| self.inputs[*i] == Declared::F32) {
+                let value = values.iter().find(|(v, _)| *v == i);
+                let array: Option<Array<'_>> =
+                    value.and_then(|(_, value)| as_float32(value.object(), name).ok());
+                if let Some(array) = array.filter(|array| is_contiguous(array)) {
+                    let floats = elements::<f32>(&array);
+                    if floats.iter().any(|x| x.is_nan()) {
+                        return Error(nan_in(floats).named(name, array.shape())).into();
+                    }
+                }
+            }
+        }
+        Error(part.core.error(failed)).into()
+    }
+}
+
+/// Calls a Python function.
+fn call<'py>(py: Python<'py>, part: &CallPart, values: &mut Values<'py>) -> PyResult<()> {
+    let args = part.inputs.iter().map(|&v| match part.codes {
+        true => Ok(find(values, v).object().clone()),
+        false => find(values, v).plain(),
+    });
+    let args = PyTuple::new(py, args.collect::<PyResult<Vec<_>>>()?)?;
+    let made = part.function.bind(py).call1(args)?;
+    let place = if part.name.is_empty() { format!("steps[{}]", part.step) } else { part.name.clone() };
+    let all: Vec<Bound<'py, PyAny>> = match made.cast::<PyTuple>() {
+        Ok(tuple) if part.tuple || part.outputs.len() > 1 || tuple.len() == 1 => tuple.iter().collect(),
+        _ => vec![made],
+    };
+    if all.len() != part.outputs.len() {
+        let valid = format!("{} of them", part.outputs.len());
+        return Err(Error::value(format!("{place}: results"), all.len(), valid).into());
+    }
+    for (&v, object) in part.outputs.iter().zip(all) {
+        values.push((v, Held::returned(object)?));
+    }
+    Ok(())
+}
