@@ -451,10 +451,8 @@ class _Lengths:
         return evaluate(expr, lambda ref: self._shapes[run][ref.node, ref.out])
 
     def _varies(self, expr: Any) -> bool:
-        return isinstance(expr, Expr) and any(
-            self._shapes[0][ref.node, ref.out] != self._shapes[1].get((ref.node, ref.out))
-            for ref in wires(expr)
-        )
+        """Whether a length is another number in the second run: its wire may differ in other axes."""
+        return isinstance(expr, Expr) and self._value(expr, 0) != self._value(expr, 1)
 
     def guards(self) -> list[Guard]:
         """What was decided by lengths and by values. Numbers that were made of lengths that differ between the
