@@ -82,7 +82,7 @@ def compare(
 ) -> dict[str, Timing]:
     """Measures each call once a round: `number` runs, after `warm` more of them or a `pause`.
 
-    With `time.process_time` as the clock, what other processes take is left out; then all must run in one thread.
+    With `time.process_time` as the clock, what other processes take is left out: for calls of one thread.
     """
     names = list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}

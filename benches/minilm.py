@@ -92,7 +92,7 @@ def encode(sentences: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def text(lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """The same for texts of so many words: the sentences' own in their order, each text from another one on."""
+    """The same for texts of so many words: the sentences' own, each text from another one on."""
     ids, mask = encode(SENTENCES)
     first, last = ids[0, 0], ids[0, mask[0].sum() - 1]
     words = np.concatenate([row[1 : kept.sum() - 1] for row, kept in zip(ids, mask, strict=True)])

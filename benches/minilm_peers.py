@@ -114,8 +114,8 @@ def export(model: Any, path: str) -> None:
 
 
 def by_openvino(model: Any, threads: int) -> dict[str, Engine]:
-    """Static activations, with the floats that are left as it likes (bfloat16, where it has that) and in float32;
-    and 8-bit weights with activations quantized as it runs.
+    """Static activations, with other floats as it likes (bfloat16, where it has that) and in float32; and
+    8-bit weights with activations quantized as it runs.
     """
     found = {"float": of_openvino(model, threads, INFERENCE_PRECISION_HINT="f32")}
     if not nncf:

@@ -93,7 +93,7 @@ def measure(
     others: Sequence[tuple[np.ndarray, ...]] = (),
     unit: float = MS,
 ) -> Measured:
-    """Times each on the same arrays, in turns; its distance from the float model on `others` of that shape."""
+    """Times each on the same arrays, in turns; its distance from the float model on `others` of the shape."""
     row = Measured(name, unit)
     qt.set_num_threads(args.threads)
     bound: dict[str, Bound] = {}
