@@ -66,7 +66,6 @@ for cpu in "$@"; do
   RUSTC="$W/bin/rustc" RUSTFLAGS= QUANTRAY_TEST_REDUCED=1 \
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER="$W/bin/cc" \
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$R/usr/bin/qemu-aarch64 -cpu $cpu -L $R" \
-    cargo test --release --lib --test kernels --test gemm --test conv --test weight_only --test floats \
-    --test recurrent --test properties --test threads \
-    --target aarch64-unknown-linux-gnu --target-dir "$W/target"
+    cargo test --release --lib --test core --test threads --target aarch64-unknown-linux-gnu \
+    --target-dir "$W/target"
 done

@@ -2,18 +2,15 @@
 //!
 //! `QUANTRAY_TEST_REDUCED=1` leaves out most of the random cases: for emulators.
 
-mod common;
-#[path = "common/guard.rs"]
-mod guard;
-
 use std::mem::MaybeUninit;
 
-use common::Random;
-use guard::Guarded;
 use quantray_core::arch::Isa;
 use quantray_core::conv::{Geometry, Image, PackedConv, reference};
 use quantray_core::gemm::{Codes, Finish, Results, WeightParams, reference as products};
 use quantray_core::threads;
+
+use crate::common::{Random, reduced, turn};
+use crate::guard::Guarded;
 
 /// A convolution and its images.
 #[derive(Debug, Clone)]
@@ -99,8 +96,9 @@ fn written<T: Copy>(to: &[MaybeUninit<T>]) -> Vec<T> {
 
 #[test]
 fn convolutions_on_every_instruction_set() {
+    let _turn = turn();
     let random = &mut Random(5);
-    let reduced = std::env::var_os("QUANTRAY_TEST_REDUCED").is_some();
+    let reduced = reduced();
     let mut cases: Vec<Case> = (0..if reduced { 60 } else { 600 }).map(|i| random_case(random, i)).collect();
     cases.extend(edges().into_iter().step_by(if reduced { 3 } else { 1 }));
     for (number, case) in cases.into_iter().enumerate() {
@@ -140,8 +138,11 @@ fn convolutions_on_every_instruction_set() {
         let params = WeightParams { scales: &scales, zero_points: &zeros };
         let x_zero = zero(x_signed, random);
         let bias: Vec<f32> = (0..outputs).map(|_| (random.unit() - 0.5) * 9.0).collect();
-        let finish =
-            Finish { bias: (number % 2 == 0).then_some(&bias[..]), int_bias: None, relu: number % 3 == 0 };
+        let finish = Finish {
+            bias: (number % 2 == 0).then_some(&bias[..]),
+            relu: number % 3 == 0,
+            ..Finish::default()
+        };
         let y = (0.7 + k as f32 * 0.01, 90);
         let (mut sums, mut want) = (Vec::new(), Vec::new());
         for i in 0..images {

@@ -3,28 +3,13 @@
 //!
 //! `QUANTRAY_TEST_REDUCED=1` leaves out the longer arrays: for emulators.
 
-mod common;
-#[path = "common/guard.rs"]
-mod guard;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use common::{Random, collect, floats};
-use guard::Guarded;
 use quantray_core::arch::Isa;
 use quantray_core::error::Stopped;
 use quantray_core::float::{self, Function, LayerNorm, Mask, Place, Softmax};
 use quantray_core::threads;
 
-fn reduced() -> bool {
-    std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()
-}
-
-/// The choices are global: tests that make them take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::common::{Random, collect, floats, reduced, turn};
+use crate::guard::Guarded;
 
 /// What `kernel` makes of `x` on plain code, which all others must give too.
 fn everywhere(x: &[f32], what: &str, kernel: impl Fn(Place<'_>) -> Result<(), Stopped>) -> Vec<f32> {

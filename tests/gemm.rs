@@ -2,23 +2,16 @@
 //!
 //! `QUANTRAY_TEST_REDUCED=1` leaves out the larger sizes: for emulators.
 
-mod common;
-#[path = "common/guard.rs"]
-mod guard;
-
 use std::mem::MaybeUninit;
 
-use common::Random;
-use guard::Guarded;
 use quantray_core::arch::Isa;
 use quantray_core::gemm::{
     Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, multiply, reference,
 };
 use quantray_core::threads;
 
-fn reduced() -> bool {
-    std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()
-}
+use crate::common::{Random, reduced, turn};
+use crate::guard::Guarded;
 
 /// Rows, outputs and depth around the edges of every tile.
 fn sizes() -> Vec<(usize, usize, usize)> {
@@ -93,6 +86,7 @@ fn same<T: PartialEq + std::fmt::Debug>(got: &[T], want: &[T], what: &str) {
 
 #[test]
 fn products_on_every_instruction_set() {
+    let _turn = turn();
     let random = &mut Random(3);
     let mut ran = 0;
     for (case, (m, n, k)) in sizes().into_iter().enumerate() {
@@ -131,6 +125,7 @@ fn products_on_every_instruction_set() {
                 bias: (case % 3 > 0).then_some(&bias[..]),
                 int_bias: (case % 4 == 1).then_some(&ints[..]),
                 relu: case % 7 == 3,
+                ..Finish::default()
             };
             let params = WeightParams { scales: &w_scales, zero_points: &w_zeros };
             let x = Activations { codes: x_codes.into(), scales: &x_scales, zero_points: &x_zeros };

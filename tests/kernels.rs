@@ -3,13 +3,9 @@
 //!
 //! `QUANTRAY_TEST_REDUCED=1` leaves out most sizes: for emulators.
 
-mod common;
-
 use std::fmt::Debug;
 use std::mem::MaybeUninit;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{Params, Random, channel, collect, floats};
 use quantray_core::affine::{self, Channels, Code};
 use quantray_core::arch::{self, Isa};
 use quantray_core::error::Stopped;
@@ -17,15 +13,8 @@ use quantray_core::observe::{self, Bins, EXPONENTS, MinMax};
 use quantray_core::qparams::DType;
 use quantray_core::threads;
 
-fn reduced() -> bool {
-    std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()
-}
-
-/// The choices are global: tests that make them take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::common::{Params, Random, channel, collect, floats, reduced, turn};
+use crate::guard::Guarded;
 
 /// Runs something with every instruction set, number of threads and kind of store; returns what it ran.
 fn everywhere(mut check: impl FnMut(&str)) -> Vec<Isa> {
@@ -429,15 +418,10 @@ fn memory_starts_and_ends_anywhere() {
 }
 
 #[cfg(unix)]
-#[path = "common/guard.rs"]
-mod guard;
-
-#[cfg(unix)]
 #[test]
 fn nothing_beyond_an_array_is_touched() {
     let _turn = turn();
-    let (mut x, mut out, mut mask) =
-        (guard::Guarded::new(5000), guard::Guarded::new(5000), guard::Guarded::new(1300));
+    let (mut x, mut out, mut mask) = (Guarded::new(5000), Guarded::new(5000), Guarded::new(1300));
     let random = &mut Random(23);
     for n in lengths().into_iter().filter(|&n| n <= 1021) {
         let layout = Channels { outer: n, channels: 1, inner: 1 };

@@ -1,12 +1,11 @@
 //! What must hold for all inputs, on the best instruction set: found by trying many.
 
-mod common;
-
-use common::{Params, collect};
 use proptest::prelude::*;
 use quantray_core::affine::{self, Channels};
 use quantray_core::observe::{self, MinMax};
 use quantray_core::threads;
+
+use crate::common::{Params, Random, collect, floats, reduced, turn};
 
 /// A scale and a zero point of quint8.
 fn affine_params() -> impl Strategy<Value = (f32, i32)> {
@@ -23,7 +22,7 @@ fn dequantize(codes: &[u8], params: &Params) -> Vec<f32> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if std::env::var_os("QUANTRAY_TEST_REDUCED").is_some() { 16 } else { 256 },
+        cases: if reduced() { 16 } else { 256 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -74,10 +73,10 @@ proptest! {
         outer in 1usize..5, channels in 1usize..40, inner in 1usize..40, seed in any::<u64>(),
     ) {
         let layout = Channels { outer, channels, inner };
-        let mut random = common::Random(seed | 1);
+        let mut random = Random(seed | 1);
         let scales: Vec<f32> = (0..channels).map(|_| random.unit() + 0.01).collect();
         let zero_points: Vec<i32> = (0..channels).map(|_| random.below(256) as i32).collect();
-        let x = common::floats(layout.len(), 0.1, &mut random);
+        let x = floats(layout.len(), 0.1, &mut random);
         let codes = quantize(&x, &Params::Channel(scales.clone(), zero_points.clone(), layout));
         for (i, (x, codes)) in x.chunks(inner).zip(codes.chunks(inner)).enumerate() {
             let alone = Params::Tensor(scales[i % channels], zero_points[i % channels]);
@@ -90,6 +89,7 @@ proptest! {
         x in prop::collection::vec(prop::num::f32::ANY.prop_filter("no NaN", |x| !x.is_nan()), 0..300),
         at in any::<prop::sample::Index>(), then in any::<prop::sample::Index>(),
     ) {
+        let _turn = turn();
         threads::set_num_threads(2).unwrap();
         let (first, rest) = x.split_at(at.index(x.len() + 1));
         let (second, third) = rest.split_at(then.index(rest.len() + 1));

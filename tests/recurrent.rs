@@ -2,14 +2,13 @@
 //!
 //! `QUANTRAY_TEST_REDUCED=1` leaves out the larger sizes: for emulators.
 
-mod common;
-
-use common::Random;
 use quantray_core::arch::Isa;
 use quantray_core::gemm::{Codes, Matrix, WeightParams, reference};
 use quantray_core::qparams::{self, DType, range_to_qparams};
 use quantray_core::recurrent::{Cell, Float, Quantized, Shape, States, Tables, float_layer, quantized_layer};
 use quantray_core::threads;
+
+use crate::common::{Random, turn};
 
 const CELLS: [Cell; 4] = [Cell::Lstm, Cell::Gru, Cell::Tanh, Cell::Relu];
 
@@ -220,6 +219,7 @@ fn each_case(mut f: impl FnMut(&Case, &str)) {
 
 #[test]
 fn every_instruction_set_and_number_of_threads_gives_the_same_bits() {
+    let _turn = turn();
     each_case(|case, what| {
         let mut first: Option<Found> = None;
         for &isa in Isa::available() {
@@ -332,6 +332,7 @@ fn states_that_have_no_scale_are_errors() {
 
 #[test]
 fn floats_are_the_formula_and_the_same_on_every_instruction_set() {
+    let _turn = turn();
     let random = &mut Random(21);
     for cell in CELLS {
         for (count, batch, _, units, projected) in sizes() {

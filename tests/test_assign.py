@@ -1,5 +1,8 @@
 """Assignment: every value becomes the code that the contract gives it where it lands, or nothing changes."""
 
+import operator
+import random
+
 import numpy as np
 import pytest
 import quantray as qt
@@ -197,12 +200,54 @@ def test_methods_in_place_return_the_tensor():
         q.fill_([1, 2])
 
 
-def test_operators_in_place_make_arrays():
-    q = kept = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, "qint8")
-    q += 1
-    assert isinstance(q, np.ndarray)
-    assert_array_equal(q, np.float32([2, 3]))
-    assert_array_equal(kept.dequantize(), np.float32([1, 2]))
+@pytest.mark.parametrize("dtype", ["qint8", "quint8", "qint32", "quint4x2"])
+@pytest.mark.parametrize(
+    "act", [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv, operator.imod]
+)
+@pytest.mark.parametrize("other", [2, np.float32(1.5), [1.0, 2.0, 0.5, 4.0], "tensor"])
+def test_operators_in_place_keep_the_grid(dtype, act, other):
+    q = kept = qt.quantize_per_tensor([1.0, 2.0, 0.0, 3.5], 0.5, 1, dtype)
+    memory = q.int_repr()
+    other = q.clone() + 1.0 if other == "tensor" else other
+    plain = {"iadd": np.add, "isub": np.subtract, "imul": np.multiply, "itruediv": np.true_divide}
+    plain |= {"ifloordiv": np.floor_divide, "imod": np.remainder}
+    wanted = plain[act.__name__](q.dequantize(), np.float32(other))
+    q = act(q, other)
+    assert q is kept
+    assert (q.scale, q.zero_point) == (0.5, 1)
+    assert np.shares_memory(q.int_repr(), memory)
+    assert q.equal(qt.quantize_per_tensor(wanted, 0.5, 1, dtype))
+
+
+def test_operators_in_place_saturate_and_check_shapes():
+    q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, "qint8")
+    q += 1000
+    assert q.tolist() == [63.5, 63.5]
+    with pytest.raises(ValueError, match=r"operand must be one that broadcasts to .*, \(2,\)"):
+        q += np.ones((2, 2))
+    with pytest.raises(ValueError, match="NaN"):
+        q *= np.nan
+    assert q.tolist() == [63.5, 63.5]
+    rows = qt.quantize_per_channel(np.ones((2, 2)), [0.5, 0.25], [0, 0], 0, "qint8")
+    rows[1] += 1
+    assert rows.tolist() == [[1.0, 1.0], [2.0, 2.0]]
+
+
+def test_elements_are_their_own():
+    q = qt.quantize_per_tensor(np.arange(12.0), 1.0, 0, "qint8")
+    q[0], q[1] = q[1], q[0]
+    assert q.tolist()[:3] == [1.0, 0.0, 2.0]
+    random.Random(0).shuffle(q)
+    assert sorted(q.tolist()) == list(range(12))
+    element = q[3]
+    element.fill_(50.0)
+    assert 50.0 not in q.tolist()
+    q[3, ...].fill_(50.0)
+    assert q.tolist()[3] == 50.0
+    assert [float(e) for e in q] == q.tolist()
+    matrix = q.reshape(3, 4)
+    assert np.shares_memory(matrix[1].int_repr(), q.int_repr())
+    assert np.shares_memory(q.select(0, 1).int_repr(), q.int_repr())
 
 
 @pytest.mark.parametrize("dtype", ["qint8", "quint8", "qint32"])

@@ -1,12 +1,15 @@
 """Files: what is saved is loaded, mapped and not copied; others can read it; what is damaged is refused."""
 
+import contextlib
 import json
+import os
 import struct
 
 import numpy as np
 import pytest
 import quantray as qt
 import safetensors.numpy
+from numpy.testing import assert_array_equal
 from test_pickle import TENSORS, X, tensors
 
 
@@ -213,3 +216,71 @@ def test_what_cannot_be_saved(bad, tmp_path):
 def test_paths(path):
     with pytest.raises(TypeError, match="path must be"):
         TENSORS["0-d"].save(path)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o027])
+def test_new_files_have_the_mode_that_the_umask_says(tmp_path, mask):
+    old = os.umask(mask)
+    try:
+        qt.save(qt.quantize_per_tensor([1.0], 0.5, 0, "qint8"), tmp_path / "a")
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~mask
+    finally:
+        os.umask(old)
+
+
+def test_replaced_files_keep_their_mode_and_links_are_followed(tmp_path):
+    q = qt.quantize_per_tensor([1.0], 0.5, 0, "qint8")
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "a", tmp_path / "link"
+    qt.save(q, target)
+    target.chmod(0o640)
+    link.symlink_to("folder/a")
+    qt.save(q.clone().fill_(2.0), link)
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert qt.load(target).tolist() == [2.0]
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to("folder/new")
+    qt.save(q, dangling)
+    assert qt.load(tmp_path / "folder" / "new").tolist() == [1.0]
+    assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == ["a", "new"]
+
+
+def test_the_formats_own_name_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="__metadata__"):
+        qt.save({"__metadata__": np.ones(3)}, tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_types_that_numpy_lacks_load_as_float32(tmp_path):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    kinds = {"BF16": ml_dtypes.bfloat16, "F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2}
+    for name, kind in kinds.items():
+        width = np.dtype(kind).itemsize
+        codes = np.arange(256, dtype=np.uint8) if width == 1 else np.arange(2**16, dtype=np.uint16)
+        data = codes.tobytes()
+        header = json.dumps({"x": {"dtype": name, "shape": [len(codes)], "data_offsets": [0, len(data)]}})
+        path = tmp_path / name
+        path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + data)
+        with np.errstate(invalid="ignore"):
+            wanted = codes.view(kind).astype(np.float32)
+        assert_array_equal(qt.load(path)["x"], wanted, strict=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_raise_oserror(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a"
+    channels = qt.quantize_per_channel(np.ones((2, 3)), [0.5, 0.25], [1, 0], 0, "qint8")
+    packed = qt.quantize_per_tensor(np.ones((2, 3)), 0.5, 1, "quint4x2")
+    qt.save({"c": channels, "p": packed, "x": np.ones(3)}, path)
+    whole = path.read_bytes()
+    for _ in range(3000):
+        damaged = bytearray(whole)
+        for _ in range(rng.integers(1, 6)):
+            damaged[rng.integers(len(damaged))] = rng.choice([*b'0123456789[]{}",:-.e', rng.integers(256)])
+        if rng.random() < 0.2:
+            damaged = damaged[: rng.integers(len(damaged))]
+        path.write_bytes(damaged)
+        with contextlib.suppress(OSError):
+            qt.load(path)

@@ -259,7 +259,8 @@ def test_a_layer_that_others_take_too_is_rounded(images):
 
     model = Both().eval()
     fused = tq.fuse_modules(model, example_inputs=images)
-    # The sum and its ReLU are one; conv's output has a grid of its own, and of tail's two calls the first goes
+    # The sum and its ReLU are one; conv's output has a grid of its own, and of tail's two calls the
+    # first goes
     # into the sum as it is.
     assert type(fused.join) is nn.intrinsic.AddReLU
     int8 = tq.quantize(model, [images], verbose=False)

@@ -78,10 +78,17 @@ def check(q, model):
         assert_array_equal(np.broadcast_to(got, q.shape), wanted)
 
 
-def as_views(a, key):
-    """The key with an ellipsis, so that NumPy makes an array of a single element too."""
+def is_element(key, ndim):
+    """Whether an index has a number for each axis, and no ellipsis: an element of its own."""
     key = key if isinstance(key, tuple) else (key,)
-    return a[key if any(k is ... for k in key) else (*key, ...)]
+    return len(key) == ndim and all(isinstance(k, int) for k in key)
+
+
+def as_views(a, key):
+    """The key with an ellipsis, so that NumPy makes an array of a single element too: a copy without one."""
+    key = key if isinstance(key, tuple) else (key,)
+    made = a[key if any(k is ... for k in key) else (*key, ...)]
+    return made.copy() if is_element(key, a.ndim) else made
 
 
 def rows(a, dim):
@@ -263,6 +270,11 @@ def test_chains_of_views(data):
 def test_views_of_packed_tensors(tensor, data):
     q, model = tensor
     name, args = data.draw(operations(q.shape, channel_axis(q)))
+    if name == "__getitem__" and is_element(args[0], q.ndim):
+        element = q[args[0]]
+        check(element, model.do(lambda a: as_views(a, args[0])))
+        assert not np.shares_memory(element.int_repr(), q.int_repr())
+        return
     positions = np.arange(q.numel()).reshape(q.shape)
     chosen = NUMPY[name](positions, *args)
     wanted = model.do(lambda a: NUMPY[name](a, *args))

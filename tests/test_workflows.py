@@ -226,8 +226,11 @@ def test_files(model, images, tmp_path):
     int8 = tq.quantize(model, [images], verbose=False)
     want = int8(images)
     int8.save(path)
-    # A class that is not quantray's: a mapping, or an instance that takes the file.
-    assert isinstance(qt.load(path), dict)
+    # A class that is not quantray's: a module that runs by its graphs, or an instance that takes the file.
+    back = qt.load(path)
+    assert type(back) is nn.GraphModule
+    assert repr(back) == repr(int8)
+    assert_array_equal(back(images), want)
     other = Residual()
     other.load_state_dict(path)
     assert_array_equal(other.eval()(images), want)
@@ -264,7 +267,7 @@ def test_modes_stay_where_a_file_brings_layers(tmp_path, rng):
 def test_a_file_that_does_not_fit_changes_nothing(model, images, tmp_path):
     path = tmp_path / "model.safetensors"
     tq.quantize(model, [images], verbose=False).save(path)
-    state = qt.load(path)
+    state = dict(qt.load(path).state_dict())
     state.pop("out.weight")
     metadata = {"quantray.model": qt.read_metadata(path)["quantray.model"]}
     qt.save(state, path, metadata=metadata)
@@ -273,6 +276,9 @@ def test_a_file_that_does_not_fit_changes_nothing(model, images, tmp_path):
     with pytest.raises(KeyError, match=r"missing: out\.weight"):
         other.load_state_dict(path)
     assert repr(other) == before
+    assert other._runner is None
+    with pytest.raises(OSError, match=r"missing: out\.weight"):
+        qt.load(path)
     qt.save(state, path, metadata={"quantray.model": '{"version": 99, "model": {}}'})
     with pytest.raises(OSError, match=r"version 99.*later"):
         qt.load(path)

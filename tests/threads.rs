@@ -3,9 +3,8 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::collect;
+use common::{collect, turn};
 use quantray_core::affine::{self, Affine};
 use quantray_core::arch::Isa;
 use quantray_core::error::Stopped;
@@ -15,11 +14,6 @@ const PARAMS: Affine<'static> = Affine::PerTensor { scale: 0.05, zero_point: 7 }
 
 /// Large enough to be shared.
 const N: usize = 1 << 20;
-
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn quantize(x: &[f32]) -> Vec<u8> {
     collect(x.len(), |out| affine::quantize::<u8>(x, out, &PARAMS)).unwrap()
@@ -151,7 +145,7 @@ fn products_are_the_same_however_many_threads_share_them() {
             scales: &[1.0],
             zero_points: &[3],
         };
-        let finish = Finish { bias: None, int_bias: None, relu: false };
+        let finish = Finish::default();
         let sums = || {
             let to = |out: &mut [_]| multiply(&x, &packed, &finish, Results::Sums(out));
             collect(m * n, to).unwrap()

@@ -3,21 +3,14 @@
 //!
 //! `QUANTRAY_TEST_REDUCED=1` leaves out the larger sizes: for emulators.
 
-mod common;
-#[cfg(unix)]
-#[path = "common/guard.rs"]
-mod guard;
-
 use std::mem::MaybeUninit;
 
-use common::{Random, collect};
 use quantray_core::arch::Isa;
 use quantray_core::threads;
 use quantray_core::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, reference};
 
-fn reduced() -> bool {
-    std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()
-}
+use crate::common::{Random, collect, reduced, turn};
+use crate::guard::Guarded;
 
 /// Rows, outputs, depth and group around the edges of tiles, chunks, blocks and groups.
 fn sizes() -> Vec<(usize, usize, usize, usize)> {
@@ -90,6 +83,7 @@ impl Weights {
 
 #[test]
 fn products_on_every_instruction_set() {
+    let _turn = turn();
     let random = &mut Random(5);
     for (case, (m, n, k, group)) in sizes().into_iter().enumerate() {
         for form in 0..4 {
@@ -164,7 +158,7 @@ fn zero_points_in_the_middle_are_none() {
 #[test]
 fn nothing_beyond_an_array_is_touched() {
     let random = &mut Random(9);
-    let (mut x, mut out) = (guard::Guarded::new(4 * 700), guard::Guarded::new(4 * 700));
+    let (mut x, mut out) = (Guarded::new(4 * 700), Guarded::new(4 * 700));
     for &isa in Isa::available() {
         for (n, k) in [(1, 1), (9, 17), (65, 33), (70, 100)] {
             for (bits, input_bits) in [4, 8].into_iter().flat_map(|b| InputBits::ALL.map(|i| (b, i))) {

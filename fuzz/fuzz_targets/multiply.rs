@@ -47,6 +47,7 @@ fn run(input: &mut Input<'_>) -> Result<()> {
         bias: input.flag()?.then_some(&bias[..]),
         int_bias: input.flag()?.then_some(&ints[..]),
         relu: input.flag()?,
+        ..Finish::default()
     };
     let params = WeightParams { scales: &w_scales, zero_points: &w_zeros };
     let x = Activations { codes: x_codes.into(), scales: &x_scales, zero_points: &x_zeros };

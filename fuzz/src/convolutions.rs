@@ -50,6 +50,7 @@ pub fn check(input: &mut Input<'_>, groups: usize, inputs: usize, outputs: usize
         bias: input.flag()?.then_some(&bias[..]),
         int_bias: input.flag()?.then_some(&ints[..]),
         relu: input.flag()?,
+        ..Finish::default()
     };
     let y = (0.5 + input.from_to(0, 100)? as f32, input.zero_point(DType::QUInt8)?);
     let shared = input.flag()?;

@@ -13,9 +13,10 @@ array([ 0.17999999, -1.28      ,  0.5       ], dtype=float32)
 
 import sys
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from quantray import ops
+from quantray import _functions, ops
+from quantray._advice import advice
 from quantray._core import (
     PerChannelAffineQuantizer,
     PerTensorAffineQuantizer,
@@ -59,20 +60,87 @@ from quantray._core import (
     stack,
     where,
 )
+from quantray._creation import (
+    DTYPES,
+    arange,
+    as_tensor,
+    empty,
+    eye,
+    finfo,
+    from_numpy,
+    full,
+    iinfo,
+    is_tensor,
+    linspace,
+    no_grad,
+    ones,
+    rand,
+    randint,
+    randn,
+    randperm,
+    tensor,
+    zeros,
+)
 from quantray._files import load
+from quantray._random import manual_seed
+from quantray._ranges import choose_qparams_optimized, fused_moving_avg_obs_fake_quant
+
+if TYPE_CHECKING:
+    from quantray._functions import (
+        aminmax,
+        atleast_1d,
+        atleast_2d,
+        atleast_3d,
+        broadcast_tensors,
+        column_stack,
+        constant_pad_nd,
+        dequantize,
+        dstack,
+        empty_like,
+        fill,
+        full_like,
+        hstack,
+        ones_like,
+        relu,
+        vstack,
+        zeros_like,
+    )
 
 #: Imported when they are first asked for.
 _LAZY = ("nn", "optim", "quantization")
+#: Torch's functions that `nn.functional` and `ops` have.
+_ELSEWHERE = {
+    "quantray.nn.functional": """
+        adaptive_avg_pool1d alpha_dropout avg_pool1d celu celu_ channel_shuffle dropout
+        feature_alpha_dropout max_pool1d max_pool2d max_pool3d native_channel_shuffle
+        pixel_shuffle pixel_unshuffle sigmoid tanh threshold threshold_ softmax prelu
+    """,
+    "quantray.ops": "add int_mm matmul mul sub",
+}
+_ELSEWHERE = {name: place for place, names in _ELSEWHERE.items() for name in names.split()}
+
+# Functions of tensors, and NumPy's dtypes by torch's names; memory formats are their names.
+_OURS = _functions.everything()
+globals().update(_OURS)
+globals().update({name: value for name, value in DTYPES.items() if name not in ("bool", "int", "float")})
+contiguous_format, preserve_format = "contiguous_format", "preserve_format"
+channels_last, channels_last_3d = "channels_last", "channels_last_3d"
+strided, Tensor = "strided", QTensor
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return import_module(f"quantray.{name}")
-    raise AttributeError(f"module 'quantray' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+    if name in _ELSEWHERE:
+        return getattr(import_module(_ELSEWHERE[name]), name)
+    if name in DTYPES:
+        return DTYPES[name]
+    text = f"module 'quantray' has no attribute {name!r}{advice(name)}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted({*__all__, *_LAZY, *DTYPES, *_ELSEWHERE})
 
 
 # The names that torch's notebooks use.
@@ -86,21 +154,50 @@ __all__ = [
     "ValuesAndIndices",
     "__version__",
     "allclose",
+    "aminmax",
+    "arange",
+    "as_tensor",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_tensors",
     "cat",
+    "choose_qparams_optimized",
+    "column_stack",
+    "constant_pad_nd",
     "cpu_info",
+    "dequantize",
+    "dstack",
     "dtype",
+    "empty",
+    "empty_like",
     "equal",
+    "eye",
     "fake_quantize_learnable_per_channel_affine_backward",
     "fake_quantize_learnable_per_tensor_affine_backward",
     "fake_quantize_per_channel_affine",
     "fake_quantize_per_channel_affine_backward",
     "fake_quantize_per_tensor_affine",
     "fake_quantize_per_tensor_affine_backward",
+    "fill",
+    "finfo",
+    "from_numpy",
+    "full",
+    "full_like",
+    "fused_moving_avg_obs_fake_quant",
     "get_num_threads",
+    "hstack",
+    "iinfo",
+    "is_tensor",
+    "linspace",
     "load",
     "make_per_channel_quantized_tensor",
     "make_per_tensor_quantized_tensor",
+    "manual_seed",
     "min_max",
+    "no_grad",
+    "ones",
+    "ones_like",
     "ops",
     "per_channel_affine",
     "per_channel_affine_float_qparams",
@@ -116,11 +213,21 @@ __all__ = [
     "quint2x4",
     "quint4x2",
     "quint8",
+    "rand",
+    "randint",
+    "randn",
+    "randperm",
     "read_metadata",
+    "relu",
     "save",
     "set_isa",
     "set_num_threads",
     "set_printoptions",
     "stack",
+    "tensor",
+    "vstack",
     "where",
+    "zeros",
+    "zeros_like",
 ]
+__all__ += sorted(_OURS.keys() - set(__all__))

@@ -25,8 +25,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     Returns
     -------
     QTensor, dict of str to QTensor or ndarray, or Module
-        A model if `Module.save` wrote it and it is made of quantray's own modules; a model with modules of
-        other classes gives a dict, and `load_state_dict(path)` of an instance takes the file.
+        A model if `Module.save` wrote it and it is made of quantray's own modules, or runs by its graphs, as
+        quantized models of any class do. Other models with modules of other classes, and prepared ones, give
+        a dict, and `load_state_dict(path)` of an instance takes the file.
 
     Raises
     ------
@@ -47,8 +48,5 @@ def load(path: str | os.PathLike[str]) -> Any:
         if text is not None:
             from quantray.nn._files import rebuilt
 
-            model = rebuilt(text, path)
-            if model is not None:
-                model.load_state_dict(state)
-                return model
+            return rebuilt(state, text, path)
     return state

@@ -10,6 +10,7 @@ pub mod display;
 pub mod error;
 pub mod float;
 pub mod gemm;
+pub mod memory;
 pub mod observe;
 pub mod ops;
 pub mod program;

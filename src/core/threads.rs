@@ -17,6 +17,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Stopped};
+use crate::memory::{Ended, end};
 
 /// Bytes read and written by one piece of work: small enough for balance and for the second cache.
 pub(crate) const CHUNK_BYTES: usize = 160 << 10;
@@ -87,19 +88,35 @@ pub fn set_interrupt_check(check: fn() -> bool) {
 #[inline]
 pub(crate) fn for_each<W: Send>(
     bytes: usize,
-    mut items: impl ExactSizeIterator<Item = W>,
+    mut items: impl ExactSizeIterator<Item = W> + Send,
     f: impl Fn(W) -> bool + Sync,
 ) -> std::result::Result<(), Stopped> {
-    if items.len() <= 1 {
-        items.next().map(f);
-        return Ok(());
+    if items.len() > 1 {
+        return each(bytes, items, &f);
     }
+    items.next().map(f);
+    Ok(())
+}
+
+/// [`for_each`] of several, compiled once for all work on the same kind of item.
+fn each<W: Send>(
+    bytes: usize,
+    mut items: impl ExactSizeIterator<Item = W> + Send,
+    f: &(dyn Fn(W) -> bool + Sync),
+) -> std::result::Result<(), Stopped> {
+    let count = items.len();
     if bytes >= SHARED_FROM && num_threads() > 1 {
-        return share(bytes, items, f);
+        // The lock is given back before the work begins.
+        let items = Mutex::new(items);
+        let next = || {
+            let item = lock(&items).next();
+            item.is_some_and(f)
+        };
+        return share(bytes, count, &next);
     }
     // Small items are not worth a look at the clock each.
-    let every = (CHUNK_BYTES * items.len()).checked_div(bytes).unwrap_or(1).max(1);
-    alone(every, items, f)
+    let every = (CHUNK_BYTES * count).checked_div(bytes).unwrap_or(1).max(1);
+    alone(count, every, &mut || items.next().is_some_and(f))
 }
 
 /// How many threads a call would share this work with now, itself included: what is not shared need not be cut. The
@@ -115,17 +132,14 @@ pub(crate) fn sharing(bytes: usize) -> usize {
     if worth { n } else { 1 }
 }
 
-fn alone<W>(
-    every: usize,
-    items: impl Iterator<Item = W>,
-    f: impl Fn(W) -> bool,
-) -> std::result::Result<(), Stopped> {
+/// Calls `next`, which works on the next item and returns whether to go on, once for each of `count` items.
+fn alone(count: usize, every: usize, next: &mut dyn FnMut() -> bool) -> std::result::Result<(), Stopped> {
     let mut poll = Poll::new();
-    for (i, item) in items.enumerate() {
+    for i in 0..count {
         if i % every == 0 && poll.interrupted() {
             return Err(Stopped::Interrupted);
         }
-        if !f(item) {
+        if !next() {
             break;
         }
     }
@@ -140,6 +154,15 @@ impl Poll {
         Self(Instant::now())
     }
 
+    /// Ends the work where one arrived: for loops that are deep inside of what cannot fail. Only on the thread that
+    /// called, which is the one that Python tells.
+    #[inline]
+    pub(crate) fn end_if_interrupted(&mut self) {
+        if self.interrupted() {
+            end(Ended::Interrupted);
+        }
+    }
+
     /// Whether one arrived, asked now and then.
     #[inline]
     pub(crate) fn interrupted(&mut self) -> bool {
@@ -151,31 +174,24 @@ impl Poll {
     }
 }
 
+/// [`alone`], on several threads where that is worth it.
 #[cold]
-fn share<W: Send>(
-    bytes: usize,
-    items: impl ExactSizeIterator<Item = W>,
-    f: impl Fn(W) -> bool + Sync,
-) -> std::result::Result<(), Stopped> {
+fn share(bytes: usize, count: usize, next: &(dyn Fn() -> bool + Sync)) -> std::result::Result<(), Stopped> {
     let pool = Pool::current();
     if !pool.worth_sharing(bytes) {
-        let result = alone(1, items, f);
+        let result = alone(count, 1, &mut || next());
         pool.note_time();
         return result;
     }
-    let slots: Vec<Mutex<Option<W>>> = items.map(|item| Mutex::new(Some(item))).collect();
     let stop = AtomicBool::new(false);
-    let work = |i: usize| {
-        if !stop.load(Ordering::Relaxed)
-            && let Some(item) = lock(&slots[i]).take()
-            && !f(item)
-        {
+    let work = |_| {
+        if !stop.load(Ordering::Relaxed) && !next() {
             stop.store(true, Ordering::Relaxed);
         }
     };
     let mut poll = Poll::new();
     let mut interrupted = false;
-    pool.run(slots.len(), num_threads() - 1, &work, &mut || {
+    pool.run(count, num_threads() - 1, &work, &mut || {
         if poll.interrupted() {
             interrupted = true;
             stop.store(true, Ordering::Relaxed);

@@ -76,6 +76,12 @@ fn flags(a: &Array<'_>) -> c_int {
     unsafe { (*a.as_array_ptr()).fields.flags }
 }
 
+/// The number of bytes from one element to the next along each axis; 0 for axes of length 0 and 1, whose strides mean
+/// nothing: NumPy lets them be anything, and a flipped one is negative.
+pub fn strides_that_matter(a: &Array<'_>) -> Vec<isize> {
+    a.shape().iter().zip(a.strides()).map(|(&n, &s)| if n > 1 { s } else { 0 }).collect()
+}
+
 /// The address of the first element.
 pub fn data(a: &Array<'_>) -> *mut u8 {
     // SAFETY: a live array object.
@@ -316,8 +322,10 @@ pub fn contiguous<'py>(a: &Array<'py>) -> PyResult<Array<'py>> {
 pub fn as_float32<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<'py>> {
     let py = object.py();
     let array: Array<'py> = match object.cast::<PyUntypedArray>() {
-        Ok(a) if has_type(a, f32::TYPE) && is_contiguous(a) => return Ok(a.clone()),
-        Ok(a) => a.clone(),
+        Ok(a) if a.get_type().is(numpy_array_type(py)) && has_type(a, f32::TYPE) && is_contiguous(a) => {
+            return Ok(a.clone());
+        }
+        Ok(a) => unmasked(a, arg)?,
         Err(_) => match object.cast::<QTensor>() {
             Ok(q) => return q.get().dequantized(py),
             Err(_) => {
@@ -345,6 +353,29 @@ pub fn as_float32<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<
     let cast = array.call_method1("astype", (float32, "C"));
     errstate.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
     Ok(cast?.cast_into()?)
+}
+
+/// NumPy's own class of arrays.
+fn numpy_array_type(py: Python<'_>) -> &Bound<'_, PyAny> {
+    // SAFETY: NumPy's type object, which lives as long as the module.
+    unsafe {
+        let object = numpy::npyffi::get_type_object(py, NpyTypes::PyArray_Type);
+        static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        TYPE.get_or_init(py, || Bound::from_borrowed_ptr(py, object.cast()).unbind()).bind(py)
+    }
+}
+
+/// An array of NumPy's own class: of a masked one the data, unless elements are masked, which no tensor can be.
+fn unmasked<'py>(a: &Array<'py>, arg: &str) -> PyResult<Array<'py>> {
+    let py = a.py();
+    if a.get_type().is(numpy_array_type(py)) {
+        return Ok(a.clone());
+    }
+    if a.hasattr("_mask")? && np(py)?.getattr("ma")?.call_method1("is_masked", (a,))?.is_truthy()? {
+        let got = "a masked array";
+        return Err(Error::type_(arg, got, "without masked elements: use its .filled(value) first").into());
+    }
+    Ok(np(py)?.call_method1("asarray", (a,))?.cast_into()?)
 }
 
 /// NumPy's error for nested lists of uneven lengths, with the argument's name.
@@ -504,7 +535,7 @@ pub fn number(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<f64> {
     // NumPy converts only arrays without dimensions; what observers calculate has one, of one element.
     if let Ok(a) = object.cast::<PyUntypedArray>()
         && len(a) == 1
-        && b"fiu".contains(&a.dtype().kind())
+        && b"iuf".contains(&a.dtype().kind())
     {
         return a.call_method0("item")?.extract();
     }
@@ -530,26 +561,47 @@ impl<'py> FromPyObject<'_, 'py> for Int {
             Err(e) if e.is_instance_of::<PyOverflowError>(object.py()) => {
                 Ok(Self(if object.lt(0)? { isize::MIN } else { isize::MAX }))
             }
-            other => Ok(Self(other?)),
+            Err(_) => Err(Error::type_("it", describe(&object), "an integer").into()),
+            Ok(value) => Ok(Self(value)),
         }
     }
 }
 
-/// An integer: Python and NumPy integers, arrays of one integer.
+/// An integer: Python and NumPy integers, arrays of one; floats that are whole, as observers of float zero points give.
 pub fn integer(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<i64> {
     if let Ok(v) = object.extract::<i64>() {
         return Ok(v);
     }
-    if let Ok(a) = object.cast::<PyUntypedArray>()
-        && len(a) == 1
-        && b"iu".contains(&a.dtype().kind())
+    let item = match object.cast::<PyUntypedArray>() {
+        Ok(a) if len(a) == 1 && b"iuf".contains(&a.dtype().kind()) => &a.call_method0("item")?,
+        _ => object,
+    };
+    if let Ok(v) = item.extract::<i64>() {
+        return Ok(v);
+    }
+    if let Ok(v) = item.extract::<f64>()
+        && v.fract() == 0.0
+        && v.abs() < 9e15
     {
-        return a.call_method0("item")?.extract();
+        return Ok(v as i64);
     }
     if object.is_instance_of::<pyo3::types::PyInt>() {
         return Err(Error::value(arg, object, "a 64-bit integer").into());
     }
     Err(Error::type_(arg, describe(object), "an integer").into())
+}
+
+/// Lengths as an argument: integers from 0 on.
+pub fn lengths(given: Option<Vec<Int>>, arg: &str) -> Result<Option<Vec<usize>>> {
+    let Some(given) = given else { return Ok(None) };
+    let found: Option<Vec<usize>> = given.iter().map(|n| usize::try_from(n.0).ok()).collect();
+    match found {
+        Some(found) => Ok(Some(found)),
+        None => {
+            let got: Vec<isize> = given.iter().map(|n| n.0).collect();
+            Err(Error::value(arg, format!("{got:?}"), "lengths from 0 on"))
+        }
+    }
 }
 
 /// A float32 that is neither infinite nor NaN.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence, PyTuple};
 use quantray_core::observe;
-use quantray_core::qparams::{DType, Quantizer, range_to_qparams};
+use quantray_core::qparams::{DType, QParams, Quantizer, range_to_qparams};
 
 use super::array::{
-    Array, Output, as_array, as_float32, code_type, describe, elements, fresh_view, has_type, is_contiguous,
-    len, tuple_text,
+    Array, Int, Output, as_array, as_float32, code_type, describe, elements, fresh_view, has_type,
+    is_contiguous, len, lengths, tuple_text,
 };
 use super::dtype::parse_dtype;
 use super::tensor::QTensor;
@@ -132,11 +133,18 @@ pub fn quantize_per_tensor<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let dtype = parse_dtype(dtype)?;
     let is_list = input.is_instance_of::<PyList>() || input.is_instance_of::<PyTuple>();
-    if is_list && scale.len().is_ok() {
+    // An observer's scale is an array of one number: it is that of the whole list, unless that holds one array.
+    let one_for_all = is_list
+        && scale.cast::<PyUntypedArray>().is_ok_and(|a| len(a) == 1)
+        && (input.len()? != 1 || input.get_item(0)?.extract::<f64>().is_ok());
+    if is_list && !one_for_all && scale.len().is_ok() {
         return quantize_list(py, input.cast()?, scale, zero_point, dtype, qscheme, out);
     }
     let quantizer = Arc::new(quantizer::per_tensor(scale, zero_point, dtype, qscheme)?);
-    Ok(Bound::new(py, quantize_with(py, input, &quantizer, out)?)?.into_any())
+    let x = as_float32(input, "input")?;
+    let made = quantize_array(py, &x, &quantizer, out, "input")?;
+    warn_of_tiny(&made, &x)?;
+    Ok(Bound::new(py, made)?.into_any())
 }
 
 fn quantize_list<'py>(
@@ -266,6 +274,35 @@ pub fn quantize_per_tensor_dynamic<'py>(
     quantize_to_range(py, &as_float32(input, "input")?, parse_dtype(dtype)?, reduce_range)
 }
 
+/// Values are this many times smaller than a step where nobody can have meant them to become 0.
+const TINY: f32 = 1e-3;
+
+/// Warns where all values became 0 because they are far smaller than a step.
+fn warn_of_tiny(made: &QTensor, x: &Array<'_>) -> PyResult<()> {
+    let (values, py) = (elements::<f32>(x), x.py());
+    let QParams::PerTensor { scale, .. } = made.quantizer().params() else { return Ok(()) };
+    let tiny = *scale as f32 * TINY;
+    // The first value that is not tiny ends the search; of most inputs that is the first of all.
+    if values.len() < 2 || values.iter().any(|v| v.abs() >= tiny) {
+        return Ok(());
+    }
+    let most = values.iter().fold(0f32, |most, v| most.max(v.abs()));
+    warn_of_loss(py, "input", most, *scale)
+}
+
+/// Warns where the largest of some values is none, but becomes 0.
+fn warn_of_loss(py: Python<'_>, arg: &str, most: f32, scale: f64) -> PyResult<()> {
+    if most == 0.0 || f64::from(most) >= scale / 2.0 {
+        return Ok(());
+    }
+    let text = format!(
+        "all values of {arg} become 0: the largest is {most:e}, and a step is {scale:e}; multiply them before, or choose \
+         a smaller scale"
+    );
+    let text = std::ffi::CString::new(text).unwrap_or_default();
+    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
+}
+
 /// A contiguous float32 array quantized to its own range.
 pub fn quantize_to_range(
     py: Python<'_>,
@@ -281,6 +318,7 @@ pub fn quantize_to_range(
         (range.min, range.max)
     };
     let (scale, zero_point) = range_to_qparams(min, max, dtype, reduce_range).map_err(Error)?;
+    warn_of_loss(py, "input", min.abs().max(max.abs()), scale)?;
     let quantizer = Quantizer::per_tensor(dtype, scale, i64::from(zero_point), false).map_err(Error)?;
     quantize_array(py, x, &Arc::new(quantizer), None, "input")
 }
@@ -357,8 +395,9 @@ pub fn make_per_tensor_quantized_tensor<'py>(
     zero_point: &Bound<'py, PyAny>,
     qscheme: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
-    size: Option<Vec<usize>>,
+    size: Option<Vec<Int>>,
 ) -> PyResult<QTensor> {
+    let size = lengths(size, "size")?;
     let codes = adoptable(input)?;
     let dtype = adopted_dtype(&codes, dtype)?;
     adopt(&codes, Arc::new(quantizer::per_tensor(scale, zero_point, dtype, qscheme)?), size)
@@ -398,8 +437,9 @@ pub fn make_per_channel_quantized_tensor<'py>(
     axis: isize,
     qscheme: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
-    size: Option<Vec<usize>>,
+    size: Option<Vec<Int>>,
 ) -> PyResult<QTensor> {
+    let size = lengths(size, "size")?;
     let codes = adoptable(input)?;
     let dtype = adopted_dtype(&codes, dtype)?;
     let whole = [len(&codes) * dtype.elements_per_item()];

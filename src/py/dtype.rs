@@ -52,6 +52,36 @@ impl PyDType {
         dtype_named(py, self.0.numpy_name())
     }
 
+    /// The NumPy dtype of the values, float32: what NumPy sees of a tensor, and so what `numpy.dtype` makes of this.
+    #[getter]
+    fn dtype<'py>(&self, py: Python<'py>) -> Bound<'py, PyArrayDescr> {
+        numpy::dtype::<f32>(py)
+    }
+
+    /// Bytes of one unit of memory: 1, or 4 for qint32.
+    #[getter]
+    fn itemsize(&self) -> usize {
+        self.0.item_size()
+    }
+
+    /// Whether codes may be negative.
+    #[getter]
+    fn is_signed(&self) -> bool {
+        self.0.qmin() < 0
+    }
+
+    /// False: elements are integers.
+    #[getter]
+    fn is_floating_point(&self) -> bool {
+        false
+    }
+
+    /// False: values are real.
+    #[getter]
+    fn is_complex(&self) -> bool {
+        false
+    }
+
     fn __repr__(&self) -> &'static str {
         self.0.name()
     }

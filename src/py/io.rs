@@ -3,20 +3,23 @@
 //! by the safetensors crate; its data are mapped, not read.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use quantray_core::memory;
 use quantray_core::qparams::{DType, QParams, Quantizer, Scheme};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 use serde_json::{Value, json};
 
 use super::array::{Array, contiguous, data, describe, elements, from_slice, len, np, type_name};
 use super::create;
+use super::files::{replace, widened};
 use super::tensor::QTensor;
 use crate::error::Error;
+use crate::run::ended;
 
 /// The metadata key that holds the parameters of all quantized tensors of a file, as JSON.
 const KEY: &str = "quantray";
@@ -26,6 +29,9 @@ const FORMAT: &str = "format";
 const VERSION: u64 = 2;
 /// The name of the one tensor of a file that `QTensor.save` wrote.
 const ONLY: &str = "tensor";
+
+/// The key of a file's header that is no tensor.
+const RESERVED: &str = "__metadata__";
 
 /// The safetensors dtype of each NumPy dtype that can be stored.
 const DTYPES: [(&str, Dtype); 12] = [
@@ -206,6 +212,10 @@ impl<'py> Contents<'py> {
     }
 
     fn add(&mut self, name: &str, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        if name == RESERVED {
+            let valid = format!("another than {RESERVED:?}, where the format keeps its metadata");
+            return Err(Error::value("a name", format!("{name:?}"), valid).into());
+        }
         let Self { names, entries, about } = self;
         if let Ok(q) = object.cast::<QTensor>() {
             let shape: Vec<usize> = q.getattr("shape")?.extract()?;
@@ -318,19 +328,12 @@ pub fn save<'py>(
             .map_err(|e| file_error("write", &path, e))?;
         views.push((e.name.clone(), view));
     }
-    // Written beside and moved into place: a reader, or a memory map of the old file, never sees half of it.
-    let target = PathBuf::from(&path);
-    let mut part = target.clone().into_os_string();
-    part.push(format!(".{}.part", std::process::id()));
-    let part = PathBuf::from(part);
     let written = py.detach(|| {
-        safetensors::serialize_to_file(views, Some(metadata), &part).map_err(|e| e.to_string())?;
-        std::fs::rename(&part, &target).map_err(|e| e.to_string())
+        replace(Path::new(&path), |part| {
+            safetensors::serialize_to_file(views, Some(metadata), part).map_err(|e| e.to_string())
+        })
     });
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(&part); // It may not exist; the error that counts is `e`.
-        file_error("write", &path, e)
-    })
+    written.map_err(|e| file_error("write", &path, e))
 }
 
 /// The memory of a contiguous array.
@@ -414,13 +417,17 @@ pub fn load<'py>(py: Python<'py>, path: &Bound<'py, PyAny>) -> PyResult<Bound<'p
         )));
     }
     let array_of = |name: &str, info: &TensorInfo| -> PyResult<Bound<'py, PyAny>> {
+        let (from, to) = (start + info.data_offsets.0, start + info.data_offsets.1);
+        if let Some(values) = widened(info.dtype, &elements::<u8>(&map)[from..to]) {
+            return from_slice(py, &memory::caught(values).map_err(ended)?)?
+                .call_method1("reshape", (info.shape.clone(),));
+        }
         let Some((numpy_name, _)) = DTYPES.iter().find(|(_, d)| *d == info.dtype) else {
             return Err(invalid(&format!(
                 "tensor {name:?} has the dtype {:?}, which NumPy lacks",
                 info.dtype
             )));
         };
-        let (from, to) = (start + info.data_offsets.0, start + info.data_offsets.1);
         let part = map.get_item(pyo3::types::PySlice::new(py, from as isize, to as isize, 1))?;
         let part = np(py)?.call_method1("asarray", (part,))?;
         let little = np(py)?.call_method1("dtype", (numpy_name,))?.call_method1("newbyteorder", ("<",))?;

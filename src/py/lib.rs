@@ -5,6 +5,7 @@ mod create;
 mod dtype;
 mod error;
 mod fake;
+mod files;
 mod io;
 mod ops;
 mod quantizer;

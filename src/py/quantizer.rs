@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use quantray_core::display::{QParamsText, python_float_repr};
 use quantray_core::qparams::{DType, QParams, Quantizer, Scheme};
-
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 
 use super::array::{Array, as_array, axis_in, contiguous, elements, from_slice, integer, number};
 use super::create;
@@ -113,9 +112,13 @@ pub fn per_channel_in(
     let n = shape[axis];
     let scales = real_array(scales, "scales")?;
     let zeros = real_array(zero_points, "zero_points")?;
-    // As in torch, float zero points ask for the scheme that keeps them.
+    // As in torch, float zero points ask for the scheme that keeps them, where the dtype has it; whole ones are
+    // integers elsewhere.
     let float = match scheme {
         Some(s) => s == Scheme::PerChannelAffineFloatQParams,
+        None if matches!(dtype, DType::QInt8 | DType::QInt32) && integers(&zeros, "zero_points").is_ok() => {
+            false
+        }
         None => zeros.dtype().kind() == b'f',
     };
     Ok(if float {

@@ -3,9 +3,12 @@
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use quantray_core::affine::{self, Affine, Channels};
+use quantray_core::error;
 use quantray_core::float::Place;
+use quantray_core::memory::{self, Ended};
 use quantray_core::qparams::{DType, QParams, Quantizer};
 use quantray_core::threads;
 
@@ -36,6 +39,11 @@ pub fn install_interrupt_check() {
     threads::set_interrupt_check(signal_arrived);
 }
 
+/// What the signal handler raised.
+fn raised() -> Option<PyErr> {
+    RAISED.with(|r| r.borrow_mut().take())
+}
+
 /// Runs a kernel on `work` elements, without the GIL where that is worth it.
 pub fn kernel<T: Send>(
     py: Python<'_>,
@@ -44,12 +52,30 @@ pub fn kernel<T: Send>(
     shape: &[usize],
     f: impl FnOnce() -> Result<T, Stopped> + Send,
 ) -> PyResult<T> {
+    let f = || memory::caught(f);
     let done = if work < LONG { f() } else { py.detach(f) };
-    done.map_err(|stopped| {
-        let raised =
-            (stopped == Stopped::Interrupted).then(|| RAISED.with(|r| r.borrow_mut().take())).flatten();
+    done.map_err(ended)?.map_err(|stopped| {
+        let raised = (stopped == Stopped::Interrupted).then(raised).flatten();
         raised.unwrap_or_else(|| Error(stopped.named(arg, shape)).into())
     })
+}
+
+/// What a core's function returns that can end early; why it did as an exception.
+pub fn caught<T>(f: impl FnOnce() -> Result<T, error::Error>) -> PyResult<T> {
+    Ok(memory::caught(f).map_err(ended)?.map_err(Error)?)
+}
+
+/// Long work that packs or makes something, without the GIL.
+pub fn packing<T: Send>(py: Python<'_>, f: impl FnOnce() -> Result<T, error::Error> + Send) -> PyResult<T> {
+    Ok(py.detach(|| memory::caught(f)).map_err(ended)?.map_err(Error)?)
+}
+
+/// Why work ended, as an exception.
+pub fn ended(why: Ended) -> PyErr {
+    match why {
+        Ended::OutOfMemory(bytes) => PyMemoryError::new_err(format!("the system has no {bytes} bytes left")),
+        Ended::Interrupted => raised().unwrap_or_else(|| Error(error::Error::Interrupted).into()),
+    }
 }
 
 /// Where a function of floats finds them and leaves its results: apart, or over them.

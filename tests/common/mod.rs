@@ -3,10 +3,22 @@
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 use std::mem::MaybeUninit;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quantray_core::affine::{Affine, Channels};
 use quantray_core::error::Stopped;
 use quantray_core::qparams::{self, DType};
+
+/// Whether an emulator asks for less.
+pub fn reduced() -> bool {
+    std::env::var_os("QUANTRAY_TEST_REDUCED").is_some()
+}
+
+/// The instruction set and the number of threads are global: tests that choose them take turns.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Parameters that own their memory.
 #[derive(Debug, Clone)]

@@ -290,6 +290,6 @@ class Mish(nn.Module):
 
 
 NETWORKS = (
-    PlainCNN, ResNet, MobileNet, DenseNet, SqueezeExcite, UNet, Mixer, Attention, Encoder, Recurrent, Subclass,
-    LoRA, Mish,
+    PlainCNN, ResNet, MobileNet, DenseNet, SqueezeExcite, UNet, Mixer, Attention, Encoder, Recurrent,
+    Subclass, LoRA, Mish,
 )  # fmt: skip

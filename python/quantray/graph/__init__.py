@@ -1,7 +1,7 @@
 """What a model computes: captured from its code as a graph of named nodes and wires.
 
-`capture` makes a graph, `run` computes it, passes make other graphs of it. Quantization, files and reports speak it;
-it imports neither layers of integers nor quantization.
+`capture` makes a graph, `run` computes it, passes make other graphs of it. Quantization, files and reports
+speak it; it imports neither layers of integers nor quantization.
 
 >>> import numpy as np
 >>> from quantray import graph, nn

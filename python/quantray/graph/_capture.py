@@ -1,14 +1,14 @@
 """From a model and an example to a graph that holds for other inputs, too.
 
-`forward` runs twice: with the example, and with other values in another number of rows. What differs between the
-two finds sizes and random numbers that would have been baked in, and tells lengths that are free from those that
-are not.
+`forward` runs twice: with the example, and with other values in another number of rows. What differs
+between the two finds sizes and random numbers that would have been baked in, and tells lengths that are
+free from those that are not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ from quantray.graph._graph import (
 )
 from quantray.graph._lengths import evaluate
 from quantray.graph._tracer import Tracer
+from quantray.nn._foreign import check_model, is_torch
 from quantray.nn._module import Module
 
 #: Kinds that arrays become which lengths make.
@@ -114,6 +115,8 @@ def capture(
     >>> [node.kind for node in found]
     ['input', 'numpy.maximum', 'ndarray.sum']
     """
+    if not isinstance(model, Module) and (is_torch(model) or not callable(model)):
+        check_model(model)
     kwargs = dict(kwargs or {})
     names = _parameter_names(model)
     example = Example(args, kwargs, names)
@@ -158,21 +161,67 @@ def _captured(
     training = bool(getattr(model, "training", False))
     while True:
         first = _once(model, example, example.arrays, python, changing)
+        differ: _Differ | None = None
         for shapes in [other] if other else _tries(first, example):
-            found = _second(model, example, first, shapes, python, changing, training)
-            if found is not None:
-                return found
+            try:
+                found = _second(model, example, first, shapes, python, changing, training)
+            except _Differ as error:
+                differ = error
+                continue
+            except Exception:
+                # What other sizes do not fit may hold for these.
+                continue
+            return (
+                found if differ is None or 3 not in _rows(shapes) else _for_more_rows(found, example, differ)
+            )
         # The same sizes, other values: what differs now depends on them, or on chance.
         same = [a.shape for a in example.arrays]
         try:
             second = _once(model, example, others(example.arrays, same), python, changing)
-            return _join(first, second, training)
-        except _Differ as differ:
-            scope = differ.scope
+            return _for_these_rows(_join(first, second, training), example, differ)
+        except _Differ as error:
+            scope = error.scope
             if scope in python or not isinstance(model, Module):
-                raise CaptureError(f"{differ.at}: {differ.reason}") from None
+                raise CaptureError(f"{error.at}: {error.reason}") from None
             # That module runs as Python; what is around it is captured.
             python |= {scope}
+
+
+def _rows(shapes: Iterable[tuple[int, ...]]) -> list[int]:
+    return [shape[0] for shape in shapes if shape]
+
+
+def _for_more_rows(found: _Joined, example: Example, differ: _Differ) -> _Joined:
+    """A graph of a model that does other work for one row: for more of them."""
+    guards = tuple(
+        Guard(Expr("ge", (Expr("dim", (Ref(name), 0)), 2)), True, _place_of(found.graph, differ))
+        for name, array in zip(example.names, example.arrays, strict=True)
+        if np.ndim(array) and array.shape[0] > 1
+    )
+    return found._replace(graph=found.graph.but(guards=found.graph.guards + guards))
+
+
+def _place_of(graph: Graph, differ: _Differ | None) -> Place:
+    if differ is not None and differ.at is not None:
+        return differ.at
+    return next((node.at for node in graph if node.at is not None and node.at.line), Place("?", 0))
+
+
+def _for_these_rows(found: _Joined, example: Example, differ: _Differ | None) -> _Joined:
+    """A graph of runs of one size is for arrays of so many rows: with others the model does other work, or
+    none.
+    """
+    known = {guard.subject for guard in found.graph.guards}
+    subjects = [
+        (Expr("dim", (Ref(name), 0)), array.shape[0])
+        for name, array in zip(example.names, example.arrays, strict=True)
+        if np.ndim(array)
+    ]
+    at = _place_of(found.graph, differ)
+    guards = tuple(Guard(dim, rows, at) for dim, rows in subjects if dim not in known)
+    is_python = any(node.kind == "python" and not node.value for node in found.graph)
+    graph = found.graph if is_python else found.graph.but(guards=found.graph.guards + guards)
+    return found._replace(graph=graph)
 
 
 def _second(
@@ -183,24 +232,23 @@ def _second(
     python: frozenset[str],
     changing: frozenset[Any],
     training: bool,
-) -> _Joined | None:
-    """The graph that also holds for other shapes; None where there is none."""
-    try:
-        second = _once(model, example, others(example.arrays, shapes), python, changing)
-        found = _join(first, second, training)
-        if found.made:
-            # Two examples of an array do not show how it goes on.
-            more = [
-                tuple(m if m == n else _third(m, n) for m, n in zip(a.shape, shape, strict=True))
-                for a, shape in zip(example.arrays, shapes, strict=True)
-            ]
-            third = _once(model, example, others(example.arrays, more), python, changing)
-            if _join(first, third, training).made != found.made:
-                return None
-        return found
-    except Exception:
-        # What other sizes do not fit holds for these.
-        return None
+) -> _Joined:
+    """The graph that also holds for other shapes; raises where there is none."""
+    second = _once(model, example, others(example.arrays, shapes), python, changing)
+    found = _join(first, second, training)
+    if found.is_thin:
+        # Two examples of an array do not show how it goes on.
+        more = [
+            tuple(m if m == n else _third(m, n) for m, n in zip(a.shape, shape, strict=True))
+            for a, shape in zip(example.arrays, shapes, strict=True)
+        ]
+        third = _once(model, example, others(example.arrays, more), python, changing)
+        if _join(first, third, training).made != found.made:
+            raise _Differ("", "an array that differs with sizes", None)
+    if found.counts_rows:
+        rows = [*_rows(map(np.shape, example.arrays)), *_rows(shapes)]
+        found = found._replace(graph=found.graph.but(rows=(min(rows), max(rows))))
+    return found
 
 
 def _third(m: int, n: int) -> int:
@@ -232,7 +280,9 @@ def _tries(first: _Once, example: Example) -> list[list[tuple[int, ...]]]:
 
 
 def _needed_lengths(run: _Once, arrays: list[Any]) -> set[int]:
-    """Lengths of inputs, rows aside, that numbers were made of: a graph for one of them alone would be a pity."""
+    """Lengths of inputs, rows aside, that numbers were made of: a graph for one of them alone would be a
+    pity.
+    """
     nodes = run.tracer.nodes
     found: set[int] = set()
     for expr, _, _, needs_number in run.tracer.guards:
@@ -300,7 +350,8 @@ def _once(
         )
 
     args, kwargs = put(values)
-    with tracer.running():
+    # What examples make warnings of will be warned of when it is computed.
+    with tracer.running(), np.errstate(all="ignore"):
         output = model(*args, **kwargs)
         if tracer.refused:
             # The model's own `except` has swallowed it.
@@ -326,6 +377,8 @@ class _Joined(NamedTuple):
     graph: Graph
     #: What arrays were taken for that lengths seem to make.
     made: dict[str, Any]
+    #: Whether one of these was so short that it may go on in another way.
+    is_thin: bool
     #: Whether Python has got the number of rows: it may decide by it, unseen, for other ones.
     counts_rows: bool
 
@@ -363,7 +416,7 @@ def _join(a: _Once, b: _Once, training: bool) -> _Joined:
     kept = graph.pruned()
     needed = {node.scope for node in kept}
     graph = kept.but(unused=frozenset(node.scope for node in graph) - needed)
-    return _Joined(graph, made, lengths.counts_rows())
+    return _Joined(graph, made, lengths.is_thin, lengths.counts_rows())
 
 
 def _from_values(a: _Once, b: _Once) -> tuple[Refusal, ...]:
@@ -374,7 +427,8 @@ def _from_values(a: _Once, b: _Once) -> tuple[Refusal, ...]:
 
 
 def _merged(node: Node, a: Any, b: Any, lengths: _Lengths) -> Any:
-    """Arguments that hold for both runs: a number that is one length in the first and in the second is that length.
+    """Arguments that hold for both runs: a number that is one length in the first and in the second is that
+    length.
 
     Raises where a plain value is not the same in both.
     """
@@ -403,6 +457,8 @@ class _Lengths:
 
     def __init__(self, a: _Once, b: _Once) -> None:
         self._a, self._b = a, b
+        #: Whether an array was recognized by less than three of its elements.
+        self.is_thin = False
         self._shapes = [
             {(str(i), o): f.shape for i, n in enumerate(run.tracer.nodes) for o, f in enumerate(n.facts)}
             for run in (a, b)
@@ -451,21 +507,42 @@ class _Lengths:
         return evaluate(expr, lambda ref: self._shapes[run][ref.node, ref.out])
 
     def _varies(self, expr: Any) -> bool:
-        """Whether a length is another number in the second run: its wire may differ in other axes."""
-        return isinstance(expr, Expr) and self._value(expr, 0) != self._value(expr, 1)
+        """Whether one of the lengths in it differs between the runs."""
+        first, second = self._shapes
+        return any(
+            first[leaf.args[0].node, leaf.args[0].out][leaf.args[1]]
+            != second[leaf.args[0].node, leaf.args[0].out][leaf.args[1]]
+            for leaf in _lengths_in(expr)
+        )
 
     def guards(self) -> list[Guard]:
-        """What was decided by lengths and by values. Numbers that were made of lengths that differ between the
-        runs have been compared; others hold for these lengths alone."""
+        """What was decided by lengths and by values. Numbers that were made of lengths that differ between
+        the runs have been compared; others hold for these lengths alone.
+        """
         found: dict[tuple[Any, Any], Guard] = {}
         for subject, outcome, at, needs_number in self._a.tracer.guards:
             if isinstance(subject, Ref):
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
-            elif _is_always_so(subject) or (needs_number and self._varies(subject)):
+            elif (
+                _is_always_so(subject) or (needs_number and self._varies(subject)) or self._is_fixed(subject)
+            ):
                 continue
             elif isinstance(subject, Expr):
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
         return list(found.values())
+
+    def _is_fixed(self, subject: Any) -> bool:
+        """Whether all lengths in it are those of inner wires, and no input's: weights decide them, where
+        every length of every input has differed between the runs.
+        """
+        inputs = [f for n in self._a.tracer.nodes if n.kind == "input" for f in n.facts]
+        others = [f for n in self._b.tracer.nodes if n.kind == "input" for f in n.facts]
+        free = all(
+            m != n
+            for f, g in zip(inputs, others, strict=True)
+            for m, n in zip(f.shape, g.shape, strict=False)
+        )
+        return free and not self._varies(subject)
 
     def counts_rows(self) -> bool:
         """Whether a number was made of a length that goes with the number of rows."""
@@ -527,6 +604,7 @@ class _Lengths:
         shape = tuple(-1 if i in long else n for i, n in enumerate(x.shape))
         if any(n not in (-1, 1) for n in shape) or x.dtype.kind not in "biuf":
             return None
+        self.is_thin |= min(pair) < 3
         from quantray.graph._functions import function_of
 
         tries: list[tuple[str, tuple[Any, ...]]] = []

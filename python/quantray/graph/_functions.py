@@ -10,10 +10,13 @@ import functools
 import importlib
 import operator
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from quantray.nn._gradients import Differentiable
 
 # What becomes of changes in place: functions that return the array as it is after the change.
 
@@ -139,9 +142,31 @@ def name_of(function: Any) -> str | None:
     return None
 
 
+#: Methods of arrays that make new ones, or views: what "ndarray." may be followed by.
+METHODS = (
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "clip", "choose", "compress",
+    "conj", "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max", "mean",
+    "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round", "searchsorted", "squeeze", "std",
+    "sum", "swapaxes", "take", "trace", "transpose", "var", "view",
+)  # fmt: skip
+
+#: Where functions of NumPy's may be at home.
+_HOMES = ("numpy", "numpy.linalg", "numpy.fft", "numpy.lib.stride_tricks", "numpy.lib.scimath")
+
+#: Methods of ufuncs that make arrays.
+_UFUNC_METHODS = ("reduce", "accumulate", "reduceat", "outer")
+
+#: Functions of arrays that write files, or look at memory beside an array: no node's.
+_DENIED = frozenset(
+    {"save", "savez", "savez_compressed", "savetxt", "as_strided", "shares_memory", "may_share_memory"}
+)
+#: Functions that call what they are given: no file's.
+_CALLERS = frozenset({"apply_along_axis", "apply_over_axes", "piecewise", "fromfunction"})
+
+
 @functools.cache
 def function_of(name: str) -> Callable[..., Any]:
-    """The function of a name.
+    """The function of a name: of arrays, and no other.
 
     Raises
     ------
@@ -152,33 +177,49 @@ def function_of(name: str) -> Callable[..., Any]:
         return _OWN[name]
     for prefix, wrapper in _WRAPPERS.items():
         if name.startswith(prefix):
-            return functools.partial(wrapper, function_of(name.removeprefix(prefix)))
+            inner = name.removeprefix(prefix)
+            if inner.startswith(tuple(_WRAPPERS)):
+                break
+            return functools.partial(wrapper, function_of(inner))
     home, _, last = name.rpartition(".")
+    found: Any = None
     if home == "ndarray":
-        return method_of(last)
-    if home == "functional":
-        return _functional(last)
-    root = name.split(".")[0]
-    if root not in ("numpy", "scipy"):
-        raise KeyError(f"there is no function {name!r}")
-    parts = name.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:cut]))
-        except ImportError:
-            continue
-        for part in parts[cut:]:
-            found = getattr(found, part, None)
-        if callable(found):
-            return found
-    raise KeyError(f"there is no function {name!r}: is {root} installed?")
+        found = method_of(last) if last in METHODS else None
+    elif home == "functional":
+        found = _functional(last)
+    elif home == "scipy.special":
+        found = _ufunc_of_scipy(last)
+    elif home.startswith("numpy.") and home not in _HOMES and last in _UFUNC_METHODS:
+        found = getattr(function_of(home), last, None)
+    elif home in _HOMES and not last.startswith("_") and last not in _DENIED:
+        found = getattr(importlib.import_module(home), last, None)
+        if not (isinstance(found, np.ufunc) or hasattr(found, "_implementation")):
+            # What NumPy does not dispatch is captured by nobody.
+            found = None
+    if found is None:
+        raise KeyError(f"there is no function {name!r} of arrays")
+    return found
 
 
-def _functional(name: str) -> Callable[..., Any]:
+def may_be_in_file(name: str) -> bool:
+    """Whether a file may name a function: one that does not call what it is given."""
+    return name.rpartition(".")[2] not in _CALLERS
+
+
+def _ufunc_of_scipy(name: str) -> Callable[..., Any] | None:
+    try:
+        special = importlib.import_module("scipy.special")
+    except ImportError:
+        raise KeyError(f"the function scipy.special.{name} needs scipy, which is not installed") from None
+    found = getattr(special, name, None)
+    return found if isinstance(found, np.ufunc) else None
+
+
+def _functional(name: str) -> Callable[..., Any] | None:
     from quantray.nn import functional
     from quantray.nn.functional import _attention
 
     found = getattr(functional, name, None) or getattr(_attention, name, None)
-    if found is None:
-        raise KeyError(f"there is no function {name!r} in quantray.nn.functional")
-    return found
+    home = getattr(found, "__module__", "")
+    is_function = isinstance(found, (types.FunctionType, Differentiable))
+    return found if is_function and home.startswith(functional.__name__) else None

@@ -1,6 +1,7 @@
 """A graph: what a model computes, as nodes with names and the wires between them.
 
-Nothing here knows modules, quantization or files. A graph is never changed: a pass takes one and gives another.
+Nothing here knows modules, quantization or files. A graph is never changed: a pass takes one and gives
+another.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from quantray.graph._trees import leaves as leaves
+from quantray.graph._trees import map_tree as map_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a node beside what it computes: tables and drawings show it, nothing is computed by it."""
+    """What is known of a node beside what it computes: tables and drawings show it, nothing is computed by
+    it.
+    """
 
     #: What it is, in words; by default those of its kind.
     words: str = ""
@@ -178,6 +184,9 @@ class Graph:
         By node, what a model that runs by this graph knows beside it.
     unused : frozenset of str
         Paths of modules that are called, but whose results nothing needs.
+    rows : tuple of int, optional
+        The fewest and the most rows that it was captured with, where Python has got their number: what it
+        did with it for others is not known.
     """
 
     nodes: Mapping[str, Node]
@@ -189,6 +198,7 @@ class Graph:
     training: bool = False
     about: Mapping[str, About] = field(default_factory=dict[str, About], compare=False, repr=False)
     unused: frozenset[str] = frozenset()
+    rows: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
@@ -262,7 +272,8 @@ class Rewriter:
     """Builds a graph from another one, node by node: what a pass replaces, all later nodes take.
 
     >>> from quantray.graph import Graph, Node, Ref, Rewriter
-    >>> old = Graph({"x": Node("x", "input"), "y": Node("y", "identity", (Ref("x"),))}, (Ref("x"),), {}, Ref("y"))
+    >>> nodes = {"x": Node("x", "input"), "y": Node("y", "identity", (Ref("x"),))}
+    >>> old = Graph(nodes, (Ref("x"),), {}, Ref("y"))
     >>> made = Rewriter(old)
     >>> for node in old:
     ...     if node.kind == "identity":
@@ -313,42 +324,7 @@ class Rewriter:
         return old.but(nodes=self.nodes, output=self.map(old.output), guards=guards, **changes)
 
 
-# Trees of arguments
-
-
-def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
-    """A tree of tuples, lists, dicts and slices with each leaf replaced by a function of it."""
-    if isinstance(tree, tuple):
-        items = [map_tree(function, item) for item in tree]
-        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
-    if type(tree) is list:
-        return [map_tree(function, item) for item in tree]
-    if isinstance(tree, dict):
-        items = ((key, map_tree(function, item)) for key, item in tree.items())
-        return type(tree)(items) if type(tree) is not dict else dict(items)
-    if type(tree) is slice:
-        return slice(*(map_tree(function, end) for end in (tree.start, tree.stop, tree.step)))
-    return function(tree)
-
-
-def leaves(tree: Any) -> list[Any]:
-    """The leaves of a tree, in order."""
-    found: list[Any] = []
-
-    def walk(tree: Any) -> None:
-        if isinstance(tree, (tuple, list)):
-            for item in tree:
-                walk(item)
-        elif isinstance(tree, dict):
-            for item in tree.values():
-                walk(item)
-        elif type(tree) is slice:
-            walk((tree.start, tree.stop, tree.step))
-        else:
-            found.append(tree)
-
-    walk(tree)
-    return found
+# Wires in trees of arguments
 
 
 def map_wires(function: Callable[[Ref], Ref], tree: Any) -> Any:

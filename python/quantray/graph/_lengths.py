@@ -1,7 +1,7 @@
 """Lengths that a forward reads from stand-ins: numbers that remember where they come from.
 
-A length is no subclass of int: C code would read such a one without being seen. Whatever needs the number itself
-(`range`, `np.zeros`) asks for it by `__index__`, and that is noted as a guard.
+A length is no subclass of int: C code would read such a one without being seen. Whatever needs the number
+itself (`range`, `np.zeros`) asks for it by `__index__`, and that is noted as a guard.
 """
 
 from __future__ import annotations
@@ -76,7 +76,11 @@ class Length:
         return tracer.call_ufunc(ufunc, method, args, kwargs)
 
     def __hash__(self) -> int:
-        return hash(self.__index__())
+        # What is looked up by it is another thing for another number.
+        tracer = _tracer()
+        if tracer is not None:
+            tracer.guard(Expr("eq", (self.expr, self.value)), True, needs_number=False)
+        return hash(self.value)
 
     def __bool__(self) -> bool:
         return bool(self != 0)
@@ -153,7 +157,9 @@ for _name in _COMPARE:
 
 
 class Shape(tuple[Any, ...]):
-    """Lengths of a stand-in; NumPy asks it before it makes numbers of them, so that `np.prod(x.shape)` is one."""
+    """Lengths of a stand-in; NumPy asks it before it makes numbers of them, so that `np.prod(x.shape)` is
+    one.
+    """
 
     __slots__ = ()
 

@@ -1,6 +1,7 @@
 """Runs a graph node by node: the meaning of every graph, and what training and calibration are.
 
-The same function computes with NumPy's arrays, with autograd's boxes, and, in a converted model, beside the program.
+The same function computes with NumPy's arrays, with autograd's boxes, and, in a converted model, beside the
+program.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, leaves, map_tree
 from quantray.graph._lengths import evaluate
@@ -93,12 +96,34 @@ def run(
             environment.values[Ref(node.name)] = parameter_of(model, node)
         else:
             args, kwargs = environment.resolve(node.args), environment.resolve(dict(node.kwargs))
-            environment.put(node, compute(node, args, kwargs))
+            try:
+                environment.put(node, compute(node, args, kwargs))
+            except (ValueError, TypeError, IndexError) as error:
+                raise _named(error, node) from None
         if each is not None:
             each(node, environment)
         for ref in last.get(node.name, ()):
             environment.values.pop(ref, None)
     return environment.resolve(graph.output)
+
+
+#: What marks an error that says already where it is from.
+_SAID = "_quantray_node"
+
+
+def _named(error: Exception, node: Node) -> Exception:
+    """An error of a node's work with the node's name, and where it stands in the model's code."""
+    known = node.kind in ("python", "tap", "hook", "observe") or hasattr(error, _SAID)
+    if known or type(error) not in (ValueError, TypeError, IndexError):
+        return error
+    made = type(error)(f"{named(node)}: {error}").with_traceback(error.__traceback__)
+    setattr(made, _SAID, node.name)
+    return made
+
+
+def named(node: Node) -> str:
+    """A node's name, and where it stands in the model's code."""
+    return f"{node.name} ({node.at})" if node.at is not None and node.at.line else node.name
 
 
 def _last_uses(graph: Graph) -> dict[str, list[Ref]]:
@@ -139,6 +164,9 @@ def call(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], model: Modul
 
 
 def _call_module(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], model: Module) -> Any:
+    if node.kind == "python" and not node.value:
+        # The caller's arrays stay as they are, whatever forward does to its arguments.
+        args, kwargs = map_tree(_copied, args), map_tree(_copied, kwargs)
     if node.kind in ("module", "python"):
         return model.get_submodule(node.value).forward(*args, **kwargs)
     path, when, key = node.value
@@ -148,14 +176,27 @@ def _call_module(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], mode
     given, output = args
     if hook is None:
         return given if when == "pre" else output
-    changed = hook(module, given) if when == "pre" else hook(module, given, output)
+    own, own_output = map_tree(_copied, given), map_tree(_copied, output)
+    changed = hook(module, own) if when == "pre" else hook(module, own, own_output)
     if node.kind == "tap":
-        if changed is not None:
+        if changed is not None or not (_are_equal(own, given) and _are_equal(own_output, output)):
             raise HookChanges(path, when, key)
         return None
     if changed is None:
-        return given if when == "pre" else output
+        return own if when == "pre" else own_output
     return changed if when == "post" or isinstance(changed, tuple) else (changed,)
+
+
+def _copied(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
+def _are_equal(a: Any, b: Any) -> bool:
+    """Whether arrays are what they were."""
+    return all(
+        x is y or not isinstance(y, np.ndarray) or np.array_equal(x, y, equal_nan=y.dtype.kind in "fc")
+        for x, y in zip(leaves(a), leaves(b), strict=True)
+    )
 
 
 class HookChanges(Exception):

@@ -1,14 +1,17 @@
-"""What prepared and converted models have in common: graphs, one for each kind of input, instead of `forward`.
+"""What prepared and converted models have in common: graphs, one for each kind of input, instead of
+`forward`.
 
-Inputs choose a graph: by the mode of the model, dtypes, numbers of axes, values that are no arrays, and what the
-capture took for granted. Where none fits, the model is captured again.
+Inputs choose a graph: by the mode of the model, dtypes, numbers of axes, values that are no arrays, and
+what the capture took for granted. Where none fits, the model is captured again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -76,7 +79,7 @@ class GraphRunner:
         graph = next(iter(self.graphs), None)
         lengths: dict[str, int] = {}
         if args:
-            graph, inputs = self.find(module, as_arrays(args), {})
+            graph, inputs = self.find(module, *arguments(module, args, {}))
             for name, array in inputs.items():
                 known = graph.nodes[name].facts[0].shape
                 lengths |= {n: m for n, m in zip(known, np.shape(array), strict=True) if isinstance(n, str)}
@@ -91,7 +94,7 @@ class GraphRunner:
         return ""
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        args, kwargs = as_arrays(args), as_arrays(kwargs)
+        args, kwargs = arguments(module, args, kwargs)
         failed = 0
         while True:
             if self._mark.changed:
@@ -135,7 +138,7 @@ class GraphRunner:
     ) -> tuple[Graph, dict[str, Any]] | None:
         for graph in tuple(self.graphs):
             inputs = fitting(graph, args, kwargs, bool(module.training), module)
-            if inputs is not None:
+            if inputs is not None and _is_within(graph.rows, inputs):
                 return graph, inputs
         return None
 
@@ -178,6 +181,26 @@ class GraphRunner:
             compute=lambda node, args, kwargs: compute(module, node, args, kwargs),
             each=check if late else None,
         )
+
+    # State
+
+    def own_state(self, module: Module) -> dict[str, Any]:
+        """What belongs to the module's state_dict beside what its modules keep."""
+        return {}
+
+    def accept(self, module: Module, name: str, value: Any) -> Any:
+        """A value for an entry of that state, converted."""
+        raise KeyError(name)
+
+    def assign(self, module: Module, state: dict[str, Any]) -> None:
+        """Takes accepted entries."""
+
+    def expect(self, module: Module, keys: Iterable[str]) -> None:
+        """Makes what the keys of a state_dict that is to be loaded are the state of."""
+
+    def for_file(self, module: Module, writer: Any) -> dict[str, Any] | None:
+        """What a file has of it; None where only an instance of the class can take the file."""
+        return None
 
     # Changes
 
@@ -230,6 +253,53 @@ def _few_rows(leaf: Any) -> Any:
     return leaf
 
 
+def arguments(
+    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a module is called with, as graphs know it: arrays in the place of what can become arrays,
+    arguments by position wherever `forward` takes them so, and none that is what it would be by itself.
+    """
+    if kwargs or any(type(arg) in _DEFAULTS for arg in args):
+        args, kwargs = _as_few(module, args, kwargs)
+    return as_arrays(args), as_arrays(dict(kwargs))
+
+
+#: Types of values that arguments may have by default.
+_DEFAULTS = (type(None), bool, int, float, str)
+
+
+def _as_few(
+    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    try:
+        signature = _signature(type(module))
+        bound = signature.bind(module, *args, **kwargs)
+    except (TypeError, ValueError):
+        # `forward` will say what is wrong with them.
+        return args, kwargs
+    given = dict(bound.kwargs)
+    for name in list(given):
+        if name in signature.parameters and _is_default(signature.parameters[name], given[name]):
+            del given[name]
+    positional = list(bound.args[1:])
+    parameters = list(signature.parameters.values())[1:]
+    while 0 < len(positional) <= len(parameters) and _is_default(
+        parameters[len(positional) - 1], positional[-1]
+    ):
+        positional.pop()
+    return tuple(positional), given
+
+
+def _is_default(parameter: inspect.Parameter, value: Any) -> bool:
+    default = parameter.default
+    return type(value) in _DEFAULTS and type(default) is type(value) and bool(default == value)
+
+
+@functools.cache
+def _signature(kind: type[Module]) -> inspect.Signature:
+    return inspect.signature(kind.forward)
+
+
 def as_arrays(tree: Any) -> Any:
     """Arguments with arrays in the place of lists of numbers, QTensors, and other libraries' arrays.
 
@@ -257,6 +327,12 @@ def _is_number_or_list(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_number_or_list, value))
     return isinstance(value, (int, float, np.generic))
+
+
+def _is_within(rows: tuple[int, int] | None, inputs: Mapping[str, Any]) -> bool:
+    if rows is None:
+        return True
+    return all(rows[0] <= len(untraced(array)) <= rows[1] for array in inputs.values() if np.ndim(array))
 
 
 def fitting(

@@ -40,8 +40,8 @@ def normalize(graph: Graph) -> Graph:
 def unmasked(graph: Graph) -> Graph:
     """Assignments to the elements that a mask chooses as `where` of whole arrays.
 
-    `h[h < 0] *= 0.1` computes on the chosen elements alone; where that is done element by element, it can be done
-    with all of them, and the mask chooses afterwards.
+    `h[h < 0] *= 0.1` computes on the chosen elements alone; where that is done element by element, it can
+    be done with all of them, and the mask chooses afterwards.
     """
     made = Rewriter(graph)
     for node in graph:
@@ -55,7 +55,7 @@ def unmasked(graph: Graph) -> Graph:
 
 
 def _unmasked_value(node: Node, graph: Graph, made: Rewriter) -> Any:
-    """What a masked assignment puts where, as a number or as a whole array; None where it is another thing."""
+    """What a masked assignment puts where: a number, or a whole array; None where it is another thing."""
     if node.kind != "array.setitem" or not isinstance(node.args[1], Ref):
         return None
     x, mask, value = node.args

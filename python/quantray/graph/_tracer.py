@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -129,6 +130,8 @@ class Tracer:
         #: Stand-ins of parameters and buffers, by their array's id: arrays are kept alive by `_kept`.
         self._arrays: dict[int, Value] = {}
         self._constants: dict[int, Ref] = {}
+        #: The lengths that a node's result is made of, where it is made of nothing else.
+        self._from_lengths: dict[str, list[Length]] = {}
         self._kept: list[Any] = []
         self._undo: list[tuple[Storage, Ref, Any, int]] = []
 
@@ -322,7 +325,9 @@ class Tracer:
         if method != "__call__":
             name = f"{name}.{method}"
         if out is None or all(o is None for o in out):
-            return self.emit(name, args, kwargs)
+            made = self.emit(name, args, kwargs)
+            self._note_lengths(made, args, kwargs)
+            return made
         if len(out) > 1:
             self.refuse(f"{name} writes into several arrays: leave out= away")
         if "where" in kwargs and type(out[0]) is Value:
@@ -330,6 +335,27 @@ class Tracer:
         else:
             result = self.emit(name, args, kwargs)
         return self.write_into(out[0], result, name)
+
+    def _note_lengths(self, made: Any, args: Any, kwargs: Any) -> None:
+        """Remembers what is made of lengths alone."""
+        if kwargs or type(made) is not Value:
+            return
+        found: list[Length] = []
+        for arg in args:
+            if type(arg) is Length:
+                found.append(arg)
+            elif type(arg) is Value and arg._ref.node in self._from_lengths:
+                found += self._from_lengths[arg._ref.node]
+            elif not isinstance(arg, (int, float, np.number)) or type(arg) is Value:
+                return
+        self._from_lengths[made._ref.node] = found
+
+    def take_number(self, ref: Ref) -> bool:
+        """Whether a wire is a number that lengths make; it is taken for granted then."""
+        known = self._from_lengths.get(ref.node)
+        for length in known or ():
+            self.guard(length.expr, length.value, needs_number=True)
+        return known is not None
 
     def call_numpy(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """A function of NumPy's."""
@@ -386,6 +412,8 @@ class Tracer:
     def truth(self, value: Value) -> bool:
         """`bool` of a stand-in: of what comes from integers alone it is a guard."""
         ref = value._now()
+        if self.take_number(ref):
+            return bool(value._example)
         if not self._is_from_integers(ref):
             self.refuse(
                 "a decision on values (if, while, and, or, not, assert) that are not known when a model is "
@@ -441,7 +469,7 @@ class Tracer:
             args = self._hook(module, path, "pre", key, args, None)
         if path in self.python:
             output = self._as_python(module, path, args, kwargs)
-        elif is_whole(module) and (has_value(args) or has_value(kwargs)):
+        elif is_whole(module):
             output = self._as_whole(module, path, args, kwargs)
         else:
             output = self._forward(module, path, args, kwargs)
@@ -455,21 +483,37 @@ class Tracer:
         def run(*args: Any, **kwargs: Any) -> Any:
             return _stateless_copy(module).forward(*args, **kwargs)
 
-        # What dropout does in evaluation is nothing.
-        output = self.emit("module", args, kwargs, run, path)
-        return output
+        return self.emit("module", args, kwargs, run, path)
 
     def _as_python(self, module: Module, path: str, args: Any, kwargs: Any) -> Any:
         def run(*args: Any, **kwargs: Any) -> Any:
             return module.forward(*args, **kwargs)
 
         if path:
-            return self.emit("python", args, kwargs, run, path)
+            before = map_tree(_copied, example_of((args, kwargs)))
+            # What it changes of itself it changes when it runs, and not for examples.
+            states = [(each, _attributes(each)) for each in module.modules()]
+            try:
+                made = self.emit("python", args, kwargs, run, path)
+            finally:
+                for each, state_before in states:
+                    _restore(each, state_before)
+            for array, old in zip(leaves(example_of((args, kwargs))), leaves(before), strict=True):
+                if isinstance(old, np.ndarray) and not np.array_equal(
+                    array, old, equal_nan=old.dtype.kind in "fc"
+                ):
+                    self.refuse(f"{path} runs as Python, and changes an array that it is given")
+            return made
         # What the model itself gives back may be anything: numbers, lists that are never of one length.
         lowered = map_tree(self.lowered, args), map_tree(self.lowered, kwargs)
-        given = example_of(args), example_of(kwargs)
-        with self.paused():
-            example = run(*given[0], **given[1])
+        given = map_tree(_copied, example_of((args, kwargs)))
+        states = [(each, _attributes(each)) for each in module.modules()]
+        try:
+            with self.paused():
+                example = run(*given[0], **given[1])
+        finally:
+            for each, state_before in states:
+                _restore(each, state_before)
         ref = self.ref(self.add("python", *lowered, [np.empty((), object)], path))
         return Whole(ref, example)
 
@@ -516,6 +560,7 @@ class Tracer:
         del self.nodes[nodes:], self.guards[guards:], self._undo[writes:]
         self._arrays = {key: v for key, v in self._arrays.items() if int(v._storage.ref.node) < nodes}
         self._constants = {key: ref for key, ref in self._constants.items() if int(ref.node) < nodes}
+        self._from_lengths = {key: v for key, v in self._from_lengths.items() if int(key) < nodes}
         self._singles = {number: path for number, path in self._singles.items() if number < nodes}
         paths = {r.scope for r in self.refusals}
         self.refusals = [r for r in self.refusals if r.scope in paths and self._still_there(r.scope)]
@@ -533,6 +578,8 @@ class Tracer:
 
         def run(args: Any, output: Any) -> Any:
             hooks = module._pre_hooks if when == "pre" else module._hooks
+            # It may change them in place, and nothing else must see that.
+            args, output = map_tree(_copied, args), map_tree(_copied, output)
             changed = hooks[key](module, args) if when == "pre" else hooks[key](module, args, output)
             if changed is None:
                 return args if when == "pre" else output
@@ -567,6 +614,10 @@ class Tracer:
             for name, node in zip(names, nodes, strict=True)
         }
         return made, renamed
+
+
+def _copied(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def _stateless_copy(module: Module) -> Module:
@@ -643,7 +694,7 @@ def _split(function: Any, x: Any, sections: Any = None, axis: Any = 0) -> Any:
     plain = map_tree(lambda n: n.__index__() if type(n) is Length else n, sections)
     lengths = [part.shape[axis] for part in function(x._example, plain, axis)]
     starts = np.cumsum([0, *lengths])
-    return [x[(*before, slice(int(a), int(b)))] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    return [x[(*before, slice(int(a), int(b)))] for a, b in itertools.pairwise(starts)]
 
 
 def _examples(value: Any) -> Any:

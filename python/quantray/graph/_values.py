@@ -1,8 +1,8 @@
 """Stand-ins of arrays: what `forward` is given while a model is captured.
 
-A stand-in is no ndarray (`np.asarray` would strip a subclass of what it knows); it answers for one. What is done
-to it becomes a node; what would need its values is refused, with file and line. Writing into it makes a new value,
-which it and all its views then stand for.
+A stand-in is no ndarray (`np.asarray` would strip a subclass of what it knows); it answers for one. What is
+done to it becomes a node; what would need its values is refused, with file and line. Writing into it makes
+a new value, which it and all its views then stand for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from quantray.graph._functions import wrapped
+from quantray.graph._functions import METHODS, wrapped
 from quantray.graph._graph import Expr, Ref, map_tree
 from quantray.graph._lengths import Length, Shape
 
@@ -29,7 +29,9 @@ class View(NamedTuple):
 
 
 class Storage:
-    """The memory that an array and its views share: the wire that it is now, and how often it was written to."""
+    """The memory that an array and its views share: the wire that it is now, and how often it was written
+    to.
+    """
 
     __slots__ = ("example", "home", "ref", "shared_by", "version")
 
@@ -64,7 +66,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         self._version = self._storage.version
 
     def _now(self) -> Ref:
-        """The wire that it is now: taken again from the array that it is a view of, where that has changed."""
+        """The wire that it is now, taken again from the array that it is a view of where that has changed."""
         tracer = self._tracer
         if not tracer.is_current():
             tracer.refuse(
@@ -124,11 +126,30 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
     def _leaves(self, *args: Any, **kwargs: Any) -> Any:
         self._tracer.refuse("a Python number, list or bytes is made of an array's values")
 
-    __float__ = __int__ = __complex__ = __index__ = _leaves  # type: ignore[assignment]
-    item = tolist = tobytes = dump = dumps = tofile = _leaves
+    def _of_lengths(self) -> bool:
+        """Whether it is made of lengths alone: then it is a number, for these lengths."""
+        return self._tracer.take_number(self._ref)
+
+    def __float__(self) -> float:
+        return float(self._example) if self._of_lengths() else self._leaves()
+
+    def __int__(self) -> int:
+        return int(self._example) if self._of_lengths() else self._leaves()
+
+    def __index__(self) -> int:
+        return self._example.__index__() if self._of_lengths() else self._leaves()
+
+    def item(self, *args: Any) -> Any:
+        """A Python number, of what lengths make."""
+        return self._example.item(*args) if self._of_lengths() else self._leaves()
+
+    __complex__ = _leaves  # type: ignore[assignment]
+    tolist = tobytes = dump = dumps = tofile = _leaves
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        self._tracer.refuse(
+        if self._of_lengths():
+            return np.array(self._example, dtype)
+        return self._tracer.refuse(
             "the values of an array are asked for (np.asarray, np.array, or code that calls them)"
         )
 
@@ -264,48 +285,6 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
 
 
-#: Methods of arrays that make new ones, or views.
-_METHODS = [
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "argpartition",
-    "argsort",
-    "astype",
-    "clip",
-    "choose",
-    "compress",
-    "conj",
-    "conjugate",
-    "copy",
-    "cumprod",
-    "cumsum",
-    "diagonal",
-    "dot",
-    "flatten",
-    "max",
-    "mean",
-    "min",
-    "nonzero",
-    "prod",
-    "ravel",
-    "repeat",
-    "reshape",
-    "round",
-    "searchsorted",
-    "squeeze",
-    "std",
-    "sum",
-    "swapaxes",
-    "take",
-    "trace",
-    "transpose",
-    "var",
-    "view",
-]
-
-
 def _method(name: str) -> Callable[..., Any]:
     def call(self: Value, *args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None)
@@ -316,7 +295,7 @@ def _method(name: str) -> Callable[..., Any]:
     return call
 
 
-for _name in _METHODS:
+for _name in METHODS:
     setattr(Value, _name, _method(_name))
 
 

@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
+from quantray._random import manual_seed
 from quantray.nn import functional
 from quantray.nn._activation import (
     ELU,
@@ -31,7 +32,7 @@ from quantray.nn._conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTrans
 from quantray.nn._dropout import Dropout, Dropout1d, Dropout2d
 from quantray.nn._embedding import Embedding, EmbeddingBag
 from quantray.nn._gradients import value_and_grad
-from quantray.nn._init import manual_seed
+from quantray.nn._graph_module import GraphModule
 from quantray.nn._layer_norm import LayerNorm, RMSNorm
 from quantray.nn._linear import Linear
 from quantray.nn._loss import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
@@ -100,6 +101,7 @@ __all__ = [
     "Flatten",
     "FloatFunctional",
     "GRUCell",
+    "GraphModule",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",

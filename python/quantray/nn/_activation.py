@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
+from quantray.nn import _init
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
 from quantray.nn._module import Parameter
@@ -283,7 +282,7 @@ class PReLU(Configured):
         if num_parameters < 1:
             raise ValueError(f"num_parameters must be at least 1, got {num_parameters}")
         self.num_parameters, self.init = num_parameters, init
-        self.weight = Parameter(np.full(num_parameters, init, np.float32))
+        self.weight = Parameter(_init.full((num_parameters,), init))
 
     def forward(self, input: Any) -> Any:
         """Of the input's shape."""

@@ -82,10 +82,10 @@ class MultiheadAttention(Module):
             self.k_proj_weight = Parameter(_init.xavier_uniform((embed_dim, self.kdim)))
             self.v_proj_weight = Parameter(_init.xavier_uniform((embed_dim, self.vdim)))
             self.register_parameter("in_proj_weight", None)
-        self.register_parameter("in_proj_bias", np.zeros(3 * embed_dim, np.float32) if bias else None)
+        self.register_parameter("in_proj_bias", _init.zeros((3 * embed_dim,)) if bias else None)
         self.out_proj = Linear(embed_dim, embed_dim, bias=bias)
         if bias:
-            self.out_proj.bias = np.zeros(embed_dim, np.float32)
+            self.out_proj.bias = _init.zeros((embed_dim,))
         for name in ("bias_k", "bias_v"):
             std = (2 / (1 + embed_dim)) ** 0.5
             self.register_parameter(name, _init.normal((1, 1, embed_dim), 0, std) if add_bias_kv else None)
@@ -202,7 +202,9 @@ class MultiheadAttention(Module):
     _in_integers: ClassVar[bool] = False
 
     def _attend_rows(self, rows: Any, padding: Any) -> Any:
-        """Self-attention of sequences whose rows, (R, E), lie one after the other; `padding` says which is where."""
+        """Self-attention of sequences whose rows, (R, E), lie one after the other; `padding` says which is
+        where.
+        """
         three = self._three(rows)
         return self.out_proj(attention_of_rows(three, self.num_heads, padding, self._in_integers))
 

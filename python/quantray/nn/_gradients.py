@@ -113,7 +113,8 @@ def value_and_grad(
     Parameters
     ----------
     model : Module
-        Whose parameters the gradients are for; `requires_grad_(False)` takes some out.
+        Whose parameters the gradients are for; `requires_grad_(False)` takes some out. A parameter that
+        several modules share has one gradient, by its first name.
     loss_fn : callable
         Called with the arguments of the function that is returned, `loss_fn(model, x, y)`, say; returns a
         number. What it does beyond modules and `quantray.nn.functional` it does with `autograd.numpy`.
@@ -147,16 +148,19 @@ def value_and_grad(
         parameters = model.trainable_parameters()
         if not parameters:
             raise ValueError("model must have parameters that require gradients, and has none")
-        homes = {name: _home(model, name) for name in parameters}
+        places = model._places()
+        homes = {name: places[id(array)] for name, array in parameters.items()}
 
         def loss(values: dict[str, Any]) -> Any:
             try:
-                for name, (module, key) in homes.items():
-                    module._parameters[key] = values[name]
+                for name, several in homes.items():
+                    for module, key in several:
+                        module._parameters[key] = values[name]
                 found = loss_fn(*args, **kwargs)
             finally:
-                for name, (module, key) in homes.items():
-                    module._parameters[key] = parameters[name]
+                for name, several in homes.items():
+                    for module, key in several:
+                        module._parameters[key] = parameters[name]
             if isinstance(untraced(found), QTensor) or np.ndim(untraced(found)):
                 raise ValueError(
                     f"loss_fn must return one number, got an array of shape {np.shape(untraced(found))}"
@@ -169,8 +173,3 @@ def value_and_grad(
         return np.float32(value), {name: np.asarray(g, parameters[name].dtype) for name, g in grads.items()}
 
     return step
-
-
-def _home(model: Module, name: str) -> tuple[Module, str]:
-    path, _, key = name.rpartition(".")
-    return model.get_submodule(path), key

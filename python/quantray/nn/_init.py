@@ -1,56 +1,91 @@
-"""How parameters begin: torch's distributions, from one generator that can be seeded."""
+"""How parameters begin: torch's distributions, from one generator that can be seeded.
+
+While a file's modules are rebuilt, their parameters begin as zeros, and no more of them than the file has
+numbers for: what it says of lengths is not to be trusted before it is compared to its tensors.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, SupportsIndex
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from quantray._random import generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-#: What parameters and dropout draw from.
-_generator = np.random.default_rng()
+
+class _Rebuilding(threading.local):
+    """How many numbers this thread may still make parameters of; None where modules are made as usual."""
+
+    left: int | None = None
 
 
-def manual_seed(seed: SupportsIndex) -> None:
-    """Makes the random numbers of parameters and dropout the same in every run.
+_rebuilding = _Rebuilding()
 
-    Parameters
-    ----------
-    seed : int
-        At least 0.
 
-    >>> import numpy as np
-    >>> from quantray import nn
-    >>> nn.manual_seed(1)
-    >>> first = nn.Linear(4, 2).weight
-    >>> nn.manual_seed(1)
-    >>> bool(np.array_equal(first, nn.Linear(4, 2).weight))
-    True
+@contextmanager
+def rebuilding(numbers: int) -> Generator[None]:
+    """As long as this lasts, modules made on this thread begin as zeros, of so many numbers in all.
 
-    Source: `torch.manual_seed`; the numbers are those of `numpy.random.default_rng`, not torch's.
+    More of them are a ValueError, before there is memory for them.
     """
-    global _generator
-    _generator = np.random.default_rng(int(seed))
+    before, _rebuilding.left = _rebuilding.left, numbers
+    try:
+        yield
+    finally:
+        _rebuilding.left = before
 
 
-def generator() -> np.random.Generator:
-    """What random numbers are drawn from."""
-    return _generator
+def is_rebuilding() -> bool:
+    """Whether modules are rebuilt, and get their parameters from a file."""
+    return _rebuilding.left is not None
+
+
+def sized(shape: Sequence[Any]) -> tuple[int, ...]:
+    """A shape that there may be a parameter of."""
+    lengths = tuple(shape)
+    if _rebuilding.left is not None:
+        if not all(isinstance(n, int) and n >= 0 for n in lengths):
+            raise ValueError(f"lengths must be whole numbers of at least 0, got {lengths}")
+        # An empty one counts by its other lengths, which scales may lie along, and at all.
+        _rebuilding.left -= math.prod(max(n, 1) for n in lengths)
+        if _rebuilding.left < 0:
+            raise ValueError(f"a parameter of shape {lengths} is larger than all that the file holds")
+    return lengths
+
+
+def zeros(shape: Sequence[int], dtype: Any = np.float32) -> npt.NDArray[Any]:
+    """A parameter of zeros."""
+    return np.zeros(sized(shape), dtype)
+
+
+def full(shape: Sequence[int], value: float) -> npt.NDArray[np.float32]:
+    """A parameter of one value."""
+    if is_rebuilding():
+        return zeros(shape)
+    return np.full(sized(shape), value, np.float32)
 
 
 def uniform(shape: Sequence[int], bound: float) -> npt.NDArray[np.float32]:
     """Numbers from -bound to bound."""
-    return _generator.uniform(-bound, bound, tuple(shape)).astype(np.float32)
+    if is_rebuilding():
+        return zeros(shape)
+    return generator().uniform(-bound, bound, tuple(shape)).astype(np.float32)
 
 
 def normal(shape: Sequence[int], mean: float = 0.0, std: float = 1.0) -> npt.NDArray[np.float32]:
     """Normally distributed numbers."""
-    return _generator.normal(mean, std, tuple(shape)).astype(np.float32)
+    if is_rebuilding():
+        return zeros(shape)
+    return generator().normal(mean, std, tuple(shape)).astype(np.float32)
 
 
 def fan_in(weight: Any) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from quantray.nn import _init
 from quantray.nn._module import Module
 from quantray.nn.functional._layer_norm import layer_norm, rms_norm, trailing_shape
 
@@ -51,9 +50,9 @@ class LayerNorm(Module):
     def reset_parameters(self) -> None:
         """The weight becomes 1, the bias 0."""
         if self.elementwise_affine:
-            self.weight = np.ones(self.normalized_shape, np.float32)
+            self.weight = _init.full(self.normalized_shape, 1)
         if self._has_bias:
-            self.bias = np.zeros(self.normalized_shape, np.float32)
+            self.bias = _init.zeros(self.normalized_shape)
 
     def forward(self, input: Any) -> Any:
         """Of the input's shape."""
@@ -107,7 +106,7 @@ class RMSNorm(Module):
     def reset_parameters(self) -> None:
         """The weight becomes 1."""
         if self.elementwise_affine:
-            self.weight = np.ones(self.normalized_shape, np.float32)
+            self.weight = _init.full(self.normalized_shape, 1)
 
     def forward(self, input: Any) -> Any:
         """Of the input's shape."""

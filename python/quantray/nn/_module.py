@@ -6,13 +6,13 @@ import copy
 import difflib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 
-from quantray import _core
 from quantray._core import QTensor
+from quantray.nn import _init
 from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
@@ -81,6 +81,26 @@ class Runner(Protocol):
 
     def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The module's output."""
+        ...
+
+    def own_state(self, module: Module) -> dict[str, Any]:
+        """What belongs to the module's state_dict beside what its modules keep."""
+        ...
+
+    def accept(self, module: Module, name: str, value: Any) -> Any:
+        """A value for an entry of that state, converted; raises where it does not fit."""
+        ...
+
+    def assign(self, module: Module, state: dict[str, Any]) -> None:
+        """Takes accepted entries; called after each load of a state_dict, whatever has changed."""
+        ...
+
+    def expect(self, module: Module, keys: Iterable[str]) -> None:
+        """Makes what the keys of a state_dict that is to be loaded are the state of."""
+        ...
+
+    def for_file(self, module: Module, writer: Any) -> dict[str, Any] | None:
+        """What a file has of it, as JSON; None where only an instance of the class can take the file."""
         ...
 
     def shown(self, module: Module) -> list[Graph]:
@@ -155,6 +175,9 @@ class Mark:
 
 def as_parameter(data: Any) -> npt.NDArray[np.float32]:
     """Numbers as a parameter: a float32 array of its own."""
+    if _init.is_rebuilding() and getattr(data, "dtype", None) == np.float32:
+        # A file's array takes its place at once.
+        return cast("npt.NDArray[np.float32]", data)
     return np.array(data, np.float32)
 
 
@@ -183,6 +206,8 @@ class Module:
     """
 
     training: bool
+    #: Whether `train()` leaves it as it is: statistics that are frozen.
+    _stays_in_evaluation: bool = False
     _parameters: dict[str, Array]
     _buffers: dict[str, Array]
     _modules: dict[str, Module | None]
@@ -391,9 +416,17 @@ class Module:
                 if array is not None:
                     yield (f"{path}.{name}" if path else name), array
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
-        """All parameters with their names, which are the state_dict's."""
-        return self._named_arrays("_parameters", prefix)
+    def named_parameters(
+        self, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Array]]:
+        """All parameters with their names, which are the state_dict's; one that several modules share by
+        its first name, unless told not to.
+        """
+        seen: set[int] = set()
+        for name, array in self._named_arrays("_parameters", prefix):
+            if not remove_duplicate or id(array) not in seen:
+                seen.add(id(array))
+                yield name, array
 
     def parameters(self) -> Iterator[Array]:
         """All parameters."""
@@ -410,13 +443,25 @@ class Module:
             yield array
 
     def trainable_parameters(self) -> dict[str, Array]:
-        """Parameters that gradients are made for: all but those of modules after `requires_grad_(False)`."""
-        return {
-            f"{path}.{name}" if path else name: array
-            for path, module in self.named_modules()
-            for name, array in module._parameters.items()
-            if array is not None and name not in module._frozen
-        }
+        """Parameters that gradients are made for: all but those of modules after `requires_grad_(False)`.
+
+        One that several modules share is there once, by its first name.
+        """
+        found: dict[int, tuple[str, Array]] = {}
+        for path, module in self.named_modules():
+            for name, array in module._parameters.items():
+                if array is not None and name not in module._frozen:
+                    found.setdefault(id(array), (f"{path}.{name}" if path else name, array))
+        return dict(found.values())
+
+    def _places(self) -> dict[int, list[tuple[Module, str]]]:
+        """For each parameter, by the id of its array, the modules and the names that it is kept under."""
+        found: dict[int, list[tuple[Module, str]]] = {}
+        for module in self.modules():
+            for name, array in module._parameters.items():
+                if array is not None:
+                    found.setdefault(id(array), []).append((module, name))
+        return found
 
     def get_submodule(self, target: str) -> Module:
         """The module of a dotted name; "" is this one.
@@ -457,7 +502,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Training mode for this module and all inside: dropout drops, batch norms use their batch."""
         for module in self.modules():
-            module.training = mode
+            module.training = mode and not module._stays_in_evaluation
         return self
 
     def eval(self) -> Self:
@@ -476,9 +521,22 @@ class Module:
         """Parameters and buffers by name, in torch's order: the arrays themselves, not copies."""
         state: OrderedDict[str, Any] = OrderedDict()
         for path, module in self.named_modules(prefix, remove_duplicate=False):
-            for name, value in module._own_state().items():
+            for name, value in module._full_state().items():
                 state[f"{path}.{name}" if path else name] = value
         return state
+
+    def _full_state(self) -> dict[str, Any]:
+        """This module's part of the state_dict, with that of what runs it."""
+        own = self._own_state() | self._more_state()
+        return own if self._runner is None else own | self._runner.own_state(self)
+
+    def _more_state(self) -> dict[str, Any]:
+        """What else belongs to the state_dict, and is no array of this module: scales and zero points."""
+        return {}
+
+    def _file_state(self) -> dict[str, Any]:
+        """This module's part of the state_dict as files have it: what takes it accepts both."""
+        return self._own_state()
 
     def _own_state(self) -> dict[str, Any]:
         """This module's part of the state_dict, without those inside it."""
@@ -501,7 +559,12 @@ class Module:
             array = as_array(value)
         if tuple(array.shape) != tuple(own.shape):
             raise ValueError(f"must be of shape {tuple(own.shape)}, got {tuple(array.shape)}")
-        return array if isinstance(own, QTensor) else np.array(array, own.dtype)
+        if isinstance(own, QTensor):
+            return array
+        # Of the machine's own dtype: an array from a file says its byte order, and NumPy would keep that.
+        made = np.empty(own.shape, np.dtype(own.dtype.type))
+        made[...] = array
+        return made
 
     def _assign(self, state: dict[str, Any]) -> None:
         """Takes accepted entries of this module's own state."""
@@ -519,7 +582,8 @@ class Module:
         Parameters
         ----------
         state_dict : mapping or path
-            Arrays of the same names and shapes as those of `state_dict()`; they are copied.
+            Arrays of the same names and shapes as those of `state_dict()`; they are copied. What is one array
+            in several places stays one. A prepared model that saw no data gets its observers by their names.
         strict : bool
             Whether every name must be matched, on both sides.
 
@@ -540,55 +604,69 @@ class Module:
         if isinstance(state_dict, (str, os.PathLike)):
             return self._load_file(state_dict, strict)
         given = state_dict
+        for module in self.modules():
+            if module._runner is not None:
+                module._runner.expect(module, given.keys())
         own = self.state_dict()
         # Of torch's batch normalization; it takes no part in what is computed here.
         ignored = ".num_batches_tracked"
         missing = [key for key in own if key not in given and not f".{key}".endswith(ignored)]
         unexpected = [key for key in given if key not in own and not f".{key}".endswith(ignored)]
         if strict and (missing or unexpected):
-            lines = [f"state_dict does not fit {type(self).__name__}:"]
-            lines += [f"  missing: {key}{_nearest(key, unexpected)}" for key in missing]
-            lines += [f"  unexpected: {key}{_nearest(key, missing)}" for key in unexpected]
+            lines = [f"state_dict does not fit {self._get_name()}:"]
+            lines += _listed("missing", missing, unexpected) + _listed("unexpected", unexpected, missing)
             raise KeyError(_Text("\n".join(lines)))
-        accepted: list[tuple[Module, dict[str, Any]]] = []
+        # By module, which may have several names: what it takes, and what its runner does.
+        accepted: dict[int, tuple[Module, dict[str, Any], dict[str, Any]]] = {}
+        taken_from: dict[tuple[int, str], Any] = {}
+        # By the array that is replaced: one that is tied to another place is replaced in both by one.
+        tied: dict[int, Any] = {}
         for path, module in self.named_modules(remove_duplicate=False):
-            taken: dict[str, Any] = {}
-            for name in module._own_state():
+            _, taken, of_runner = accepted.setdefault(id(module), (module, {}, {}))
+            runner, mine = module._runner, module._own_state() | module._more_state()
+            names = mine if runner is None else mine | runner.own_state(module)
+            for name in names:
                 key = f"{path}.{name}" if path else name
-                if key in given:
-                    try:
-                        taken[name] = module._accept(name, given[key])
-                    except (TypeError, ValueError) as error:
-                        raise type(error)(f"{key} {error}") from None
-            accepted.append((module, taken))
-        for module, taken in accepted:
+                if key not in given or taken_from.get((id(module), name), self) is given[key]:
+                    continue
+                taken_from[id(module), name] = given[key]
+                try:
+                    if runner is not None and name not in mine:
+                        of_runner[name] = runner.accept(module, name, given[key])
+                        continue
+                    value = module._accept(name, given[key])
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"{key} {error}") from None
+                held = module._parameters.get(name, module._buffers.get(name))
+                if held is not None:
+                    known = tied.setdefault(id(held), value)
+                    value = known if _is_same(known, value) else value
+                taken[name] = value
+        for module, taken, _ in accepted.values():
             module._assign(taken)
+        for module, _, of_runner in accepted.values():
+            if module._runner is not None:
+                module._runner.assign(module, of_runner)
         return Incompatible(missing, unexpected)
 
     def _load_file(self, path: str | os.PathLike[str], strict: bool) -> Incompatible:
-        """Takes a file's arrays, and its layers of integers where floats are here."""
-        from quantray.nn._files import adapt
+        """Takes a file's arrays, and its layers of integers and its graphs where there are none here."""
+        from quantray.nn._files import load_into
 
-        read = _core.load(path)
-        if isinstance(read, QTensor):
-            raise ValueError(f"state_dict must be a file of named tensors, got one tensor in {path}")
-        others = adapt(self, path)
-        before = {name: self.get_submodule(name) for name in others}
-        try:
-            for name, module in others.items():
-                self.set_submodule(name, module.train(before[name].training))
-            return self.load_state_dict(read, strict)
-        except Exception:
-            for name, module in before.items():
-                self.set_submodule(name, module)
-            raise
+        return load_into(self, path, strict)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model to a safetensors file: its state, and what it is built of.
 
         An existing file is replaced, as a whole, once the new one is complete. `quantray.load` rebuilds a
-        model that is made of quantray's own modules; `load_state_dict(path)` takes the file into an
-        instance of any class.
+        model that is made of quantray's own modules, and a quantized model of any class, which runs by its
+        graphs. `load_state_dict(path)` takes the file into an instance of any class. Modules and arrays that
+        are in several places are stored once, and weights of up to 4 bits with two or four codes a byte.
+
+        Warns
+        -----
+        UserWarning
+            For parts of a quantized model that run as Python, which only an instance of its class can load.
 
         >>> import os, tempfile, quantray as qt
         >>> from quantray import nn
@@ -622,7 +700,8 @@ class Module:
         lambda graphs: graphs[0],
         """What a prepared or converted model runs by: nodes, wires, shapes, dtypes, scales.
 
-        A `quantray.graph.Graph`; a table where it is printed, a drawing in notebooks. `graphs` has those for other kinds of input, too.
+        A `quantray.graph.Graph`; a table where it is printed, a drawing in notebooks. `graphs` has those
+        for other kinds of input, too.
 
         >>> import numpy as np
         >>> from quantray import nn, quantization as tq
@@ -710,6 +789,19 @@ def as_array(value: Any) -> npt.NDArray[Any]:
     if array.dtype.kind not in "biuf" and array.dtype.name not in ("bfloat16", "float8_e4m3fn"):
         raise TypeError(f"must be an array of numbers, got {type(value).__name__} of dtype {array.dtype}")
     return array
+
+
+def _listed(what: str, names: list[str], others: list[str]) -> list[str]:
+    """Lines for names that do not match, each with the nearest one of others; no more than one reads."""
+    lines = [f"  {what}: {name}{_nearest(name, others[:1000])}" for name in names[:20]]
+    return [*lines, f"  {what}: {len(names) - 20} more"] if len(names) > 20 else lines
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    """Whether two arrays hold the same numbers."""
+    if a is b or isinstance(a, QTensor) or isinstance(b, QTensor):
+        return a is b
+    return bool(a.dtype == b.dtype and a.tobytes() == b.tobytes())
 
 
 def _nearest(name: str, names: list[str]) -> str:

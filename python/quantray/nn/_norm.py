@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from quantray.nn import _init
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
 from quantray.nn._tracing import whole
@@ -37,11 +38,11 @@ class _Norm(Configured):
             raise ValueError(f"num_features must be at least 1, got {num_features}")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.register_parameter("weight", np.ones(num_features) if affine else None)
-        self.register_parameter("bias", np.zeros(num_features) if affine and bias else None)
+        self.register_parameter("weight", _init.full((num_features,), 1) if affine else None)
+        self.register_parameter("bias", _init.zeros((num_features,)) if affine and bias else None)
         track = track_running_stats
-        self.register_buffer("running_mean", np.zeros(num_features, np.float32) if track else None)
-        self.register_buffer("running_var", np.ones(num_features, np.float32) if track else None)
+        self.register_buffer("running_mean", _init.zeros((num_features,)) if track else None)
+        self.register_buffer("running_var", _init.full((num_features,), 1) if track else None)
         self.register_buffer("num_batches_tracked", np.array(0) if track else None)
 
     def reset_running_stats(self) -> None:
@@ -285,8 +286,8 @@ class GroupNorm(Configured):
         if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
             raise ValueError(f"num_groups must divide num_channels, {num_channels}, got {num_groups}")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
-        self.register_parameter("weight", np.ones(num_channels) if affine else None)
-        self.register_parameter("bias", np.zeros(num_channels) if affine and bias else None)
+        self.register_parameter("weight", _init.full((num_channels,), 1) if affine else None)
+        self.register_parameter("bias", _init.zeros((num_channels,)) if affine and bias else None)
 
     def forward(self, input: Any) -> Any:
         """Shape (N, num_channels, ...)."""

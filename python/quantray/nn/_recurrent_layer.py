@@ -57,6 +57,8 @@ class RecurrentLayer(Configured):
             raise ValueError(f"dropout must be from 0 to 1, got {dropout}")
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"proj_size must be from 0 to below hidden_size, {hidden_size}, got {proj_size}")
+        # Each layer has a weight at least.
+        _init.sized((num_layers,))
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -64,7 +66,7 @@ class RecurrentLayer(Configured):
 
     def _begin(self) -> None:
         """Makes the parameters."""
-        if self.dropout > 0 and self.num_layers == 1:
+        if self.dropout > 0 and self.num_layers == 1 and not _init.is_rebuilding():
             message = f"dropout={self.dropout} has no effect with num_layers=1: it acts between layers"
             warnings.warn(message, stacklevel=4)
         bound = 1 / math.sqrt(self.hidden_size)

@@ -65,8 +65,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def whole(forward: F) -> F:
-    """Decorates a `forward` with state of its own, or one that integers take the place of: a capture keeps its
-    calls as they are, and does not look inside."""
+    """Decorates a `forward` with state of its own, or one that integers take the place of: a capture keeps
+    its calls as they are, and does not look inside.
+    """
     forward.is_whole = lambda module: True  # type: ignore[attr-defined]
     return forward
 
@@ -82,7 +83,9 @@ WHOLE: set[type[Any]] = set()
 
 
 def is_whole(module: Module) -> bool:
-    """Whether a capture keeps a module's calls as they are. A subclass with a `forward` of its own is asked anew."""
+    """Whether a capture keeps a module's calls as they are. A subclass with a `forward` of its own is asked
+    anew.
+    """
     if type(module) in WHOLE:
         return True
     found = getattr(type(module).forward, "is_whole", None)

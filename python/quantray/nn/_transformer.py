@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from quantray.nn import _init
 from quantray.nn._attention import MultiheadAttention
 from quantray.nn._containers import ModuleList
 from quantray.nn._dropout import Dropout
@@ -102,7 +104,9 @@ class TransformerEncoderLayer(Module):
         return self.norm2(x + self._feed_forward(x))
 
     def _rows(self, x: Any, padding: Any) -> Any:
-        """The layer of rows that are no padding, (R, d_model), one sequence's after the other's, in evaluation."""
+        """The layer of rows that are no padding, (R, d_model), one sequence's after the other's, in
+        evaluation.
+        """
         if self.norm_first:
             x = x + self.self_attn._attend_rows(self.norm1(x), padding)
             return x + self._feed_forward(self.norm2(x))
@@ -150,8 +154,8 @@ class TransformerEncoder(Module):
     norm : Module, optional
         Called last.
     enable_nested_tensor : bool
-        Whether padding is not computed, in evaluation mode and with `src_key_padding_mask` alone (and `batch_first`
-        layers): the output is 0 there, as torch's is, and time follows the real tokens.
+        Whether padding is not computed, in evaluation mode and with `src_key_padding_mask` alone (and
+        `batch_first` layers): the output is 0 there, as torch's is, and time follows the real tokens.
     mask_check : bool
         Has no effect: masks are always checked.
 
@@ -177,6 +181,9 @@ class TransformerEncoder(Module):
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        if _init.is_rebuilding():
+            states = [module._own_state() for module in encoder_layer.modules()]
+            _init.sized((num_layers, sum(math.prod(v.shape) for state in states for v in state.values())))
         self.layers = ModuleList(encoder_layer.copy() for _ in range(num_layers))
         self.num_layers, self.enable_nested_tensor = num_layers, enable_nested_tensor
         self.add_module("norm", norm)

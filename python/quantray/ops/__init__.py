@@ -62,6 +62,7 @@ from quantray._core import (
     sub,
     tanh,
 )
+from quantray.ops._scalars import add_scalar, mul_scalar
 from quantray.ops._shapes import cat, interpolate, pad
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
     "add",
+    "add_scalar",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -108,6 +110,7 @@ __all__ = [
     "max_pool2d",
     "max_pool3d",
     "mul",
+    "mul_scalar",
     "pad",
     "peaks",
     "read_bandwidth",

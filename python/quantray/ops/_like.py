@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from quantray._core import (
     make_per_tensor_quantized_tensor,
     per_tensor_affine,
     per_tensor_symmetric,
+    qint8,
+    quint8,
 )
 
 if TYPE_CHECKING:
@@ -29,9 +32,23 @@ def like(q: QTensor, codes: npt.NDArray[Any]) -> QTensor:
 
 def codes_of(q: QTensor, arg: str) -> npt.NDArray[Any]:
     """The codes of a tensor that has one for each element."""
+    if not isinstance(q, QTensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{arg} must be a QTensor, got {type(q).__name__}: quantize it first")
     codes = q.int_repr()
     if codes.shape != tuple(q.shape):
         raise TypeError(
             f"{arg} must have codes of their own for its elements (qint8, quint8, qint32), got {q.dtype}"
         )
     return np.asarray(codes)
+
+
+def mapped(q: QTensor, function: Callable[[npt.NDArray[np.float32]], Any]) -> QTensor:
+    """A function of each value, on the tensor's own grid: by a table of its codes where they are few.
+
+    The same number for the same code, whatever is around it.
+    """
+    if q.axis is None and q.dtype in (qint8, quint8):
+        table = like(q, np.arange(q.dtype.qmin, q.dtype.qmax + 1, dtype=q.numpy_dtype))
+        made = q.quantizer.quantize(function(table.dequantize())).int_repr()
+        return like(q, made[q.int_repr().astype(np.int64) - q.dtype.qmin])
+    return q.quantizer.quantize(function(q.dequantize()))

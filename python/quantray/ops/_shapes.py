@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 import quantray._core as core
-from quantray._core import QTensor
+from quantray._core import QTensor, qint32
 from quantray.ops._like import codes_of, like
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def interpolate(
     Parameters
     ----------
     input : QTensor
-        Shape (N, C, lengths), with one to three lengths; qint8 or quint8, quantized per tensor.
+        Shape (N, C, lengths), with one to three lengths; qint8, quint8 or qint32, quantized per tensor.
     size : int or sequence of int
         The new lengths.
     scale_factor : float or sequence of float
@@ -213,7 +213,7 @@ def interpolate(
     lengths = codes.shape[2:]
     if size is None:
         if not all(np.isfinite(f) and f > 0 for f in each):
-            raise ValueError(f"scale_factor must be greater than 0, got {given}")
+            raise ValueError(f"scale_factor must be finite and greater than 0, got {given}")
         targets = [int(n * f) for n, f in zip(lengths, each, strict=True)]
     else:
         targets = [int(n) for n in each]
@@ -235,4 +235,23 @@ def interpolate(
         low = np.minimum(at.astype(np.int64), n - 1)
         lows.append(low)
         parts.append(at - low.astype(np.float32))
+    if input.dtype is qint32:
+        return _resized(input, lows, None if mode.startswith("nearest") else parts)
     return core._resize(input, lows, None if mode.startswith("nearest") else parts)
+
+
+def _resized(
+    q: QTensor, lows: list[npt.NDArray[np.int64]], parts: list[npt.NDArray[np.float32]] | None
+) -> QTensor:
+    """The same for 32-bit codes, whose means are of float64."""
+    codes = codes_of(q, "input")
+    if parts is None:
+        for axis, low in enumerate(lows, 2):
+            codes = np.take(codes, low, axis)
+        return like(q, codes)
+    made = codes.astype(np.float64)
+    for axis in range(codes.ndim - 1, 1, -1):
+        low, part = lows[axis - 2], parts[axis - 2].reshape(-1, *[1] * (codes.ndim - 1 - axis))
+        after = np.minimum(low + 1, codes.shape[axis] - 1)
+        made = np.take(made, low, axis) * (1.0 - part) + np.take(made, after, axis) * part
+    return like(q, np.rint(made).astype(codes.dtype))

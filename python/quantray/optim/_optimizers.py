@@ -59,26 +59,30 @@ class Optimizer:
         ValueError
             A gradient of another shape. Then nothing is moved.
         """
-        homes: dict[str, tuple[dict[str, Any], str]] = {
-            f"{path}.{name}" if path else name: (module._parameters, name)
-            for path, module in model.named_modules()
-            for name in module._parameters
-        }
+        parameters = dict(model.named_parameters(remove_duplicate=False))
         for name, g in grads.items():
-            if name not in homes:
+            if name not in parameters:
                 raise KeyError(f"grads must have names of the model's parameters, got {name!r}")
-            parameters, key = homes[name]
-            if np.shape(g) != np.shape(parameters[key]):
+            if np.shape(g) != np.shape(parameters[name]):
                 raise ValueError(
-                    f"the gradient of {name} must be of shape {np.shape(parameters[key])}, got {np.shape(g)}"
+                    f"the gradient of {name} must be of shape {np.shape(parameters[name])}, got {np.shape(g)}"
                 )
+        # One that several modules share moves once, by all that it is told.
+        places = model._places()
+        summed: dict[int, tuple[str, Any]] = {}
+        for name, g in grads.items():
+            array = parameters[name]
+            first, before = summed.get(id(array), (name, None))
+            given = np.asarray(g, np.float32)
+            summed[id(array)] = first, given if before is None else before + given
         rate = self.learning_rate
         self.step += 1
-        for name, g in grads.items():
-            parameters, key = homes[name]
+        for identity, (name, g) in summed.items():
             own = self.state.setdefault(name, {})
-            g = np.asarray(g, np.float32)
-            parameters[key] = self._move(parameters[key], g, own, rate).astype(np.float32, copy=False)
+            moved = self._move(parameters[name], g, own, rate).astype(np.float32, copy=False)
+            for module, key in places[identity]:
+                module._parameters[key] = moved
+                module._touched()
 
     def _move(self, parameter: Any, gradient: Any, state: dict[str, Any], rate: float) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define _move")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import numpy as np
 
 from quantray import nn
+from quantray.nn._foreign import check_model as check_model
 
 
 def as_arguments(given: Any) -> tuple[Any, ...]:
@@ -32,20 +34,33 @@ def as_batches(data: Iterable[Any]) -> Iterable[Any]:
     return data
 
 
-def check_model(model: Any) -> None:
-    """Raises where a model is none of quantray's.
+def transformed(batches: Iterable[Any], transform: Callable[[Any], Any] | None) -> Iterable[Any]:
+    """Batches as a model is called with them."""
+    return batches if transform is None else map(transform, batches)
+
+
+def check_arguments(model: nn.Module, args: tuple[Any, ...]) -> None:
+    """Raises where a batch has more parts than a model takes: labels, most often.
 
     Raises
     ------
     TypeError
-        It says what to do with a model of torch's.
+        It says how to take the model's part of it.
     """
-    if isinstance(model, nn.Module):
+    if len(args) < 2:
         return
-    kind = f"{type(model).__module__}.{type(model).__name__}"
-    if any(base.__module__.split(".")[0] == "torch" for base in type(model).__mro__):
-        raise TypeError(
-            f"model must be a quantray.nn.Module, got a torch module ({kind}): build the same layers of "
-            "quantray.nn, whose names and state_dict keys are torch's, then load_state_dict(model.state_dict())"
+    try:
+        signature = inspect.signature(type(model).forward)
+    except ValueError:
+        return
+    try:
+        signature.bind(model, *args)
+    except TypeError:
+        takes = sum(
+            p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in signature.parameters.values()
         )
-    raise TypeError(f"model must be a quantray.nn.Module, got {kind}")
+        raise TypeError(
+            f"a batch is the tuple of the model's arguments, and {type(model).__name__}.forward takes "
+            f"{takes - 1}, "
+            f"got {len(args)}: for batches like (x, y) give transform=lambda batch: batch[0]"
+        ) from None

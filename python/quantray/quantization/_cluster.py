@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,7 +27,13 @@ def _observe(model: nn.Module, batch: Any, index: int) -> nn.Module:
     return model
 
 
-def calibrate_on(client: Any, model: M, data: Any, show_progress: bool) -> M:
+def calibrate_on(
+    client: Any,
+    model: M,
+    data: Any,
+    show_progress: bool,
+    transform: Callable[[Any], Any] | None = None,
+) -> M:
     """Calibrates on a cluster: each batch on some worker, the observers merged here in the batches' order."""
     moving = [
         name
@@ -39,6 +46,8 @@ def calibrate_on(client: Any, model: M, data: Any, show_progress: bool) -> M:
             "use MinMaxObserver or HistogramObserver with client"
         )
     batches = _batches(client, data)
+    if transform is not None:
+        batches = [client.submit(transform, batch, pure=False) for batch in batches]
     if not batches:
         raise ValueError("data must hold at least one batch, got none")
     # Where floats and integers meet is found here, once, so that all workers agree.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,18 @@ import numpy as np
 from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
-from quantray.graph._graph import map_tree, wires
-from quantray.graph._run import Environment, holds, run
-from quantray.graph._runner import _is_of_inputs, as_arrays, fitting
+from quantray.graph._graph import wires
+from quantray.graph._run import Environment, holds, named, run
+from quantray.graph._runner import arguments, fitting
+from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple, map_tree, rebuilt
 from quantray.nn.quantized._grid import Grid
+from quantray.quantization import _node_state
 from quantray.quantization._integers import compute, grids_of
-from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
-from quantray.quantization._shown import Shown
 
 
-class Converted(Shown):
+class Converted(Programmed):
     """Runs a converted model.
 
     Attributes
@@ -31,8 +33,6 @@ class Converted(Shown):
     def __init__(self, graphs: list[Graph], prefix: str = "") -> None:
         super().__init__(prefix)
         self.graphs = graphs
-        #: By the graph's place, what was made of it for the module as it is now.
-        self._made: dict[int, _Made] = {}
         #: The program for one array of a shape and dtype: what most calls are.
         self._direct: dict[Any, Any] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
@@ -44,8 +44,7 @@ class Converted(Shown):
         return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Programs are made anew for the CPU that they run on.
-        return {**super().__getstate__(), "_made": {}, "_direct": {}}
+        return {**super().__getstate__(), "_direct": {}}
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._mark.changed or self._mark.touched:
@@ -54,12 +53,15 @@ class Converted(Shown):
             x = args[0]
             program = self._direct.get((x.shape, x.dtype))
             if program is not None:
-                return program(x)[0]
-        args, kwargs = as_arrays(args), as_arrays(kwargs)
+                try:
+                    return program(x)[0]
+                except ValueError as error:
+                    raise _placed(error, self.graphs) from None
+        args, kwargs = arguments(module, args, kwargs)
         graph, inputs = self.find(module, args, kwargs)
         made = self.made(module, graph)
         arrays = list(inputs.values())
-        key = tuple((a.shape, a.dtype) for a in arrays)
+        key = shapes_of(arrays)
         if self._late or key not in made.checked:
             output = floats(self.run(module, graph, inputs))
             if not self._late:
@@ -68,7 +70,10 @@ class Converted(Shown):
         decides = any(isinstance(guard.subject, Ref) for guard in graph.guards)
         if len(arrays) == 1 and len(args) == 1 and not kwargs and made.lowered.is_single and not decides:
             self._direct[key[0]] = made.lowered.program
-        return made.lowered(arrays)
+        try:
+            return made.lowered(arrays)
+        except ValueError as error:
+            raise _placed(error, [graph]) from None
 
     def refresh(self, module: nn.Module) -> None:
         """Looks anew at scales, weights and hooks."""
@@ -78,20 +83,8 @@ class Converted(Shown):
             self._late = _late_hooks(self.graphs, module)
             self.watch(module)
 
-    def made(self, module: nn.Module, graph: Graph) -> _Made:
-        """The grids and the program of a graph, for the module as it is now."""
-        at = next(i for i, each in enumerate(self.graphs) if each is graph)
-        made = self._made.get(at)
-        if made is None:
-            with self._lock:
-                grids = grids_of(graph, module)
-                made = self._made[at] = _Made(grids, lower(graph, module, grids))
-                if any(node.kind == "python" and not node.value for node in graph):
-                    # It may give back anything, and not arrays alone.
-                    made.checked = _Nothing()
-                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
-                    made.checked = _Everything()
-        return made
+    def grids(self, module: nn.Module, graph: Graph) -> dict[Ref, Grid]:
+        return grids_of(graph, module)
 
     def find(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
@@ -101,7 +94,14 @@ class Converted(Shown):
             inputs = fitting(graph, args_now, kwargs_now, graph.training, module)
             if inputs is not None:
                 return graph, inputs
-        raise ValueError(_why_none_fits(self.graphs, args, kwargs))
+        raise ValueError(
+            why_none_fits(
+                self.graphs,
+                args,
+                kwargs,
+                "calibrate with such inputs too, so that another graph is there for them",
+            )
+        )
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
         grids = self.made(module, graph).grids
@@ -131,58 +131,34 @@ class Converted(Shown):
 
     def own_state(self, module: nn.Module) -> dict[str, Any]:
         """Scales and zero points that no module keeps, by the names of their nodes."""
-        found: dict[str, Any] = {}
-        for node in (node for graph in self.graphs for node in graph):
-            grid: Grid | None = node.kwargs.get("grid")
-            if grid is not None and node.kwargs.get("owner") is None:
-                found[f"{node.name}.scale"] = np.float32(grid.scale).reshape(())
-                found[f"{node.name}.zero_point"] = np.array(grid.zero_point)
-        return found
+        found = _node_state.entries(self.graphs, module)
+        return {name: entry.grid.state[entry.part] for name, entry in found.items()}
 
-    def assign(self, state: dict[str, Any]) -> None:
-        """Takes scales and zero points of nodes."""
-        made: list[Graph] = []
-        for graph in self.graphs:
-            nodes = dict(graph.nodes)
-            for name, node in nodes.items():
-                grid: Grid | None = node.kwargs.get("grid")
-                if grid is not None and node.kwargs.get("owner") is None and f"{name}.scale" in state:
-                    new = grid._replace(
-                        scale=float(state[f"{name}.scale"]), zero_point=int(state[f"{name}.zero_point"])
-                    )
-                    nodes[name] = node.but(kwargs={**node.kwargs, "grid": new})
-            made.append(graph.but(nodes=nodes))
-        self.graphs = made
+    def accept(self, module: nn.Module, name: str, value: Any) -> Any:
+        """A scale or a zero point of a node."""
+        entry = _node_state.entries(self.graphs, module)[name]
+        return entry.grid.accept(entry.part, value)
+
+    def assign(self, module: nn.Module, state: dict[str, Any]) -> None:
+        """Takes scales and zero points of nodes; looks anew at weights, too."""
+        if state:
+            self.graphs = _node_state.replaced(self.graphs, module, state)
         self._mark.changed = True
 
+    def for_file(self, module: nn.Module, writer: Any) -> dict[str, Any]:
+        """The graphs, as JSON."""
+        from quantray.quantization._files import described
 
-class _Made:
-    """What a graph has become for a module."""
-
-    def __init__(self, grids: dict[Ref, Grid], lowered: Lowered) -> None:
-        self.grids, self.lowered = grids, lowered
-        #: Shapes that what the graph took for granted was looked at for, node by node.
-        self.checked: Any = set()
+        return described("converted", self.graphs, self.prefix, writer)
 
 
-class _Everything:
-    """A set that has all."""
-
-    def __contains__(self, item: Any) -> bool:
-        return True
-
-    def add(self, item: Any) -> None:
-        """It is there already."""
-
-
-class _Nothing:
-    """A set that stays empty."""
-
-    def __contains__(self, item: Any) -> bool:
-        return False
-
-    def add(self, item: Any) -> None:
-        """It is not kept."""
+def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:
+    """An error of the program, which begins with a node's name, and where that stands in the model's code."""
+    name, colon, rest = str(error).partition(": ")
+    for graph in graphs:
+        if colon and name in graph:
+            return ValueError(f"{named(graph[name])}: {rest}").with_traceback(error.__traceback__)
+    return error
 
 
 def floats(tree: Any) -> Any:
@@ -195,42 +171,54 @@ def _cast(given: Any, graph: Graph) -> Any:
     facts = {name: graph.nodes[name].facts[0] for name in graph.inputs}
 
     def walk(pattern: Any, value: Any) -> Any:
-        if isinstance(pattern, Ref) and isinstance(value, (np.ndarray, np.generic)):
+        if isinstance(pattern, Ref) and is_array(value):
             dtype = facts[pattern.node].dtype
             if value.dtype != dtype and np.can_cast(value.dtype, dtype, "same_kind"):
                 return np.asarray(value, dtype)
             if value.dtype.kind in "iu" and dtype.kind in "f":
                 return np.asarray(value, dtype)
             return value
-        if (
-            isinstance(pattern, (tuple, list))
-            and isinstance(value, (tuple, list))
-            and len(pattern) == len(value)
-        ):
-            return type(value)(walk(p, v) for p, v in zip(pattern, value, strict=True))
-        if isinstance(pattern, dict) and isinstance(value, dict):
+        if is_sequence(pattern) and is_sequence(value) and len(pattern) == len(value):
+            items = [walk(p, v) for p, v in zip(pattern, value, strict=True)]
+            return rebuilt(value, items) if is_tuple(value) else items
+        if is_dict(pattern) and is_dict(value):
             return {key: walk(pattern.get(key), v) for key, v in value.items()}
         return value
 
     return walk(graph.args, given[0]), walk(dict(graph.kwargs), given[1])
 
 
-def _why_none_fits(graphs: list[Graph], args: Any, kwargs: Any) -> str:
-    from quantray.graph._graph import leaves
-
-    got = ", ".join(
-        f"{leaf.dtype} {tuple(leaf.shape)}" if hasattr(leaf, "shape") else repr(leaf)
-        for leaf in leaves((args, kwargs))
-    )
+def why_none_fits(graphs: list[Graph], args: Any, kwargs: Any, cure: str) -> str:
+    """What a model was called with, what there are graphs for, and what to do."""
+    got = _said(args, kwargs, lambda leaf: f"{leaf.dtype} {tuple(leaf.shape)}")
     lines = [f"the model was not captured for such an input ({got}); it was for:"]
     for graph in graphs:
-        facts = ", ".join(
-            f"{n}: {graph.nodes[n].facts[0].dtype} {graph.nodes[n].facts[0].shape}" for n in graph.inputs
-        )
+
+        def fact(ref: Any, graph: Graph = graph) -> str:
+            known = graph.nodes[ref.node].facts[0]
+            return f"{known.dtype} ({', '.join(map(str, known.shape))}{',' * (len(known.shape) == 1)})"
+
         guards = "".join(f", where {guard}" for guard in graph.guards)
-        lines.append(f"  {facts}{guards}")
-    lines.append("calibrate with such inputs too, so that another graph is there for them")
-    return "\n".join(lines)
+        lines.append(f"  {_said(graph.args, dict(graph.kwargs), fact)}{guards}")
+    lines.append(cure)
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _said(args: Any, kwargs: Any, array: Callable[[Any], str]) -> str:
+    """What a model is called with, in a line."""
+
+    def leaf(value: Any) -> str:
+        is_array = isinstance(value, Ref) or hasattr(value, "dtype")
+        return array(value) if is_array else repr(value)
+
+    def said(tree: Any) -> str:
+        if is_sequence(tree):
+            return f"({', '.join(map(said, tree))})"
+        if is_dict(tree):
+            return "{" + ", ".join(f"{key!r}: {said(item)}" for key, item in tree.items()) + "}"
+        return leaf(tree)
+
+    return ", ".join([*map(said, args), *(f"{key}={said(value)}" for key, value in kwargs.items())])
 
 
 def _late_hooks(graphs: list[Graph], module: nn.Module) -> dict[str, list[tuple[str, str, int]]]:
@@ -250,22 +238,19 @@ def _late_hooks(graphs: list[Graph], module: nn.Module) -> dict[str, list[tuple[
     return found
 
 
+#: Kinds of nodes that are no result of a module's forward.
+_NO_RESULTS = ("parameter", "constant", "int.quantize", "int.dequantize", "input", "tap")
+
+
 def _last_node(graphs: list[Graph], path: str) -> str | None:
     last = None
     for graph in graphs:
         for node in graph:
             owner = node.kwargs.get("owner")
             names = {node.name.partition("#")[0], node.scope, getattr(owner, "path", None)}
-            if path in names or (path and node.scope.startswith(f"{path}.")) or not path:
-                if node.kind not in (
-                    "parameter",
-                    "constant",
-                    "int.quantize",
-                    "int.dequantize",
-                    "input",
-                    "tap",
-                ):
-                    last = node.name
+            is_inside = not path or path in names or node.scope.startswith(f"{path}.")
+            if is_inside and node.kind not in _NO_RESULTS:
+                last = node.name
     return last
 
 

@@ -1,14 +1,15 @@
 """What a trained model computes in evaluation mode: the integers that it will be converted to.
 
-Sums of products of floats depend on their order, and a mean of codes may lie in the middle between two: such a model
-and the one that it becomes would differ by a step here and there, and so more and more from layer to layer.
+Sums of products of floats depend on their order, and a mean of codes may lie in the middle between two:
+such a model and the one that it becomes would differ by a step here and there, and so more and more from
+layer to layer.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class Integers:
         """One node's result: codes are seen by none but nodes of integers."""
         if node.kind == "tap":
             return call(node, map_tree(_as_floats, args), kwargs, module)
+        if node.kind == "hook":
+            return call(node, args, kwargs, module)
         view: Any = _View(module, self.modules)
         return compute(view, node, args, kwargs, self.grids)
 
@@ -58,13 +61,13 @@ def _as_floats(leaf: Any) -> Any:
 def integers_of(
     runner: Prepared, module: nn.Module, graph: Graph, inputs: Mapping[str, Any], known: Integers | None
 ) -> Integers | None:
-    """The integer graph of a graph, `known` where that still holds; None where fake quantization has to do."""
+    """The integer graph of a graph, `known` where that holds; None where fake quantization has to do."""
     if graph.training or any(map(is_traced, inputs.values())) or not _is_ready(module, graph):
         return None
     state = _state(module)
     if state is None or (known is not None and known.state == state):
         return known if state is not None else None
-    from quantray.quantization.convert import Conversion
+    from quantray.quantization._conversion import Conversion
 
     try:
         made = Conversion(module, runner, [graph])
@@ -104,5 +107,7 @@ def _state(module: nn.Module) -> int | None:
                 if is_traced(value):
                     return None
                 if isinstance(value, np.ndarray):
-                    found = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), found)
+                    found = zlib.crc32(
+                        np.ascontiguousarray(cast("Any", value)).reshape(-1).view(np.uint8).data, found
+                    )
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from quantray import nn
-from quantray.graph import Graph, Node, Ref, Rewriter, kind_of, run
+from quantray.graph import Fact, Graph, Node, Ref, Rewriter, kind_of, run
 from quantray.graph.kinds import LAYERS
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import BATCH_NORMS
@@ -90,7 +90,7 @@ def _layer_of(node: Node, graph: Graph, model: nn.Module) -> Node | None:
     if node.kind != "module":
         return None
     module = model.get_submodule(node.value)
-    if isinstance(module, FusedQAT) or isinstance(module, QAT):
+    if isinstance(module, (FusedQAT, QAT)):
         return _trained_layer(node, module, graph)
     return None
 
@@ -114,11 +114,9 @@ def _trained_layer(node: Node, module: Any, graph: Graph) -> Node:
         raise ValueError(f"{path}: output_size cannot be given where the layer is quantized")
     weight = Ref(f"{inner}.weight" if inner else "weight")
     bias = None if layer._parameters.get("bias") is None else Ref(f"{inner}.bias" if inner else "bias")
-    parameters = []
+    parameters: list[Node] = []
     for ref, key in ((weight, "weight"), (bias, "bias")):
         if ref is not None:
-            from quantray.graph import Fact
-
             array = layer._parameters[key]
             parameters.append(
                 Node(
@@ -169,8 +167,8 @@ def _norm_of(node: Node, layer: Node, graph: Graph, model: nn.Module) -> str | N
     """The path of a batch normalization that can be folded into the layer before it."""
     if node.kind != "module" or node.inputs != (Ref(layer.name),):
         return None
-    norm = model.get_submodule(node.value)
-    if not isinstance(norm, BATCH_NORMS) or norm.running_mean is None:
+    norm: Any = model.get_submodule(node.value)
+    if not isinstance(norm, BATCH_NORMS) or norm._buffers["running_mean"] is None:
         return None
     channels = layer.facts[0].shape
     # Of rows, a linear layer's outputs are the channels; of sequences they are not.

@@ -1,7 +1,7 @@
 """Nodes of converted graphs: what computes in integers, node by node.
 
-Values on their wires are QTensors. This is the meaning of a converted graph; the program that usually runs it computes
-the same integers.
+Values on their wires are QTensors. This is the meaning of a converted graph; the program that usually runs
+it computes the same integers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from quantray import _core, nn, ops
 from quantray._core import QTensor, make_per_tensor_quantized_tensor
 from quantray.graph import Graph, Node, Ref, kind_of
 from quantray.graph._run import call
+from quantray.nn.quantized._follows import Requantized
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._layers import compute_layer
 
@@ -78,8 +79,9 @@ class Function:
 
 
 def _without_nan(values: Any, source: Grid) -> Any:
-    """Values of codes that the function is not defined for become their nearest neighbour's: none of these codes
-    was seen in calibration, where NaN is an error."""
+    """Values of codes that the function is not defined for become their nearest neighbour's: none of these
+    codes was seen in calibration, where NaN is an error.
+    """
     missing = np.isnan(values)
     if not missing.any() or missing.all():
         return np.zeros_like(values) if missing.all() else values
@@ -138,14 +140,14 @@ def compute(
             return moved(args, node, kwargs)
         case "int.add":
             assert grid is not None
-            relu = node.get("limits") is not None
-            return limited_codes(
-                grid.clamp(ops.add(*args[:2], *grid.output, relu=relu)), node.get("limits"), grid
-            )
+            a, b = args[:2]
+            limits = node.get("limits")
+            total = ops.add(a, b, *grid.output, relu=limits is not None)
+            return limited_codes(grid.clamp(total), limits, grid)
         case "int.sub" | "int.mul" | "int.matmul":
             assert grid is not None
-            operator = {"int.sub": ops.sub, "int.mul": ops.mul, "int.matmul": ops.matmul}[node.kind]
-            return grid.clamp(operator(*args[:2], *grid.output))
+            operators: dict[str, Any] = {"int.sub": ops.sub, "int.mul": ops.mul, "int.matmul": ops.matmul}
+            return grid.clamp(operators[node.kind](*args[:2], *grid.output))
         case "int.concat":
             assert grid is not None
             return grid.clamp(ops.cat(list(args[0]), node.get("axis"), *grid.output))
@@ -153,6 +155,10 @@ def compute(
             return compute_layer(model, node, args, kwargs)
         case "formula":
             return node.value[0](args[0])
+        case "module":
+            module = model.get_submodule(node.value)
+            # The module itself is inside of what has taken its place.
+            return (module.module if isinstance(module, Requantized) else module).forward(*args, **kwargs)
         case _:
             return call(node, args, kwargs, model)
 
@@ -178,7 +184,7 @@ def limited_codes(q: QTensor, limits: Any, grid: Grid) -> QTensor:
 
 def code_of(value: float, grid: Grid) -> Any:
     """The code that stands for a number."""
-    return grid.quantize(np.float32([value])).int_repr()[0]
+    return grid.quantize(np.array([value], np.float32)).int_repr()[0]
 
 
 def looked_up(q: QTensor, table: Any, grid: Grid) -> QTensor:
@@ -214,7 +220,7 @@ def moved(args: tuple[Any, ...], node: Node, kwargs: dict[str, Any]) -> QTensor:
 
 def clamped(q: QTensor, low: int | None, high: int | None) -> QTensor:
     """Codes within a range, as a tensor of its own."""
-    codes = np.clip(np.asarray(q.int_repr()), low, high)
+    codes: Any = np.clip(np.asarray(q.int_repr()), low, high)
     return make_per_tensor_quantized_tensor(codes, q.q_scale(), q.q_zero_point())
 
 

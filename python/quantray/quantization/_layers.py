@@ -1,7 +1,7 @@
 """A layer with weights and what is fused with it, as one node: `layer`.
 
-In training its weight is fake-quantized with the batch normalization folded into it; in evaluation it computes what
-integers will.
+In training its weight is fake-quantized with the batch normalization folded into it; in evaluation it
+computes what integers will.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from quantray.nn.intrinsic._fused import along, factor_of, folded_bias
 
 
 class Layer(NamedTuple):
-    """What a `layer` node is made of; its arguments are input, weight and bias, its settings those of the kind."""
+    """What a `layer` node is made of; its arguments are input, weight and bias, its settings those of the
+    kind.
+    """
 
     #: The kind of the layer itself: "linear", "conv2d", ...
     kind: str

@@ -1,26 +1,27 @@
 """From a graph of integers to the program that runs it in one call.
 
-Each integer node is a step of the program, and so is each float node that there is a kernel for; all others are calls
-back into NumPy.
+Each integer node is a step of the program, and so is each float node that there is a kernel for; all others
+are calls back into NumPy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from quantray import _core, nn, ops
 from quantray.graph import Expr, Graph, Node, Ref
-from quantray.graph._graph import leaves, map_tree, wires
+from quantray.graph._graph import wires
 from quantray.graph._lengths import evaluate
 from quantray.graph._run import parameter_of
+from quantray.graph._trees import leaves, map_tree
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import code_of, compute
 
 #: Dtypes that steps know; arrays of others only go into calls.
-_DTYPES = ("float32", "int64", "int32", "bool")
+DTYPES = ("float32", "int64", "int32", "bool")
 #: Functions of lengths that the program works out.
 _FUNCTIONS = {"add": "add", "sub": "sub", "mul": "mul", "floordiv": "floordiv", "mod": "mod", "neg": "neg"}
 
@@ -54,9 +55,16 @@ class _Slot:
         self.index = index
 
 
-def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid]) -> Lowered:
-    """The program of a graph; what only decides whether the graph is the right one is no part of it."""
-    return _Lowering(graph.but(guards=()).pruned(), model, grids).result()
+def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near: bool = False) -> Lowered:
+    """The program of a graph; what only decides whether the graph is the right one is no part of it.
+
+    With `is_near` sums of floats may be added up in another order than the nodes' own.
+    """
+    # What lowers nodes of other families registers itself.
+    from quantray.quantization import _float_steps, _move_steps
+
+    del _float_steps, _move_steps
+    return Lowering(graph.but(guards=()).pruned(), model, grids, is_near).result()
 
 
 def settings_of(grid: Grid) -> tuple[Any, ...]:
@@ -64,9 +72,13 @@ def settings_of(grid: Grid) -> tuple[Any, ...]:
     return (*grid.output, grid.quant_min, grid.quant_max)
 
 
-class _Lowering:
-    def __init__(self, graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid]) -> None:
-        self.graph, self.model, self.grids = graph, model, grids
+class Lowering:
+    """One graph's way to a program."""
+
+    def __init__(
+        self, graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], is_near: bool = False
+    ) -> None:
+        self.graph, self.model, self.grids, self.is_near = graph, model, grids, is_near
         self.numbers: dict[Ref, int] = {}
         self.steps: list[tuple[str, tuple[int, ...], Any, dict[str, Any]]] = []
         self.called: list[str] = []
@@ -79,7 +91,7 @@ class _Lowering:
         for name in graph.inputs:
             self.numbers[Ref(name)] = self._new()
             dtype = str(graph.nodes[name].facts[0].dtype)
-            self.inputs.append(dtype if dtype in _DTYPES else "object")
+            self.inputs.append(dtype if dtype in DTYPES else "object")
         for node in graph:
             if node.kind != "input" and node.name not in self.merged and not self._is_fixed(node):
                 self._add(node)
@@ -91,7 +103,7 @@ class _Lowering:
         def slot(leaf: Any) -> Any:
             if not isinstance(leaf, Ref):
                 return leaf
-            outputs.append(self._number(leaf))
+            outputs.append(self.number(leaf))
             return _Slot(len(outputs) - 1)
 
         output = map_tree(slot, self.graph.output)
@@ -108,7 +120,7 @@ class _Lowering:
             self.fixed[Ref(node.name)] = parameter_of(self.model, node)
             return True
         refs = wires((node.args, dict(node.kwargs)))
-        if not refs or node.kind in ("tap", "hook", "python") or not all(ref in self.fixed for ref in refs):
+        if node.kind in ("tap", "hook", "python") or not all(ref in self.fixed for ref in refs):
             return False
 
         def leaf(value: Any) -> Any:
@@ -128,16 +140,34 @@ class _Lowering:
         self.count += 1
         return self.count - 1
 
-    def _number(self, ref: Ref) -> int:
+    def number(self, ref: Ref) -> int:
         """A value's number; that of what is fixed is made when it is first wanted."""
         if ref not in self.numbers:
             if ref not in self.fixed:
                 raise NotLowered(ref.node)
             value = self.fixed[ref]
-            made = self.numbers[ref] = self._new()
-            params = {"name": ref.node, "function": lambda: value, "codes": True, "count": 1}
-            self.steps.append(("call", (), made, params))
+            self.numbers[ref] = self.constant(value)
         return self.numbers[ref]
+
+    def constant(self, value: Any) -> int:
+        """The number of an array that is always the same."""
+        made = self._new()
+        if str(np.asarray(value).dtype) in DTYPES and not isinstance(value, _core.QTensor):
+            self.steps.append(("constant", (), made, {"value": np.asarray(value)}))
+        else:
+            params = {"function": lambda: value, "codes": True, "count": 1}
+            self.steps.append(("call", (), made, params))
+        return made
+
+    def terms_of_sum(self, ref: Ref, taker: Node) -> tuple[int, int] | None:
+        """The terms of a sum that one node alone takes, which adds them up itself: its step goes."""
+        if self.steps and self.steps[-1][0] == "add" and self.numbers.get(ref) == self.steps[-1][2]:
+            node = self.graph.nodes[ref.node]
+            shapes = {self.graph.fact(r).shape for r in node.inputs}
+            alone = self.users.get(ref) == [taker.name] and ref not in self.graph.outputs
+            if alone and len(node.inputs) == 2 and len(shapes) == 1 and not self.steps[-1][3].get("relu"):
+                return self.steps.pop()[1]  # type: ignore[return-value]
+        return None
 
     def _merged(self) -> set[str]:
         """Layers of floats that a sum alone takes: the sum is part of their step."""
@@ -187,7 +217,7 @@ class _Lowering:
         refs = list(dict.fromkeys(wires((node.args, dict(node.kwargs)))))
         fixed = {ref: self.fixed[ref] for ref in refs if ref in self.fixed}
         moving = [ref for ref in refs if ref not in fixed]
-        sources = tuple(self._number(ref) for ref in moving)
+        sources = tuple(self.number(ref) for ref in moving)
         model, grids = self.model, self.grids
 
         def run(*arrays: Any) -> Any:
@@ -224,13 +254,13 @@ class _Lowering:
                 ref, axis = value.args
                 if ref.node in self.merged:
                     raise NotLowered(ref.node)
-                return ("dim", self._number(ref), int(axis))
+                return ("dim", self.number(ref), int(axis))
             if value.op not in _FUNCTIONS:
                 raise NotLowered(value.op)
             return (_FUNCTIONS[value.op], *(self.length(arg) for arg in value.args))
-        if isinstance(value, (int, np.integer)):
-            return int(value)
-        raise NotLowered(repr(value))
+        if not isinstance(value, (int, np.integer)):
+            raise NotLowered(repr(value))
+        return int(cast("Any", value))
 
 
 def _as_array(value: Any) -> Any:
@@ -241,16 +271,18 @@ def _as_array(value: Any) -> Any:
 
 # Steps by kind
 
-_Step = Callable[[_Lowering, Node], None]
-_STEPS: dict[str, _Step] = {}
+_StepOf = Callable[[Lowering, Node], None]
+_STEPS: dict[str, _StepOf] = {}
 
 
-def _as_call(to: _Lowering, node: Node) -> None:
+def _as_call(to: Lowering, node: Node) -> None:
     raise NotLowered(node.kind)
 
 
-def _step(*kinds: str) -> Callable[[_Step], _Step]:
-    def add(function: _Step) -> _Step:
+def step_of(*kinds: str) -> Callable[[_StepOf], _StepOf]:
+    """Decorates what lowers nodes of some kinds."""
+
+    def add(function: _StepOf) -> _StepOf:
         for kind in kinds:
             _STEPS[kind] = function
         return function
@@ -258,28 +290,28 @@ def _step(*kinds: str) -> Callable[[_Step], _Step]:
     return add
 
 
-@_step("tap")
-def _tap(to: _Lowering, node: Node) -> None:
+@step_of("tap")
+def _tap(to: Lowering, node: Node) -> None:
     raise NotLowered(node.kind)
 
 
-@_step("int.quantize")
-def _quantize(to: _Lowering, node: Node) -> None:
+@step_of("int.quantize")
+def _quantize(to: Lowering, node: Node) -> None:
     grid = to.grids[Ref(node.name)]
-    to.put(node, to.step("quantize", (to._number(node.args[0]),), node, grid=settings_of(grid)))
+    to.put(node, to.step("quantize", (to.number(node.args[0]),), node, grid=settings_of(grid)))
 
 
-@_step("int.dequantize")
-def _dequantize(to: _Lowering, node: Node) -> None:
-    to.put(node, to.step("dequantize", (to._number(node.args[0]),), node))
+@step_of("int.dequantize")
+def _dequantize(to: Lowering, node: Node) -> None:
+    to.put(node, to.step("dequantize", (to.number(node.args[0]),), node))
 
 
-def _layer_step(to: _Lowering, layer: Node, node: Node, grid: Grid | None, limits: Any, *more: int) -> int:
+def _layer_step(to: Lowering, layer: Node, node: Node, grid: Grid | None, limits: Any, *more: int) -> int:
     module: Any = to.model.get_submodule(layer.value.path)
     op = "linear" if isinstance(module.packed, ops.PackedLinear) else "conv"
     return to.step(
         op,
-        (to._number(layer.args[0]), *more),
+        (to.number(layer.args[0]), *more),
         node,
         packed=module.packed,
         relu=limits is not None,
@@ -288,13 +320,13 @@ def _layer_step(to: _Lowering, layer: Node, node: Node, grid: Grid | None, limit
     )
 
 
-@_step("int.layer")
-def _layer(to: _Lowering, node: Node) -> None:
+@step_of("int.layer")
+def _layer(to: Lowering, node: Node) -> None:
     to.put(node, _layer_step(to, node, node, to.grids.get(Ref(node.name)), node.value.limits))
 
 
-@_step("int.table")
-def _table(to: _Lowering, node: Node) -> None:
+@step_of("int.table")
+def _table(to: Lowering, node: Node) -> None:
     source, grid = to.grids[node.inputs[0]], to.grids[Ref(node.name)]
     table = node.value.codes(source, grid).tobytes()
     # The table has codes of the grid's range alone.
@@ -303,21 +335,21 @@ def _table(to: _Lowering, node: Node) -> None:
         if grid.dtype == "qint8"
         else grid._replace(quant_min=0, quant_max=255)
     )
-    to.put(node, to.step("table", (to._number(node.args[0]),), node, table=table, grid=settings_of(full)))
+    to.put(node, to.step("table", (to.number(node.args[0]),), node, table=table, grid=settings_of(full)))
 
 
-@_step("int.add")
-def _sum(to: _Lowering, node: Node) -> None:
+@step_of("int.add")
+def _sum(to: Lowering, node: Node) -> None:
     a, b = node.args[:2]
     grid, limits = to.grids[Ref(node.name)], node.get("limits")
     for term, other in ((a, b), (b, a)):
         if term.node in to.merged:
             layer = to.graph.nodes[term.node]
-            to.put(node, _layer_step(to, layer, node, grid, limits, to._number(other)))
+            to.put(node, _layer_step(to, layer, node, grid, limits, to.number(other)))
             return
     if a not in to.grids and b in to.grids:
         a, b = b, a
-    sources = to._number(a), to._number(b)
+    sources = to.number(a), to.number(b)
     if b not in to.grids:
         # Floats and codes.
         sources = sources[::-1]
@@ -328,169 +360,21 @@ def _sum(to: _Lowering, node: Node) -> None:
     to.put(node, made)
 
 
-@_step("int.sub", "int.mul")
-def _difference(to: _Lowering, node: Node) -> None:
-    sources = tuple(to._number(ref) for ref in node.args[:2])
+@step_of("int.sub", "int.mul")
+def _difference(to: Lowering, node: Node) -> None:
+    sources = tuple(to.number(ref) for ref in node.args[:2])
     grid = settings_of(to.grids[Ref(node.name)])
     to.put(node, to.step(node.kind.removeprefix("int."), sources, node, grid=grid))
 
 
-@_step("int.matmul")
-def _matmul(to: _Lowering, node: Node) -> None:
-    sources = tuple(to._number(ref) for ref in node.args[:2])
+@step_of("int.matmul")
+def _matmul(to: Lowering, node: Node) -> None:
+    sources = tuple(to.number(ref) for ref in node.args[:2])
     to.put(node, to.step("matmul", sources, node, grid=settings_of(to.grids[Ref(node.name)])))
 
 
-@_step("int.concat")
-def _concat(to: _Lowering, node: Node) -> None:
-    sources = tuple(to._number(ref) for ref in node.args[0])
+@step_of("int.concat")
+def _concat(to: Lowering, node: Node) -> None:
+    sources = tuple(to.number(ref) for ref in node.args[0])
     grid = settings_of(to.grids[Ref(node.name)])
     to.put(node, to.step("cat", sources, node, axis=int(node.get("axis")), grid=grid))
-
-
-@_step("int.move")
-def _move(to: _Lowering, node: Node) -> None:
-    move = _MOVES.get(node.value)
-    if move is None and node.value.rstrip("123d").rstrip("_") in _POOLS:
-        move = _pool
-    if move is None or len(node.inputs) != 1:
-        raise NotLowered(node.value)
-    move(to, node, node.inputs[0])
-
-
-# Movements, of codes and of floats
-
-_Move = Callable[[_Lowering, Node, Ref], None]
-_POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
-
-
-def _relu(to: _Lowering, node: Node, x: Ref) -> None:
-    grid = to.grids[x]
-    top = 127 if grid.dtype == "qint8" else 255
-    to.put(node, to.step("clamp", (to._number(x),), node, lo=grid.zero_point, hi=top))
-
-
-def _clip(to: _Lowering, node: Node, x: Ref) -> None:
-    grid, low, high = to.grids[x], node.get("low"), node.get("high")
-    ends = (-128, 127) if grid.dtype == "qint8" else (0, 255)
-    codes = [
-        end if value is None else int(code_of(value, grid))
-        for value, end in zip((low, high), ends, strict=True)
-    ]
-    to.put(node, to.step("clamp", (to._number(x),), node, lo=codes[0], hi=codes[1]))
-
-
-def _reshape(to: _Lowering, node: Node, x: Ref) -> None:
-    shape = tuple(to.length(n) for n in node.get("shape"))
-    to.put(node, to.step("reshape", (to._number(x),), node, shape=shape))
-
-
-def _transpose(to: _Lowering, node: Node, x: Ref) -> None:
-    to.put(node, to.step("transpose", (to._number(x),), node, axes=tuple(int(a) for a in node.get("axes"))))
-
-
-def _getitem(to: _Lowering, node: Node, x: Ref) -> None:
-    items: list[Any] = []
-    index = node.get("index")
-    ndim = len(to.graph.fact(x).shape)
-    for item in index:
-        if item is Ellipsis:
-            items += [slice(None)] * (ndim - sum(i is not None and i is not Ellipsis for i in index))
-        elif isinstance(item, slice):
-            ends = [None if end is None else to.length(end) for end in (item.start, item.stop, item.step)]
-            if any(isinstance(end, tuple) for end in ends):
-                raise NotLowered("a slice of lengths")
-            items.append(slice(*ends))
-        elif item is None:
-            items.append(None)
-        else:
-            number = to.length(item)
-            if isinstance(number, tuple):
-                raise NotLowered("an index of lengths")
-            items.append(number)
-    to.put(node, to.step("slice", (to._number(x),), node, index=tuple(items)))
-
-
-def _pad(to: _Lowering, node: Node, x: Ref) -> None:
-    sides = list(node.get("pad"))
-    if node.get("mode") != "constant" or not all(isinstance(n, (int, np.integer)) for n in sides):
-        raise NotLowered("pad")
-    ndim = len(to.graph.fact(x).shape)
-    pairs = [(0, 0)] * (ndim - len(sides) // 2)
-    pairs += [(int(sides[i]), int(sides[i + 1])) for i in range(len(sides) - 2, -1, -2)]
-    to.put(node, to.step("pad", (to._number(x),), node, pairs=pairs, value=float(node.get("value"))))
-
-
-def _mean(to: _Lowering, node: Node, x: Ref) -> None:
-    dims = len(to.graph.fact(x).shape) - 2
-    made = to.step("adaptive_avg_pool", (to._number(x),), node, output_size=[1] * dims)
-    if not node.get("keepdims"):
-        made = to.step("squeeze", (made,), node, axes=tuple(range(2, 2 + dims)))
-    to.put(node, made)
-
-
-def _interpolate(to: _Lowering, node: Node, x: Ref) -> None:
-    dims = len(to.graph.fact(x).shape) - 2
-    size, factor = node.get("size"), node.get("scale_factor")
-    params: dict[str, Any] = {"mode": node.get("mode"), "align_corners": bool(node.get("align_corners"))}
-    given = size if factor is None else factor
-    each = list(given) if isinstance(given, (tuple, list)) else [given] * dims
-    if factor is None:
-        params["size"] = tuple(to.length(n) for n in each)
-    else:
-        params["scale"] = tuple(float(f) for f in each)
-    to.put(node, to.step("interpolate", (to._number(x),), node, **params))
-
-
-def _pool(to: _Lowering, node: Node, x: Ref) -> None:
-    kind, dims = node.value[:-2], int(node.value[-2])
-    if len(to.graph.fact(x).shape) != dims + 2:
-        raise NotLowered("one image without its batch")
-
-    def each(name: str) -> list[int | None]:
-        given = node.get(name)
-        numbers = list(given) if isinstance(given, (tuple, list)) else [given] * dims
-        if not all(n is None or isinstance(n, (int, np.integer)) for n in numbers):
-            raise NotLowered(name)
-        return [None if n is None else int(n) for n in numbers]
-
-    if kind.startswith("adaptive"):
-        sizes = each("output_size")
-        if any(n == 0 for n in sizes):
-            raise NotLowered("nothing comes out")
-        to.put(node, to.step(kind, (to._number(x),), node, output_size=sizes))
-        return
-    params: dict[str, Any] = {
-        "kernel_size": each("kernel_size"),
-        "padding": each("padding"),
-        "ceil_mode": bool(node.get("ceil_mode")),
-    }
-    params["stride"] = params["kernel_size"] if node.get("stride") is None else each("stride")
-    if kind == "max_pool":
-        params["dilation"] = each("dilation")
-    else:
-        params["count_include_pad"] = bool(node.get("count_include_pad"))
-        if node.get("divisor_override") is not None:
-            params["divisor_override"] = int(node.get("divisor_override"))
-    to.put(node, to.step(kind, (to._number(x),), node, **params))
-
-
-_MOVES: dict[str, _Move] = {
-    "relu": _relu,
-    "clip": _clip,
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "getitem": _getitem,
-    "pad": _pad,
-    "mean": _mean,
-    "interpolate": _interpolate,
-}
-
-
-@_step("reshape", "transpose", "getitem")
-def _moved_floats(to: _Lowering, node: Node) -> None:
-    """The same steps move floats."""
-    (x,) = node.inputs
-    if str(to.graph.fact(x).dtype) not in _DTYPES:
-        raise NotLowered("dtype")
-    _MOVES[node.kind](to, node, x)

@@ -1,8 +1,8 @@
 """Where values are quantized: on which wires of a graph, and by which observers.
 
-Each layer's input is quantized once: on the wire of whoever made it, or, where floats come in, on a wire of its own.
-A node's output is quantized if another one takes it in integers; so a last layer gives floats, unless a DeQuantStub
-follows it, and so does a layer whose output a sum alone takes.
+Each layer's input is quantized once: on the wire of whoever made it, or, where floats come in, on a wire of
+its own. A node's output is quantized if another one takes it in integers; so a last layer gives floats,
+unless a DeQuantStub follows it, and so does a layer whose output a sum alone takes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Placement:
         for node in self.graph:
             if node.kind != "add" or not self.is_active(node):
                 continue
-            terms = [ref for ref in node.inputs if isinstance(ref, Ref)]
+            terms = node.inputs
             if len(set(terms)) != 2 or len({self.graph.fact(ref).shape for ref in terms}) != 1:
                 continue
             for ref in terms:

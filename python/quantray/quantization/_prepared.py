@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._graph import map_tree
-from quantray.graph._run import call
+from quantray.graph._run import call, named
+from quantray.graph._runner import arguments
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
 from quantray.quantization._evaluating import Integers, integers_of
+from quantray.quantization._expected import expected
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
@@ -88,7 +90,9 @@ class Prepared(Shown):
         return graph.but(nodes=nodes)
 
     def _begin(self, node: Node, graph: Graph, module: nn.Module) -> None:
-        """What fake-quantizes a weight sees it before the first call: scales that are trained must be there then."""
+        """What fake-quantizes a weight sees it before the first call: scales that are trained must be there
+        then.
+        """
         fake = module.get_submodule(node.value.fake)
         if not fake.has_data:
             args = weights_of(node, graph, module)
@@ -100,7 +104,8 @@ class Prepared(Shown):
         home = module.get_submodule(parent)
         if name not in home._modules:
             made = as_switched(home, factory())
-            # Of a model that is only calibrated, fake quantizations are what observes: they do it in training mode.
+            # Of a model that is only calibrated, fake quantizations are what observes: they do
+            # it in training mode.
             made.train(module.training or not self.is_trained)
             home.add_module(name, made)
 
@@ -158,6 +163,11 @@ class Prepared(Shown):
         self.called = True
         return output
 
+    def expect(self, module: nn.Module, keys: Iterable[str]) -> None:
+        """Makes the observers that a state_dict has the state of, and that no call has made yet."""
+        for found in list(expected(module, self.settings, keys)):
+            self._make(module, found.path, found.factory)
+
     def graph_of(self, module: nn.Module, *, training: bool) -> Graph | None:
         """A graph of one mode: captured from what the model was called with before, if need be."""
         for graph in self.graphs:
@@ -185,15 +195,13 @@ class Prepared(Shown):
 
     def plan(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Graph:
         """Captures the model, so that its observers are there before its first call."""
-        from quantray.graph._runner import as_arrays
-
-        return self.find(module, as_arrays(args), as_arrays(kwargs or {}))[0]
+        return self.find(module, *arguments(module, args, kwargs or {}))[0]
 
 
 def _named(node: Node, prefix: str) -> str:
     path = node.value.path.rpartition(".")[0]
     full = ".".join(part for part in (prefix, path) if part)
-    return full or "model"
+    return full or f"model: {named(node.but(name=str(node.args[0])))}"
 
 
 def called_children(module: nn.Module) -> list[tuple[str, nn.Module]]:

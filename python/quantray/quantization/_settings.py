@@ -32,7 +32,7 @@ class Settings:
     ) -> None:
         if isinstance(given, QConfig):
             given = QConfigMapping().set_global(given)
-        if given is not None and not isinstance(given, QConfigMapping):
+        if given is not None and not isinstance(given, QConfigMapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 f"qconfig_mapping must be a QConfig or a QConfigMapping, got {type(given).__name__}"
             )
@@ -97,7 +97,9 @@ def home_of(node: Node, model: nn.Module) -> str:
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    """Whether a module is one of quantray's own that has no others inside: its nodes are one thing to users."""
+    """Whether a module is one of quantray's own that has no others inside: its nodes are one thing to
+    users.
+    """
     if not type(module).__module__.startswith("quantray."):
         return False
     return all(isinstance(child, (ObserverBase, FakeQuantizeBase)) for child in module.children())

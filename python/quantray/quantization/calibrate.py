@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from quantray import nn
-from quantray.quantization._batches import as_arguments, as_batches, check_model
+from quantray.quantization._batches import as_arguments, as_batches, check_arguments, check_model
 from quantray.quantization._prepared import prepared_of
 from quantray.quantization._progress import progress
 from quantray.quantization.fake_quantize import FakeQuantizeBase
@@ -15,7 +15,14 @@ from quantray.quantization.observer import ObserverBase
 M = TypeVar("M", bound=nn.Module)
 
 
-def calibrate(model: M, data: Iterable[Any] | Any, *, client: Any = None, show_progress: bool = True) -> M:
+def calibrate(
+    model: M,
+    data: Iterable[Any] | Any,
+    *,
+    transform: Callable[[Any], Any] | None = None,
+    client: Any = None,
+    show_progress: bool = True,
+) -> M:
     """Calls a prepared model with data, so that its observers see what its values are.
 
     Parameters
@@ -25,6 +32,8 @@ def calibrate(model: M, data: Iterable[Any] | Any, *, client: Any = None, show_p
     data : iterable
         Batches: arrays, or tuples of the model's arguments. One array is one batch. With `client` it may be
         a Dask array, whose blocks along the first axis are batches.
+    transform : callable, optional
+        What makes the model's arguments of a batch: `lambda batch: batch[0]` for batches like `(x, y)`.
     client : dask.distributed.Client, optional
         Spreads the batches over a cluster's workers. What the observers come to is exactly the same, but
         for moving averages, which depend on an order and are refused.
@@ -40,13 +49,15 @@ def calibrate(model: M, data: Iterable[Any] | Any, *, client: Any = None, show_p
     ------
     ValueError
         For NaN, naming the module and the batch; for no data at all.
+    TypeError
+        For batches of more parts than the model takes.
 
     Source: the calibration of PyTorch's post-training static quantization.
     """
     if client is not None:
         from quantray.quantization._cluster import calibrate_on
 
-        return calibrate_on(client, model, data, show_progress)
+        return calibrate_on(client, model, data, show_progress, transform)
     check_model(model)
     runner = prepared_of(model)
     if runner is not None and not runner.is_trained:
@@ -54,7 +65,7 @@ def calibrate(model: M, data: Iterable[Any] | Any, *, client: Any = None, show_p
             if isinstance(module, FakeQuantizeBase):
                 module.train()
     count = 0
-    for i, batch in enumerate(progress(as_batches(data), "calibrate", show_progress)):
+    for i, batch in enumerate(progress(as_batches(data), "calibrate", show_progress, transform)):
         run(model, batch, i)
         count += 1
     if count == 0:
@@ -64,8 +75,10 @@ def calibrate(model: M, data: Iterable[Any] | Any, *, client: Any = None, show_p
 
 def run(model: nn.Module, batch: Any, index: int) -> Any:
     """Calls the model with one batch; what is wrong with it is said with its number."""
+    args = as_arguments(batch)
+    check_arguments(model, args)
     try:
-        return model(*as_arguments(batch))
+        return model(*args)
     except ValueError as error:
         raise ValueError(f"batch {index}: {error}") from None
 

@@ -17,7 +17,7 @@ from quantray.nn.intrinsic._fused import (
 )
 from quantray.nn.intrinsic._sums import Add, AddReLU
 from quantray.nn.quantized import QUANTIZED_MODULES
-from quantray.quantization._batches import as_arguments
+from quantray.quantization._batches import as_arguments, check_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +85,7 @@ def fuse_modules(
 
     Source: `torch.ao.quantization.fuse_modules`, `fuse_modules_qat`.
     """
+    check_model(model)
     if not inplace:
         model = model.copy()
     if modules_to_fuse is None:

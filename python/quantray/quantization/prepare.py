@@ -134,7 +134,8 @@ def _with_trained_layers(model: M, settings: Settings) -> M:
         before = module.__dict__.get("qconfig")
         module.qconfig = qconfig
         try:
-            new = (FusedQAT if isinstance(module, FusedWeighted) else QAT_MODULES[kind]).from_float(module)
+            made_of: Any = FusedQAT if isinstance(module, FusedWeighted) else QAT_MODULES[kind]
+            new = made_of.from_float(module)
         finally:
             if before is None:
                 del module.qconfig

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quantray import nn
-from quantray.quantization._batches import as_arguments, as_batches, check_model
+from quantray.quantization._batches import as_arguments, as_batches, check_arguments, check_model
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
@@ -26,6 +26,7 @@ def quantize(
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     inplace: bool = False,
     *,
+    transform: Callable[[Any], Any] | None = None,
     verbose: bool = True,
 ) -> M:
     """Post-training static quantization in one call.
@@ -43,6 +44,8 @@ def quantize(
         How each module is quantized; `get_default_qconfig_mapping()` by default.
     inplace : bool
         Whether `model` itself is changed, and not a copy.
+    transform : callable, optional
+        What makes the model's arguments of a batch: `lambda batch: batch[0]` for batches like `(x, y)`.
     verbose : bool
         Whether to print what became of each module, and to show bars.
 
@@ -62,12 +65,17 @@ def quantize(
     Source: PyTorch's post-training static quantization, without stubs.
     """
     check_model(model)
-    batches: Iterator[Any] = iter(as_batches(data))
+    given = as_batches(data)
+    batches: Iterator[Any] = iter(given)
     first = next(batches, None)
     if first is None:
         raise ValueError("data must hold at least one batch, got none")
-    ready = prepare(model, qconfig_mapping, as_arguments(first), inplace=inplace)
-    calibrate(ready, itertools.chain([first], batches), show_progress=verbose)
+    args = as_arguments(first if transform is None else transform(first))
+    check_arguments(model, args)
+    ready = prepare(model, qconfig_mapping, args, inplace=inplace)
+    # What can be gone through once only goes on; of others the bar knows how many there are.
+    rest = itertools.chain([first], batches) if batches is given else given
+    calibrate(ready, rest, transform=transform, show_progress=verbose)
     made = convert(ready, inplace=True)
     if verbose:
         print(report(made).short())

@@ -14,7 +14,6 @@ pub(super) const USES: Uses =
     Uses { inv: false, scale: true, zero_point: true, zero_point16: false, zero_point64: false };
 
 /// From i8 or u8.
-#[inline]
 pub(super) fn bytes<C: Byte>(
     codes: &[C],
     out: &mut [MaybeUninit<f32>],

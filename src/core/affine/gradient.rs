@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 
 use super::Channels;
+use crate::memory::filled;
 use crate::qparams::{fake_quantize_one, passes_gradient};
 
 /// Where fake quantization maps to: the scales and zero points of each channel, and the range of codes.
@@ -60,7 +61,7 @@ impl Grid<'_> {
     /// outside `ds = quant_min - z` or `quant_max - z`, `dz = -s`; each times `grad`, added up over the channel.
     pub fn learnable_backward(&self, grad: &[f32], x: &[f32], dx: &mut [MaybeUninit<f32>]) -> Learned {
         let n = self.layout.channels;
-        let mut learned = Learned { scales: vec![0.0; n], zero_points: vec![0.0; n] };
+        let mut learned = Learned { scales: filled(n, 0.0), zero_points: filled(n, 0.0) };
         let (lo, hi) = (self.quant_min, self.quant_max);
         self.spans(|c, span| {
             let (scale, zero_point) = (self.scales[c], self.zero_points[c]);

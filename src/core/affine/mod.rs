@@ -122,7 +122,6 @@ macro_rules! code {
             const DTYPE: DType = $dtype;
         }
         impl sealed::Kernels for $code {
-            #[inline]
             fn quantize(
                 x: &[f32],
                 out: &mut [MaybeUninit<Self>],
@@ -130,7 +129,6 @@ macro_rules! code {
             ) -> Result<(), Stopped> {
                 quantize::$kernels(x, out, affine)
             }
-            #[inline]
             fn dequantize(
                 codes: &[Self],
                 out: &mut [MaybeUninit<f32>],

@@ -16,7 +16,6 @@ pub(super) fn uses(before: bool) -> Uses {
 }
 
 /// To i8 or u8.
-#[inline]
 pub(super) fn bytes<C: Byte>(
     x: &[f32],
     out: &mut [MaybeUninit<C>],

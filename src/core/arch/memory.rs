@@ -1,6 +1,7 @@
 //! Memory that starts with a line of the caches; the size of the last cache, and from how many bytes on stores go
 //! around it.
 
+use crate::memory::filled;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,7 +22,7 @@ pub(crate) struct Lines {
 impl Lines {
     /// So many zeros.
     pub(crate) fn zeros(len: usize) -> Self {
-        Self { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+        Self { lines: filled(len.div_ceil(64), Line([0; 64])), len }
     }
 
     /// So many zeros, if there is memory for them.

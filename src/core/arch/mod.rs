@@ -8,6 +8,7 @@
 mod aarch64;
 mod bandwidth;
 pub(crate) mod channelwise;
+mod float_product;
 mod isa;
 mod memory;
 mod peak;
@@ -21,6 +22,7 @@ mod window;
 mod x86_64;
 
 pub use bandwidth::read_bandwidth;
+pub(crate) use float_product::{Floats, float_product};
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;
@@ -29,7 +31,7 @@ pub use memory::{last_level_cache, stream_from};
 pub use peak::peaks;
 pub(crate) use table::look_up;
 pub(crate) use transpose::transpose;
-pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to};
+pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to, map};
 pub(crate) use window::Window;
 
 /// Whether this CPU has it.

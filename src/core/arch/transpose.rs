@@ -5,7 +5,7 @@
 
 use super::dispatch;
 use super::isa::Isa;
-use super::vector::{Byte, Kernel, Vector};
+use super::vector::{Byte, Kernel, Vector, map};
 
 /// Bytes of a lane.
 pub(crate) const LANE: usize = 16;
@@ -85,7 +85,7 @@ impl Transpose<'_> {
     ) {
         let element = element + LANE * L;
         if LANE * L < V::GROUP && element < self.length {
-            let lanes = zipped.map(|q| v.lane::<L>(q));
+            let lanes = map(zipped, |q| v.lane::<L>(q));
             let (at, step) = (element * self.channels + first, step * self.channels);
             let count = R.min((self.to.len() - at).div_ceil(step));
             let to = &mut self.to[at..];
@@ -120,7 +120,7 @@ impl Transpose<'_> {
     fn few<V: Vector>(&mut self, v: V, x: usize) {
         let channels = self.channels;
         let order = std::array::from_fn(|i| (i / channels * 4 + i % channels).min(LANE - 1) as u8);
-        let zipped = zip(v, self.lines::<V, 4>(v, 0, x)).map(|q| v.shuffle(q, order));
+        let zipped = map(zip(v, self.lines::<V, 4>(v, 0, x)), |q| v.shuffle(q, order));
         self.put_lanes(v, zipped, (x, 4), 0);
     }
 

@@ -87,6 +87,13 @@ slot!(u8, i8, i16, i32, i64, f32, bool);
 #[cfg(target_arch = "x86_64")]
 pub(super) const AHEAD: usize = 768;
 
+/// An array with each element mapped, inlined whatever it is made of: `[T; N]::map` is several functions that know
+/// nothing of the instruction set of their caller, and take ten times as many lines to compile.
+#[inline(always)]
+pub(crate) fn map<T: Copy, U, const N: usize>(array: [T; N], mut f: impl FnMut(T) -> U) -> [U; N] {
+    std::array::from_fn(|i| f(array[i]))
+}
+
 /// Writes a copy of `from` to the start of `to`.
 #[inline(always)]
 pub(crate) fn copy_to<S: Slot>(from: &[S::Item], to: &mut [S]) {

@@ -12,9 +12,10 @@ use crate::arch::channelwise::{
     CHANNELS, Channelwise, Line, Positions, Weight, Weights, WithChannelwise, with_channelwise,
 };
 use crate::arch::product::Stored;
-use crate::arch::{Byte, Isa, Vector, Window};
+use crate::arch::{Byte, Isa, Vector, Window, map};
 use crate::error::Stopped;
 use crate::gemm::{Columns, Corrections, Epilogue, Finish, FinishBlock, Space, WeightParams, WithEpilogue};
+use crate::memory::filled;
 use crate::threads;
 
 /// Sums in as much time as a thread reads and writes a byte.
@@ -128,7 +129,7 @@ impl WithChannelwise for Pack<'_> {
     fn run<P: Channelwise>(self, _: P) -> Depthwise {
         let Self { outputs, kernel: [depth, height, length], scales, all } = self;
         let taps = depth * height * length;
-        let mut sums = vec![0i32; outputs];
+        let mut sums = filled(outputs, 0i32);
         for (sum, weights) in sums.iter_mut().zip(all.chunks_exact(taps.max(1))) {
             *sum = weights.iter().sum();
         }
@@ -149,7 +150,7 @@ impl WithChannelwise for Pack<'_> {
             columns: Columns::new(outputs, sums, params, 0, 0),
         };
         let cells = outputs.div_ceil(CHANNELS) * own.parts * own.cells.taps.len();
-        let mut stored = vec![P::W::default(); cells * CHANNELS * P::KU];
+        let mut stored = filled(cells * CHANNELS * P::KU, P::W::default());
         for tap in 0..taps {
             let (cell, element) = own.cells.place(tap / length, tap % length);
             for output in 0..outputs {
@@ -242,7 +243,7 @@ const ALIGNED: usize = 64;
 
 /// Memory for so many, and for what `aligned` leaves out.
 fn room<T: Clone + Default>(n: usize) -> Vec<T> {
-    vec![T::default(); n + ALIGNED / size_of::<T>()]
+    filled(n + ALIGNED / size_of::<T>(), T::default())
 }
 
 fn aligned<T>(room: &mut [T]) -> &mut [T] {
@@ -293,7 +294,7 @@ impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
                     epilogue: self.epilogue,
                     sums,
                     stride: CHANNELS,
-                    first_row: 0,
+                    first_row: line * output[2] + i * self.count,
                     first_column: first,
                     to: to.part(0..rows, first..first + channels),
                 });
@@ -327,7 +328,7 @@ impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
             while done < self.of_kind {
                 // As far as none of the elements enters or leaves the image.
                 let mut run = self.of_kind - done;
-                let own: [Line<'_, C>; MOST] = lines.map(|(line, x)| {
+                let own: [Line<'_, C>; MOST] = map(lines, |(line, x)| {
                     let Some(line) = line else { return padding };
                     let x = x + done as isize;
                     match usize::try_from(x) {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::arch::{Byte, Isa, transpose};
 use crate::error::Stopped;
 use crate::gemm::{Codes, Space};
+use crate::memory::reserve;
 use crate::threads;
 
 /// Images in the caller's memory.
@@ -81,6 +82,7 @@ pub(crate) fn laid_out<'a, C: Byte>(
     }
     let mut all = memory();
     all.clear();
+    reserve(&mut all, n + room);
     all.resize(n + room, fill);
     if n == 0 || channels == 0 || space.contains(&0) {
         return Ok(Cow::Owned(all));

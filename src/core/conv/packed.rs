@@ -15,6 +15,8 @@ use crate::gemm::{
     Activations, Codes, Finish, Matrix, PackedWeights, Patches, Place, Results, Source, Space, WeightParams,
     multiply_into, run, with_epilogue,
 };
+use crate::memory::{collected, filled};
+use crate::threads::Poll;
 
 /// A convolution's weights for one instruction set.
 #[derive(Debug, Clone)]
@@ -85,20 +87,23 @@ impl PackedConv {
                 continue;
             }
             let mut of_groups = Vec::with_capacity(groups);
+            let mut poll = Poll::new();
             for group in 0..groups {
                 let own = group * of_group..(group + 1) * of_group;
                 let rows = own.clone().flat_map(|o| {
+                    poll.end_if_interrupted();
                     let at = &at;
                     taps.iter().flat_map(move |&tap| (0..in_group).map(move |i| at(o, i, tap)))
                 });
+                let size = own.len() * taps.len() * in_group;
                 let (unsigned, signed): (Vec<u8>, Vec<i8>);
                 let rows = match codes {
                     Codes::U8(_) => {
-                        unsigned = rows.map(|w| w as u8).collect();
+                        unsigned = collected(size, rows.map(|w| w as u8));
                         Codes::U8(&unsigned)
                     }
                     Codes::I8(_) => {
-                        signed = rows.map(|w| w as i8).collect();
+                        signed = collected(size, rows.map(|w| w as i8));
                         Codes::I8(&signed)
                     }
                 };
@@ -160,7 +165,7 @@ impl PackedConv {
     pub fn unpack(&self, zero_points: &[i32]) -> Vec<i8> {
         let Geometry { groups, kernel, .. } = &self.geometry;
         let (of_group, in_group) = (self.outputs / groups, self.inputs / groups);
-        let mut all = vec![0i8; self.outputs * in_group * kernel.iter().product::<usize>()];
+        let mut all = filled(self.outputs * in_group * kernel.iter().product::<usize>(), 0i8);
         let mut put = |o: usize, i: usize, tap: [usize; 3], w: i8| {
             all[weight_at(&self.geometry, (self.inputs, self.outputs), o, i, tap)] = w;
         };
@@ -357,6 +362,7 @@ impl<C: Byte + InCodes> Laid<'_, C> {
                 bias: finish.bias.map(|b| &b[own.clone()]),
                 int_bias: finish.int_bias.map(|b| &b[own.clone()]),
                 relu: finish.relu,
+                residual: finish.residual.map(|residual| residual.behind(own.start)),
             };
             let place = Place { first: own.start, of: conv.outputs };
             multiply_into(&x, weights, &finish, results.again(), place)?;
@@ -374,16 +380,25 @@ impl<C: Byte + InCodes> Laid<'_, C> {
         let image = self.output.iter().product::<usize>();
         for (piece, weights) in self.conv.pieces.iter().zip(&self.conv.weights) {
             let positions = piece.positions(self.output);
-            let mut own =
-                vec![MaybeUninit::uninit(); self.images * positions.iter().product::<usize>() * outputs];
-            self.piece(piece, weights, results(&mut own))?;
-            for (at, own) in own.chunks_exact(outputs.max(1)).enumerate() {
+            let rows = self.images * positions.iter().product::<usize>();
+            let place = |at: usize| {
                 let (x, rest) = (at % positions[2], at / positions[2]);
                 let (y, rest) = (rest % positions[1], rest / positions[1]);
                 let (z, i) = (rest % positions[0], rest / positions[0]);
                 let [z, y, x] = piece.place([z, y, x]);
-                let place = i * image + (z * height + y) * width + x;
-                to[place * outputs..][..outputs].copy_from_slice(own);
+                (i * image + (z * height + y) * width + x) * outputs
+            };
+            let mut own = filled(rows * outputs, MaybeUninit::uninit());
+            let room = results(&mut own);
+            match self.finish.residual {
+                None => self.piece(piece, weights, room)?,
+                Some(residual) => residual.of_rows((0..rows).map(place), |residual| {
+                    let finish = Finish { residual: Some(residual), ..*self.finish };
+                    Laid { finish: &finish, ..*self }.piece(piece, weights, room)
+                })?,
+            }
+            for (at, own) in own.chunks_exact(outputs.max(1)).enumerate() {
+                to[place(at)..][..outputs].copy_from_slice(own);
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use super::softmax::Mask;
 use crate::arch::product::{Panels, Product, Rows, Stored, WithProduct, with_product};
 use crate::arch::{Isa, Kernel, Lines, Vector, transpose};
 use crate::error::Stopped;
+use crate::memory::filled;
 use crate::threads;
 
 /// What self-attention takes beside its rows.
@@ -104,25 +105,25 @@ impl WithProduct for Head<'_, '_> {
         let group = rows::LANES.max(P::NR);
         let (wide, columns) = (n.next_multiple_of(group), width.next_multiple_of(group));
         let mut packed = Packed::<P> {
-            queries: vec![P::A::default(); n * deep],
+            queries: filled(n * deep, P::A::default()),
             query_scale: 0.0,
             keys: Lines::zeros(n.next_multiple_of(P::NR) * deep),
-            key_sums: vec![0; wide],
+            key_sums: filled(wide, 0),
             key_scale: 0.0,
             values: Lines::zeros(width.next_multiple_of(P::NR) * long),
-            value_sums: vec![0; columns],
-            value_scales: vec![0.0; columns],
+            value_sums: filled(columns, 0),
+            value_scales: filled(columns, 0.0),
         };
         let finite = p.vector().run(Pack { isa, to: &mut packed, x, stride, third, n, width, deep, long });
         if !finite {
             return false;
         }
-        let mut scores = vec![0i32; P::MR * wide];
-        let mut powers = vec![0f32; wide];
-        let mut codes = vec![0u8; P::MR * long.max(wide)];
-        let mut stored = vec![P::A::default(); if P::A::as_is(&codes).is_some() { 0 } else { codes.len() }];
-        let mut sums = vec![0i32; P::MR * columns];
-        let mut inverses = vec![0f32; P::MR];
+        let mut scores = filled(P::MR * wide, 0i32);
+        let mut powers = filled(wide, 0f32);
+        let mut codes = filled(P::MR * long.max(wide), 0u8);
+        let mut stored = filled(if P::A::as_is(&codes).is_some() { 0 } else { codes.len() }, P::A::default());
+        let mut sums = filled(P::MR * columns, 0i32);
+        let mut inverses = filled(P::MR, 0f32);
         let code_stride = long.max(wide);
         for (b, to) in out.chunks_mut(P::MR).enumerate() {
             let first = b * P::MR;
@@ -280,7 +281,7 @@ impl<P: Product> Kernel for Pack<'_, P> {
     #[inline(always)]
     fn run<V: Vector>(self, _: V) -> bool {
         let Self { isa, to, x, stride, third, n, width, deep, long } = self;
-        let mut most = vec![0u32; 3 * width];
+        let mut most = filled(3 * width, 0u32);
         for r in 0..n {
             for (i, most) in most.chunks_exact_mut(width).enumerate() {
                 widen(most, &x[r * stride + i * third..][..width]);
@@ -292,12 +293,12 @@ impl<P: Product> Kernel for Pack<'_, P> {
         let ((query_scale, query_inv), (key_scale, key_inv)) = (step(query_most), step(key_most));
         to.query_scale = query_scale;
         to.key_scale = key_scale;
-        let mut inverses = vec![0f32; width];
+        let mut inverses = filled(width, 0f32);
         for (c, &m) in most[2 * width..].iter().enumerate() {
             (to.value_scales[c], inverses[c]) = step(m);
         }
         let top = top(2).max(query_most).max(key_most);
-        let mut line = vec![0i8; deep.max(P::KU * width)];
+        let mut line = filled(deep.max(P::KU * width), 0i8);
         for r in 0..n {
             quantize(&x[r * stride..][..width], query_inv, &mut line);
             let queries = &mut to.queries[r * deep..][..width];

@@ -30,6 +30,21 @@ pub struct LayerNorm<'a> {
 /// # Panics
 /// Lengths that disagree.
 pub fn layer_norm(of: &LayerNorm<'_>, place: Place<'_>) -> Result<(), Stopped> {
+    normalize::<true>(of, place)
+}
+
+/// The same without the mean: `h / sqrt(mean(h * h) + eps) * weight + bias`.
+///
+/// # Errors
+/// Only an interrupt.
+///
+/// # Panics
+/// Lengths that disagree.
+pub fn rms_norm(of: &LayerNorm<'_>, place: Place<'_>) -> Result<(), Stopped> {
+    normalize::<false>(of, place)
+}
+
+fn normalize<const CENTERED: bool>(of: &LayerNorm<'_>, place: Place<'_>) -> Result<(), Stopped> {
     let len = place.len();
     if len == 0 {
         return Ok(());
@@ -42,20 +57,20 @@ pub fn layer_norm(of: &LayerNorm<'_>, place: Place<'_>) -> Result<(), Stopped> {
     for_each_piece!(place, step, 12 * len, |i: usize, cells| {
         let residual = of.residual.map(|residual| &residual[i * step..]);
         match residual {
-            Some(residual) => arch::dispatch(isa, Rows::<_, true> { cells, of, residual }),
-            None => arch::dispatch(isa, Rows::<_, false> { cells, of, residual: &[] }),
+            Some(residual) => arch::dispatch(isa, Rows::<_, true, CENTERED> { cells, of, residual }),
+            None => arch::dispatch(isa, Rows::<_, false, CENTERED> { cells, of, residual: &[] }),
         }
     })
 }
 
 /// Some rows, with a residual or without.
-struct Rows<'a, C, const RESIDUAL: bool> {
+struct Rows<'a, C, const RESIDUAL: bool, const CENTERED: bool> {
     cells: C,
     of: &'a LayerNorm<'a>,
     residual: &'a [f32],
 }
 
-impl<C: Cells, const RESIDUAL: bool> Kernel for Rows<'_, C, RESIDUAL> {
+impl<C: Cells, const RESIDUAL: bool, const CENTERED: bool> Kernel for Rows<'_, C, RESIDUAL, CENTERED> {
     type Output = ();
 
     #[inline(always)]
@@ -65,7 +80,7 @@ impl<C: Cells, const RESIDUAL: bool> Kernel for Rows<'_, C, RESIDUAL> {
         for (first, count) in rows::blocks(cells.input().len() / n, n) {
             let (mut means, mut inverses) = ([0f32; AT_ONCE], [0f32; AT_ONCE]);
             let starts = || (first * n..(first + count) * n).step_by(n);
-            for (mean, start) in means.iter_mut().zip(starts()) {
+            for (mean, start) in means.iter_mut().zip(starts()).filter(|_| CENTERED) {
                 let total = reduce(v, Sum, n, &mut Sums::<RESIDUAL>::new(cells.input(), residual, start, n));
                 *mean = (f64::from(total) / n as f64) as f32;
             }

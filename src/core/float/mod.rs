@@ -17,7 +17,7 @@ use crate::arch::Slot;
 
 pub use attention::{Attention, self_attention};
 pub use functions::{Function, apply};
-pub use layer_norm::{LayerNorm, layer_norm};
+pub use layer_norm::{LayerNorm, layer_norm, rms_norm};
 pub use softmax::{Mask, Softmax, softmax};
 
 /// Floats, and where the results go.

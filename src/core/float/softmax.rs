@@ -5,6 +5,7 @@ use super::rows::{self, AT_ONCE, Max, Part, Sum, reduce};
 use super::{Cells, Place, for_each_piece};
 use crate::arch::{self, Isa, Kernel, Slot, Vector};
 use crate::error::Stopped;
+use crate::memory::filled;
 use crate::threads;
 
 /// Floats that are added to rows: each row has its own, or shares it with others.
@@ -98,7 +99,7 @@ impl<'a, C: Cells, M: Fn(usize) -> &'a [f32], const MASKED: bool> Kernel for Row
     fn run<V: Vector>(self, v: V) {
         let Self { mut cells, n, factor, mask } = self;
         let rows = cells.input().len() / n;
-        let mut scratch = vec![0f32; n * rows::blocks(rows, n).next().map_or(0, |(_, count)| count)];
+        let mut scratch = filled(n * rows::blocks(rows, n).next().map_or(0, |(_, count)| count), 0f32);
         for (first, count) in rows::blocks(rows, n) {
             let whole = first * n..(first + count) * n;
             let (mut tops, mut sums) = ([0f32; AT_ONCE], [0f32; AT_ONCE]);

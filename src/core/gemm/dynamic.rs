@@ -2,6 +2,7 @@
 
 use crate::affine::Channels;
 use crate::error::{Result, Stopped};
+use crate::memory::filled;
 use crate::observe;
 use crate::qparams::{DType, range_to_qparams};
 
@@ -27,7 +28,7 @@ pub fn dynamic_params_in(
     reduce_range: bool,
 ) -> std::result::Result<Result<Params>, Stopped> {
     let ranges = if x.is_empty() {
-        vec![(0.0, 0.0); if per_row { rows } else { 1 }]
+        filled(if per_row { rows } else { 1 }, (0.0, 0.0))
     } else if per_row {
         let layout = Channels { outer: 1, channels: rows, inner: x.len() / rows };
         observe::min_max_per_channel(x, layout)?.into_iter().map(|r| (r.min, r.max)).collect()

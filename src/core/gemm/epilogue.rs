@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::columns::{Columns, PADDED, padded};
-use crate::arch::{Byte, Isa, Kernel, Slot, Vector, Window, copy_to, dispatch};
+use crate::arch::{Byte, Isa, Kernel, Slot, Vector, Window, copy_to, dispatch, map};
 
 /// What turns sums into integers that stand for `sum((x - zx) * (w - zw))`, plus an integer bias.
 pub(crate) struct Corrections<'a> {
@@ -217,6 +217,23 @@ impl<'a> ToFloats<'a> {
     pub(crate) fn new(columns: &'a Columns, scales: &'a [f32], bias: Option<&'a [f32]>, relu: bool) -> Self {
         Self { columns, scales, bias: padded(bias.unwrap_or_default()), relu }
     }
+
+    /// A group of results of a row, before ReLU.
+    #[inline(always)]
+    pub(super) fn values<V: Vector>(
+        &self,
+        v: V,
+        row: usize,
+        [weights, bias]: &[[V::F; 4]; 2],
+        sums: [V::I; 4],
+    ) -> [V::F; 4] {
+        let scale = v.splat(if self.scales.len() > 1 { self.scales[row] } else { self.scales[0] });
+        let mut values = *bias;
+        for j in 0..4 {
+            values[j] = v.add(v.mul(v.to_float(sums[j]), v.mul(scale, weights[j])), bias[j]);
+        }
+        values
+    }
 }
 
 impl Epilogue for ToFloats<'_> {
@@ -240,15 +257,11 @@ impl Epilogue for ToFloats<'_> {
         &self,
         v: V,
         row: usize,
-        [weights, bias]: &[[V::F; 4]; 2],
+        group: &[[V::F; 4]; 2],
         sums: [V::I; 4],
         to: &mut [S],
     ) {
-        let scale = v.splat(if self.scales.len() > 1 { self.scales[row] } else { self.scales[0] });
-        let mut values = *bias;
-        for j in 0..4 {
-            values[j] = v.add(v.mul(v.to_float(sums[j]), v.mul(scale, weights[j])), bias[j]);
-        }
+        let mut values = self.values(v, row, group, sums);
         if self.relu {
             for j in 0..4 {
                 values[j] = at_least(v, values[j], 0.0);
@@ -311,8 +324,8 @@ impl Kernel for Divide<'_> {
         let (scale, y_scale) = (v.splat(self.scale), v.splat(self.y_scale));
         let mut biases = self.bias.chunks_exact_mut(V::GROUP);
         for weights in self.multipliers.chunks_exact_mut(V::GROUP) {
-            let products = v.load(weights).map(|weight| v.mul(scale, weight));
-            v.store::<_, false>(products.map(|product| v.div(product, y_scale)), weights);
+            let products = map(v.load(weights), |weight| v.mul(scale, weight));
+            v.store::<_, false>(map(products, |product| v.div(product, y_scale)), weights);
             if let Some(bias) = biases.next() {
                 let mut steps = v.load(bias);
                 for j in 0..4 {

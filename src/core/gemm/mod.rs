@@ -13,6 +13,7 @@ mod multiply;
 mod pack;
 mod patches;
 pub mod reference;
+mod residual;
 mod rows;
 mod scales;
 mod state;
@@ -25,6 +26,7 @@ pub(crate) use multiply::{Place, Plan, WithEpilogue, multiply_into, with_epilogu
 pub use pack::{PackedWeights, WeightParams};
 pub(crate) use patches::run;
 pub use patches::{Patches, Space};
+pub use residual::{Addend, Residual};
 pub use scales::check_scales;
 pub(crate) use state::{State, WIDE};
 

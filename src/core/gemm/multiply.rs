@@ -7,6 +7,7 @@ use super::Source;
 use super::columns::{Columns, PADDED};
 use super::epilogue::{Corrections, Epilogue, FinishBlock, ToCodes, ToFloats, ToSums, finish_as_one};
 use super::pack::PackedWeights;
+use super::residual::{Residual, SumToCodes, SumToFloats};
 use super::rows::{Block, Prepared};
 use crate::arch::product::{Panels, Product, WithProduct, with_product};
 use crate::arch::{self, Lines, Vector, Window};
@@ -28,7 +29,7 @@ pub struct Activations<'a> {
 }
 
 /// What is added to each column.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Finish<'a> {
     /// A real number for each output, or none. Not used for sums.
     pub bias: Option<&'a [f32]>,
@@ -36,6 +37,8 @@ pub struct Finish<'a> {
     pub int_bias: Option<&'a [i32]>,
     /// Negative results become 0. Not used for sums.
     pub relu: bool,
+    /// What is added to results, before they are rounded and before ReLU. Not with sums.
+    pub residual: Option<Residual<'a>>,
 }
 
 /// Where results go, in rows one after the other, and what they are.
@@ -124,6 +127,24 @@ pub(crate) fn with_epilogue<W: WithEpilogue>(
         let &[scale] = scales else { panic!("codes as results of rows with scales of their own") };
         scale
     };
+    if let Some(residual) = finish.residual {
+        let own = (residual, relu);
+        return match results {
+            Results::Sums(_) => panic!("sums have no residual"),
+            Results::Floats(to) => {
+                assert_eq!(residual.len(), to.len(), "a residual for each result");
+                work.run(&SumToFloats::new(columns, scales, bias, own), to)
+            }
+            Results::U8(to, scale, zero_point) => {
+                assert_eq!(residual.len(), to.len(), "a residual for each result");
+                work.run(&SumToCodes::<u8>::new(columns, scales, bias, own, (scale, zero_point)), to)
+            }
+            Results::I8(to, scale, zero_point) => {
+                assert_eq!(residual.len(), to.len(), "a residual for each result");
+                work.run(&SumToCodes::<i8>::new(columns, scales, bias, own, (scale, zero_point)), to)
+            }
+        };
+    }
     match results {
         Results::Sums(to) => work.run(&ToSums, to),
         Results::Floats(to) => work.run(&ToFloats::new(columns, scales, bias, relu), to),

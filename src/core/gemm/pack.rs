@@ -5,6 +5,8 @@ use super::{Codes, Matrix};
 use crate::arch::product::{Product, WithProduct, with_product};
 use crate::arch::{Byte, Isa, Lines};
 use crate::error::{Error, Result};
+use crate::memory::{collected, filled};
+use crate::threads::Poll;
 
 /// What the integers of weights stand for: one value for all columns, or one for each.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +102,8 @@ impl PackedWeights {
     /// The weights as they were, a row for each output, from what is stored: signed codes as they are, unsigned ones
     /// less 128.
     pub fn unpack<T>(&self, of: impl Fn(i8) -> T) -> Vec<T> {
-        with_product(self.isa, Unpack(self)).into_iter().map(of).collect()
+        let codes = with_product(self.isa, Unpack(self));
+        collected(codes.len(), codes.into_iter().map(of))
     }
 
     /// Bytes of memory.
@@ -111,8 +114,9 @@ impl PackedWeights {
 
 /// The greatest sum of absolute weights, less their zero point, of any output.
 fn bound<C: Byte>(codes: &[C], weights: &Matrix<'_>, zero_points: &[i32]) -> i64 {
-    let mut greatest = 0;
+    let (mut greatest, mut poll) = (0, Poll::new());
     for n in 0..weights.rows {
+        poll.end_if_interrupted();
         let zero_point = zero_points[n % zero_points.len()];
         let row = (0..weights.columns).map(|k| codes[n * weights.row_stride + k * weights.column_stride]);
         greatest = greatest.max(row.map(|w| i64::from((w.widened() - zero_point).abs())).sum());
@@ -132,7 +136,8 @@ impl WithProduct for Unpack<'_> {
             let (panel, k) = (n / P::NR * P::NR * packed.padded, packed.place(k));
             panels[panel + k / P::KU * P::NR * P::KU + n % P::NR * P::KU + k % P::KU]
         };
-        (0..packed.columns.count).flat_map(|n| (0..packed.depth).map(move |k| at(n, k))).collect()
+        let count = packed.columns.count;
+        collected(count * packed.depth, (0..count).flat_map(|n| (0..packed.depth).map(move |k| at(n, k))))
     }
 }
 
@@ -177,11 +182,13 @@ impl Pack<'_> {
             columns: Columns::new(0, Vec::new(), self.params, 0, 0),
         };
         let places: Vec<usize> = (0..depth).map(|k| packed.place(k)).collect();
-        let mut sums = vec![0i32; columns];
+        let mut sums = filled(columns, 0i32);
         // The source is read along whichever of its axes is dense.
         let group = P::NR * P::KU;
         let panels = packed.panels.bytes_mut().chunks_exact_mut((P::NR * padded).max(1));
+        let mut poll = Poll::new();
         for (p, panel) in panels.enumerate() {
+            poll.end_if_interrupted();
             let first = p * P::NR;
             let mut put = |c: usize, k: usize| {
                 let w = codes[(first + c) * row_stride + k * column_stride].widened() + offset;

@@ -8,6 +8,7 @@ use super::{Codes, Matrix, Patches, Source};
 use crate::arch::product::{Product, Rows, Stored};
 use crate::arch::{Byte, Kernel, Vector};
 use crate::error::Stopped;
+use crate::memory::{filled, reserve};
 use crate::threads;
 
 /// Rows whose distance is a multiple of this compete for the same few lines of the first cache.
@@ -127,7 +128,7 @@ impl<'a, A: Stored> Prepared<'a, A> {
         let padded = depth.next_multiple_of(P::DEPTH);
         let conflicts = padded > 0 && padded.is_multiple_of(CONFLICT / size_of::<A>());
         let stride = if conflicts { padded + 64 } else { padded };
-        let mut data = vec![A::default(); count * stride];
+        let mut data = filled(count * stride, A::default());
         let per_piece = (threads::CHUNK_BYTES / stride.max(1)).max(1);
         let bytes = count * depth * (1 + size_of::<A>());
         let pieces = data.chunks_mut((per_piece * stride).max(1)).enumerate();
@@ -159,7 +160,9 @@ impl<'a, A: Stored> Prepared<'a, A> {
             }
             Lie::Pieces(patches, runs, stride, run) => (patches, runs, *stride, *run),
         };
-        room.resize(count * stride + MOST_AT_ONCE, A::default());
+        let wanted = count * stride + MOST_AT_ONCE;
+        reserve(room, wanted.saturating_sub(room.len()));
+        room.resize(wanted, A::default());
         match patches.codes {
             Codes::U8(codes) => v.run(Fill { patches, runs, codes, first, count, stride, run, room }),
             Codes::I8(codes) => v.run(Fill { patches, runs, codes, first, count, stride, run, room }),
@@ -170,7 +173,7 @@ impl<'a, A: Stored> Prepared<'a, A> {
 
 /// Codes as they are stored, in so much memory.
 fn store<A: Stored, C: Byte>(codes: &[C], room: usize) -> Result<Vec<A>, Stopped> {
-    let mut data = vec![A::default(); room];
+    let mut data = filled(room, A::default());
     let bytes = codes.len() * (1 + size_of::<A>());
     let pieces = data.chunks_mut(threads::CHUNK_BYTES).zip(codes.chunks(threads::CHUNK_BYTES));
     threads::for_each(bytes, pieces, |(to, codes)| {

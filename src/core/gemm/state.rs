@@ -8,6 +8,7 @@ use super::pack::PackedWeights;
 use crate::arch::product::{Panels, Product, Rows, Stored};
 use crate::arch::{Kernel, Vector};
 use crate::error::{Result, Stopped};
+use crate::memory::filled;
 use crate::observe;
 use crate::qparams::{DType, range_to_qparams};
 
@@ -35,15 +36,15 @@ pub(crate) struct State<'a, P: Product> {
 impl<'a, P: Product> State<'a, P> {
     /// Room for so many rows, as deep as the weights.
     pub(crate) fn new(p: P, weights: &'a PackedWeights, bias: Option<&[f32]>, count: usize) -> Self {
-        let mut padded = vec![0f32; weights.columns.sums.len()];
+        let mut padded = filled(weights.columns.sums.len(), 0f32);
         if let Some(bias) = bias {
             padded[..bias.len()].copy_from_slice(bias);
         }
         let stride = weights.padded.next_multiple_of(WIDE);
-        let codes = vec![0u8; count * stride];
+        let codes = filled(count * stride, 0u8);
         let as_is = P::A::as_is(&codes).is_some();
-        let stored = vec![P::A::default(); if as_is { 0 } else { codes.len() }];
-        let row_sums = vec![0; if weights.columns.zero_points.is_some() { count } else { 0 }];
+        let stored = filled(if as_is { 0 } else { codes.len() }, P::A::default());
+        let row_sums = filled(if weights.columns.zero_points.is_some() { count } else { 0 }, 0);
         Self { p, weights, bias: padded, count, stride, codes, stored, row_sums, scale: 1.0, zero_point: 0 }
     }
 

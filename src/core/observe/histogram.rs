@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::affine::nan_in;
 use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::Stopped;
+use crate::memory::filled;
 use crate::threads;
 
 /// Bins of width `2^exponent`, numbered along the line of floats, from number `first` on.
@@ -36,7 +37,7 @@ const BLOCK: usize = 512;
 /// NaN has no place in a histogram.
 pub fn histogram(x: &[f32], bins: Bins) -> Result<Vec<i64>, Stopped> {
     let isa = Isa::current();
-    let all = Mutex::new(vec![0; bins.len]);
+    let all = Mutex::new(filled(bins.len, 0));
     let nan = AtomicBool::new(false);
     threads::for_each(size_of_val(x), x.chunks(CHUNK), |x| {
         let (part, found) = arch::dispatch(isa, Count { x, bins });
@@ -65,7 +66,7 @@ impl Kernel for Count<'_> {
         // In two factors, since 2^149 is no float. Both products are exact, or less than 1.
         let half = exponent / 2;
         let (a, b) = (2f32.powi(-half), 2f32.powi(half - exponent));
-        let mut counts = vec![0; len];
+        let mut counts = filled(len, 0);
         let mut places = [0; BLOCK];
         let mut nan = false;
         for block in self.x.chunks(BLOCK) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::affine::{Channels, nan_in};
 use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::Stopped;
+use crate::memory::filled;
 use crate::threads;
 
 /// The smallest and the largest value seen: a commutative monoid under [`MinMax::merge`], with [`MinMax::EMPTY`].
@@ -72,7 +73,7 @@ pub fn min_max(x: &[f32]) -> Result<MinMax, Stopped> {
 pub fn min_max_per_channel(x: &[f32], layout: Channels) -> Result<Vec<MinMax>, Stopped> {
     assert_eq!(layout.len(), x.len(), "the channels' layout and the array disagree");
     if x.is_empty() {
-        return Ok(vec![MinMax::EMPTY; layout.channels]);
+        return Ok(filled(layout.channels, MinMax::EMPTY));
     }
     if layout.inner >= LONG_RUN || layout.outer == 1 { runs(x, layout) } else { side_by_side(x, layout) }
 }
@@ -80,7 +81,7 @@ pub fn min_max_per_channel(x: &[f32], layout: Channels) -> Result<Vec<MinMax>, S
 /// Long runs: each one on its own.
 fn runs(x: &[f32], layout: Channels) -> Result<Vec<MinMax>, Stopped> {
     let isa = Isa::current();
-    let all = Mutex::new(vec![MinMax::EMPTY; layout.channels]);
+    let all = Mutex::new(filled(layout.channels, MinMax::EMPTY));
     let nan = AtomicBool::new(false);
     threads::for_each(size_of_val(x), x.chunks(CHUNK).enumerate(), |(i, chunk)| {
         let (first, found) =
@@ -105,12 +106,12 @@ fn side_by_side(x: &[f32], layout: Channels) -> Result<Vec<MinMax>, Stopped> {
     let columns = width.div_ceil(width.div_ceil(WIDEST));
     let tall = (TALL_CHUNK / columns).max(1);
     let pieces = width.div_ceil(columns);
-    let all = Mutex::new(vec![MinMax::EMPTY; layout.channels]);
+    let all = Mutex::new(filled(layout.channels, MinMax::EMPTY));
     let nan = AtomicBool::new(false);
     threads::for_each(size_of_val(x), 0..rows.div_ceil(tall) * pieces, |i| {
         let (rows, from) = (i / pieces * tall..rows.min((i / pieces + 1) * tall), i % pieces * columns);
         let to = width.min(from + columns);
-        let mut state = vec![MinMax::EMPTY; 0];
+        let mut state = filled(0, MinMax::EMPTY);
         let found = arch::dispatch(isa, Columns { x, width, rows, columns: from..to, state: &mut state });
         let mut all = all.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for (column, part) in (from..to).zip(state) {
@@ -208,7 +209,7 @@ impl Kernel for Columns<'_> {
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> bool {
         let n = self.columns.len();
-        let (mut lo, mut hi) = (vec![f32::INFINITY; n], vec![f32::NEG_INFINITY; n]);
+        let (mut lo, mut hi) = (filled(n, f32::INFINITY), filled(n, f32::NEG_INFINITY));
         let (mut nan, mut nan_rest) = (v.none(), false);
         for row in self.rows {
             let start = row * self.width + self.columns.start;

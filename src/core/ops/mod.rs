@@ -8,11 +8,13 @@ mod clamp;
 pub mod embedding;
 pub mod pool;
 pub mod resize;
+mod sort;
 mod sum;
 mod table;
 
 pub use binary::{Binary, binary};
 pub use clamp::clamp;
+pub use sort::{argsort, gather};
 pub use sum::add_floats;
 pub use table::{Function, look_up, table};
 

@@ -8,6 +8,7 @@ use crate::arch::{Byte, Isa, Kernel, Vector, copy_to, dispatch};
 use crate::conv::{Image, channels_last};
 use crate::error::Stopped;
 use crate::gemm::{Codes, Space};
+use crate::memory::filled;
 use crate::threads;
 
 /// Where the elements of a result lie on an axis of the image.
@@ -167,7 +168,7 @@ impl<C: Byte> Kernel for Piece<'_, C> {
         // Means of lines of the image, of one plane and of the next, are kept until a line needs others. Neighbours
         // have places of their own: the even and the odd ones.
         let room = line.next_multiple_of(64);
-        let mut kept = vec![0f32; 4 * room];
+        let mut kept = filled(4 * room, 0f32);
         let mut holds = [usize::MAX; 4];
         let (z0, z1, z_part) = self.places[0].at(self.z, depth);
         let flat = z0 == z1;

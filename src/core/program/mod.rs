@@ -22,10 +22,12 @@ pub mod ops;
 mod plan;
 mod run;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use dims::{Dim, Function as DimFunction, Known};
 pub use memory::{Memory, Room};
-pub use op::{Constant, Hint, Io, Op, Planned, Task, Trouble};
+pub use op::{Constant, Elements, Hint, Io, Op, Planned, Task, Trouble};
 pub use steps::{Failed, Prepared, Program, Row, Step};
 pub use value::{Grid, Kind, Type, Value};

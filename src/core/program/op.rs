@@ -44,7 +44,7 @@ pub enum Planned {
     /// It is the memory of the first source, from this element on.
     View(Value, usize),
     /// It is there already.
-    Constant(Value, Arc<Constant>),
+    Constant(Value, Arc<dyn Elements>),
     /// It is computed.
     Task(Task),
 }
@@ -147,7 +147,13 @@ impl From<Error> for Trouble {
     }
 }
 
-/// Elements that are part of the program, in C order.
+/// Elements that are part of a program: they live as long as it.
+pub trait Elements: Debug + Send + Sync {
+    /// All of them.
+    fn memory(&self) -> Memory<'_>;
+}
+
+/// Elements of the program's own.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "as in `Kind`")]
 pub enum Constant {
@@ -159,9 +165,8 @@ pub enum Constant {
     Bool(Vec<u8>),
 }
 
-impl Constant {
-    /// Its elements.
-    pub fn memory(&self) -> Memory<'_> {
+impl Elements for Constant {
+    fn memory(&self) -> Memory<'_> {
         match self {
             Self::U8(all) => Memory::U8(all),
             Self::I8(all) => Memory::I8(all),

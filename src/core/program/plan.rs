@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::arena::{Lifetime, place};
 use super::dims::Known;
-use super::op::{Constant, Hint, Need, Planned, Run, Task};
+use super::op::{Elements, Hint, Need, Planned, Run, Task};
 use super::ops::copy_task;
 use super::steps::{Failed, Step};
 use super::value::{Kind, Value, c_strides, text};
@@ -46,7 +46,7 @@ pub(super) enum Source {
     /// Bytes.
     Arena(Range<usize>, Kind),
     /// Some of its elements.
-    Constant(Arc<Constant>, Range<usize>),
+    Constant(Arc<dyn Elements>, Range<usize>),
 }
 
 /// Where a result goes.
@@ -67,7 +67,7 @@ struct Buffer {
 
 enum Home {
     Input(usize),
-    Constant(Arc<Constant>),
+    Constant(Arc<dyn Elements>),
     Arena,
     Output(usize),
 }

@@ -9,6 +9,8 @@ use super::{Shape, each, order, outputs};
 use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::{Result, Stopped};
 use crate::gemm::WIDE;
+use crate::memory::filled;
+use crate::threads::Poll;
 
 /// One direction of a layer: what meets its hidden state, as torch orders it.
 #[derive(Debug, Clone, Copy)]
@@ -117,8 +119,10 @@ impl<V: Vector> State<V> {
         batch: usize,
     ) -> Self {
         let columns = (gates * units).next_multiple_of(WIDE);
-        let (mut strips, mut padded) = (vec![0f32; columns * depth], vec![0f32; columns]);
+        let (mut strips, mut padded) = (filled(columns * depth, 0f32), filled(columns, 0f32));
+        let mut poll = Poll::new();
         for (column, row) in order(gates, units).enumerate() {
+            poll.end_if_interrupted();
             let strip = &mut strips[column / WIDE * WIDE * depth + column % WIDE..];
             for (to, &w) in strip.iter_mut().step_by(WIDE).zip(&weights[row * depth..][..depth]) {
                 *to = w;
@@ -127,7 +131,7 @@ impl<V: Vector> State<V> {
                 padded[column] = bias[row];
             }
         }
-        Self { v, strips, bias: padded, depth, rows: vec![0.0; batch * depth] }
+        Self { v, strips, bias: padded, depth, rows: filled(batch * depth, 0.0) }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::gemm::{
     self, Activations, Codes, Finish, Matrix, PackedWeights, Results, State, WeightParams, dynamic_params,
     multiply,
 };
+use crate::memory::{filled, reserve};
 
 /// The weights and biases of one direction, as torch orders them: gates of all units one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +114,7 @@ impl Quantized {
 
     /// Rows in blocks of units, gate by gate.
     fn in_order<T: Copy + Default>(&self, rows: &[T], depth: usize) -> Vec<T> {
-        let mut all = vec![T::default(); rows.len()];
+        let mut all = filled(rows.len(), T::default());
         for (i, gate) in order(self.cell.gates(), self.units()).enumerate() {
             all[gate * depth..][..depth].copy_from_slice(&rows[i * depth..][..depth]);
         }
@@ -170,7 +171,7 @@ pub fn quantized_layer(
         Ok(params) => params,
         Err(error) => return Ok(Err(error)),
     };
-    let mut codes = vec![0u8; x.len()];
+    let mut codes = filled(x.len(), 0u8);
     let affine = Affine::PerTensor { scale: scales[0], zero_point: zero_points[0] };
     affine::quantize(x, slots(&mut codes), &affine)?;
     let work = shape.rows() * first.w_hh.columns() * (first.inputs() + first.outputs()) * directions.len();
@@ -210,8 +211,10 @@ impl Make for InputProduct<'_> {
             scales: self.scales,
             zero_points: self.zero_points,
         };
-        to.resize(rows.len() * weights.columns(), 0.0);
-        let finish = Finish { bias: self.direction.b_ih.as_deref(), int_bias: None, relu: false };
+        let wanted = rows.len() * weights.columns();
+        reserve(to, wanted.saturating_sub(to.len()));
+        to.resize(wanted, 0.0);
+        let finish = Finish { bias: self.direction.b_ih.as_deref(), ..Finish::default() };
         multiply(&x, weights, &finish, Results::Floats(slots(to)))
     }
 }

@@ -9,6 +9,7 @@ use super::cell::{Cell, Gates, Step};
 use crate::arch::Vector;
 use crate::error::{Error, Result, Stopped};
 use crate::gemm::WIDE;
+use crate::memory::filled;
 use crate::threads::{self, Poll};
 
 /// A state times the weights of a layer, again in each step.
@@ -90,17 +91,18 @@ impl Pass<'_> {
     ) -> std::result::Result<Result<()>, Stopped> {
         let (units, batch, gates) = (self.units, self.batch, self.cell.gates());
         let block = batch * WIDE;
-        let mut h = vec![0f32; units.div_ceil(WIDE) * block];
+        let mut h = filled(units.div_ceil(WIDE) * block, 0f32);
         let mut c = h.clone();
         to_blocks(self.states.c, units, &mut c);
         let outputs = self.states.h.len() / batch;
-        let mut projected = vec![0f32; if projection.is_some() { outputs.div_ceil(WIDE) * block } else { 0 }];
+        let mut projected =
+            filled(if projection.is_some() { outputs.div_ceil(WIDE) * block } else { 0 }, 0f32);
         to_blocks(self.states.h, outputs, if projection.is_some() { &mut projected } else { &mut h });
 
         let at_once = hidden.rows_at_once().min(batch);
         let room = hidden.width(gates * WIDE) * at_once;
-        let room = Room { sums: vec![0; room], floats: vec![0.0; room] };
-        let mut rooms = vec![room; h.len() / block];
+        let room = Room { sums: filled(room, 0), floats: filled(room, 0.0) };
+        let mut rooms = filled(h.len() / block, room);
         let work = batch * gates * units * outputs / PER_BYTE;
         let mut poll = Poll::new();
         let mut made = Vec::new();

@@ -4,6 +4,7 @@ use super::Layout;
 use crate::arch::product::{Digit, Inputs, Sum, UNIT, Wide, greatest};
 use crate::arch::{Kernel, Vector};
 use crate::error::{Error, Result, Stopped};
+use crate::memory::filled;
 use crate::threads;
 
 /// How many bits inputs keep.
@@ -74,9 +75,9 @@ impl<A: Digit> Integers<A> {
     ) -> std::result::Result<Self, Stopped> {
         const { assert!(UNIT.is_multiple_of(P::DEPTH)) };
         let count = A::count(bits.bits());
-        let mut digits = vec![A::default(); rows * count * padded(layout.depth)];
-        let mut units = vec![0.0; rows * layout.groups()];
-        let mut sums = vec![Sum::default(); rows * layout.groups()];
+        let mut digits = filled(rows * count * padded(layout.depth), A::default());
+        let mut units = filled(rows * layout.groups(), 0.0);
+        let mut sums = filled(rows * layout.groups(), Sum::default());
         let bytes = x.len() * (4 + count * size_of::<A>());
         // Groups of one item of work.
         let many = (threads::CHUNK_BYTES * layout.groups()).checked_div(bytes).unwrap_or(0).max(1);

@@ -8,6 +8,7 @@ use crate::arch::product::{CHUNK, Digit, Inputs, Room, Wide, WithWide, with_wide
 use crate::arch::{Window, copy_to};
 use crate::error::Stopped;
 use crate::gemm::{Place, Plan};
+use crate::memory::filled;
 use crate::threads;
 
 /// What is done with sums at last.
@@ -124,7 +125,7 @@ impl Sums {
         rows: usize,
         room: &mut Room,
     ) -> Self {
-        let mut sums = vec![[0.0; CHUNK]; rows];
+        let mut sums = filled(rows, [0.0; CHUNK]);
         p.add(inputs, weights.chunk::<P>(chunk), room, &mut sums);
         Self(sums)
     }

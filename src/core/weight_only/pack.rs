@@ -4,6 +4,7 @@ use super::activations::padded;
 use super::{Groups, Layout};
 use crate::arch::product::{CHUNK, Chunk, HALF_RUN, Wide, WithWide, wide_isa, with_wide};
 use crate::arch::{Isa, Lines};
+use crate::memory::{collected, room};
 
 /// Codes in groups, for one instruction set.
 ///
@@ -109,20 +110,20 @@ fn place(layout: &Layout, chunk: usize, group: usize) -> (usize, usize) {
 fn table<T: Copy>(layout: &Layout, values: &[T]) -> Vec<T> {
     let (groups, columns) = (layout.groups(), layout.columns);
     let columns = |chunk: usize| (chunk * CHUNK..(chunk + 1) * CHUNK).map(move |n| n.min(columns - 1));
-    (0..layout.columns.div_ceil(CHUNK))
+    let all = (0..layout.columns.div_ceil(CHUNK))
         .flat_map(|chunk| (0..groups).map(move |g| (chunk, g)))
         .flat_map(|(chunk, g)| columns(chunk).map(move |n| n * groups + g))
-        .map(|at| values[at])
-        .collect()
+        .map(|at| values[at]);
+    collected(layout.columns.next_multiple_of(CHUNK) * groups, all)
 }
 
 /// What [`table`] was made of.
 fn untable<T: Copy>(layout: &Layout, table: &[T]) -> Vec<T> {
     let groups = layout.groups();
-    (0..layout.columns)
+    let all = (0..layout.columns)
         .flat_map(|n| (0..groups).map(move |g| (n / CHUNK * groups + g) * CHUNK + n % CHUNK))
-        .map(|at| table[at])
-        .collect()
+        .map(|at| table[at]);
+    collected(layout.columns * groups, all)
 }
 
 /// Where a column's step is in a group of a chunk, counted in codes.
@@ -181,7 +182,7 @@ impl WithWide for Unpack<'_> {
 
     fn run<P: Wide>(self, _: P) -> Vec<u8> {
         let layout = self.0.layout;
-        let mut codes = Vec::with_capacity(layout.columns * layout.depth);
+        let mut codes = room(layout.columns * layout.depth);
         for n in 0..layout.columns {
             for g in 0..layout.groups() {
                 let part = layout.part(g);

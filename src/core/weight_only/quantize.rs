@@ -3,6 +3,7 @@
 use super::Layout;
 use crate::affine::nan_in;
 use crate::error::{Error, Result, Stopped};
+use crate::memory::filled;
 use crate::qparams::quantize_one;
 use crate::threads;
 
@@ -34,9 +35,9 @@ pub fn quantize(
         return Ok(Err(Error::value(at, f32::INFINITY, "finite")));
     }
     let groups = layout.groups();
-    let mut codes = vec![0; x.len()];
-    let mut scales = vec![0.0; layout.columns * groups];
-    let mut zero_points = vec![0; layout.columns * groups];
+    let mut codes = filled(x.len(), 0);
+    let mut scales = filled(layout.columns * groups, 0.0);
+    let mut zero_points = filled(layout.columns * groups, 0);
     let tables = scales.chunks_mut(groups.max(1)).zip(zero_points.chunks_mut(groups.max(1)));
     let rows = x.chunks(layout.depth.max(1)).zip(codes.chunks_mut(layout.depth.max(1))).zip(tables);
     threads::for_each(6 * x.len(), rows, |((x, codes), (scales, zero_points))| {

@@ -20,7 +20,7 @@ use crate::array::{
     Array, Element, contiguous, describe, elements, elements_mut, empty, from_slice, integer, tuple_text,
 };
 use crate::error::Error;
-use crate::run::kernel;
+use crate::run::{kernel, packing};
 use crate::tensor::QTensor;
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -114,8 +114,7 @@ impl Conv {
         let bias = Bias::parse(bias, channels.1)?.within(|_| most)?;
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
         let of = codes_of(&codes);
-        let packed =
-            py.detach(|| PackedConv::new(Isa::current(), geometry, channels, of, params)).map_err(Error)?;
+        let packed = packing(py, || PackedConv::new(Isa::current(), geometry, channels, of, params))?;
         Ok(Self { packed: Arc::new(packed), bias, quantizer: Arc::clone(q.quantizer()), shape, same })
     }
 

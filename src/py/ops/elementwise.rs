@@ -10,6 +10,7 @@ use quantray_core::qparams::{DType, QParams, Quantizer};
 
 use super::matrices::activation;
 use super::order::Order;
+use super::wide::is_wide;
 use crate::array::{
     Array, Output, as_float32, contiguous, elements, elements_mut, finite, fresh_view, integer,
     is_contiguous, len, np, number, overlap, tuple_text,
@@ -97,6 +98,9 @@ pub(super) fn unary<'py>(
     fixed: Option<Fixed>,
 ) -> PyResult<QTensor> {
     let (py, q) = (input.py(), input.get());
+    if is_wide(q) {
+        return super::wide::unary(input, function, wanted, fixed);
+    }
     let (x_scale, x_zero) = activation(q, "input")?;
     let from = q.quantizer().dtype();
     let to = wanted.dtype.map_or(Ok(from), parse_dtype)?;
@@ -170,9 +174,15 @@ macro_rules! functions {
 }
 
 /// Results from 0 to 1, as torch has them.
-pub(super) const UNIT: Option<Fixed> = Some(|dtype| (1.0 / 256.0, dtype.qmin()));
+pub(super) const UNIT: Option<Fixed> = Some(|dtype| match dtype {
+    DType::QInt32 => (1.0 / 4_294_967_296.0, 0),
+    _ => (1.0 / 256.0, dtype.qmin()),
+});
 /// Results from -1 to 1, as torch has them.
-pub(super) const BOTH: Option<Fixed> = Some(|dtype| (2.0 / 256.0, dtype.symmetric_zero_point()));
+pub(super) const BOTH: Option<Fixed> = Some(|dtype| match dtype {
+    DType::QInt32 => (2.0 / 4_294_967_296.0, 0),
+    _ => (2.0 / 256.0, dtype.symmetric_zero_point()),
+});
 
 functions! {
     /// `x * min(max(x + 3, 0), 6) / 6` of each element; without a scale, in the input's.
@@ -276,6 +286,9 @@ pub(super) fn two<'py>(
             made = np(py)?.call_method1("maximum", (made, 0f32))?;
         }
         return quantize_to_range(py, &as_float32(&made, "the result")?, dtype, false);
+    }
+    if is_wide(a) && is_wide(b) {
+        return super::wide::two(op, (a, b), &wanted, relu, py);
     }
     let ((a_scale, a_zero), (b_scale, b_zero)) = (activation(a, "a")?, activation(b, "b")?);
     check_finite(a_scale, "a")?;

@@ -6,18 +6,18 @@ use quantray_core::conv::Image;
 
 use super::axes::space;
 use super::matrices::codes_of;
-use crate::array::{Array, as_array, contiguous, tuple_text, with_moved_axis};
+use crate::array::{Array, as_array, contiguous, strides_that_matter, tuple_text, with_moved_axis};
 use crate::error::Error;
 
 /// The array, or a copy where it has negative strides.
 pub fn without_negative_strides<'py>(array: &Array<'py>) -> PyResult<Array<'py>> {
-    if array.strides().iter().all(|&s| s >= 0) { Ok(array.clone()) } else { contiguous(array) }
+    if strides_that_matter(array).iter().all(|&s| s >= 0) { Ok(array.clone()) } else { contiguous(array) }
 }
 
 /// An array of codes, (N, C, lengths) or without N, as images.
 pub fn image<'a>(codes: &'a Array<'_>, dims: usize, batch: bool) -> Image<'a> {
     let (n, shape) = (codes.ndim(), codes.shape());
-    let strides: Vec<usize> = codes.strides().iter().map(|&s| s as usize).collect();
+    let strides: Vec<usize> = strides_that_matter(codes).iter().map(|&s| s as usize).collect();
     let [z, y, x] = space(&strides[n - dims..], 0);
     Image {
         codes: codes_of(codes),

@@ -16,7 +16,7 @@ use super::matrices::{Operand, activation, weight};
 use super::results::{Bias, Form, handed_out};
 use crate::array::{Array, Element, as_float32, elements, elements_mut, empty, from_slice, tuple_text};
 use crate::error::Error;
-use crate::run::kernel;
+use crate::run::{kernel, packing};
 use crate::tensor::QTensor;
 
 /// A quantized linear layer, `y = x @ weight.T + bias`, with its weight laid out once for this CPU.
@@ -70,7 +70,7 @@ impl PackedLinear {
         let operand = Operand::new(codes)?;
         let matrix = operand.matrix();
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
-        let packed = py.detach(|| PackedWeights::new(Isa::current(), matrix, params)).map_err(Error)?;
+        let packed = packing(py, || PackedWeights::new(Isa::current(), matrix, params))?;
         let zero = |o: usize| zero_points[if zero_points.len() == 1 { 0 } else { o }];
         let of_row = |o: usize| -> i64 {
             (0..matrix.columns()).map(|k| i64::from((matrix.at(o, k) - zero(o)).abs())).sum()

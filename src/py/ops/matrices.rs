@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use quantray_core::gemm::{Codes, Matrix};
 use quantray_core::qparams::{DType, QParams};
 
-use crate::array::{Array, Element, contiguous, data, has_type, np};
+use crate::array::{Array, Element, contiguous, data, has_type, np, strides_that_matter};
 use crate::error::{Error, Result};
 use crate::tensor::QTensor;
 
@@ -50,10 +50,11 @@ impl<'py> Operand<'py> {
 
 /// The memory of an array of 8-bit codes without negative strides, from its first element to its last.
 pub fn codes_of<'a>(array: &'a Array<'_>) -> Codes<'a> {
+    let strides = strides_that_matter(array);
     let reach = |(n, stride): (&usize, &isize)| (n.max(&1) - 1) * stride.unsigned_abs();
-    let n = match array.shape().contains(&0) || array.strides().iter().any(|&s| s < 0) {
+    let n = match array.shape().contains(&0) || strides.iter().any(|&s| s < 0) {
         true => 0,
-        false => array.shape().iter().zip(array.strides()).map(reach).sum::<usize>() + 1,
+        false => array.shape().iter().zip(&strides).map(reach).sum::<usize>() + 1,
     };
     reached(array, n)
 }

@@ -22,6 +22,7 @@ mod sequences;
 mod sum;
 mod tables;
 mod weight_only;
+mod wide;
 
 pub use conv::{
     PackedConv1d, PackedConv2d, PackedConv3d, PackedConvTranspose1d, PackedConvTranspose2d,

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use quantray_core::ops::TargetCodes;
-use quantray_core::ops::pool::{Moves, Pool, Window, adaptive_windows, pool};
-use quantray_core::qparams::DType;
+use quantray_core::ops::pool::{Moves, Pool, Window, adaptive_windows, pool, pool_wide};
+use quantray_core::qparams::{DType, QParams};
 
-use super::axes::per_axis;
+use super::axes::{per_axis, space};
 use super::images::{channels_first, channels_last, image, moved_last, planes, without_negative_strides};
 use super::matrices::activation;
 use super::results::handed_out;
-use crate::array::{Output, describe, elements_mut, integer, tuple_text};
+use super::wide::is_wide;
+use crate::array::{Output, contiguous, describe, elements, elements_mut, integer, tuple_text};
 use crate::error::Error;
-use crate::run::kernel;
+use crate::run::{caught, kernel};
 use crate::tensor::QTensor;
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -39,6 +40,9 @@ fn run<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (py, q) = (input.py(), input.get());
     let dims = windows.len();
+    if is_wide(q) {
+        return run_wide(input, kind, windows, out);
+    }
     let codes = without_negative_strides(q.codes(py))?;
     let (_, batch) = lengths(codes.shape(), dims)?;
     let channel = usize::from(batch);
@@ -69,6 +73,41 @@ fn run<'py>(
     let made = output.finish()?;
     let made = if planes.is_some() { made } else { channels_first(made, out, channel)? };
     handed_out(made, Some(Arc::clone(q.quantizer())), out.is_some())
+}
+
+/// The same for codes of 32 bits.
+fn run_wide<'py>(
+    input: &Bound<'py, QTensor>,
+    kind: Pool,
+    windows: Vec<Vec<Window>>,
+    out: Object<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (py, q) = (input.py(), input.get());
+    let dims = windows.len();
+    let codes = contiguous(q.codes(py))?;
+    let (lengths, batch) = lengths(codes.shape(), dims)?;
+    let channel = usize::from(batch);
+    let shape: Vec<usize> =
+        codes.shape()[..=channel].iter().copied().chain(windows.iter().map(Vec::len)).collect();
+    let whole = Window { first: 0, count: 1, step: 1, size: 1 };
+    let mut windows = windows.into_iter();
+    let windows: [Vec<Window>; 3] = std::array::from_fn(|a| match a < 3 - dims {
+        true => vec![whole],
+        false => windows.next().expect("one an axis"),
+    });
+    let output = Output::codes(py, DType::QInt32, out, &shape, &codes)?;
+    let (from, to) = (elements::<i32>(&codes), elements_mut::<i32>(&output.array));
+    let space = space(lengths, 1);
+    kernel(py, to.len(), "input", &shape, || pool_wide(kind, from, space, &windows, to))?;
+    handed_out(output.finish()?, Some(Arc::clone(q.quantizer())), out.is_some())
+}
+
+/// The scale and the zero point of an input, of any width.
+fn pooled(q: &QTensor) -> PyResult<i32> {
+    match q.quantizer().params() {
+        QParams::PerTensor { zero_point, .. } if is_wide(q) => Ok(*zero_point),
+        _ => Ok(activation(q, "input")?.1),
+    }
 }
 
 /// The arguments of pooling by windows of one size.
@@ -103,7 +142,7 @@ impl Settings<'_, '_> {
                 ceil: self.ceil_mode,
                 count_padding: self.count_include_pad,
             };
-            Ok(moves.windows(lengths[a]).map_err(Error)?)
+            caught(|| moves.windows(lengths[a]))
         };
         (0..dims).map(of).collect()
     }
@@ -138,15 +177,14 @@ fn adaptive(
             true => lengths[a],
             false => per_axis(&given[a], "output_size", 1, 1)?[0],
         };
-        Ok(adaptive_windows(lengths[a], n))
+        caught(|| Ok(adaptive_windows(lengths[a], n)))
     };
     (0..dims).map(of).collect()
 }
 
 /// The zero point of an input whose codes are averaged.
 fn average(input: &QTensor, divisor: Option<i64>) -> PyResult<Pool> {
-    let (_, zero_point) = activation(input, "input")?;
-    Ok(Pool::Average(zero_point, divisor))
+    Ok(Pool::Average(pooled(input)?, divisor))
 }
 
 macro_rules! functions {
@@ -166,7 +204,7 @@ macro_rules! functions {
             ceil_mode: bool,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
-            activation(input.get(), "input")?;
+            pooled(input.get())?;
             let settings =
                 Settings { kernel_size, stride, padding, dilation, ceil_mode, count_include_pad: true };
             run(input, Pool::Max, settings.windows(input, $dims)?, out)
@@ -212,7 +250,7 @@ macro_rules! functions {
             output_size: &Bound<'py, PyAny>,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
-            activation(input.get(), "input")?;
+            pooled(input.get())?;
             run(input, Pool::Max, adaptive(input, output_size, $dims)?, out)
         }
 

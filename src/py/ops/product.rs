@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::run::kernel;
 use crate::tensor::QTensor;
 
-const NOTHING: Finish<'static> = Finish { bias: None, int_bias: None, relu: false };
+const NOTHING: Finish<'static> = Finish { bias: None, int_bias: None, relu: false, residual: None };
 
 /// The product of two integer matrices, exactly.
 ///

@@ -15,7 +15,7 @@ use super::matrices::{Operand, weight};
 use super::sequences::{Axes, Input, States, memory, parts};
 use crate::array::{Array, Element, elements, elements_over, from_slice, tuple_text, type_name};
 use crate::error::Error;
-use crate::run::kernel;
+use crate::run::{kernel, packing};
 use crate::tensor::QTensor;
 
 /// A weight that a caller gave: its codes, and what they stand for.
@@ -86,7 +86,7 @@ impl Direction {
             b_ih: b_ih.as_ref().map(elements::<f32>),
             b_hh: b_hh.as_ref().map(elements::<f32>),
         };
-        let packed = py.detach(|| Quantized::new(Isa::current(), cell, tables)).map_err(Error)?;
+        let packed = packing(py, || Quantized::new(Isa::current(), cell, tables))?;
         Ok(Self { packed, quantizers: given.into_iter().map(|w| w.quantizer).collect() })
     }
 

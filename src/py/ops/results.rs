@@ -89,7 +89,7 @@ impl Bias {
             Self::Float(b) => (Some(&b[..]), None),
             Self::Int(b) => (None, Some(&b[..])),
         };
-        Finish { bias, int_bias, relu }
+        Finish { bias, int_bias, relu, residual: None }
     }
 }
 

@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::QTensor;
-use crate::array::{as_array, np};
+use crate::array::{as_array, describe, np};
+use crate::error::Error;
 
 #[pymethods]
 impl QTensor {
@@ -31,6 +32,63 @@ impl QTensor {
         np(py)?.call_method1(function, (self.dequantized(py)?, other))
     }
 
+    // The same by torch's and NumPy's names.
+
+    /// Where values are equal to another tensor's, an array's or a number: a bool array.
+    fn eq<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "equal", other)
+    }
+
+    /// Where values are not equal to another tensor's, an array's or a number: a bool array.
+    fn ne<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "not_equal", other)
+    }
+
+    /// Where values are not equal to another tensor's, an array's or a number: a bool array.
+    fn not_equal<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "not_equal", other)
+    }
+
+    /// Where values are less than another tensor's, an array's or a number: a bool array.
+    fn lt<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "less", other)
+    }
+
+    /// Where values are less than another tensor's, an array's or a number: a bool array.
+    fn less<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "less", other)
+    }
+
+    /// Where values are at most another tensor's, an array's or a number: a bool array.
+    fn le<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "less_equal", other)
+    }
+
+    /// Where values are at most another tensor's, an array's or a number: a bool array.
+    fn less_equal<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "less_equal", other)
+    }
+
+    /// Where values are greater than another tensor's, an array's or a number: a bool array.
+    fn gt<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "greater", other)
+    }
+
+    /// Where values are greater than another tensor's, an array's or a number: a bool array.
+    fn greater<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "greater", other)
+    }
+
+    /// Where values are at least another tensor's, an array's or a number: a bool array.
+    fn ge<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "greater_equal", other)
+    }
+
+    /// Where values are at least another tensor's, an array's or a number: a bool array.
+    fn greater_equal<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.compared(py, "greater_equal", other)
+    }
+
     /// By identity: tensors are mutable, and `==` gives an array.
     fn __hash__(slf: &Bound<'_, Self>) -> isize {
         slf.as_ptr() as isize >> 4
@@ -50,7 +108,7 @@ impl QTensor {
     /// (True, False)
     pub(super) fn equal(&self, py: Python<'_>, other: &Bound<'_, QTensor>) -> PyResult<bool> {
         let other = other.get();
-        if self.dims(py) != other.dims(py) || self.quantizer != other.quantizer {
+        if self.dims(py) != other.dims(py) || self.quantizer() != other.quantizer() {
             return Ok(false);
         }
         let same =
@@ -70,5 +128,19 @@ impl QTensor {
     ) -> PyResult<bool> {
         let function = np(py)?.getattr(PyString::intern(py, "allclose"))?;
         function.call1((self.dequantized(py)?, other, rtol, atol, equal_nan))?.is_truthy()
+    }
+}
+
+impl QTensor {
+    fn compared<'py>(
+        &self,
+        py: Python<'py>,
+        function: &str,
+        other: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if other.is_none() || other.is_instance_of::<PyString>() {
+            return Err(Error::type_("other", describe(other), "a tensor, an array or a number").into());
+        }
+        np(py)?.call_method1(function, (self.dequantized(py)?, other))
     }
 }

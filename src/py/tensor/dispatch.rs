@@ -1,9 +1,10 @@
-//! NumPy's functions on QTensors: they see the dequantized float32 values.
+//! NumPy's functions on QTensors: they see the dequantized float32 values, or move the codes.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::QTensor;
+use super::numpy_moves::by_codes;
 use super::operators::{narrow, values};
 use crate::error::Error;
 
@@ -54,7 +55,8 @@ impl QTensor {
         }
     }
 
-    /// NumPy's other functions see the values. Those that would write to a QTensor raise: assign to it instead.
+    /// NumPy's other functions: those that only move elements of tensors of one grid give tensors of that grid, all
+    /// others see the values. Those that would write to a QTensor raise: assign to it instead.
     fn __array_function__<'py>(
         &self,
         py: Python<'py>,
@@ -70,6 +72,16 @@ impl QTensor {
             let valid =
                 format!("an array: numpy.{name} would write to a copy; assign instead, q[...] = values");
             return Err(Error::type_("the first argument", "a QTensor", valid).into());
+        }
+        if ["save", "savez", "savez_compressed"].contains(&name.as_str()) {
+            let valid = format!(
+                "an array: numpy.{name} would keep the values and lose scale and zero point; use quantray.save, or \
+                 numpy.{name} of numpy.asarray(q)"
+            );
+            return Err(Error::type_("arr", "a QTensor", valid).into());
+        }
+        if let Some(made) = by_codes(&name, func, args, kwargs)? {
+            return Ok(made);
         }
         let args: Bound<'py, PyTuple> = deep_values(args.as_any())?.cast_into()?;
         let options = PyDict::new(py);

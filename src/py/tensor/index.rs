@@ -19,6 +19,8 @@ use crate::error::Error;
 struct Key<'py> {
     items: Bound<'py, PyTuple>,
     basic: bool,
+    /// Whether the user wrote an ellipsis, which asks for a view also where a single element is left.
+    ellipsis: bool,
 }
 
 impl<'py> Key<'py> {
@@ -35,7 +37,7 @@ impl<'py> Key<'py> {
         if basic && !has_ellipsis {
             items.push(py.Ellipsis().into_bound(py));
         }
-        Ok(Self { items: PyTuple::new(py, items)?, basic })
+        Ok(Self { items: PyTuple::new(py, items)?, basic, ellipsis: has_ellipsis })
     }
 
     /// What the index holds for each axis of an array of `ndim` dimensions, in order: masks as the index arrays
@@ -138,21 +140,27 @@ fn position(i: isize, n: usize) -> Option<usize> {
 
 #[pymethods]
 impl QTensor {
+    /// As in NumPy: slices give views, index arrays and masks copies, and a number for each axis an element of its
+    /// own. `q[3, ...]` is the view of an element.
     pub(super) fn __getitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<QTensor> {
         if let Some(row) = self.plain_row(py, key)? {
             return Ok(row);
         }
         let key = Key::parse(key)?;
-        if self.packed.is_some() {
-            return self.packed_view(py, &key.items, key.basic);
+        if self.packed().is_some() {
+            return match self.packed_element(py, &key)? {
+                Some(element) => Ok(element),
+                None => self.packed_view(py, &key.items, key.basic),
+            };
         }
         if key.basic {
-            return self.through(py, |a| a.get_item(&key.items));
+            let view = self.through(py, |a| a.get_item(&key.items))?;
+            return if key.ellipsis || view.codes(py).ndim() > 0 { Ok(view) } else { view.copied(py) };
         }
         let codes = self.codes(py).get_item(&key.items)?;
         let codes = as_array(&codes)?;
-        let quantizer = match self.quantizer.axis() {
-            None => Arc::clone(&self.quantizer),
+        let quantizer = match self.quantizer().axis() {
+            None => Arc::clone(self.quantizer()),
             Some(axis) => {
                 let shape = self.dims(py);
                 let selected = key.selects(axis, shape.len())?;
@@ -221,9 +229,21 @@ impl QTensor {
 }
 
 impl QTensor {
+    /// One element of a packed tensor, which shares its byte with others: a copy, where the index has a number for
+    /// each axis.
+    fn packed_element(&self, py: Python<'_>, key: &Key<'_>) -> PyResult<Option<QTensor>> {
+        let numbers = key.items.iter().filter(is_integer).count();
+        if key.ellipsis || !key.basic || numbers != key.items.len() - 1 || numbers != self.dims(py).len() {
+            return Ok(None);
+        }
+        let quantizer = self.follow(py, |a| a.get_item(&key.items))?;
+        let code = self.element_codes(py)?.get_item(&key.items)?.call_method1("copy", ("C",))?;
+        Ok(Some(QTensor::wrap(code.cast_into()?, quantizer)?))
+    }
+
     /// `q[3]`, the most common index, without a detour through NumPy's own indexing.
     fn plain_row(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<QTensor>> {
-        if !key.is_exact_instance_of::<PyInt>() || self.packed.is_some() || self.single().is_none() {
+        if !key.is_exact_instance_of::<PyInt>() || self.packed().is_some() || self.single().is_none() {
             return Ok(None);
         }
         let codes = self.codes(py);
@@ -231,7 +251,8 @@ impl QTensor {
         let Some(i) = shape.first().and_then(|&n| position(key.extract().ok()?, n)) else { return Ok(None) };
         // SAFETY: the i-th of the first axis' rows.
         let row = unsafe { view_of(codes, i as isize * strides[0], &shape[1..], &strides[1..])? };
-        Ok(Some(self.with_codes(row)))
+        let row = self.with_codes(row);
+        Ok(Some(if shape.len() == 1 { row.copied(py)? } else { row }))
     }
 
     /// `q[3] = 0.44` for a tensor of bytes with one axis; false where it is anything else.
@@ -241,7 +262,7 @@ impl QTensor {
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
-        let dtype = self.quantizer.dtype();
+        let dtype = self.quantizer().dtype();
         let Some((scale, zero_point)) = self.single() else { return Ok(false) };
         if !key.is_exact_instance_of::<PyInt>()
             || !value.is_exact_instance_of::<PyFloat>()
@@ -273,22 +294,22 @@ impl QTensor {
             return Err(Error::value("the tensor", "read-only memory", "writable to be assigned to").into());
         }
         let key = Key::parse(key)?;
-        if self.packed.is_some() {
+        if self.packed().is_some() {
             return self.assign_packed(py, &key.items, value);
         }
         if self.single().is_some() {
-            let codes = self.codes_for(value, &self.quantizer)?;
+            let codes = self.codes_for(value, self.quantizer())?;
             return self.codes(py).set_item(&key.items, codes);
         }
         if key.basic {
             let target = self.through(py, |a| a.get_item(&key.items))?;
             let codes = match value.cast::<QTensor>() {
-                Ok(q) if q.get().quantizer == target.quantizer && q.get().dims(py) == target.dims(py) => {
+                Ok(q) if q.get().quantizer() == target.quantizer() && q.get().dims(py) == target.dims(py) => {
                     q.get().codes(py).clone()
                 }
                 _ => {
                     let values = broadcast(&as_float32(value, "value")?, target.dims(py))?;
-                    quantize_array(py, &values, &target.quantizer, None, "value")?.codes(py).clone()
+                    quantize_array(py, &values, target.quantizer(), None, "value")?.codes(py).clone()
                 }
             };
             np(py)?.call_method1("copyto", (target.codes(py), codes))?;
@@ -299,7 +320,7 @@ impl QTensor {
         let picked = as_array(&numbers.get_item(&key.items)?)?;
         let values = broadcast(&as_float32(value, "value")?, picked.shape())?;
         let kept: Vec<usize> = elements::<i64>(&contiguous(&picked)?).iter().map(|&n| n as usize).collect();
-        let own = Arc::new(self.quantizer.take(&kept).with_axis(0));
+        let own = Arc::new(self.quantizer().take(&kept).with_axis(0));
         let flat: Array<'_> = values.call_method1("reshape", (-1,))?.cast_into()?;
         let codes = quantize_array(py, &flat, &own, None, "value")?;
         self.codes(py)
@@ -311,8 +332,8 @@ impl QTensor {
     fn codes_for<'py>(&self, value: &Bound<'py, PyAny>, quantizer: &Arc<Quantizer>) -> PyResult<Array<'py>> {
         let py = value.py();
         if let Ok(q) = value.cast::<QTensor>()
-            && q.get().quantizer.params() == quantizer.params()
-            && q.get().quantizer.dtype() == quantizer.dtype()
+            && q.get().quantizer().params() == quantizer.params()
+            && q.get().quantizer().dtype() == quantizer.dtype()
         {
             return Ok(q.get().codes(py).clone());
         }

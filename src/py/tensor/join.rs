@@ -7,13 +7,17 @@ use pyo3::types::PyList;
 use quantray_core::qparams::{QParams, Quantizer};
 
 use super::QTensor;
-use crate::array::{Array, axis_in, np, tuple_text, type_name};
+use super::operators::values;
+use crate::array::{Array, axis_in, describe, np, tuple_text, type_name};
 use crate::error::Error;
 
 /// The tensors of a sequence, at least one.
 fn tensors<'py>(sequence: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, QTensor>>> {
     let mut all = Vec::new();
-    for (i, item) in sequence.try_iter()?.enumerate() {
+    let items = sequence
+        .try_iter()
+        .map_err(|_| Error::type_("tensors", describe(sequence), "a sequence of QTensors"))?;
+    for (i, item) in items.enumerate() {
         let item = item?;
         let kind = type_name(&item);
         all.push(
@@ -97,7 +101,7 @@ pub fn cat(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: isize, axis: Option<
             let codes = all.iter().map(|q| q.get().element_codes(py)).collect::<PyResult<Vec<_>>>()?;
             (joined?, codes)
         }
-        None => (Arc::clone(&first.quantizer), alike(first, &all)?),
+        None => (Arc::clone(first.quantizer()), alike(first, &all)?),
     };
     let made = np(py)?.call_method1("concatenate", (PyList::new(py, codes)?, at))?;
     QTensor::wrap(made.cast_into()?, quantizer)
@@ -126,9 +130,9 @@ pub fn stack(
     let at =
         axis_in(if axis.is_some() { "axis" } else { "dim" }, axis.unwrap_or(dim), first.dims(py).len() + 1)?;
     check_shapes(py, &all, None)?;
-    let quantizer = match first.quantizer.axis() {
-        Some(channels) if at <= channels => Arc::new(first.quantizer.with_axis(channels + 1)),
-        _ => Arc::clone(&first.quantizer),
+    let quantizer = match first.quantizer().axis() {
+        Some(channels) if at <= channels => Arc::new(first.quantizer().with_axis(channels + 1)),
+        _ => Arc::clone(first.quantizer()),
     };
     let codes = alike(first, &all)?;
     let made = np(py)?.call_method1("stack", (PyList::new(py, codes)?, at))?;
@@ -139,14 +143,15 @@ pub fn stack(
 fn alike<'py>(first: &QTensor, all: &[Bound<'py, QTensor>]) -> PyResult<Vec<Array<'py>>> {
     all.iter()
         .map(|q| {
-            if let (Some(axis), false) = (first.quantizer.axis(), q.get().quantizer == first.quantizer) {
+            if let (Some(axis), false) = (first.quantizer().axis(), q.get().quantizer() == first.quantizer())
+            {
                 let n = q.get().dims(q.py())[axis];
-                if Some(n) != first.quantizer.params().channels() {
+                if Some(n) != first.quantizer().params().channels() {
                     let got = format!("{n} channels");
                     return Err(Error::value("tensors", got, "as many channels as the first one").into());
                 }
             }
-            first.recoded(q.as_any(), &first.quantizer, "tensors")
+            first.recoded(q.as_any(), first.quantizer(), "tensors")
         })
         .collect()
 }
@@ -191,8 +196,14 @@ pub fn where_<'py>(
 ///
 /// Source: `torch.equal`.
 #[pyfunction]
-pub fn equal(input: &Bound<'_, QTensor>, other: &Bound<'_, QTensor>) -> PyResult<bool> {
+pub fn equal(input: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let (input, other) = (compared(input, "input")?, compared(other, "other")?);
     input.get().equal(input.py(), other)
+}
+
+fn compared<'a, 'py>(object: &'a Bound<'py, PyAny>, arg: &str) -> Result<&'a Bound<'py, QTensor>, Error> {
+    let valid = "a QTensor; numpy.array_equal compares values";
+    object.cast::<QTensor>().map_err(|_| Error::type_(arg, describe(object), valid))
 }
 
 /// Whether all values lie within `atol + rtol * abs(other)` of each other's.
@@ -201,11 +212,13 @@ pub fn equal(input: &Bound<'_, QTensor>, other: &Bound<'_, QTensor>) -> PyResult
 #[pyfunction]
 #[pyo3(signature = (input, other, rtol=1e-5, atol=1e-8, equal_nan=false))]
 pub fn allclose(
-    input: &Bound<'_, QTensor>,
+    input: &Bound<'_, PyAny>,
     other: &Bound<'_, PyAny>,
     rtol: f64,
     atol: f64,
     equal_nan: bool,
 ) -> PyResult<bool> {
-    input.get().allclose(input.py(), other, rtol, atol, equal_nan)
+    // Values, of whichever of them is a tensor.
+    let function = np(input.py())?.getattr("allclose")?;
+    function.call1((values(input)?, values(other)?, rtol, atol, equal_nan))?.is_truthy()
 }

@@ -18,7 +18,7 @@ impl QTensor {
     /// A contiguous tensor like this one, uninitialized.
     fn fresh(&self, py: Python<'_>) -> PyResult<QTensor> {
         let shape = self.dims(py);
-        let dtype = self.quantizer.dtype();
+        let dtype = self.quantizer().dtype();
         let codes = empty(py, code_type(dtype), &code_shape(dtype, shape)?)?;
         Ok(self.with_codes(codes))
     }
@@ -31,7 +31,7 @@ impl QTensor {
     /// The codes of one value in every channel: of no dimensions per tensor, else with the channels along their
     /// axis, so that NumPy broadcasts it.
     fn codes_of<'py>(&self, py: Python<'py>, value: f64, arg: &str) -> PyResult<Array<'py>> {
-        let shape: Vec<usize> = match (self.quantizer.axis(), self.quantizer.params().channels()) {
+        let shape: Vec<usize> = match (self.quantizer().axis(), self.quantizer().params().channels()) {
             (Some(axis), Some(n)) => {
                 (0..self.dims(py).len()).map(|d| if d == axis { n } else { 1 }).collect()
             }
@@ -39,14 +39,14 @@ impl QTensor {
         };
         let shape = pyo3::types::PyTuple::new(py, shape)?;
         let values = as_float32(&np(py)?.call_method1("full", (shape, value, "float32"))?, arg)?;
-        quantize_array(py, &values, &self.quantizer, None, arg)?.element_codes(py)
+        quantize_array(py, &values, self.quantizer(), None, arg)?.element_codes(py)
     }
 
     /// Values from `min` to `max`, on this tensor's grid.
     fn clamped(&self, py: Python<'_>, min: Option<f64>, max: Option<f64>) -> PyResult<QTensor> {
         let bound = |value: Option<f64>, arg| value.map(|v| self.codes_of(py, v, arg)).transpose();
         let (min, max) = (bound(min, "min")?, bound(max, "max")?);
-        if self.quantizer.axis().is_none() {
+        if self.quantizer().axis().is_none() {
             let code = |bound: &Option<Array<'_>>, none| {
                 bound.as_ref().map_or(Ok(none), |bound| bound.call_method0("item")?.extract::<i32>())
             };
@@ -61,7 +61,7 @@ impl QTensor {
                 codes = np(py)?.call_method1(name, (codes, bound))?;
             }
         }
-        QTensor::wrap(crate::array::as_array(&codes)?, Arc::clone(&self.quantizer))
+        QTensor::wrap(crate::array::as_array(&codes)?, Arc::clone(self.quantizer()))
     }
 
     /// A float that float32 may round to infinity, as NumPy's cast does without a warning.
@@ -78,7 +78,7 @@ impl QTensor {
     ) -> PyResult<Array<'py>> {
         let py = other.py();
         if let Ok(q) = other.cast::<QTensor>()
-            && q.get().quantizer == *quantizer
+            && q.get().quantizer() == quantizer
         {
             return q.get().element_codes(py);
         }
@@ -95,7 +95,7 @@ impl QTensor {
 
     /// A tensor of the same shape, dtype and parameters, whose codes are whatever memory holds.
     #[staticmethod]
-    fn empty_like(input: &Bound<'_, QTensor>) -> PyResult<QTensor> {
+    pub(super) fn empty_like(input: &Bound<'_, QTensor>) -> PyResult<QTensor> {
         input.get().fresh(input.py())
     }
 
@@ -106,19 +106,19 @@ impl QTensor {
     /// >>> qt.QTensor.zeros_like(q).int_repr()
     /// array([3], dtype=uint8)
     #[staticmethod]
-    fn zeros_like(input: &Bound<'_, QTensor>) -> PyResult<QTensor> {
+    pub(super) fn zeros_like(input: &Bound<'_, QTensor>) -> PyResult<QTensor> {
         Self::full_like(input, 0.0f64.into_pyobject(input.py())?.as_any())
     }
 
     /// A tensor of the same shape, dtype and parameters that holds one value everywhere.
     #[staticmethod]
-    fn full_like(input: &Bound<'_, QTensor>, fill_value: &Bound<'_, PyAny>) -> PyResult<QTensor> {
+    pub(super) fn full_like(input: &Bound<'_, QTensor>, fill_value: &Bound<'_, PyAny>) -> PyResult<QTensor> {
         let py = input.py();
         let value = number(fill_value, "fill_value")?;
         let like = input.get();
         let spread = np(py)?
             .call_method1("broadcast_to", (like.codes_of(py, value, "fill_value")?, like.shape(py)?))?;
-        QTensor::wrap(spread.call_method1("copy", ("C",))?.cast_into()?, Arc::clone(&like.quantizer))
+        QTensor::wrap(spread.call_method1("copy", ("C",))?.cast_into()?, Arc::clone(like.quantizer()))
     }
 
     /// The same values with another scale and zero point: dequantized, then quantized.
@@ -146,7 +146,7 @@ impl QTensor {
         dtype: Option<&Bound<'_, PyAny>>,
         axis: Option<isize>,
     ) -> PyResult<QTensor> {
-        let dtype = dtype.map_or(Ok(self.quantizer.dtype()), parse_dtype)?;
+        let dtype = dtype.map_or(Ok(self.quantizer().dtype()), parse_dtype)?;
         let quantizer = match axis {
             Some(axis) => per_channel(self.dims(py), scale, zero_point, axis, dtype, None)?,
             None => per_tensor(scale, zero_point, dtype, None)?,
@@ -159,7 +159,7 @@ impl QTensor {
     /// >>> import quantray as qt
     /// >>> qt.quantize_per_tensor([-1.0, 1.0], 0.5, 0, qt.qint8).relu().tolist()
     /// [0.0, 1.0]
-    fn relu(&self, py: Python<'_>) -> PyResult<QTensor> {
+    pub(super) fn relu(&self, py: Python<'_>) -> PyResult<QTensor> {
         self.clamped(py, Some(0.0), None)
     }
 
@@ -169,7 +169,7 @@ impl QTensor {
     /// >>> qt.quantize_per_tensor([-1.0, 1.0, 3.0], 0.5, 0, qt.qint8).clamp(0.0, 2.0).tolist()
     /// [0.0, 1.0, 2.0]
     #[pyo3(signature = (min=None, max=None))]
-    fn clamp(
+    pub(super) fn clamp(
         &self,
         py: Python<'_>,
         min: Option<&Bound<'_, PyAny>>,
@@ -200,12 +200,12 @@ impl QTensor {
             let got = format!("dtype {}", condition.dtype());
             return Err(Error::type_("condition", got, "an array of bool").into());
         }
-        let codes = match self.quantizer.params() {
-            QParams::PerTensor { .. } => self.recoded(other, &self.quantizer, "other")?,
+        let codes = match self.quantizer().params() {
+            QParams::PerTensor { .. } => self.recoded(other, self.quantizer(), "other")?,
             // Quantized channel by channel, so in this tensor's shape.
             _ => {
                 let values = super::index::broadcast(&as_float32(other, "other")?, self.dims(py))?;
-                self.recoded(values.as_any(), &self.quantizer, "other")?
+                self.recoded(values.as_any(), self.quantizer(), "other")?
             }
         };
         let own = self.element_codes(py)?;
@@ -214,7 +214,7 @@ impl QTensor {
             Error::value("condition", tuple_text(condition.shape()), valid)
         })?;
         let chosen: Array<'_> = chosen.cast_into()?;
-        if self.quantizer.axis().is_some() && chosen.shape() != self.dims(py) {
+        if self.quantizer().axis().is_some() && chosen.shape() != self.dims(py) {
             return Err(Error::value(
                 "condition",
                 describe(&condition),
@@ -222,6 +222,6 @@ impl QTensor {
             )
             .into());
         }
-        QTensor::wrap(contiguous(&chosen)?, Arc::clone(&self.quantizer))
+        QTensor::wrap(contiguous(&chosen)?, Arc::clone(self.quantizer()))
     }
 }

@@ -3,12 +3,19 @@
 //! The class is spread over the files of this folder by what a method does; this one holds what it is and how it
 //! is read.
 
+mod axes;
 mod channels;
 mod compare;
+mod copies;
 mod dispatch;
+mod fill;
+mod in_place;
 mod index;
 pub mod join;
 mod like;
+mod memory;
+mod names;
+mod numpy_moves;
 mod operators;
 mod packed;
 mod pieces;
@@ -17,6 +24,7 @@ mod reduce;
 mod shape;
 mod show;
 mod sort;
+mod state;
 
 pub use protocol::rebuild;
 pub use reduce::values_and_indices_class;
@@ -24,13 +32,14 @@ pub use show::set_printoptions;
 
 use std::sync::Arc;
 
-use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 use quantray_core::qparams::{QParams, Quantizer};
+use state::State;
 
 use super::array::{
-    Array, Output, axis_in, contiguous, data, dtype_named, elements_mut, fresh_view, is_contiguous,
+    Array, Output, axis_in, contiguous, dtype_named, elements_mut, fresh_view, is_contiguous,
 };
 use super::dtype::{PyDType, PyScheme, dtype_object, scheme_object};
 use super::{quantizer, run};
@@ -43,6 +52,21 @@ use crate::error::{Error, Result};
 /// array by `make_per_tensor_quantized_tensor` and `make_per_channel_quantized_tensor`. The codes are one NumPy
 /// array; views and `int_repr()` share its memory. NumPy functions see the dequantized float32 values.
 ///
+/// A grid is a scale, a zero point and a dtype. What is written, and what becomes of it:
+///
+/// ========================================================= ==========================================================
+/// `q[1:]`, `q.T`, `q.reshape(-1)`, `q.tile(2)`               elements moved: a QTensor of the same grid
+/// `np.concatenate([q, q])`, `np.where(m, q, q)`, `np.flip(q)` the same, where all tensors are of one grid
+/// `np.concatenate([q, x])`, `np.where(m, q, 0.0)`            float32: not all of one grid
+/// `qt.cat([q, other])`, `qt.where(m, q, 0.0)`                a QTensor of the first one's grid
+/// `q[0]` of one axis                                         an element of its own, as NumPy's; `q[0, ...]` is the view
+/// `q += 1`, `q[...] = x`, `q.fill_(x)`, `q.copy_(other)`      `q` itself, in its own grid; what lies beyond saturates
+/// `q.relu()`, `q.clamp(0, 1)`, `q.max()`, `q.mean()`         a QTensor of the same grid, rounded to it
+/// `q + q`, `q - q`, `q * q`, `q @ q`                         a QTensor of a new grid, chosen from the result's range
+/// `q + 1`, `q * x`, `-q`, `q / q`, `q > 1`                   arrays of float32, or of bool
+/// `np.mean(q)`, `np.exp(q)`, `q.sum()`, `q.std()`            arrays of float32
+/// ========================================================= ==========================================================
+///
 /// >>> import numpy as np, quantray as qt
 /// >>> q = qt.quantize_per_tensor([0.11, -0.25], scale=0.1, zero_point=0, dtype=qt.qint8)
 /// >>> q[0] = 0.34
@@ -50,39 +74,44 @@ use crate::error::{Error, Result};
 /// array([ 3, -2], dtype=int8)
 /// >>> round(float(np.mean(q)), 2)
 /// 0.05
+/// >>> whole = qt.quantize_per_tensor([2.0, 3.0], scale=1.0, zero_point=0, dtype=qt.qint8)
+/// >>> whole.mean().item(), float(np.mean(whole))
+/// (2.0, 2.5)
 #[pyclass(module = "quantray", frozen, weakref)]
 pub struct QTensor {
-    /// A view of our own, which no user can reshape. The packed bytes, flat, of a packed dtype.
-    codes: Py<PyUntypedArray>,
-    quantizer: Arc<Quantizer>,
-    /// The shape of a packed tensor, whose codes are flat bytes.
-    packed: Option<Box<[usize]>>,
+    state: State,
 }
 
 impl QTensor {
     /// From a view that nobody else holds, and a quantizer that fits it.
     pub fn from_parts(codes: Array<'_>, quantizer: Arc<Quantizer>, packed: Option<Box<[usize]>>) -> Self {
-        Self { codes: codes.unbind(), quantizer, packed }
+        Self { state: State::new(codes, quantizer, packed) }
     }
 
     /// The same parameters over other codes of the same layout.
     fn with_codes(&self, codes: Array<'_>) -> Self {
-        Self::from_parts(codes, Arc::clone(&self.quantizer), self.packed.clone())
+        let state = self.state.last();
+        Self::from_parts(codes, Arc::clone(&state.quantizer), state.packed.clone())
     }
 
     /// The integers; the packed bytes, flat, of a packed dtype.
     pub fn codes<'py>(&self, py: Python<'py>) -> &Array<'py> {
-        self.codes.bind(py)
+        self.state.last().codes.bind(py)
     }
 
     /// The quantizer.
     pub fn quantizer(&self) -> &Arc<Quantizer> {
-        &self.quantizer
+        &self.state.last().quantizer
+    }
+
+    /// The shape of a packed tensor, whose codes are flat bytes.
+    fn packed(&self) -> Option<&[usize]> {
+        self.state.last().packed.as_deref()
     }
 
     /// The shape of the tensor.
     pub fn dims<'a>(&'a self, py: Python<'a>) -> &'a [usize] {
-        match &self.packed {
+        match self.packed() {
             Some(shape) => shape,
             None => self.codes(py).shape(),
         }
@@ -94,7 +123,7 @@ impl QTensor {
 
     /// The scale and the zero point, where there is one of each.
     fn single(&self) -> Option<(f64, i32)> {
-        match self.quantizer.params() {
+        match self.quantizer().params() {
             QParams::PerTensor { scale, zero_point } => Some((*scale, *zero_point)),
             _ => None,
         }
@@ -110,13 +139,13 @@ impl QTensor {
         let own = self.codes(py);
         let output = Output::new::<f32>(py, out, shape, own)?;
         let codes = if is_contiguous(own) { own.clone() } else { contiguous(own)? };
-        run::dequantize(py, &self.quantizer, shape, &codes, elements_mut::<f32>(&output.array))?;
+        run::dequantize(py, self.quantizer(), shape, &codes, elements_mut::<f32>(&output.array))?;
         output.finish()
     }
 
     fn wrong_scheme(&self, method: &str, instead: &str) -> Error {
         Error::unsupported(
-            format!("{method}() does not exist for {}", self.quantizer.scheme().name()),
+            format!("{method}() does not exist for {}", self.quantizer().scheme().name()),
             instead,
         )
     }
@@ -158,7 +187,7 @@ impl QTensor {
     /// >>> import quantray as qt
     /// >>> qt.quantize_per_tensor([0.25, 0.5], 0.25, 0, qt.quint8).int_repr()
     /// array([1, 2], dtype=uint8)
-    fn int_repr<'py>(&self, py: Python<'py>) -> PyResult<Array<'py>> {
+    pub fn int_repr<'py>(&self, py: Python<'py>) -> PyResult<Array<'py>> {
         fresh_view(self.codes(py))
     }
 
@@ -191,7 +220,7 @@ impl QTensor {
     fn q_per_channel_scales<'py>(&self, py: Python<'py>) -> PyResult<Array<'py>> {
         match self.single() {
             Some(_) => Err(self.wrong_scheme("q_per_channel_scales", "use q_scale()").into()),
-            None => quantizer::scales_array(py, &self.quantizer),
+            None => quantizer::scales_array(py, self.quantizer()),
         }
     }
 
@@ -203,7 +232,7 @@ impl QTensor {
     fn q_per_channel_zero_points<'py>(&self, py: Python<'py>) -> PyResult<Array<'py>> {
         match self.single() {
             Some(_) => Err(self.wrong_scheme("q_per_channel_zero_points", "use q_zero_point()").into()),
-            None => quantizer::zero_points_array(py, &self.quantizer),
+            None => quantizer::zero_points_array(py, self.quantizer()),
         }
     }
 
@@ -214,30 +243,30 @@ impl QTensor {
     /// 1
     fn q_per_channel_axis(&self) -> PyResult<usize> {
         let none = || self.wrong_scheme("q_per_channel_axis", "there is one scale for the whole tensor");
-        Ok(self.quantizer.axis().ok_or_else(none)?)
+        Ok(self.quantizer().axis().ok_or_else(none)?)
     }
 
     /// How codes map to values: `per_tensor_affine` and so on.
     fn qscheme<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyScheme>> {
-        scheme_object(py, self.quantizer.scheme())
+        scheme_object(py, self.quantizer().scheme())
     }
 
     /// The scale, zero point, dtype and scheme as one object, with `quantize` and `dequantize` of its own.
     #[getter(quantizer)]
     fn get_quantizer<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        quantizer::object(py, &self.quantizer)
+        quantizer::object(py, self.quantizer())
     }
 
     /// What the codes are: `qint8`, `quint8`, `qint32`, `quint4x2` or `quint2x4`.
     #[getter]
     fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDType>> {
-        dtype_object(py, self.quantizer.dtype())
+        dtype_object(py, self.quantizer().dtype())
     }
 
     /// The NumPy dtype of the codes.
     #[getter]
     fn numpy_dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArrayDescr>> {
-        dtype_named(py, self.quantizer.dtype().numpy_name())
+        dtype_named(py, self.quantizer().dtype().numpy_name())
     }
 
     /// The length along each axis.
@@ -285,13 +314,7 @@ impl QTensor {
 
     /// Bytes of one unit of memory: 1, or 4 for qint32.
     fn element_size(&self) -> usize {
-        self.quantizer.dtype().item_size()
-    }
-
-    /// True: there are codes, a scale and a zero point.
-    #[getter]
-    fn is_quantized(&self) -> bool {
-        true
+        self.quantizer().dtype().item_size()
     }
 
     /// The number of bytes from one element to the next along each axis.
@@ -303,31 +326,12 @@ impl QTensor {
     /// The number of units of memory from one element to the next along each axis, or along one.
     #[pyo3(signature = (dim=None))]
     fn stride<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
-        let item = self.quantizer.dtype().item_size() as isize;
+        let item = self.quantizer().dtype().item_size() as isize;
         let strides: Vec<isize> = self.codes(py).strides().iter().map(|s| s / item).collect();
         match self.one_axis(py, dim, None)? {
             None => Ok(PyTuple::new(py, strides)?.into_any()),
             Some(d) => Ok(strides.get(d).copied().unwrap_or(1).into_pyobject(py)?.into_any()),
         }
-    }
-
-    /// Whether the codes lie in C order without gaps.
-    fn is_contiguous(&self, py: Python<'_>) -> bool {
-        is_contiguous(self.codes(py))
-    }
-
-    /// The tensor itself where it is contiguous, else a copy that is.
-    fn contiguous<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        let (py, me) = (slf.py(), slf.get());
-        if is_contiguous(me.codes(py)) {
-            return Ok(slf.clone());
-        }
-        Bound::new(py, me.with_codes(contiguous(me.codes(py))?))
-    }
-
-    /// The address of the first code.
-    fn data_ptr(&self, py: Python<'_>) -> usize {
-        data(self.codes(py)) as usize
     }
 
     /// The value of a tensor of one element, as a Python float.

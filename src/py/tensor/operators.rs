@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::ops::{matmul, multiplies};
 
 /// A NumPy function of two operands, either of which may be a QTensor. The result is float32, or bool.
-fn float_op<'py>(
+pub(super) fn float_op<'py>(
     function: &str,
     a: &Bound<'py, PyAny>,
     b: &Bound<'py, PyAny>,
@@ -61,7 +61,7 @@ impl QTensor {
         if !other.is_instance_of::<QTensor>() {
             return Ok(made);
         }
-        let dtype = match slf.get().quantizer.dtype() {
+        let dtype = match slf.get().quantizer().dtype() {
             packed if packed.is_packed() => DType::QInt8,
             dtype => dtype,
         };

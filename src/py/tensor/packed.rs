@@ -33,13 +33,13 @@ fn pack(dtype: DType, codes: &[u8], out: &mut [MaybeUninit<u8>]) {
 impl QTensor {
     fn unpacked<'py>(&self, py: Python<'py>) -> PyResult<Array<'py>> {
         let out = empty(py, u8::TYPE, self.dims(py))?;
-        unpack(self.quantizer.dtype(), elements(self.codes(py)), elements_mut(&out));
+        unpack(self.quantizer().dtype(), elements(self.codes(py)), elements_mut(&out));
         Ok(out)
     }
 
     /// The codes, one to an element, in the tensor's shape: the memory itself unless it is packed.
     pub(super) fn element_codes<'py>(&self, py: Python<'py>) -> PyResult<Array<'py>> {
-        match self.packed {
+        match self.packed() {
             Some(_) => self.unpacked(py),
             None => Ok(self.codes(py).clone()),
         }
@@ -65,7 +65,7 @@ impl QTensor {
         key: &Bound<'_, PyTuple>,
         basic: bool,
     ) -> PyResult<QTensor> {
-        let dtype = self.quantizer.dtype();
+        let dtype = self.quantizer().dtype();
         let refused = |why: &str| {
             Error::unsupported(
                 format!("{} elements share bytes, and {why}", dtype.name()),
@@ -111,9 +111,9 @@ impl QTensor {
         let chosen = np(py)?.call_method1("zeros", (values.getattr("shape")?, "bool"))?;
         values.set_item(key, crate::array::as_float32(value, "value")?)?;
         chosen.set_item(key, true)?;
-        let changed = crate::create::quantize_array(py, &values, &self.quantizer, None, "value")?;
+        let changed = crate::create::quantize_array(py, &values, self.quantizer(), None, "value")?;
         let codes = np(py)?.call_method1("where", (chosen, changed.unpacked(py)?, self.unpacked(py)?))?;
-        let packed = QTensor::wrap(codes.cast_into()?, Arc::clone(&self.quantizer))?;
+        let packed = QTensor::wrap(codes.cast_into()?, Arc::clone(self.quantizer()))?;
         np(py)?.call_method1("copyto", (self.codes(py), packed.codes(py)))?;
         Ok(())
     }

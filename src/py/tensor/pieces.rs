@@ -13,7 +13,7 @@ impl QTensor {
         let mut items = vec![PySlice::full(py); axis];
         items.push(PySlice::new(py, from as isize, to as isize, 1));
         let key = PyTuple::new(py, items)?;
-        match self.packed {
+        match self.packed() {
             Some(_) => self.packed_view(py, &key, true),
             None => self.through(py, |a| a.get_item(&key)),
         }
@@ -38,11 +38,12 @@ fn lengths(n: usize, size: usize) -> Vec<usize> {
 #[pymethods]
 impl QTensor {
     /// The view of one position along an axis, which it lacks.
-    fn select(slf: &Bound<'_, Self>, dim: isize, index: Int) -> PyResult<QTensor> {
+    pub(super) fn select(slf: &Bound<'_, Self>, dim: isize, index: Int) -> PyResult<QTensor> {
         let py = slf.py();
         let axis = axis_in("dim", dim, slf.get().dims(py).len())?;
         let mut items = vec![PySlice::full(py).into_any(); axis];
         items.push(index.0.into_pyobject(py)?.into_any());
+        items.push(py.Ellipsis().into_bound(py));
         slf.get().__getitem__(py, PyTuple::new(py, items)?.as_any())
     }
 
@@ -125,5 +126,127 @@ impl QTensor {
         let axis = axis_in("dim", axis.unwrap_or(dim), shape.len())?;
         let n = shape[axis];
         self.cut(py, &lengths(n, n.div_ceil(chunks as usize).max(1)), axis)
+    }
+
+    /// Views of the given lengths along an axis.
+    #[pyo3(signature = (split_sizes, dim=0))]
+    fn split_with_sizes<'py>(
+        &self,
+        py: Python<'py>,
+        split_sizes: Vec<Int>,
+        dim: isize,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let axis = axis_in("dim", dim, self.dims(py).len())?;
+        let n = self.dims(py)[axis];
+        let sizes: Vec<usize> = split_sizes.iter().filter_map(|n| usize::try_from(n.0).ok()).collect();
+        let sum = sizes.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
+        if sizes.len() != split_sizes.len() || sum != Some(n) {
+            let got: Vec<isize> = split_sizes.iter().map(|n| n.0).collect();
+            let valid = format!("lengths that add up to {n}, the length of axis {axis}");
+            return Err(Error::value("split_sizes", format!("{got:?}"), valid).into());
+        }
+        self.cut(py, &sizes, axis)
+    }
+
+    /// Views between the given positions along an axis; or so many views of lengths that differ by at most 1.
+    ///
+    /// >>> import quantray as qt
+    /// >>> q = qt.quantize_per_tensor([1.0, 2.0, 3.0], 1.0, 0, qt.qint8)
+    /// >>> [part.tolist() for part in q.tensor_split(2)], [part.tolist() for part in q.tensor_split((1,))]
+    /// ([[1.0, 2.0], [3.0]], [[1.0], [2.0, 3.0]])
+    #[pyo3(signature = (indices_or_sections, dim=0))]
+    fn tensor_split<'py>(
+        &self,
+        py: Python<'py>,
+        indices_or_sections: &Bound<'py, PyAny>,
+        dim: isize,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let axis = axis_in("dim", dim, self.dims(py).len())?;
+        self.cut_at(py, indices_or_sections, axis, false)
+    }
+
+    /// Views along the second axis (the first of a tensor of one dimension), in equal parts or between positions.
+    fn hsplit<'py>(
+        &self,
+        py: Python<'py>,
+        indices_or_sections: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let ndim = self.dims(py).len();
+        self.cut_at(py, indices_or_sections, axis_in("dim", isize::from(ndim != 1), ndim)?, true)
+    }
+
+    /// Views along the first axis of a tensor of two or more, in equal parts or between positions.
+    fn vsplit<'py>(
+        &self,
+        py: Python<'py>,
+        indices_or_sections: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let ndim = self.dims(py).len();
+        axis_in("dim", 1, ndim)?;
+        self.cut_at(py, indices_or_sections, 0, true)
+    }
+
+    /// Views along the third axis, in equal parts or between positions.
+    fn dsplit<'py>(
+        &self,
+        py: Python<'py>,
+        indices_or_sections: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let axis = axis_in("dim", 2, self.dims(py).len())?;
+        self.cut_at(py, indices_or_sections, axis, true)
+    }
+
+    /// The same as `chunk`: nothing here depends on autograd's checks.
+    #[pyo3(signature = (chunks, dim=0))]
+    fn unsafe_chunk<'py>(&self, py: Python<'py>, chunks: isize, dim: isize) -> PyResult<Bound<'py, PyTuple>> {
+        self.chunk(py, chunks, dim, None)
+    }
+
+    /// The same as `split`: nothing here depends on autograd's checks.
+    #[pyo3(signature = (split_size, dim=0))]
+    fn unsafe_split<'py>(
+        &self,
+        py: Python<'py>,
+        split_size: &Bound<'py, PyAny>,
+        dim: isize,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        self.split(py, split_size, dim, None)
+    }
+}
+
+impl QTensor {
+    /// Views between positions, or so many of them; `equal` where all must have one length.
+    fn cut_at<'py>(
+        &self,
+        py: Python<'py>,
+        given: &Bound<'py, PyAny>,
+        axis: usize,
+        equal: bool,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let arg = "indices_or_sections";
+        let n = self.dims(py)[axis];
+        if Self::is_number(given) {
+            let sections = given.extract::<Int>()?.0;
+            let fits = sections > 0 && (!equal || n.is_multiple_of(sections as usize));
+            if !fits || sections > 1 << 24 {
+                let valid = match equal {
+                    true => format!("a number that divides {n}, the length of axis {axis}"),
+                    false => "from 1 to 2**24".into(),
+                };
+                return Err(Error::value(arg, sections, valid).into());
+            }
+            let (each, more) = (n / sections as usize, n % sections as usize);
+            let lengths: Vec<usize> = (0..sections as usize).map(|i| each + usize::from(i < more)).collect();
+            return self.cut(py, &lengths, axis);
+        }
+        let at = super::axes::one_or_more(given, arg)?;
+        // As slices count: from the end where negative, and never beyond it.
+        let place =
+            |i: isize| (if i < 0 { i.saturating_add(n as isize) } else { i }).clamp(0, n as isize) as usize;
+        let mut borders: Vec<usize> = at.into_iter().map(place).collect();
+        borders.insert(0, 0);
+        borders.push(n);
+        let parts = borders.windows(2).map(|w| self.part(py, axis, w[0], w[1].max(w[0])));
+        PyTuple::new(py, parts.collect::<PyResult<Vec<_>>>()?)
     }
 }

@@ -81,7 +81,7 @@ impl QTensor {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let py = slf.py();
         let me = slf.get();
-        let z = &me.quantizer;
+        let z = me.quantizer();
         let rebuild = py.import("quantray._core")?.getattr("_rebuild")?;
         let args = (
             contiguous(me.codes(py))?,
@@ -90,7 +90,7 @@ impl QTensor {
             quantizer::scales_array(py, z)?.call_method0("tolist")?,
             quantizer::zero_points_array(py, z)?.call_method0("tolist")?,
             z.axis(),
-            me.packed.as_ref().map(|p| PyTuple::new(py, p.iter())).transpose()?,
+            me.packed().as_ref().map(|p| PyTuple::new(py, p.iter())).transpose()?,
         );
         Ok((rebuild, args.into_pyobject(py)?))
     }

@@ -36,7 +36,7 @@ pub fn values_and_indices_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 }
 
 /// `dim` or `axis`, an integer or several.
-fn axes_of(
+pub(super) fn axes_of(
     q: &QTensor,
     py: Python<'_>,
     dim: Option<&Bound<'_, PyAny>>,
@@ -69,7 +69,7 @@ fn keep(keepdim: bool, keepdims: Option<bool>) -> bool {
     keepdims.unwrap_or(keepdim)
 }
 
-fn reduce<'py>(
+pub(super) fn reduce<'py>(
     function: &str,
     values: &Array<'py>,
     axes: Option<&[usize]>,
@@ -109,15 +109,15 @@ impl QTensor {
         axes: &[usize],
         keepdims: bool,
     ) -> Arc<quantray_core::qparams::Quantizer> {
-        match self.quantizer.axis() {
+        match self.quantizer().axis() {
             Some(channels) if !keepdims => {
                 let before = axes.iter().filter(|&&a| a < channels).count();
                 match before {
-                    0 => Arc::clone(&self.quantizer),
-                    _ => Arc::new(self.quantizer.with_axis(channels - before)),
+                    0 => Arc::clone(self.quantizer()),
+                    _ => Arc::new(self.quantizer().with_axis(channels - before)),
                 }
             }
-            _ => Arc::clone(&self.quantizer),
+            _ => Arc::clone(self.quantizer()),
         }
     }
 
@@ -162,9 +162,11 @@ impl QTensor {
         let codes = self.element_codes(py)?;
         let index: Bound<'_, PyTuple> =
             np(py)?.call_method1("unravel_index", (at, codes.getattr("shape")?))?.cast_into()?;
-        let quantizer = match self.quantizer.axis() {
-            None => Arc::clone(&self.quantizer),
-            Some(axis) => Arc::new(self.quantizer.channel(index.get_item(axis)?.extract()?).map_err(Error)?),
+        let quantizer = match self.quantizer().axis() {
+            None => Arc::clone(self.quantizer()),
+            Some(axis) => {
+                Arc::new(self.quantizer().channel(index.get_item(axis)?.extract()?).map_err(Error)?)
+            }
         };
         let element = np(py)?.call_method1("array", (codes.get_item(index)?,))?;
         QTensor::wrap(element.cast_into()?, quantizer)
@@ -179,7 +181,7 @@ impl QTensor {
     ) -> PyResult<Bound<'py, PyAny>> {
         self.not_empty(py, name, dim)?;
         // Values, where channels are compared with each other.
-        let mixes = self.quantizer.axis().is_some_and(|channels| dim.is_none_or(|d| d == channels));
+        let mixes = self.quantizer().axis().is_some_and(|channels| dim.is_none_or(|d| d == channels));
         let comparable = if mixes { self.dequantized(py)? } else { self.element_codes(py)? };
         reduce(name, &comparable, dim.map(|d| [d]).as_ref().map(|d| &d[..]), keepdims, &[])
     }

@@ -9,11 +9,11 @@ use quantray_core::qparams::Quantizer;
 
 use super::QTensor;
 use super::channels::mixed;
-use crate::array::{axis_in, data, describe, np, tuple_text};
+use crate::array::{Int, axis_in, data, describe, np, tuple_text};
 use crate::error::{Error, Result};
 
 /// Integers given one by one, or as one tuple or list.
-fn integers(args: &Bound<'_, PyTuple>, name: &str) -> PyResult<Vec<isize>> {
+pub(super) fn integers(args: &Bound<'_, PyTuple>, name: &str) -> PyResult<Vec<isize>> {
     let items = match args.len() {
         1 if args.get_item(0)?.is_instance_of::<PyTuple>()
             || args.get_item(0)?.is_instance_of::<PyList>() =>
@@ -22,13 +22,16 @@ fn integers(args: &Bound<'_, PyTuple>, name: &str) -> PyResult<Vec<isize>> {
         }
         _ => args.clone().into_any(),
     };
-    items.extract().map_err(|_| Error::type_(name, describe(&items), "integers, or one tuple of them").into())
+    let found: Vec<Int> = items
+        .extract()
+        .map_err(|_| Error::type_(name, describe(&items), "integers, or one tuple of them"))?;
+    Ok(found.into_iter().map(|i| i.0).collect())
 }
 
 /// A shape with at most one -1, which stands for what is left over.
-fn resolve(numel: usize, wanted: &[isize]) -> Result<Vec<usize>> {
+pub(super) fn resolve(arg: &str, numel: usize, wanted: &[isize]) -> Result<Vec<usize>> {
     let text = || format!("{wanted:?}").replace('[', "(").replace(']', ")");
-    let no = || Error::value("shape", text(), format!("one of {numel} elements, with at most one -1"));
+    let no = || Error::value(arg, text(), format!("one of {numel} elements, with at most one -1"));
     let unknown = wanted.iter().filter(|&&d| d == -1).count();
     if unknown > 1 || wanted.iter().any(|&d| d < -1) {
         return Err(no());
@@ -55,11 +58,11 @@ fn reshaped_axis(from: &[usize], axis: usize, to: &[usize]) -> Option<usize> {
 
 impl QTensor {
     fn reshaped_quantizer(&self, from: &[usize], to: &[usize]) -> Result<Arc<Quantizer>> {
-        let Some(axis) = self.quantizer.axis() else { return Ok(Arc::clone(&self.quantizer)) };
+        let Some(axis) = self.quantizer().axis() else { return Ok(Arc::clone(self.quantizer())) };
         match reshaped_axis(from, axis, to) {
-            Some(k) if k == axis => Ok(Arc::clone(&self.quantizer)),
-            Some(k) => Ok(Arc::new(self.quantizer.with_axis(k))),
-            None if from[axis] == 1 => Ok(Arc::new(self.quantizer.channel(0)?)),
+            Some(k) if k == axis => Ok(Arc::clone(self.quantizer())),
+            Some(k) => Ok(Arc::new(self.quantizer().with_axis(k))),
+            None if from[axis] == 1 => Ok(Arc::new(self.quantizer().channel(0)?)),
             None => Err(Error::unsupported(
                 format!(
                     "a shape of {} would merge or split the channel axis, {axis} of {}, whose positions have scales of \
@@ -75,10 +78,10 @@ impl QTensor {
     /// The elements in another shape, a view wherever NumPy can make one; `must_view` where it has to.
     pub(super) fn reshaped(&self, py: Python<'_>, wanted: &[isize], must_view: bool) -> PyResult<QTensor> {
         let from = self.dims(py);
-        let to = resolve(self.len_of(py), wanted)?;
+        let to = resolve("shape", self.len_of(py), wanted)?;
         let quantizer = self.reshaped_quantizer(from, &to)?;
         let own = self.codes(py);
-        if self.packed.is_some() {
+        if self.packed().is_some() {
             return Ok(QTensor::from_parts(super::fresh_view(own)?, quantizer, Some(to.into())));
         }
         let codes = own.call_method1("reshape", (PyTuple::new(py, &to)?,))?.cast_into()?;
@@ -90,20 +93,20 @@ impl QTensor {
         Ok(QTensor::from_parts(codes, quantizer, None))
     }
 
-    fn not_packed(&self, method: &str) -> Result<()> {
-        match self.packed {
+    pub(super) fn not_packed(&self, method: &str) -> Result<()> {
+        match self.packed() {
             None => Ok(()),
             Some(_) => Err(Error::unsupported(
                 format!(
                     "{method}() would move elements of {} inside of their bytes",
-                    self.quantizer.dtype().name()
+                    self.quantizer().dtype().name()
                 ),
                 "call dequantize() first",
             )),
         }
     }
 
-    fn permuted(&self, py: Python<'_>, axes: &[isize]) -> PyResult<QTensor> {
+    pub(super) fn permuted(&self, py: Python<'_>, axes: &[isize]) -> PyResult<QTensor> {
         self.not_packed("permute")?;
         let ndim = self.dims(py).len();
         let axes = axes.iter().map(|&a| axis_in("dims", a, ndim)).collect::<Result<Vec<_>>>()?;
@@ -176,7 +179,7 @@ impl QTensor {
     fn transpose(&self, py: Python<'_>, dims: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
         let ndim = self.dims(py).len();
         match integers(dims, "dims")?[..] {
-            [] => self.t(py),
+            [] => self.reversed(py),
             [a, b] => {
                 let mut axes: Vec<isize> = (0..ndim as isize).collect();
                 axes.swap(axis_in("dim0", a, ndim)?, axis_in("dim1", b, ndim)?);
@@ -194,18 +197,23 @@ impl QTensor {
 
     /// The axes in reverse order. A view.
     #[getter(T)]
-    fn t(&self, py: Python<'_>) -> PyResult<QTensor> {
+    fn reversed(&self, py: Python<'_>) -> PyResult<QTensor> {
         let axes: Vec<isize> = (0..self.dims(py).len() as isize).rev().collect();
         self.permuted(py, &axes)
     }
 
-    /// Without the axes of length 1, or without one of them. A view.
+    /// Without the axes of length 1, or without the given ones, one or a tuple, that have it. A view.
     #[pyo3(signature = (dim=None, *, axis=None))]
-    fn squeeze(&self, py: Python<'_>, dim: Option<isize>, axis: Option<isize>) -> PyResult<QTensor> {
-        let only = self.one_axis(py, dim, axis)?;
+    pub(super) fn squeeze(
+        &self,
+        py: Python<'_>,
+        dim: Option<&Bound<'_, PyAny>>,
+        axis: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<QTensor> {
+        let only = super::reduce::axes_of(self, py, dim, axis)?;
         let shape = self.dims(py);
-        let gone = |d: usize| shape[d] == 1 && only.is_none_or(|o| o == d);
-        if self.packed.is_some() {
+        let gone = |d: usize| shape[d] == 1 && only.as_ref().is_none_or(|o| o.contains(&d));
+        if self.packed().is_some() {
             let kept: Vec<isize> =
                 (0..shape.len()).filter(|&d| !gone(d)).map(|d| shape[d] as isize).collect();
             return self.reshaped(py, &kept, false);
@@ -216,10 +224,10 @@ impl QTensor {
 
     /// With an axis of length 1 put in before `dim`. A view.
     #[pyo3(signature = (dim))]
-    fn unsqueeze(&self, py: Python<'_>, dim: isize) -> PyResult<QTensor> {
+    pub(super) fn unsqueeze(&self, py: Python<'_>, dim: isize) -> PyResult<QTensor> {
         let shape = self.dims(py);
         let at = axis_in("dim", dim, shape.len() + 1)?;
-        if self.packed.is_some() {
+        if self.packed().is_some() {
             let mut wanted: Vec<isize> = shape.iter().map(|&n| n as isize).collect();
             wanted.insert(at, 1);
             return self.reshaped(py, &wanted, false);
@@ -242,21 +250,14 @@ impl QTensor {
             let valid = format!("different axes: the {}. and another one are both axis {d}", i + 1);
             return Err(Error::value("dims", dims, valid).into());
         }
+        if ndim == 0 {
+            return Ok(self.again(py)); // NumPy would give an element, not a view.
+        }
         let axes = match axes.is_empty() {
             true => py.None().into_bound(py),
             false => PyTuple::new(py, axes)?.into_any(),
         };
         self.through(py, |a| np(py)?.call_method1("flip", (a, &axes)))
-    }
-
-    /// One axis moved to another position. A view.
-    fn movedim(&self, py: Python<'_>, source: isize, destination: isize) -> PyResult<QTensor> {
-        let ndim = self.dims(py).len();
-        let from = axis_in("source", source, ndim)?;
-        let to = axis_in("destination", destination, ndim)?;
-        let mut axes: Vec<isize> = (0..ndim as isize).filter(|&d| d != from as isize).collect();
-        axes.insert(to, from as isize);
-        self.permuted(py, &axes)
     }
 
     /// Axes of length 1, and new ones before them, repeated without a copy; -1 keeps a length. A read-only view:
@@ -266,12 +267,12 @@ impl QTensor {
     /// >>> qt.quantize_per_tensor([[1.0], [2.0]], 1.0, 0, qt.qint8).expand(-1, 3).tolist()
     /// [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
     #[pyo3(signature = (*sizes))]
-    fn expand(&self, py: Python<'_>, sizes: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
+    pub(super) fn expand(&self, py: Python<'_>, sizes: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
         self.not_packed("expand")?;
         let shape = self.dims(py);
         let sizes = integers(sizes, "sizes")?;
         let no = || {
-            let one_channel = match self.quantizer.axis() {
+            let one_channel = match self.quantizer().axis() {
                 Some(axis) if shape[axis] == 1 => " (its channel axis keeps its length of 1)",
                 _ => "",
             };
@@ -282,7 +283,7 @@ impl QTensor {
         let wanted = sizes.iter().enumerate().map(|(d, &n)| match (usize::try_from(n), d.checked_sub(new)) {
             (Ok(n), None) => Ok(n),
             (Ok(n), Some(old))
-                if shape[old] == n || (shape[old] == 1 && self.quantizer.axis() != Some(old)) =>
+                if shape[old] == n || (shape[old] == 1 && self.quantizer().axis() != Some(old)) =>
             {
                 Ok(n)
             }
@@ -300,7 +301,7 @@ impl QTensor {
 
 /// Checks that an operation along `axis` does not mix channels.
 pub(super) fn keeps_channels(q: &QTensor, axis: Option<usize>, what: &str) -> Result<()> {
-    match q.quantizer.axis() {
+    match q.quantizer().axis() {
         Some(channels) if axis.is_none_or(|a| a == channels) => Err(mixed(what)),
         _ => Ok(()),
     }

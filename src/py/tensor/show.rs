@@ -92,7 +92,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(tensor: &'a QTensor, codes: &Array<'_>, shape: &[usize]) -> Self {
         let mut strides = codes.strides().to_vec();
-        if tensor.packed.is_some() {
+        if tensor.packed().is_some() {
             // In elements, of a shape in C order.
             strides = vec![1; shape.len()];
             for d in (0..shape.len().saturating_sub(1)).rev() {
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
 
     fn code(&self, index: &[usize]) -> i32 {
         let at: isize = index.iter().zip(&self.strides).map(|(&i, &s)| i as isize * s).sum();
-        let dtype = self.tensor.quantizer.dtype();
+        let dtype = self.tensor.quantizer().dtype();
         // SAFETY: an index inside of the shape, by the array's own strides.
         unsafe {
             match dtype {
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
 
     fn value(&self, index: &[usize]) -> f32 {
         let code = self.code(index);
-        match self.tensor.quantizer.params() {
+        match self.tensor.quantizer().params() {
             QParams::PerTensor { scale, zero_point } => dequantize_one(code, *scale as f32, *zero_point),
             QParams::PerChannel { scales, zero_points, axis } => {
                 let c = index[*axis];
@@ -155,14 +155,17 @@ fn count(dtype: DType, codes: &Array<'_>) -> (Vec<u64>, u64, u64) {
     (counts, low, high)
 }
 
+/// Elements that are counted for a card: some 0.1 s.
+const MOST_COUNTED: usize = 1 << 27;
+
 impl QTensor {
     fn text(&self, py: Python<'_>, options: &PrintOptions) -> String {
         let shape = self.dims(py);
         let codes: &Bound<'_, PyUntypedArray> = self.codes(py);
         let reader = Reader::new(self, codes, shape);
         let mut zeros = Vec::new();
-        let params = quantizer::text(self.quantizer.params(), &mut zeros);
-        let (dtype, scheme) = (self.quantizer.dtype().name(), self.quantizer.scheme().name());
+        let params = quantizer::text(self.quantizer().params(), &mut zeros);
+        let (dtype, scheme) = (self.quantizer().dtype().name(), self.quantizer().scheme().name());
         display::repr(shape, &|i| reader.value(i), dtype, scheme, &params, options)
     }
 }
@@ -175,25 +178,30 @@ impl QTensor {
 
     /// A card for notebooks: shape, scheme, bytes, a histogram of the codes, and how many may have been clipped.
     fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
-        let dtype = self.quantizer.dtype();
+        let dtype = self.quantizer().dtype();
         let shape = self.dims(py);
-        let codes = contiguous(&self.element_codes(py)?)?;
+        // A picture of more takes longer than somebody who scrolls by waits.
+        let looked_at = self.len_of(py) <= MOST_COUNTED;
+        let codes = match looked_at {
+            true => contiguous(&self.element_codes(py)?)?,
+            false => crate::array::empty(py, crate::array::code_type(dtype), &[0])?,
+        };
         let (histogram, clipped_low, clipped_high) = count(dtype, &codes);
-        let stats = CardStats {
+        let stats = looked_at.then_some(CardStats {
             histogram: &histogram,
             qmin: i64::from(dtype.qmin()),
             qmax: i64::from(dtype.qmax()),
             clipped_low,
             clipped_high,
             numel: self.len_of(py) as u64,
-        };
+        });
         let mut zeros = Vec::new();
-        let params = quantizer::text(self.quantizer.params(), &mut zeros);
-        let scheme = self.quantizer.scheme().name();
+        let params = quantizer::text(self.quantizer().params(), &mut zeros);
+        let scheme = self.quantizer().scheme().name();
         let nbytes = self.nbytes(py) as u64;
         // A look at the values, not all of them: notebooks keep every output.
         let brief = PrintOptions { threshold: 100, ..options() };
         let preview = self.text(py, &brief);
-        Ok(display::html(shape, dtype.name(), scheme, &params, nbytes, Some(&stats), &preview))
+        Ok(display::html(shape, dtype.name(), scheme, &params, nbytes, stats.as_ref(), &preview))
     }
 }

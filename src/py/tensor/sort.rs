@@ -1,16 +1,21 @@
 //! Sorting along an axis. Scales are positive, so codes sort as their values do.
 
+use std::sync::Arc;
+
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-
-use std::sync::Arc;
+use quantray_core::gemm::Codes;
+use quantray_core::ops::{argsort, gather};
 
 use super::QTensor;
 use super::reduce::values_and_indices;
 use super::shape::keeps_channels;
-use crate::array::{Array, Int, axis_in, np};
+use crate::array::{
+    Array, Element, Int, axis_in, contiguous, elements, elements_mut, empty, has_type, np, with_moved_axis,
+};
 use crate::error::{Error, Result};
+use crate::run::kernel;
 
 impl QTensor {
     /// The positions that sort the codes along an axis; equal ones keep their order.
@@ -21,6 +26,9 @@ impl QTensor {
         axis: usize,
         descending: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(rows) = Rows::of(codes, axis)? {
+            return rows.order(descending);
+        }
         let options = PyDict::new(py);
         options.set_item("axis", axis)?;
         options.set_item("kind", "stable")?;
@@ -61,6 +69,62 @@ impl QTensor {
     }
 }
 
+/// Long rows of bytes, which are sorted by counting: faster than NumPy, and heard when somebody interrupts.
+struct Rows<'py> {
+    /// With the axis as the last one.
+    codes: Array<'py>,
+    axis: usize,
+}
+
+/// Shorter rows are NumPy's.
+const LONG: usize = 1 << 12;
+
+impl<'py> Rows<'py> {
+    fn of(codes: &Array<'py>, axis: usize) -> PyResult<Option<Self>> {
+        if codes.shape()[axis] < LONG || !(has_type(codes, i8::TYPE) || has_type(codes, u8::TYPE)) {
+            return Ok(None);
+        }
+        let codes = contiguous(&with_moved_axis(codes, axis, codes.ndim() - 1)?)?;
+        Ok(Some(Self { codes, axis }))
+    }
+
+    fn length(&self) -> usize {
+        self.codes.shape()[self.codes.ndim() - 1]
+    }
+
+    fn order(&self, descending: bool) -> PyResult<Bound<'py, PyAny>> {
+        let (py, n) = (self.codes.py(), self.length());
+        let made = empty(py, i64::TYPE, self.codes.shape())?;
+        let to = elements_mut::<i64>(&made);
+        let codes = match has_type(&self.codes, i8::TYPE) {
+            true => Codes::I8(elements(&self.codes)),
+            false => Codes::U8(elements(&self.codes)),
+        };
+        kernel(py, to.len(), "the tensor", &[], || argsort(codes, n, descending, to))?;
+        Ok(with_moved_axis(&made, made.ndim() - 1, self.axis)?.into_any())
+    }
+
+    /// The codes at these positions.
+    fn gather(&self, order: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, n) = (self.codes.py(), self.length());
+        let order = contiguous(&with_moved_axis(order.cast()?, self.axis, self.codes.ndim() - 1)?)?;
+        let signed = has_type(&self.codes, i8::TYPE);
+        let made = empty(py, if signed { i8::TYPE } else { u8::TYPE }, self.codes.shape())?;
+        let at = elements::<i64>(&order);
+        match signed {
+            true => {
+                let (from, to) = (elements::<i8>(&self.codes), elements_mut(&made));
+                kernel(py, at.len(), "the tensor", &[], || gather(from, n, at, to))?;
+            }
+            false => {
+                let (from, to) = (elements::<u8>(&self.codes), elements_mut(&made));
+                kernel(py, at.len(), "the tensor", &[], || gather(from, n, at, to))?;
+            }
+        }
+        Ok(with_moved_axis(&made, made.ndim() - 1, self.axis)?.into_any())
+    }
+}
+
 fn check_k(k: isize, n: usize) -> Result<usize> {
     usize::try_from(k)
         .ok()
@@ -93,8 +157,11 @@ impl QTensor {
         let _ = stable; // Always: it costs nothing on integers.
         let (at, codes) = self.sortable(py, dim, axis, "sort")?;
         let order = self.order(py, &codes, at, descending)?;
-        let sorted = np(py)?.call_method1("take_along_axis", (&codes, &order, at))?;
-        let values = QTensor::wrap(self.shaped_back(py, sorted)?, Arc::clone(&self.quantizer))?;
+        let sorted = match Rows::of(&codes, at)? {
+            Some(rows) => rows.gather(&order)?,
+            None => np(py)?.call_method1("take_along_axis", (&codes, &order, at))?,
+        };
+        let values = QTensor::wrap(self.shaped_back(py, sorted)?, Arc::clone(self.quantizer()))?;
         values_and_indices(py, values, self.shaped_back(py, order)?.into_any())
     }
 
@@ -113,8 +180,8 @@ impl QTensor {
     ) -> PyResult<Array<'py>> {
         let _ = stable;
         let mixes =
-            self.quantizer.axis() == axis_in("dim", axis.unwrap_or(dim), self.dims(py).len().max(1)).ok();
-        if mixes && self.quantizer.axis().is_some() {
+            self.quantizer().axis() == axis_in("dim", axis.unwrap_or(dim), self.dims(py).len().max(1)).ok();
+        if mixes && self.quantizer().axis().is_some() {
             // Codes of different channels do not compare; their values do, and positions need no scale.
             let values = self.dequantized(py)?;
             let keys =
@@ -152,7 +219,7 @@ impl QTensor {
         let order = self.order(py, &codes, at, largest)?;
         let kept = np(py)?.call_method1("take", (order, np(py)?.call_method1("arange", (k,))?, at))?;
         let values = np(py)?.call_method1("take_along_axis", (&codes, &kept, at))?;
-        let values = QTensor::wrap(self.shaped_back(py, values)?, Arc::clone(&self.quantizer))?;
+        let values = QTensor::wrap(self.shaped_back(py, values)?, Arc::clone(self.quantizer()))?;
         values_and_indices(py, values, self.shaped_back(py, kept)?.into_any())
     }
 }

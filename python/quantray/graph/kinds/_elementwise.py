@@ -144,13 +144,18 @@ def _where(node: Node, graph: Graph) -> Node | None:
         return None
     condition, chosen, other = node.args
     test = graph.nodes[condition.node]
-    if test.kind in ("numpy.greater", "numpy.greater_equal") and len(test.args) == 2:
-        if test.args[0] == chosen and number(test.args[1], graph) == 0 and number(other, graph) == 0:
-            return _clipped(node, chosen, 0.0, None, graph)
-    if test.kind in ("numpy.less", "numpy.less_equal") and len(test.args) == 2:
-        if test.args[0] == other and number(test.args[1], graph) == 0 and number(chosen, graph) == 0:
-            return _clipped(node, other, 0.0, None, graph)
+    if _is_positive(test, chosen, graph) and number(other, graph) == 0:
+        return _clipped(node, chosen, 0.0, None, graph)
+    is_negative = test.kind in ("numpy.less", "numpy.less_equal") and test.args[:1] == (other,)
+    if is_negative and number(test.args[1], graph) == 0 and number(chosen, graph) == 0:
+        return _clipped(node, other, 0.0, None, graph)
     return None
+
+
+def _is_positive(test: Node, x: Any, graph: Graph) -> bool:
+    """Whether a node says of each element of an array whether it is greater than 0, or not less."""
+    is_greater = test.kind in ("numpy.greater", "numpy.greater_equal") and test.args[:1] == (x,)
+    return is_greater and number(test.args[1], graph) == 0
 
 
 _BINARY = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div"}
@@ -174,9 +179,8 @@ def _binary(node: Node, graph: Graph) -> Node | None:
         for x, mask in (args, args[::-1]):
             if is_wire(x) and is_wire(mask):
                 test = graph.nodes[mask.node]
-                if test.kind in ("numpy.greater", "numpy.greater_equal") and test.args[:1] == (x,):
-                    if number(test.args[1], graph) == 0:
-                        return node.but(kind="relu", args=(x,), kwargs={})
+                if _is_positive(test, x, graph):
+                    return node.but(kind="relu", args=(x,), kwargs={})
     if not all(_is_float32(arg, graph) for arg in args):
         return None
     return node.but(kind=_BINARY.get(name, name), args=tuple(args), kwargs={})

@@ -1,7 +1,7 @@
 """Gradients of functions that are not `nn.functional`'s: autograd's, each in the dtype of its argument.
 
-autograd promotes float32 through means, maxima and `where`; here each node is a primitive of its own, whose gradients
-are cast back.
+autograd promotes float32 through means, maxima and `where`; here each node is a primitive of its own, whose
+gradients are cast back.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 
 from quantray.graph._functions import function_of
 from quantray.graph._graph import leaves, map_tree
+from quantray.graph.kinds._composed import composed
+from quantray.graph.kinds._moves import gradient, moves
 from quantray.nn._gradients import is_traced, untraced
 
 Vjp = Callable[[Any], Any]
@@ -48,33 +50,63 @@ class _Primitive:
         def filled(values: Sequence[Any]) -> tuple[Any, Any]:
             return map_tree(lambda leaf: values[leaf.index] if type(leaf) is _Hole else leaf, tree)
 
-        function = function_of(self.name)
+        plain = [untraced(v) for v in arrays]
+        args, kwargs = filled(plain)
+        result = function_of(self.name)(*args, **kwargs)
+        number = iter(range(len(leaves(result))))
 
-        def forward(*values: Any) -> Any:
-            own_args, own_kwargs = filled(values)
-            return function(*own_args, **own_kwargs)
+        def output(value: Any) -> Any:
+            out = next(number)
+            if not isinstance(value, (np.ndarray, np.generic)) or value.dtype.kind not in "fc":
+                # Nothing is differentiated through what has no slope.
+                return value
+            return self._primitive(extend, value, out, arrays, filled)
 
+        return map_tree(output, result)
+
+    def _primitive(self, extend: Any, value: Any, out: int, arrays: list[Any], filled: Filled) -> Any:
+        """One output, which autograd traces back to the arrays."""
         name = self.name
 
-        def vjp(wanted: Sequence[int], out: Any, values: tuple[Any, ...], _: Any) -> Callable[[Any], Any]:
+        def vjp(wanted: Sequence[int], _: Any, values: tuple[Any, ...], __: Any) -> Callable[[Any], Any]:
             plain = [untraced(v) for v in values]
-            if not np.issubdtype(np.asarray(leaves(untraced(out))[0]).dtype, np.floating):
-                return lambda g: tuple(np.zeros(np.shape(plain[i]), plain[i].dtype) for i in wanted)
+            sloped = [i for i in wanted if np.asarray(plain[i]).dtype.kind in "fc"]
 
             def pull(g: Any) -> tuple[Any, ...]:
-                own = _own_gradient(name, plain, filled, g, wanted)
-                if own is None:
-                    own = _autograd_gradient(name, plain, filled, g, wanted)
-                return tuple(
-                    np.asarray(d, plain[i].dtype).reshape(np.shape(plain[i]))
-                    for i, d in zip(wanted, own, strict=True)
-                )
+                own = _gradients(name, plain, filled, g, sloped, out)
+                found = dict(zip(sloped, own, strict=True))
+                return tuple(_like(found.get(i), plain[i]) for i in wanted)
 
             return pull
 
-        primitive = extend.primitive(forward)
+        primitive = extend.primitive(lambda *values: value)
         extend.defvjp_argnums(primitive, vjp)
         return primitive(*arrays)
+
+
+#: Puts arrays in their places among a call's arguments.
+Filled = Callable[[Sequence[Any]], tuple[Any, Any]]
+
+
+def _like(gradient: Any, value: Any) -> Any:
+    """A gradient in the shape and dtype of its array."""
+    value = np.asarray(value)
+    if gradient is None:
+        return np.zeros(value.shape, value.dtype)
+    gradient = np.asarray(gradient)
+    gradient = gradient.real if value.dtype.kind != "c" else gradient
+    return gradient.astype(value.dtype, copy=False).reshape(value.shape)
+
+
+def _gradients(name: str, plain: Any, filled: Filled, g: Any, wanted: Sequence[int], out: int) -> Any:
+    """The gradient for each wanted array: by what is known here, by moving places, or by autograd."""
+    args, kwargs = filled(plain)
+    own = _own_gradient(name, plain, filled, g, wanted)
+    if own is not None:
+        return own
+    if moves(name, args, kwargs):
+        return gradient(function_of(name), filled, plain, wanted, out, g)
+    return _autograd_gradient(name, plain, filled, g, wanted, out)
 
 
 class _Hole:
@@ -115,18 +147,21 @@ def _traced_function(name: str) -> Callable[..., Any]:
     return getattr(module, last)
 
 
-def _autograd_gradient(name: str, plain: Any, filled: Any, g: Any, wanted: Sequence[int]) -> list[Any]:
+def _autograd_gradient(
+    name: str, plain: Any, filled: Filled, g: Any, wanted: Sequence[int], out: int
+) -> list[Any]:
     core = importlib.import_module("autograd.core")
     try:
-        function = _traced_function(name)
+        function = composed(name) or _traced_function(name)
     except (AttributeError, ImportError):
         raise TypeError(f"{name} has no gradient: autograd does not know it") from None
 
     def of(*values: Any) -> Any:
         args, kwargs = filled(values)
-        return function(*args, **kwargs)
+        found = function(*args, **kwargs)
+        return found[out] if isinstance(untraced(found), (tuple, list)) else found
 
-    made = []
+    made: list[Any] = []
     for i in wanted:
 
         def one(value: Any, i: int = i) -> Any:
@@ -134,17 +169,16 @@ def _autograd_gradient(name: str, plain: Any, filled: Any, g: Any, wanted: Seque
             values[i] = value
             return of(*values)
 
-        pull, _ = core.make_vjp(one, plain[i])
-        made.append(pull(g))
+        try:
+            pull, _ = core.make_vjp(one, plain[i])
+            made.append(pull(g))
+        except NotImplementedError as error:
+            raise TypeError(f"{name} has no gradient: {error}") from None
     return made
 
 
 def _own_gradient(name: str, plain: Any, filled: Any, g: Any, wanted: Sequence[int]) -> list[Any] | None:
     """Gradients of what autograd does not have."""
-    args, kwargs = filled(list(range(len(plain))))
-    position = {
-        leaf: i for i, leaf in enumerate(args) if isinstance(leaf, int) and not isinstance(leaf, bool)
-    }
     args, kwargs = filled(plain)
     if name == "array.setitem":
         _, index, value = args
@@ -157,7 +191,6 @@ def _own_gradient(name: str, plain: Any, filled: Any, g: Any, wanted: Sequence[i
             return unbroadcast(np.asarray(g)[index], np.shape(value))
 
         return [each(i) for i in wanted]
-    del position
     if name.startswith("array.unview:"):
         base, _new, *rest = args
         view = function_of(name.removeprefix("array.unview:"))
@@ -170,36 +203,21 @@ def _own_gradient(name: str, plain: Any, filled: Any, g: Any, wanted: Sequence[i
             return view(np.asarray(g), *rest, **kwargs)
 
         return [part(i) for i in wanted]
-    if name in ("numpy.take", "ndarray.take"):
-        x, index, *more = args
-        axis = kwargs.get("axis", more[0] if more else None)
-        made = np.zeros(np.shape(x), np.asarray(g).dtype)
-        if axis is None:
-            np.add.at(made.reshape(-1), np.asarray(index), g)
-        else:
-            np.add.at(
-                np.moveaxis(made, axis, 0),
-                np.asarray(index),
-                np.moveaxis(g, range(axis, axis + np.ndim(index)), range(np.ndim(index))),
-            )
-        return [made for _ in wanted]
-    if name in ("numpy.sort",):
+    if name in ("numpy.sort", "numpy.partition"):
         x = args[0]
-        axis = kwargs.get("axis", args[1] if len(args) > 1 else -1)
+        place = 1 if name == "numpy.sort" else 2
+        axis = kwargs.get("axis", args[place] if len(args) > place else -1)
         if axis is None:
             return None
-        order = np.argsort(x, axis, kind="stable")
+        order = np.argsort(x, axis, kind="stable") if place == 1 else np.argpartition(x, args[1], axis)
         made = np.zeros(np.shape(x), np.asarray(g).dtype)
         np.put_along_axis(made, order, g, axis)
         return [made]
-    if name == "numpy.pad":
-        x, widths = args[0], args[1]
-        mode = kwargs.get("mode", args[2] if len(args) > 2 else "constant")
-        if mode != "constant":
-            return None
-        pairs = np.broadcast_to(np.asarray(widths), (np.ndim(x), 2))
-        inner = tuple(slice(int(a), int(a) + n) for (a, _), n in zip(pairs, np.shape(x), strict=True))
-        return [np.asarray(g)[inner]]
+    if name == "array.at:numpy.add":
+        return [
+            g if plain[i] is args[0] else unbroadcast(np.asarray(g)[args[1]], np.shape(args[2]))
+            for i in wanted
+        ]
     if name == "numpy.broadcast_to":
         return [unbroadcast(g, np.shape(args[0]))]
     if name.startswith("scipy.special."):

@@ -73,7 +73,7 @@ def register_layer(kind: type[nn.Module], integer: Any = None, part: Part | None
     >>> type(model[0]).__name__
     'IntegerScale'
     """
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"kind must be a subclass of Module, got {kind!r}")
     if integer is not None and not hasattr(integer, "from_float"):
         raise TypeError(f"integer must have a class method from_float(module), got {integer!r}")

@@ -1,8 +1,8 @@
 """The table of kinds: for each kind of node what it means in floats, and what part it has in quantization.
 
 A capture writes down functions as they were called, by their own names ("numpy.maximum"). Many of these are
-spellings of one kind ("relu"), of one signature; what the table does not have stays as it was called, and means
-what its function computes.
+spellings of one kind ("relu"), of one signature; what the table does not have stays as it was called, and
+means what its function computes.
 """
 
 from __future__ import annotations

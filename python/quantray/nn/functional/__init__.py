@@ -35,8 +35,16 @@ from quantray.nn.functional._conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from quantray.nn.functional._dropout import dropout, dropout1d, dropout2d
+from quantray.nn.functional._dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
 from quantray.nn.functional._embedding import embedding, embedding_bag
+from quantray.nn.functional._in_place import celu_, elu_, hardtanh_, leaky_relu_, relu_, threshold_
 from quantray.nn.functional._layer_norm import layer_norm, rms_norm
 from quantray.nn.functional._linear import linear
 from quantray.nn.functional._loss import (
@@ -62,6 +70,17 @@ from quantray.nn.functional._pooling import (
     max_pool3d,
 )
 from quantray.nn.functional._shape import cat, flatten, interpolate, pad, unflatten
+from quantray.nn.functional._threshold import celu, threshold
+from quantray.nn.functional._vision import (
+    channel_shuffle,
+    grid_sample,
+    native_channel_shuffle,
+    pixel_shuffle,
+    pixel_unshuffle,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -71,12 +90,16 @@ __all__ = [
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
     "add",
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
     "cat",
+    "celu",
+    "celu_",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -87,20 +110,26 @@ __all__ = [
     "dropout",
     "dropout1d",
     "dropout2d",
+    "dropout3d",
     "elu",
+    "elu_",
     "embedding",
     "embedding_bag",
+    "feature_alpha_dropout",
     "flatten",
     "gelu",
+    "grid_sample",
     "group_norm",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hardtanh_",
     "instance_norm",
     "interpolate",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
+    "leaky_relu_",
     "linear",
     "log_softmax",
     "matmul",
@@ -109,11 +138,15 @@ __all__ = [
     "max_pool3d",
     "mse_loss",
     "mul",
+    "native_channel_shuffle",
     "nll_loss",
     "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "relu",
     "relu6",
+    "relu_",
     "rms_norm",
     "scaled_dot_product_attention",
     "sigmoid",
@@ -121,5 +154,10 @@ __all__ = [
     "softmax",
     "softplus",
     "tanh",
+    "threshold",
+    "threshold_",
     "unflatten",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]

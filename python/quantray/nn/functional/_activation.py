@@ -24,7 +24,7 @@ _Forward = Callable[[Any], Any] | Callable[[Any, Any], Any] | Callable[[Any, Any
 _Slope = Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any] | Callable[[Any, Any, Any, Any], Any]
 
 
-def _elementwise(forward: _Forward, slope: _Slope) -> Differentiable[..., Any]:
+def elementwise(forward: _Forward, slope: _Slope) -> Differentiable[..., Any]:
     """A function of an array's elements and settings; `slope(x, y, *settings)` is its derivative."""
     made: Differentiable[..., Any] = differentiable(cast("Callable[..., Any]", forward))
     derivative = cast("Callable[..., Any]", slope)
@@ -37,29 +37,29 @@ def _elementwise(forward: _Forward, slope: _Slope) -> Differentiable[..., Any]:
     return made
 
 
-_relu = _elementwise(lambda x: np.maximum(floats(x), np.float32(0)), lambda x, y: y > 0)
-_clip = _elementwise(
+_relu = elementwise(lambda x: np.maximum(floats(x), np.float32(0)), lambda x, y: y > 0)
+_clip = elementwise(
     lambda x, low, high: np.clip(floats(x), np.float32(low), np.float32(high)),
     lambda x, y, low, high: (x > low) & (x < high),
 )
-_leaky_relu = _elementwise(
+_leaky_relu = elementwise(
     lambda x, slope: np.where(np.less(x := floats(x), 0), x * np.float32(slope), x),
     lambda x, y, slope: np.where(x > 0, np.float32(1), np.float32(slope)),
 )
-_elu = _elementwise(
+_elu = elementwise(
     lambda x, alpha: np.where(
         np.greater(x := floats(x), 0), x, np.float32(alpha) * np.expm1(np.minimum(x, np.float32(0)))
     ),
     lambda x, y, alpha: np.where(x > 0, np.float32(1), y + np.float32(alpha)),
 )
-_sigmoid = _elementwise(ops.sigmoid, lambda x, y: y * (1 - y))
-_tanh = _elementwise(ops.tanh, lambda x, y: 1 - y * y)
-_silu = _elementwise(ops.silu, lambda x, y: y + ops.sigmoid(floats(x)) * (1 - y))
-_hardsigmoid = _elementwise(
+_sigmoid = elementwise(ops.sigmoid, lambda x, y: y * (1 - y))
+_tanh = elementwise(ops.tanh, lambda x, y: 1 - y * y)
+_silu = elementwise(ops.silu, lambda x, y: y + ops.sigmoid(floats(x)) * (1 - y))
+_hardsigmoid = elementwise(
     lambda x: np.clip(floats(x) + 3, np.float32(0), np.float32(6)) / np.float32(6),
     lambda x, y: np.where(np.abs(x) < 3, np.float32(1 / 6), np.float32(0)),
 )
-_hardswish = _elementwise(
+_hardswish = elementwise(
     lambda x: (x := floats(x)) * np.clip(x + 3, np.float32(0), np.float32(6)) / np.float32(6),
     lambda x, y: np.where(x <= -3, np.float32(0), np.where(x < 3, x / 3 + np.float32(0.5), np.float32(1))),
 )
@@ -78,7 +78,7 @@ def _softplus_slope(x: Floats, y: Any, beta: float, threshold: float) -> Any:
     return np.where(t > threshold, np.float32(1), ops.sigmoid(t))
 
 
-_softplus = _elementwise(_softplus_of, _softplus_slope)
+_softplus = elementwise(_softplus_of, _softplus_slope)
 
 
 def _gelu_slope(x: Floats, y: Any, approximate: Literal["none", "tanh"]) -> Any:
@@ -94,7 +94,7 @@ def _gelu_slope(x: Floats, y: Any, approximate: Literal["none", "tanh"]) -> Any:
     return integral + x * np.exp(-x * x / 2) * np.float32(1 / np.sqrt(2 * np.pi))
 
 
-_gelu = _elementwise(lambda x, approximate: ops.gelu(floats(x), approximate=approximate), _gelu_slope)
+_gelu = elementwise(lambda x, approximate: ops.gelu(floats(x), approximate=approximate), _gelu_slope)
 
 
 @traced

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 
 def floats(value: Any) -> Floats:
-    """An array of float32; a QTensor is dequantized."""
+    """An array of float32; a QTensor is dequantized. Complex numbers would lose a part, and raise."""
     if state.tracer is not None:
-        found = state.tracer.as_floats(value)
-        if found is not None:
-            return found
-    return np.asarray(value, np.float32)
+        traced = state.tracer.as_floats(value)
+        if traced is not None:
+            return traced
+    found: npt.NDArray[Any] = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if found.dtype.kind == "c":
+        raise TypeError(f"input must be made of real numbers, got {found.dtype}")
+    return np.asarray(found, np.float32)
 
 
 def traced_or_floats(value: Any) -> Any:

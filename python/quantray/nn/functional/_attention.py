@@ -263,8 +263,8 @@ def attention_of_rows(rows: Any, num_heads: int, padding: Any, in_integers: bool
             if in_integers:
                 out[start:end] = _core.self_attention(one, num_heads, None)[0]
             else:
-                thirds = np.split(one, 3, axis=-1)
-                mixed, _ = multi_head_attention(*thirds, num_heads, None, 0.0, False)
+                query, key, value = np.split(one, 3, axis=-1)
+                mixed, _ = multi_head_attention(query, key, value, num_heads, None, 0.0, False)
                 out[start:end] = mixed[0]
         start = end
     return out

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from quantray._random import generator
 from quantray.nn._gradients import differentiable
-from quantray.nn._init import generator
 from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
@@ -86,12 +86,88 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True) -> Any:
     return _channels(2, input, p, training)
 
 
+@traced
+def dropout3d(input: Any, p: float = 0.5, training: bool = True) -> Any:
+    """Each channel becomes 0 with probability p; the others are divided by `1 - p`.
+
+    Parameters
+    ----------
+    input : array
+        Shape (N, C, D, H, W) or (C, D, H, W).
+    p, training
+        As for `dropout`.
+
+    >>> import numpy as np
+    >>> from quantray.nn import functional as F
+    >>> F.dropout3d(np.ones((1, 9, 1, 4, 4)), 0.5).shape
+    (1, 9, 1, 4, 4)
+
+    Source: `torch.nn.functional.dropout3d`.
+    """
+    return _channels(3, input, p, training)
+
+
+@traced
+def alpha_dropout(input: Any, p: float = 0.5, training: bool = False) -> Any:
+    """Elements become the least value of SELU with probability p; mean and variance of normal input stay.
+
+    Parameters
+    ----------
+    input : array
+        Of any shape; a QTensor where `training` is false.
+    p, training
+        As for `dropout`; not training is the default here, as in torch.
+
+    >>> from quantray.nn import functional as F
+    >>> F.alpha_dropout([1.0, 2.0], 0.5)
+    [1.0, 2.0]
+
+    Source: `torch.nn.functional.alpha_dropout`; arXiv:1706.02515.
+    """
+    _check(p)
+    return _alpha_dropped(input, p, np.shape(input)) if training and p else input
+
+
+@traced
+def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False) -> Any:
+    """The same as `alpha_dropout` for whole channels, the second axis.
+
+    >>> import numpy as np
+    >>> from quantray.nn import functional as F
+    >>> y = F.feature_alpha_dropout(np.ones((1, 9, 4)), 0.5, True)
+    >>> bool(np.all(y == y[:, :, :1]))
+    True
+
+    Source: `torch.nn.functional.feature_alpha_dropout`.
+    """
+    _check(p)
+    shape = np.shape(input)
+    if len(shape) < 2:
+        raise ValueError(f"input must have an axis of channels, its second, got shape {shape}")
+    return _alpha_dropped(input, p, (*shape[:2], *[1] * len(shape[2:]))) if training and p else input
+
+
+#: The least value of SELU, -scale * alpha.
+_LEAST = -1.7580993408473766
+
+
+def _alpha_dropped(input: Any, p: float, shape: Sequence[int]) -> Any:
+    if p == 1:
+        return _scaled(input, np.float32(0))
+    kept = generator().random(math.prod(shape), np.float32).reshape(shape) >= p
+    scale = 1 / math.sqrt((1 - p) * (1 + p * _LEAST**2))
+    shift = np.where(kept, 0, _LEAST) * scale - scale * _LEAST * p
+    return _scaled(input, kept * np.float32(scale)) + shift.astype(np.float32)
+
+
 def _channels(dims: int, input: Any, p: float, training: bool) -> Any:
     _check(p)
+    if not training or not p:
+        return input
     shape = np.shape(input)
     if len(shape) not in (dims + 1, dims + 2):
         raise ValueError(f"input must have {dims + 1} or {dims + 2} axes, got shape {shape}")
-    return _dropped(input, p, (*shape[:-dims], *[1] * dims)) if training and p else input
+    return _dropped(input, p, (*shape[:-dims], *[1] * dims))
 
 
 def _dropped(input: Any, p: float, shape: Sequence[int]) -> Any:

@@ -28,6 +28,11 @@ def _reshape_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kw
     return lambda g: [g.reshape(np.shape(args[0]))]
 
 
+def reshape(input: Any, shape: Sequence[int]) -> Any:
+    """An array, or a tensor, in another shape."""
+    return input.reshape(tuple(shape)) if isinstance(input, QTensor) else _reshape(input, tuple(shape))
+
+
 @traced
 def flatten(input: Any, start_dim: SupportsIndex = 0, end_dim: SupportsIndex = -1) -> Any:
     """Some axes as one.

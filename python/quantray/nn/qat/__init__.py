@@ -5,6 +5,7 @@
 Source: `torch.ao.nn.qat`, `torch.ao.nn.intrinsic.qat`.
 """
 
+from quantray.nn.qat._statistics import freeze_bn_stats, update_bn_stats
 from quantray.nn.qat._weighted import (
     QAT_MODULES,
     Conv1d,
@@ -27,4 +28,6 @@ __all__ = [
     "ConvTranspose3d",
     "FusedQAT",
     "Linear",
+    "freeze_bn_stats",
+    "update_bn_stats",
 ]

@@ -13,7 +13,7 @@ from quantray._core import (
     quint4x2,
     quint8,
 )
-from quantray.nn import _embedding
+from quantray.nn import _embedding, _init
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
 from quantray.nn.functional._embedding import embedding, embedding_bag, padding_row
@@ -48,7 +48,7 @@ class _Table(Module):
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = padding_row(padding_idx, num_embeddings)
         dtype = _DTYPES.get(dtype, dtype)
-        self.register_buffer("weight", quantized_table(np.zeros((num_embeddings, embedding_dim)), dtype))
+        self.register_buffer("weight", quantized_table(_init.zeros((num_embeddings, embedding_dim)), dtype))
 
     def set_weight(self, weight: QTensor) -> None:
         """Takes a table of shape (num_embeddings, embedding_dim), of any dtype and scheme."""

@@ -10,7 +10,7 @@ import numpy as np
 from quantray import nn, ops
 from quantray._core import QTensor
 from quantray.nn._tracing import whole
-from quantray.nn.quantized._grid import Grid
+from quantray.nn.quantized._grid import Grid, OnGrids
 
 #: Modules that one operator computes from integers, and what it is told of them.
 _OPERATORS: dict[type[nn.Module], tuple[Callable[..., QTensor], Callable[[Any], dict[str, Any]]]] = {
@@ -25,7 +25,7 @@ _OPERATORS: dict[type[nn.Module], tuple[Callable[..., QTensor], Callable[[Any], 
 }
 
 
-class Requantized(nn.Module):
+class Requantized(OnGrids):
     """A module between integers: its input is dequantized, its output quantized on a grid of its own.
 
     Functions of one element are tables of 256 codes.
@@ -39,7 +39,7 @@ class Requantized(nn.Module):
 
     def __init__(self, module: nn.Module, grid: Sequence[Any]) -> None:
         super().__init__()
-        self.grid = Grid(*grid)
+        self.grid = Grid.checked(grid)
         self.module = module
 
     @whole
@@ -58,7 +58,7 @@ class Requantized(nn.Module):
         return str(self.grid)
 
 
-class QFunctional(nn.FloatFunctional):
+class QFunctional(OnGrids, nn.FloatFunctional):
     """Sums, products and joins of quantized tensors: what `FloatFunctional` becomes.
 
     A sum of a quantized tensor and floats is rounded once. With `relu` negative sums are 0.
@@ -75,7 +75,7 @@ class QFunctional(nn.FloatFunctional):
 
     def __init__(self, grid: Sequence[Any], relu: bool = False) -> None:
         super().__init__()
-        self.grid = Grid(*grid)
+        self.grid = Grid.checked(grid)
         self.relu = relu
 
     @whole

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 
 from quantray import _core
 from quantray._core import QTensor
+from quantray.nn._module import Module, as_array
 
 
 class Grid(NamedTuple):
@@ -46,6 +48,32 @@ class Grid(NamedTuple):
         # float32, as all kernels have it: what is trained is what runs.
         return cls(float(np.float32(scale[0])), int(zero_point[0]), dtype, least, greatest)
 
+    @classmethod
+    def checked(cls, items: Sequence[Any], name: str = "grid") -> Grid:
+        """A grid of these items.
+
+        Raises
+        ------
+        ValueError, TypeError
+            They are none: a scale that is no positive finite float32, codes that the dtype has not.
+        """
+        grid = cls(*items)
+        limits = {"quint8": (0, 255), "qint8": (-128, 127)}.get(grid.dtype)
+        if limits is None:
+            raise ValueError(f"{name} must be of quint8 or qint8, got {grid.dtype!r}")
+        if not is_scale(grid.scale):
+            raise ValueError(f"{name} must have a scale that is a positive finite float32, got {grid.scale}")
+        for what in ("zero_point", "quant_min", "quant_max"):
+            value = getattr(grid, what)
+            if not isinstance(value, (int, np.integer)) or not limits[0] <= value <= limits[1]:
+                raise ValueError(
+                    f"{name} must have a {what} from {limits[0]} to {limits[1]} for {grid.dtype}, "
+                    f"got {value!r}"
+                )
+        if grid.quant_min >= grid.quant_max:
+            raise ValueError(f"{name} must have codes, got {grid.quant_min} to {grid.quant_max}")
+        return grid
+
     @property
     def is_full(self) -> bool:
         """Whether every code of the dtype is used."""
@@ -78,3 +106,96 @@ class Grid(NamedTuple):
     def __str__(self) -> str:
         text = f"scale={self.scale:.6g}, zero_point={self.zero_point}, dtype={self.dtype}"
         return text if self.is_full else f"{text}, codes {self.quant_min} to {self.quant_max}"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a state_dict has of it, as torch's: `scale` and `zero_point`, arrays without axes."""
+        # float32 wherever that is exact, as it is for what observers find.
+        kind = np.float32 if np.float32(self.scale) == self.scale else np.float64
+        return {"scale": np.array(self.scale, kind), "zero_point": np.array(self.zero_point, np.int64)}
+
+    def accept(self, name: str, value: Any) -> Any:
+        """A `scale` or a `zero_point` of a state_dict; raises where it cannot be this grid's."""
+        array = as_array(value)
+        if array.size != 1:
+            raise ValueError(f"must be one number, got shape {tuple(array.shape)}")
+        number = array.reshape(())[()]
+        if name == "scale":
+            if not is_scale(number):
+                raise ValueError(f"must be a positive finite float32, got {number}")
+            return float(number)
+        low, high = (0, 255) if self.dtype == "quint8" else (-128, 127)
+        if number != np.rint(number) or not low <= number <= high:
+            raise ValueError(f"must be a whole number from {low} to {high} for {self.dtype}, got {number}")
+        return int(number)
+
+
+def is_scale(value: Any) -> bool:
+    """Whether kernels can multiply and divide by a number."""
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    with np.errstate(all="ignore"):
+        number = np.float32(cast("float", value))
+        return bool(number > 0 and np.isfinite(number) and np.isfinite(1 / number))
+
+
+class OnGrids(Module):
+    """A module that keeps grids, whose scales and zero points are part of its state.
+
+    That of its output is there as `scale` and `zero_point`, as torch has them; another one with the grid's
+    name before it, as in `input_scale`.
+    """
+
+    #: Names of the attributes that are grids, or None.
+    _grids: ClassVar[tuple[str, ...]] = ("grid",)
+    grid: Any
+
+    @property
+    def scale(self) -> float | None:
+        """The output's scale; None where it is floats."""
+        return None if self.grid is None else self.grid.scale
+
+    @property
+    def zero_point(self) -> int | None:
+        """The output's zero point; None where it is floats."""
+        return None if self.grid is None else self.grid.zero_point
+
+    def _more_state(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for attribute in self._grids:
+            grid: Grid | None = getattr(self, attribute)
+            if grid is not None:
+                prefix = attribute.removesuffix("grid")
+                found.update({prefix + name: value for name, value in grid.state.items()})
+        return found
+
+    def _grid_of(self, name: str) -> tuple[str, str] | None:
+        """The attribute that an entry of the state_dict is part of, and which part it is."""
+        for attribute in self._grids:
+            part = name.removeprefix(attribute.removesuffix("grid"))
+            if part in ("scale", "zero_point") and getattr(self, attribute) is not None:
+                return attribute, part
+        return None
+
+    def _accept(self, name: str, value: Any) -> Any:
+        found = self._grid_of(name)
+        if found is None:
+            return super()._accept(name, value)
+        return getattr(self, found[0]).accept(found[1], value)
+
+    def _assign(self, state: dict[str, Any]) -> None:
+        rest: dict[str, Any] = {}
+        for name, value in state.items():
+            found = self._grid_of(name)
+            if found is None:
+                rest[name] = value
+            else:
+                grid: Grid = getattr(self, found[0])
+                self.__dict__[found[0]] = grid._replace(**{found[1]: value})
+        self._assign_arrays(rest)
+        if state:
+            self._changed()
+
+    def _assign_arrays(self, state: dict[str, Any]) -> None:
+        """Takes what is no grid's."""
+        super()._assign(state)

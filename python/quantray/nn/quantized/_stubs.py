@@ -10,10 +10,10 @@ import numpy as np
 from quantray import nn
 from quantray._core import QTensor
 from quantray.nn._tracing import whole
-from quantray.nn.quantized._grid import Grid
+from quantray.nn.quantized._grid import Grid, OnGrids
 
 
-class Quantize(nn.Module):
+class Quantize(OnGrids):
     """Quantizes its input: what `QuantStub` becomes.
 
     >>> from quantray import nn
@@ -25,7 +25,7 @@ class Quantize(nn.Module):
 
     def __init__(self, grid: Sequence[Any]) -> None:
         super().__init__()
-        self.grid = Grid(*grid)
+        self.grid = Grid.checked(grid)
 
     @whole
     def forward(self, input: Any) -> QTensor:

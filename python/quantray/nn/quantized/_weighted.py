@@ -17,19 +17,24 @@ from quantray._core import (
     quantize_per_channel,
     quint8,
 )
+from quantray.nn import _init
 from quantray.nn._tracing import whole
-from quantray.nn.quantized._grid import Grid
+from quantray.nn.quantized._grid import Grid, OnGrids
+from quantray.nn.quantized._packing import packed_weight, unpacked_weight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Weighted(nn.Module):
+class Weighted(OnGrids):
     """A layer with an integer weight, which lies packed for this CPU.
 
     Its input is quantized, or floats, which are quantized as calibration saw them (`input_grid`). Its
-    output is quantized (`grid`), or floats where there is no grid.
+    output is quantized (`grid`), or floats where there is no grid. Codes of the weight are those of
+    `weight_range`: files hold them in as few bits as these need.
     """
+
+    _grids = ("grid", "input_grid")
 
     #: The operator in `quantray.ops`.
     packer: ClassVar[Any]
@@ -47,15 +52,26 @@ class Weighted(nn.Module):
         relu: bool = False,
         relu6: bool = False,
         dtype: str = "qint8",
+        weight_range: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self._settings = list(settings)
-        self.grid = None if grid is None else Grid(*grid)
-        self.input_grid = None if input_grid is None else Grid(*input_grid)
+        low, high = (-128, 127) if dtype == "qint8" else (0, 255)
+        #: The least and the greatest code that the weight may have.
+        self.weight_range = low, high
+        if weight_range is not None:
+            least, greatest = map(int, weight_range)
+            if not low <= least < greatest <= high:
+                raise ValueError(
+                    f"weight_range must be of codes from {low} to {high} of {dtype}, got {list(weight_range)}"
+                )
+            self.weight_range = least, greatest
+        self.grid = None if grid is None else Grid.checked(grid)
+        self.input_grid = None if input_grid is None else Grid.checked(input_grid, "input_grid")
         self.relu, self.relu6 = relu, relu6
-        codes: Any = np.zeros(tuple(shape), np.int8 if dtype == "qint8" else np.uint8)
+        codes: Any = _init.zeros(shape, np.int8 if dtype == "qint8" else np.uint8)
         weight = make_per_tensor_quantized_tensor(codes, 1.0, 0)
-        self.set_weight_bias(weight, np.zeros(outputs, np.float32) if bias else None)
+        self.set_weight_bias(weight, _init.zeros((outputs,)) if bias else None)
 
     @classmethod
     def of(
@@ -67,6 +83,7 @@ class Weighted(nn.Module):
         grid: Grid | None,
         input_grid: Grid | None,
         activation: nn.Module | None = None,
+        weight_range: Sequence[int] | None = None,
     ) -> Any:
         """The layer of integers that takes the place of a float one."""
         relu6 = isinstance(activation, nn.ReLU6)
@@ -80,6 +97,7 @@ class Weighted(nn.Module):
             activation is not None,
             relu6,
             weight.dtype.name,
+            weight_range,
         )
         made.set_weight_bias(weight, bias)
         return made
@@ -102,14 +120,10 @@ class Weighted(nn.Module):
         return self.packed.bias()
 
     @property
-    def scale(self) -> float | None:
-        """The output's scale; None where it is floats."""
-        return None if self.grid is None else self.grid.scale
-
-    @property
-    def zero_point(self) -> int | None:
-        """The output's zero point; None where it is floats."""
-        return None if self.grid is None else self.grid.zero_point
+    def bits(self) -> int:
+        """How many bits the weight's codes need."""
+        low, high = self.weight_range
+        return (high - low).bit_length()
 
     @whole
     def forward(self, input: Any) -> Any:
@@ -134,8 +148,21 @@ class Weighted(nn.Module):
             state["bias"] = bias
         return state
 
-    def _assign(self, state: dict[str, Any]) -> None:
-        self.set_weight_bias(state.get("weight", self.weight()), state.get("bias", self.bias()))
+    def _file_state(self) -> dict[str, Any]:
+        state = self._own_state()
+        return {**state, "weight": packed_weight(state["weight"], *self.weight_range)}
+
+    def _accept(self, name: str, value: Any) -> Any:
+        if name == "weight" and isinstance(value, QTensor):
+            own = self.weight()
+            value = unpacked_weight(value, own.dtype, self.weight_range[0])
+            if value.dtype != own.dtype:
+                raise TypeError(f"must be of {own.dtype}, got {value.dtype}")
+        return super()._accept(name, value)
+
+    def _assign_arrays(self, state: dict[str, Any]) -> None:
+        if state:
+            self.set_weight_bias(state.get("weight", self.weight()), state.get("bias", self.bias()))
 
     def _config(self) -> dict[str, Any]:
         weight, bias = self.weight(), self.bias()
@@ -149,6 +176,7 @@ class Weighted(nn.Module):
             "relu": self.relu,
             "relu6": self.relu6,
             "dtype": weight.dtype.name,
+            "weight_range": list(self.weight_range),
         }
 
     def extra_repr(self) -> str:

@@ -16,6 +16,7 @@ from quantray._core import (
     quantize_per_channel,
     quantize_per_tensor,
 )
+from quantray.nn import _init
 
 if TYPE_CHECKING:
     from quantray.nn._module import Module
@@ -31,7 +32,7 @@ def check_source(cls: type, module: Module, wanted: type) -> None:
 
 def blank_weight(shape: tuple[int, ...], per_channel: bool = True, axis: int = 0) -> QTensor:
     """A weight of zeros, for a module that is to load its own."""
-    codes = np.zeros(shape, np.int8)
+    codes = _init.zeros(shape, np.int8)
     if per_channel:
         return make_per_channel_quantized_tensor(codes, np.ones(shape[axis]), 0, axis)
     return make_per_tensor_quantized_tensor(codes, 1.0, 0)

@@ -184,6 +184,11 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         if self.init is not None:
             self.toggle_observer_update(False)
 
+    def _assign(self, state: dict[str, Any]) -> None:
+        super()._assign(state)
+        if "learning_enabled" in state:
+            self.requires_grad_(bool(self.learning_enabled[0]))
+
     def _lsq(self, x: Any, zero_point: Any) -> Any:
         """Section 2.1 of LSQ: `2 mean|x| / sqrt(Qp)`."""
         size = np.abs(np.asarray(x, np.float32))

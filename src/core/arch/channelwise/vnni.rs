@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::{CHANNELS, Channelwise, Line, Positions, check_lines, check_positions, strips};
 use crate::arch::product::{Product, Vnni};
-use crate::arch::vector::Byte;
+use crate::arch::vector::{Byte, map};
 use crate::arch::x86_64::avx512::Avx512;
 
 const KU: usize = 4;
@@ -47,7 +47,7 @@ unsafe fn interleave<C: Byte>(lines: &[Line<'_, C>], channels: usize, count: usi
     for x in 0..count {
         // SAFETY: of each line only the channels are read; the room takes `count` cells.
         unsafe {
-            let [a, b, c, d] = lines.map(|(line, next)| {
+            let [a, b, c, d] = map(lines, |(line, next)| {
                 let codes = _mm512_maskz_loadu_epi8(wanted, line.as_ptr().add(x * next).cast());
                 _mm512_permutexvar_epi32(order, _mm512_xor_si512(codes, flip))
             });

@@ -274,7 +274,7 @@ impl<A: Digit, const D: usize> Kernel for Accumulate<'_, A, D> {
         let rows = of_rows.iter().zip(units).zip(self.to);
         for (digits, ((of_row, &unit), to)) in self.sums.as_chunks::<D>().0.iter().zip(rows) {
             let add = |y: &mut f32, i: usize, zero_point: Sum| {
-                let Sum { high, low } = A::join(digits.each_ref().map(|digit| digit[i]));
+                let Sum { high, low } = A::join(std::array::from_fn::<_, D, _>(|digit| digits[digit][i]));
                 let (high, low) = (high.wrapping_sub(zero_point.high), low.wrapping_sub(zero_point.low));
                 *y += (high as f32 * 256.0 + low as f32) * unit * scales[i];
             };

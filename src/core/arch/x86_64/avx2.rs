@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::registers;
-use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to};
+use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to, map};
 
 /// Exists only where the CPU has AVX2.
 #[derive(Debug, Clone, Copy)]
@@ -152,7 +152,7 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn store_bools<S: Slot<Item = bool>>(self, m: [__m256; 4], to: &mut [S]) {
         let bytes = registers!({
-            let [a, b, c, d] = m.map(|m| _mm256_castps_si256(m));
+            let [a, b, c, d] = map(m, |m| _mm256_castps_si256(m));
             let packed = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
             _mm256_and_si256(in_order(packed), _mm256_set1_epi8(1))
         });
@@ -216,7 +216,7 @@ impl Vector for Avx2 {
         registers!({
             let large = _mm256_set1_ps(LARGE);
             // What is too small becomes INT_MIN, as it should.
-            let [a, b, c, d] = a.map(|a| _mm256_cvtps_epi32(_mm256_min_ps(a, large)));
+            let [a, b, c, d] = map(a, |a| _mm256_cvtps_epi32(_mm256_min_ps(a, large)));
             let ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), z[0]);
             let cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), z[1]);
             in_order(if C::SIGNED { _mm256_packs_epi16(ab, cd) } else { _mm256_packus_epi16(ab, cd) })

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::registers;
-use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to};
+use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to, map};
 
 /// Exists only where the CPU has AVX-512 F, BW and VL.
 #[derive(Debug, Clone, Copy)]
@@ -154,7 +154,7 @@ impl Vector for Avx512 {
     }
     #[inline(always)]
     fn store_bools<S: Slot<Item = bool>>(self, m: [__mmask16; 4], to: &mut [S]) {
-        let [a, b, c, d] = m.map(u64::from);
+        let [a, b, c, d] = map(m, u64::from);
         let bytes = registers!(_mm512_maskz_set1_epi8(a | b << 16 | c << 32 | d << 48, 1));
         let to = to[..Self::GROUP].as_mut_ptr().cast();
         // SAFETY: the slice holds 64 bools; each byte is 0 or 1; no alignment is asked for.
@@ -217,7 +217,7 @@ impl Vector for Avx512 {
         registers!({
             let large = _mm512_set1_ps(LARGE);
             // What is too small becomes INT_MIN, as it should.
-            let [a, b, c, d] = a.map(|a| _mm512_cvtps_epi32(_mm512_min_ps(a, large)));
+            let [a, b, c, d] = map(a, |a| _mm512_cvtps_epi32(_mm512_min_ps(a, large)));
             let ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), z[0]);
             let cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), z[1]);
             let packed = if C::SIGNED { _mm512_packs_epi16(ab, cd) } else { _mm512_packus_epi16(ab, cd) };

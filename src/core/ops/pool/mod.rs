@@ -6,12 +6,14 @@
 
 mod average;
 mod axis;
+mod wide;
 mod windows;
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+pub use wide::pool_wide;
 pub use windows::{Moves, Window, adaptive_windows};
 
 use super::TargetCodes;

@@ -1,6 +1,7 @@
 //! Windows along one axis: what each of them meets.
 
 use crate::error::{Error, Result};
+use crate::memory::collected;
 
 /// The elements of one axis that a window meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +42,13 @@ impl Moves {
         let Self { kernel, stride, padding, dilation, .. } = *self;
         let reach = dilation * (kernel - 1) + 1;
         let padded = length + 2 * padding;
-        let Some(room) = padded.checked_sub(reach).filter(|_| length > 0) else {
+        // A last window that reaches over the end may be the first one, too.
+        let more = if self.ceil { stride - 1 } else { 0 };
+        let Some(room) = (padded + more).checked_sub(reach).filter(|_| length > 0) else {
             let got = format!("{length} long along an axis, with padding {padded}");
             return Err(Error::value("input", got, format!("as long as the window reaches there: {reach}")));
         };
-        let mut n = if self.ceil { room.div_ceil(stride) } else { room / stride } + 1;
+        let mut n = room / stride + 1;
         // The last window starts inside the image or the padding before it.
         if self.ceil && (n - 1) * stride >= length + padding {
             n -= 1;
@@ -60,7 +63,7 @@ impl Moves {
             let size = if self.count_padding { end - start } else { count };
             Window { first, count, step: dilation, size }
         };
-        Ok((0..n).map(window).collect())
+        Ok(collected(n, (0..n).map(window)))
     }
 }
 
@@ -70,5 +73,5 @@ pub fn adaptive_windows(length: usize, n: usize) -> Vec<Window> {
         let (first, end) = (i * length / n, ((i + 1) * length).div_ceil(n));
         Window { first, count: end - first, step: 1, size: end - first }
     };
-    (0..n).map(window).collect()
+    collected(n, (0..n).map(window))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::dims::Known;
-use super::super::op::{Constant, Hint, Op, Planned};
+use super::super::op::{Elements, Hint, Op, Planned};
 use super::super::value::Value;
 use crate::error::Result;
 
@@ -13,7 +13,7 @@ pub struct Given {
     /// What it is, in C order.
     pub value: Value,
     /// Its elements.
-    pub elements: Arc<Constant>,
+    pub elements: Arc<dyn Elements>,
 }
 
 impl Op for Given {

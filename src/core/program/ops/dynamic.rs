@@ -39,7 +39,7 @@ impl Linear {
             affine::quantize(values, slots(codes), &params)?;
             let codes = Matrix::dense(Codes::U8(codes), rows, depth).into();
             let x = Activations { codes, scales: &scales, zero_points: &zero_points };
-            Ok(multiply(&x, &weights, &layer.finish(layer.relu), Results::Floats(io.to.floats()))?)
+            Ok(multiply(&x, &weights, &layer.finish(), Results::Floats(io.to.floats()))?)
         };
         let work = rows.saturating_mul(depth).saturating_mul(columns) / 16 + 10 * rows * depth;
         let task = Task::new(made, run).needs(vec![Need::contiguous(x)]);
@@ -73,7 +73,7 @@ impl Conv {
                 let (scale, zero_point) = (scales[0], zero_points[0]);
                 affine::quantize(values, slots(codes), &Affine::PerTensor { scale, zero_point })?;
                 let image = images.of(Memory::U8(codes));
-                conv.run(&image, (scale, zero_point), &layer.finish(layer.relu), Results::Floats(to))?;
+                conv.run(&image, (scale, zero_point), &layer.finish(), Results::Floats(to))?;
             }
             Ok(())
         };

@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use super::super::dims::Known;
 use super::super::memory::{Memory, Room};
-use super::super::op::{Hint, Io, Need, Op, Planned, Task, Trouble};
+use super::super::op::{Hint, Io, Need, Op, Planned, Task};
 use super::super::value::{Grid, Type, Value, text};
-use super::affine::{dequantize, quantize};
 use super::dynamic::Dynamic;
-use super::elementwise::{operand, target};
 use super::grid_of;
-use crate::arch::slots;
+use crate::affine::nan_in;
 use crate::conv::{Image, PackedConv};
 use crate::error::{Error, Result, Stopped};
-use crate::gemm::{Activations, Finish, Matrix, PackedWeights, Results, Space, check_scales, multiply};
-use crate::ops::add_floats;
+use crate::gemm::{
+    Activations, Addend, Finish, Matrix, PackedWeights, Residual, Results, Space, check_scales, multiply,
+};
 
 /// What a layer has beside its weights.
 #[derive(Debug, Clone)]
@@ -32,21 +31,23 @@ pub struct Layer {
 }
 
 impl Layer {
-    pub(super) fn finish(&self, relu: bool) -> Finish<'_> {
-        Finish { bias: self.bias.as_deref(), int_bias: self.int_bias.as_deref(), relu }
+    pub(super) fn finish(&self) -> Finish<'_> {
+        let (bias, int_bias) = (self.bias.as_deref(), self.int_bias.as_deref());
+        Finish { bias, int_bias, relu: self.relu, residual: None }
     }
 
     fn ty(&self) -> Type {
         self.to.map_or(Type::F32, Type::Codes)
     }
 
-    /// The task that makes `made`, by a function that fills results from codes; a second source is added to them.
+    /// The task that makes `made`, rows of so many columns, by a function that fills results from codes; a second source
+    /// is added to them.
     fn task(
         &self,
         from: &[&Value],
-        made: Value,
+        (made, columns): (Value, usize),
         need: Option<Need>,
-        run: impl Fn(&Self, Memory<'_>, bool, Results<'_>) -> Result<(), Stopped> + Send + Sync + 'static,
+        run: impl Fn(Memory<'_>, &Finish<'_>, Results<'_>) -> Result<(), Stopped> + Send + Sync + 'static,
     ) -> Result<Task> {
         let grid = grid_of(from[0])?;
         if let Some(to) = self.to {
@@ -55,7 +56,7 @@ impl Layer {
         }
         let own = self.clone();
         let Some(other) = from.get(1) else {
-            let run = move |io: Io<'_>| Ok(run(&own, io.from[0], own.relu, results(own.to, io.to))?);
+            let run = move |io: Io<'_>| Ok(run(io.from[0], &own.finish(), results(own.to, io.to))?);
             return Ok(Task::new(made, run).needs(vec![need]));
         };
         let codes = match other.ty {
@@ -70,59 +71,22 @@ impl Layer {
             return Err(Error::value("residual", text(&other.shape), valid));
         }
         let needs = vec![need, Need::like(&made)];
-        let scratch = made.len() * if self.to.is_some() { 4 } else { 0 };
         let run = move |io: Io<'_>| {
-            let Io { from, to, scratch } = io;
-            match own.to {
-                None => add(&own, from[1], codes, to.floats(), |to| {
-                    run(&own, from[0], false, Results::Floats(to))
-                }),
-                Some(grid) => {
-                    let sums = bytemuck::cast_slice_mut::<u8, f32>(scratch);
-                    run(&own, from[0], false, Results::Floats(slots(sums)))?;
-                    match codes {
-                        Some(own_grid) => {
-                            let other = operand(from[1], own_grid);
-                            Ok(add_floats(sums, other, own.relu, target(to, grid))?)
-                        }
-                        None => {
-                            for (sum, &other) in sums.iter_mut().zip(from[1].floats()) {
-                                let value = *sum + other;
-                                *sum = if own.relu && value <= 0.0 { 0.0 } else { value };
-                            }
-                            Ok(quantize(sums, grid, to)?)
-                        }
-                    }
-                }
+            let values = match (io.from[1], codes) {
+                (Memory::U8(all), Some(grid)) => Addend::U8(all, grid.step(), grid.zero_point),
+                (Memory::I8(all), Some(grid)) => Addend::I8(all, grid.step(), grid.zero_point),
+                (memory, _) => Addend::Floats(memory.floats()),
+            };
+            if let (Addend::Floats(all), Some(_)) = (values, own.to)
+                && all.iter().any(|x| x.is_nan())
+            {
+                return Err(nan_in(all).into());
             }
+            let residual = Some(Residual::new(values, columns));
+            Ok(run(io.from[0], &Finish { residual, ..own.finish() }, results(own.to, io.to))?)
         };
-        Ok(Task::new(made, run).needs(needs).scratch(scratch))
+        Ok(Task::new(made, run).needs(needs))
     }
-}
-
-/// Floats plus others.
-fn add(
-    layer: &Layer,
-    other: Memory<'_>,
-    codes: Option<Grid>,
-    to: &mut [std::mem::MaybeUninit<f32>],
-    fill: impl FnOnce(&mut [std::mem::MaybeUninit<f32>]) -> Result<(), Stopped>,
-) -> Result<(), Trouble> {
-    let mut sums = vec![0f32; to.len()];
-    fill(slots(&mut sums))?;
-    let mut others = vec![0f32; if codes.is_some() { to.len() } else { 0 }];
-    let others = match codes {
-        Some(grid) => {
-            dequantize(other, grid, Room::F32(slots(&mut others)))?;
-            &others[..]
-        }
-        None => other.floats(),
-    };
-    for ((to, sum), other) in to.iter_mut().zip(sums).zip(others) {
-        let value = sum + other;
-        to.write(if layer.relu && value <= 0.0 { 0.0 } else { value });
-    }
-    Ok(())
 }
 
 pub(super) fn results<'a>(grid: Option<Grid>, to: Room<'a>) -> Results<'a> {
@@ -212,11 +176,11 @@ impl Op for Linear {
             _ => (Need::contiguous(x), depth, 1),
         };
         let weights = Arc::clone(&self.weights);
-        let task = self.layer.task(from, made, need, move |layer, x, relu, results| {
+        let task = self.layer.task(from, (made, columns), need, move |x, finish, results| {
             let rows = Matrix::new(x.codes(), rows, depth, down, right);
             let (scales, zero_points) = ([scale], [zero_point]);
             let x = Activations { codes: rows.into(), scales: &scales, zero_points: &zero_points };
-            multiply(&x, &weights, &layer.finish(relu), results)
+            multiply(&x, &weights, finish, results)
         })?;
         Ok(task.work(rows.saturating_mul(depth).saturating_mul(columns) / 16).into())
     }
@@ -329,9 +293,9 @@ impl Op for Conv {
         }
         let params = grid_of(from[0])?.params();
         let (images, made, work) = Self::shapes(&self.conv, self.dims, from[0], self.layer.ty())?;
-        let conv = Arc::clone(&self.conv);
-        let task = self.layer.task(from, made, None, move |layer, x, relu, results| {
-            conv.run(&images.of(x), params, &layer.finish(relu), results)
+        let (conv, columns) = (Arc::clone(&self.conv), self.conv.channels().1);
+        let task = self.layer.task(from, (made, columns), None, move |x, finish, results| {
+            conv.run(&images.of(x), params, finish, results)
         })?;
         Ok(task.work(work).into())
     }

@@ -5,6 +5,7 @@ mod constant;
 mod copy;
 mod dynamic;
 mod elementwise;
+mod float;
 mod join;
 mod layer;
 mod limit;
@@ -19,6 +20,10 @@ pub use constant::Given;
 pub(super) use copy::copy_task;
 pub use dynamic::Dynamic;
 pub use elementwise::{Binary, Clamp, Table};
+pub use float::{
+    Arithmetic, Attention, Cast, Compare, Embedding, FloatLinear, Function, LayerNorm, Logic, Reduce,
+    Reduction, Rows, Softmax, Unary, Where, Zip,
+};
 pub use join::Cat;
 pub use layer::{Conv, Layer, Linear};
 pub use limit::AtMost;

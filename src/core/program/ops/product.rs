@@ -118,6 +118,25 @@ fn matrix<'a>(codes: Codes<'a>, at: usize, of: &Matrices) -> Matrix<'a> {
     Matrix::new(codes, of.rows, of.columns, of.strides.0, of.strides.1)
 }
 
+impl Matmul {
+    /// The product of floats.
+    fn of_floats(&self, a: &Value, b: &Value) -> Result<Planned> {
+        let (meeting, to) = (Meeting::new(a, b)?, self.0);
+        let made = Value::new(to.map_or(Type::F32, Type::Codes), meeting.shape.clone());
+        let (n, depth) = (made.len(), meeting.left.columns);
+        let fill = super::float::matmul(meeting, n);
+        let run = move |io: Io<'_>| -> Result<(), Trouble> {
+            let Io { from, to: room, scratch } = io;
+            let Some(grid) = to else { return Ok(fill(from, room.floats())?) };
+            let sums = bytemuck::cast_slice_mut::<u8, f32>(scratch);
+            fill(from, slots(sums))?;
+            Ok(quantize(sums, grid, room)?)
+        };
+        let scratch = if to.is_some() { 4 * n } else { 0 };
+        Ok(Task::new(made, run).scratch(scratch).work(n.saturating_mul(depth) / 4 + 8 * n).into())
+    }
+}
+
 impl Op for Matmul {
     fn name(&self) -> &'static str {
         "matmul"
@@ -125,6 +144,9 @@ impl Op for Matmul {
 
     fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         let (a, b) = (from[0], from[1]);
+        if (a.ty, b.ty) == (Type::F32, Type::F32) {
+            return self.of_floats(a, b);
+        }
         let ((x_scale, x_zero), (w_scale, w_zero)) = (grid_of(a)?.params(), grid_of(b)?.params());
         let meeting = Meeting::new(a, b)?;
         let to = self.0;
@@ -144,7 +166,7 @@ impl Op for Matmul {
                         scales: &[x_scale],
                         zero_points: &[x_zero],
                     };
-                    let nothing = Finish { bias: None, int_bias: None, relu: false };
+                    let nothing = Finish::default();
                     multiply(&x, &packed, &nothing, Results::Floats(to))?;
                 }
                 Ok(())

@@ -3,8 +3,14 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::floats::floats;
 use super::params::Params;
+use crate::array::{describe, number};
 use crate::error::Error;
+use crate::ops::axes::per_axis;
+use crate::ops::conv::conv_of;
+use crate::ops::linear::PackedLinear;
+use crate::ops::results::Bias;
 use quantray_core::ops::pool::Moves;
 use quantray_core::ops::{self, Function, table};
 use quantray_core::program::Grid;
@@ -14,11 +20,6 @@ use quantray_core::program::ops::{
     Matmul, Mode, Pad, Pool, Quantize, Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose,
     Unsqueeze, Windows,
 };
-use crate::array::{describe, number};
-use crate::ops::axes::per_axis;
-use crate::ops::conv::conv_of;
-use crate::ops::linear::PackedLinear;
-use crate::ops::results::Bias;
 use quantray_core::qparams::{DType, QParams, Quantizer};
 
 /// Steps of the core that make one of Python's: sources come first, then each makes a value; the last one is it.
@@ -58,7 +59,7 @@ impl Lowered {
 }
 
 /// How many sources a step has.
-fn check(p: &Params<'_, '_>, got: usize, valid: std::ops::RangeInclusive<usize>) -> PyResult<()> {
+pub fn check(p: &Params<'_, '_>, got: usize, valid: std::ops::RangeInclusive<usize>) -> PyResult<()> {
     if valid.contains(&got) {
         return Ok(());
     }
@@ -90,7 +91,9 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
             one()?;
             made.push(Dequantize, from);
         }
-        "linear" | "conv" => weighted(op, p, sources, &mut made)?,
+        "linear" | "conv" if op == "conv" || p.get("weight")?.is_none() => {
+            weighted(op, p, sources, &mut made)?
+        }
         "max_pool" | "avg_pool" | "adaptive_max_pool" | "adaptive_avg_pool" => {
             one()?;
             made.push(pool(op, p)?, from);
@@ -188,7 +191,7 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
             }
             made.push(Pad { sides, value: p.number("value", 0.0)? }, from);
         }
-        _ => return Ok(None),
+        _ => return floats(op, p, sources),
     }
     Ok(Some(made))
 }

@@ -1,5 +1,6 @@
 //! `Program`: a converted model that one call runs.
 
+mod floats;
 mod lower;
 mod params;
 mod parts;
@@ -9,12 +10,12 @@ use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use quantray_core::affine::nan_in;
-use crate::error::{Error, Stopped};
-use quantray_core::program::{Failed, Memory, Trouble, Value};
 use crate::array::{Array, as_float32, describe, elements, is_contiguous};
+use crate::error::{Error, Stopped};
 use crate::run::kernel;
 use parts::{CallPart, CorePart, FLOATS, Part};
+use quantray_core::affine::nan_in;
+use quantray_core::program::{Failed, Memory, Trouble, Value};
 use values::{Declared, Fresh, Held};
 
 /// A program: typed steps over numbered values, which one call runs. Values between the steps never become arrays.
@@ -53,10 +54,17 @@ use values::{Declared, Fresh, Held};
 ///   ceil_mode, count_include_pad, divisor_override, dims]), adaptive_max_pool, adaptive_avg_pool(x; output_size [, dims])
 /// - interpolate(x; size or scale [, mode, align_corners])
 /// - table(x; table: 256 bytes [, grid]), clamp(x; lo, hi)
-/// - add, sub, mul(a, b; grid [, relu]), cat(x, ...; axis [, grid]), matmul(a, b [; grid])
+/// - add, sub, mul(a, b; grid [, relu]), cat(x, ...; axis [, grid]), matmul(a, b [; grid]) of codes or
+///   of floats; linear(x; weight [, bias, relu]) with a weight of floats
 /// - reshape(x; shape), flatten(x [; start, end]), transpose(x [; axes]), slice(x; index [, axes]) with slices, tuples
 ///   (start, stop, step), ints and None for a new axis, flip(x [; axes]), squeeze(x [; axes]), unsqueeze(x; axes),
 ///   expand(x; shape), pad(x; pairs [, value])
+/// - gelu, gelu_tanh, silu, sigmoid, tanh, relu, negative, absolute, sqrt, square(x), of floats
+/// - add, sub, mul, div, maximum, minimum, pow, equal, not_equal, less, less_equal, greater, greater_equal, logical_and,
+///   logical_or, logical_xor(a, b), of one dtype, broadcast; where(condition, a, b); cast(x; dtype)
+/// - mean, sum, max, min(x [; axes, keepdims]); softmax(x [, mask]; [axis, factor]);
+///   layer_norm, rms_norm(x [, residual]; normalized_shape [, weight, bias, eps])
+/// - embedding(ids; table: an array or a QTensor); attention(qkv [, mask]; heads); constant(; value)
 /// - call(x, ...; function [, count, codes]): a Python function of arrays, of QTensors with `codes`
 ///
 /// >>> import numpy as np, quantray as qt
@@ -286,7 +294,8 @@ impl Program {
             let Part::Core(part) = part else { continue };
             let of = |v: &usize| known.iter().find(|(own, _)| own == v).map(|(_, value)| value.clone());
             let Some(inputs) = part.inputs.iter().map(of).collect::<Option<Vec<Value>>>() else { continue };
-            let prepared = part.core.prepare(inputs, shapes.clone()).map_err(|f| Error(part.core.error(f)))?;
+            let prepared =
+                part.core.prepare(inputs, shapes.clone()).map_err(|f| Error(part.core.error(f)))?;
             known.extend(part.outputs.iter().copied().zip(prepared.outputs().iter().cloned()));
             each(part, &prepared);
         }
@@ -312,7 +321,8 @@ impl Program {
             }
         }
         let own = inputs.iter().map(|typed| typed.value.clone()).collect();
-        let prepared = part.core.prepare(own, origins.to_vec()).map_err(|failed| Error(part.core.error(failed)))?;
+        let prepared =
+            part.core.prepare(own, origins.to_vec()).map_err(|failed| Error(part.core.error(failed)))?;
         let fresh = prepared.outputs().iter().map(|value| Fresh::new(py, value));
         let fresh: Vec<Fresh<'py>> = fresh.collect::<PyResult<_>>()?;
         let memory: Vec<Memory<'_>> = inputs.iter().map(|typed| typed.memory()).collect();

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyEllipsis, PySlice, PyString, PyTuple};
 
+use crate::array::{describe, integer, number};
+use crate::dtype::parse_dtype;
 use crate::error::Error;
 use quantray_core::program::ops::Item;
 use quantray_core::program::{Dim, DimFunction, Grid};
-use crate::array::{describe, integer, number};
-use crate::dtype::parse_dtype;
 use quantray_core::qparams::{DType, Quantizer};
 
 /// Numbers of values as the steps of a part have them.
@@ -113,7 +113,8 @@ impl<'a, 'py> Params<'a, 'py> {
         let scale = number(scale, &self.arg(name))?;
         let zero_point = integer(zero_point, &self.arg(name))?;
         // Which scales and zero points there may be is said in one place.
-        Quantizer::per_tensor(dtype, scale, zero_point, false).map_err(|error| Error(error.within(&self.place)))?;
+        Quantizer::per_tensor(dtype, scale, zero_point, false)
+            .map_err(|error| Error(error.within(&self.place)))?;
         let (lo, hi) = (i64::from(dtype.qmin()), i64::from(dtype.qmax()));
         let range = match range {
             Some((least, greatest)) if !(lo <= least && least <= greatest && greatest <= hi) => {

@@ -8,10 +8,10 @@ use pyo3::types::{PyDict, PyTuple};
 use super::lower::{Lowered, lower};
 use super::params::{Params, referred};
 use super::values::Declared;
+use crate::array::{describe, tuple_text};
 use crate::error::Error;
 use quantray_core::program::Program as Core;
 use quantray_core::program::ops::Dequantize;
-use crate::array::{describe, tuple_text};
 
 /// What follows each other in a call.
 pub enum Part {

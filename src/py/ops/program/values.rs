@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use numpy::npyffi::NPY_TYPES;
-use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use crate::error::Error;
-use quantray_core::program::{Grid, Memory, Room, Type, Value};
 use crate::array::{
-    Array, Element, as_array, as_float32, contiguous, data, elements_mut, empty, has_type, with_axes,
+    Array, Element, as_array, as_float32, contiguous, data, elements_mut, empty, fresh_view, has_type,
+    with_axes,
 };
+use crate::error::Error;
 use crate::ops::matrices::{activation, elements_in_reach};
 use crate::ops::order::strided_float32;
 use crate::tensor::QTensor;
+use quantray_core::program::{Elements, Grid, Kind, Memory, Room, Type, Value};
 use quantray_core::qparams::{DType, Quantizer};
 
 /// What an input is declared as.
@@ -229,6 +230,77 @@ impl Typed<'_> {
     }
 }
 
+/// A NumPy array's elements, for as long as a program lives.
+#[derive(Debug)]
+pub struct HeldElements {
+    array: Py<PyUntypedArray>,
+    start: usize,
+    n: usize,
+    kind: Kind,
+}
+
+impl HeldElements {
+    /// Of a contiguous array of a type that the core knows.
+    pub fn new(array: Array<'_>) -> PyResult<Self> {
+        let kinds = [
+            (u8::TYPE, Kind::U8),
+            (i8::TYPE, Kind::I8),
+            (f32::TYPE, Kind::F32),
+            (i32::TYPE, Kind::I32),
+            (i64::TYPE, Kind::I64),
+            (<bool as Element>::TYPE, Kind::Bool),
+        ];
+        let Some((_, kind)) = kinds.into_iter().find(|(number, _)| has_type(&array, *number)) else {
+            let got = format!("dtype {}", array.dtype());
+            return Err(Error::type_("value", got, "of float32, int32, int64, bool, or quantized").into());
+        };
+        // A view of our own, which no one reshapes, that keeps the memory.
+        let array = fresh_view(&contiguous(&array)?)?;
+        let (start, n) = (data(&array) as usize, array.shape().iter().product());
+        Ok(Self { array: array.unbind(), start, n, kind })
+    }
+
+    fn all<T>(&self) -> &[T] {
+        if self.n == 0 {
+            return &[];
+        }
+        // SAFETY: `n` elements of the array's type from `start` on, contiguous and aligned, in memory that `array`, which
+        // lives as long as `self`, keeps. Python code that writes to it meanwhile races, as with NumPy's own functions.
+        unsafe { std::slice::from_raw_parts(self.start as *const T, self.n) }
+    }
+}
+
+impl Elements for HeldElements {
+    fn memory(&self) -> Memory<'_> {
+        let _ = &self.array;
+        match self.kind {
+            Kind::U8 => Memory::U8(self.all()),
+            Kind::I8 => Memory::I8(self.all()),
+            Kind::F32 => Memory::F32(self.all()),
+            Kind::I32 => Memory::I32(self.all()),
+            Kind::I64 => Memory::I64(self.all()),
+            Kind::Bool => Memory::Bool(self.all()),
+        }
+    }
+}
+
+/// A value that is part of a program, and its elements.
+pub fn constant(given: &Bound<'_, PyAny>, arg: &str) -> PyResult<(Value, Arc<dyn Elements>)> {
+    let held = match given.cast::<QTensor>() {
+        Ok(q) => {
+            activation(q.get(), arg)?;
+            Held::tensor(q)?
+        }
+        Err(_) => Held::returned(given.clone())?,
+    };
+    let Held::Typed(typed) = held else {
+        let got = crate::array::describe(given);
+        return Err(Error::type_(arg, got, "an array of numbers or of bool, or a QTensor").into());
+    };
+    let value = Value::new(typed.value.ty, typed.value.shape.clone());
+    Ok((value, Arc::new(HeldElements::new(typed.array)?)))
+}
+
 /// A fresh array for what comes out.
 pub struct Fresh<'py> {
     /// In the order of memory.
@@ -283,7 +355,8 @@ impl<'py> Fresh<'py> {
         match self.ty {
             Type::Codes(grid) => {
                 let dtype = if grid.signed { DType::QInt8 } else { DType::QUInt8 };
-                let quantizer = Quantizer::per_tensor(dtype, grid.scale, i64::from(grid.zero_point), false).map_err(Error)?;
+                let quantizer = Quantizer::per_tensor(dtype, grid.scale, i64::from(grid.zero_point), false)
+                    .map_err(Error)?;
                 let tensor = QTensor::from_parts(array.clone(), Arc::new(quantizer), None);
                 Ok(Bound::new(array.py(), tensor)?.into_any())
             }

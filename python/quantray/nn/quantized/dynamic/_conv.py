@@ -8,7 +8,7 @@ import numpy as np
 
 from quantray import ops
 from quantray._core import QTensor, qint8, quantize_per_tensor_dynamic, quint8
-from quantray.nn import _conv
+from quantray.nn import _conv, _init
 from quantray.nn import functional as F
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
@@ -40,7 +40,7 @@ class _Dynamic(_conv.Geometry):
         self._set(*settings)
         self._set_options(*options)
         weight = blank_weight(self._weight_shape, self.per_channel, int(self.transposed))
-        self.set_weight_bias(weight, np.zeros(self.out_channels, np.float32) if bias else None)
+        self.set_weight_bias(weight, _init.zeros((self.out_channels,)) if bias else None)
 
     def _set_options(self, per_channel: bool, per_row: bool, reduce_range: bool, relu: bool) -> None:
         if per_row and reduce_range:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from quantray._core import PackedLinear, QTensor, qint8, quantize_per_tensor_dynamic, quint8
-from quantray.nn import _linear
+from quantray.nn import _init, _linear
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._weights import blank_weight, quantized_weight, taken_apart
@@ -61,7 +61,7 @@ class Linear(Module):
         self.in_features, self.out_features = in_features, out_features
         self._set(per_channel, per_row, reduce_range, relu)
         weight = blank_weight((out_features, in_features), per_channel)
-        self.set_weight_bias(weight, np.zeros(out_features, np.float32) if bias else None)
+        self.set_weight_bias(weight, _init.zeros((out_features,)) if bias else None)
 
     def set_weight_bias(self, weight: QTensor, bias: Any = None) -> None:
         """Takes a weight, qint8 of shape (out_features, in_features), and a bias."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from quantray._core import QTensor, qint8
+from quantray.nn import _init
 from quantray.nn._configured import Configured
 from quantray.nn._module import Module
 from quantray.nn.quantized._weights import blank_weight, check_source, quantized_weight
@@ -32,7 +33,7 @@ class PackedRecurrent(Configured):
         self.per_channel = per_channel
         self._pack(
             {
-                name: blank_weight(shape, per_channel) if len(shape) == 2 else np.zeros(shape, np.float32)
+                name: blank_weight(shape, per_channel) if len(shape) == 2 else _init.zeros(shape)
                 for shapes in self._parts()
                 for name, shape in shapes.items()
             }

@@ -1,0 +1,407 @@
+"""Arrays to begin with, by torch's names: NumPy arrays of torch's default dtypes.
+
+What notebooks make before they quantize it: `quantray.randn(2, 3)` is a NumPy array of float32, as
+`quantray.tensor([1.0])` is. Everything else is NumPy's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from quantray._core import QTensor
+from quantray._core import dtype as quantized_dtype
+from quantray._random import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+#: Torch's names of NumPy's types.
+DTYPES: dict[str, type[np.generic]] = {
+    "float16": np.float16,
+    "half": np.float16,
+    "float32": np.float32,
+    "float": np.float32,
+    "float64": np.float64,
+    "double": np.float64,
+    "uint8": np.uint8,
+    "int8": np.int8,
+    "int16": np.int16,
+    "short": np.int16,
+    "int32": np.int32,
+    "int": np.int32,
+    "int64": np.int64,
+    "long": np.int64,
+    "bool": np.bool_,
+    "complex64": np.complex64,
+    "complex128": np.complex128,
+}
+
+
+def _dtype(dtype: Any, default: type[np.generic] = np.float32) -> np.dtype[Any]:
+    """A NumPy dtype from what users pass: one, its name, torch's name of it."""
+    if dtype is None:
+        return np.dtype(default)
+    if isinstance(dtype, quantized_dtype):
+        raise TypeError(
+            f"dtype must be one of NumPy's, got {dtype}: quantize floats with quantize_per_tensor"
+        )
+    name = str(dtype).removeprefix("torch.")
+    try:
+        return np.dtype(cast("Any", DTYPES.get(name, dtype)))
+    except TypeError:
+        raise TypeError(f"dtype must be a NumPy dtype or its name, got {dtype!r}") from None
+
+
+def _device(device: Any, requires_grad: bool = False) -> None:
+    """Raises for what arrays of NumPy are not."""
+    if device is not None and str(device) != "cpu":
+        raise ValueError(f'device must be "cpu", the only one, got {device!r}')
+    if requires_grad:
+        raise ValueError(
+            "requires_grad must be False: arrays have no gradient; parameters of quantray.nn have"
+        )
+
+
+def _size(size: Sequence[Any], name: str = "size") -> tuple[int, ...]:
+    """Lengths given one by one, or as one sequence."""
+    given = size[0] if len(size) == 1 and np.ndim(size[0]) else size
+    try:
+        lengths = tuple(n.__index__() for n in given)
+    except (AttributeError, TypeError):
+        raise TypeError(f"{name} must be integers, or one tuple of them, got {tuple(size)}") from None
+    if any(n < 0 for n in lengths):
+        raise ValueError(f"{name} must be lengths from 0 on, got {lengths}")
+    return lengths
+
+
+def _size_of(args: Sequence[Any], size: Any) -> tuple[int, ...]:
+    if size is None:
+        return _size(args)
+    if args:
+        raise TypeError(f"size must be given once, got {tuple(args)} and {size}")
+    return _size([size])
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """An array of numbers, copied: Python's floats as float32, integers as int64, arrays as they are.
+
+    Parameters
+    ----------
+    data : number, sequence of numbers, array or QTensor
+        A QTensor is cloned.
+    dtype : dtype, optional
+        NumPy's, or torch's name of it.
+    device : "cpu", optional
+    requires_grad : False
+
+    Returns
+    -------
+    ndarray, or QTensor for one
+
+    >>> import quantray as qt
+    >>> qt.tensor([1.0, 2.0])
+    array([1., 2.], dtype=float32)
+
+    Source: `torch.tensor`.
+    """
+    _device(device, requires_grad)
+    if isinstance(data, QTensor):
+        return data.clone() if dtype is None else data.to(dtype, copy=True)
+    return _array(data, dtype).copy()
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
+    """The same as `tensor`, without a copy where none is needed.
+
+    >>> import numpy as np, quantray as qt
+    >>> a = np.zeros(3)
+    >>> qt.as_tensor(a) is a
+    True
+
+    Source: `torch.as_tensor`.
+    """
+    _device(device)
+    if isinstance(data, QTensor):
+        return data if dtype is None else data.to(dtype)
+    return _array(data, dtype)
+
+
+def _array(data: Any, dtype: Any) -> Array:
+    made = np.asarray(data)
+    if dtype is not None:
+        return made.astype(_dtype(dtype), copy=False)
+    if hasattr(data, "dtype"):
+        return made
+    # Python's own numbers: NumPy's default is float64, torch's float32.
+    if made.dtype == np.float64:
+        return made.astype(np.float32)
+    return made.astype(np.complex64) if made.dtype == np.complex128 else made
+
+
+def from_numpy(ndarray: Array) -> Array:
+    """The array itself: tensors of floats are arrays here.
+
+    >>> import numpy as np, quantray as qt
+    >>> a = np.zeros(3)
+    >>> qt.from_numpy(a) is a
+    True
+
+    Source: `torch.from_numpy`.
+    """
+    if not isinstance(cast("Any", ndarray), np.ndarray):
+        raise TypeError(f"ndarray must be a NumPy array, got {type(ndarray).__name__}")
+    return ndarray
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether an object is a QTensor or a NumPy array.
+
+    >>> import quantray as qt
+    >>> qt.is_tensor(qt.zeros(2)), qt.is_tensor([0.0, 0.0])
+    (True, False)
+
+    Source: `torch.is_tensor`.
+    """
+    return isinstance(obj, QTensor | np.ndarray)
+
+
+def zeros(
+    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Array:
+    """An array of zeros, float32 unless another dtype is asked for.
+
+    >>> import quantray as qt
+    >>> qt.zeros(2, 2)
+    array([[0., 0.],
+           [0., 0.]], dtype=float32)
+
+    Source: `torch.zeros`.
+    """
+    _device(device, requires_grad)
+    return np.zeros(_size_of(args, size), _dtype(dtype))
+
+
+def ones(
+    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Array:
+    """An array of ones, float32 unless another dtype is asked for.
+
+    >>> import quantray as qt
+    >>> qt.ones((3,))
+    array([1., 1., 1.], dtype=float32)
+
+    Source: `torch.ones`.
+    """
+    _device(device, requires_grad)
+    return np.ones(_size_of(args, size), _dtype(dtype))
+
+
+def empty(
+    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Array:
+    """An array of whatever memory holds, float32 unless another dtype is asked for.
+
+    >>> import quantray as qt
+    >>> qt.empty(2, 3).shape
+    (2, 3)
+
+    Source: `torch.empty`.
+    """
+    _device(device, requires_grad)
+    return np.empty(_size_of(args, size), _dtype(dtype))
+
+
+def full(
+    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Array:
+    """An array of one value: float32 for a float, int64 for an integer, bool for a bool.
+
+    >>> import quantray as qt
+    >>> qt.full((2,), 7)
+    array([7, 7])
+
+    Source: `torch.full`.
+    """
+    _device(device, requires_grad)
+    return np.full(_size([size]), fill_value, _array(fill_value, dtype).dtype)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None) -> Array:
+    """A matrix with ones on its diagonal.
+
+    >>> import quantray as qt
+    >>> qt.eye(2)
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+
+    Source: `torch.eye`.
+    """
+    _device(device)
+    return np.eye(n, m, dtype=_dtype(dtype))
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Array:
+    """Numbers from `start` (0, if it is left out) to before `end`: int64, or float32 if one is a float.
+
+    >>> import quantray as qt
+    >>> qt.arange(3), qt.arange(0, 1, 0.5)
+    (array([0, 1, 2]), array([0. , 0.5], dtype=float32))
+
+    Source: `torch.arange`.
+    """
+    _device(device)
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) / step < 0:
+        raise ValueError(f"step must lead from start, {start}, to end, {end}, got {step}")
+    made = np.arange(start, end, step)
+    whole = made.dtype.kind in "iu"
+    return made.astype(_dtype(dtype, np.int64 if whole else np.float32), copy=False)
+
+
+def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None) -> Array:
+    """Numbers at equal distances from `start` to `end`, both among them: float32, rounded from float64.
+
+    >>> import quantray as qt
+    >>> qt.linspace(0, 1, 3)
+    array([0. , 0.5, 1. ], dtype=float32)
+
+    Source: `torch.linspace`, whose own additions in float32 may differ in the last bit.
+    """
+    _device(device)
+    if steps.__index__() < 0:
+        raise ValueError(f"steps must be at least 0, got {steps}")
+    return np.linspace(start, end, steps.__index__()).astype(_dtype(dtype))
+
+
+def rand(
+    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Array:
+    """Random numbers from 0 to below 1, float32.
+
+    >>> import quantray as qt
+    >>> qt.rand(2, 3).dtype
+    dtype('float32')
+
+    Source: `torch.rand`; the numbers are those of `numpy.random.default_rng`.
+    """
+    _device(device, requires_grad)
+    wanted = _dtype(dtype)
+    kept = np.float64 if wanted == np.float64 else np.float32
+    return generator().random(_size_of(args, size), kept).astype(wanted, copy=False)
+
+
+def randn(
+    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Array:
+    """Normally distributed random numbers, of mean 0 and variance 1, float32.
+
+    >>> import quantray as qt
+    >>> qt.randn(2, 2, 3).shape
+    (2, 2, 3)
+
+    Source: `torch.randn`; the numbers are those of `numpy.random.default_rng`.
+    """
+    _device(device, requires_grad)
+    wanted = _dtype(dtype)
+    kept = np.float64 if wanted == np.float64 else np.float32
+    return generator().standard_normal(_size_of(args, size), kept).astype(wanted, copy=False)
+
+
+def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None) -> Array:
+    """Random integers from `low` (0, if it is left out) to below `high`, int64 by default.
+
+    >>> import quantray as qt
+    >>> qt.randint(0, 100, size=(10,), dtype=qt.uint8).dtype
+    dtype('uint8')
+
+    Source: `torch.randint`; the numbers are those of `numpy.random.default_rng`.
+    """
+    _device(device)
+    if high is None or (size is None and np.ndim(high)):
+        low, high, size = 0, low, high if size is None else size
+    if size is None:
+        raise TypeError("size must be a tuple of lengths, got None")
+    first, last = low.__index__(), high.__index__()
+    if first >= last:
+        raise ValueError(f"high must be greater than low, {first}, got {last}")
+    return generator().integers(first, last, _size([size])).astype(_dtype(dtype, np.int64), copy=False)
+
+
+def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Array:
+    """The numbers from 0 to below `n` in random order, int64.
+
+    >>> import quantray as qt
+    >>> sorted(qt.randperm(4).tolist())
+    [0, 1, 2, 3]
+
+    Source: `torch.randperm`.
+    """
+    _device(device)
+    return generator().permutation(n.__index__()).astype(_dtype(dtype, np.int64), copy=False)
+
+
+class iinfo:
+    """The range of an integer type, NumPy's or a quantized one's.
+
+    Parameters
+    ----------
+    type : dtype
+
+    >>> import quantray as qt
+    >>> qt.iinfo(qt.qint8).max, qt.iinfo(qt.uint8).max
+    (127, 255)
+
+    Source: `torch.iinfo`.
+    """
+
+    def __init__(self, type: Any) -> None:
+        if isinstance(type, quantized_dtype):
+            self.min, self.max, self.bits, self.dtype = type.qmin, type.qmax, type.bits, type.name
+            return
+        found = np.iinfo(_dtype(type))
+        self.min, self.max, self.bits, self.dtype = (
+            int(found.min),
+            int(found.max),
+            found.bits,
+            str(found.dtype),
+        )
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def finfo(type: Any = np.float32) -> np.finfo[Any]:
+    """The range of a type of floats.
+
+    >>> import quantray as qt
+    >>> float(qt.finfo(qt.float32).eps)
+    1.1920928955078125e-07
+
+    Source: `torch.finfo`.
+    """
+    return np.finfo(_dtype(type))
+
+
+def no_grad() -> contextlib.AbstractContextManager[None]:
+    """A context that changes nothing: gradients are computed only where `quantray.nn` is asked for them.
+
+    >>> import quantray as qt
+    >>> with qt.no_grad():
+    ...     y = qt.ones(2) * 2
+
+    Source: `torch.no_grad`.
+    """
+    return _NoGrad()
+
+
+class _NoGrad(contextlib.ContextDecorator, contextlib.AbstractContextManager["None"]):
+    def __exit__(self, *_: object) -> None:
+        return None

@@ -1,0 +1,314 @@
+"""Torch's functions of tensors: what a method of QTensor does, as a function, and what joins several.
+
+`quantray.swapaxes(q, 0, 1)` is `q.swapaxes(0, 1)`. The methods are listed, not written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from quantray import ops
+from quantray._core import QTensor, cat, stack
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+#: Methods of QTensor that are functions, too.
+METHODS = _words(
+    """
+    adjoint argmax argmin argsort as_strided broadcast_to chunk clamp clamp_ clip clip_ clone conj
+    conj_physical conj_physical_ detach detach_ diag diagonal dsplit eq fill_ flatten flip fliplr flipud
+    ge greater greater_equal gt hsplit index_put index_put_ index_select int_repr is_complex is_conj
+    is_floating_point is_neg is_same_size le less less_equal lt masked_fill masked_fill_ masked_select
+    max mean min moveaxis movedim msort narrow ne not_equal numel permute positive q_per_channel_axis
+    q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point ravel relu_ repeat_interleave
+    reshape resize_as_ resolve_conj resolve_neg roll rot90 select select_scatter slice_scatter sort
+    split split_with_sizes squeeze std sum swapaxes swapdims t take take_along_dim tensor_split tile
+    topk transpose unbind unflatten unsafe_chunk unsafe_split unsqueeze vsplit
+    """
+)
+
+#: Torch's names of methods, as functions whose result has memory of its own.
+COPIES = _words(
+    """
+    alias_copy detach_copy diagonal_copy permute_copy select_copy slice_copy split_copy squeeze_copy
+    t_copy transpose_copy unbind_copy unsqueeze_copy
+    """
+)
+
+
+def _quantized(input: Any, name: str) -> QTensor:
+    if isinstance(input, QTensor):
+        return input
+    advice = f", or use numpy.{name} on arrays" if hasattr(np, name) else ""
+    raise TypeError(f"input must be a QTensor, got {type(input).__name__}: quantize it first{advice}")
+
+
+def method(name: str) -> Callable[..., Any]:
+    """A method of QTensor as a function of a tensor."""
+
+    def function(input: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(_quantized(input, name), name)(*args, **kwargs)
+
+    about: str = getattr(QTensor, name).__doc__.strip().split("\n\n")[0]
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = "quantray"
+    function.__doc__ = f"{about}\n\nThe same as `QTensor.{name}`.\n\nSource: `torch.{name}`."
+    return function
+
+
+def _slice(
+    input: QTensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> QTensor:
+    axis = range(input.ndim)[dim]
+    return input[(*[slice(None)] * axis, slice(start, end, step))]
+
+
+def copied(name: str) -> Callable[..., Any]:
+    """A view of a tensor as a function whose result has memory of its own."""
+    view: Any = {"alias": QTensor.detach, "slice": _slice}.get(name.removesuffix("_copy"))
+    view = view or getattr(QTensor, name.removesuffix("_copy"))
+
+    def function(input: Any, *args: Any, **kwargs: Any) -> Any:
+        made = view(_quantized(input, name), *args, **kwargs)
+        return tuple(part.clone() for part in made) if isinstance(made, tuple) else made.clone()
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = "quantray"
+    about = f"A copy of what `{name.removesuffix('_copy')}` gives, with memory of its own."
+    function.__doc__ = f"{about}\n\nSource: `torch.{name}`."
+    return function
+
+
+def dequantize(tensors: Any) -> Any:
+    """The values of a tensor, or of each tensor of a sequence, as float32 arrays.
+
+    >>> import quantray as qt
+    >>> qt.dequantize(qt.quantize_per_tensor([0.26, 0.5], 0.25, 0, qt.quint8))
+    array([0.25, 0.5 ], dtype=float32)
+
+    Source: `torch.dequantize`.
+    """
+    if isinstance(tensors, list | tuple):
+        return tuple(_quantized(q, "dequantize").dequantize() for q in cast("Sequence[Any]", tensors))
+    return _quantized(tensors, "dequantize").dequantize()
+
+
+def _like(name: str) -> Callable[..., Any]:
+    return cast("Callable[..., Any]", getattr(np, name))
+
+
+def empty_like(input: Any, *, dtype: Any = None) -> Any:
+    """A tensor of the same shape, dtype and grid, of whatever memory holds; an array for an array.
+
+    >>> import quantray as qt
+    >>> qt.empty_like(qt.quantize_per_tensor([1.0, 2.0], 0.5, 3, qt.quint8)).zero_point
+    3
+
+    Source: `torch.empty_like`.
+    """
+    return QTensor.empty_like(input) if isinstance(input, QTensor) else _like("empty_like")(input, dtype)
+
+
+def zeros_like(input: Any, *, dtype: Any = None) -> Any:
+    """A tensor of the same shape, dtype and grid that holds the value 0; an array for an array.
+
+    >>> import quantray as qt
+    >>> qt.zeros_like(qt.quantize_per_tensor([1.0, 2.0], 0.5, 3, qt.quint8)).int_repr()
+    array([3, 3], dtype=uint8)
+
+    Source: `torch.zeros_like`.
+    """
+    return QTensor.zeros_like(input) if isinstance(input, QTensor) else _like("zeros_like")(input, dtype)
+
+
+def ones_like(input: Any, *, dtype: Any = None) -> Any:
+    """A tensor of the same shape, dtype and grid that holds the value nearest to 1; an array for an array.
+
+    >>> import quantray as qt
+    >>> qt.ones_like(qt.quantize_per_tensor([5.0], 0.5, 3, qt.quint8)).tolist()
+    [1.0]
+
+    Source: `torch.ones_like`.
+    """
+    return QTensor.full_like(input, 1.0) if isinstance(input, QTensor) else _like("ones_like")(input, dtype)
+
+
+def full_like(input: Any, fill_value: Any, *, dtype: Any = None) -> Any:
+    """A tensor of the same shape, dtype and grid that holds one value, rounded to it; an array for an array.
+
+    >>> import quantray as qt
+    >>> qt.full_like(qt.quantize_per_tensor([1.0, 2.0], 0.5, 3, qt.quint8), 1.5).tolist()
+    [1.5, 1.5]
+
+    Source: `torch.full_like`.
+    """
+    if isinstance(input, QTensor):
+        return QTensor.full_like(input, fill_value)
+    return _like("full_like")(input, fill_value, dtype)
+
+
+def fill(input: QTensor, value: Any) -> QTensor:
+    """A tensor of the same shape and grid that holds one value.
+
+    >>> import quantray as qt
+    >>> qt.fill(qt.quantize_per_tensor([1.0, 2.0], 0.5, 3, qt.quint8), 1.5).tolist()
+    [1.5, 1.5]
+
+    Source: `torch.fill`.
+    """
+    return _quantized(input, "fill").clone().fill_(value)
+
+
+def relu(input: Any) -> Any:
+    """Negative elements become 0, of a QTensor or of floats.
+
+    >>> import quantray as qt
+    >>> qt.relu(qt.quantize_per_tensor([-1.0, 1.0], 0.5, 0, qt.qint8)).tolist()
+    [0.0, 1.0]
+
+    Source: `torch.relu`.
+    """
+    return input.relu() if isinstance(input, QTensor) else np.maximum(np.asarray(input, np.float32), 0)
+
+
+def _tensors(tensors: Any, name: str) -> list[QTensor]:
+    found = [_quantized(q, name) for q in tensors]
+    if not found:
+        raise ValueError("tensors must be at least one QTensor, got an empty sequence")
+    return found
+
+
+def hstack(tensors: Sequence[QTensor]) -> QTensor:
+    """Tensors one after the other along the second axis (of one dimension, the first), on the first's grid.
+
+    >>> import quantray as qt
+    >>> q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
+    >>> qt.hstack([q, q]).tolist()
+    [1.0, 2.0, 1.0, 2.0]
+
+    Source: `torch.hstack`.
+    """
+    all_ = [atleast_1d(q) for q in _tensors(tensors, "hstack")]
+    return cat(all_, 0 if all_[0].ndim == 1 else 1)
+
+
+def vstack(tensors: Sequence[QTensor]) -> QTensor:
+    """Tensors one below the other, those of one dimension as rows, on the first's grid.
+
+    >>> import quantray as qt
+    >>> q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
+    >>> qt.vstack([q, q]).shape
+    (2, 2)
+
+    Source: `torch.vstack`.
+    """
+    return cat([atleast_2d(q) for q in _tensors(tensors, "vstack")], 0)
+
+
+def dstack(tensors: Sequence[QTensor]) -> QTensor:
+    """Tensors one behind the other along the third axis, on the first's grid.
+
+    >>> import quantray as qt
+    >>> q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
+    >>> qt.dstack([q, q]).shape
+    (1, 2, 2)
+
+    Source: `torch.dstack`.
+    """
+    return cat([atleast_3d(q) for q in _tensors(tensors, "dstack")], 2)
+
+
+def column_stack(tensors: Sequence[QTensor]) -> QTensor:
+    """Tensors side by side, those of one dimension as columns, on the first's grid.
+
+    >>> import quantray as qt
+    >>> q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
+    >>> qt.column_stack([q, q]).tolist()
+    [[1.0, 1.0], [2.0, 2.0]]
+
+    Source: `torch.column_stack`.
+    """
+    all_ = [q if q.ndim > 1 else q.reshape(-1, 1) for q in _tensors(tensors, "column_stack")]
+    return cat(all_, 1)
+
+
+def _at_least(name: str) -> Callable[..., Any]:
+    def function(*tensors: Any) -> Any:
+        if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
+            tensors = tuple(cast("Sequence[Any]", tensors[0]))
+            return tuple(getattr(np, name)(_quantized(q, name)) for q in tensors)
+        made = [getattr(np, name)(_quantized(q, name)) for q in tensors]
+        return made[0] if len(made) == 1 else tuple(made)
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = "quantray"
+    n = name[8]
+    function.__doc__ = (
+        f"A tensor, or each of several, with at least {n} dimensions.\n\nSource: `torch.{name}`."
+    )
+    return function
+
+
+atleast_1d, atleast_2d, atleast_3d = (_at_least(f"atleast_{n}d") for n in (1, 2, 3))
+
+
+def broadcast_tensors(*tensors: QTensor) -> tuple[QTensor, ...]:
+    """Tensors in the shape that all of them broadcast to; read-only views.
+
+    >>> import quantray as qt
+    >>> q = qt.quantize_per_tensor([[1.0], [2.0]], 0.5, 0, qt.qint8)
+    >>> [t.shape for t in qt.broadcast_tensors(q, q.T)]
+    [(2, 2), (2, 2)]
+
+    Source: `torch.broadcast_tensors`.
+    """
+    all_ = _tensors(tensors, "broadcast_arrays")
+    shape = np.broadcast_shapes(*(q.shape for q in all_))
+    return tuple(q.expand(shape) for q in all_)
+
+
+def constant_pad_nd(input: QTensor, pad: Sequence[int], value: float = 0.0) -> QTensor:
+    """More elements of one value at the ends of axes, the last one first; see `quantray.ops.pad`.
+
+    >>> import quantray as qt
+    >>> q = qt.quantize_per_tensor([[1.0, 2.0]], 0.5, 0, qt.qint8)
+    >>> qt.constant_pad_nd(q, (1, 0)).tolist()
+    [[0.0, 1.0, 2.0]]
+
+    Source: `torch.constant_pad_nd`.
+    """
+    return ops.pad(_quantized(input, "pad"), pad, value=value)
+
+
+def aminmax(input: QTensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[QTensor, QTensor]:
+    """The smallest and the largest element, of all or along an axis.
+
+    >>> import quantray as qt
+    >>> low, high = qt.aminmax(qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8))
+    >>> low.item(), high.item()
+    (1.0, 2.0)
+
+    Source: `torch.aminmax`.
+    """
+    q = _quantized(input, "aminmax")
+    if dim is None:
+        return q.min(), q.max()
+    return q.min(dim, keepdim).values, q.max(dim, keepdim).values
+
+
+def everything() -> dict[str, Any]:
+    """The functions by name."""
+    found: dict[str, Any] = {name: method(name) for name in METHODS}
+    found |= {name: copied(name) for name in COPIES}
+    own = (
+        *(dequantize, empty_like, zeros_like, ones_like, full_like, fill, relu, hstack, vstack, dstack),
+        *(column_stack, atleast_1d, atleast_2d, atleast_3d, broadcast_tensors, constant_pad_nd, aminmax),
+    )
+    found |= {f.__name__: f for f in own}
+    return found | {"concat": cat, "concatenate": cat, "row_stack": vstack, "stack": stack}

@@ -1,0 +1,32 @@
+"""Models of other libraries, which people will try: what to do with them is said, not how they fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quantray.nn._module import Module
+
+
+def check_model(model: Any) -> None:
+    """Raises where a model is none of quantray's.
+
+    Raises
+    ------
+    TypeError
+        It says what to do with a model of torch's.
+    """
+    if isinstance(model, Module):
+        return
+    kind = f"{type(model).__module__}.{type(model).__name__}"
+    if is_torch(model):
+        raise TypeError(
+            f"model must be a quantray.nn.Module, got a torch module ({kind}): build the same layers of "
+            "quantray.nn, whose names and state_dict keys are torch's, then "
+            "load_state_dict(model.state_dict())"
+        )
+    raise TypeError(f"model must be a quantray.nn.Module, got {kind}")
+
+
+def is_torch(model: Any) -> bool:
+    """Whether it is a module of torch's."""
+    return any(base.__module__.split(".")[0] == "torch" for base in type(model).__mro__)

@@ -1,0 +1,184 @@
+"""One model's way from observers to integers: layers are quantized, graphs converted, modules replaced."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+
+from quantray import nn
+from quantray._core import per_channel_affine_float_qparams
+from quantray.graph import Graph, Node
+from quantray.graph._graph import ordered
+from quantray.graph.kinds import LAYERS
+from quantray.nn import quantized
+from quantray.nn.intrinsic import FusedWeighted
+from quantray.nn.qat import FusedQAT
+from quantray.nn.qat._weighted import QAT
+from quantray.nn.quantized import QUANTIZED_MODULES, Grid
+from quantray.nn.quantized._weighted import quantize_weight
+from quantray.quantization._converted import Converted
+from quantray.quantization._integers import (
+    Owner,
+)
+from quantray.quantization._layers import Layer, weights_of
+from quantray.quantization._prepared import Prepared
+from quantray.quantization._replacing import Kept, clean, followed, replaced
+from quantray.quantization._to_integers import ToIntegers
+from quantray.quantization.observer._zeros import warn_of_zeros
+
+#: What takes the place of tables that are looked up.
+_TABLES: dict[type[nn.Module], Any] = {
+    nn.Embedding: quantized.Embedding,
+    nn.EmbeddingBag: quantized.EmbeddingBag,
+}
+
+
+class Conversion:
+    """One model's way from observers to integers."""
+
+    def __init__(self, model: nn.Module, runner: Prepared, graphs: list[Graph]) -> None:
+        self.model, self.runner, self.prefix = model, runner, runner.prefix
+        self.inner: list[tuple[str, Conversion]] = []
+        #: The model of integers, once it is put together.
+        self.result: nn.Module | None = None
+        #: By home and weight, what the layer becomes and where it is put.
+        self.layers: dict[tuple[str, Any], tuple[str, nn.Module]] = {}
+        self.modules: dict[str, nn.Module] = {}
+        #: Layers whose first call has been placed.
+        self.placed: set[str] = set()
+        #: By an observer's path, which module keeps what it found: the same in all graphs.
+        self.owners: dict[str, Owner | None] = {}
+        self._graphs = graphs
+        self.graphs = [self._converted(graph) for graph in graphs]
+        self._convert_tables()
+
+    def reached(self) -> list[nn.Module]:
+        """The modules that the graphs come through."""
+        found: list[nn.Module] = [self.model]
+        for graph in self._graphs:
+            for node in graph:
+                if node.kind == "layer":
+                    home = self.model.get_submodule(node.value.home)
+                    found.append(home)
+                    if node.scope:
+                        found.append(self.model.get_submodule(node.scope))
+                elif node.kind == "module":
+                    found.append(self.model.get_submodule(node.value))
+        return found
+
+    # Graphs
+
+    def _converted(self, graph: Graph) -> Graph:
+        return ToIntegers(self, graph).graph
+
+    def _convert_tables(self) -> None:
+        """Embeddings whose QConfig asks for rows of integers, each on a grid of its own."""
+        for path, module in self.model.named_modules():
+            kind = _TABLES.get(type(module))
+            if kind is None or path in self.modules:
+                continue
+            qconfig = self.runner.settings.of_module(path, type(module), self.model)
+            weight: Any = None if qconfig is None else qconfig.weight()
+            if getattr(weight, "qscheme", None) is per_channel_affine_float_qparams:
+                self.modules[path] = kind.from_float(module, dtype=weight.dtype)
+
+    def grid(self, path: str) -> Grid:
+        """The grid that an observer has found."""
+        observer = self.model.get_submodule(path)
+        full = ".".join(part for part in (self.prefix, path) if part)
+        try:
+            grid = Grid.of(observer)
+            warn_of_zeros(getattr(observer, "activation_post_process", observer), full, stacklevel=4)
+            return grid
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{full}: {error}") from None
+
+    def layer(self, node: Node, graph: Graph) -> str:
+        """The path of the layer of integers that a layer's node becomes; its weight is quantized once."""
+        layer: Layer = node.value
+        key = layer.home, node.args[1]
+        if key in self.layers:
+            return self.layers[key][0]
+        name = ".".join(part for part in (self.prefix, layer.home) if part) or "model"
+        home = self.model.get_submodule(layer.home)
+        weight, bias = layer.weight_and_bias(
+            self.model, weights_of(node, graph, self.model), dict(node.kwargs)
+        )
+        kind = QUANTIZED_MODULES[getattr(nn, LAYERS[layer.kind])]
+        if layer.fake is not None:
+            observer = self.model.get_submodule(layer.fake)
+        else:
+            qconfig = self.runner.settings.of(node, self.model)
+            assert qconfig is not None
+            observer = qconfig.weight()
+            observer(weight)
+        try:
+            codes = quantize_weight(weight, observer, kind.axis)
+            weight_observer = getattr(observer, "activation_post_process", observer)
+            warn_of_zeros(weight_observer, f"{name}.weight" if name != "model" else "weight", stacklevel=4)
+            settings = {**dict(node.kwargs), "padding_mode": "zeros"}
+            made = kind.of(
+                cast("Any", _Settings(settings)),
+                codes,
+                None if bias is None else np.asarray(bias, np.float32),
+                grid=None,
+                input_grid=None,
+                weight_range=(int(observer.quant_min), int(observer.quant_max)),
+            )
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{name} ({home._get_name()}): {error}") from None
+        path = layer.home if _is_only(node, home) else self._beside(layer.home, node, graph)
+        self.layers[key] = path, made
+        self.modules[path] = made
+        return path
+
+    def _beside(self, home: str, node: Node, graph: Graph) -> str:
+        """A name inside of a module that does more than this layer: that of its parameter."""
+        needed = ordered(graph, [node.args[1]])
+        keys = [n.value[1] for n in needed.values() if n.kind == "parameter"]
+        name = f"{(keys[0] if keys else node.value.kind)}_quantized"
+        taken = {path for path, _ in self.layers.values()}
+        path, count = f"{home}.{name}" if home else name, 1
+        while path in taken:
+            count += 1
+            path = f"{home}.{name}_{count}" if home else f"{name}_{count}"
+        return path
+
+    # Modules
+
+    def put(self) -> nn.Module:
+        """Puts the modules of integers in their places, and the graphs in that of `forward`."""
+        model = self.model
+        self.runner.detach(model)
+        for path, inner in self.inner:
+            assert inner.result is not None
+            self.modules[path] = inner.result
+        kept = Kept(self.graphs)
+        for path, module in list(model.named_modules(remove_duplicate=False)):
+            if not path or path in self.modules:
+                continue
+            if kept.is_absorbed(path, module, self._graphs):
+                self.modules[path] = nn.Identity()
+        self.graphs = [followed(graph, self.modules) for graph in self.graphs]
+        model = replaced(model, self.modules)
+        clean(model, self.graphs)
+        runner = Converted(self.graphs, self.prefix)
+        model.__dict__["_runner"] = runner
+        runner.refresh(model)
+        self.result = model
+        return model
+
+
+class _Settings:
+    """A layer's settings as attributes."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.__dict__.update({"output_padding": 0, **settings})
+
+
+def _is_only(node: Node, home: nn.Module) -> bool:
+    """Whether a module does nothing but this layer, so that a layer of integers can take its place."""
+    if isinstance(home, (FusedWeighted, FusedQAT, QAT)) or type(home) in QUANTIZED_MODULES:
+        return True
+    return node.name.partition("#")[0] == node.value.home

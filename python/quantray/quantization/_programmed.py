@@ -1,0 +1,88 @@
+"""Models that run by programs: what a graph has become for a module as it is now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quantray import nn
+from quantray.graph import Graph, Ref
+from quantray.graph._runner import _is_of_inputs
+from quantray.nn.quantized._grid import Grid
+from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._shown import Shown
+
+
+class Made:
+    """What a graph has become for a module."""
+
+    def __init__(self, grids: dict[Ref, Grid], lowered: Lowered) -> None:
+        self.grids, self.lowered = grids, lowered
+        #: Shapes that what the graph took for granted was looked at for, node by node.
+        self.checked: Any = set()
+
+
+class Programmed(Shown):
+    """A runner whose graphs are programs, made when they are first run and anew when the module has
+    changed.
+    """
+
+    #: Whether sums of floats may be added up in another order than the nodes' own.
+    is_near = False
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__(prefix)
+        #: By the graph's place among the graphs.
+        self._made: dict[int, Made] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Programs are made anew for the CPU that they run on.
+        return {**super().__getstate__(), "_made": {}}
+
+    def grids(self, module: nn.Module, graph: Graph) -> dict[Ref, Grid]:
+        """The grid of each wire of codes."""
+        return {}
+
+    def made(self, module: nn.Module, graph: Graph) -> Made:
+        """The grids and the program of a graph."""
+        at = next(i for i, each in enumerate(self.graphs) if each is graph)
+        made = self._made.get(at)
+        if made is None:
+            with self._lock:
+                grids = self.grids(module, graph)
+                made = Made(grids, lower(graph, module, grids, is_near=self.is_near))
+                if any(node.kind == "python" and not node.value for node in graph):
+                    # It may give back anything, and not arrays alone.
+                    made.checked = _Nothing()
+                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
+                    made.checked = _Everything()
+                self._made[at] = made
+        return made
+
+    def forget(self, module: nn.Module) -> None:
+        super().forget(module)
+        self._made.clear()
+
+
+class _Everything:
+    """A set that has all."""
+
+    def __contains__(self, item: Any) -> bool:
+        return True
+
+    def add(self, item: Any) -> None:
+        """It is there already."""
+
+
+class _Nothing:
+    """A set that stays empty."""
+
+    def __contains__(self, item: Any) -> bool:
+        return False
+
+    def add(self, item: Any) -> None:
+        """It is not kept."""
+
+
+def shapes_of(arrays: list[Any]) -> tuple[Any, ...]:
+    """What tells inputs apart for a program."""
+    return tuple((array.shape, array.dtype) for array in arrays)

@@ -1,0 +1,403 @@
+"""The pass from observers to integers over one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from quantray import nn
+from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter, kind_of
+from quantray.graph._graph import map_tree, map_wires
+from quantray.graph.kinds import module_kind
+from quantray.nn import quantized
+from quantray.nn._tracing import is_attached
+from quantray.nn.quantized import Grid
+from quantray.quantization._integers import (
+    DEQUANTIZE,
+    LAYER,
+    MOVE,
+    QUANTIZE,
+    SUMS,
+    TABLE,
+    Function,
+    IntLayer,
+    Owner,
+)
+from quantray.quantization._layers import Layer
+from quantray.quantization._placing import Point
+from quantray.quantization._settings import part_of
+
+
+class Owned(Protocol):
+    """What the pass asks of the conversion that it is part of."""
+
+    model: nn.Module
+    runner: Any
+    modules: dict[str, nn.Module]
+    owners: dict[str, Owner | None]
+    placed: set[str]
+
+    def grid(self, path: str) -> Grid:
+        """The grid that an observer has found."""
+        ...
+
+    def layer(self, node: Node, graph: Graph) -> str:
+        """The path of the layer of integers that a layer's node becomes."""
+        ...
+
+
+class ToIntegers:
+    """The pass from observers to integers over one graph."""
+
+    def __init__(self, conversion: Owned, graph: Graph) -> None:
+        self.conversion, self.model, self.old = conversion, conversion.model, graph
+        self.made = Rewriter(graph)
+        #: For wires of the old graph, those of codes; and for these, those of floats that are there already.
+        self.codes: dict[Ref, Ref] = {}
+        self.grids: dict[Ref, Grid] = {}
+        self.floats: dict[Ref, Ref] = {}
+        #: For wires of codes, the observers of those that floats are quantized on.
+        self.points: dict[Ref, str] = {}
+        self.observed = {node.args[0]: node for node in graph if node.kind == "observe"}
+        self.kept = {node.args[0] for node in graph if node.kind == "snap"}
+        for node in graph:
+            self._add(node)
+        output = self._floats(graph.output)
+        guards = tuple(replace(g, subject=map_wires(self._now, g.subject)) for g in graph.guards)
+        self.graph = self.made.graph().but(output=self.made.map(output), guards=guards).pruned()
+
+    def _floats(self, tree: Any) -> Any:
+        """Arguments with floats in the place of codes; lengths are those of the codes."""
+
+        def leaf(value: Any) -> Any:
+            if isinstance(value, Ref):
+                return self._as_float(value)
+            return map_wires(self._now, value) if isinstance(value, Expr) else value
+
+        return map_tree(leaf, tree)
+
+    def _now(self, ref: Ref) -> Ref:
+        """The wire that has what an old one had, codes or floats."""
+        return self.codes.get(ref, self.made.find(ref))
+
+    def _as_float(self, ref: Ref) -> Ref:
+        code = self.codes.get(ref)
+        if code is None:
+            return ref
+        if code not in self.floats:
+            source = self.made.nodes[code.node]
+            node = Node(
+                self.made.name(f"{code.node}.dequantize"),
+                DEQUANTIZE,
+                (code,),
+                {},
+                source.facts,
+                source.scope,
+                source.at,
+            )
+            self.made.nodes[node.name] = node
+            self.floats[code] = Ref(node.name)
+        return self.floats[code]
+
+    def _put(self, node: Node, old: Ref, grid: Grid | None) -> None:
+        """An integer node in the place of an old wire."""
+        if node.name in self.made.nodes:
+            node = node.but(name=self.made.name(node.name))
+        self.made.nodes[node.name] = node
+        new = Ref(node.name)
+        if grid is None:
+            self.made.replace(old, new)
+        else:
+            self.codes[old] = new
+            self.grids[new] = grid
+
+    def _grid_after(self, node: Node) -> tuple[Grid, Node] | None:
+        """The grid that the wire of a node is observed on, and the observer's node."""
+        observer = self.observed.get(Ref(node.name))
+        if observer is None or observer.value.before:
+            return None
+        return self.conversion.grid(observer.value.path), observer
+
+    def _add(self, node: Node) -> None:
+        ref = Ref(node.name)
+        if node.kind == "snap":
+            self._alias(ref, node.args[0])
+        elif node.kind == "observe":
+            self._observe(node, ref)
+        elif node.kind == "layer" and node.args[0] in self.codes:
+            self._layer(node, ref)
+        elif node.kind == "tap":
+            mapped = node.but(args=self._codes_tree(node.args))
+            self.made.nodes[mapped.name] = mapped
+        elif not self._as_integers(node, ref):
+            if node.kind == "module":
+                self._swap(node)
+            self.made.add(node.but(args=self._floats(node.args), kwargs=self._floats(dict(node.kwargs))))
+
+    def _codes_tree(self, tree: Any) -> Any:
+        return map_wires(self._now, tree)
+
+    def _alias(self, new: Ref, old: Ref) -> None:
+        if old in self.codes:
+            self.codes[new] = self.codes[old]
+        else:
+            self.made.replace(new, old)
+
+    def _observe(self, node: Node, ref: Ref) -> None:
+        source = node.args[0]
+        point: Point = node.value
+        if source in self.codes and not point.before:
+            # Whoever made it has put it on this grid.
+            self._alias(ref, source)
+            return
+        grid = self.conversion.grid(point.path)
+        before = self._as_float(source)
+        owner = self.conversion.owners.get(point.path)
+        quantize = Node(
+            f"{source.node}.quantize",
+            QUANTIZE,
+            (self.made.find(before),),
+            {"grid": grid, "owner": owner},
+            node.facts,
+            node.scope,
+            node.at,
+        )
+        self._put(quantize, ref, grid)
+        self.points[self.codes[ref]] = point.path
+
+    def _owned(self, observer: Node, owner: Callable[[], Owner | None]) -> Owner | None:
+        """Who keeps the grid of an observer: found out in the first graph that has it."""
+        path, owners = observer.value.path, self.conversion.owners
+        if path not in owners:
+            owners[path] = owner()
+        return owners[path]
+
+    def _layer(self, node: Node, ref: Ref) -> None:
+        layer: Layer = node.value
+        path = self.conversion.layer(node, self.old)
+        found = self._grid_after(node)
+        module: Any = self.conversion.modules[path]
+        x = self.codes[node.args[0]]
+        grid = None if found is None else found[0]
+        module.relu = layer.limits is not None
+        module.relu6 = layer.limits == (0.0, 6.0)
+        is_first = path not in self.conversion.placed
+        self.conversion.placed.add(path)
+        # The first call's grids are the module's own.
+        owner = None if found is None else self._owned(found[1], lambda: Owner(path) if is_first else None)
+        if owner is not None:
+            module.grid = grid
+        self._own_input(module, path, x)
+        made = Node(
+            node.name,
+            LAYER,
+            (x,),
+            {"grid": grid, "owner": owner},
+            node.facts,
+            node.scope,
+            node.at,
+            IntLayer(path, layer.limits),
+        )
+        self._put(made, ref, grid)
+
+    def _own_input(self, module: Any, path: str, x: Ref) -> None:
+        """Floats are quantized on a layer's own input grid; the first layer that takes them keeps it."""
+        source = self.made.nodes[x.node]
+        owner: Owner | None = source.kwargs.get("owner")
+        if source.kind != QUANTIZE or (owner is not None and owner.attribute != "input_grid"):
+            return
+        owners, point = self.conversion.owners, self.points.get(x)
+        if point is None or (owner is None and point in owners):
+            # Not floats on a wire of their own; or, in a graph before, codes, whose node keeps the grid.
+            return
+        if module.input_grid is None:
+            module.input_grid = self.grids[x]
+            if owner is None:
+                owners[point] = Owner(path, "input_grid")
+                settings = {"grid": self.grids[x], "owner": owners[point]}
+                self.made.nodes[x.node] = source.but(kwargs=settings)
+
+    def _swap(self, node: Node) -> None:
+        """A module that somebody has registered an integer version of."""
+        module = self.model.get_submodule(node.value)
+        integer = module_kind(module).integer
+        if integer is None or node.value in self.conversion.modules:
+            return
+        if self.conversion.runner.settings.of(node, self.model) is not None:
+            self.conversion.modules[node.value] = integer.from_float(module)
+
+    def _as_integers(self, node: Node, ref: Ref) -> bool:
+        """A node between integers as one of them; whether it could."""
+        part = part_of(node, self.model)
+        floats = [r for r in node.inputs if self.old.fact(r).is_float]
+        if part is Part.KEEPS and floats and floats[0] in self.codes and ref in self.kept:
+            self._keep(node, ref)
+            return True
+        if part is Part.BEGINS:
+            found = self._grid_after(node)
+            if found is not None:
+                self._begin(node, ref, found[0])
+                return True
+            return False
+        if part is Part.ENDS:
+            path = node.value
+            self.conversion.modules[path] = quantized.DeQuantize()
+            if floats and floats[0] in self.codes:
+                self.made.replace(ref, self._as_float(floats[0]))
+                return True
+            return False
+        if part is not Part.FOLLOWS:
+            return False
+        found = self._grid_after(node)
+        if found is None:
+            return False
+        grid, observer = found
+        if node.kind in SUMS:
+            args = self._terms(node)
+            if args is None:
+                return False
+            owner = self._owned(observer, lambda: self._functional(node, grid))
+            self._put(
+                Node(
+                    node.name,
+                    SUMS[node.kind],
+                    args,
+                    {**node.kwargs, "grid": grid, "owner": owner},
+                    node.facts,
+                    node.scope,
+                    node.at,
+                ),
+                ref,
+                grid,
+            )
+            return True
+        if self._is_table(node, floats):
+            owner = self._owned(observer, lambda: self._requantized(node, grid))
+            made = Node(
+                node.name,
+                TABLE,
+                (self.codes[floats[0]],),
+                {"grid": grid, "owner": owner},
+                node.facts,
+                node.scope,
+                node.at,
+                Function(node),
+            )
+            self._put(made, ref, grid)
+            return True
+        # In floats, from codes to codes.
+        owner = self._owned(observer, lambda: self._requantized(node, grid))
+        inner = self.made.add(
+            node.but(
+                name=self.made.name(f"{node.name}.float"),
+                args=self._floats(node.args),
+                kwargs=self._floats(dict(node.kwargs)),
+            )
+        )
+        quantize = Node(
+            node.name, QUANTIZE, (inner,), {"grid": grid, "owner": owner}, node.facts, node.scope, node.at
+        )
+        self._put(quantize, ref, grid)
+        return True
+
+    def _keep(self, node: Node, ref: Ref) -> None:
+        source = node.inputs[0]
+        if node.kind == "module":
+            # Dropout in evaluation.
+            self._alias(ref, source)
+            return
+        code = self.codes[source]
+        args = tuple(code if arg == source else arg for arg in node.args)
+        made = Node(
+            node.name,
+            MOVE,
+            self._codes_tree(args),
+            self._codes_tree(dict(node.kwargs)),
+            node.facts,
+            node.scope,
+            node.at,
+            node.kind,
+        )
+        self._put(made, ref, self.grids[code])
+
+    def _begin(self, node: Node, ref: Ref, grid: Grid) -> None:
+        self.conversion.modules[node.value] = quantized.Quantize(grid)
+        source = self._as_float(node.args[0])
+        made = Node(
+            node.name,
+            QUANTIZE,
+            (self.made.find(source),),
+            {"grid": grid, "owner": Owner(node.value)},
+            node.facts,
+            node.scope,
+            node.at,
+        )
+        self._put(made, ref, grid)
+
+    def _terms(self, node: Node) -> tuple[Any, ...] | None:
+        """What is added, multiplied or joined: codes, and at most one term of floats in a sum."""
+        if node.kind == "concat":
+            (tensors,) = node.args
+            if all(t in self.codes for t in tensors):
+                return (tuple(self.codes[t] for t in tensors),)
+            return None
+        refs = [arg for arg in node.args[:2] if isinstance(arg, Ref)]
+        if len(refs) != 2:
+            return None
+        found = [r in self.codes for r in refs]
+        shapes = {self.old.fact(r).shape for r in refs}
+        if node.kind == "add" and any(found) and len(shapes) == 1:
+            limits = node.get("limits")
+            if limits is not None and limits[0] != 0:
+                return None
+            return tuple(self.codes.get(r, self.made.find(r)) for r in refs)
+        if all(found) and (node.kind == "matmul" or len(shapes) == 1):
+            return tuple(self.codes[r] for r in refs)
+        return None
+
+    def _functional(self, node: Node, grid: Grid) -> Owner | None:
+        """The `QFunctional` that a `FloatFunctional` becomes, which keeps the grid of its first call."""
+        path = node.scope
+        module = self.model.get_submodule(path) if path else self.model
+        if not isinstance(module, nn.FloatFunctional) or path in self.conversion.modules:
+            return None
+        relu = node.get("limits") is not None and isinstance(module, nn.intrinsic.AddReLU)
+        self.conversion.modules[path] = quantized.QFunctional(grid, relu)
+        return Owner(path)
+
+    def _requantized(self, node: Node, grid: Grid) -> Owner | None:
+        """The `Requantized` that a module between integers becomes; it keeps its first call's grid."""
+        path = node.value if node.kind == "module" else node.name.partition("#")[0]
+        if not path or path in self.conversion.modules or not self._is_module(path):
+            return None
+        module = self.model.get_submodule(path)
+        if type(module).__module__.split(".")[0] != "quantray" or (
+            node.scope not in ("", path) and node.scope != path
+        ):
+            return None
+        inner = module.copy()
+        for name in [name for name in inner._modules if is_attached(name)]:
+            del inner._modules[name]
+        inner._pre_hooks.clear()
+        inner._hooks.clear()
+        inner.__dict__.pop("qconfig", None)
+        inner.__dict__["_marks"] = ()
+        self.conversion.modules[path] = quantized.Requantized(inner.eval(), grid)
+        return Owner(path)
+
+    def _is_module(self, path: str) -> bool:
+        try:
+            self.model.get_submodule(path)
+        except AttributeError:
+            return False
+        return True
+
+    def _is_table(self, node: Node, floats: list[Ref]) -> bool:
+        if len(set(floats)) != 1 or floats[0] not in self.codes:
+            return False
+        if node.kind == "formula":
+            return True
+        if node.kind == "module":
+            return False
+        return kind_of(node.kind).elementwise and all(not isinstance(v, Ref) for v in node.kwargs.values())

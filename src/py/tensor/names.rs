@@ -1,0 +1,525 @@
+//! What torch's and NumPy's code asks a tensor about itself, what does nothing here, and where to go from names that
+//! are left out on purpose.
+
+use pyo3::exceptions::PyAttributeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use quantray_core::qparams::DType;
+
+use super::QTensor;
+use crate::array::{Array, Int, describe, np};
+use crate::dtype::PyDType;
+use crate::error::Error;
+use crate::ops;
+
+/// Names that QTensor does not have, and what to write instead.
+const LEFT_OUT: [(&[&str], &str); 14] = [
+    (
+        &[
+            "cuda",
+            "is_cuda",
+            "xpu",
+            "is_xpu",
+            "mps",
+            "is_mps",
+            "hpu",
+            "ipu",
+            "is_ipu",
+            "is_mtia",
+            "is_maia",
+            "is_vulkan",
+            "is_xla",
+            "mtia",
+            "is_hpu",
+        ],
+        "arrays live in the CPU's memory; q.device is always \"cpu\"",
+    ),
+    (
+        &["pin_memory", "is_pinned", "share_memory_", "is_shared", "record_stream"],
+        "memory is NumPy's; multiprocessing and joblib move a QTensor by pickle without a copy",
+    ),
+    (
+        &["to_mkldnn", "is_mkldnn", "to_sparse", "is_sparse_csr", "to_sparse_csr", "coalesce", "is_meta"],
+        "there is one layout, the strided one; q.dequantize() gives an array for other libraries",
+    ),
+    (
+        &[
+            "grad",
+            "grad_fn",
+            "backward",
+            "requires_grad_",
+            "retain_grad",
+            "register_hook",
+            "is_inference",
+            "slice_inverse",
+        ],
+        "integers have no gradient; train floats with quantray.quantization.FakeQuantize or quantray.nn.qat",
+    ),
+    (
+        &[
+            "put",
+            "put_",
+            "itemset",
+            "scatter_",
+            "index_copy_",
+            "index_add_",
+            "index_fill_",
+            "masked_scatter_",
+            "scatter",
+        ],
+        "assign instead: q[index] = values, which are requantized to the tensor's grid",
+    ),
+    (
+        &["data", "storage", "untyped_storage", "set_", "ctypes"],
+        "q.int_repr() is the NumPy array of the codes, in the same memory",
+    ),
+    (
+        &["float", "double", "half", "bfloat16", "numpy"],
+        "q.dequantize() gives the float32 values, q.int_repr() the codes",
+    ),
+    (
+        &["long", "int", "short", "byte", "char", "bool"],
+        "q.int_repr().astype(dtype) gives the codes in another type, q.dequantize().astype(dtype) the values",
+    ),
+    (
+        &["add_", "sub_", "mul_", "div_", "abs_", "neg_", "sqrt_", "exp_"],
+        "use q += values and so on, which keeps the tensor's scale and zero point",
+    ),
+    (
+        &[
+            "add", "sub", "mul", "div", "matmul", "mm", "bmm", "dot", "pow", "neg", "abs", "exp", "log",
+            "sqrt",
+        ],
+        "use the operators, numpy's functions, or quantray.ops with a scale and a zero point for the result",
+    ),
+    (&["partition", "argpartition"], "use q.sort(), q.topk() or numpy.partition(q, k)"),
+    (
+        &["var", "cumsum", "cumprod", "prod", "ptp", "trace", "median", "quantile", "norm"],
+        "use numpy's function of the values: numpy.var(q), numpy.cumsum(q), numpy.linalg.norm(q)",
+    ),
+    (
+        &["tofile", "dump", "dumps"],
+        "use q.save(path) or quantray.save, which keep the scale and the zero point",
+    ),
+    (
+        &["uniform_", "normal_", "random_", "bernoulli_"],
+        "assign random values: q[...] = numpy.random.default_rng().normal(size=q.shape)",
+    ),
+];
+
+/// Answers that are the same for every tensor.
+macro_rules! answers {
+    ($($(#[$doc:meta])* $name:ident = $value:literal;)*) => {
+        #[pymethods]
+        impl QTensor {$(
+            $(#[$doc])*
+            #[getter]
+            fn $name(&self) -> bool {
+                $value
+            }
+        )*}
+    };
+}
+answers! {
+    /// True: there are codes, a scale and a zero point.
+    is_quantized = true;
+    /// True: memory is the CPU's.
+    is_cpu = true;
+    /// False: elements lie in strides.
+    is_sparse = false;
+    /// False: integers have no gradient.
+    requires_grad = false;
+    /// True: no gradient leads here.
+    is_leaf = true;
+    /// False: all tensors inside have a shape of their own.
+    is_nested = false;
+}
+
+macro_rules! called_answers {
+    ($($(#[$doc:meta])* $name:ident = $value:literal;)*) => {
+        #[pymethods]
+        impl QTensor {$(
+            $(#[$doc])*
+            fn $name(&self) -> bool {
+                $value
+            }
+        )*}
+    };
+}
+called_answers! {
+    /// False: values are real.
+    is_complex = false;
+    /// False: values are real.
+    is_conj = false;
+    /// False: no sign is pending.
+    is_neg = false;
+    /// False: elements are integers.
+    is_floating_point = false;
+    /// False: the whole tensor is here.
+    is_distributed = false;
+}
+
+/// Methods that have nothing to do: they give the tensor itself.
+macro_rules! identities {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        #[pymethods]
+        impl QTensor {$(
+            $(#[$doc])*
+            fn $name<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+                slf.clone()
+            }
+        )*}
+    };
+}
+identities! {
+    /// The tensor itself, in the CPU's memory already.
+    cpu;
+    /// The tensor itself, which has no gradient.
+    detach_;
+    /// The tensor itself: values are real.
+    conj;
+    /// The tensor itself: values are real.
+    conj_physical;
+    /// The tensor itself: values are real.
+    conj_physical_;
+    /// The tensor itself: values are real.
+    resolve_conj;
+    /// The tensor itself: no sign is pending.
+    resolve_neg;
+    /// The tensor itself, which is dense.
+    to_dense;
+    /// The tensor itself.
+    positive;
+}
+
+#[pymethods]
+impl QTensor {
+    /// Another object over the same memory: there is no gradient to leave behind.
+    fn detach(&self, py: Python<'_>) -> QTensor {
+        self.again(py)
+    }
+
+    /// "cpu".
+    #[getter(device)]
+    fn the_device(&self) -> &'static str {
+        "cpu"
+    }
+
+    /// -1, as torch says for the CPU.
+    fn get_device(&self) -> i32 {
+        -1
+    }
+
+    /// "strided".
+    #[getter]
+    fn layout(&self) -> &'static str {
+        "strided"
+    }
+
+    /// None: tensors have no names.
+    #[getter]
+    fn name(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// None: integers have no gradient.
+    #[getter]
+    fn grad_dtype(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The size of one step: a float per tensor, an array per channel.
+    ///
+    /// >>> import quantray as qt
+    /// >>> q = qt.quantize_per_tensor([0.5], 0.25, 3, qt.quint8)
+    /// >>> q.scale, q.zero_point, q.axis
+    /// (0.25, 3, None)
+    #[getter]
+    fn scale<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.single() {
+            Some((scale, _)) => Ok(scale.into_pyobject(py)?.into_any()),
+            None => Ok(crate::quantizer::scales_array(py, self.quantizer())?.into_any()),
+        }
+    }
+
+    /// The code that stands for 0: an int per tensor, an array per channel.
+    #[getter]
+    fn zero_point<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.single() {
+            Some((_, zero)) => Ok(zero.into_pyobject(py)?.into_any()),
+            None => Ok(crate::quantizer::zero_points_array(py, self.quantizer())?.into_any()),
+        }
+    }
+
+    /// The axis of the channels; None per tensor.
+    #[getter]
+    fn axis(&self) -> Option<usize> {
+        self.quantizer().axis()
+    }
+
+    /// The number of axes.
+    fn ndimension(&self, py: Python<'_>) -> usize {
+        self.dims(py).len()
+    }
+
+    /// The number of axes: all of them are dense.
+    fn dense_dim(&self, py: Python<'_>) -> usize {
+        self.dims(py).len()
+    }
+
+    /// 0: no axis is sparse.
+    fn sparse_dim(&self) -> usize {
+        0
+    }
+
+    /// The number of elements.
+    fn nelement(&self, py: Python<'_>) -> usize {
+        self.len_of(py)
+    }
+
+    /// Bytes of one unit of memory: 1, or 4 for qint32.
+    #[getter]
+    fn itemsize(&self) -> usize {
+        self.quantizer().dtype().item_size()
+    }
+
+    /// Whether another tensor or array has the same shape.
+    fn is_same_size(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(super::axes::shape_of(other)?.extract::<Vec<usize>>()? == self.dims(py))
+    }
+
+    /// Torch's name of such a tensor's type; a dtype of the same memory gives the tensor itself.
+    #[pyo3(name = "type", signature = (dtype=None))]
+    fn type_<'py>(slf: &Bound<'py, Self>, dtype: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let own = slf.get().quantizer().dtype();
+        let Some(dtype) = dtype else {
+            let name = match own {
+                DType::QInt8 => "QInt8Tensor",
+                DType::QUInt8 => "QUInt8Tensor",
+                DType::QInt32 => "QInt32Tensor",
+                DType::QUInt4x2 => "QUInt4x2Tensor",
+                DType::QUInt2x4 => "QUInt2x4Tensor",
+            };
+            return Ok(PyString::new(slf.py(), &format!("quantray.quantized.{name}")).into_any());
+        };
+        Ok(slf.get().in_dtype(slf, dtype)?.into_any())
+    }
+
+    /// The tensor itself, if the other one has its dtype; another dtype needs a scale of its own.
+    fn type_as<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().in_dtype(slf, &other.getattr("dtype")?)
+    }
+
+    /// The tensor itself: it is in the CPU's memory and keeps its dtype.
+    ///
+    /// Parameters
+    /// ----------
+    /// args : str, dtype, QTensor
+    ///     "cpu"; this tensor's dtype; or a NumPy dtype of floats, for the values as an array.
+    /// copy : bool
+    ///     A copy all the same.
+    /// memory_format : str, optional
+    ///     As in `contiguous`.
+    #[pyo3(signature = (*args, device=None, dtype=None, non_blocking=false, copy=false, memory_format=None))]
+    fn to<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        device: Option<&Bound<'py, PyAny>>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        non_blocking: bool,
+        copy: bool,
+        memory_format: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = non_blocking; // Nothing runs elsewhere.
+        let mut wanted = dtype.cloned();
+        for (arg, item) in args.iter().map(|a| ("args", a)).chain(device.map(|d| ("device", d.clone()))) {
+            let text = item.str()?.to_string();
+            if text == "cpu" || item.is_instance_of::<pyo3::types::PyBool>() {
+                continue;
+            }
+            match item.cast::<QTensor>() {
+                Ok(other) => wanted = Some(other.getattr("dtype")?),
+                Err(_) if arg == "device" || text.starts_with("cuda") || text == "mps" => {
+                    return Err(Error::value(arg, describe(&item), "\"cpu\", the only device").into());
+                }
+                Err(_) => wanted = Some(item),
+            }
+        }
+        let made = match wanted {
+            Some(dtype) => slf.get().in_dtype(slf, &dtype)?,
+            None => slf.clone().into_any(),
+        };
+        let Ok(tensor) = made.cast::<QTensor>() else { return Ok(made) };
+        let tensor = match memory_format {
+            Some(_) => QTensor::contiguous(tensor, memory_format)?,
+            None => tensor.clone(),
+        };
+        match copy && tensor.is(slf) {
+            true => Ok(Bound::new(slf.py(), slf.get().copied(slf.py())?)?.into_any()),
+            false => Ok(tensor.into_any()),
+        }
+    }
+
+    /// A tensor of `data`, on this tensor's grid; a copy of `data` where it is a QTensor.
+    fn new_tensor(&self, data: &Bound<'_, PyAny>) -> PyResult<QTensor> {
+        let py = data.py();
+        if let Ok(q) = data.cast::<QTensor>() {
+            return q.get().copied(py);
+        }
+        crate::create::quantize_with(py, data, self.quantizer(), None)
+    }
+
+    /// The values as an array of another dtype.
+    ///
+    /// >>> import quantray as qt
+    /// >>> qt.quantize_per_tensor([1.0, 2.5], 0.5, 0, qt.qint8).astype("float64")
+    /// array([1. , 2.5])
+    #[pyo3(signature = (dtype, *args, **kwargs))]
+    fn astype<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if dtype.is_instance_of::<PyDType>() {
+            let valid = "a NumPy dtype: another quantized one needs a scale of its own, q.requantize(scale, zero_point, dtype)";
+            return Err(Error::type_("dtype", dtype, valid).into());
+        }
+        let mut all = vec![dtype.clone()];
+        all.extend(args.iter());
+        self.dequantized(py)?.call_method("astype", PyTuple::new(py, all)?, kwargs)
+    }
+
+    /// A copy with memory of its own; `order` as in NumPy.
+    #[pyo3(signature = (order="C"))]
+    fn copy(&self, py: Python<'_>, order: &str) -> PyResult<QTensor> {
+        if self.packed().is_some() {
+            return self.copied(py);
+        }
+        Ok(self.with_codes(self.codes(py).call_method1("copy", (order,))?.cast_into()?))
+    }
+
+    /// The values rounded to so many decimals, as a float32 array.
+    #[pyo3(signature = (decimals=0))]
+    fn round<'py>(&self, py: Python<'py>, decimals: i32) -> PyResult<Bound<'py, PyAny>> {
+        self.dequantized(py)?.call_method1("round", (decimals,))
+    }
+
+    /// Whether some value is not 0, of all or along an axis.
+    #[pyo3(signature = (dim=None, keepdim=false, *, axis=None, keepdims=None))]
+    fn any<'py>(
+        &self,
+        py: Python<'py>,
+        dim: Option<&Bound<'py, PyAny>>,
+        keepdim: bool,
+        axis: Option<&Bound<'py, PyAny>>,
+        keepdims: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.truth(py, "any", dim, keepdims.unwrap_or(keepdim), axis)
+    }
+
+    /// Whether no value is 0, of all or along an axis.
+    #[pyo3(signature = (dim=None, keepdim=false, *, axis=None, keepdims=None))]
+    fn all<'py>(
+        &self,
+        py: Python<'py>,
+        dim: Option<&Bound<'py, PyAny>>,
+        keepdim: bool,
+        axis: Option<&Bound<'py, PyAny>>,
+        keepdims: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.truth(py, "all", dim, keepdims.unwrap_or(keepdim), axis)
+    }
+
+    /// Where values are not 0: an array of positions for each axis, as in NumPy.
+    fn nonzero<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.dequantized(py)?.call_method0("nonzero")
+    }
+
+    /// `1 / (1 + exp(-x))` of each element; see `quantray.ops.sigmoid`.
+    fn sigmoid<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        ops::sigmoid(slf.as_any(), None, None, None, None)
+    }
+
+    /// `tanh(x)` of each element; see `quantray.ops.tanh`.
+    fn tanh<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        ops::tanh(slf.as_any(), None, None, None, None)
+    }
+
+    /// The view of one position along an axis, or a copy of several: `select` or `index_select`.
+    fn index(slf: &Bound<'_, Self>, dim: Int, index: &Bound<'_, PyAny>) -> PyResult<QTensor> {
+        match index.extract::<Int>() {
+            Ok(one) if Self::is_number(index) => Self::select(slf, dim.0, one),
+            _ => slf.get().index_select(slf.py(), dim, index),
+        }
+    }
+
+    /// The integers for libraries that take DLPack, without a copy: `torch.from_dlpack(q)`. Scale and zero point stay
+    /// here.
+    #[pyo3(signature = (**kwargs))]
+    fn __dlpack__<'py>(
+        &self,
+        py: Python<'py>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.int_repr(py)?.call_method("__dlpack__", (), kwargs)
+    }
+
+    /// The CPU, as DLPack names it.
+    fn __dlpack_device__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.int_repr(py)?.call_method0("__dlpack_device__")
+    }
+
+    /// A name that is left out on purpose says what to use instead.
+    fn __getattr__(slf: &Bound<'_, Self>, name: &str) -> PyResult<Py<PyAny>> {
+        let advice = LEFT_OUT.iter().find(|(names, _)| names.contains(&name)).map(|(_, advice)| *advice);
+        let text = match advice {
+            Some(advice) => format!("a QTensor has no {name:?}: {advice}"),
+            None => format!("'QTensor' object has no attribute '{name}'"),
+        };
+        let error = PyAttributeError::new_err(text);
+        let value = error.value(slf.py());
+        value.setattr("name", name)?;
+        value.setattr("obj", slf)?;
+        Err(error)
+    }
+}
+
+impl QTensor {
+    /// The tensor itself in its own dtype, its values in a NumPy dtype of numbers.
+    fn in_dtype<'py>(
+        &self,
+        slf: &Bound<'py, Self>,
+        dtype: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let own = self.quantizer().dtype();
+        let text = dtype.str()?.to_string();
+        let named = text.strip_prefix("torch.").unwrap_or(&text);
+        if named == own.name() {
+            return Ok(slf.clone().into_any());
+        }
+        if DType::ALL.iter().any(|d| d.name() == named) {
+            let what = format!("{} has other codes than {named}", own.name());
+            return Err(Error::unsupported(what, "use q.requantize(scale, zero_point, dtype)").into());
+        }
+        let numpy = np(py)?.call_method1("dtype", (dtype,)).map_err(|_| {
+            Error::type_("dtype", describe(dtype), "this tensor's dtype or a NumPy dtype of numbers")
+        })?;
+        self.dequantized(py)?.call_method1("astype", (numpy,))
+    }
+
+    fn truth<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        dim: Option<&Bound<'py, PyAny>>,
+        keepdims: bool,
+        axis: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let axes = super::reduce::axes_of(self, py, dim, axis)?;
+        let values: Array<'py> = self.dequantized(py)?;
+        super::reduce::reduce(name, &values, axes.as_deref(), keepdims, &[])
+    }
+}

@@ -1,0 +1,15 @@
+//! The core's tests, a module for each area, in one program that is linked once. `threads` is a program of its own: what
+//! interrupts it would interrupt the others.
+
+mod common;
+#[path = "common/guard.rs"]
+mod guard;
+
+mod conv;
+mod display;
+mod floats;
+mod gemm;
+mod kernels;
+mod properties;
+mod recurrent;
+mod weight_only;
