@@ -12,81 +12,29 @@ from collections.abc import Callable
 import numpy as np
 from digits import accuracy, data, small_cnn, train
 from measure import Call, Timing, compare, load, table
+from onnx_models import as_onnx
 from peers import begin, onnx, onnxruntime, onnxruntime_options
 from quantray import nn
 from quantray import quantization as tq
+from static_peers import quantize_by_onnxruntime
 
 US = 1e-6
 
 
-def as_onnx(model: nn.Sequential) -> object:
-    """The float model as an ONNX graph."""
-    make, kind = onnx.helper, onnx.TensorProto
-    nodes, constants, name = [], [], "x"
-
-    def node(op: str, inputs: list[str], **settings: object) -> str:
-        made = f"v{len(nodes)}"
-        nodes.append(make.make_node(op, inputs, [made], **settings))
-        return made
-
-    def constant(array: np.ndarray) -> str:
-        constants.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), f"c{len(constants)}"))
-        return constants[-1].name
-
-    def weighted(layer: nn.Module) -> str:
-        inputs = [name, constant(layer.weight), constant(layer.bias)]
-        if isinstance(layer, nn.Linear):
-            return node("Gemm", inputs, transB=1)
-        return node("Conv", inputs, pads=[layer.padding[0]] * 4, kernel_shape=layer.kernel_size)
-
-    # As exporters do: batch normalization folded.
-    for layer in tq.fuse_modules(model, example_inputs=np.zeros((1, 1, 8, 8), np.float32)):
-        match layer:
-            case nn.Identity():
-                pass
-            case nn.intrinsic.ConvReLU2d() | nn.intrinsic.LinearReLU():
-                name = node("Relu", [weighted(layer.layer)])
-            case nn.MaxPool2d():
-                name = node("MaxPool", [name], kernel_shape=[2, 2], strides=[2, 2])
-            case nn.Flatten():
-                name = node("Flatten", [name])
-            case nn.Linear():
-                name = weighted(layer)
-            case _:
-                raise TypeError(f"{type(layer).__name__} is not known here")
-    nodes[-1].output[0] = "y"
-    graph = make.make_graph(
-        nodes,
-        "digits",
-        [make.make_tensor_value_info("x", kind.FLOAT, ["N", 1, 8, 8])],
-        [make.make_tensor_value_info("y", kind.FLOAT, ["N", 10])],
-        constants,
-    )
-    return make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
-
-
-def sessions(
-    model: nn.Sequential, x: np.ndarray, threads: int
-) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def sessions(model: nn.Module, x: np.ndarray, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """onnxruntime's float network, and the one that its own tool quantizes, weights per channel."""
-    from onnxruntime import quantization as peer
-
-    class Reader(peer.CalibrationDataReader):
-        def __init__(self) -> None:
-            self.batches = iter([{"x": x}])
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self.batches, None)
-
     with tempfile.TemporaryDirectory() as folder:
         plain, static = os.path.join(folder, "float.onnx"), os.path.join(folder, "static.onnx")
-        onnx.save(as_onnx(model), plain)
-        peer.quantize_static(plain, static, Reader(), per_channel=True, weight_type=peer.QuantType.QInt8)
+        onnx.save(as_onnx(model, x[:2]), plain)
+        quantize_by_onnxruntime(plain, static, [x])
         made = {
             name: onnxruntime.InferenceSession(path, onnxruntime_options(threads), ["CPUExecutionProvider"])
             for name, path in (("onnxruntime float", plain), ("onnxruntime int8", static))
         }
-    return {name: lambda x, s=session: s.run(None, {"x": x})[0] for name, session in made.items()}
+    return {
+        name: lambda x, s=session: s.run(None, {s.get_inputs()[0].name: x})[0]
+        for name, session in made.items()
+    }
 
 
 def main() -> None:
