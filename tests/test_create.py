@@ -67,6 +67,7 @@ def test_any_number(kind):
     assert qt.quantize_per_tensor(x[:0], 0.1, 3, "quint8").shape == (0, 4, 5)
 
 
+@pytest.mark.filterwarnings("ignore:all values")
 @given(data=st.data())
 def test_all_schemes(data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=9))

@@ -185,9 +185,10 @@ JUNK += [
     lambda: 0,
 ]
 JUNK += [np.array([1], "M8[s]")]
-FUNCTIONS = [
-    f for n, f in vars(qt).items() if callable(f) and not n.startswith("_") and n not in ("save", "load")
-]
+#: Functions that files, or as much memory as a number says, are made by.
+MAKERS = {"save", "load", "rand", "randn", "randint", "zeros", "ones", "full", "empty", "eye", "arange"}
+MAKERS |= {"linspace", "randperm"}
+FUNCTIONS = [f for n, f in vars(qt).items() if callable(f) and not n.startswith("_") and n not in MAKERS]
 FUNCTIONS += [getattr(qt.ops, n) for n in qt.ops.__all__]
 LINEAR = qt.ops.PackedLinear(Q)
 FUNCTIONS += [LINEAR, LINEAR.dynamic]

@@ -247,7 +247,7 @@ WRONG = [
     -1,
     0,
     3,
-    2**31,
+    2**40,  # more than there is: less would be made
     2**63,
     -(2**70),
     0.5,
