@@ -116,9 +116,9 @@ def fused_moving_avg_obs_fake_quant(
         made = _choose(float(running_min[i]), float(running_max[i]), quant_min, quant_max, symmetric_quant)
         scale[i], zero_point[i] = made
     if axis is None:
-        one = cast("Any", scale)[:1], cast("Any", zero_point)[:1]
+        one = scale[:1], cast("Any", zero_point)[:1]
         return _core.fake_quantize_per_tensor_affine(x, *one, quant_min, quant_max)
-    each = cast("Any", scale), cast("Any", zero_point)
+    each = scale, cast("Any", zero_point)
     return _core.fake_quantize_per_channel_affine(x, *each, axis, quant_min, quant_max)
 
 

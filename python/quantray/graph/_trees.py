@@ -56,7 +56,7 @@ def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
     if kind is list:
         return [map_tree(function, item) for item in tree]
     if kind is dict:
-        return {key: map_tree(function, item) for key, item in tree.items()}
+        return cast("Any", {key: map_tree(function, item) for key, item in tree.items()})
     if kind is slice:
         return slice(*[map_tree(function, end) for end in (tree.start, tree.stop, tree.step)])
     if issubclass(kind, tuple):

@@ -255,7 +255,7 @@ def _mirrored(at: Any, low: Any, span: Any) -> Any:
         return cast("Any", np.zeros(at.shape, at.dtype))
     at = np.abs(at - low)
     rest, turns = np.fmod(at, span), np.floor(at / span)
-    return np.where(turns % 2 == 0, rest + low, span - rest + low)
+    return cast("Any", np.where(turns % 2 == 0, rest + low, span - rest + low))
 
 
 def _at(image: Any, row: Any, column: Any, outside: Any) -> Any:
@@ -265,5 +265,5 @@ def _at(image: Any, row: Any, column: Any, outside: Any) -> Any:
     y = np.clip(row, 0, height - 1).astype(np.int64)
     x = np.clip(column, 0, width - 1).astype(np.int64)
     which = cast("Any", np.arange(n))[:, None, None]
-    found = cast("Any", np.moveaxis(image[which, :, y, x], -1, 1)).astype(np.float32)
+    found = np.moveaxis(image[which, :, y, x], -1, 1).astype(np.float32)
     return cast("Any", np.where(inside[:, None], found, outside))
