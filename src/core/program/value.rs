@@ -155,17 +155,20 @@ impl Value {
         if self.is_contiguous() {
             return Self::new(self.ty, shape);
         }
-        let (mut strides, mut step) = (vec![1; shape.len()], 1);
+        let (mut strides, mut step) = (vec![1usize; shape.len()], 1usize);
         for &a in axes.iter().rev() {
             strides[a] = step;
-            step *= shape[a].max(1);
+            step = step.saturating_mul(shape[a].max(1));
         }
         Self { ty: self.ty, shape, strides }
     }
 
-    /// Number of elements.
+    /// Number of elements; of more than a word counts, as many as it does.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        match self.is_empty() {
+            true => 0,
+            false => self.shape.iter().fold(1, |all, &n| all.saturating_mul(n)),
+        }
     }
 
     /// Whether there is none.
@@ -175,7 +178,7 @@ impl Value {
 
     /// Bytes of all elements.
     pub fn bytes(&self) -> usize {
-        self.len() * self.ty.kind().size()
+        self.len().saturating_mul(self.ty.kind().size())
     }
 
     /// Elements of memory from the first to the last one.
@@ -238,23 +241,23 @@ impl Value {
 
 /// The strides of C order.
 pub fn c_strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
+    let mut strides = vec![1usize; shape.len()];
     for a in (1..shape.len()).rev() {
-        strides[a - 1] = strides[a] * shape[a].max(1);
+        strides[a - 1] = strides[a].saturating_mul(shape[a].max(1));
     }
     strides
 }
 
 /// The strides of images that lie channels last.
 pub fn last_strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
+    let mut strides = vec![1usize; shape.len()];
     if shape.len() < 2 {
         return strides;
     }
     let mut step = shape[1].max(1);
     for a in (2..shape.len()).rev() {
         strides[a] = step;
-        step *= shape[a].max(1);
+        step = step.saturating_mul(shape[a].max(1));
     }
     strides[0] = step;
     strides

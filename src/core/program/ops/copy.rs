@@ -36,7 +36,10 @@ impl Copy {
         let mut axes: Vec<Axis> = Vec::with_capacity(long.len());
         for axis in long {
             match axes.last_mut() {
-                Some(outer) if outer.to == axis.n * axis.to && outer.from == axis.n as isize * axis.from => {
+                Some(outer)
+                    if axis.n.checked_mul(axis.to) == Some(outer.to)
+                        && (axis.n as isize).checked_mul(axis.from) == Some(outer.from) =>
+                {
                     *outer = Axis { n: outer.n * axis.n, ..axis };
                 }
                 _ => axes.push(axis),

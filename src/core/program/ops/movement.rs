@@ -314,7 +314,10 @@ impl Op for Pad {
             place.push(before.max(0) as usize);
         }
         let made = x.ordered(shape);
-        let first: usize = place.iter().zip(&made.strides).map(|(n, stride)| n * stride).sum();
+        let first: usize = place
+            .iter()
+            .zip(&made.strides)
+            .fold(0, |sum, (&n, &stride): (&usize, &usize)| n.saturating_mul(stride).saturating_add(sum));
         let strides: Vec<isize> = x.strides.iter().map(|&s| s as isize).collect();
         let copy = Copy::new(&inner, start, &strides, &made.strides);
         let first = if inner.contains(&0) { 0 } else { first };

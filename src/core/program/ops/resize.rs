@@ -98,7 +98,7 @@ impl Op for Interpolate {
             places[3 - dims + a] = self.places(lengths[a], targets[a], factors[a]);
         }
         let made = images.made(Type::Codes(grid), images.channels, &targets);
-        let (zero_point, work) = (grid.zero_point, 8 * made.len());
+        let (zero_point, work) = (grid.zero_point, made.len().saturating_mul(8));
         let run = move |io: Io<'_>| Ok(resize(&images.of(io.from[0]), &places, zero_point, io.to.codes())?);
         Ok(Task::new(made, run).work(work).into())
     }
