@@ -12,4 +12,5 @@ mod gemm;
 mod kernels;
 mod properties;
 mod recurrent;
+mod residual;
 mod weight_only;

@@ -1,18 +1,16 @@
 //! Products with a residual on every instruction set, with one thread and with two, against the plain formula: the float
 //! of the layer, plus the residual, rounded once.
 
-mod common;
-
 use std::mem::MaybeUninit;
 
-use common::Random;
-use quantray::arch::Isa;
-use quantray::gemm::{
+use crate::common::Random;
+use quantray_core::arch::Isa;
+use quantray_core::gemm::{
     Activations, Addend, Codes, Finish, Matrix, PackedWeights, Residual, Results, WeightParams, multiply,
     reference,
 };
-use quantray::qparams::{dequantize_one, quantize_one};
-use quantray::threads;
+use quantray_core::qparams::{dequantize_one, quantize_one};
+use quantray_core::threads;
 
 /// Results of a product, as numbers.
 fn run<T: Copy + Default>(n: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
