@@ -83,7 +83,6 @@ from quantray._creation import (
 )
 from quantray._files import load
 from quantray._random import manual_seed
-from quantray._ranges import choose_qparams_optimized, fused_moving_avg_obs_fake_quant
 
 if TYPE_CHECKING:
     from quantray._functions import (
@@ -108,7 +107,7 @@ if TYPE_CHECKING:
 
 #: Imported when they are first asked for.
 _LAZY = ("nn", "optim", "quantization")
-#: Torch's functions that `nn.functional` and `ops` have.
+#: Torch's functions that other modules have.
 _PLACES = {
     "quantray.nn.functional": """
         adaptive_avg_pool1d alpha_dropout avg_pool1d celu celu_ channel_shuffle dropout
@@ -116,6 +115,8 @@ _PLACES = {
         pixel_shuffle pixel_unshuffle sigmoid tanh threshold threshold_ softmax prelu
     """,
     "quantray.ops": "add int_mm matmul mul sub",
+    "quantray.quantization": "choose_qparams_optimized",
+    "quantray.quantization.fake_quantize": "fused_moving_avg_obs_fake_quant",
 }
 _ELSEWHERE = {name: place for place, names in _PLACES.items() for name in names.split()}
 
@@ -162,7 +163,6 @@ __all__ = [
     "atleast_3d",
     "broadcast_tensors",
     "cat",
-    "choose_qparams_optimized",
     "column_stack",
     "constant_pad_nd",
     "cpu_info",
@@ -184,7 +184,6 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
-    "fused_moving_avg_obs_fake_quant",
     "get_num_threads",
     "hstack",
     "iinfo",
