@@ -9,6 +9,7 @@ import quantray as qt
 from golden import REFERENCE
 from hypothesis import given
 from hypothesis import strategies as st
+from quantray import nn
 from quantray import quantization as tq
 from quantray.quantization.observer._grid import Grid
 from quantray.quantization.observer._loss import squared_error
@@ -256,6 +257,14 @@ def test_tiny_values_can_be_warned_of():
             tq.NoopObserver(),
         ):
             warn_of_zeros(quiet, "head.0")
+
+
+def test_weights_that_all_become_0_are_named_by_dynamic_quantization():
+    model = nn.Sequential(nn.Linear(7, 5), nn.Linear(5, 3))
+    model[0].weight = np.full((5, 7), 2e-9, np.float32)
+    with pytest.warns(UserWarning, match=r"^0\.weight: all values become 0: the largest is 2e-09") as caught:
+        tq.quantize_dynamic(model)
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize("name", PEERS["torch_16_bits"])

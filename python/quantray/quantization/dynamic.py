@@ -18,6 +18,7 @@ from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import PATTERNS
 from quantray.quantization._batches import check_model
 from quantray.quantization._dynamic_runner import Dynamic
+from quantray.quantization.observer._zeros import warn_of_zero_values
 from quantray.quantization.qconfig import QConfig
 
 M = TypeVar("M", bound=nn.Module)
@@ -131,6 +132,8 @@ def quantize_dynamic(
     # Put in place once all are made, so that an error leaves the model as it was.
     replaced: list[tuple[nn.Module, str, nn.Module]] = []
     left: list[str] = []
+    #: Weights that the default observer sees, whose smallest scale is `eps`.
+    seen: list[tuple[str, Any]] = []
     count = 0
 
     def change(module: nn.Module, path: str, own: QConfig | bool | None) -> nn.Module:
@@ -148,6 +151,9 @@ def quantize_dynamic(
             except (ValueError, TypeError) as error:
                 raise type(error)(f"{path or 'model'} ({kinds[0].__name__}): {error}") from None
             count += 1
+            weight = getattr(module, "weight", None)
+            if choice is True and isinstance(weight, np.ndarray):
+                seen.append((f"{path}.weight" if path else "weight", cast("Any", weight)))
         else:
             if isinstance(module, FusedWeighted) and choice:
                 inherited = choice
@@ -165,6 +171,8 @@ def quantize_dynamic(
     result = change(model, "", False)
     for parent, name, new in replaced:
         parent._modules[name] = new
+    for name, weight in seen:
+        warn_of_zero_values(weight, weight, float(np.finfo(np.float32).eps), name, stacklevel=3)
     if left and count:
         warnings.warn(f"left in float, without an integer version: {', '.join(left)}", stacklevel=2)
     if count == 0:

@@ -24,8 +24,12 @@ def warn_of_zeros(observer: Any, name: str, stacklevel: int = 2) -> None:
     low, high = getattr(observer, "min_val", None), getattr(observer, "max_val", None)
     if low is None or high is None or not observer.has_data:
         return
-    eps = float(observer.eps[0])
-    largest = max(float(np.max(np.abs(v))) for v in (low, high))
+    warn_of_zero_values(low, high, float(observer.eps[0]), name, stacklevel + 1)
+
+
+def warn_of_zero_values(low: Any, high: Any, eps: float, name: str, stacklevel: int = 2) -> None:
+    """The same for a range that is known: the smallest and the largest values, of one or more channels."""
+    largest = max(float(np.max(np.abs(v), initial=0)) for v in (low, high))
     # A scale above eps is made for the range, and holds it.
     if 0 < largest < eps / 2:
         warnings.warn(
