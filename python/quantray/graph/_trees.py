@@ -56,13 +56,13 @@ def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
     if kind is list:
         return [map_tree(function, item) for item in tree]
     if kind is dict:
-        return cast("Any", {key: map_tree(function, item) for key, item in tree.items()})
+        return {key: map_tree(function, item) for key, item in tree.items()}
     if kind is slice:
         return slice(*[map_tree(function, end) for end in (tree.start, tree.stop, tree.step)])
     if issubclass(kind, tuple):
         return rebuilt(tree, [map_tree(function, item) for item in tree])
     if issubclass(kind, dict):
-        return kind((key, map_tree(function, item)) for key, item in tree.items())
+        return cast("Any", kind)((key, map_tree(function, item)) for key, item in tree.items())
     return function(tree)
 
 
