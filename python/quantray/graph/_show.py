@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from quantray._tables import Column, Table
-from quantray.graph._graph import About, Fact, Graph, Guard, Node, Place, Ref, Refusal, leaves
+from quantray.graph._graph import About, Fact, Graph, Guard, Node, Place, Ref, Refusal
 
 #: Kinds of nodes that are no functions, in words.
 _WORDS = {
@@ -181,11 +181,6 @@ def _condition(subject: Any) -> str:
 def text(graph: Graph) -> str:
     """A graph where it is printed."""
     return "\n".join([head(graph), "", table(graph).text(), *(["", *n] if (n := notes(graph)) else [])])
-
-
-def outputs_of(graph: Graph) -> set[str]:
-    """Nodes whose wires the model returns."""
-    return {leaf.node for leaf in leaves(graph.output) if isinstance(leaf, Ref)}
 
 
 def html(graph: Graph) -> str:

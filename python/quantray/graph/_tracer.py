@@ -79,10 +79,6 @@ class Refused(TypeError):
         self.reason, self.at = reason, at
 
 
-class Retry(Exception):
-    """A module has set up something of its own at its first call: it is captured again."""
-
-
 def where() -> Place:
     """The line of the model's code that is running."""
     frame = sys._getframe(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -32,11 +32,6 @@ def as_batches(data: Iterable[Any]) -> Iterable[Any]:
             f"data must be batches: arrays, or tuples of a model's arguments, got {type(data).__name__}"
         )
     return data
-
-
-def transformed(batches: Iterable[Any], transform: Callable[[Any], Any] | None) -> Iterable[Any]:
-    """Batches as a model is called with them."""
-    return batches if transform is None else map(transform, batches)
 
 
 def check_arguments(model: nn.Module, args: tuple[Any, ...]) -> None:

@@ -221,8 +221,3 @@ def prepared_of(model: nn.Module) -> Prepared | None:
     """What runs a model that is prepared; None where it is not."""
     runner = model._runner
     return runner if isinstance(runner, Prepared) else None
-
-
-def is_seen(node: Node, module: nn.Module) -> bool:
-    """Whether an observer has seen data."""
-    return bool(getattr(module.get_submodule(node.value.path), "has_data", True))
