@@ -7,7 +7,6 @@ from typing import Any, Self
 import numpy as np
 
 from quantray import _core
-from quantray.nn import Module
 from quantray.nn._gradients import untraced
 from quantray.nn._tracing import whole
 from quantray.quantization.fake_quantize._functions import fake_quantize
@@ -17,12 +16,12 @@ from quantray.quantization.observer import (
     MovingAveragePerChannelMinMaxObserver,
 )
 from quantray.quantization.observer._factory import Makes
-from quantray.quantization.observer._lock import Lock, both
-from quantray.quantization.observer._state import accept
+from quantray.quantization.observer._lock import both
+from quantray.quantization.observer._state import Shared
 from quantray.quantization.observer._types import PER_CHANNEL, SYMMETRIC
 
 
-class FakeQuantizeBase(Makes, Module):
+class FakeQuantizeBase(Makes, Shared):
     """Base of modules that fake-quantize.
 
     They observe in training mode. In evaluation mode scale and zero point stay as they are, as after
@@ -37,7 +36,6 @@ class FakeQuantizeBase(Makes, Module):
         self.register_buffer("fake_quant_enabled", np.array([1], np.uint8))
         self.register_buffer("observer_enabled", np.array([1], np.uint8))
         self.is_dynamic = False
-        self._lock = Lock()
 
     @whole
     def forward(self, X: Any) -> Any:
@@ -95,18 +93,6 @@ class FakeQuantizeBase(Makes, Module):
     def disable_observer(self) -> None:
         """Scale and zero point stay as they are."""
         self.enable_observer(False)
-
-    def _own_state(self) -> dict[str, Any]:
-        # Of one moment: another thread may be setting scale and zero point.
-        with self._lock:
-            return super()._own_state()
-
-    def _assign(self, state: dict[str, Any]) -> None:
-        with self._lock:
-            super()._assign(state)
-
-    def _accept(self, name: str, value: Any) -> Any:
-        return accept(name, self._own_state()[name], value)
 
 
 class FakeQuantize(FakeQuantizeBase):

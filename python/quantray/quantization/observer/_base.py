@@ -7,17 +7,16 @@ from typing import Any, Self
 import numpy as np
 
 from quantray import _core
-from quantray.nn import Module
 from quantray.nn._gradients import untraced
 from quantray.nn._tracing import whole
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._factory import Makes
-from quantray.quantization.observer._lock import Lock, both
+from quantray.quantization.observer._lock import both
 from quantray.quantization.observer._qparams import EPS, Floats, qparams, quant_range
-from quantray.quantization.observer._state import accept
+from quantray.quantization.observer._state import Shared
 
 
-class ObserverBase(Makes, Module):
+class ObserverBase(Makes, Shared):
     """Base of all observers: modules that look at the arrays they are called with and return them unchanged.
 
     What they saw is in their buffers, and so in the state_dict. An array without elements is as if it were
@@ -38,7 +37,6 @@ class ObserverBase(Makes, Module):
         super().__init__()
         self.dtype = _types.any_dtype(dtype)
         self.is_dynamic = is_dynamic
-        self._lock = Lock()
         # Whether all values so far were infinite; None before the first one.
         self._infinite: bool | None = None
 
@@ -111,18 +109,6 @@ class ObserverBase(Makes, Module):
 
     def _merge(self, other: Any) -> None:
         """Takes in what another one saw, of the same kind and settings."""
-
-    def _own_state(self) -> dict[str, Any]:
-        # Of one moment: another thread may be taking in an array, which replaces more than one buffer.
-        with self._lock:
-            return super()._own_state()
-
-    def _assign(self, state: dict[str, Any]) -> None:
-        with self._lock:
-            super()._assign(state)
-
-    def _accept(self, name: str, value: Any) -> Any:
-        return accept(name, self._own_state()[name], value)
 
     def _no_data(self, kind: str) -> RuntimeError:
         """Why there is no scale yet, for a module of this kind."""

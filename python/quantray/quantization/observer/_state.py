@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from quantray.nn import Module
 from quantray.nn._module import as_array
+from quantray.quantization.observer._lock import Lock
 
 #: Buffers whose length depends on what was observed.
 _GROWING = {"min_val", "max_val", "counts", "scale", "zero_point"}
@@ -14,7 +16,7 @@ _GROWING = {"min_val", "max_val", "counts", "scale", "zero_point"}
 _NOTHING = {"min_val": np.inf, "max_val": -np.inf}
 
 
-def accept(name: str, own: Any, value: Any) -> Any:
+def _accept(name: str, own: Any, value: Any) -> Any:
     """A value for a buffer, converted; raises where it does not fit.
 
     Ranges per channel are as long as what was observed: they need not be as long as those here. One number is
@@ -30,3 +32,23 @@ def accept(name: str, own: Any, value: Any) -> Any:
         valid = f"of {own.ndim} dimensions" if name in _GROWING else f"of shape {own.shape}"
         raise ValueError(f"must be {valid}, got shape {array.shape}")
     return np.array(array, own.dtype)
+
+
+class Shared(Module):
+    """A module that many threads may call at once, and whose buffers depend on what was observed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = Lock()
+
+    def _own_state(self) -> dict[str, Any]:
+        # Of one moment: another thread may be observing, which replaces more than one buffer.
+        with self._lock:
+            return super()._own_state()
+
+    def _assign(self, state: dict[str, Any]) -> None:
+        with self._lock:
+            super()._assign(state)
+
+    def _accept(self, name: str, value: Any) -> Any:
+        return _accept(name, self._own_state()[name], value)
