@@ -15,7 +15,7 @@ from quantray.graph._capture import CaptureError, capture
 from quantray.graph._graph import Expr, Fact, Graph, Guard, Node, Place, Ref, Refusal, Rewriter
 from quantray.graph._run import run
 from quantray.graph._simplify import normalize
-from quantray.graph._tracer import Refused
+from quantray.graph._tracer import Refused, apply
 from quantray.graph.kinds import Kind, Part, kind_of, register, register_layer, spelling
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Refusal",
     "Refused",
     "Rewriter",
+    "apply",
     "capture",
     "kind_of",
     "normalize",

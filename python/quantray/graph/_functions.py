@@ -89,6 +89,11 @@ def full(shape: tuple[int, ...], value: Any, dtype: str) -> Any:
     return np.full(tuple(int(n) for n in shape), value, dtype)
 
 
+def lengths(items: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+    """Lengths as an array of integers, or of floats where there is one among them."""
+    return np.array(items, np.float32 if any(isinstance(n, float) for n in items) else np.int64).reshape(shape)
+
+
 _OWN: dict[str, Callable[..., Any]] = {
     "array.setitem": setitem,
     "array.getitem": operator.getitem,
@@ -97,7 +102,11 @@ _OWN: dict[str, Callable[..., Any]] = {
     "array.triangle": triangle,
     "array.diagonal": diagonal,
     "array.full": full,
+    "array.lengths": lengths,
 }
+
+#: Packages beside this one whose functions graphs may hold, by what their names begin with.
+_PACKAGES = {"onnx": "quantray.onnx.functions"}
 
 #: Functions of `_OWN` that are given another function first, by the name that precedes that one's.
 _WRAPPERS: dict[str, Callable[..., Any]] = {
@@ -187,6 +196,10 @@ def function_of(name: str) -> Callable[..., Any]:
         found = method_of(last) if last in METHODS else None
     elif home == "functional":
         found = _functional(last)
+    elif home in _PACKAGES:
+        found = getattr(importlib.import_module(_PACKAGES[home]), last, None)
+        if getattr(found, "__module__", "").rpartition(".")[0] != _PACKAGES[home]:
+            found = None
     elif home == "scipy.special":
         found = _ufunc_of_scipy(last)
     elif home.startswith("numpy.") and home not in _HOMES and last in _UFUNC_METHODS:

@@ -617,6 +617,14 @@ class Tracer:
         return made, renamed
 
 
+def apply(name: str, *args: Any, **kwargs: Any) -> Any:
+    """Calls a function by its name: a node, where a capture is under way and an argument is a stand-in."""
+    tracer = state.tracer
+    if isinstance(tracer, Tracer) and (has_value(args) or has_value(kwargs)):
+        return tracer.emit(name, args, kwargs)
+    return function_of(name)(*args, **kwargs)
+
+
 def _copied(leaf: Any) -> Any:
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 

@@ -1,0 +1,78 @@
+"""A graph of a file as a module: its nodes' modules, called one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from quantray.nn import Module
+from quantray.onnx.operators import Array
+
+
+class Row(NamedTuple):
+    """One node: its module, the values that it takes and makes, and those that nothing needs after it."""
+
+    path: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    drop: tuple[str, ...] = ()
+
+
+class Plan(NamedTuple):
+    """What a graph computes.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Names of its own inputs, then of the values around it that it takes.
+    outputs : tuple of str
+    rows : tuple of Row
+    constants : mapping of str to array
+        Outputs, and inputs of nodes, that depend on no input.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    rows: tuple[Row, ...]
+    constants: Mapping[str, Array]
+
+
+class Body(Module):
+    """Runs a plan: the model itself, a branch, or what a loop repeats."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+
+    def forward(self, *arrays: Array) -> Any:
+        """A tuple of the outputs, for the inputs in order."""
+        return self.outputs_of(dict(zip(self.plan.inputs, arrays, strict=True)))
+
+    def outputs_of(self, values: dict[str, Array]) -> tuple[Array, ...]:
+        """The outputs, for values by name."""
+        plan = self.plan
+        known = plan.constants
+        for row in plan.rows:
+            module = self.get_submodule(row.path)
+            made = module(*[values[name] for name in row.inputs])
+            if not isinstance(made, tuple):
+                made = (made,)
+            for name, value in zip(row.outputs, made, strict=False):
+                if name:
+                    values[name] = value
+            for name in row.drop:
+                values.pop(name, None)
+        return tuple(values[name] if name in values else known[name] for name in plan.outputs)
+
+    def _get_name(self) -> str:
+        return "Graph"
+
+
+def with_drops(rows: Sequence[Row], outputs: Sequence[str]) -> tuple[Row, ...]:
+    """Rows that let go of each value after the last node that takes it."""
+    needed, made = set(outputs), list[Row]()
+    for row in reversed(rows):
+        names = [name for name in (*row.inputs, *row.outputs) if name and name not in needed]
+        needed.update(names)
+        made.append(row._replace(drop=tuple(dict.fromkeys(names))))
+    return tuple(reversed(made))

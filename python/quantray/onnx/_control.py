@@ -1,0 +1,124 @@
+"""Branches and loops: nodes that have graphs of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray.nn import Module
+from quantray.onnx._lengths import as_array, integer, settled, shape_of
+from quantray.onnx.operators import Array, Call
+
+
+class Control(Module):
+    """A node with graphs, which take values around it beside the node's own.
+
+    Attributes
+    ----------
+    call : Call
+    slots : list
+        Constants among the node's own inputs.
+    """
+
+    def __init__(self, call: Call, constants: Sequence[Array], taken: dict[str, tuple[str, ...]]) -> None:
+        super().__init__()
+        self.call, self.slots = call, list(constants)
+        #: For each graph the values around the node that it takes.
+        self.taken = taken
+        #: All of them, once each: what the step is called with after its own inputs.
+        self.around = tuple(dict.fromkeys(name for names in taken.values() for name in names))
+
+    def forward(self, *given: Array) -> Any:
+        """The node's outputs for those of its inputs that are no constants, and for what is around it."""
+        own = len(self.call.given)
+        inputs = list(self.slots)
+        for at, value in zip(self.call.given, given[:own], strict=True):
+            inputs[at] = value
+        return self.run(inputs, dict(zip(self.around, given[own:], strict=True)))
+
+    def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
+        """The same, of all inputs, and of values by name."""
+        raise NotImplementedError
+
+    def body(self, name: str, arrays: Sequence[Array], around: dict[str, Array]) -> tuple[Array, ...]:
+        """What one of the graphs gives."""
+        module = self.get_submodule(name)
+        return tuple(module(*arrays, *(around[each] for each in self.taken[name])))
+
+    def _get_name(self) -> str:
+        return self.call.op
+
+
+def truth(x: Array) -> bool:
+    """Whether a condition holds: a decision that a graph takes for granted."""
+    x = as_array(settled(x))
+    return bool(x if np.ndim(x) == 0 else np.reshape(x, ()))
+
+
+class If(Control):
+    """One of two graphs."""
+
+    def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
+        return self.body("then_branch" if truth(inputs[0]) else "else_branch", (), around)
+
+
+class Loop(Control):
+    """A graph that is repeated so many times, as long as a condition holds."""
+
+    def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
+        limit = None if inputs[0] is None else int(integer(inputs[0], "M"))
+        goes = True if inputs[1] is None else truth(inputs[1])
+        carried, count, scans = list(inputs[2:]), 0, list[list[Array]]()
+        while goes and (limit is None or count < limit):
+            number = np.array(count, np.int64)
+            made = self.body("body", (number, np.array(True), *carried), around)
+            goes = truth(made[0])
+            carried = list(made[1 : 1 + len(carried)])
+            scans.append([as_array(x) for x in made[1 + len(carried) :]])
+            count += 1
+        number_of_scans = len(self.call.wanted) - len(carried)
+        if scans:
+            stacked = [np.stack(each) for each in zip(*scans, strict=True)]
+        else:
+            stacked = [np.zeros((0,), np.float32)] * number_of_scans
+        return (*carried, *stacked)
+
+
+class Scan(Control):
+    """A graph that is called for each slice of some arrays."""
+
+    def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
+        call = self.call
+        count = int(call.get("num_scan_inputs"))
+        carried, arrays = list(inputs[:-count]), inputs[-count:]
+        axes = call.integers("scan_input_axes") or (0,) * count
+        ways = call.integers("scan_input_directions") or (0,) * count
+        steps = int(shape_of(arrays[0])[axes[0]])
+        scans: list[list[Array]] = []
+        for i in range(steps):
+            places = [steps - 1 - i if way else i for way in ways]
+            parts = [
+                x[(slice(None),) * (axis % np.ndim(x)) + (at,)]
+                for x, axis, at in zip(arrays, axes, places, strict=True)
+            ]
+            made = self.body("body", (*carried, *parts), around)
+            carried = list(made[: len(carried)])
+            scans.append([as_array(x) for x in made[len(carried) :]])
+        number = len(call.wanted) - len(carried)
+        out_axes = call.integers("scan_output_axes") or (0,) * number
+        out_ways = call.integers("scan_output_directions") or (0,) * number
+        stacked: list[Array] = []
+        for each, axis, way in zip(zip(*scans, strict=True), out_axes, out_ways, strict=True):
+            stacked.append(np.stack(each[::-1] if way else each, axis))
+        return (*carried, *stacked)
+
+
+#: By operator: the class, and the attributes that are graphs.
+CONTROLS: dict[str, tuple[type[Control], tuple[str, ...]]] = {
+    "If": (If, ("then_branch", "else_branch")),
+    "Loop": (Loop, ("body",)),
+    "Scan": (Scan, ("body",)),
+}
+

@@ -1,0 +1,65 @@
+"""Loads models out of files."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, BinaryIO
+
+from quantray.onnx._build import Builder, Unknown, opsets
+from quantray.onnx._file import ModelFile, read
+from quantray.onnx._model import Model, Value
+from quantray.onnx._body import Plan
+
+
+def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
+    """A model out of an ONNX file, in floats or quantized already; it runs at once.
+
+    Parameters
+    ----------
+    path : path, bytes or binary file
+        The file; data that it keeps beside it are found by its path.
+
+    Returns
+    -------
+    Model
+        Called with arrays it gives arrays. It is an `nn.Module`, which `quantray.quantization` takes.
+
+    Raises
+    ------
+    OSError
+        There is no such file.
+    ValueError
+        It is no ONNX model, is damaged, or holds operators that there are not: all of these are named.
+
+    Source: the ONNX standard, https://onnx.ai/onnx/.
+    """
+    return build(read(path))
+
+
+def build(file: ModelFile) -> Model:
+    """The module of what a file holds."""
+    versions = opsets(file)
+    builder = Builder(versions)
+    inputs = [_value(value) for value in file.graph.inputs if value.name not in file.graph.initializers]
+    outputs = [_value(value) for value in file.graph.outputs]
+    producer = " ".join(part for part in (file.producer_name, file.producer_version) if part)
+    empty = Plan((), (), (), {})
+    model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata)
+    model.plan = builder.build(file.graph, model)
+    if builder.unknown:
+        raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
+    return model.eval()
+
+
+def _value(value: Any) -> Value:
+    if value.dtype is None:
+        raise ValueError(f"{value.name} must be a tensor: sequences, maps and optional values are not computed")
+    shape = None if value.shape is None else tuple(map(_length, value.shape))
+    return Value(value.name, str(value.dtype), shape)
+
+
+def _length(length: int | str | None) -> int | str | None:
+    """A length as files mean it: some write -1, 0 or "?" for one that is free and has no name."""
+    if isinstance(length, int):
+        return length if length > 0 else None
+    return length if length and (length[0].isalpha() or length[0] == "_") else None

@@ -1,0 +1,203 @@
+"""A model of a file: a module like any other, which every workflow takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from quantray._tables import Column, Table
+from quantray.nn._gradients import is_traced
+from quantray.nn._tracing import state
+from quantray.onnx._body import Body, Plan
+from quantray.onnx._lengths import as_array
+from quantray.onnx._types import numpy_dtype
+
+
+class Value(NamedTuple):
+    """An input or an output of a model.
+
+    Attributes
+    ----------
+    name : str
+    dtype : str
+        As the file has it: "float32", "int64", "float16".
+    shape : tuple of int, str or None, optional
+        Lengths: numbers, names of lengths that are free, None for those without a name; None where the file does
+        not say how many axes there are.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...] | None
+
+    def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.name} {self.dtype}"
+        lengths = ", ".join("?" if n is None else str(n) for n in self.shape)
+        return f"{self.name} {self.dtype} ({lengths}{',' * (len(self.shape) == 1)})"
+
+
+class Model(Body):
+    """A model that a file holds.
+
+    It is called with arrays in the order of its inputs, or by their names, and gives its output, or a tuple of
+    them. It is an `nn.Module`: quantization, reports and analysis take it as they take all others.
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of Value
+    producer : str
+        What wrote the file.
+    opset : int
+        Version of the standard's operators.
+    metadata : dict of str to str
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        producer: str = "",
+        opset: int = 0,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(plan)
+        self._about = (tuple(inputs), tuple(outputs), producer, opset, dict(metadata or {}))
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        """What it is called with."""
+        return self._about[0]
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        """What it gives."""
+        return self._about[1]
+
+    @property
+    def producer(self) -> str:
+        """What wrote the file."""
+        return self._about[2]
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard's operators that the file was written for."""
+        return self._about[3]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What else the file says of itself."""
+        return dict(self._about[4])
+
+    # Calls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The output for some inputs; a tuple where there are several.
+
+        Raises
+        ------
+        TypeError
+            An input is missing, or there is none of its name.
+        ValueError
+            An array of another number of axes, of another length where that is fixed, or of another dtype.
+        """
+        arrays = self.arranged(args, kwargs)
+        if state.tracer is None and self._runner is None:
+            return self._call(arrays, {})
+        return super().__call__(*arrays)
+
+    def forward(self, *arrays: Any) -> Any:
+        """The same, of arrays in the order of the inputs."""
+        values = dict(zip(self.plan.inputs, arrays, strict=True))
+        found = tuple(as_array(value) for value in self.outputs_of(values))
+        return found[0] if len(found) == 1 else found
+
+    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Any]) -> list[Any]:
+        """Some outputs for inputs by name: `onnxruntime.InferenceSession.run`'s form.
+
+        Parameters
+        ----------
+        outputs : sequence of str, optional
+            Names of those that are wanted; all of them by default.
+        inputs : mapping of str to array
+
+        Returns
+        -------
+        list of array
+        """
+        names = [value.name for value in self.outputs]
+        wanted = names if outputs is None else list(outputs)
+        for name in wanted:
+            if name not in names:
+                raise ValueError(f"outputs must be of {', '.join(names)}, got {name!r}")
+        made = self(**inputs)
+        by_name = dict(zip(names, made if len(names) > 1 else (made,), strict=True))
+        return [by_name[name] for name in wanted]
+
+    def arranged(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Arguments in the order of the inputs, as arrays of the dtypes that they are computed in."""
+        names = [value.name for value in self.inputs]
+        if len(args) > len(names):
+            raise TypeError(f"the model takes {len(names)} inputs ({', '.join(names)}), got {len(args)}")
+        given = dict(zip(names, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in names:
+                raise TypeError(f"there is no input {name!r}; there are {', '.join(names)}")
+            if name in given:
+                raise TypeError(f"the input {name!r} is given twice")
+            given[name] = value
+        missing = [str(value) for value in self.inputs if value.name not in given]
+        if missing:
+            raise TypeError(f"inputs are missing: {'; '.join(missing)}")
+        lengths: dict[str, tuple[int, str]] = {}
+        return tuple(_checked(value, given[value.name], lengths) for value in self.inputs)
+
+    # Text
+
+    def __repr__(self) -> str:
+        counts = Counter(type_name(self.get_submodule(row.path)) for row in self.plan.rows)
+        rows = [[name, str(count)] for name, count in counts.most_common()]
+        inputs = "; ".join(map(str, self.inputs))
+        outputs = "; ".join(map(str, self.outputs))
+        head = f"Model of {len(self.plan.rows)} steps, opset {self.opset}"
+        if self.producer:
+            head += f", by {self.producer}"
+        line = "" if self._runner is None else self._runner.line(self)
+        steps = Table([Column("step"), Column("count", right=True)], rows)
+        text = f"{head}\ninputs: {inputs}\noutputs: {outputs}\n\n{steps}"
+        return f"{text}\n{line}" if line else text
+
+
+def type_name(module: Any) -> str:
+    """What a step is called in tables."""
+    return str(module._get_name())
+
+
+def _checked(value: Value, given: Any, lengths: dict[str, tuple[int, str]]) -> Any:
+    """An input as an array of the dtype that it is computed in."""
+    if is_traced(given) or (state.tracer is not None and not isinstance(given, np.generic)):
+        return given
+    array = np.asarray(given)
+    dtype = numpy_dtype(value.dtype)
+    if array.dtype != dtype:
+        is_same_kind = array.dtype.kind == dtype.kind or (array.dtype.kind in "iu" and dtype.kind == "f")
+        if not is_same_kind and not (array.dtype.kind in "iu" and dtype.kind in "iu"):
+            raise ValueError(f"{value.name} must be an array of {value.dtype}, got {array.dtype}")
+        array = array.astype(dtype)
+    if value.shape is None:
+        return array
+    if array.ndim != len(value.shape):
+        raise ValueError(f"{value.name} must have {len(value.shape)} axes, {value}, got shape {array.shape}")
+    for axis, (known, length) in enumerate(zip(value.shape, array.shape, strict=True)):
+        if isinstance(known, int) and known > 0 and known != length:
+            raise ValueError(f"{value.name} must be {known} long along axis {axis}, {value}, got {array.shape}")
+        if isinstance(known, str) and lengths.setdefault(known, (length, value.name))[0] != length:
+            other, name = lengths[known]
+            raise ValueError(
+                f"{known} is one length: {other} of {name}, and {length} of {value.name}, axis {axis}"
+            )
+    return array

@@ -1,0 +1,56 @@
+"""A step: one node of a file as a module, which knows its operator and those of its inputs that are constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray.nn import Module
+from quantray.onnx._lengths import as_array
+from quantray.onnx.operators import Array, Call, Operator
+
+
+class Step(Module):
+    """Computes one node.
+
+    Its floats of more than one element are parameters, named as the file has them; other constants are settings.
+
+    Attributes
+    ----------
+    call : Call
+        The node's settings.
+    """
+
+    def __init__(
+        self, call: Call, operator: Operator, constants: Sequence[Array], names: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.call, self.operator = call, operator
+        #: For each input: the name of a parameter, or a constant; those that are given have None.
+        self.slots: list[Any] = []
+        for constant, name in zip(constants, names, strict=True):
+            if constant is not None and constant.dtype == np.float32 and constant.size > 1:
+                self._parameters[name] = constant
+                self.slots.append(name)
+            else:
+                self.slots.append(constant)
+
+    def forward(self, *given: Array) -> Any:
+        """The node's outputs for those of its inputs that are no constants."""
+        inputs: list[Array] = [
+            getattr(self, slot) if isinstance(slot, str) else slot for slot in self.slots
+        ]
+        for at, value in zip(self.call.given, given, strict=True):
+            inputs[at] = value
+        if not self.operator.takes_lengths:
+            inputs = [as_array(x) if x is not None else None for x in inputs]
+        return self.operator.function(self.call, *inputs)
+
+    def _get_name(self) -> str:
+        return self.call.op
+
+    def extra_repr(self) -> str:
+        shown = {k: v for k, v in self.call.attributes.items() if isinstance(v, (int, float, str, tuple))}
+        return ", ".join(f"{name}={value}" for name, value in shown.items())

@@ -1,0 +1,29 @@
+"""Functions of single elements."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+def divide_integers(a: Any, b: Any) -> Any:
+    """Quotients of integers, towards zero, as C divides.
+
+    >>> divide_integers(np.array([7, -7]), np.array([2, 2]))
+    array([ 3, -3])
+    """
+    quotient = np.floor_divide(a, b)
+    if np.asarray(quotient).dtype.kind == "u":
+        return quotient
+    return quotient + ((np.multiply(quotient, b) != a) & ((np.asarray(a) < 0) != (np.asarray(b) < 0)))
+
+
+def erf(x: Any) -> Any:
+    """The error function, of float32.
+
+    >>> erf(np.array([0.0, 1.0], np.float32))
+    array([0.       , 0.8427008], dtype=float32)
+    """
+    return np.frompyfunc(math.erf, 1, 1)(x).astype(np.float32)

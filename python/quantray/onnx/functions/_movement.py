@@ -1,0 +1,91 @@
+"""Functions that look up and replace elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_REDUCTIONS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+def _put(made: Any, index: Any, updates: Any, reduction: str) -> Any:
+    if reduction == "none":
+        made[index] = updates
+    else:
+        _REDUCTIONS[reduction].at(made, index, updates)
+    return made
+
+
+def gather_nd(x: Any, indices: Any, batch_dims: int = 0) -> Any:
+    """Slices of an array, looked up by tuples of indices.
+
+    Source: the ONNX operator GatherND.
+    """
+    depth = indices.shape[-1]
+    if batch_dims == 0:
+        return x[tuple(np.moveaxis(indices, -1, 0))]
+    batch = x.shape[:batch_dims]
+    flat = x.reshape(-1, *x.shape[batch_dims:])
+    index = indices.reshape(len(flat), -1, depth)
+    rows = np.arange(len(flat))[:, None]
+    found = flat[(rows, *np.moveaxis(index, -1, 0))]
+    return found.reshape(*batch, *indices.shape[batch_dims:-1], *x.shape[batch_dims + depth :])
+
+
+def scatter_nd(x: Any, indices: Any, updates: Any, reduction: str = "none") -> Any:
+    """An array with some slices replaced, which tuples of indices name.
+
+    Source: the ONNX operator ScatterND.
+    """
+    return _put(np.array(x), tuple(np.moveaxis(indices, -1, 0)), updates, reduction)
+
+
+def scatter_elements(x: Any, indices: Any, updates: Any, axis: int = 0, reduction: str = "none") -> Any:
+    """An array with some elements replaced, whose places along an axis are given.
+
+    Source: the ONNX operator ScatterElements.
+    """
+    index = list(np.indices(indices.shape, sparse=True))
+    index[axis] = indices
+    return _put(np.array(x), tuple(index), updates, reduction)
+
+
+def one_hot(indices: Any, depth: int, values: Any, axis: int = -1) -> Any:
+    """One of two values in each place: the second one where the place is the index.
+
+    Source: the ONNX operator OneHot.
+    """
+    at = np.arange(int(depth))
+    hot = (np.asarray(indices)[..., None] % int(depth) == at) & (
+        (np.asarray(indices)[..., None] >= -int(depth)) & (np.asarray(indices)[..., None] < int(depth))
+    )
+    return np.moveaxis(np.where(hot, values[1], values[0]), -1, axis)
+
+
+def reverse_sequence(x: Any, lengths: Any, time_axis: int = 0, batch_axis: int = 1) -> Any:
+    """Sequences of a batch, each turned around up to its own length.
+
+    Source: the ONNX operator ReverseSequence.
+    """
+    made = np.array(x)
+    rows = np.moveaxis(made, (batch_axis, time_axis), (0, 1))
+    for row, length in zip(rows, lengths, strict=True):
+        row[: int(length)] = row[: int(length)][::-1].copy()
+    return made
+
+
+def top_k(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Any, Any]:
+    """The greatest or the smallest values along an axis, in order, and their places; of equal ones the first.
+
+    Source: the ONNX operator TopK.
+    """
+    k = int(k)
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"k must be from 0 to {x.shape[axis]}, got {k}")
+    order = x
+    if largest:
+        order = np.invert(x) if x.dtype.kind in "iub" else np.negative(x)
+    places = np.argsort(order, axis=axis, kind="stable")
+    places = np.take(places, np.arange(k), axis).astype(np.int64)
+    return np.take_along_axis(x, places, axis), places

@@ -1,0 +1,15 @@
+"""What each operator of a file means; one module for each family."""
+
+from quantray.onnx.operators import (  # noqa: F401
+    _arithmetic,
+    _elementwise,
+    _movement,
+    _norm,
+    _pooling,
+    _products,
+    _recurrent,
+    _reduction,
+)
+from quantray.onnx.operators._registry import Array, Builder, Call, Operator, find, known, layer, operator
+
+__all__ = ["Array", "Builder", "Call", "Operator", "find", "known", "layer", "operator"]

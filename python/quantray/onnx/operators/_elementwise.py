@@ -1,0 +1,231 @@
+"""Functions of single elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray import graph
+from quantray.graph._lengths import Length
+from quantray.nn import functional as F
+from quantray.onnx._lengths import as_array, is_lengths, settled
+from quantray.onnx._types import numpy_dtype
+from quantray.onnx.operators._registry import Array, Call, operator
+
+for _name, _function in {
+    "Relu": F.relu,
+    "Sigmoid": F.sigmoid,
+    "Tanh": F.tanh,
+    "Exp": np.exp,
+    "Log": np.log,
+    "Sqrt": np.sqrt,
+    "Reciprocal": np.reciprocal,
+    "Sign": np.sign,
+    "Not": np.logical_not,
+    "BitwiseNot": np.invert,
+    "Sin": np.sin,
+    "Cos": np.cos,
+    "Tan": np.tan,
+    "Asin": np.arcsin,
+    "Acos": np.arccos,
+    "Atan": np.arctan,
+    "Sinh": np.sinh,
+    "Cosh": np.cosh,
+    "Asinh": np.arcsinh,
+    "Acosh": np.arccosh,
+    "Atanh": np.arctanh,
+    "IsNaN": np.isnan,
+    "HardSwish": F.hardswish,
+    "Softplus": F.softplus,
+}.items():
+
+    def _unary(call: Call, x: Array, *, function: Any = _function) -> Array:
+        return function(x)
+
+    operator(_name)(_unary)
+
+
+def _of_lengths(function: Any) -> Any:
+    """A function of numbers, of each length."""
+
+    def call(x: Array) -> Array:
+        return settled(np.frompyfunc(function, 1, 1)(x)) if is_lengths(x) else None
+
+    return call
+
+
+for _name, _function, _length in (
+    ("Neg", np.negative, lambda n: -n),
+    ("Abs", np.absolute, lambda n: n if n >= 0 else -n),
+    ("Floor", np.floor, lambda n: n // 1),
+    ("Ceil", np.ceil, lambda n: -(-n // 1)),
+    ("Round", np.rint, None),
+    ("Identity", lambda x: x, lambda n: n),
+):
+
+    def _unary_or_length(call: Call, x: Array, *, function: Any = _function, length: Any = _length) -> Array:
+        if is_lengths(x):
+            return function(as_array(x)) if length is None else _of_lengths(length)(x)
+        return function(x)
+
+    operator(_name, takes_lengths=True)(_unary_or_length)
+
+
+@operator("Erf")
+def _erf(call: Call, x: Array) -> Array:
+    return graph.apply("onnx.erf", x)
+
+
+@operator("IsInf")
+def _is_inf(call: Call, x: Array) -> Array:
+    found = np.isinf(x)
+    if not call.get("detect_negative", 1):
+        return np.logical_and(found, np.greater(x, 0.0))
+    return found if call.get("detect_positive", 1) else np.logical_and(found, np.less(x, 0.0))
+
+
+@operator("Clip", takes_lengths=True)
+def _clip(call: Call, x: Array, low: Array = None, high: Array = None) -> Array:
+    """Limits are attributes before opset 11, and inputs after it."""
+    low = call.get("min", low)
+    high = call.get("max", high)
+    if is_lengths(x):
+        x = x if low is None else np.maximum(x, _number(low))
+        return x if high is None else np.minimum(x, _number(high))
+    low, high = _number(low), _number(high)
+    if x.dtype.kind == "f" and not hasattr(low, "dtype") and not hasattr(high, "dtype"):
+        if low == 0 and (high is None or high >= float(np.finfo(np.float32).max)):
+            return F.relu(x)
+        if low == 0 and high == 6:
+            return F.relu6(x)
+        low = -np.inf if low is None else low
+        return np.clip(x, low, np.inf if high is None else high)
+    if low is not None:
+        x = np.maximum(x, low)
+    return x if high is None else np.minimum(x, high)
+
+
+def _number(x: Array) -> Any:
+    """A limit: a number where it is known."""
+    if type(x) is np.ndarray and x.size == 1 and x.dtype != object:
+        return x.item()
+    return x
+
+
+@operator("LeakyRelu")
+def _leaky_relu(call: Call, x: Array) -> Array:
+    return F.leaky_relu(x, float(call.get("alpha", 0.01)))
+
+
+@operator("Elu")
+def _elu(call: Call, x: Array) -> Array:
+    return F.elu(x, float(call.get("alpha", 1.0)))
+
+
+@operator("Celu")
+def _celu(call: Call, x: Array) -> Array:
+    return F.celu(x, float(call.get("alpha", 1.0)))
+
+
+@operator("Selu")
+def _selu(call: Call, x: Array) -> Array:
+    alpha = float(call.get("alpha", 1.67326319217681884765625))
+    gamma = float(call.get("gamma", 1.05070102214813232421875))
+    return F.elu(x, alpha) * gamma
+
+
+@operator("PRelu")
+def _prelu(call: Call, x: Array, slope: Array) -> Array:
+    """The slope is broadcast to the input: one for each channel has axes of length 1 after it."""
+    return np.maximum(x, 0.0) + np.minimum(x, 0.0) * slope
+
+
+@operator("HardSigmoid")
+def _hard_sigmoid(call: Call, x: Array) -> Array:
+    alpha, beta = float(call.get("alpha", 0.2)), float(call.get("beta", 0.5))
+    if beta == 0.5 and abs(alpha - 1 / 6) < 1e-7:
+        return F.hardsigmoid(x)
+    return np.clip(x * alpha + beta, 0.0, 1.0)
+
+
+@operator("ThresholdedRelu")
+def _thresholded_relu(call: Call, x: Array) -> Array:
+    return F.threshold(x, float(call.get("alpha", 1.0)), 0.0)
+
+
+@operator("Shrink")
+def _shrink(call: Call, x: Array) -> Array:
+    bias, limit = call.get("bias", 0.0), call.get("lambd", 0.5)
+    inner = np.where(np.greater(x, limit), x - bias, np.zeros_like(x))
+    return np.where(np.less(x, -limit), x + bias, inner).astype(x.dtype)
+
+
+@operator("Softsign")
+def _softsign(call: Call, x: Array) -> Array:
+    return x / (1 + np.absolute(x))
+
+
+@operator("Mish")
+def _mish(call: Call, x: Array) -> Array:
+    return x * F.tanh(F.softplus(x))
+
+
+@operator("Swish")
+def _swish(call: Call, x: Array) -> Array:
+    alpha = float(call.get("alpha", 1.0))
+    return F.silu(x) if alpha == 1 else x * F.sigmoid(x * alpha)
+
+
+@operator("Gelu")
+@operator("Gelu", domain="com.microsoft")
+def _gelu(call: Call, x: Array) -> Array:
+    return F.gelu(x, call.get("approximate", "none"))
+
+
+@operator("FastGelu", domain="com.microsoft")
+def _fast_gelu(call: Call, x: Array, bias: Array = None) -> Array:
+    return F.gelu(x if bias is None else x + bias, "tanh")
+
+
+@operator("BiasGelu", domain="com.microsoft")
+def _bias_gelu(call: Call, x: Array, bias: Array) -> Array:
+    return F.gelu(x + bias)
+
+
+@operator("QuickGelu", domain="com.microsoft")
+def _quick_gelu(call: Call, x: Array) -> Array:
+    return x * F.sigmoid(x * float(call.get("alpha", 1.702)))
+
+
+@operator("Cast", takes_lengths=True)
+def _cast(call: Call, x: Array) -> Array:
+    return cast(x, numpy_dtype(call.get("to")))
+
+
+@operator("CastLike", takes_lengths=True)
+def _cast_like(call: Call, x: Array, like: Array) -> Array:
+    return cast(x, as_array(like).dtype)
+
+
+def cast(x: Array, dtype: Any) -> Array:
+    """An array in another dtype; lengths stay lengths where they are numbers still."""
+    if not is_lengths(x):
+        return x if x.dtype == dtype else x.astype(dtype)
+    if dtype.kind == "f":
+        return np.frompyfunc(lambda n: n * 1.0, 1, 1)(x)
+    if dtype.kind in "iu" and not any(_is_float(item) for item in x.ravel()):
+        return x
+    return as_array(x).astype(dtype)
+
+
+def _is_float(item: Any) -> bool:
+    return isinstance(item.value if type(item) is Length else item, float)
+
+
+@operator("Dropout")
+def _dropout(call: Call, x: Array, *settings: Array) -> Any:
+    """What drops nothing outside of training; its mask says so."""
+    if len(call.wanted) > 1 and call.wanted[1]:
+        return x, np.ones_like(x, np.bool_)
+    return x

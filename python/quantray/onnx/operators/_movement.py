@@ -1,0 +1,355 @@
+"""Operators that move elements, and those that make arrays of shapes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from quantray import graph
+from quantray.graph._lengths import Length
+from quantray.nn import functional as F
+from quantray.onnx._lengths import (
+    as_array,
+    integer,
+    integers,
+    is_lengths,
+    of_lengths,
+    settled,
+    shape_of,
+)
+from quantray.onnx.operators._registry import Array, Call, operator
+
+
+@operator("Shape", takes_lengths=True)
+def _shape(call: Call, x: Array) -> Array:
+    return shape_of(x)[slice(call.get("start"), call.get("end"))]
+
+
+@operator("Size", takes_lengths=True)
+def _size(call: Call, x: Array) -> Array:
+    made = np.empty((), object)
+    made[()] = math.prod(shape_of(x))
+    return settled(made)
+
+
+@operator("Reshape", takes_lengths=True)
+def _reshape(call: Call, x: Array, shape: Array = None) -> Array:
+    """0 keeps a length, -1 is worked out."""
+    wanted = list(call.get("shape") if shape is None else integers(shape, "shape"))
+    if not call.get("allowzero"):
+        own = shape_of(x)
+        for axis, length in enumerate(wanted):
+            if type(length) is not Length and length == 0:
+                if axis >= len(own):
+                    raise call.error(f"shape keeps the length of axis {axis} of an array of {len(own)} axes")
+                wanted[axis] = own[axis]
+    return np.reshape(x, tuple(_settle(wanted)))
+
+
+def _settle(lengths: Any) -> list[Any]:
+    """Lengths as Python's integers where they are known."""
+    return [n if type(n) is Length else int(n) for n in lengths]
+
+
+@operator("Flatten")
+def _flatten(call: Call, x: Array) -> Array:
+    axis = call.get("axis", 1)
+    axis += np.ndim(x) if axis < 0 else 0
+    if axis == 0:
+        return np.reshape(x, (1, -1))
+    if axis == np.ndim(x):
+        return np.reshape(x, (-1, 1))
+    if axis == 1:
+        return F.flatten(x, 1)
+    return np.reshape(x, (math.prod(_settle(shape_of(x)[:axis])), -1))
+
+
+@operator("Transpose", takes_lengths=True)
+def _transpose(call: Call, x: Array) -> Array:
+    return np.transpose(x, call.get("perm"))
+
+
+def _axes(call: Call, axes: Array, ndim: int) -> tuple[int, ...] | None:
+    """Axes: an attribute before opset 13, and an input after it."""
+    found = call.get("axes") if axes is None else integers(axes, "axes")
+    return None if found is None else tuple(int(axis) + (ndim if axis < 0 else 0) for axis in found)
+
+
+@operator("Unsqueeze", takes_lengths=True)
+def _unsqueeze(call: Call, x: Array, axes: Array = None) -> Array:
+    found = call.get("axes") if axes is None else integers(axes, "axes")
+    ndim = np.ndim(x) + len(found)
+    return np.expand_dims(x, tuple(int(axis) % ndim for axis in found))
+
+
+@operator("Squeeze", takes_lengths=True)
+def _squeeze(call: Call, x: Array, axes: Array = None) -> Array:
+    found = _axes(call, axes, np.ndim(x))
+    if found is None:
+        found = tuple(axis for axis, n in enumerate(np.shape(x)) if n == 1)
+    return np.squeeze(x, found)
+
+
+@operator("Concat", takes_lengths=True)
+def _concat(call: Call, *arrays: Array) -> Array:
+    known = all(type(a) is np.ndarray for a in arrays)
+    if known and any(map(is_lengths, arrays)):
+        return np.concatenate([a.astype(object) for a in arrays], call.get("axis", 1))
+    arrays = tuple(map(as_array, arrays))
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, call.get("axis", 1))
+
+
+@operator("Gather", takes_lengths=True)
+def _gather(call: Call, x: Array, indices: Array) -> Array:
+    axis = call.get("axis", 0)
+    if type(x) is np.ndarray and type(indices) is np.ndarray and not is_lengths(indices):
+        return settled(_of_objects(np.take(x, indices, axis)))
+    x, indices = as_array(x), as_array(indices)
+    if type(indices) is np.ndarray and indices.ndim == 0:
+        # One place: a view of it.
+        return x[(slice(None),) * (axis % np.ndim(x)) + (int(indices),)]
+    if axis % np.ndim(x) == 0 and np.ndim(x) == 2 and x.dtype == np.float32:
+        return F.embedding(_from_the_end(x, indices), x)
+    return np.take(x, _from_the_end(x, indices, axis), axis)
+
+
+def _of_objects(x: Any) -> Array:
+    """What NumPy has taken out of an array of objects as an array of no axes."""
+    if isinstance(x, (np.ndarray, np.generic)):
+        return np.asarray(x)
+    made = np.empty((), object)
+    made[()] = x
+    return made
+
+
+def _from_the_end(x: Array, indices: Array, axis: int = 0) -> Array:
+    """Indices as they are; NumPy counts negative ones from the end, as the standard does."""
+    return indices
+
+
+@operator("GatherElements")
+def _gather_elements(call: Call, x: Array, indices: Array) -> Array:
+    return np.take_along_axis(x, indices, call.get("axis", 0))
+
+
+@operator("GatherND")
+def _gather_nd(call: Call, x: Array, indices: Array) -> Array:
+    return graph.apply("onnx.gather_nd", x, indices, int(call.get("batch_dims", 0)))
+
+
+@operator("ScatterND")
+def _scatter_nd(call: Call, x: Array, indices: Array, updates: Array) -> Array:
+    return graph.apply("onnx.scatter_nd", x, indices, updates, call.get("reduction", "none"))
+
+
+@operator("ScatterElements", "Scatter")
+def _scatter_elements(call: Call, x: Array, indices: Array, updates: Array) -> Array:
+    axis, reduction = int(call.get("axis", 0)), call.get("reduction", "none")
+    return graph.apply("onnx.scatter_elements", x, indices, updates, axis, reduction)
+
+
+@operator("Slice", takes_lengths=True)
+def _slice(
+    call: Call, x: Array, starts: Array = None, ends: Array = None, axes: Array = None, steps: Array = None
+) -> Array:
+    """Attributes before opset 10, and inputs after it."""
+    begin = call.get("starts") if starts is None else integers(starts, "starts")
+    end = call.get("ends") if ends is None else integers(ends, "ends")
+    given = _axes(call, axes, np.ndim(x))
+    step = (1,) * len(begin) if steps is None else integers(steps, "steps")
+    index: list[Any] = [slice(None)] * np.ndim(x)
+    for axis, first, last, by in zip(given or range(len(begin)), begin, end, step, strict=False):
+        index[axis] = _span(first, last, by)
+    return x[tuple(index)]
+
+
+#: Ends beyond all lengths say "to the last one".
+_BEYOND = 2**31 - 1
+
+
+def _span(first: Any, last: Any, step: Any) -> slice:
+    if type(first) is not Length and first == 0 and step > 0:
+        first = None
+    if type(last) is not Length and (last >= _BEYOND or (step < 0 and last <= -_BEYOND)):
+        last = None
+    if step < 0 and type(first) is not Length and first is not None and first >= _BEYOND:
+        first = None
+    return slice(first, last, None if step == 1 else step)
+
+
+@operator("Split")
+def _split(call: Call, x: Array, sizes: Array = None) -> Any:
+    axis = call.get("axis", 0)
+    axis += np.ndim(x) if axis < 0 else 0
+    given = call.get("split") if sizes is None else integers(sizes, "split")
+    count = call.get("num_outputs") or len(call.wanted)
+    length = shape_of(x)[axis]
+    if given is None:
+        each = -(-length // count)
+        given = [each] * (count - 1) + [length - each * (count - 1)]
+    parts: list[Array] = []
+    start: Any = 0
+    for i, size in enumerate(given):
+        stop = None if i == len(given) - 1 else start + size
+        index = slice(None if i == 0 else start, stop)
+        parts.append(x[(*(slice(None),) * axis, index)])
+        start = stop
+    return tuple(parts)
+
+
+@operator("Expand", takes_lengths=True)
+def _expand(call: Call, x: Array, shape: Array) -> Array:
+    """Broadcast both ways: a length of 1 in the shape keeps the array's."""
+    wanted, own = list(integers(shape, "shape")), list(shape_of(as_array(x)))
+    ndim = max(len(wanted), len(own))
+    wanted, own = [1] * (ndim - len(wanted)) + wanted, [1] * (ndim - len(own)) + own
+    full = [n if type(m) is not Length and m == 1 else m for m, n in zip(wanted, own, strict=True)]
+    full = [n if type(m) is Length and m == 1 else m for m, n in zip(full, own, strict=True)]
+    return np.broadcast_to(as_array(x), tuple(_settle(full)))
+
+
+@operator("Tile", takes_lengths=True)
+def _tile(call: Call, x: Array, repeats: Array, axis: Array = None) -> Array:
+    if axis is not None:
+        # Opset 1: one axis, so many times.
+        return np.concatenate([as_array(x)] * integer(repeats, "tiles"), integer(axis, "axis"))
+    return np.tile(as_array(x), integers(repeats, "repeats"))
+
+
+@operator("ConstantOfShape", takes_lengths=True)
+def _constant_of_shape(call: Call, shape: Array) -> Array:
+    value = call.get("value")
+    value = np.zeros(1, np.float32) if value is None else value
+    lengths = tuple(integers(shape, "shape"))
+    if math.prod(n.value if type(n) is Length else n for n in lengths) * value.itemsize > 2**40:
+        raise call.error(f"an array of shape {lengths} is more than any memory holds")
+    return graph.apply("array.full", lengths, value.ravel()[0].item(), str(value.dtype))
+
+
+@operator("Range", takes_lengths=True)
+def _range(call: Call, start: Array, limit: Array, delta: Array) -> Array:
+    known = [type(x) is np.ndarray for x in (start, limit, delta)]
+    if not all(known) and not any(map(is_lengths, (start, limit, delta))):
+        return np.arange(start.item(), limit.item(), delta.item(), start.dtype)
+    if not any(map(is_lengths, (start, limit, delta))):
+        return np.arange(start.item(), limit.item(), delta.item(), start.dtype)
+    (first, last, step) = (integer(x, "Range") for x in (start, limit, delta))
+    count = -((first - last) // step)
+    if type(first) is Length or type(step) is Length:
+        first, step = int(first), int(step)
+    return graph.apply("array.ramp", count, first, step, (-1,), "int64")
+
+
+@operator("OneHot")
+def _one_hot(call: Call, indices: Array, depth: Array, values: Array) -> Array:
+    return graph.apply("onnx.one_hot", indices, integer(depth, "depth"), values, int(call.get("axis", -1)))
+
+
+@operator("EyeLike")
+def _eye_like(call: Call, x: Array) -> Array:
+    from quantray.onnx._types import numpy_dtype
+
+    dtype = x.dtype if call.get("dtype") is None else numpy_dtype(call.get("dtype"))
+    rows, columns = np.shape(x)
+    return np.eye(int(rows), int(columns), call.get("k", 0), dtype)
+
+
+@operator("Trilu")
+def _trilu(call: Call, x: Array, k: Array = None) -> Array:
+    diagonal = 0 if k is None else integer(k, "k")
+    return np.triu(x, diagonal) if call.get("upper", 1) else np.tril(x, diagonal)
+
+
+@operator("Pad")
+def _pad(call: Call, x: Array, pads: Array = None, value: Array = None, axes: Array = None) -> Array:
+    """Attributes before opset 11, and inputs after it."""
+    sides = call.get("pads", call.get("paddings")) if pads is None else integers(pads, "pads")
+    number = call.get("value", 0.0) if value is None else value.item()
+    ndim = np.ndim(x)
+    given = range(ndim) if axes is None else [int(a) % ndim for a in integers(axes, "axes")]
+    pairs: list[tuple[Any, Any]] = [(0, 0)] * ndim
+    half = len(sides) // 2
+    for i, axis in enumerate(given):
+        pairs[axis] = (sides[i], sides[half + i])
+    return pad(call, x, pairs, call.get("mode", "constant"), number)
+
+
+_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+
+
+def pad(call: Call, x: Array, pairs: list[tuple[Any, Any]], mode: str, value: Any = 0.0) -> Array:
+    """An array with so many elements more before and after, axis by axis; negative numbers cut."""
+    if mode not in _MODES:
+        raise call.error(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
+    pairs = [(_whole(a), _whole(b)) for a, b in pairs]
+    if any(type(n) is not Length and n < 0 for p in pairs for n in p):
+        cut = tuple(
+            slice(-a if type(a) is not Length and a < 0 else None, b if type(b) is not Length and b < 0 else None)
+            for a, b in pairs
+        )
+        x = x[cut]
+        pairs = [tuple(n if type(n) is Length else max(n, 0) for n in p) for p in pairs]  # type: ignore[misc]
+    if not any(type(n) is Length or n for p in pairs for n in p):
+        return x
+    if x.dtype == np.float32 and mode == "constant" and np.ndim(x) > 2 and pairs[:2] == [(0, 0), (0, 0)]:
+        sides = [n for p in reversed(pairs[2:]) for n in p]
+        return F.pad(x, sides, "constant", float(value))
+    names = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+    if mode == "constant":
+        return np.pad(x, pairs, "constant", constant_values=value)
+    return np.pad(x, pairs, names[mode])
+
+
+def _whole(n: Any) -> Any:
+    return n if type(n) is Length else int(n)
+
+
+@operator("DepthToSpace")
+def _depth_to_space(call: Call, x: Array) -> Array:
+    size = call.get("blocksize")
+    n, c, h, w = shape_of(x)
+    if call.get("mode", "DCR") == "CRD":
+        return F.pixel_shuffle(x, size)
+    y = np.reshape(x, tuple(_settle((n, size, size, c // (size * size), h, w))))
+    y = np.transpose(y, (0, 3, 4, 1, 5, 2))
+    return np.reshape(y, tuple(_settle((n, c // (size * size), h * size, w * size))))
+
+
+@operator("SpaceToDepth")
+def _space_to_depth(call: Call, x: Array) -> Array:
+    size = call.get("blocksize")
+    n, c, h, w = shape_of(x)
+    y = np.reshape(x, tuple(_settle((n, c, h // size, size, w // size, size))))
+    y = np.transpose(y, (0, 3, 5, 1, 2, 4))
+    return np.reshape(y, tuple(_settle((n, c * size * size, h // size, w // size))))
+
+
+@operator("ReverseSequence")
+def _reverse_sequence(call: Call, x: Array, lengths: Array) -> Array:
+    time, batch = int(call.get("time_axis", 0)), int(call.get("batch_axis", 1))
+    return graph.apply("onnx.reverse_sequence", x, lengths, time, batch)
+
+
+@operator("NonZero")
+def _non_zero(call: Call, x: Array) -> Array:
+    return np.stack(np.nonzero(x)).astype(np.int64)
+
+
+@operator("Compress")
+def _compress(call: Call, x: Array, condition: Array) -> Array:
+    return np.compress(condition, x, call.get("axis"))
+
+
+@operator("Constant")
+def _constant(call: Call) -> Array:
+    for name in ("value_float", "value_floats"):
+        if call.get(name) is not None:
+            return np.array(call.get(name), np.float32)
+    for name in ("value_int", "value_ints"):
+        if call.get(name) is not None:
+            return np.array(call.get(name), np.int64)
+    if call.get("value") is None:
+        raise call.error("a constant must be a tensor, numbers, or integers")
+    return call.get("value")

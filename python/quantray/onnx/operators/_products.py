@@ -1,0 +1,167 @@
+"""Products with weights, and of two arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray import nn
+from quantray.nn import functional as F
+from quantray.nn._init import rebuilding
+from quantray.onnx._lengths import shape_of
+from quantray.onnx._windows import Window
+from quantray.onnx.operators._movement import pad
+from quantray.onnx.operators._registry import Array, Call, layer, operator
+
+_CONV = (F.conv1d, F.conv2d, F.conv3d)
+_CONV_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
+_TRANSPOSED_LAYERS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def placed(module: nn.Module, **parameters: Array) -> Any:
+    """A layer with parameters that a file has, in the place of those that it was made with."""
+    for name, value in parameters.items():
+        if value is not None:
+            module._parameters[name] = np.ascontiguousarray(value, np.float32)
+    return module
+
+
+@operator("MatMul")
+def _matmul(call: Call, a: Array, b: Array) -> Array:
+    return np.matmul(a, b)
+
+
+@layer("MatMul")
+def _linear(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+    """A product with a matrix of weights."""
+    weight = constants[1]
+    if constants[0] is not None or weight is None or weight.ndim != 2 or weight.dtype.kind != "f":
+        return None
+    return linear(weight.T, None)
+
+
+def linear(weight: Array, bias: Array) -> nn.Module:
+    """A linear layer of a weight of shape (outputs, inputs)."""
+    with rebuilding(2 * weight.size + len(weight)):
+        made = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
+    return placed(made, weight=weight, bias=bias)
+
+
+@operator("Gemm")
+def _gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
+    alpha, beta = float(call.get("alpha", 1.0)), float(call.get("beta", 1.0))
+    if call.get("transA"):
+        a = np.transpose(a)
+    weight = b if call.get("transB") else np.transpose(b)
+    if alpha != 1:
+        weight = weight * alpha
+    if c is not None and beta != 1:
+        c = c * beta
+    if c is not None and np.ndim(c) == 1 and np.shape(c) == np.shape(weight)[:1]:
+        return F.linear(a, weight, c)
+    y = F.linear(a, weight)
+    return y if c is None else y + c
+
+
+@layer("Gemm")
+def _gemm_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+    weight, c = constants[1], constants[2] if len(constants) > 2 else None
+    known = weight is not None and weight.ndim == 2 and weight.dtype.kind == "f" and constants[0] is None
+    if not known or call.get("transA"):
+        return None
+    weight = weight if call.get("transB") else weight.T
+    weight = weight * np.float32(call.get("alpha", 1.0))
+    if c is None:
+        return linear(weight, None)
+    if c.size not in (1, len(weight)) or c.ndim > 2 or (c.ndim == 2 and c.shape[0] != 1):
+        return None
+    return linear(weight, np.broadcast_to(c.reshape(-1), len(weight)) * np.float32(call.get("beta", 1.0)))
+
+
+@operator("Conv")
+def _conv(call: Call, x: Array, weight: Array, bias: Array = None) -> Array:
+    window = Window.of(call, np.shape(weight)[2:])
+    sides = window.sides(shape_of(x)[2:])
+    padding, x = _padded(call, x, sides)
+    function = _CONV[len(window.kernel) - 1]
+    return function(x, weight, bias, window.strides, padding, window.dilations, int(call.get("group", 1)))
+
+
+def _padded(call: Call, x: Array, sides: list[tuple[Any, Any]]) -> tuple[tuple[int, ...], Array]:
+    """Padding that is the same on both sides is the layer's own; other padding comes before it."""
+    if all(type(a) is int and type(b) is int and a == b >= 0 for a, b in sides):
+        return tuple(a for a, _ in sides), x
+    return (0,) * len(sides), pad(call, x, [(0, 0), (0, 0), *sides], "constant")
+
+
+@layer("Conv")
+def _conv_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+    weight, bias = constants[1], constants[2] if len(constants) > 2 else None
+    if weight is None or not 3 <= weight.ndim <= 5 or weight.dtype.kind != "f":
+        return None
+    window = Window.of(call, weight.shape[2:])
+    sides = window.fixed_sides()
+    if sides is None or any(a != b or a < 0 for a, b in sides):
+        return None
+    groups = int(call.get("group", 1))
+    with rebuilding(2 * weight.size + sum(weight.shape[:2]) * groups):
+        made = _CONV_LAYERS[weight.ndim - 3](
+            weight.shape[1] * groups,
+            weight.shape[0],
+            window.kernel,
+            window.strides,
+            tuple(a for a, _ in sides),
+            window.dilations,
+            groups,
+            bias is not None,
+        )
+    return placed(made, weight=weight, bias=bias)
+
+
+@operator("ConvTranspose")
+def _conv_transpose(call: Call, x: Array, weight: Array, bias: Array = None) -> Array:
+    """Sides that differ are cut off of the output."""
+    window = Window.of(call, np.shape(weight)[2:])
+    sides, more = window.transposed_sides(call, shape_of(x)[2:])
+    function = _TRANSPOSED[len(window.kernel) - 1]
+    group = int(call.get("group", 1))
+    low = tuple(max(min(a, b), 0) for a, b in sides)
+    rest = [(a - n, b - n) for (a, b), n in zip(sides, low, strict=True)]
+    fits = all(m < max(s, d) for m, s, d in zip(more, window.strides, window.dilations, strict=True))
+    if not fits:
+        rest = [(a, b - m) for (a, b), m in zip(rest, more, strict=True)]
+        more = (0,) * len(more)
+    y = function(x, weight, bias, window.strides, low, more, group, window.dilations)
+    if not any(n for pair in rest for n in pair):
+        return y
+    return pad(call, y, [(0, 0), (0, 0), *((-a, -b) for a, b in rest)], "constant")
+
+
+@layer("ConvTranspose")
+def _conv_transpose_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+    weight, bias = constants[1], constants[2] if len(constants) > 2 else None
+    if weight is None or not 3 <= weight.ndim <= 5 or weight.dtype.kind != "f":
+        return None
+    window = Window.of(call, weight.shape[2:])
+    sides, more = window.fixed_sides(), window.output_padding
+    if sides is None or any(a != b or a < 0 for a, b in sides) or call.get("output_shape") is not None:
+        return None
+    if any(m >= max(s, d) for m, s, d in zip(more, window.strides, window.dilations, strict=True)):
+        return None
+    groups = int(call.get("group", 1))
+    with rebuilding(2 * weight.size + sum(weight.shape[:2]) * groups):
+        made = _TRANSPOSED_LAYERS[weight.ndim - 3](
+            weight.shape[0],
+            weight.shape[1] * groups,
+            window.kernel,
+            window.strides,
+            tuple(a for a, _ in sides),
+            more,
+            groups,
+            bias is not None,
+            window.dilations,
+        )
+    return placed(made, weight=weight, bias=bias)

@@ -1,0 +1,163 @@
+"""Operators that make one value of many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray import graph
+from quantray.nn import functional as F
+from quantray.onnx._lengths import as_array, integer, integers, is_lengths, of_lengths, settled
+from quantray.onnx.operators._registry import Array, Call, operator
+
+
+def _axes(call: Call, axes: Array, x: Array) -> tuple[int, ...] | None:
+    """Axes, an attribute or an input; None for all of them, () for none."""
+    found = call.integers("axes") if axes is None else tuple(map(int, integers(axes, "axes")))
+    if found is None or not found:
+        return () if call.get("noop_with_empty_axes") else None
+    return tuple(axis % np.ndim(x) for axis in found)
+
+
+def _reduced(function: Any, before: Any = None) -> Any:
+    def call(call: Call, x: Array, axes: Array = None) -> Array:
+        if before is not None:
+            x = before(x)
+        found = _axes(call, axes, x)
+        if found == ():
+            return x
+        return function(x, found, bool(call.get("keepdims", 1)))
+
+    return call
+
+
+def _sum(x: Array, axes: Any, keepdims: bool) -> Array:
+    made = np.sum(x, axis=axes, keepdims=keepdims)
+    return made if made.dtype == x.dtype else made.astype(x.dtype)
+
+
+def _mean(x: Array, axes: Any, keepdims: bool) -> Array:
+    if x.dtype.kind != "f":
+        return np.floor_divide(_sum(x, axes, keepdims), np.asarray(_count(x, axes), x.dtype))
+    return np.mean(x, axis=axes, keepdims=keepdims)
+
+
+def _count(x: Array, axes: Any) -> int:
+    shape = np.shape(x)
+    return int(np.prod([int(shape[a]) for a in (range(len(shape)) if axes is None else axes)]))
+
+
+def _product(x: Array, axes: Any, keepdims: bool) -> Array:
+    made = np.prod(x, axis=axes, keepdims=keepdims)
+    return made if made.dtype == x.dtype else made.astype(x.dtype)
+
+
+def _log_sum_exp(x: Array, axes: Any, keepdims: bool) -> Array:
+    top = np.max(x, axis=axes, keepdims=True)
+    top = np.where(np.isfinite(top), top, np.zeros_like(top))
+    made = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True)) + top
+    if keepdims:
+        return made
+    return np.squeeze(made, tuple(range(np.ndim(x))) if axes is None else axes)
+
+
+for _name, _function, _before in (
+    ("ReduceSum", _sum, None),
+    ("ReduceMean", _mean, None),
+    ("ReduceMax", lambda x, axes, keepdims: np.max(x, axis=axes, keepdims=keepdims), None),
+    ("ReduceMin", lambda x, axes, keepdims: np.min(x, axis=axes, keepdims=keepdims), None),
+    ("ReduceSumSquare", _sum, lambda x: np.multiply(x, x)),
+    ("ReduceL1", _sum, np.absolute),
+    ("ReduceLogSumExp", _log_sum_exp, None),
+):
+    operator(_name)(_reduced(_function, _before))
+
+
+@operator("ReduceProd", takes_lengths=True)
+def _reduce_prod(call: Call, x: Array, axes: Array = None) -> Array:
+    if is_lengths(x):
+        made = np.prod(x)
+        found = np.empty((1,) if call.get("keepdims", 1) else (), object)
+        found[...] = None
+        found.reshape(-1)[0] = made
+        return settled(found)
+    return _reduced(_product)(call, x, axes)
+
+
+@operator("ReduceL2")
+def _reduce_l2(call: Call, x: Array, axes: Array = None) -> Array:
+    return np.sqrt(_reduced(_sum, lambda x: np.multiply(x, x))(call, x, axes))
+
+
+@operator("ReduceLogSum")
+def _reduce_log_sum(call: Call, x: Array, axes: Array = None) -> Array:
+    return np.log(_reduced(_sum)(call, x, axes))
+
+
+def _place(function: Any) -> Any:
+    def call(call: Call, x: Array) -> Array:
+        axis, keepdims = call.get("axis", 0), bool(call.get("keepdims", 1))
+        if not call.get("select_last_index"):
+            return function(x, axis=axis, keepdims=keepdims).astype(np.int64)
+        places = function(np.flip(x, axis), axis=axis, keepdims=keepdims)
+        return (np.shape(x)[axis] - 1 - places).astype(np.int64)
+
+    return call
+
+
+operator("ArgMax")(_place(np.argmax))
+operator("ArgMin")(_place(np.argmin))
+
+
+@operator("CumSum")
+def _cumsum(call: Call, x: Array, axis: Array) -> Array:
+    at = int(integer(axis, "axis"))
+    if call.get("reverse"):
+        x = np.flip(x, at)
+    made = np.cumsum(x, axis=at, dtype=x.dtype)
+    if call.get("exclusive"):
+        made = made - x
+    return np.flip(made, at) if call.get("reverse") else made
+
+
+@operator("TopK")
+def _top_k(call: Call, x: Array, k: Array = None) -> Any:
+    count = call.get("k") if k is None else integer(k, "k")
+    return graph.apply(
+        "onnx.top_k", x, count, int(call.get("axis", -1)), bool(call.get("largest", 1))
+    )
+
+
+def _flat_softmax(function: Any) -> Any:
+    def call(call: Call, x: Array) -> Array:
+        if call.version >= 13:
+            return function(x, call.get("axis", -1))
+        # All axes from one on are one.
+        axis = call.get("axis", 1) % max(np.ndim(x), 1)
+        if axis == np.ndim(x) - 1:
+            return function(x, -1)
+        return np.reshape(function(F.flatten(x, axis), -1), np.shape(x))
+
+    return call
+
+
+operator("Softmax")(_flat_softmax(F.softmax))
+operator("LogSoftmax")(_flat_softmax(F.log_softmax))
+
+
+@operator("Hardmax")
+def _hardmax(call: Call, x: Array) -> Array:
+    axis = call.get("axis", -1 if call.version >= 13 else 1) % np.ndim(x)
+    shape = np.shape(x)
+    if call.version < 13 and axis != np.ndim(x) - 1:
+        x = F.flatten(x, axis)
+        axis = np.ndim(x) - 1
+    top = np.argmax(x, axis=axis, keepdims=True)
+    at = np.arange(int(np.shape(x)[axis])).reshape([-1 if a == axis else 1 for a in range(np.ndim(x))])
+    return np.reshape((top == at).astype(x.dtype), shape)
+
+
+@operator("Einsum")
+def _einsum(call: Call, *arrays: Array) -> Array:
+    return np.einsum(call.get("equation"), *arrays)

@@ -1,0 +1,116 @@
+"""The table of operators: what each one of a file's nodes means, in functions of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from quantray.nn import Module
+
+#: An array, an array of lengths, or None for an input that a node leaves out.
+Array = Any
+#: What an operator computes: of the call's settings and its inputs, one output or a tuple of them.
+Function = Callable[..., Any]
+#: What makes a module of a node whose other inputs are constants; None where the node is no such layer.
+Builder = Callable[["Call", Sequence[Array]], "Module | None"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node of a file, as its operator sees it.
+
+    Attributes
+    ----------
+    name : str
+        The node's, for errors.
+    op, domain : str
+    version : int
+        Of its domain's set of operators.
+    attributes : mapping
+    wanted : tuple of bool
+        For each output whether something takes it.
+    given : tuple of int
+        Which inputs are no constants; layers are called with these alone.
+    """
+
+    name: str
+    op: str
+    domain: str = ""
+    version: int = 1
+    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    wanted: tuple[bool, ...] = (True,)
+    given: tuple[int, ...] = (0,)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An attribute, or what it is where the node does not say."""
+        return self.attributes.get(name, default)
+
+    def integers(self, name: str, default: Any = None) -> tuple[int, ...] | None:
+        """An attribute that is a list of integers; one integer is a list of one."""
+        found = self.attributes.get(name, default)
+        if found is None:
+            return None
+        return (int(found),) if isinstance(found, int) else tuple(map(int, found))
+
+    def error(self, what: str) -> ValueError:
+        """What is wrong with the node."""
+        return ValueError(f"{self.name} ({self.op}): {what}")
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A row of the table.
+
+    Attributes
+    ----------
+    function : callable
+        What it computes of the inputs.
+    takes_lengths : bool
+        Whether it computes with arrays of lengths that are not known yet; for others they become nodes.
+    builder : callable, optional
+        Makes a layer where some of its inputs are constants.
+    """
+
+    function: Function
+    takes_lengths: bool = False
+    builder: Builder | None = None
+
+
+_OPERATORS: dict[tuple[str, str], Operator] = {}
+
+#: The domain of the standard's operators has two names.
+_STANDARD = ("", "ai.onnx")
+
+
+def operator(*names: str, domain: str = "", takes_lengths: bool = False) -> Callable[[Function], Function]:
+    """Decorates what computes some operators."""
+
+    def add(function: Function) -> Function:
+        for name in names:
+            _OPERATORS[domain, name] = Operator(function, takes_lengths)
+        return function
+
+    return add
+
+
+def layer(*names: str, domain: str = "") -> Callable[[Builder], Builder]:
+    """Decorates what makes layers of some operators, which are in the table already."""
+
+    def add(builder: Builder) -> Builder:
+        for name in names:
+            known = _OPERATORS[domain, name]
+            _OPERATORS[domain, name] = Operator(known.function, known.takes_lengths, builder)
+        return builder
+
+    return add
+
+
+def find(domain: str, op: str) -> Operator | None:
+    """The row of an operator, if there is one."""
+    return _OPERATORS.get(("" if domain in _STANDARD else domain, op))
+
+
+def known() -> list[tuple[str, str]]:
+    """Domain and name of all operators that there are."""
+    return sorted(_OPERATORS)
