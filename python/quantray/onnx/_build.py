@@ -154,7 +154,8 @@ class Builder:
             if not isinstance(inner, GraphFile):
                 raise ValueError(f"{node.name} ({node.op}): it has no graph {attribute!r}")
             free = [name for name in sorted(free_names(inner)) if name not in self.constants]
-            builder = Builder(self.versions, Names(), self.constants)
+            names = Names((each.name, each.op) for each in inner.nodes)
+            builder = Builder(self.versions, names, self.constants)
             body = Body(Plan((), (), (), {}))
             body.plan = builder.build(inner, body, free)
             self.unknown += builder.unknown

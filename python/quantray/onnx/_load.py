@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, BinaryIO
 
+from quantray.onnx._body import Plan
 from quantray.onnx._build import Builder, Unknown, opsets
 from quantray.onnx._file import ModelFile, read
 from quantray.onnx._model import Model, Value
-from quantray.onnx._body import Plan
+from quantray.onnx._names import Names
 
 
 def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
@@ -39,7 +40,7 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 def build(file: ModelFile) -> Model:
     """The module of what a file holds."""
     versions = opsets(file)
-    builder = Builder(versions)
+    builder = Builder(versions, Names((node.name, node.op) for node in file.graph.nodes))
     inputs = [_value(value) for value in file.graph.inputs if value.name not in file.graph.initializers]
     outputs = [_value(value) for value in file.graph.outputs]
     producer = " ".join(part for part in (file.producer_name, file.producer_version) if part)

@@ -1,51 +1,74 @@
 """Names of modules for what a file calls its nodes.
 
-Exporters write paths: "/encoder/layer.0/attention/MatMul" becomes the module `encoder.layer.0.attention.MatMul`,
-so that tables, settings and states read as those of the model that was exported.
+Exporters write paths: torch's "/layer1/layer1.0/conv1/Conv" becomes the module `layer1.0.conv1`, so that tables,
+settings and states read as those of the model that was exported.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from quantray.nn import Module
 
 #: What is no part of a name stands as an underscore.
 _OTHER = re.compile(r"[^0-9A-Za-z_]")
+#: Names of what modules of a file keep for themselves.
+_OWN = frozenset({"call", "training", "plan", "slots", "operator", "layer", "taken", "around"})
 
 
 class Names:
     """Gives each node a path that no other one has.
 
-    >>> names = Names()
-    >>> [names.path("/fc/Gemm", "Gemm"), names.path("/fc/Gemm", "Gemm"), names.path("", "Relu")]
-    ['fc.Gemm', 'fc.Gemm_2', 'Relu_0']
+    Parameters
+    ----------
+    nodes : iterable of (str, str)
+        All names that will be asked for, with their operators: one that stands alone in its scope is called as
+        the scope is.
+
+    >>> nodes = [("/fc/Gemm", "Gemm"), ("/block/block.0/Conv", "Conv"), ("/block/block.0/Relu", "Relu"), ("", "Add")]
+    >>> names = Names(nodes)
+    >>> [names.path(*node) for node in nodes]
+    ['fc', 'block.0.Conv', 'block.0.Relu', 'Add_0']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: Iterable[tuple[str, str]] = ()) -> None:
         self._taken: set[str] = set()
         self._counts: Counter[str] = Counter()
+        self._inside: Counter[str] = Counter()
+        for name, _ in nodes:
+            parts = _parts(name)
+            for i in range(len(parts)):
+                self._inside[".".join(parts[:i])] += 1
 
     def path(self, name: str, op: str) -> str:
         """A dotted path for a node of a name, which may be empty, and of an operator."""
         if not name:
             name = f"{op}_{self._counts[op]}"
             self._counts[op] += 1
-        parts = [_part(part) for part in re.split(r"[/.]", name) if part]
-        wanted = ".".join(parts) or "node"
-        return unique(wanted, self._taken.__contains__, self._taken.add)
+        parts = _parts(name) or ["node"]
+        if len(parts) > 1 and parts[-1] == op and self._inside[".".join(parts[:-1])] == 1:
+            parts = parts[:-1]
+        return unique(".".join(parts), self._taken.__contains__, self._taken.add)
+
+
+def _parts(name: str) -> list[str]:
+    """The parts of a path; a scope that says its own path again says it once."""
+    whole: list[str] = []
+    for scope in name.split("/"):
+        last = whole[-1] if whole else ""
+        if last and scope.startswith(f"{last}."):
+            whole[-1] = scope
+        elif scope:
+            whole.append(scope)
+    return [_part(part) for scope in whole for part in scope.split(".") if part]
 
 
 def _part(text: str) -> str:
     """One name between dots: no attribute of modules, and nothing but letters, digits and underscores."""
     made = _OTHER.sub("_", text).lstrip("_") or "_"
     return f"{made}_" if hasattr(Module, made) or made in _OWN else made
-
-
-#: Names of what steps keep for themselves.
-_OWN = frozenset({"call", "training"})
 
 
 def unique(wanted: str, is_taken: Callable[[str], bool], take: Callable[[str], object]) -> str:
