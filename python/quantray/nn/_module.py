@@ -361,6 +361,12 @@ class Module:
                     output = changed
         return output
 
+    def _other_shapes(self, shapes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]] | None:
+        """Other shapes of its arguments that a capture is to try, the best ones first; None where it is not
+        known which lengths are free.
+        """
+        return None
+
     def register_forward_pre_hook(self, hook: PreHook) -> RemovableHandle:
         """Calls `hook(module, args)` before `forward`; what it returns, unless None, replaces `args`."""
         handle = RemovableHandle(self, self._pre_hooks)

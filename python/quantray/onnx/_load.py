@@ -34,18 +34,18 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 
     Source: the ONNX standard, https://onnx.ai/onnx/.
     """
-    return build(read(path))
+    return build(read(path), os.path.basename(path) if isinstance(path, (str, os.PathLike)) else "")
 
 
-def build(file: ModelFile) -> Model:
-    """The module of what a file holds."""
+def build(file: ModelFile, name: str = "") -> Model:
+    """The module of what a file holds; `name` is what errors call it."""
     versions = opsets(file)
     builder = Builder(versions, Names((node.name, node.op) for node in file.graph.nodes))
     inputs = [_value(value) for value in file.graph.inputs if value.name not in file.graph.initializers]
     outputs = [_value(value) for value in file.graph.outputs]
     producer = " ".join(part for part in (file.producer_name, file.producer_version) if part)
     empty = Plan((), (), (), {})
-    model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata)
+    model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata, name)
     model.plan = builder.build(file.graph, model)
     if builder.unknown:
         raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")

@@ -64,8 +64,11 @@ class Model(Body):
         producer: str = "",
         opset: int = 0,
         metadata: Mapping[str, str] | None = None,
+        file: str = "",
     ) -> None:
         super().__init__(plan)
+        #: What errors and guards of its graph name beside the node.
+        self._file = file or "the model"
         self._about = (tuple(inputs), tuple(outputs), producer, opset, dict(metadata or {}))
 
     @property
@@ -156,6 +159,30 @@ class Model(Body):
         lengths: dict[str, tuple[int, str]] = {}
         return tuple(_checked(value, given[value.name], lengths) for value in self.inputs)
 
+    def _other_shapes(self, shapes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]] | None:
+        """Each length that the file leaves free becomes another one: the graph is for all of them."""
+        known = {id(value): shape for value, shape in zip(self.inputs, shapes, strict=True)}
+        if any(value.shape is None for value in self.inputs):
+            return None
+        tries: list[list[tuple[int, ...]]] = []
+        for step in (32, 1):
+            changed: dict[str, int] = {}
+            made: list[tuple[int, ...]] = []
+            for value in self.inputs:
+                lengths: list[int] = []
+                for axis, (name, n) in enumerate(zip(value.shape or (), known[id(value)], strict=True)):
+                    if isinstance(name, int):
+                        lengths.append(n)
+                        continue
+                    key = name or f"{value.name}.{axis}"
+                    if key not in changed:
+                        changed[key] = _other_length(n, 1 if axis == 0 else step, set(changed.values()))
+                    lengths.append(changed[key])
+                made.append(tuple(lengths))
+            if made not in tries and made != list(shapes):
+                tries.append(made)
+        return tries
+
     # Text
 
     def __repr__(self) -> str:
@@ -170,6 +197,18 @@ class Model(Body):
         steps = Table([Column("step"), Column("count", right=True)], rows)
         text = f"{head}\ninputs: {inputs}\noutputs: {outputs}\n\n{steps}"
         return f"{text}\n{line}" if line else text
+
+
+def _other_length(n: int, step: int, taken: set[int]) -> int:
+    """Another length than one that was tried, and than those of other axes.
+
+    It stays in step with what the strides of a model may be together, and differs by so much that the lengths of all
+    its layers do.
+    """
+    made = n - step if n > 2 * step else n + step
+    while made in taken:
+        made += step
+    return made
 
 
 def type_name(module: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from quantray.nn import Module
-from quantray.onnx._lengths import as_array
+from quantray.onnx._lengths import as_array, of_objects
 from quantray.onnx.operators import Array, Call, Operator
 
 
@@ -46,7 +46,7 @@ class Step(Module):
             inputs[at] = value
         if not self.operator.takes_lengths:
             inputs = [as_array(x) if x is not None else None for x in inputs]
-        return self.operator.function(self.call, *inputs)
+        return of_objects(self.operator.function(self.call, *inputs))
 
     def _get_name(self) -> str:
         return self.call.op

@@ -105,7 +105,7 @@ def _concat(call: Call, *arrays: Array) -> Array:
 def _gather(call: Call, x: Array, indices: Array) -> Array:
     axis = call.get("axis", 0)
     if type(x) is np.ndarray and type(indices) is np.ndarray and not is_lengths(indices):
-        return settled(_of_objects(np.take(x, indices, axis)))
+        return settled(np.take(x, indices, axis))
     x, indices = as_array(x), as_array(indices)
     if type(indices) is np.ndarray and indices.ndim == 0:
         # One place: a view of it.
@@ -113,15 +113,6 @@ def _gather(call: Call, x: Array, indices: Array) -> Array:
     if axis % np.ndim(x) == 0 and np.ndim(x) == 2 and x.dtype == np.float32:
         return F.embedding(_from_the_end(x, indices), x)
     return np.take(x, _from_the_end(x, indices, axis), axis)
-
-
-def _of_objects(x: Any) -> Array:
-    """What NumPy has taken out of an array of objects as an array of no axes."""
-    if isinstance(x, (np.ndarray, np.generic)):
-        return np.asarray(x)
-    made = np.empty((), object)
-    made[()] = x
-    return made
 
 
 def _from_the_end(x: Array, indices: Array, axis: int = 0) -> Array:
