@@ -9,7 +9,6 @@ from quantray.onnx._body import Plan
 from quantray.onnx._build import Builder, Unknown, opsets
 from quantray.onnx._file import ModelFile, read
 from quantray.onnx._model import Model, Value
-from quantray.onnx._names import Names
 
 
 def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
@@ -40,7 +39,7 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 def build(file: ModelFile, name: str = "") -> Model:
     """The module of what a file holds; `name` is what errors call it."""
     versions = opsets(file)
-    builder = Builder(versions, Names((node.name, node.op) for node in file.graph.nodes))
+    builder = Builder(versions)
     inputs = [_value(value) for value in file.graph.inputs if value.name not in file.graph.initializers]
     outputs = [_value(value) for value in file.graph.outputs]
     producer = " ".join(part for part in (file.producer_name, file.producer_version) if part)

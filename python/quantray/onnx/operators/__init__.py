@@ -2,6 +2,7 @@
 
 from quantray.onnx.operators import (  # noqa: F401
     _arithmetic,
+    _attention,
     _elementwise,
     _movement,
     _norm,
