@@ -1,0 +1,143 @@
+"""ONNX files as plain objects: `read` and `write`. What operators mean stands elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from quantray import _core
+from quantray.onnx._external import Folder
+from quantray.onnx._messages import (
+    Attribute,
+    Dim,
+    FunctionFile,
+    GraphFile,
+    Kept,
+    Many,
+    ModelFile,
+    NodeFile,
+    Reference,
+    SparseTensor,
+    Tensor,
+    ValueInfo,
+)
+
+Array: TypeAlias = npt.NDArray[Any]
+
+__all__ = [
+    "Attribute",
+    "Dim",
+    "FunctionFile",
+    "GraphFile",
+    "Many",
+    "ModelFile",
+    "NodeFile",
+    "Reference",
+    "SparseTensor",
+    "Tensor",
+    "ValueInfo",
+    "read",
+]
+
+
+def read(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+) -> ModelFile:
+    """Reads an ONNX file into plain objects, and checks that it is whole.
+
+    A file is mapped, also above 2 GB, and so are the files beside it that hold its tensors: large arrays take no
+    memory until they are read. Above the file's size, memory stays below 4 KiB for each message (node, attribute,
+    tensor, length of a shape) and 40 bytes for each byte of numbers that do not stand in raw data. Whatever the
+    file says, no more is allocated.
+
+    Parameters
+    ----------
+    source : str, path, bytes or binary file object
+        A path; or the file's contents; or a file object, whose rest is read.
+    folder : str or path, optional
+        Where files with external data may lie; by default the model's own folder, where `source` is a path.
+
+    Returns
+    -------
+    ModelFile
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be opened, is not an ONNX model (it says what it is, where it is one of the known
+        formats), is truncated or corrupt (with the node or tensor), lacks elements of a tensor, or wants
+        external data that are missing, too short, or outside of the folder.
+
+    >>> import quantray.onnx._file as onnx_file
+    >>> onnx_file.read(b"PK\\x03\\x04 and more")
+    Traceback (most recent call last):
+    OSError: cannot read <bytes>: it is no ONNX model but a zip archive, as torch.save, Keras and numpy.savez write: \
+export the model with torch.onnx.export
+    """
+    name, data, home = _bytes_of(source)
+    if folder is not None:
+        home = os.fspath(folder)
+    return _core.read_onnx(data, name, _Maker(Folder(home, name)))
+
+
+def _bytes_of(source: Any) -> tuple[str, Array, str | None]:
+    """What errors call the source, its bytes, and the folder that it lies in."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "<bytes>", np.frombuffer(source, np.uint8), None
+    if hasattr(source, "read"):
+        name, found = str(getattr(source, "name", "<file>")), source.read()
+        if not isinstance(found, bytes):
+            raise TypeError(f"source must be opened in binary mode, got {type(found).__name__} from {name}")
+        return name, np.frombuffer(found, np.uint8), None
+    try:
+        path = os.fspath(source)
+    except TypeError:
+        kind = type(source).__name__
+        raise TypeError(f"source must be a path, bytes or a binary file object, got {kind}") from None
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    try:
+        if os.path.isdir(path):
+            raise OSError(f"cannot read {path}: it is a folder, not an ONNX file")
+        empty = os.path.getsize(path) == 0
+        data = np.zeros(0, np.uint8) if empty else np.asarray(np.memmap(path, np.uint8, "r"))
+    except FileNotFoundError as e:
+        raise FileNotFoundError(e.errno, "no such ONNX file", path) from None
+    return path, data, os.path.dirname(path)
+
+
+class _Maker:
+    """The objects that the reader asks for."""
+
+    model = ModelFile
+    graph = GraphFile
+    function = FunctionFile
+    node = NodeFile
+    many = Many
+    reference = Reference
+    sparse = SparseTensor
+    value = ValueInfo
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def tensor(
+        self,
+        name: str,
+        dtype: str,
+        shape: tuple[int, ...],
+        raw: Array | None,
+        strings: tuple[bytes, ...] | None,
+        external: tuple[str, int, int] | None,
+        doc: str,
+        metadata: Mapping[str, str],
+    ) -> Tensor:
+        if external is not None:
+            raw = self._folder.part(name, *external)
+        return Tensor(name, dtype, shape, raw, strings, doc, metadata)
