@@ -1,7 +1,7 @@
 //! ONNX files: the core's messages as Python objects, made by whoever asks, and back.
 
 use bytes::Bytes;
-use numpy::{PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use prost::Message;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};

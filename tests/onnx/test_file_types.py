@@ -1,4 +1,4 @@
-"""Tensors of every type, raw and as numbers, attributes of every type, subgraphs, functions, types of values."""
+"""Tensors of every type, raw and as numbers; attributes of every type; functions; types of values."""
 
 import ml_dtypes
 import numpy as np
@@ -47,7 +47,11 @@ def values_of(dtype, count):
     plain = np.dtype(dtype)
     if plain.kind in "iu":
         info = np.iinfo(plain)
-        return np.linspace(info.min, info.max, count, dtype=np.float64).clip(info.min, info.max - 2048 * (plain.itemsize == 8)).astype(plain)
+        return (
+            np.linspace(info.min, info.max, count, dtype=np.float64)
+            .clip(info.min, info.max - 2048 * (plain.itemsize == 8))
+            .astype(plain)
+        )
     if plain.kind == "b":
         return np.arange(count) % 3 == 0
     return (np.arange(count) - 2.5).astype(plain) * (1 + 2j if plain.kind == "c" else 1)
@@ -195,7 +199,9 @@ def every_attribute():
         "types": [type_, helper.make_sequence_type_proto(type_)],
     }
     made = [helper.make_attribute(name, value) for name, value in values.items()]
-    sparses = onnx.AttributeProto(name="sparses", type=onnx.AttributeProto.SPARSE_TENSORS, sparse_tensors=[sparse])
+    sparses = onnx.AttributeProto(
+        name="sparses", type=onnx.AttributeProto.SPARSE_TENSORS, sparse_tensors=[sparse]
+    )
     empty = [
         helper.make_attribute(f"no_{kind}", [], attr_type=getattr(onnx.AttributeProto, kind))
         for kind in ("FLOATS", "INTS", "STRINGS", "TENSORS", "GRAPHS")

@@ -14,7 +14,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 #: Types that NumPy has too, by the names that both give them.
 PLAIN = frozenset(
-    "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128".split()
+    {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+    | {"float16", "float32", "float64", "bool", "complex64", "complex128"}
 )
 #: Integers that share bytes: how many bits, whether signed.
 SMALL_INTEGERS = {"int4": (4, True), "uint4": (4, False), "int2": (2, True), "uint2": (2, False)}

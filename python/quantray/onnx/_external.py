@@ -40,8 +40,8 @@ class Folder:
         if offset + length > file.size:
             raise self._error(
                 tensor,
-                f"wants bytes {offset} to {offset + length} of {location!r}, which has {file.size}: it belongs to "
-                "another model, or is truncated",
+                f"wants bytes {offset} to {offset + length} of {location!r}, which has {file.size}: it "
+                "belongs to another model, or is truncated",
             )
         return file[offset : offset + length]
 

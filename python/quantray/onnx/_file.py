@@ -16,7 +16,6 @@ from quantray.onnx._messages import (
     Dim,
     FunctionFile,
     GraphFile,
-    Kept,
     Many,
     ModelFile,
     NodeFile,
@@ -51,10 +50,10 @@ def read(
 ) -> ModelFile:
     """Reads an ONNX file into plain objects, and checks that it is whole.
 
-    A file is mapped, also above 2 GB, and so are the files beside it that hold its tensors: large arrays take no
-    memory until they are read. Above the file's size, memory stays below 4 KiB for each message (node, attribute,
-    tensor, length of a shape) and 40 bytes for each byte of numbers that do not stand in raw data. Whatever the
-    file says, no more is allocated.
+    A file is mapped, also above 2 GB, and so are the files beside it that hold its tensors: large arrays take
+    no memory until they are read. Above the file's size, memory stays below 4 KiB for each message (node,
+    attribute, tensor, length of a shape) and 40 bytes for each byte of numbers that do not stand in raw data.
+    Whatever the file says, no more is allocated.
 
     Parameters
     ----------
@@ -70,15 +69,14 @@ def read(
     Raises
     ------
     OSError
-        Where the file cannot be opened, is not an ONNX model (it says what it is, where it is one of the known
-        formats), is truncated or corrupt (with the node or tensor), lacks elements of a tensor, or wants
-        external data that are missing, too short, or outside of the folder.
+        Where the file cannot be opened, is not an ONNX model (it says what it is, where it is one of the
+        known formats), is truncated or corrupt (with the node or tensor), lacks elements of a tensor, or
+        wants external data that are missing, too short, or outside of the folder.
 
     >>> import quantray.onnx._file as onnx_file
-    >>> onnx_file.read(b"PK\\x03\\x04 and more")
+    >>> onnx_file.read(b"GGUF and more")
     Traceback (most recent call last):
-    OSError: cannot read <bytes>: it is no ONNX model but a zip archive, as torch.save, Keras and numpy.savez write: \
-export the model with torch.onnx.export
+    OSError: cannot read <bytes>: it is no ONNX model but a GGUF file
     """
     name, data, home = _bytes_of(source)
     if folder is not None:

@@ -1,4 +1,4 @@
-"""What an ONNX file says, as plain objects: no meaning of operators, no inference of shapes, nothing computed."""
+"""What an ONNX file says, as plain objects: no meaning of operators, no shapes inferred."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Tensor:
         "float4e2m1", "uint4", "int4", "uint2", "int2", "string".
     shape : tuple of int
     raw : ndarray of uint8, or None
-        The elements' bytes as the format packs them: little-endian, small ones sharing bytes. A read-only view
-        of the mapped file where the file has them so. None for texts.
+        The elements' bytes as the format packs them: little-endian, small ones sharing bytes. A read-only
+        view of the mapped file where the file has them so. None for texts.
     strings : tuple of bytes, or None
         The elements of texts, UTF-8 by the format's word.
     doc : str
@@ -109,9 +109,10 @@ class Tensor:
     def array(self) -> Array:
         """The elements as a NumPy array of the shape.
 
-        bfloat16 and the floats of 8, 6 and 4 bits become float32 of the same values; int4 and int2 become int8,
-        uint4 and uint2 uint8, texts an array of str objects (bytes where they are not UTF-8). All other types are
-        a read-only view of the mapped file, without a copy, where the file has the bytes so and they are aligned.
+        bfloat16 and the floats of 8, 6 and 4 bits become float32 of the same values; int4 and int2 become
+        int8, uint4 and uint2 uint8, texts an array of str objects (bytes where they are not UTF-8). All other
+        types are a read-only view of the mapped file, without a copy, where the file has the bytes so and
+        they are aligned.
         """
         if self.strings is not None:
             return _elements.texts(self.strings, self.shape)
@@ -119,7 +120,7 @@ class Tensor:
         return _elements.unpacked(self.raw, self.dtype, self.shape)
 
 
-#: A sparse tensor that would take more bytes than this is not made dense: what a dense one can have in a file.
+#: More bytes than a dense tensor can have in a file: sparse ones are not made dense beyond.
 MOST_DENSE = 2**31 - 1
 
 
@@ -162,8 +163,8 @@ class SparseTensor:
         size = math.prod(self.shape)
         if size * values.itemsize > MOST_DENSE:
             raise ValueError(
-                f"tensor {self.name!r} must take at most {MOST_DENSE} bytes when it is made dense, got a sparse one "
-                f"of shape {self.shape}"
+                f"tensor {self.name!r} must take at most {MOST_DENSE} bytes when it is made dense, got "
+                f"a sparse one of shape {self.shape}"
             )
         limits = np.array([size] if at.ndim == 1 else self.shape)
         within = at[:, None] if at.ndim == 1 else at
