@@ -11,7 +11,7 @@ NAMES = {
     number: {"float": "float32", "double": "float64"}.get(name.lower(), name.lower())
     for name, number in onnx.TensorProto.DataType.items()
 }
-SMALL_TO_FLOAT = {"bfloat16", *(n for n in NAMES.values() if n.startswith(("float8", "float6", "float4")))}
+SMALL_TO_FLOAT = {"bfloat16", *(n for n in NAMES.values() if n.startswith(("float8e", "float6e", "float4e")))}
 
 
 def same_model(ours, theirs):

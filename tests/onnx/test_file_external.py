@@ -128,7 +128,7 @@ def test_files_that_lack_something(folder, tensor, words):
         (external("w.bin", -1), 'has the offset "-1" in its external data'),
         (external("w.bin", "x"), 'has the offset "x"'),
         (external("w.bin", 0, 2**70), 'has the length "'),
-        (external("w.bin", 2**64 - 1), "which no file can have"),
+        (external("w.bin", 2**64 - 1), "has the offset 18446744073709551615 in its external data, which no"),
         (external(""), "has external data without a location"),
     ],
 )

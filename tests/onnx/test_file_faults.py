@@ -114,7 +114,8 @@ def test_where_a_truncation_is():
         'node 0 of output "y" (Gemm): attribute "alpha"',
     )
     fails(
-        field(7, field(5, field(8, b"w") + b"\x52\x7f")), 'initializer "w": the data end before they should'
+        field(7, field(5, field(8, b"w") + b"\x52\x7f")),
+        'initializer "w": field Tensor.double_data: the data end before they should',
     )
 
 
@@ -182,9 +183,18 @@ def tensor(**fields):
         (tensor(float_data=[1.0] * 6, raw_data=bytes(24)), "has its elements twice"),
         (tensor(int32_data=[1] * 6), "is of float32 and has its elements in int32_data"),
         (tensor(dims=[-1, 3]), "has the length -1 in its shape [-1, 3]"),
-        (tensor(dims=[2**40, 2**40], raw_data=bytes(24)), "more elements than memory can have"),
-        (tensor(dims=[2**40], raw_data=bytes(24)), "takes 4398046511104"),
-        (tensor(dims=[2**62], raw_data=bytes(24)), "more elements than memory can have"),
+        (
+            tensor(dims=[2**40, 2**40], raw_data=bytes(24)),
+            "has the shape [1099511627776, 1099511627776], more elements than memory can have",
+        ),
+        (
+            tensor(dims=[2**40], raw_data=bytes(24)),
+            "has 24 bytes, and float32 of shape [1099511627776] takes 4398046511104",
+        ),
+        (
+            tensor(dims=[2**62], raw_data=bytes(24)),
+            "has the shape [4611686018427387904], more elements than memory can have",
+        ),
         (tensor(data_type=99), "has the element type 99, which is unknown"),
         (tensor(data_type=0), "has no element type"),
         (tensor(data_type=TensorProto.STRING, raw_data=bytes(6)), "is of texts and has raw_data"),

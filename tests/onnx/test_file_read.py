@@ -1,7 +1,7 @@
 """Every model that the onnx package brings is read as its own parser reads it."""
 
 import io
-import os
+import mmap
 import pathlib
 
 import numpy as np
@@ -38,13 +38,20 @@ def test_sources(node_models, tmp_path):
     path = tmp_path / "a model.onnx"
     path.write_bytes(data)
     with open(path, "rb") as file:
-        sources = [path, str(path), os.fsencode(path), data, bytearray(data), memoryview(data), file]
+        sources = [path, str(path), data, bytearray(data), memoryview(data), file]
         for source in [*sources, io.BytesIO(data)]:
             same_model(onnx_file.read(source), model)
     with pytest.raises(TypeError, match="source must be a path, bytes or a binary file object, got int"):
         onnx_file.read(3)
     with open(path, encoding="latin1") as text, pytest.raises(TypeError, match="binary mode"):
         onnx_file.read(text)
+
+
+def bases(array):
+    found = set()
+    while (array := getattr(array, "base", None)) is not None:
+        found.add(type(array))
+    return found
 
 
 def test_raw_data_are_views_of_the_mapped_file(tmp_path):
@@ -54,7 +61,7 @@ def test_raw_data_are_views_of_the_mapped_file(tmp_path):
         tensor = onnx.numpy_helper.from_array(values, "w" * (pad + 1))
         onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], [tensor])), path)
         (read,) = onnx_file.read(path).graph.initializers.values()
-        assert isinstance(read.raw.base, np.memmap)
+        assert bases(read.raw) & {np.memmap, mmap.mmap}
         assert not read.raw.flags.writeable
         found = read.array()
         np.testing.assert_array_equal(found, values)

@@ -153,7 +153,7 @@ def packed(a: Array, dtype: str, name: str) -> Array:
     else:
         bits, signed = SMALL_INTEGERS[dtype]
         least = -(2 ** (bits - 1)) if signed else 0
-        _same(np.clip(flat, least, least + 2**bits - 1), flat, dtype, name)
+        _same(np.rint(np.clip(flat, least, least + 2**bits - 1)), flat, dtype, name)
         codes = flat.astype(np.int16).astype(np.uint8) & np.uint8(2**bits - 1)
     if bits == 8:
         return codes

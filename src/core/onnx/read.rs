@@ -29,10 +29,18 @@ impl Invalid {
     }
 }
 
+/// How many places are said where many lie in each other.
+const INNERMOST: usize = 3;
+const OUTERMOST: usize = 2;
+
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for place in self.places.iter().rev() {
-            write!(f, "{place}: ")?;
+        for (i, place) in self.places.iter().enumerate().rev() {
+            if i < INNERMOST || i + OUTERMOST >= self.places.len() {
+                write!(f, "{place}: ")?;
+            } else if i == INNERMOST {
+                f.write_str("...: ")?;
+            }
         }
         f.write_str(&self.problem)
     }
