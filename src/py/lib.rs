@@ -39,7 +39,7 @@ mod _core {
     #[pymodule_export]
     use super::io::{load, read_metadata, save};
     #[pymodule_export]
-    use super::onnx::read_onnx;
+    use super::onnx::{read_onnx, write_onnx};
     #[pymodule_export]
     use super::ops::Program;
     #[pymodule_export]

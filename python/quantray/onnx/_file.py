@@ -40,6 +40,7 @@ __all__ = [
     "Tensor",
     "ValueInfo",
     "read",
+    "write",
 ]
 
 
@@ -139,3 +140,42 @@ class _Maker:
         if external is not None:
             raw = self._folder.part(name, *external)
         return Tensor(name, dtype, shape, raw, strings, doc, metadata)
+
+
+def write(model: ModelFile, path: str | os.PathLike[str], *, external: bool | None = None) -> None:
+    """Writes plain objects to an ONNX file, as a whole: an old one stays until the new one is complete.
+
+    Elements are written raw, from where they are, so that they need no memory of their own. The file has the
+    mode that the umask leaves, or that of the file that it replaces.
+
+    Parameters
+    ----------
+    model : ModelFile
+    path : str or path
+    external : bool, optional
+        Whether initializers of the main graph of 4 KiB and more go into one file beside it, named after it
+        with ".data" at the end. By default only where the model takes more than 2 GB, which no ONNX file can.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the objects are no model (a tensor whose bytes do not fit its shape, an attribute of an unknown
+        type, ...), with the node or tensor. Whether names fit together is not checked.
+    OSError
+        Where a file cannot be written, or more than 2 GB are left in the model's own file.
+
+    >>> import os, tempfile, numpy as np
+    >>> weight = Tensor.of("w", np.ones((2, 3), np.float32))
+    >>> node = NodeFile("product", "MatMul", "", ("x", "w"), ("y",))
+    >>> x, y = ValueInfo("x", "float32", ("batch", 2)), ValueInfo("y", "float32", ("batch", 3))
+    >>> model = ModelFile(8, {"": 13}, GraphFile("g", (node,), {"w": weight}, (x,), (y,)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.onnx")
+    ...     write(model, path)
+    ...     read(path).graph.inputs[0].shape
+    ('batch', 2)
+    """
+    name = os.fsdecode(os.fspath(path))
+    if not isinstance(model, ModelFile):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"model must be a ModelFile, got {type(model).__name__}")
+    _core.write_onnx(model, name, external)

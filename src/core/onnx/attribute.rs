@@ -67,7 +67,7 @@ pub fn value(a: &Attribute) -> Result<Value<'_>, String> {
         return Ok(Value::Reference(&a.ref_attr_name, a.kind));
     }
     let lacking = |what: &str| format!("is of type {what} and lacks its value");
-    
+
     Ok(match if a.kind == 0 { inferred(a)? } else { a.kind } {
         // A number, or a text, that is not there is 0, or empty: some writers leave those out.
         1 => Value::Float(a.f.unwrap_or(0.0)),
@@ -84,7 +84,11 @@ pub fn value(a: &Attribute) -> Result<Value<'_>, String> {
         12 => Value::Sparses(&a.sparse_tensors),
         13 => Value::Type(a.tp.as_deref().ok_or_else(|| lacking("TYPE_PROTO"))?),
         14 => Value::Types(&a.type_protos),
-        other => return Err(format!("has the type {other}, which is unknown: valid are 1 (FLOAT) to 14 (TYPE_PROTOS)")),
+        other => {
+            return Err(format!(
+                "has the type {other}, which is unknown: valid are 1 (FLOAT) to 14 (TYPE_PROTOS)"
+            ));
+        }
     })
 }
 

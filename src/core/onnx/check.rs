@@ -24,7 +24,10 @@ pub fn check(model: &Model) -> Result<(), Invalid> {
     if let Some((domain, name, _)) = repeated(names) {
         return Err(Invalid::new(format!("it has two functions {name:?} of domain {domain:?}")));
     }
-    model.functions.iter().try_for_each(|f| function(f).map_err(|e| e.within(format!("function {:?}", f.name))))
+    model
+        .functions
+        .iter()
+        .try_for_each(|f| function(f).map_err(|e| e.within(format!("function {:?}", f.name))))
 }
 
 /// The first that occurs twice.
@@ -47,7 +50,8 @@ fn graph(g: &Graph) -> Result<(), Invalid> {
         let name = sparse_name(t);
         one_sparse(t).map_err(|e| e.within(format!("sparse initializer {}", numbered(i, name))))?;
     }
-    let names = || g.initializer.iter().map(|t| &t.name[..]).chain(g.sparse_initializer.iter().map(sparse_name));
+    let names =
+        || g.initializer.iter().map(|t| &t.name[..]).chain(g.sparse_initializer.iter().map(sparse_name));
     if let Some(i) = names().position(str::is_empty) {
         return Err(Invalid::new("it has no name").within(format!("initializer {i}")));
     }

@@ -235,6 +235,21 @@ pub struct Type {
     pub denotation: String,
 }
 
+impl Type {
+    /// As it stands in a file.
+    pub fn encoded(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+
+    /// From what stands in a file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decoded(encoded: &[u8]) -> Result<Self, String> {
+        Self::decode(encoded).map_err(|e| e.to_string())
+    }
+}
+
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Kind {
     #[prost(message, tag = "1")]

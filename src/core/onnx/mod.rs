@@ -17,4 +17,4 @@ mod write;
 pub use check::check;
 pub use elements::{ELEMENTS, Element, Field};
 pub use read::{Invalid, read};
-pub use write::write;
+pub use write::{MOST, move_out, size, write, write_data};

@@ -63,7 +63,8 @@ pub fn read(file: &Bytes) -> Result<Model, Invalid> {
         let what = other::recognized(file)?;
         Some(Invalid::new(format!("it is no ONNX model but {what}")))
     };
-    let model = Model::decode(file.clone()).map_err(|e| another().unwrap_or_else(|| fault::found(file, &e)))?;
+    let model =
+        Model::decode(file.clone()).map_err(|e| another().unwrap_or_else(|| fault::found(file, &e)))?;
     if model.graph.is_none() {
         let none = || Invalid::new("it holds no graph: it is no ONNX model, or a truncated one");
         return Err(another().unwrap_or_else(none));

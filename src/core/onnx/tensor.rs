@@ -161,7 +161,9 @@ fn external(t: &Tensor) -> Result<External, String> {
     let length = number("length")?.unwrap_or(want);
     if length != want {
         let (name, dims) = (element.name, &t.dims);
-        return Err(format!("has {length} bytes of external data, and {name} of shape {dims:?} takes {want}"));
+        return Err(format!(
+            "has {length} bytes of external data, and {name} of shape {dims:?} takes {want}"
+        ));
     }
     match offset.checked_add(length) {
         Some(_) => Ok(External { location: location.into(), offset, length }),

@@ -1,8 +1,7 @@
-//! ONNX files: the core's messages as Python objects, made by whoever asks, and back.
+//! The core's messages as Python objects, made by whoever asks.
 
 use bytes::Bytes;
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use prost::Message;
+use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use quantray_core::memory;
@@ -11,38 +10,10 @@ use quantray_core::onnx::messages as proto;
 use quantray_core::onnx::tensor::{self, Data};
 use quantray_core::onnx::{self, Element};
 
-use super::array::{Array, data, from_slice, is_contiguous, len, view_of};
+use super::Held;
+use crate::array::{Array, data, from_slice, len, view_of};
 use crate::error::Error;
 use crate::run::ended;
-
-/// Memory of a NumPy array, which is kept alive.
-struct Held {
-    _array: Py<PyUntypedArray>,
-    address: usize,
-    len: usize,
-}
-
-impl Held {
-    fn bytes(array: &Array<'_>) -> PyResult<Bytes> {
-        let of_bytes = array.dtype().itemsize() == 1 && is_contiguous(array);
-        if !of_bytes {
-            return Err(Error::value("data", "another array", "a contiguous array of uint8").into());
-        }
-        let (address, len) = (data(array) as usize, len(array));
-        Ok(Bytes::from_owner(Self { _array: array.clone().unbind(), address, len }))
-    }
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        if self.len == 0 {
-            return &[];
-        }
-        // SAFETY: the elements of a contiguous array of bytes, which this struct keeps alive and NumPy never moves. Python
-        // code that writes to the same memory at the same time races, as it does with NumPy's own functions.
-        unsafe { std::slice::from_raw_parts(self.address as *const u8, self.len) }
-    }
-}
 
 /// Makes Python objects of messages: `make` has one function for each kind of object.
 struct Maker<'py> {
@@ -204,14 +175,16 @@ impl<'py> Maker<'py> {
             Data::Raw(raw) => bytes = Some(self.part(raw)?),
             Data::Own(own) => bytes = Some(from_slice(py, own)?),
             Data::Strings(all) => {
-                strings = Some(PyTuple::new(py, all.iter().map(|s| PyBytes::new(py, s)).collect::<Vec<_>>())?);
+                strings =
+                    Some(PyTuple::new(py, all.iter().map(|s| PyBytes::new(py, s)).collect::<Vec<_>>())?);
             }
             Data::External(e) => external = Some((&e.location, e.offset, e.length)),
         }
         let name = Element::of(t.data_type).map_err(wrong)?.name;
         let shape = PyTuple::new(py, &t.dims)?;
         let more = entries(py, &t.metadata_props)?;
-        self.make.call_method1("tensor", (&t.name, name, shape, bytes, strings, external, &t.doc_string, more))
+        self.make
+            .call_method1("tensor", (&t.name, name, shape, bytes, strings, external, &t.doc_string, more))
     }
 
     /// A view of the file's memory.
@@ -220,7 +193,10 @@ impl<'py> Maker<'py> {
             return from_slice::<u8>(self.py(), &[]);
         }
         let offset = (raw.as_ptr() as usize).wrapping_sub(data(&self.file) as usize);
-        assert!(offset.checked_add(raw.len()).is_some_and(|end| end <= len(&self.file)), "a part of the file");
+        assert!(
+            offset.checked_add(raw.len()).is_some_and(|end| end <= len(&self.file)),
+            "a part of the file"
+        );
         // SAFETY: inside of the file's array, as was just seen.
         unsafe { view_of(&self.file, offset as isize, &[raw.len()], &[1]) }
     }
@@ -266,7 +242,7 @@ impl<'py> Maker<'py> {
                 })?);
             }
         }
-        let encoded = kind.filter(|_| !plain).map(|k| PyBytes::new(py, &k.encode_to_vec()));
+        let encoded = kind.filter(|_| !plain).map(|k| PyBytes::new(py, &k.encoded()));
         let kind = kind.map_or(String::new(), described);
         self.make.call_method1("value", (name, dtype, shape, kind, doc, entries(py, metadata)?, encoded))
     }
