@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from quantray.onnx._body import Plan
 from quantray.onnx._build import Builder, Unknown, opsets
+from quantray.onnx._check import checked
 from quantray.onnx._file import ModelFile, read
 from quantray.onnx._model import Model, Value
 
@@ -33,7 +34,7 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 
     Source: the ONNX standard, https://onnx.ai/onnx/.
     """
-    return build(read(path), os.path.basename(path) if isinstance(path, (str, os.PathLike)) else "")
+    return build(checked(read(path)), os.path.basename(path) if isinstance(path, (str, os.PathLike)) else "")
 
 
 def build(file: ModelFile, name: str = "") -> Model:
@@ -52,7 +53,7 @@ def build(file: ModelFile, name: str = "") -> Model:
 
 
 def _value(value: Any) -> Value:
-    if value.dtype is None:
+    if value.kind != "tensor" or value.dtype is None:
         raise ValueError(f"{value.name} must be a tensor: sequences, maps and optional values are not computed")
     shape = None if value.shape is None else tuple(map(_length, value.shape))
     return Value(value.name, str(value.dtype), shape)
