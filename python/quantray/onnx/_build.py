@@ -13,6 +13,7 @@ from quantray.onnx._control import CONTROLS
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, Tensor
 from quantray.onnx._names import Names, unique
 from quantray.onnx._step import Step
+from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._types import computed, numpy_dtype
 from quantray.onnx.operators import Array, Call, Operator, find
 
@@ -35,6 +36,8 @@ class Builder:
         Paths that are taken.
     around : mapping of str to array
         Constants of the graphs around this one.
+    types : ElementTypes, optional
+        Of the values around this graph.
     """
 
     def __init__(
@@ -42,8 +45,10 @@ class Builder:
         versions: Mapping[str, int],
         names: Names | None = None,
         around: Mapping[str, Array] | None = None,
+        types: ElementTypes | None = None,
     ) -> None:
         self.versions, self.names = versions, names or Names()
+        self.types = types or ElementTypes()
         self.constants: dict[str, Array] = dict(around or {})
         #: Arrays by the tensor that they are of: what two nodes share stays one array.
         self._arrays: dict[int, Array] = {}
@@ -56,6 +61,7 @@ class Builder:
 
         `taken` are values around it that it takes, beside its own inputs.
         """
+        self.types.of_graph(found)
         for name, tensor in found.initializers.items():
             self.constants[name] = self.array(tensor)
         inputs = tuple(value.name for value in found.inputs if value.name not in found.initializers)
@@ -74,12 +80,13 @@ class Builder:
         """A tensor in the dtype that it is computed in; one array, however often it is asked for."""
         known = self._arrays.get(id(tensor))
         if known is None:
-            known = self._arrays[id(tensor)] = computed(tensor.array())
+            known = self._arrays[id(tensor)] = computed(tensor.array(), tensor.dtype)
         return known
 
     # Nodes
 
     def _add(self, node: NodeFile, home: Module, wanted: set[str]) -> None:
+        self.types.of_node(node)
         if node.op in CONTROLS and node.domain in ("", "ai.onnx"):
             self._add_control(node, home, wanted)
             return
@@ -124,6 +131,7 @@ class Builder:
             attributes,
             tuple(name in wanted and bool(name) for name in node.outputs),
             given,
+            self.types.of_inputs(node),
         )
 
     def _fold(self, call: Call, row: Operator, node: NodeFile, constants: Sequence[Array]) -> bool:
@@ -155,7 +163,7 @@ class Builder:
                 raise ValueError(f"{node.name} ({node.op}): it has no graph {attribute!r}")
             free = [name for name in sorted(free_names(inner)) if name not in self.constants]
             names = Names((each.name, each.op) for each in inner.nodes)
-            builder = Builder(self.versions, names, self.constants)
+            builder = Builder(self.versions, names, self.constants, self.types.inner())
             body = Body(Plan((), (), (), {}))
             body.plan = builder.build(inner, body, free)
             self.unknown += builder.unknown

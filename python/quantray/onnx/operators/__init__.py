@@ -2,13 +2,18 @@
 
 from quantray.onnx.operators import (  # noqa: F401
     _arithmetic,
+    _attention,
     _elementwise,
+    _losses,
     _movement,
     _norm,
     _pooling,
     _products,
+    _quantized,
     _recurrent,
     _reduction,
+    _resize,
+    _signal,
 )
 from quantray.onnx.operators._registry import Array, Builder, Call, Operator, find, known, layer, operator
 
