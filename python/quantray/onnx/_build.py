@@ -14,6 +14,7 @@ from quantray.onnx._file import GraphFile, ModelFile, NodeFile, Tensor
 from quantray.onnx._names import Names, unique
 from quantray.onnx._passes import Draft, free_names, simplify, uses
 from quantray.onnx._step import Step
+from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._types import computed
 from quantray.onnx.operators import Array, Call, find
 
@@ -34,14 +35,18 @@ class Builder:
         Of each domain's operators.
     around : mapping of str to array
         Constants of the graphs around this one.
+    types : ElementTypes, optional
+        Of the values around this graph.
     """
 
     def __init__(
         self,
         versions: Mapping[str, int],
         around: Mapping[str, Array] | None = None,
+        types: ElementTypes | None = None,
     ) -> None:
         self.versions, self.names = versions, Names()
+        self.types = types or ElementTypes()
         self.constants: dict[str, Array] = dict(around or {})
         #: Arrays by the tensor that they are of: what two nodes share stays one array.
         self._arrays: dict[int, Array] = {}
@@ -53,6 +58,7 @@ class Builder:
 
         `taken` are values around it that it takes, beside its own inputs.
         """
+        self.types.of_graph(found)
         for name, tensor in found.initializers.items():
             self.constants[name] = self.array(tensor)
         inputs = tuple(value.name for value in found.inputs if value.name not in found.initializers)
@@ -79,6 +85,7 @@ class Builder:
             # A graph inside of another one may give a name again that is a constant around it.
             for name in node.outputs:
                 self.constants.pop(name, None)
+            self.types.of_node(node)
             node = replace(node, inputs=tuple(same.get(name, name) for name in node.inputs))
             source = _source_of_nothing(node, self.constants, outputs)
             if source is not None and source not in self.constants:
@@ -93,7 +100,7 @@ class Builder:
         """A tensor in the dtype that it is computed in; one array, however often it is asked for."""
         known = self._arrays.get(id(tensor))
         if known is None:
-            known = self._arrays[id(tensor)] = computed(tensor.array())
+            known = self._arrays[id(tensor)] = computed(tensor.array(), tensor.dtype)
         return known
 
     # Nodes
@@ -135,6 +142,7 @@ class Builder:
             attributes,
             tuple(name in wanted and bool(name) for name in node.outputs),
             given,
+            self.types.of_inputs(node),
         )
         return call, constants
 
@@ -167,7 +175,7 @@ class Builder:
             if not isinstance(inner, GraphFile):
                 raise ValueError(f"{node.name} ({node.op}): it has no graph {attribute!r}")
             free = [name for name in sorted(free_names(inner)) if name not in self.constants]
-            builder = Builder(self.versions, self.constants)
+            builder = Builder(self.versions, self.constants, self.types.inner())
             body = Body(Plan((), (), (), {}))
             body.plan = builder.build(inner, body, free)
             self.unknown += builder.unknown

@@ -121,4 +121,3 @@ CONTROLS: dict[str, tuple[type[Control], tuple[str, ...]]] = {
     "Loop": (Loop, ("body",)),
     "Scan": (Scan, ("body",)),
 }
-

@@ -223,7 +223,10 @@ def _checked(value: Value, given: Any, lengths: dict[str, tuple[int, str]]) -> A
     array = np.asarray(given)
     dtype = numpy_dtype(value.dtype)
     if array.dtype != dtype:
-        is_same_kind = array.dtype.kind == dtype.kind or (array.dtype.kind in "iu" and dtype.kind == "f")
+        # Types that NumPy does not have come as others' dtypes, which know how to become NumPy's.
+        is_same_kind = array.dtype.kind in (dtype.kind, "V") or (
+            array.dtype.kind in "iu" and dtype.kind == "f"
+        )
         if not is_same_kind and not (array.dtype.kind in "iu" and dtype.kind in "iu"):
             raise ValueError(f"{value.name} must be an array of {value.dtype}, got {array.dtype}")
         array = array.astype(dtype)
@@ -233,7 +236,9 @@ def _checked(value: Value, given: Any, lengths: dict[str, tuple[int, str]]) -> A
         raise ValueError(f"{value.name} must have {len(value.shape)} axes, {value}, got shape {array.shape}")
     for axis, (known, length) in enumerate(zip(value.shape, array.shape, strict=True)):
         if isinstance(known, int) and known > 0 and known != length:
-            raise ValueError(f"{value.name} must be {known} long along axis {axis}, {value}, got {array.shape}")
+            raise ValueError(
+                f"{value.name} must be {known} long along axis {axis}, {value}, got {array.shape}"
+            )
         if isinstance(known, str) and lengths.setdefault(known, (length, value.name))[0] != length:
             other, name = lengths[known]
             raise ValueError(

@@ -39,9 +39,7 @@ class Step(Module):
 
     def forward(self, *given: Array) -> Any:
         """The node's outputs for those of its inputs that are no constants."""
-        inputs: list[Array] = [
-            getattr(self, slot) if isinstance(slot, str) else slot for slot in self.slots
-        ]
+        inputs: list[Array] = [getattr(self, slot) if isinstance(slot, str) else slot for slot in self.slots]
         for at, value in zip(self.call.given, given, strict=True):
             inputs[at] = value
         if not self.operator.takes_lengths:

@@ -70,6 +70,8 @@ def _known() -> list[str]:
     return [name for name in NAMES.values() if name not in ("string", "complex64", "complex128")]
 
 
-def computed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An array in the dtype that it is computed in."""
+def computed(array: np.ndarray[Any, Any], name: str = "") -> np.ndarray[Any, Any]:
+    """An array in the dtype that it is computed in; dtypes that are not NumPy's own go by the type's name."""
+    if array.dtype.kind == "V" and name:
+        return array.astype(numpy_dtype(name))
     return array.astype(np.float32) if array.dtype.kind == "f" and array.dtype != np.float32 else array

@@ -89,3 +89,76 @@ def top_k(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Any, An
     places = np.argsort(order, axis=axis, kind="stable")
     places = np.take(places, np.arange(k), axis).astype(np.int64)
     return np.take_along_axis(x, places, axis), places
+
+
+def tensor_scatter(cache: Any, update: Any, places: Any = None, axis: int = -2, mode: str = "linear") -> Any:
+    """An array with some of its elements replaced, from a place along an axis on that each row of a batch has.
+
+    Source: the ONNX operator TensorScatter.
+    """
+    axis %= cache.ndim
+    length, count = cache.shape[axis], update.shape[axis]
+    made = np.array(cache)
+    starts = np.zeros(len(cache), np.int64) if places is None else np.asarray(places).astype(np.int64)
+    for row, new, start in zip(made, update, starts, strict=True):
+        at = start + np.arange(count)
+        at = at % length if mode == "circular" else at
+        if at.size and not (0 <= at.min() and at.max() < length):
+            raise ValueError(f"places must be from 0 to {length - 1}, got {at.min()} to {at.max()}")
+        row[(*(slice(None),) * (axis - 1), at)] = new
+    return made
+
+
+def unique(x: Any, axis: int | None = None, is_sorted: bool = True) -> tuple[Any, Any, Any, Any]:
+    """Elements, or slices, that differ; the first place of each, which of them each one is, how often it is there.
+
+    Source: the ONNX operator Unique.
+    """
+    made, first, inverse, counts = np.unique(x, True, True, True, axis=axis)
+    inverse = inverse.reshape(-1)
+    if not is_sorted:
+        order = np.argsort(first, kind="stable")
+        made = np.take(made, order, 0 if axis is None else axis)
+        first, counts = first[order], counts[order]
+        inverse = np.argsort(order, kind="stable")[inverse]
+    return made, *(n.astype(np.int64) for n in (first, inverse, counts))
+
+
+def cumulative_product(x: Any, axis: int, exclusive: bool = False, reverse: bool = False) -> Any:
+    """Products of elements up to each one.
+
+    Source: the ONNX operator CumProd.
+    """
+    x = np.flip(x, axis) if reverse else x
+    made = np.cumprod(x, axis=axis, dtype=x.dtype)
+    if exclusive:
+        made = np.moveaxis(made, axis, 0)
+        made = np.concatenate([np.ones_like(made[:1]), made[:-1]])
+        made = np.moveaxis(made, 0, axis)
+    return np.flip(made, axis) if reverse else made
+
+
+def determinant(x: Any) -> Any:
+    """Of each matrix.
+
+    Source: the ONNX operator Det.
+    """
+    return np.asarray(np.linalg.det(x), x.dtype)
+
+
+def center_crop_pad(x: Any, lengths: Any, axes: Any) -> Any:
+    """The middle of an array, or zeros around it, so that axes are as long as they should be.
+
+    Source: the ONNX operator CenterCropPad.
+    """
+    for axis, length in zip(axes, lengths, strict=True):
+        n = x.shape[axis]
+        if length < n:
+            start = (n - length) // 2
+            x = np.take(x, np.arange(start, start + length), axis)
+        elif length > n:
+            before = (length - n) // 2
+            pads = [(0, 0)] * x.ndim
+            pads[axis] = (before, length - n - before)
+            x = np.pad(x, pads)
+    return x

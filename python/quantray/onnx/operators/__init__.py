@@ -4,12 +4,17 @@ from quantray.onnx.operators import (  # noqa: F401
     _arithmetic,
     _attention,
     _elementwise,
+    _losses,
     _movement,
     _norm,
     _pooling,
     _products,
+    _quantized,
     _recurrent,
     _reduction,
+    _resize,
+    _self_attention,
+    _signal,
 )
 from quantray.onnx.operators._registry import Array, Builder, Call, Operator, find, known, layer, operator
 

@@ -10,7 +10,8 @@ from quantray import graph
 from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.onnx._lengths import as_array, is_lengths, settled
-from quantray.onnx._types import numpy_dtype
+from quantray.onnx._types import NAMES, numpy_dtype
+from quantray.onnx.functions._small_floats import is_small
 from quantray.onnx.operators._registry import Array, Call, operator
 
 for _name, _function in {
@@ -200,12 +201,29 @@ def _quick_gelu(call: Call, x: Array) -> Array:
 
 @operator("Cast", takes_lengths=True)
 def _cast(call: Call, x: Array) -> Array:
-    return cast(x, numpy_dtype(call.get("to")))
+    return _cast_to(call, x, type_name(call, call.get("to")))
 
 
 @operator("CastLike", takes_lengths=True)
 def _cast_like(call: Call, x: Array, like: Array) -> Array:
-    return cast(x, as_array(like).dtype)
+    return _cast_to(call, x, call.type_of(1, as_array(like)))
+
+
+def type_name(call: Call, number: Any) -> str:
+    """The name of an element type that an attribute gives by its number."""
+    if number not in NAMES:
+        raise call.error(f"an element type must be a number from 1 to {max(NAMES)}, got {number!r}")
+    return NAMES[number]
+
+
+def _cast_to(call: Call, x: Array, name: str) -> Array:
+    """Types that no array has are rounded to, and stay in the dtype that they are computed in."""
+    if is_small(name):
+        saturate, mode = bool(call.get("saturate", 1)), call.get("round_mode", "up")
+        return graph.apply("onnx.to_small", as_array(x), name, saturate, mode)
+    if name in ("int4", "uint4", "int2", "uint2"):
+        return graph.apply("onnx.to_few_bits", as_array(x), name)
+    return cast(x, numpy_dtype(name))
 
 
 def cast(x: Array, dtype: Any) -> Array:
@@ -224,8 +242,33 @@ def _is_float(item: Any) -> bool:
 
 
 @operator("Dropout")
-def _dropout(call: Call, x: Array, *settings: Array) -> Any:
-    """What drops nothing outside of training; its mask says so."""
-    if len(call.wanted) > 1 and call.wanted[1]:
-        return x, np.ones_like(x, np.bool_)
-    return x
+def _dropout(call: Call, x: Array, ratio: Array = None, training: Array = None) -> Any:
+    """Outside of training it drops nothing; its mask says so."""
+    has_mask = len(call.wanted) > 1 and call.wanted[1]
+    if training is not None and bool(np.reshape(training, ())):
+        part = 0.5 if ratio is None else float(np.reshape(ratio, ()))
+        y, mask = graph.apply("onnx.dropout", x, part, call.get("seed"))
+        return (y, mask) if has_mask else y
+    return (x, np.ones_like(x, np.bool_)) if has_mask else x
+
+
+@operator("BitCast")
+def _bit_cast(call: Call, x: Array) -> Array:
+    """The same bits as another type."""
+    own, name = call.type_of(0, x), type_name(call, call.get("to"))
+    if str(x.dtype) != own or str(numpy_dtype(name)) != name:
+        raise call.error(f"bits of {own} cannot become {name}: one of them is computed in another dtype")
+    return x.view(np.dtype(name))
+
+
+@operator("SwiGLU")
+def _swiglu(call: Call, a: Array, b: Array) -> Array:
+    alpha = float(call.get("alpha", 1.0))
+    return (F.silu(a) if alpha == 1 else a * F.sigmoid(a * alpha)) * b
+
+
+@operator("BiasSplitGelu", domain="com.microsoft")
+def _bias_split_gelu(call: Call, x: Array, bias: Array) -> Array:
+    total = x + bias
+    half = int(np.shape(total)[-1]) // 2
+    return total[..., :half] * F.gelu(total[..., half:])

@@ -284,7 +284,10 @@ def pad(call: Call, x: Array, pairs: list[tuple[Any, Any]], mode: str, value: An
     pairs = [(_whole(a), _whole(b)) for a, b in pairs]
     if any(type(n) is not Length and n < 0 for p in pairs for n in p):
         cut = tuple(
-            slice(-a if type(a) is not Length and a < 0 else None, b if type(b) is not Length and b < 0 else None)
+            slice(
+                -a if type(a) is not Length and a < 0 else None,
+                b if type(b) is not Length and b < 0 else None,
+            )
             for a, b in pairs
         )
         x = x[cut]
@@ -320,7 +323,8 @@ def _space_to_depth(call: Call, x: Array) -> Array:
     size = call.get("blocksize")
     n, c, h, w = shape_of(x)
     y = np.reshape(x, tuple(_settle((n, c, h // size, size, w // size, size))))
-    y = np.transpose(y, (0, 3, 5, 1, 2, 4))
+    is_depth_first = call.choice("mode", ("DCR", "CRD")) == "DCR"
+    y = np.transpose(y, (0, 3, 5, 1, 2, 4) if is_depth_first else (0, 1, 3, 5, 2, 4))
     return np.reshape(y, tuple(_settle((n, c * size * size, h // size, w // size))))
 
 
@@ -351,3 +355,23 @@ def _constant(call: Call) -> Array:
     if call.get("value") is None:
         raise call.error("a constant must be a tensor, numbers, or integers")
     return call.get("value")
+
+
+@operator("Unique")
+def _unique(call: Call, x: Array) -> Any:
+    return graph.apply("onnx.unique", x, call.get("axis"), bool(call.get("sorted", 1)))
+
+
+@operator("CenterCropPad", takes_lengths=True)
+def _center_crop_pad(call: Call, x: Array, shape: Array) -> Array:
+    ndim = np.ndim(x)
+    axes = tuple(a % ndim for a in (call.integers("axes") or range(ndim)))
+    lengths = tuple(integers(shape, "shape"))
+    if len(lengths) != len(axes):
+        raise call.error(f"shape must be {len(axes)} lengths, got {len(lengths)}")
+    return graph.apply("onnx.center_crop_pad", x, lengths, axes)
+
+
+@operator("Det")
+def _det(call: Call, x: Array) -> Array:
+    return graph.apply("onnx.determinant", x)

@@ -9,27 +9,97 @@ import numpy as np
 
 from quantray import nn
 from quantray.nn import functional as F
+from quantray.onnx._lengths import shape_of
 from quantray.onnx.operators._products import placed
 from quantray.onnx.operators._registry import Array, Call, layer, operator
 
 
 @operator("BatchNormalization")
-def _batch_norm(call: Call, x: Array, scale: Array, bias: Array, mean: Array, var: Array) -> Array:
-    """By the statistics that the file has."""
-    return F.batch_norm(x, mean, var, scale, bias, False, 0.1, float(call.get("epsilon", 1e-5)))
+def _batch_norm(call: Call, x: Array, scale: Array, bias: Array, mean: Array, var: Array) -> Any:
+    """By the statistics that the file has, or by those of the batch, which then change the file's."""
+    epsilon = float(call.get("epsilon", 1e-5))
+    if not call.get("spatial", 1):
+        # Before opset 9: statistics of each element.
+        return (x - mean) / np.sqrt(var + np.float32(epsilon)) * scale + bias
+    is_training = bool(call.get("training_mode", 0)) and call.version >= 14
+    if not is_training:
+        return F.batch_norm(x, mean, var, scale, bias, False, 0.1, epsilon)
+    keep = float(call.get("momentum", 0.9))
+    axes = (0, *range(2, np.ndim(x)))
+    own = np.mean(x, axis=axes)
+    spread = np.mean(np.multiply(x, x), axis=axes) - own * own
+    y = F.batch_norm(x, own, spread, scale, bias, False, 0.1, epsilon)
+    return y, mean * keep + own * (1 - keep), var * keep + spread * (1 - keep)
 
 
 @operator("LayerNormalization")
-def _layer_norm(call: Call, x: Array, scale: Array, bias: Array = None) -> Array:
+def _layer_norm(call: Call, x: Array, scale: Array, bias: Array = None) -> Any:
     axis = call.get("axis", -1) % np.ndim(x)
-    if any(call.wanted[1:]):
-        raise call.error("the mean and the deviation (the second and the third output) are not computed")
+    epsilon = float(call.get("epsilon", 1e-5))
     shape = tuple(int(n) for n in np.shape(x)[axis:])
-    if np.shape(scale) != shape:
-        scale = np.broadcast_to(scale, shape)
-    if bias is not None and np.shape(bias) != shape:
-        bias = np.broadcast_to(bias, shape)
-    return F.layer_norm(x, shape, scale, bias, float(call.get("epsilon", 1e-5)))
+    made = F.layer_norm(x, shape, _of_shape(scale, shape), _of_shape(bias, shape), epsilon)
+    if not any(call.wanted[1:]):
+        return made
+    axes = tuple(range(axis, np.ndim(x)))
+    mean = np.mean(x, axis=axes, keepdims=True)
+    return made, mean, _inverse_deviation(x - mean, axes, epsilon)
+
+
+def _of_shape(x: Array, shape: tuple[int, ...]) -> Array:
+    """Parameters as long as what they scale."""
+    return x if x is None or tuple(np.shape(x)) == shape else np.broadcast_to(x, shape)
+
+
+def _inverse_deviation(centred: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    return 1 / np.sqrt(np.mean(np.multiply(centred, centred), axis=axes, keepdims=True) + np.float32(epsilon))
+
+
+@operator("SkipLayerNormalization", domain="com.microsoft")
+def _skip_layer_norm(
+    call: Call, x: Array, skip: Array, scale: Array, shift: Array = None, bias: Array = None
+) -> Any:
+    """onnxruntime's: of a sum of two arrays, which is the fourth output."""
+    total = _skipped(x, skip, bias)
+    epsilon = float(call.get("epsilon", 1e-12))
+    made = F.layer_norm(total, (int(np.shape(x)[-1]),), scale, shift, epsilon)
+    if not any(call.wanted[1:]):
+        return made
+    mean = np.mean(total, axis=-1, keepdims=True)
+    return made, mean, _inverse_deviation(total - mean, (-1,), epsilon), total
+
+
+@operator("SkipSimplifiedLayerNormalization", domain="com.microsoft")
+def _skip_rms_norm(call: Call, x: Array, skip: Array, scale: Array, bias: Array = None) -> Any:
+    total = _skipped(x, skip, bias)
+    made = F.rms_norm(total, (int(np.shape(x)[-1]),), scale, float(call.get("epsilon", 1e-12)))
+    return (made, None, None, total) if any(call.wanted[1:]) else made
+
+
+def _skipped(x: Array, skip: Array, bias: Array) -> Array:
+    total = x + skip
+    return total if bias is None else total + bias
+
+
+@operator("EmbedLayerNormalization", domain="com.microsoft")
+def _embed_layer_norm(
+    call: Call, ids: Array, segments: Array, words: Array, places: Array, *more: Array
+) -> Any:
+    """onnxruntime's: embeddings of words, places and segments, normalized; how many words each row has."""
+    kinds, scale, shift, mask, positions = [*more, *[None] * 5][:5]
+    total = F.embedding(ids, words)
+    if positions is None:
+        total = total + places[: shape_of(ids)[1]]
+    else:
+        total = total + F.embedding(positions, places)
+    if segments is not None and kinds is not None:
+        total = total + F.embedding(segments, kinds)
+    epsilon = float(call.get("epsilon", 1e-12))
+    made = F.layer_norm(total, (int(np.shape(words)[-1]),), scale, shift, epsilon)
+    if not any(call.wanted[1:]):
+        return made
+    rows = ids if mask is None else mask
+    counts = np.sum(np.zeros_like(rows) if mask is None else rows, axis=1).astype(np.int32)
+    return made, counts, total
 
 
 @layer("LayerNormalization")

@@ -165,3 +165,49 @@ def _conv_transpose_layer(call: Call, constants: Sequence[Array]) -> nn.Module |
             window.dilations,
         )
     return placed(made, weight=weight, bias=bias)
+
+
+@operator("FusedConv", domain="com.microsoft")
+def _fused_conv(call: Call, x: Array, weight: Array, bias: Array = None, added: Array = None) -> Array:
+    """onnxruntime's: a convolution, an array that is added, and an activation."""
+    y = _conv(call, x, weight, bias)
+    if added is not None:
+        y = y + added
+    return _activated(call, y)
+
+
+@operator("FusedGemm", domain="com.microsoft")
+def _fused_gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
+    return _activated(call, _gemm(call, a, b, c))
+
+
+@operator("FusedMatMul", domain="com.microsoft")
+def _fused_matmul(call: Call, a: Array, b: Array) -> Array:
+    """onnxruntime's: of arrays whose last axes may be exchanged, times a number."""
+    if call.get("transBatchA") or call.get("transBatchB"):
+        raise call.error("transBatchA and transBatchB must be 0")
+    a = np.swapaxes(a, -1, -2) if call.get("transA") else a
+    b = np.swapaxes(b, -1, -2) if call.get("transB") else b
+    alpha = float(call.get("alpha", 1.0))
+    return np.matmul(a, b) if alpha == 1 else np.matmul(a, b) * np.float32(alpha)
+
+
+def _activated(call: Call, y: Array) -> Array:
+    """The activation of a fused layer, with its numbers."""
+    numbers = [float(n) for n in call.get("activation_params", ())]
+    if call.op == "FusedGemm":
+        numbers = [float(call.get(f"activation_{name}", n)) for name, n in (("alpha", 0.01), ("beta", 0.5))]
+    name = call.get("activation", "")
+    first, second = [*numbers, 0.0, 0.0][:2]
+    known: dict[str, Any] = {
+        "": lambda: y,
+        "Relu": lambda: F.relu(y),
+        "Tanh": lambda: F.tanh(y),
+        "Sigmoid": lambda: F.sigmoid(y),
+        "LeakyRelu": lambda: F.leaky_relu(y, first),
+        "Clip": lambda: np.clip(y, first, second),
+        "HardSigmoid": lambda: np.clip(y * first + second, 0.0, 1.0),
+    }
+    if name not in known:
+        raise call.error(f"activation must be one of {', '.join(n for n in known if n)}, got {name!r}")
+    return known[name]()

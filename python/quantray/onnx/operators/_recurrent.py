@@ -60,13 +60,28 @@ class Recurrent(nn.Module):
 def _activations(call: Call) -> tuple[str, ...]:
     ways = 2 if call.get("direction") == "bidirectional" else 1
     found = call.get("activations")
+    if call.op not in _ACTIVATIONS:
+        return tuple(found or ())
     return tuple(name.lower() for name in found) if found else _ACTIVATIONS[call.op] * ways
 
 
 @operator("LSTM", "GRU", "RNN")
 def _recurrent(call: Call, *inputs: Array) -> Any:
     """What `nn`'s layers cannot do: step by step."""
-    settings = {
+    return graph.apply("onnx.recurrent", call.op, *inputs, **_settings(call))
+
+
+@operator("DynamicQuantizeLSTM", domain="com.microsoft")
+def _dynamic_quantize_lstm(call: Call, *inputs: Array) -> Any:
+    padded = [*inputs, *[None] * (12 - len(inputs))]
+    settings = {**_settings(call), "activations": call.get("activations") or ()}
+    settings.pop("linear_before_reset")
+    return graph.apply("onnx.dynamic_quantize_lstm", *padded, **settings)
+
+
+def _settings(call: Call) -> dict[str, Any]:
+    """What a step-by-step layer is told beside its arrays."""
+    return {
         "direction": call.get("direction", "forward"),
         "activations": _activations(call),
         "alpha": tuple(call.get("activation_alpha") or ()),
@@ -76,7 +91,6 @@ def _recurrent(call: Call, *inputs: Array) -> Any:
         "linear_before_reset": bool(call.get("linear_before_reset", 0)),
         "layout": int(call.get("layout", 0)),
     }
-    return graph.apply("onnx.recurrent", call.op, *inputs, **settings)
 
 
 @layer("LSTM", "GRU", "RNN")

@@ -121,12 +121,16 @@ def _cumsum(call: Call, x: Array, axis: Array) -> Array:
     return np.flip(made, at) if call.get("reverse") else made
 
 
+@operator("CumProd")
+def _cumulative_product(call: Call, x: Array, axis: Array) -> Array:
+    flags = (bool(call.get("exclusive", 0)), bool(call.get("reverse", 0)))
+    return graph.apply("onnx.cumulative_product", x, int(integer(axis, "axis")), *flags)
+
+
 @operator("TopK")
 def _top_k(call: Call, x: Array, k: Array = None) -> Any:
     count = call.get("k") if k is None else integer(k, "k")
-    return graph.apply(
-        "onnx.top_k", x, count, int(call.get("axis", -1)), bool(call.get("largest", 1))
-    )
+    return graph.apply("onnx.top_k", x, count, int(call.get("axis", -1)), bool(call.get("largest", 1)))
 
 
 def _flat_softmax(function: Any) -> Any:

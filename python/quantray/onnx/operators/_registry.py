@@ -32,6 +32,8 @@ class Call:
         For each output whether something takes it.
     given : tuple of int
         Which inputs are no constants; layers are called with these alone.
+    types : tuple of str or None
+        What the file says that elements of the inputs are, as far as it does: "int4" where arrays are of int8.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Call:
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     wanted: tuple[bool, ...] = (True,)
     given: tuple[int, ...] = (0,)
+    types: tuple[str | None, ...] = ()
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute, or what it is where the node does not say."""
@@ -52,6 +55,18 @@ class Call:
         if found is None:
             return None
         return (int(found),) if isinstance(found, int) else tuple(map(int, found))
+
+    def choice(self, name: str, valid: Sequence[Any], default: Any = None) -> Any:
+        """An attribute that is one of some values; by default the first of them."""
+        found = self.attributes.get(name, valid[0] if default is None else default)
+        if found not in valid:
+            raise self.error(f"{name} must be one of {', '.join(map(str, valid))}, got {found!r}")
+        return found
+
+    def type_of(self, at: int, x: Array = None) -> str:
+        """What elements of an input are: by the file, else by the array."""
+        known = self.types[at] if at < len(self.types) else None
+        return known or str(x.dtype)
 
     def error(self, what: str) -> ValueError:
         """What is wrong with the node."""

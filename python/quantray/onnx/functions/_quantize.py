@@ -1,0 +1,149 @@
+"""From floats to integers and back, as onnxruntime computes it: division, rounding, then the zero point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray.onnx.functions._small_floats import is_small, to_small
+
+#: The least and the greatest integer of each type, and the dtype of arrays that hold them.
+RANGES: dict[str, tuple[int, int, Any]] = {
+    "int8": (-128, 127, np.int8),
+    "uint8": (0, 255, np.uint8),
+    "int16": (-32768, 32767, np.int16),
+    "uint16": (0, 65535, np.uint16),
+    "int32": (-(2**31), 2**31 - 1, np.int32),
+    "int4": (-8, 7, np.int8),
+    "uint4": (0, 15, np.uint8),
+    "int2": (-2, 1, np.int8),
+    "uint2": (0, 3, np.uint8),
+}
+
+
+def spread(values: Any, x: Any, axis: int = 1, block_size: int = 0) -> Any:
+    """Scales or zero points as they are broadcast to an array: one, one for each channel, or one for each block.
+
+    Raises
+    ------
+    ValueError
+        There are not as many as that needs.
+    """
+    values = np.asarray(values)
+    shape = np.shape(x)
+    if values.size == 1 and not block_size:
+        return values.reshape(())
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis must be from {-len(shape)} to {len(shape) - 1}, got {axis}")
+    axis %= len(shape)
+    length = shape[axis]
+    if block_size:
+        wanted = (*shape[:axis], -(-length // block_size), *shape[axis + 1 :])
+        if values.shape != wanted:
+            raise ValueError(
+                f"blocks of {block_size} along axis {axis} of {shape} need scales of shape {wanted}, "
+                f"got {values.shape}"
+            )
+        return np.repeat(values, block_size, axis)[(*(slice(None),) * axis, slice(length))]
+    if values.ndim != 1 or len(values) != length:
+        raise ValueError(
+            f"scales must be one, or {length} for axis {axis} of {shape}, got shape {values.shape}"
+        )
+    return values.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+
+
+def rounded(x: Any, zero: Any, kind: str) -> Any:
+    """Floats, rounded half to even, after which the zero point is added; what is beyond the range is clamped."""
+    low, high, dtype = RANGES[kind]
+    shift = np.asarray(zero)
+    wide = shift.astype(np.int64)
+    made = np.rint(x)
+    bottom, top = (low - wide).astype(np.float64), (high - wide).astype(np.float64)
+    # Not a number is what comparisons of machines make of it: the least one.
+    made = np.where(np.isnan(made), bottom, np.clip(made.astype(np.float64), bottom, top))
+    return (made.astype(np.int64) + wide).astype(dtype)
+
+
+def quantize_linear(
+    x: Any,
+    scale: Any,
+    zero_point: Any = None,
+    kind: str = "uint8",
+    axis: int = 1,
+    block_size: int = 0,
+    saturate: bool = True,
+) -> Any:
+    """Integers, or small floats, of floats.
+
+    Parameters
+    ----------
+    x : array
+    scale : array of float32
+        One, one for each channel along `axis`, or one for each block of `block_size` elements along it.
+    zero_point : array, optional
+        Of as many elements; 0 by default.
+    kind : str
+        Type of the result: "uint8", "int4", "float8e4m3fn", ...
+    axis, block_size : int
+    saturate : bool
+        For small floats: whether what is beyond the largest number becomes that.
+
+    >>> quantize_linear(np.array([0.0, 1.5, 1000.0], np.float32), np.float32(1), np.uint8(10))
+    array([ 10,  12, 255], dtype=uint8)
+
+    Source: the ONNX operator QuantizeLinear, as onnxruntime computes it.
+    """
+    x = np.asarray(x)
+    with np.errstate(all="ignore"):
+        scaled = x.astype(np.float32) / spread(scale, x, axis, block_size).astype(np.float32)
+    if is_small(kind):
+        return to_small(scaled, kind, saturate)
+    if kind not in RANGES:
+        raise ValueError(f"integers must be of type {', '.join(RANGES)}, got {kind!r}")
+    zero = np.int64(0) if zero_point is None else spread(zero_point, x, axis, block_size)
+    return rounded(scaled, zero, kind)
+
+
+def dequantize_linear(x: Any, scale: Any, zero_point: Any = None, axis: int = 1, block_size: int = 0) -> Any:
+    """Floats of integers: `(x - zero_point) * scale`.
+
+    >>> dequantize_linear(np.array([10, 12], np.uint8), np.float32(0.5), np.uint8(10))
+    array([0., 1.], dtype=float32)
+
+    Source: the ONNX operator DequantizeLinear.
+    """
+    x = np.asarray(x)
+    if zero_point is not None and x.dtype.kind != "f":
+        wide = np.int64 if x.itemsize >= 4 else np.int32
+        x = x.astype(wide) - spread(zero_point, x, axis, block_size).astype(wide)
+    return np.multiply(x.astype(np.float32), spread(scale, x, axis, block_size).astype(np.float32))
+
+
+def range_of(x: Any, kind: str = "uint8") -> tuple[Any, Any]:
+    """Scale and zero point for the least and the greatest of some floats, and 0."""
+    low, high, dtype = RANGES[kind]
+    x = np.asarray(x, np.float32)
+    least = np.minimum(np.float32(0), x.min()) if x.size else np.float32(0)
+    most = np.maximum(np.float32(0), x.max()) if x.size else np.float32(0)
+    scale = np.float32(1) if most == least else np.float32((most - least) / np.float32(high - low))
+    zero = np.rint(np.clip(np.float32(low) - least / scale, low, high))
+    return scale, dtype(zero)
+
+
+def dynamic_quantize_linear(x: Any) -> tuple[Any, Any, Any]:
+    """Integers of type uint8, with their scale and zero point, which the array's range makes.
+
+    Source: the ONNX operator DynamicQuantizeLinear.
+    """
+    scale, zero = range_of(x)
+    return quantize_linear(x, scale, zero), np.asarray(scale), np.asarray(zero)
+
+
+def requantize(sums: Any, multiplier: Any, zero_point: Any, kind: str) -> Any:
+    """Sums in int32 as integers on another grid: a product in float32, rounded, then the zero point.
+
+    Source: onnxruntime's QLinearConv and QLinearMatMul.
+    """
+    scaled = np.asarray(sums).astype(np.float32) * np.asarray(multiplier, np.float32)
+    return rounded(scaled, 0 if zero_point is None else zero_point, kind)

@@ -1,0 +1,198 @@
+"""onnxruntime's functions of quantized elements: sums, products, tables, pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray.onnx.functions._pooling import average_pool
+from quantray.onnx.functions._quantize import RANGES, dequantize_linear, quantize_linear, requantize
+
+
+def _one(x: Any, default: Any = 0) -> Any:
+    """A scale or a zero point that is one number."""
+    return np.asarray(default) if x is None else np.asarray(x).reshape(())
+
+
+def qlinear_add(
+    a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: Any, c_scale: Any, c_zero: Any = None,
+    *, kind: str = "uint8",
+) -> Any:  # fmt: skip
+    """The sum of two quantized arrays, quantized; zero points are in the sum before it is rounded.
+
+    Source: onnxruntime's operator QLinearAdd.
+    """
+    low, high, dtype = RANGES[kind]
+    first = np.float32(_one(a_scale)) / np.float32(_one(c_scale))
+    second = np.float32(_one(b_scale)) / np.float32(_one(c_scale))
+    za, zb, zc = (np.float32(_one(z)) for z in (a_zero, b_zero, c_zero))
+    fixed = zc - (first * za + second * zb)
+    a, b = np.asarray(a), np.asarray(b)
+    # The machine multiplies and adds with one rounding, which float64 shows.
+    made = (a.astype(np.float64) * np.float64(first) + np.float64(fixed)).astype(np.float32)
+    made = (b.astype(np.float64) * np.float64(second) + made.astype(np.float64)).astype(np.float32)
+    return np.clip(np.rint(made), low, high).astype(dtype)
+
+
+def qlinear_mul(
+    a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: Any, c_scale: Any, c_zero: Any = None,
+    *, kind: str = "uint8",
+) -> Any:  # fmt: skip
+    """The product of two quantized arrays, quantized.
+
+    Source: onnxruntime's operator QLinearMul.
+    """
+    scale = np.float32(_one(a_scale)) * np.float32(_one(b_scale)) / np.float32(_one(c_scale))
+    one = np.asarray(a).astype(np.int32) - _one(a_zero).astype(np.int32)
+    two = np.asarray(b).astype(np.int32) - _one(b_zero).astype(np.int32)
+    low, high, dtype = RANGES[kind]
+    zero = np.float64(_one(c_zero))
+    made = ((one * two).astype(np.float64) * np.float64(scale) + zero).astype(np.float32)
+    return np.clip(np.rint(made), low, high).astype(dtype)
+
+
+def _through_table(
+    function: Any, x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any, kind: str
+) -> Any:
+    """A function of floats, of quantized elements."""
+    values = function(dequantize_linear(x, _one(x_scale), _one(x_zero)))
+    return quantize_linear(values, _one(y_scale), _one(y_zero), kind)
+
+
+def qlinear_sigmoid(
+    x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any = None, *, kind: str = "uint8"
+) -> Any:
+    """The sigmoid of quantized elements, quantized.
+
+    Source: onnxruntime's operator QLinearSigmoid.
+    """
+    return _through_table(_sigmoid, x, x_scale, x_zero, y_scale, y_zero, kind)
+
+
+def _sigmoid(x: Any) -> Any:
+    return (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float32)
+
+
+def qlinear_leaky_relu(
+    x: Any,
+    x_scale: Any,
+    x_zero: Any,
+    y_scale: Any,
+    y_zero: Any = None,
+    *,
+    alpha: float = 0.01,
+    kind: str = "uint8",
+) -> Any:
+    """Leaky ReLU of quantized elements, quantized.
+
+    Source: onnxruntime's operator QLinearLeakyRelu.
+    """
+
+    def function(v: Any) -> Any:
+        return np.where(v >= 0, v, np.float32(alpha) * v).astype(np.float32)
+
+    return _through_table(function, x, x_scale, x_zero, y_scale, y_zero, kind)
+
+
+def qlinear_concat(scale: Any, zero: Any, *parts: Any, axis: int = 0, kind: str = "uint8") -> Any:
+    """Quantized arrays behind each other, on one grid.
+
+    `parts` are arrays, each with its scale and its zero point.
+
+    Source: onnxruntime's operator QLinearConcat.
+    """
+    made: list[Any] = []
+    for x, own_scale, own_zero in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        is_same = _one(own_scale) == _one(scale) and _one(own_zero) == _one(zero)
+        made.append(
+            x
+            if is_same
+            else quantize_linear(
+                dequantize_linear(x, _one(own_scale), _one(own_zero)), _one(scale), _one(zero), kind
+            )
+        )
+    return np.concatenate(made, axis)
+
+
+def qlinear_softmax(
+    x: Any,
+    x_scale: Any,
+    x_zero: Any,
+    y_scale: Any,
+    y_zero: Any = None,
+    *,
+    axis: int = -1,
+    flat: bool = False,
+    kind: str = "uint8",
+) -> Any:
+    """Softmax of quantized elements, quantized, by a table of exponentials.
+
+    Parameters
+    ----------
+    flat : bool
+        Whether all axes from `axis` on are one, as before opset 13.
+
+    Source: onnxruntime's operator QLinearSoftmax.
+    """
+    x = np.asarray(x)
+    shape, axis = x.shape, axis % max(x.ndim, 1)
+    rows = x.reshape(int(np.prod(shape[:axis])), -1) if flat else np.moveaxis(x, axis, -1)
+    places = rows.astype(np.int32)
+    below = places - places.max(axis=-1, keepdims=True)
+    scale = np.float64(_one(x_scale))
+    shift = np.log(float(np.finfo(np.float32).max) / rows.shape[-1])
+    shift = max(0.0, shift - 5) / scale
+    table = np.exp((below - 0 + shift) * scale).astype(np.float32)
+    sums = table.sum(axis=-1, keepdims=True, dtype=np.float32)
+    steps = np.floor(np.float32(1) / np.float32(_one(y_scale)))
+    low, high, dtype = RANGES[kind]
+    made = np.rint(table * steps / sums) + np.float32(_one(y_zero))
+    made = np.clip(made, low, high).astype(dtype)
+    return made.reshape(shape) if flat else np.moveaxis(made, -1, axis)
+
+
+def qlinear_global_average_pool(
+    x: Any,
+    x_scale: Any,
+    x_zero: Any,
+    y_scale: Any,
+    y_zero: Any = None,
+    *,
+    channels_last: bool = False,
+    kind: str = "uint8",
+) -> Any:
+    """The mean of each quantized image, quantized.
+
+    Source: onnxruntime's operator QLinearGlobalAveragePool.
+    """
+    x = np.asarray(x)
+    axes = tuple(range(1, x.ndim - 1)) if channels_last else tuple(range(2, x.ndim))
+    count = int(np.prod([x.shape[a] for a in axes]))
+    sums = x.sum(axis=axes, keepdims=True, dtype=np.int32) - np.int32(count) * _one(x_zero).astype(np.int32)
+    scale = np.float32(_one(x_scale)) / (np.float32(_one(y_scale)) * np.float32(count))
+    return requantize(sums, scale, _one(y_zero), kind)
+
+
+def qlinear_average_pool(
+    x: Any,
+    x_scale: Any,
+    x_zero: Any,
+    y_scale: Any,
+    y_zero: Any = None,
+    *,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[Sequence[int]],
+    ceil: bool = False,
+    count_padding: bool = False,
+    kind: str = "uint8",
+) -> Any:
+    """Means of windows of quantized images, quantized.
+
+    Source: onnxruntime's operator QLinearAveragePool.
+    """
+    floats = dequantize_linear(x, _one(x_scale), _one(x_zero))
+    made = average_pool(floats, kernel, strides, pads, (1,) * len(kernel), ceil, count_padding)
+    return quantize_linear(made, _one(y_scale), _one(y_zero), kind)

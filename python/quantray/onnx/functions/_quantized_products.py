@@ -1,0 +1,200 @@
+"""Products and convolutions of quantized arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray.onnx.functions._integers import conv_integer, matmul_integer
+from quantray.onnx.functions._quantize import dynamic_quantize_linear, quantize_linear, range_of, requantize
+
+
+def _single(x: Any, name: str) -> Any:
+    """A scale as a float32 of no axes."""
+    array = np.asarray(x, np.float32)
+    if array.size != 1:
+        raise ValueError(f"{name} must be one number, got shape {array.shape}")
+    return array.reshape(())
+
+
+def _columns(x: Any, a: bool = False) -> Any:
+    """Scales of rows (`a`) or columns as they are broadcast to products."""
+    array = np.asarray(x, np.float32)
+    if array.size == 1:
+        return array.reshape(())
+    return array[:, None] if a and array.ndim == 1 else array
+
+
+def qlinear_matmul(
+    a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: Any, y_scale: Any, y_zero: Any, kind: str
+) -> Any:
+    """The product of two quantized arrays, quantized.
+
+    Source: the ONNX operator QLinearMatMul, as onnxruntime computes it.
+    """
+    sums = matmul_integer(a, b, a_zero, b_zero)
+    multiplier = _columns(a_scale, True) * _columns(b_scale) / _columns(y_scale, True)
+    zero = np.asarray(y_zero)
+    zero = zero[:, None] if zero.ndim == 1 and zero.size > 1 else zero.reshape(()) if zero.size == 1 else zero
+    return requantize(sums, multiplier, zero, kind)
+
+
+def qlinear_conv(
+    x: Any,
+    x_scale: Any,
+    x_zero: Any,
+    weight: Any,
+    weight_scale: Any,
+    weight_zero: Any,
+    y_scale: Any,
+    y_zero: Any,
+    bias: Any = None,
+    kind: str = "uint8",
+    strides: Sequence[int] = (1, 1),
+    pads: Sequence[Sequence[int]] = ((0, 0), (0, 0)),
+    dilations: Sequence[int] = (1, 1),
+    groups: int = 1,
+) -> Any:
+    """The convolution of quantized images, quantized; the bias is int32, on the scale of the sums.
+
+    Source: the ONNX operator QLinearConv, as onnxruntime computes it.
+    """
+    sums = conv_integer(x, weight, x_zero, weight_zero, strides, pads, dilations, groups)
+    after = (1,) * (sums.ndim - 2)
+    if bias is not None:
+        # It wraps around, as the sums do.
+        sums = (sums.astype(np.int64) + np.asarray(bias).astype(np.int64).reshape(-1, *after)).astype(
+            np.int32
+        )
+    scales = np.asarray(weight_scale, np.float32).reshape(-1)
+    if scales.size not in (1, sums.shape[1]):
+        raise ValueError(f"scales of weights must be one or {sums.shape[1]}, got {scales.size}")
+    multiplier = _single(x_scale, "the scale of x") * scales / _single(y_scale, "the scale of y")
+    zero = None if y_zero is None else np.asarray(y_zero).reshape(())
+    return requantize(sums, multiplier.reshape(-1, *after), zero, kind)
+
+
+def matmul_integer_to_float(
+    a: Any, b: Any, a_scale: Any, b_scale: Any, a_zero: Any = None, b_zero: Any = None, bias: Any = None
+) -> Any:
+    """The product of two quantized arrays, in floats.
+
+    Source: onnxruntime's operator MatMulIntegerToFloat.
+    """
+    sums = matmul_integer(a, b, a_zero, b_zero).astype(np.float32)
+    made = sums * (_columns(a_scale, True) * _columns(b_scale))
+    return made if bias is None else made + np.asarray(bias, np.float32)
+
+
+def dynamic_quantize_matmul(a: Any, b: Any, b_scale: Any, b_zero: Any = None, bias: Any = None) -> Any:
+    """The product of floats, quantized by their own range, and a quantized array, in floats.
+
+    Source: onnxruntime's operator DynamicQuantizeMatMul.
+    """
+    codes, scale, zero = dynamic_quantize_linear(a)
+    return matmul_integer_to_float(codes, b, scale, b_scale, zero, b_zero, bias)
+
+
+def qgemm(
+    a: Any,
+    a_scale: Any,
+    a_zero: Any,
+    b: Any,
+    b_scale: Any,
+    b_zero: Any,
+    c: Any = None,
+    y_scale: Any = None,
+    y_zero: Any = None,
+    kind: str = "uint8",
+    alpha: float = 1.0,
+    trans_a: bool = False,
+    trans_b: bool = False,
+) -> Any:
+    """The product of two quantized matrices and int32 sums; in floats where there is no scale of `y`.
+
+    Source: onnxruntime's operator QGemm.
+    """
+    a, b = (np.transpose(x) if flag else x for x, flag in ((a, trans_a), (b, trans_b)))
+    sums = matmul_integer(a, b, a_zero, b_zero)
+    if c is not None:
+        sums = (sums.astype(np.int64) + np.asarray(c).astype(np.int64)).astype(np.int32)
+    scale = np.float32(alpha) * _columns(a_scale, True) * _columns(b_scale)
+    if y_scale is None:
+        return sums.astype(np.float32) * scale
+    zero = None if y_zero is None else np.asarray(y_zero).reshape(())
+    return requantize(sums, scale / _single(y_scale, "the scale of y"), zero, kind)
+
+
+def dynamic_codes(x: Any, kind: str) -> tuple[Any, Any, Any]:
+    """Integers of a type, with their scale and zero point."""
+    scale, zero = range_of(x, kind)
+    return quantize_linear(x, scale, zero, kind), scale, zero
+
+
+def matmul_blocks(
+    a: Any,
+    b: Any,
+    scales: Any,
+    zero_points: Any = None,
+    order: Any = None,
+    bias: Any = None,
+    k: int = 0,
+    n: int = 0,
+    bits: int = 4,
+    block_size: int = 32,
+) -> Any:
+    """A product with a weight of a few bits, whose rows are packed in blocks with a scale each.
+
+    Parameters
+    ----------
+    a : array of float32
+        Shape (..., k).
+    b : array of uint8
+        Shape (n, blocks, bytes of a block).
+    scales : array of float32
+        One for each block of each of the `n` rows.
+    zero_points : array, optional
+        Packed as weights are, or floats; the middle of the range by default.
+    order : array of integers, optional
+        For each of the `k` columns the group whose scale it has.
+    bias : array, optional
+
+    Source: onnxruntime's operator MatMulNBits.
+    """
+    weight = block_weight(b, scales, zero_points, order, k, n, bits, block_size)
+    made = np.matmul(np.asarray(a, np.float32), weight.T)
+    return made if bias is None else made + bias
+
+
+def block_weight(
+    b: Any, scales: Any, zero_points: Any, order: Any, k: int, n: int, bits: int, block_size: int
+) -> Any:
+    """The weight of `matmul_blocks` in floats, of shape (n, k)."""
+    if bits not in (2, 4, 8):
+        raise ValueError(f"bits must be 2, 4 or 8, got {bits}")
+    blocks = -(-k // block_size)
+    codes = _unpacked(np.asarray(b).reshape(n, blocks, -1), bits)[..., :block_size].astype(np.float32)
+    each = np.asarray(scales, np.float32).reshape(n, blocks)
+    if zero_points is None:
+        zeros: Any = np.full((n, blocks), 1 << (bits - 1), np.float32)
+    elif np.asarray(zero_points).dtype == np.uint8:
+        zeros = _unpacked(np.asarray(zero_points).reshape(n, -1), bits)[:, :blocks].astype(np.float32)
+    else:
+        zeros = np.asarray(zero_points, np.float32).reshape(n, blocks)
+    if order is None:
+        made = (codes - zeros[..., None]) * each[..., None]
+        return made.reshape(n, -1)[:, :k]
+    group = np.asarray(order)[:k]
+    flat = codes.reshape(n, -1)[:, :k]
+    return (flat - zeros[:, group]) * each[:, group]
+
+
+def _unpacked(x: Any, bits: int) -> Any:
+    """Bytes as the integers of a few bits in them, those in the low bits first."""
+    if bits == 8:
+        return x
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    parts = (x[..., None] >> shifts) & np.uint8((1 << bits) - 1)
+    return parts.reshape(*x.shape[:-1], -1)

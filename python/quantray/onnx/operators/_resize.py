@@ -1,0 +1,197 @@
+"""Operators that look elements up between others: resize, grids, boxes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray import graph
+from quantray.graph._lengths import Length
+from quantray.nn import functional as F
+from quantray.onnx._lengths import integers, shape_of
+from quantray.onnx.functions._resize import ROUNDINGS, TRANSFORMS
+from quantray.onnx.operators._registry import Array, Call, operator
+
+_LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
+
+
+def _floats(x: Array) -> tuple[float, ...]:
+    """The numbers in an array; none where it has no elements."""
+    return tuple(float(n) for n in x.reshape(-1).tolist()) if x is not None else ()
+
+
+@operator("Resize", takes_lengths=True)
+def _resize(call: Call, x: Array, *more: Array) -> Array:
+    """Opset 10 has scales alone, its second input; 11 has regions, scales and sizes."""
+    if call.version < 11:
+        settings: dict[str, Any] = {"transform": "asymmetric", "rounding": "floor"}
+        return _resized(call, x, None, more[0], None, settings)
+    roi, scales, sizes = [*more, None, None, None][:3]
+    settings = {
+        "transform": call.choice("coordinate_transformation_mode", TRANSFORMS),
+        "rounding": call.choice("nearest_mode", ROUNDINGS),
+        "cubic": float(call.get("cubic_coeff_a", -0.75)),
+        "exclude_outside": bool(call.get("exclude_outside", 0)),
+        "outside": float(call.get("extrapolation_value", 0.0)),
+        "antialias": bool(call.get("antialias", 0)),
+        "policy": call.choice("keep_aspect_ratio_policy", ("stretch", "not_larger", "not_smaller")),
+    }
+    return _resized(call, x, roi, scales, sizes, settings)
+
+
+@operator("Upsample", takes_lengths=True)
+def _upsample(call: Call, x: Array, scales: Array = None) -> Array:
+    """The scales are an attribute before opset 9."""
+    if scales is None:
+        scales = np.array(call.get("scales"), np.float32)
+    return _resized(call, x, None, scales, None, {"transform": "asymmetric", "rounding": "floor"})
+
+
+def _resized(
+    call: Call, x: Array, roi: Array, scales: Array, sizes: Array, settings: dict[str, Any]
+) -> Array:
+    mode = call.choice("mode", ("nearest", "linear", "cubic", "bilinear"))
+    mode = "linear" if mode == "bilinear" else mode
+    ndim = np.ndim(x)
+    axes = tuple(a % ndim for a in (call.integers("axes") or range(ndim)))
+    by = None if scales is None or np.size(scales) == 0 else _floats(scales)
+    to = None if sizes is None or np.size(sizes) == 0 else tuple(integers(sizes, "sizes"))
+    if (by is None) == (to is None):
+        raise call.error("scales or sizes must be given, one of them")
+    if len(by or to or ()) != len(axes):
+        raise call.error(f"there must be {len(axes)} scales or sizes, got {len(by or to or ())}")
+    own = shape_of(x)
+    if to is not None:
+        # Axes that stay as they are need no work, even where their lengths are not known yet.
+        kept = [i for i, axis in enumerate(axes) if _is_same(to[i], own[axis])]
+    else:
+        assert by is not None
+        kept = [i for i in range(len(axes)) if by[i] == 1.0]
+    if settings["transform"] != "tf_crop_and_resize" and settings.get("policy", "stretch") == "stretch":
+        rest = [i for i in range(len(axes)) if i not in kept]
+        axes = tuple(axes[i] for i in rest)
+        by = None if by is None else tuple(by[i] for i in rest)
+        to = None if to is None else tuple(to[i] for i in rest)
+        if not axes:
+            return x
+        whole = _as_interpolate(x, axes, by, to, mode, settings)
+        if whole is not None:
+            return whole
+    regions = None if roi is None or settings["transform"] != "tf_crop_and_resize" else roi
+    return graph.apply("onnx.resize", x, by, to, regions, axes, mode, **settings)
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    """Whether two lengths are one: the same number, or the same length that is not known yet."""
+    if type(a) is Length or type(b) is Length:
+        return type(a) is Length and type(b) is Length and a.expr == b.expr
+    return int(a) == int(b)
+
+
+def _as_interpolate(
+    x: Array, axes: tuple[int, ...], by: Any, to: Any, mode: str, settings: dict[str, Any]
+) -> Array:
+    """`nn.functional.interpolate`, which workflows know, where it computes the same."""
+    ndim = np.ndim(x)
+    if axes != tuple(range(2, ndim)) or not 3 <= ndim <= 5 or x.dtype != np.float32:
+        return None
+    if mode == "cubic" or settings.get("antialias") or settings.get("exclude_outside"):
+        return None
+    transform = settings["transform"]
+    if mode == "nearest":
+        times = _whole_times(by)
+        plain = transform == "asymmetric" and settings["rounding"] == "floor"
+        centred = transform in ("half_pixel", "pytorch_half_pixel") and settings["rounding"].startswith(
+            "round"
+        )
+        if times is None or not (plain or centred):
+            return None
+        return F.interpolate(x, scale_factor=times, mode="nearest")
+    aligned = transform == "align_corners"
+    if not aligned and transform not in ("half_pixel", "pytorch_half_pixel"):
+        return None
+    if (
+        transform == "pytorch_half_pixel"
+        and to is not None
+        and any(type(n) is not Length and n == 1 for n in to)
+    ):
+        return None
+    if to is not None:
+        return F.interpolate(x, to, mode=_LINEAR[ndim], align_corners=aligned)
+    times = _whole_times(by)
+    return (
+        None
+        if times is None
+        else F.interpolate(x, scale_factor=times, mode=_LINEAR[ndim], align_corners=aligned)
+    )
+
+
+def _whole_times(by: Any) -> tuple[float, ...] | None:
+    """Scales that are integers."""
+    return by if by is not None and all(n >= 1 and n.is_integer() for n in by) else None
+
+
+@operator("GridSample")
+def _grid_sample(call: Call, x: Array, grid: Array) -> Array:
+    modes = {
+        "linear": "bilinear",
+        "bilinear": "bilinear",
+        "nearest": "nearest",
+        "cubic": "bicubic",
+        "bicubic": "bicubic",
+    }
+    mode = call.choice("mode", tuple(modes))
+    padding = call.choice("padding_mode", ("zeros", "border", "reflection"))
+    corners = bool(call.get("align_corners", 0))
+    return graph.apply("onnx.grid_sample", x, grid, modes[mode], padding, corners)
+
+
+@operator("AffineGrid")
+def _affine_grid(call: Call, theta: Array, size: Array) -> Array:
+    corners = bool(call.get("align_corners", 0))
+    return graph.apply("onnx.affine_grid", theta, tuple(integers(size, "size")), corners)
+
+
+@operator("DeformConv")
+def _deform_conv(
+    call: Call, x: Array, weight: Array, offset: Array, bias: Array = None, mask: Array = None
+) -> Array:
+    dims = np.ndim(weight) - 2
+    if dims != 2:
+        raise call.error(f"images must have 2 axes, got {dims}")
+    return graph.apply(
+        "onnx.deform_conv",
+        x,
+        weight,
+        offset,
+        bias,
+        mask,
+        call.integers("strides", (1, 1)),
+        call.integers("pads", (0, 0, 0, 0)),
+        call.integers("dilations", (1, 1)),
+        int(call.get("group", 1)),
+        int(call.get("offset_group", 1)),
+    )
+
+
+@operator("Col2Im")
+def _col2im(call: Call, x: Array, image: Array, block: Array) -> Array:
+    dims = len(integers(image, "image_shape"))
+    return graph.apply(
+        "onnx.col2im",
+        x,
+        tuple(integers(image, "image_shape")),
+        tuple(integers(block, "block_shape")),
+        call.integers("strides", (1,) * dims),
+        call.integers("pads", (0,) * 2 * dims),
+        call.integers("dilations", (1,) * dims),
+    )
+
+
+@operator("NonMaxSuppression")
+def _non_max_suppression(
+    call: Call, boxes: Array, scores: Array, limit: Array = None, overlap: Array = None, least: Array = None
+) -> Array:
+    centred = bool(call.get("center_point_box", 0))
+    return graph.apply("onnx.non_max_suppression", boxes, scores, limit, overlap, least, centred)
