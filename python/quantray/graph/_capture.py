@@ -310,7 +310,12 @@ def _lengths_in(expr: Any) -> list[Expr]:
 def _parameter_names(model: Any) -> tuple[str, ...]:
     import inspect
 
-    function = type(model).forward if isinstance(model, Module) else model
+    function: Any = model
+    if isinstance(model, Module):
+        own = model._argument_names()
+        if own is not None:
+            return own
+        function = type(model).forward
     try:
         found = [p.name for p in inspect.signature(function).parameters.values()]
     except (TypeError, ValueError):

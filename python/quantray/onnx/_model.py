@@ -141,8 +141,17 @@ class Model(Body):
         by_name = dict(zip(names, made if len(names) > 1 else (made,), strict=True))
         return [by_name[name] for name in wanted]
 
+    def _arranged(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return self.arranged(args, {})
+
+    def _argument_names(self) -> tuple[str, ...]:
+        return tuple(value.name for value in self.inputs)
+
     def arranged(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Arguments in the order of the inputs, as arrays of the dtypes that they are computed in."""
+        if len(args) == 1 and isinstance(args[0], Mapping) and not kwargs:
+            # A batch by names, as other runtimes take them.
+            args, kwargs = (), args[0]
         names = [value.name for value in self.inputs]
         if len(args) > len(names):
             raise TypeError(f"the model takes {len(names)} inputs ({', '.join(names)}), got {len(args)}")
