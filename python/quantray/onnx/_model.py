@@ -147,6 +147,22 @@ class Model(Body):
     def _argument_names(self) -> tuple[str, ...]:
         return tuple(value.name for value in self.inputs)
 
+    def _output_names(self) -> tuple[str, ...]:
+        return tuple(value.name for value in self.outputs)
+
+    def _example_inputs(self) -> tuple[Any, ...] | None:
+        """Zeros, of the shapes that the file says; lengths that are free have a number that most models take."""
+        if any(value.shape is None for value in self.inputs):
+            return None
+        lengths = {axis: n for axis, n in enumerate((2, 16, 64, 64, 8))}
+        return tuple(
+            np.zeros(
+                tuple(n if isinstance(n, int) else lengths.get(a, 8) for a, n in enumerate(value.shape or ())),
+                numpy_dtype(value.dtype),
+            )
+            for value in self.inputs
+        )
+
     def arranged(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Arguments in the order of the inputs, as arrays of the dtypes that they are computed in."""
         if len(args) == 1 and isinstance(args[0], Mapping) and not kwargs:
