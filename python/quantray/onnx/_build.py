@@ -12,7 +12,8 @@ from quantray.onnx._body import Body, Plan, Row, with_drops
 from quantray.onnx._control import CONTROLS
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, Tensor
 from quantray.onnx._names import Names, unique
-from quantray.onnx._step import Step
+from quantray.onnx._reference import reference
+from quantray.onnx._step import Step, said_of
 from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._types import computed, numpy_dtype
 from quantray.onnx.operators import Array, Call, Operator, find
@@ -54,6 +55,8 @@ class Builder:
         self._arrays: dict[int, Array] = {}
         self.rows: list[Row] = []
         self.unknown: list[str] = []
+        #: Nodes that the reference evaluator computes.
+        self.referred: list[str] = []
         self.used: set[str] = set()
 
     def build(self, found: GraphFile, home: Module, taken: Sequence[str] = ()) -> Plan:
@@ -92,15 +95,21 @@ class Builder:
             return
         row = find(node.domain, node.op)
         if row is None:
+            row = reference(node, self.versions)
+            if row is not None:
+                self.referred.append(f"{node.name or node.outputs[0]} ({_full(node)})")
+        if row is None:
             self.unknown.append(f"{node.name or node.outputs[0]} ({_full(node)})")
             self._undefined(node)
             return
         given = tuple(i for i, name in enumerate(node.inputs) if name and name not in self.constants)
         constants = [self.constants.get(name) if name else None for name in node.inputs]
         call = self._call(node, wanted, given)
+        _check_inputs(call, row, node.inputs)
         if not given and self._fold(call, row, node, constants):
             return
-        module = row.builder(call, constants) if row.builder is not None else None
+        with said_of(call):
+            module = row.builder(call, constants) if row.builder is not None else None
         if module is None:
             module = Step(call, row, constants, _parameter_names(node.inputs))
         self._put(module, node, home, [node.inputs[i] for i in given])
@@ -138,7 +147,7 @@ class Builder:
         """Computes once what depends on no input."""
         if node.op in _CHANCE:
             return False
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), said_of(call):
             made = row.function(call, *constants)
         found = made if isinstance(made, tuple) else (made,)
         arrays = [np.asarray(value) for value in found]
@@ -167,6 +176,7 @@ class Builder:
             body = Body(Plan((), (), (), {}))
             body.plan = builder.build(inner, body, free)
             self.unknown += builder.unknown
+            self.referred += builder.referred
             taken[attribute], made[attribute] = tuple(free), body
         module = kind(self._call(node, wanted, given), constants, taken)
         for attribute, body in made.items():
@@ -178,6 +188,17 @@ class Builder:
 _CHANCE = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 )
+
+
+def _check_inputs(call: Call, row: Operator, inputs: Sequence[str]) -> None:
+    """Raises ValueError where an operator takes fewer inputs or more."""
+    least, most = row.arity()
+    # What is left out at the end is as good as not there.
+    count = max((i + 1 for i, name in enumerate(inputs) if name), default=0)
+    missing = [i for i in range(least) if i >= len(inputs) or not inputs[i]]
+    if missing or (most is not None and count > most):
+        wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+        raise call.error(f"it takes {wanted} inputs, got {count}")
 
 
 def _full(node: NodeFile) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, BinaryIO
 
 from quantray.onnx._body import Plan
@@ -49,6 +50,12 @@ def build(file: ModelFile) -> Model:
     model.plan = builder.build(file.graph, model)
     if builder.unknown:
         raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
+    if builder.referred:
+        warnings.warn(
+            f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, and as Python in graphs",
+            UserWarning,
+            stacklevel=3,
+        )
     return model.eval()
 
 

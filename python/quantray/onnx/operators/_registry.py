@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,11 +86,26 @@ class Operator:
         Whether it computes with arrays of lengths that are not known yet; for others they become nodes.
     builder : callable, optional
         Makes a layer where some of its inputs are constants.
+    is_reference : bool
+        Whether the reference evaluator of the `onnx` package computes it.
     """
 
     function: Function
     takes_lengths: bool = False
     builder: Builder | None = None
+    is_reference: bool = False
+
+    def arity(self) -> tuple[int, int | None]:
+        """The least and the greatest number of inputs; None where there is no greatest one."""
+        least, most = 0, 0
+        for parameter in list(inspect.signature(self.function).parameters.values())[1:]:
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                return least, None
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                continue
+            most += 1
+            least += parameter.default is parameter.empty
+        return least, most
 
 
 _OPERATORS: dict[tuple[str, str], Operator] = {}
