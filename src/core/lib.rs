@@ -12,6 +12,7 @@ pub mod float;
 pub mod gemm;
 pub mod memory;
 pub mod observe;
+pub mod onnx;
 pub mod ops;
 pub mod program;
 pub mod qparams;

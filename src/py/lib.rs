@@ -7,6 +7,7 @@ mod error;
 mod fake;
 mod files;
 mod io;
+mod onnx;
 mod ops;
 mod quantizer;
 mod range;
@@ -37,6 +38,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::io::{load, read_metadata, save};
+    #[pymodule_export]
+    use super::onnx::{read_onnx, write_onnx};
     #[pymodule_export]
     use super::ops::Program;
     #[pymodule_export]

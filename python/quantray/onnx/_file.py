@@ -1,32 +1,186 @@
-# TEMPORARY adapter until the reader is merged.
+"""ONNX files as plain objects: `read` and `write`. What operators mean stands elsewhere."""
+
 from __future__ import annotations
-from dataclasses import dataclass, field
-from typing import Any
+
+import os
+from collections.abc import Mapping
+from typing import Any, BinaryIO, TypeAlias, cast
+
 import numpy as np
-@dataclass(frozen=True, eq=False)
-class Tensor:
-    name: str; dtype: str; shape: tuple; _a: Any
-    def array(self): return self._a
-@dataclass(frozen=True)
-class ValueInfo: name: str; dtype: Any; shape: Any
-@dataclass(frozen=True)
-class NodeFile: name: str; op: str; domain: str; inputs: tuple; outputs: tuple; attributes: dict
-@dataclass(frozen=True)
-class GraphFile: name: str; nodes: tuple; initializers: dict; inputs: tuple; outputs: tuple; values: tuple=()
-@dataclass(frozen=True)
-class ModelFile: ir_version: int; opsets: dict; graph: GraphFile; metadata: dict; producer_name: str; producer_version: str
-def read(path):
-    import onnx
-    from onnx import numpy_helper
-    from quantray.onnx._types import NAMES
-    m=onnx.load_model_from_string(path) if isinstance(path,bytes) else onnx.load(path)
-    def T(t): return Tensor(t.name,NAMES[t.data_type],tuple(t.dims),np.asarray(numpy_helper.to_array(t)))
-    def V(v):
-        tt=v.type.tensor_type
-        if not v.type.HasField('tensor_type'): return ValueInfo(v.name,None,None)
-        return ValueInfo(v.name,NAMES.get(tt.elem_type),tuple(d.dim_value if d.HasField('dim_value') else (d.dim_param or None) for d in tt.shape.dim) if tt.HasField('shape') else None)
-    def A(a):
-        t=a.type
-        return {1:lambda:a.f,2:lambda:a.i,3:lambda:a.s.decode(),4:lambda:T(a.t),5:lambda:G(a.g),6:lambda:tuple(a.floats),7:lambda:tuple(a.ints),8:lambda:tuple(s.decode() for s in a.strings),9:lambda:tuple(map(T,a.tensors))}[t]()
-    def G(g): return GraphFile(g.name,tuple(NodeFile(n.name,n.op_type,n.domain,tuple(n.input),tuple(n.output),{a.name:A(a) for a in n.attribute}) for n in g.node),{t.name:T(t) for t in g.initializer},tuple(map(V,g.input)),tuple(map(V,g.output)))
-    return ModelFile(m.ir_version,{o.domain:o.version for o in m.opset_import},G(m.graph),{p.key:p.value for p in m.metadata_props},m.producer_name,m.producer_version)
+import numpy.typing as npt
+
+from quantray import _core
+from quantray.onnx._external import Folder
+from quantray.onnx._messages import (
+    Attribute,
+    Dim,
+    FunctionFile,
+    GraphFile,
+    Many,
+    ModelFile,
+    NodeFile,
+    Reference,
+    SparseTensor,
+    Tensor,
+    ValueInfo,
+)
+
+Array: TypeAlias = npt.NDArray[Any]
+
+__all__ = [
+    "Attribute",
+    "Dim",
+    "FunctionFile",
+    "GraphFile",
+    "Many",
+    "ModelFile",
+    "NodeFile",
+    "Reference",
+    "SparseTensor",
+    "Tensor",
+    "ValueInfo",
+    "read",
+    "write",
+]
+
+
+def read(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+) -> ModelFile:
+    """Reads an ONNX file into plain objects, and checks that it is whole.
+
+    A file is mapped, also above 2 GB, and so are the files beside it that hold its tensors: large arrays take
+    no memory until they are read. Above the file's size, memory stays below 4 KiB for each message (node,
+    attribute, tensor, length of a shape) and 40 bytes for each byte of numbers that do not stand in raw data.
+    Whatever the file says, no more is allocated.
+
+    Parameters
+    ----------
+    source : str, path, bytes or binary file object
+        A path; or the file's contents; or a file object, whose rest is read.
+    folder : str or path, optional
+        Where files with external data may lie; by default the model's own folder, where `source` is a path.
+
+    Returns
+    -------
+    ModelFile
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be opened, is not an ONNX model (it says what it is, where it is one of the
+        known formats), is truncated or corrupt (with the node or tensor), lacks elements of a tensor, or
+        wants external data that are missing, too short, or outside of the folder.
+
+    >>> import quantray.onnx._file as onnx_file
+    >>> onnx_file.read(b"GGUF and more")
+    Traceback (most recent call last):
+    OSError: cannot read <bytes>: it is no ONNX model but a GGUF file
+    """
+    name, data, home = _bytes_of(source)
+    if folder is not None:
+        home = os.fspath(folder)
+    return _core.read_onnx(data, name, _Maker(Folder(home, name)))
+
+
+def _bytes_of(source: Any) -> tuple[str, Array, str | None]:
+    """What errors call the source, its bytes, and the folder that it lies in."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "<bytes>", np.frombuffer(cast("bytes", source), np.uint8), None
+    if hasattr(source, "read"):
+        name, found = str(getattr(source, "name", "<file>")), source.read()
+        if not isinstance(found, bytes):
+            raise TypeError(f"source must be opened in binary mode, got {type(found).__name__} from {name}")
+        return name, np.frombuffer(found, np.uint8), None
+    if not isinstance(source, str | os.PathLike):
+        kind = type(source).__name__
+        raise TypeError(f"source must be a path, bytes or a binary file object, got {kind}")
+    path = os.fsdecode(cast("str", source))
+    return path, _mapped(path), os.path.dirname(path)
+
+
+def _mapped(path: str) -> Array:
+    """A file's bytes, read-only and mapped; what cannot be mapped, such as a pipe, is read."""
+    if os.path.isdir(path):
+        raise OSError(f"cannot read {path}: it is a folder, not an ONNX file")
+    try:
+        if not os.path.isfile(path):
+            with open(path, "rb") as file:
+                return np.frombuffer(file.read(), np.uint8)
+        if os.path.getsize(path) == 0:
+            return np.zeros(0, np.uint8)
+        return np.asarray(np.memmap(path, np.uint8, "r"))
+    except FileNotFoundError as e:
+        raise FileNotFoundError(e.errno, "no such ONNX file", path) from None
+
+
+class _Maker:
+    """The objects that the reader asks for."""
+
+    model = ModelFile
+    graph = GraphFile
+    function = FunctionFile
+    node = NodeFile
+    many = Many
+    reference = Reference
+    sparse = SparseTensor
+    value = ValueInfo
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def tensor(
+        self,
+        name: str,
+        dtype: str,
+        shape: tuple[int, ...],
+        raw: Array | None,
+        strings: tuple[bytes, ...] | None,
+        external: tuple[str, int, int] | None,
+        doc: str,
+        metadata: Mapping[str, str],
+    ) -> Tensor:
+        if external is not None:
+            raw = self._folder.part(name, *external)
+        return Tensor(name, dtype, shape, raw, strings, doc, metadata)
+
+
+def write(model: ModelFile, path: str | os.PathLike[str], *, external: bool | None = None) -> None:
+    """Writes plain objects to an ONNX file, as a whole: an old one stays until the new one is complete.
+
+    Elements are written raw, from where they are, so that they need no memory of their own. The file has the
+    mode that the umask leaves, or that of the file that it replaces.
+
+    Parameters
+    ----------
+    model : ModelFile
+    path : str or path
+    external : bool, optional
+        Whether initializers of the main graph of 4 KiB and more go into one file beside it, named after it
+        with ".data" at the end. By default only where the model takes more than 2 GB, which no ONNX file can.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the objects are no model (a tensor whose bytes do not fit its shape, an attribute of an unknown
+        type, ...), with the node or tensor. Whether names fit together is not checked.
+    OSError
+        Where a file cannot be written, or more than 2 GB are left in the model's own file.
+
+    >>> import os, tempfile, numpy as np
+    >>> weight = Tensor.of("w", np.ones((2, 3), np.float32))
+    >>> node = NodeFile("product", "MatMul", "", ("x", "w"), ("y",))
+    >>> x, y = ValueInfo("x", "float32", ("batch", 2)), ValueInfo("y", "float32", ("batch", 3))
+    >>> model = ModelFile(8, {"": 13}, GraphFile("g", (node,), {"w": weight}, (x,), (y,)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.onnx")
+    ...     write(model, path)
+    ...     read(path).graph.inputs[0].shape
+    ('batch', 2)
+    """
+    name = os.fsdecode(os.fspath(path))
+    if not isinstance(model, ModelFile):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"model must be a ModelFile, got {type(model).__name__}")
+    _core.write_onnx(model, name, external)
