@@ -11,6 +11,7 @@ from quantray.onnx._build import Builder, Unknown, opsets
 from quantray.onnx._file import ModelFile, read
 from quantray.onnx._model import Model, Value
 from quantray.onnx._names import Names
+from quantray.onnx._passes import clean, fold_batch_norm, inline_functions
 
 
 def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
@@ -40,14 +41,16 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 
 def build(file: ModelFile) -> Model:
     """The module of what a file holds."""
+    file = inline_functions(file)
     versions = opsets(file)
-    builder = Builder(versions, Names((node.name, node.op) for node in file.graph.nodes))
-    inputs = [_value(value) for value in file.graph.inputs if value.name not in file.graph.initializers]
-    outputs = [_value(value) for value in file.graph.outputs]
+    graph = fold_batch_norm(clean(file.graph))
+    builder = Builder(versions, Names((node.name, node.op) for node in graph.nodes))
+    inputs = [_value(value) for value in graph.inputs if value.name not in graph.initializers]
+    outputs = [_value(value) for value in graph.outputs]
     producer = " ".join(part for part in (file.producer_name, file.producer_version) if part)
     empty = Plan((), (), (), {})
     model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata)
-    model.plan = builder.build(file.graph, model)
+    model.plan = builder.build(graph, model)
     if builder.unknown:
         raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
     if builder.referred:
