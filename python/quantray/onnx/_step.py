@@ -63,7 +63,8 @@ class Step(Module):
             inputs[at] = value
         if not self.operator.takes_lengths:
             inputs = [as_array(x) if x is not None else None for x in inputs]
-        with said_of(self.call):
+        # Infinities and NaN are numbers like others in files: NumPy's warnings of them say nothing here.
+        with said_of(self.call), np.errstate(all="ignore"):
             return self.operator.function(self.call, *inputs)
 
     def _get_name(self) -> str:
