@@ -50,7 +50,8 @@ class Step(Module):
         #: For each input: the name of a parameter, or a constant; those that are given have None.
         self.slots: list[Any] = []
         for constant, name in zip(constants, names, strict=True):
-            if constant is not None and constant.dtype == np.float32 and constant.size > 1:
+            is_array = constant is not None and constant.dtype == np.float32 and constant.size > 1
+            if is_array and operator.has_parameters:
                 self._parameters[name] = constant
                 self.slots.append(name)
             else:

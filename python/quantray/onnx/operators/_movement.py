@@ -112,7 +112,8 @@ def _gather(call: Call, x: Array, indices: Array) -> Array:
         return x[(slice(None),) * (axis % np.ndim(x)) + (int(indices),)]
     if axis % np.ndim(x) == 0 and np.ndim(x) == 2 and x.dtype == np.float32:
         return F.embedding(_from_the_end(x, indices), x)
-    return np.take(x, _from_the_end(x, indices, axis), axis)
+    # `np.take` does not ask stand-ins of indices.
+    return graph.apply("numpy.take", x, _from_the_end(x, indices, axis), axis)
 
 
 def _of_objects(x: Any) -> Array:

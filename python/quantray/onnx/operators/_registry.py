@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quantray.nn import Module
@@ -86,6 +86,8 @@ class Operator:
         Whether it computes with arrays of lengths that are not known yet; for others they become nodes.
     builder : callable, optional
         Makes a layer where some of its inputs are constants.
+    has_parameters : bool
+        Whether constants of floats are parameters of its step, and not settings.
     is_reference : bool
         Whether the reference evaluator of the `onnx` package computes it.
     """
@@ -93,6 +95,7 @@ class Operator:
     function: Function
     takes_lengths: bool = False
     builder: Builder | None = None
+    has_parameters: bool = True
     is_reference: bool = False
 
     def arity(self) -> tuple[int, int | None]:
@@ -114,12 +117,14 @@ _OPERATORS: dict[tuple[str, str], Operator] = {}
 _STANDARD = ("", "ai.onnx")
 
 
-def operator(*names: str, domain: str = "", takes_lengths: bool = False) -> Callable[[Function], Function]:
+def operator(
+    *names: str, domain: str = "", takes_lengths: bool = False, has_parameters: bool = True
+) -> Callable[[Function], Function]:
     """Decorates what computes some operators."""
 
     def add(function: Function) -> Function:
         for name in names:
-            _OPERATORS[domain, name] = Operator(function, takes_lengths)
+            _OPERATORS[domain, name] = Operator(function, takes_lengths, None, has_parameters)
         return function
 
     return add
@@ -131,7 +136,7 @@ def layer(*names: str, domain: str = "") -> Callable[[Builder], Builder]:
     def add(builder: Builder) -> Builder:
         for name in names:
             known = _OPERATORS[domain, name]
-            _OPERATORS[domain, name] = Operator(known.function, known.takes_lengths, builder)
+            _OPERATORS[domain, name] = replace(known, builder=builder)
         return builder
 
     return add
