@@ -210,9 +210,11 @@ CONV, LINEAR = dynamic.Conv2d, dynamic.Linear
         ({nn.Conv2d}, {0: CONV, 3: CONV, 7: nn.Linear}),
         ({"3"}, {0: nn.Conv2d, 3: CONV, 7: nn.Linear}),
         ({nn.Conv2d: tq.default_dynamic_qconfig, "0": None}, {0: nn.Conv2d, 3: CONV, 7: nn.Linear}),
-        (None, {0: CONV, 3: CONV, 5: dynamic.ConvTranspose2d, 7: LINEAR, 9: LINEAR}),
+        ({nn.Conv2d, nn.ConvTranspose2d, nn.Linear}, {0: CONV, 5: dynamic.ConvTranspose2d, 7: LINEAR, 9: LINEAR}),
+        # Convolutions gain by `quantize`; by default they stay in float.
+        (None, {0: nn.Conv2d, 3: nn.Conv2d, 5: nn.ConvTranspose2d, 7: LINEAR, 9: LINEAR}),
     ],
-    ids=["type", "name", "qconfig", "all"],
+    ids=["type", "name", "qconfig", "all", "default"],
 )
 def test_which_layers(spec, kinds, rng):
     x = rng.standard_normal((6, 3, 6, 6), np.float32)
@@ -234,12 +236,11 @@ def test_which_layers(spec, kinds, rng):
 @pytest.mark.parametrize(
     "spec",
     [
-        None,
         {nn.Conv2d, nn.Linear},
         {nn.intrinsic.ConvReLU2d, nn.intrinsic.ConvBnReLU2d, nn.intrinsic.LinearReLU},
         {"0", "3", "7"},
     ],
-    ids=["all", "layers", "fused", "names"],
+    ids=["layers", "fused", "names"],
 )
 def test_fused_layers(spec, training, rng, tmp_path):
     x = rng.standard_normal((6, 3, 6, 6), np.float32)
@@ -336,6 +337,6 @@ def test_dynamic_is_near_float_of_fused_functions(rng):
     # A network of dynamic convolutions alone: what lies channels last goes on channels last.
     layers = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3), nn.Conv2d(16, 4, 1)).eval()
     x = rng.standard_normal((5, 3, 12, 12), np.float32)
-    small = tq.quantize_dynamic(layers)
+    small = tq.quantize_dynamic(layers, {nn.Conv2d})
     want = F.conv2d(layers[1](layers[0](x)), layers[2].weight, layers[2].bias)
     assert np.sqrt(np.mean((small(x) - want) ** 2)) < 0.02 * want.std()

@@ -125,8 +125,11 @@ def capture(
     names = _parameter_names(model)
     example = Example(args, kwargs, names)
     given = example.arrays
+    tries = None if other is None else [other]
+    if tries is None and isinstance(model, Module):
+        tries = model._other_shapes([np.shape(array) for array in given])
     if other is None and not whole:
-        example.arrays = _few_rows(given)
+        example.arrays = _few_rows(given) if tries is None else given
         if example.arrays is not given:
             try:
                 found = _captured(model, example, None, changing)
@@ -136,7 +139,7 @@ def capture(
                 return found.graph
             # It wants as many rows as there are, or does other work for them.
             example.arrays = given
-    return _captured(model, example, other, changing).graph
+    return _captured(model, example, tries, changing).graph
 
 
 def _few_rows(arrays: list[Any]) -> list[Any]:
@@ -159,14 +162,17 @@ def _is_for(graph: Graph, names: list[str], arrays: list[Any]) -> bool:
 
 
 def _captured(
-    model: Any, example: Example, other: list[tuple[int, ...]] | None, changing: frozenset[Any]
+    model: Any,
+    example: Example,
+    tries: list[list[tuple[int, ...]]] | None,
+    changing: frozenset[Any],
 ) -> _Joined:
     python: frozenset[str] = frozenset()
     training = bool(getattr(model, "training", False))
     while True:
         first = _once(model, example, example.arrays, python, changing)
         differ: _Differ | None = None
-        for shapes in [other] if other else _tries(first, example):
+        for shapes in _tries(first, example) if tries is None else tries:
             try:
                 found = _second(model, example, first, shapes, python, changing, training)
             except _Differ as error:
@@ -304,7 +310,12 @@ def _lengths_in(expr: Any) -> list[Expr]:
 def _parameter_names(model: Any) -> tuple[str, ...]:
     import inspect
 
-    function = type(model).forward if isinstance(model, Module) else model
+    function: Any = model
+    if isinstance(model, Module):
+        own = model._argument_names()
+        if own is not None:
+            return own
+        function = type(model).forward
     try:
         found = [p.name for p in inspect.signature(function).parameters.values()]
     except (TypeError, ValueError):

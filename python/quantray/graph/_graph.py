@@ -62,13 +62,13 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where code stands: a file and a line."""
+    """Where code stands: a file and a line; for a model that is no code, its file and a node, and line 0."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,11 @@ class Tracer:
         self._kept: list[Any] = []
         self._undo: list[tuple[Storage, Ref, Any, int]] = []
 
+    def where(self) -> Place:
+        """What is running: a line of the model's code, or a node of the file that it comes from."""
+        file = getattr(self.model, "_file", "")
+        return Place(f"{file}, {self._calls[-1].path}", 0) if file and self._calls else where()
+
     # The life of a capture
 
     def is_current(self) -> bool:
@@ -161,14 +166,14 @@ class Tracer:
 
     def refuse(self, reason: str, at: Place | None = None) -> NoReturn:
         """Says that something cannot become a node."""
-        error = Refused(reason, at or where())
+        error = Refused(reason, at or self.where())
         # Kept, since `except` in the model's code may swallow it.
         self.refused.append(error)
         raise error
 
     def guard(self, expr: Any, outcome: Any, *, needs_number: bool) -> None:
         """Notes that something was decided by lengths."""
-        self.guards.append((expr, outcome, where(), needs_number))
+        self.guards.append((expr, outcome, self.where(), needs_number))
 
     # Nodes
 
@@ -189,7 +194,7 @@ class Tracer:
             Fact(tuple(np.shape(e)), np.asarray(e).dtype if not hasattr(e, "dtype") else e.dtype)
             for e in examples
         )
-        self.nodes.append(Node(wanted, kind, args, kwargs, facts, scope, where(), value))
+        self.nodes.append(Node(wanted, kind, args, kwargs, facts, scope, self.where(), value))
         return len(self.nodes) - 1
 
     def ref(self, number: int, out: int = 0) -> Ref:
@@ -420,7 +425,7 @@ class Tracer:
                 "captured"
             )
         outcome = bool(value._example)
-        self.guards.append((ref, outcome, where(), False))
+        self.guards.append((ref, outcome, self.where(), False))
         return outcome
 
     def _is_from_integers(self, ref: Ref) -> bool:

@@ -208,6 +208,8 @@ class Module:
     training: bool
     #: Whether `train()` leaves it as it is: statistics that are frozen.
     _stays_in_evaluation: bool = False
+    #: Whether a call may leave out modules that are inside of it.
+    _is_branching: bool = False
     _parameters: dict[str, Array]
     _buffers: dict[str, Array]
     _modules: dict[str, Module | None]
@@ -360,6 +362,20 @@ class Module:
                 if changed is not None:
                     output = changed
         return output
+
+    def _arranged(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Arguments of a batch as `forward` takes them."""
+        return args
+
+    def _argument_names(self) -> tuple[str, ...] | None:
+        """What graphs call the arguments; by default what `forward` does."""
+        return None
+
+    def _other_shapes(self, shapes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]] | None:
+        """Other shapes of its arguments that a capture is to try, the best ones first; None where it is not
+        known which lengths are free.
+        """
+        return None
 
     def register_forward_pre_hook(self, hook: PreHook) -> RemovableHandle:
         """Calls `hook(module, args)` before `forward`; what it returns, unless None, replaces `args`."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from quantray.nn import Module
 from quantray.onnx._body import Body, Plan, Row, with_drops
 from quantray.onnx._control import CONTROLS
+from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, Tensor
 from quantray.onnx._names import Names, unique
+from quantray.onnx._passes import Draft, free_names, simplify, uses
 from quantray.onnx._reference import reference
 from quantray.onnx._step import Step, said_of
-from quantray.onnx._element_types import ElementTypes
-from quantray.onnx._types import computed, numpy_dtype
-from quantray.onnx.operators import Array, Call, Operator, find
+from quantray.onnx._types import computed
+from quantray.onnx.operators import Array, Call, find
 
 #: Results of constants that are larger are not kept: they are computed in each call.
 _FOLDED = 1 << 28
@@ -33,8 +34,6 @@ class Builder:
     ----------
     versions : mapping of str to int
         Of each domain's operators.
-    names : Names
-        Paths that are taken.
     around : mapping of str to array
         Constants of the graphs around this one.
     types : ElementTypes, optional
@@ -44,11 +43,10 @@ class Builder:
     def __init__(
         self,
         versions: Mapping[str, int],
-        names: Names | None = None,
         around: Mapping[str, Array] | None = None,
         types: ElementTypes | None = None,
     ) -> None:
-        self.versions, self.names = versions, names or Names()
+        self.versions, self.names = versions, Names()
         self.types = types or ElementTypes()
         self.constants: dict[str, Array] = dict(around or {})
         #: Arrays by the tensor that they are of: what two nodes share stays one array.
@@ -57,7 +55,6 @@ class Builder:
         self.unknown: list[str] = []
         #: Nodes that the reference evaluator computes.
         self.referred: list[str] = []
-        self.used: set[str] = set()
 
     def build(self, found: GraphFile, home: Module, taken: Sequence[str] = ()) -> Plan:
         """Puts the modules of a graph into `home`, and says in which order they are called.
@@ -72,12 +69,36 @@ class Builder:
         for name in inputs:
             self.constants.pop(name, None)
         outputs = tuple(value.name for value in found.outputs)
-        wanted = {name for node in found.nodes for name in uses(node)} | set(outputs)
-        for node in found.nodes:
+        draft = self._draft(found, outputs)
+        simplify(draft)
+        self.names = Names((node.name, node.op) for node in draft.nodes)
+        self.constants = draft.constants
+        wanted = {name for node in draft.nodes for name in uses(node)} | set(outputs)
+        for node in draft.nodes:
             self._add(node, home, wanted)
         constants = {name: self.constants[name] for name in outputs if name in self.constants}
         rows = with_drops(self.rows, outputs)
         return Plan((*inputs, *taken), outputs, rows, constants)
+
+    def _draft(self, found: GraphFile, outputs: tuple[str, ...]) -> Draft:
+        """The nodes that compute: what depends on no input is computed here, and what does nothing goes."""
+        wanted = {name for node in found.nodes for name in uses(node)} | set(outputs)
+        nodes, same = list[NodeFile](), dict[str, str]()
+        for node in found.nodes:
+            # A graph inside of another one may give a name again that is a constant around it.
+            for name in node.outputs:
+                self.constants.pop(name, None)
+            self.types.of_node(node)
+            _check_inputs(node)
+            node = replace(node, inputs=tuple(same.get(name, name) for name in node.inputs))
+            source = _source_of_nothing(node, self.constants, outputs)
+            if source is not None and source not in self.constants:
+                same[node.outputs[0]] = source
+            elif not self._fold(node, wanted):
+                nodes.append(node)
+        draft = Draft(nodes, self.constants, outputs)
+        draft.rename(same)
+        return draft
 
     def array(self, tensor: Tensor) -> Array:
         """A tensor in the dtype that it is computed in; one array, however often it is asked for."""
@@ -89,8 +110,7 @@ class Builder:
     # Nodes
 
     def _add(self, node: NodeFile, home: Module, wanted: set[str]) -> None:
-        self.types.of_node(node)
-        if node.op in CONTROLS and node.domain in ("", "ai.onnx"):
+        if is_control(node):
             self._add_control(node, home, wanted)
             return
         row = find(node.domain, node.op)
@@ -100,39 +120,30 @@ class Builder:
                 self.referred.append(f"{node.name or node.outputs[0]} ({_full(node)})")
         if row is None:
             self.unknown.append(f"{node.name or node.outputs[0]} ({_full(node)})")
-            self._undefined(node)
             return
-        given = tuple(i for i, name in enumerate(node.inputs) if name and name not in self.constants)
-        constants = [self.constants.get(name) if name else None for name in node.inputs]
-        call = self._call(node, wanted, given)
-        _check_inputs(call, row, node.inputs)
-        if not given and self._fold(call, row, node, constants):
-            return
+        call, constants = self._call(node, wanted)
         with said_of(call):
             module = row.builder(call, constants) if row.builder is not None else None
         if module is None:
             module = Step(call, row, constants, _parameter_names(node.inputs))
-        self._put(module, node, home, [node.inputs[i] for i in given])
+        self._put(module, node, home, [node.inputs[i] for i in call.given])
 
     def _put(self, module: Module, node: NodeFile, home: Module, inputs: Iterable[str]) -> None:
         path = self.names.path(node.name, node.op)
         put_at(home, path, module)
         self.rows.append(Row(path, tuple(inputs), node.outputs))
-        # A loop's graph may give a name again that is a constant around it.
-        self._undefined(node)
 
-    def _undefined(self, node: NodeFile) -> None:
-        for name in node.outputs:
-            self.constants.pop(name, None)
-
-    def _call(self, node: NodeFile, wanted: set[str], given: tuple[int, ...]) -> Call:
+    def _call(self, node: NodeFile, wanted: set[str]) -> tuple[Call, list[Array]]:
+        """A node's settings, and for each of its inputs the constant that it is, or None."""
+        given = tuple(i for i, name in enumerate(node.inputs) if name and name not in self.constants)
+        constants = [self.constants.get(name) if name else None for name in node.inputs]
         domain = "" if node.domain == "ai.onnx" else node.domain
         attributes = {
             name: self.array(value) if isinstance(value, Tensor) else value
             for name, value in node.attributes.items()
             if not isinstance(value, GraphFile)
         }
-        return Call(
+        call = Call(
             node.name or f"the node of {node.outputs[0]!r}",
             node.op,
             domain,
@@ -142,15 +153,19 @@ class Builder:
             given,
             self.types.of_inputs(node),
         )
+        return call, constants
 
-    def _fold(self, call: Call, row: Operator, node: NodeFile, constants: Sequence[Array]) -> bool:
+    def _fold(self, node: NodeFile, wanted: set[str]) -> bool:
         """Computes once what depends on no input."""
-        if node.op in _CHANCE:
+        row = find(node.domain, node.op)
+        if row is None or node.op in _CHANCE or is_control(node):
             return False
+        if any(name and name not in self.constants for name in node.inputs):
+            return False
+        call, constants = self._call(node, wanted)
         with np.errstate(all="ignore"), said_of(call):
             made = row.function(call, *constants)
-        found = made if isinstance(made, tuple) else (made,)
-        arrays = [np.asarray(value) for value in found]
+        arrays = [np.asarray(value) for value in (made if isinstance(made, tuple) else (made,))]
         if sum(array.nbytes for array in arrays) > _FOLDED:
             return False
         for name, array in zip(node.outputs, arrays, strict=False):
@@ -162,8 +177,6 @@ class Builder:
 
     def _add_control(self, node: NodeFile, home: Module, wanted: set[str]) -> None:
         kind, bodies = CONTROLS[node.op]
-        given = tuple(i for i, name in enumerate(node.inputs) if name and name not in self.constants)
-        constants = [self.constants.get(name) if name else None for name in node.inputs]
         taken: dict[str, tuple[str, ...]] = {}
         made: dict[str, Body] = {}
         for attribute in bodies:
@@ -171,17 +184,17 @@ class Builder:
             if not isinstance(inner, GraphFile):
                 raise ValueError(f"{node.name} ({node.op}): it has no graph {attribute!r}")
             free = [name for name in sorted(free_names(inner)) if name not in self.constants]
-            names = Names((each.name, each.op) for each in inner.nodes)
-            builder = Builder(self.versions, names, self.constants, self.types.inner())
+            builder = Builder(self.versions, self.constants, self.types.inner())
             body = Body(Plan((), (), (), {}))
             body.plan = builder.build(inner, body, free)
             self.unknown += builder.unknown
             self.referred += builder.referred
             taken[attribute], made[attribute] = tuple(free), body
-        module = kind(self._call(node, wanted, given), constants, taken)
+        call, constants = self._call(node, wanted)
+        module = kind(call, constants, taken)
         for attribute, body in made.items():
             module.add_module(attribute, body)
-        self._put(module, node, home, [*(node.inputs[i] for i in given), *module.around])
+        self._put(module, node, home, [*(node.inputs[i] for i in call.given), *module.around])
 
 
 #: Operators that give another result in each call.
@@ -190,15 +203,40 @@ _CHANCE = frozenset(
 )
 
 
-def _check_inputs(call: Call, row: Operator, inputs: Sequence[str]) -> None:
+def _check_inputs(node: NodeFile) -> None:
     """Raises ValueError where an operator takes fewer inputs or more."""
+    row = find(node.domain, node.op)
+    if row is None:
+        return
     least, most = row.arity()
     # What is left out at the end is as good as not there.
-    count = max((i + 1 for i, name in enumerate(inputs) if name), default=0)
-    missing = [i for i in range(least) if i >= len(inputs) or not inputs[i]]
+    count = max((i + 1 for i, name in enumerate(node.inputs) if name), default=0)
+    missing = [i for i in range(least) if i >= len(node.inputs) or not node.inputs[i]]
     if missing or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
-        raise call.error(f"it takes {wanted} inputs, got {count}")
+        raise ValueError(f"{node.name or node.outputs[0]} ({_full(node)}): it takes {wanted} inputs, got {count}")
+
+
+def is_control(node: NodeFile) -> bool:
+    """Whether it has graphs of its own."""
+    return node.op in CONTROLS and node.domain in ("", "ai.onnx")
+
+
+def _source_of_nothing(
+    node: NodeFile, constants: Mapping[str, Array], outputs: tuple[str, ...]
+) -> str | None:
+    """The value that a node gives back as it is, where it is no output's name."""
+    if node.domain not in ("", "ai.onnx") or node.outputs[0] in outputs or any(node.outputs[1:]):
+        return None
+    if node.op == "Identity" or (node.op == "Dropout" and len(node.inputs) < 3):
+        return node.inputs[0]
+    neutral = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}.get(node.op)
+    if neutral is not None:
+        a, b = node.inputs
+        found = constants.get(b)
+        if found is not None and found.ndim == 0 and found.dtype == np.float32 and found == neutral:
+            return a
+    return None
 
 
 def _full(node: NodeFile) -> str:
@@ -235,30 +273,6 @@ def _parameter_names(inputs: Sequence[str]) -> list[str]:
         last = last if last and not last[0].isdigit() and not hasattr(Module, last) else f"value_{last}"
         made.append(unique(last, taken.__contains__, taken.add))
     return made
-
-
-def uses(node: NodeFile) -> set[str]:
-    """Names that a node takes, its graphs' included."""
-    found = {name for name in node.inputs if name}
-    for value in node.attributes.values():
-        if isinstance(value, GraphFile):
-            found |= free_names(value)
-    return found
-
-
-def free_names(found: GraphFile) -> set[str]:
-    """Names that a graph takes from around it."""
-    own = {value.name for value in found.inputs} | set(found.initializers)
-    free: set[str] = set()
-    for node in found.nodes:
-        free |= uses(node) - own
-        own |= set(node.outputs)
-    return free | ({value.name for value in found.outputs} - own)
-
-
-def dtype_of(value: Any) -> np.dtype[Any]:
-    """The dtype that an input is computed in."""
-    return numpy_dtype(value.dtype)
 
 
 def opsets(model: ModelFile) -> dict[str, int]:

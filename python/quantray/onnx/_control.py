@@ -22,6 +22,8 @@ class Control(Module):
         Constants among the node's own inputs.
     """
 
+    _is_branching = True
+
     def __init__(self, call: Call, constants: Sequence[Array], taken: dict[str, tuple[str, ...]]) -> None:
         super().__init__()
         self.call, self.slots = call, list(constants)

@@ -25,6 +25,11 @@ def shape_of(x: Array) -> Array:
     return of_lengths(x.shape)
 
 
+def fixed_shape(weight: Array) -> tuple[int, ...]:
+    """The shape of a weight: numbers, since nothing that a model is called with changes them."""
+    return tuple(np.shape(weight._example if type(weight) is Value else weight))
+
+
 def of_lengths(lengths: Any) -> Array:
     """An array of lengths: of integers, where there is none that is not known."""
     given = list(lengths)
@@ -36,6 +41,15 @@ def of_lengths(lengths: Any) -> Array:
     return made
 
 
+def of_objects(x: Any) -> Array:
+    """One length, which NumPy has taken out of an array of objects, as an array of no axes."""
+    if type(x) is not Length:
+        return x
+    made = np.empty((), object)
+    made[()] = x
+    return made
+
+
 def is_lengths(x: Array) -> bool:
     """Whether it is an array of lengths that are not known yet."""
     return type(x) is np.ndarray and x.dtype == object
@@ -43,6 +57,7 @@ def is_lengths(x: Array) -> bool:
 
 def settled(x: Array) -> Array:
     """An array of lengths as the integers that they are, where all of them are known."""
+    x = of_objects(x)
     if not is_lengths(x) or any(type(item) is Length for item in x.ravel()):
         return x
     values = [plain(item) for item in x.ravel()]

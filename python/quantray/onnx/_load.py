@@ -8,10 +8,10 @@ from typing import Any, BinaryIO
 
 from quantray.onnx._body import Plan
 from quantray.onnx._build import Builder, Unknown, opsets
+from quantray.onnx._check import checked
 from quantray.onnx._file import ModelFile, read
 from quantray.onnx._model import Model, Value
-from quantray.onnx._names import Names
-from quantray.onnx._passes import clean, fold_batch_norm, inline_functions
+from quantray.onnx._passes import inline_functions
 
 
 def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
@@ -36,21 +36,20 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 
     Source: the ONNX standard, https://onnx.ai/onnx/.
     """
-    return build(read(path))
+    return build(checked(read(path)), os.path.basename(path) if isinstance(path, (str, os.PathLike)) else "")
 
 
-def build(file: ModelFile) -> Model:
-    """The module of what a file holds."""
+def build(file: ModelFile, name: str = "") -> Model:
+    """The module of what a file holds; `name` is what errors call it."""
     file = inline_functions(file)
     versions = opsets(file)
-    graph = fold_batch_norm(clean(file.graph))
-    builder = Builder(versions, Names((node.name, node.op) for node in graph.nodes))
-    inputs = [_value(value) for value in graph.inputs if value.name not in graph.initializers]
-    outputs = [_value(value) for value in graph.outputs]
+    builder = Builder(versions)
+    inputs = [_value(value) for value in file.graph.inputs if value.name not in file.graph.initializers]
+    outputs = [_value(value) for value in file.graph.outputs]
     producer = " ".join(part for part in (file.producer_name, file.producer_version) if part)
     empty = Plan((), (), (), {})
-    model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata)
-    model.plan = builder.build(graph, model)
+    model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata, name)
+    model.plan = builder.build(file.graph, model)
     if builder.unknown:
         raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
     if builder.referred:
@@ -63,10 +62,8 @@ def build(file: ModelFile) -> Model:
 
 
 def _value(value: Any) -> Value:
-    if value.dtype is None:
-        raise ValueError(
-            f"{value.name} must be a tensor: sequences, maps and optional values are not computed"
-        )
+    if value.kind != "tensor" or value.dtype is None:
+        raise ValueError(f"{value.name} must be a tensor: sequences, maps and optional values are not computed")
     shape = None if value.shape is None else tuple(map(_length, value.shape))
     return Value(value.name, str(value.dtype), shape)
 

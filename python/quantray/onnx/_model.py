@@ -64,8 +64,11 @@ class Model(Body):
         producer: str = "",
         opset: int = 0,
         metadata: Mapping[str, str] | None = None,
+        file: str = "",
     ) -> None:
         super().__init__(plan)
+        #: What errors and guards of its graph name beside the node.
+        self._file = file or "the model"
         self._about = (tuple(inputs), tuple(outputs), producer, opset, dict(metadata or {}))
 
     @property
@@ -138,8 +141,17 @@ class Model(Body):
         by_name = dict(zip(names, made if len(names) > 1 else (made,), strict=True))
         return [by_name[name] for name in wanted]
 
+    def _arranged(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return self.arranged(args, {})
+
+    def _argument_names(self) -> tuple[str, ...]:
+        return tuple(value.name for value in self.inputs)
+
     def arranged(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Arguments in the order of the inputs, as arrays of the dtypes that they are computed in."""
+        if len(args) == 1 and isinstance(args[0], Mapping) and not kwargs:
+            # A batch by names, as other runtimes take them.
+            args, kwargs = (), args[0]
         names = [value.name for value in self.inputs]
         if len(args) > len(names):
             raise TypeError(f"the model takes {len(names)} inputs ({', '.join(names)}), got {len(args)}")
@@ -156,6 +168,30 @@ class Model(Body):
         lengths: dict[str, tuple[int, str]] = {}
         return tuple(_checked(value, given[value.name], lengths) for value in self.inputs)
 
+    def _other_shapes(self, shapes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]] | None:
+        """Each length that the file leaves free becomes another one: the graph is for all of them."""
+        known = {id(value): shape for value, shape in zip(self.inputs, shapes, strict=True)}
+        if any(value.shape is None for value in self.inputs):
+            return None
+        tries: list[list[tuple[int, ...]]] = []
+        for step in (32, 1):
+            changed: dict[str, int] = {}
+            made: list[tuple[int, ...]] = []
+            for value in self.inputs:
+                lengths: list[int] = []
+                for axis, (name, n) in enumerate(zip(value.shape or (), known[id(value)], strict=True)):
+                    if isinstance(name, int):
+                        lengths.append(n)
+                        continue
+                    key = name or f"{value.name}.{axis}"
+                    if key not in changed:
+                        changed[key] = _other_length(n, 1 if axis == 0 else step, set(changed.values()))
+                    lengths.append(changed[key])
+                made.append(tuple(lengths))
+            if made not in tries and made != list(shapes):
+                tries.append(made)
+        return tries
+
     # Text
 
     def __repr__(self) -> str:
@@ -170,6 +206,18 @@ class Model(Body):
         steps = Table([Column("step"), Column("count", right=True)], rows)
         text = f"{head}\ninputs: {inputs}\noutputs: {outputs}\n\n{steps}"
         return f"{text}\n{line}" if line else text
+
+
+def _other_length(n: int, step: int, taken: set[int]) -> int:
+    """Another length than one that was tried, and than those of other axes.
+
+    It stays in step with what the strides of a model may be together, and differs by so much that the lengths of all
+    its layers do.
+    """
+    made = n - step if n > 2 * step else n + step
+    while made in taken:
+        made += step
+    return made
 
 
 def type_name(module: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from quantray.graph import Refused
 from quantray.nn import Module
-from quantray.onnx._lengths import as_array
+from quantray.onnx._lengths import as_array, of_objects
 from quantray.onnx.operators import Array, Call, Operator
 
 
@@ -66,7 +66,7 @@ class Step(Module):
             inputs = [as_array(x) if x is not None else None for x in inputs]
         # Infinities and NaN are numbers like others in files: NumPy's warnings of them say nothing here.
         with said_of(self.call), np.errstate(all="ignore"):
-            return self.operator.function(self.call, *inputs)
+            return of_objects(self.operator.function(self.call, *inputs))
 
     def _get_name(self) -> str:
         return f"{self.call.op} (onnx's reference)" if self.operator.is_reference else self.call.op

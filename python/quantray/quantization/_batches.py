@@ -12,9 +12,10 @@ from quantray import nn
 from quantray.nn._foreign import check_model as check_model
 
 
-def as_arguments(given: Any) -> tuple[Any, ...]:
+def as_arguments(given: Any, model: nn.Module | None = None) -> tuple[Any, ...]:
     """What a model is called with: a tuple of arguments, or one."""
-    return cast("tuple[Any, ...]", given if isinstance(given, tuple) else (given,))
+    args = cast("tuple[Any, ...]", given if isinstance(given, tuple) else (given,))
+    return args if model is None else model._arranged(args)
 
 
 def as_batches(data: Iterable[Any]) -> Iterable[Any]:

@@ -55,7 +55,7 @@ def calibrate_on(
     if runner is None:
         raise ValueError("model must come from prepare")
     if not runner.graphs:
-        runner.plan(model, as_arguments(batches[0].result()))
+        runner.plan(model, as_arguments(batches[0].result(), model))
     (plan,) = client.scatter([model], broadcast=True)
     futures = [client.submit(_observe, plan, batch, i, pure=False) for i, batch in enumerate(batches)]
     for future in progress(futures, "calibrate", show_progress):

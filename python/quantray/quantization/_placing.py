@@ -14,6 +14,7 @@ import numpy as np
 
 from quantray import nn
 from quantray.graph import Graph, Node, Part, Ref, Rewriter
+from quantray.quantization._spectra import amplitudes
 from quantray.quantization._settings import Settings, home_of, part_of
 
 #: Kinds that make values which no code of their input's grid stands for: they are rounded to it again.
@@ -40,6 +41,9 @@ class Placement:
         self.qconfigs = {
             node.name: settings.of(node, model) for node in graph if part_of(node, model) is not None
         }
+        for name in amplitudes(graph):
+            if name in self.qconfigs and not settings.is_named(graph.nodes[name], model):
+                self.qconfigs[name] = None
         self.parts = {node.name: part_of(node, model) for node in graph}
         self._users = graph.users()
         self._outputs = set(graph.outputs)

@@ -10,6 +10,7 @@ from quantray.graph._show import place
 from quantray.quantization._integers import LAYER, QUANTIZE, SUMS
 from quantray.quantization._reading import Reading
 from quantray.quantization._settings import part_of
+from quantray.quantization._spectra import amplitudes
 from quantray.quantization.dynamic import _modules
 
 
@@ -45,6 +46,8 @@ def reason(node: Node, reading: Reading) -> Reason:
             pass
     if reading.is_without_qconfig(node):
         return Reason("no qconfig", "give it one")
+    if node.name in amplitudes(reading.graph):
+        return Reason("its outputs are squared to a spectrum", "a qconfig for its name")
     if reading.is_between(node):
         return _of_between(node, reading)
     if part_of(node, reading.model) is None:

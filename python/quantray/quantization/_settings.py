@@ -62,6 +62,13 @@ class Settings:
                 return self.mapping.resolve(home, name)
         return self.mapping.resolve(home, names[0] if names else "")
 
+    def is_named(self, node: Node, model: nn.Module) -> bool:
+        """Whether somebody has asked for this very node, by its name or by an attribute."""
+        home = home_of(node, model)
+        if self.mapping is None:
+            return True
+        return ".".join(part for part in (self.prefix, home) if part) in self.mapping.module_name_qconfigs
+
     def of_module(self, path: str, kind: Any, model: nn.Module) -> QConfig | None:
         """The QConfig of a module of some class."""
         if self.mapping is None:

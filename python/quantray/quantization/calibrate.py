@@ -75,7 +75,7 @@ def calibrate(
 
 def run(model: nn.Module, batch: Any, index: int) -> Any:
     """Calls the model with one batch; what is wrong with it is said with its number."""
-    args = as_arguments(batch)
+    args = as_arguments(batch, model)
     check_arguments(model, args)
     try:
         return model(*args)

@@ -106,9 +106,18 @@ def _check_all_seen(model: nn.Module, runner: Prepared, conversions: list[Conver
             if each is not model
         ):
             continue
+        if any(model.get_submodule(above)._is_branching for above in _above(name)):
+            # A branch that calibration did not take: it stays in float, and the report says so.
+            continue
         qconfig = runner.settings.of(Node(name, "module", value=name), model)
         if qconfig is not None:
             raise ValueError(
                 f"{name or 'model'} ({module._get_name()}) has seen no data: calibrate with data that "
                 "reaches it, or give it no qconfig"
             )
+
+
+def _above(path: str) -> list[str]:
+    """The paths of the modules that one is inside of."""
+    parts = path.split(".")
+    return [".".join(parts[:i]) for i in range(len(parts))]

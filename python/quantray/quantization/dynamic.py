@@ -14,6 +14,7 @@ from quantray import nn
 from quantray._core import QTensor, qint8, quint4x2, quint8
 from quantray._core import dtype as _DType
 from quantray.graph.kinds import registered_layers
+from quantray.nn._conv import _Conv
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import PATTERNS
 from quantray.quantization._batches import check_model
@@ -69,8 +70,9 @@ def quantize_dynamic(
         Trained; the result is in evaluation mode.
     qconfig_spec : set or mapping, optional
         Which modules: a set of classes and of dotted names, or a mapping from these to a QConfig, or to
-        None for what stays in float. By default all classes that there is an integer version of. A class of
-        layers is meant where they are fused, too.
+        None for what stays in float. By default all classes that there is an integer version of, but
+        convolutions: these gain by `quantize`, which takes their ranges from data, and lose accuracy by ranges
+        of single images. A class of layers is meant where they are fused, too.
     dtype : dtype
         Of the weights: qint8, or quint8; tables of embeddings are quint8, or quint4x2 if asked for.
     mapping : mapping, optional
@@ -157,7 +159,8 @@ def quantize_dynamic(
         else:
             if isinstance(module, FusedWeighted) and choice:
                 inherited = choice
-            meant = bool(inherited) or qconfig_spec is None or isinstance(module, asked)
+            meant = bool(inherited) or (qconfig_spec is None and not _is_convolution(kinds[0]))
+            meant = meant or isinstance(module, asked)
             alone = path in wanted and not module._modules
             if meant and choice is not None and (alone or _has_matrix(module)):
                 left.append(f"{path or 'model'} ({type(module).__name__})")
@@ -200,10 +203,15 @@ def _wanted(
 ) -> dict[Any, QConfig | bool | None]:
     """For each class and name: a qconfig, True for settings of the call, None for float."""
     if spec is None:
-        return dict.fromkeys(known, True)
+        return {kind: True for kind in known if not _is_convolution(kind)}
     if isinstance(spec, Mapping):
         return dict(spec)
     return dict.fromkeys(spec, True)
+
+
+def _is_convolution(kind: type[nn.Module]) -> bool:
+    """Whether its inputs are images, whose range is that of all their channels together."""
+    return issubclass(kind, _Conv) or kind in {fused for types, fused in PATTERNS.items() if issubclass(types[0], _Conv)}
 
 
 def _from_float(kind: Any, module: nn.Module, choice: QConfig | bool, settings: dict[str, Any]) -> nn.Module:

@@ -93,7 +93,7 @@ def fuse_modules(
             raise ValueError(
                 "modules_to_fuse must be lists of names, or example_inputs be given to find them"
             )
-        groups = fusible(_captured(model, as_arguments(example_inputs)), model)
+        groups = fusible(_captured(model, as_arguments(example_inputs, model)), model)
     elif modules_to_fuse and isinstance(modules_to_fuse[0], str):
         groups = [[str(name) for name in modules_to_fuse]]
     else:

@@ -25,7 +25,7 @@ def _start(model: nn.Module, settings: Settings, is_trained: bool, example_input
     runner = Prepared(settings, is_trained)
     model.__dict__["_runner"] = runner
     if example_inputs is not None:
-        runner.plan(model, as_arguments(example_inputs))
+        runner.plan(model, as_arguments(example_inputs, model))
 
 
 def _check(model: Any) -> None:

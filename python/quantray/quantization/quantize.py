@@ -70,7 +70,7 @@ def quantize(
     first = next(batches, None)
     if first is None:
         raise ValueError("data must hold at least one batch, got none")
-    args = as_arguments(first if transform is None else transform(first))
+    args = as_arguments(first if transform is None else transform(first), model)
     check_arguments(model, args)
     ready = prepare(model, qconfig_mapping, args, inplace=inplace)
     # What can be gone through once only goes on; of others the bar knows how many there are.

@@ -5,9 +5,12 @@
 //! position and number of threads. NaN is always the same one.
 
 mod attention;
+pub mod conv;
 mod functions;
 mod layer_norm;
 pub(crate) mod math;
+pub mod pool;
+pub mod product;
 pub(crate) mod rows;
 mod softmax;
 
@@ -16,6 +19,7 @@ use std::mem::MaybeUninit;
 use crate::arch::Slot;
 
 pub use attention::{Attention, self_attention};
+pub(crate) use functions::apply_here;
 pub use functions::{Function, apply};
 pub use layer_norm::{LayerNorm, layer_norm, rms_norm};
 pub use softmax::{Mask, Softmax, softmax};

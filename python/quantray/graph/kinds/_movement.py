@@ -81,9 +81,13 @@ for _name in (
 
 
 def _dim(x: Any, axis: int, graph: Graph) -> Any:
-    """One length of a wire: a number where it is one, else an expression."""
+    """One length of a wire: a number where it is always that one, else an expression.
+
+    A length of an input that two runs have in common may still be another one in a later call.
+    """
     length = graph.fact(x).shape[axis]
-    return length if isinstance(length, int) else Expr("dim", (x, axis))
+    is_fixed = isinstance(length, int) and graph.nodes[x.node].kind in ("constant", "parameter")
+    return length if is_fixed else Expr("dim", (x, axis))
 
 
 def _reshaped(node: Node, x: Any, shape: Any) -> Node | None:

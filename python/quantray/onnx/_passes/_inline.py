@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from quantray.onnx._file import FunctionFile, GraphFile, ModelFile, NodeFile, Reference, ValueInfo
-from quantray.onnx._passes._rename import inner_names
-
 #: Functions may call others: so deep, and no deeper.
 _DEEPEST = 64
 _Key = tuple[str, str, str]
@@ -38,7 +36,7 @@ class _Inliner:
 
     def __init__(self, functions: Mapping[_Key, FunctionFile], found: GraphFile) -> None:
         self._functions = functions
-        self._taken = inner_names(found)
+        self._taken = _names(found)
         self._count = 0
 
     def graph(self, found: GraphFile, depth: int) -> GraphFile:
@@ -73,7 +71,6 @@ class _Inliner:
         values = {**function.defaults, **node.attributes}
         self._count += 1
         prefix = node.name or f"{node.op}_{self._count}"
-        # Outputs that the node gives first: what is an input, too, would lose its name else.
         return [self._copied(inner, names, values, prefix) for inner in function.nodes]
 
     def _name(self, name: str, names: dict[str, str], prefix: str) -> str:
@@ -126,6 +123,18 @@ class _Inliner:
         return replace(
             found, inputs=inputs, initializers=initializers, nodes=nodes, outputs=renamed(found.outputs), values=()
         )
+
+
+def _names(value: Any) -> set[str]:
+    """All names that a graph and those inside of its nodes give or take."""
+    if not isinstance(value, GraphFile):
+        return set()
+    found = {v.name for v in (*value.inputs, *value.outputs)} | set(value.initializers)
+    for node in value.nodes:
+        found |= {*node.inputs, *node.outputs}
+        for inner in node.attributes.values():
+            found |= _names(inner)
+    return found
 
 
 def _called(node: NodeFile) -> str:

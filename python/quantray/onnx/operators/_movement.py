@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from quantray import graph
+from quantray import graph, nn
 from quantray.graph._lengths import Length
 from quantray.nn import functional as F
+from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import (
     as_array,
     integer,
@@ -19,7 +21,7 @@ from quantray.onnx._lengths import (
     settled,
     shape_of,
 )
-from quantray.onnx.operators._registry import Array, Call, operator
+from quantray.onnx.operators._registry import Array, Call, layer, operator
 
 
 @operator("Shape", takes_lengths=True)
@@ -105,29 +107,25 @@ def _concat(call: Call, *arrays: Array) -> Array:
 def _gather(call: Call, x: Array, indices: Array) -> Array:
     axis = call.get("axis", 0)
     if type(x) is np.ndarray and type(indices) is np.ndarray and not is_lengths(indices):
-        return settled(_of_objects(np.take(x, indices, axis)))
+        return settled(np.take(x, indices, axis))
     x, indices = as_array(x), as_array(indices)
     if type(indices) is np.ndarray and indices.ndim == 0:
         # One place: a view of it.
         return x[(slice(None),) * (axis % np.ndim(x)) + (int(indices),)]
-    if axis % np.ndim(x) == 0 and np.ndim(x) == 2 and x.dtype == np.float32:
-        return F.embedding(_from_the_end(x, indices), x)
     # `np.take` does not ask stand-ins of indices.
-    return graph.apply("numpy.take", x, _from_the_end(x, indices, axis), axis)
+    return graph.apply("numpy.take", x, indices, axis)
 
 
-def _of_objects(x: Any) -> Array:
-    """What NumPy has taken out of an array of objects as an array of no axes."""
-    if isinstance(x, (np.ndarray, np.generic)):
-        return np.asarray(x)
-    made = np.empty((), object)
-    made[()] = x
+@layer("Gather")
+def _embedding(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+    """Rows of a table of floats."""
+    table = constants[0]
+    if table is None or table.ndim != 2 or table.dtype != np.float32 or call.get("axis", 0) or len(table) < 2:
+        return None
+    with rebuilding(2 * table.size):
+        made = nn.Embedding(*table.shape)
+    made._parameters["weight"] = np.ascontiguousarray(table)
     return made
-
-
-def _from_the_end(x: Array, indices: Array, axis: int = 0) -> Array:
-    """Indices as they are; NumPy counts negative ones from the end, as the standard does."""
-    return indices
 
 
 @operator("GatherElements")

@@ -10,7 +10,7 @@ import numpy as np
 from quantray import nn
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
-from quantray.onnx._lengths import shape_of
+from quantray.onnx._lengths import fixed_shape, shape_of
 from quantray.onnx._windows import Window
 from quantray.onnx.operators._movement import pad
 from quantray.onnx.operators._registry import Array, Call, layer, operator
@@ -83,7 +83,7 @@ def _gemm_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
 
 @operator("Conv")
 def _conv(call: Call, x: Array, weight: Array, bias: Array = None) -> Array:
-    window = Window.of(call, np.shape(weight)[2:])
+    window = Window.of(call, fixed_shape(weight)[2:])
     sides = window.sides(shape_of(x)[2:])
     padding, x = _padded(call, x, sides)
     function = _CONV[len(window.kernel) - 1]
@@ -124,7 +124,7 @@ def _conv_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
 @operator("ConvTranspose")
 def _conv_transpose(call: Call, x: Array, weight: Array, bias: Array = None) -> Array:
     """Sides that differ are cut off of the output."""
-    window = Window.of(call, np.shape(weight)[2:])
+    window = Window.of(call, fixed_shape(weight)[2:])
     sides, more = window.transposed_sides(call, shape_of(x)[2:])
     function = _TRANSPOSED[len(window.kernel) - 1]
     group = int(call.get("group", 1))

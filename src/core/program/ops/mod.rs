@@ -21,8 +21,8 @@ pub(super) use copy::copy_task;
 pub use dynamic::Dynamic;
 pub use elementwise::{Binary, Clamp, Table};
 pub use float::{
-    Arithmetic, Attention, Cast, Compare, Embedding, FloatLinear, Function, LayerNorm, Logic, Reduce,
-    Reduction, Rows, Softmax, Unary, Where, Zip,
+    Arithmetic, Attention, Cast, Compare, Embedding, FloatConv, FloatLayer, FloatLinear, Function, LayerNorm,
+    Logic, Reduce, Reduction, Rows, Softmax, Unary, Where, Zip,
 };
 pub use join::Cat;
 pub use layer::{Conv, Layer, Linear};

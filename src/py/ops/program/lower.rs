@@ -91,9 +91,7 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
             one()?;
             made.push(Dequantize, from);
         }
-        "linear" | "conv" if op == "conv" || p.get("weight")?.is_none() => {
-            weighted(op, p, sources, &mut made)?
-        }
+        "linear" | "conv" if p.get("weight")?.is_none() => weighted(op, p, sources, &mut made)?,
         "max_pool" | "avg_pool" | "adaptive_max_pool" | "adaptive_avg_pool" => {
             one()?;
             made.push(pool(op, p)?, from);

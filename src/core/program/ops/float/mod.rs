@@ -1,7 +1,9 @@
 //! Real numbers, integers and truth values: what models do between products of codes.
 
 mod attention;
+mod conv;
 mod embedding;
+mod layer;
 mod layer_norm;
 mod product;
 mod reduce;
@@ -10,7 +12,10 @@ mod unary;
 mod zip;
 
 pub use attention::Attention;
+pub use conv::FloatConv;
+pub(super) use conv::channels_last;
 pub use embedding::{Embedding, Rows};
+pub use layer::FloatLayer;
 pub use layer_norm::LayerNorm;
 pub use product::FloatLinear;
 pub(super) use product::matmul;

@@ -1,0 +1,176 @@
+"""A graph of a file while it is rewritten: its nodes in order, and what is known of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from quantray.onnx._file import GraphFile, NodeFile
+from quantray.onnx.operators import Array
+
+#: A node that takes the place of one; None where the rule does not hold.
+Rule = Callable[["Draft", NodeFile], "NodeFile | None"]
+
+
+class Draft:
+    """Nodes that compute, and constants.
+
+    A rule looks at one node and what makes its inputs, and gives a node that makes the same outputs. What nothing
+    needs any more goes.
+
+    Attributes
+    ----------
+    nodes : list of NodeFile
+    constants : dict of str to array
+    outputs : tuple of str
+        Of the graph.
+    """
+
+    def __init__(
+        self, nodes: list[NodeFile], constants: Mapping[str, Array], outputs: tuple[str, ...]
+    ) -> None:
+        self.nodes, self.constants, self.outputs = nodes, dict(constants), outputs
+        self._count = 0
+        self._index()
+
+    def _index(self) -> None:
+        self._producers = {name: node for node in self.nodes for name in node.outputs if name}
+        self._users: dict[str, int] = dict.fromkeys(self.outputs, 1)
+        for node in self.nodes:
+            for name in uses(node):
+                self._users[name] = self._users.get(name, 0) + 1
+
+    # What rules ask
+
+    def producer(self, name: str, *ops: str) -> NodeFile | None:
+        """The node that makes a value, if it is one of some operators of the standard."""
+        node = self._producers.get(name)
+        return node if node is not None and node.op in ops and node.domain in ("", "ai.onnx") else None
+
+    def is_used_once(self, name: str) -> bool:
+        """Whether one node alone takes a value."""
+        return self._users.get(name) == 1
+
+    def constant(self, name: str) -> Array | None:
+        """A value that depends on no input."""
+        return self.constants.get(name)
+
+    def number(self, name: str) -> float | None:
+        """A constant of one element."""
+        found = self.constants.get(name)
+        return float(found.reshape(())) if found is not None and found.size == 1 else None
+
+    def terms(self, node: NodeFile) -> list[tuple[str, str]]:
+        """The two inputs of a node, in both orders where these mean the same."""
+        a, b = node.inputs
+        return [(a, b), (b, a)] if node.op in ("Add", "Mul") else [(a, b)]
+
+    def add(self, wanted: str, value: Array) -> str:
+        """A new constant; its name."""
+        name = f"{wanted}+"
+        while name in self.constants or name in self._producers:
+            name += "+"
+        self.constants[name] = value
+        return name
+
+    # Rewriting
+
+    def apply(self, *rules: Rule) -> None:
+        """Puts new nodes in the place of those that rules hold for, as long as there are any."""
+        for rule in rules:
+            changed = True
+            while changed:
+                changed = False
+                for i, node in enumerate(self.nodes):
+                    made = rule(self, node)
+                    if made is not None:
+                        self.nodes[i] = made
+                        self._producers.update((name, made) for name in made.outputs if name)
+                        changed = True
+                if changed:
+                    self.prune()
+
+    def prune(self) -> None:
+        """Drops what neither an output nor a node needs."""
+        needed, kept = set(self.outputs), list[NodeFile]()
+        for node in reversed(self.nodes):
+            if any(name in needed for name in node.outputs):
+                kept.append(node)
+                needed |= uses(node)
+        self.nodes = kept[::-1]
+        self._index()
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Whatever takes a value takes another one from now on."""
+
+        def final(name: str) -> str:
+            while name in names:
+                name = names[name]
+            return name
+
+        self.nodes = [_renamed(node, final) for node in self.nodes]
+        self._index()
+
+
+def _renamed(node: NodeFile, final: Callable[[str], str]) -> NodeFile:
+    inputs = tuple(map(final, node.inputs))
+    attributes = {
+        name: _renamed_graph(value, final) if isinstance(value, GraphFile) else value
+        for name, value in node.attributes.items()
+    }
+    if inputs == tuple(node.inputs) and all(attributes[k] is v for k, v in node.attributes.items()):
+        return node
+    return replace(node, inputs=inputs, attributes=attributes)
+
+
+def _renamed_graph(found: GraphFile, final: Callable[[str], str]) -> GraphFile:
+    """A graph inside of a node, which takes values around it by their names."""
+    own = {value.name for value in found.inputs} | set(found.initializers)
+    own |= {name for node in found.nodes for name in node.outputs}
+
+    def outer(name: str) -> str:
+        return name if name in own else final(name)
+
+    nodes = tuple(_renamed(node, outer) for node in found.nodes)
+    outputs = tuple(
+        value if value.name in own else replace(value, name=final(value.name)) for value in found.outputs
+    )
+    if all(a is b for a, b in zip(nodes, found.nodes, strict=True)) and outputs == tuple(found.outputs):
+        return found
+    return replace(found, nodes=nodes, outputs=outputs)
+
+
+def uses(node: NodeFile) -> set[str]:
+    """Names that a node takes, its graphs' included."""
+    found = {name for name in node.inputs if name}
+    for value in node.attributes.values():
+        if isinstance(value, GraphFile):
+            found |= free_names(value)
+    return found
+
+
+def free_names(found: GraphFile) -> set[str]:
+    """Names that a graph takes from around it."""
+    own = {value.name for value in found.inputs} | set(found.initializers)
+    free: set[str] = set()
+    for node in found.nodes:
+        free |= uses(node) - own
+        own |= set(node.outputs)
+    return free | ({value.name for value in found.outputs} - own)
+
+
+def made(
+    node: NodeFile, op: str, inputs: tuple[str, ...], name: str = "", domain: str = "", **attributes: Any
+) -> NodeFile:
+    """A node that makes another one's outputs."""
+    return replace(
+        node, name=name, op=op, domain=domain, inputs=inputs, outputs=node.outputs[:1], attributes=attributes
+    )
+
+
+def is_close(value: float | None, wanted: float) -> bool:
+    """Whether a constant is a number, as exporters round it."""
+    return value is not None and bool(np.isclose(value, wanted, rtol=2e-3, atol=0))

@@ -1,0 +1,117 @@
+"""Constants around products become part of their weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from quantray.onnx._file import NodeFile
+from quantray.onnx._passes._draft import Draft
+from quantray.onnx.operators import Array
+
+
+def bias_of_product(draft: Draft, node: NodeFile) -> NodeFile | None:
+    """A matrix product with weights, and what is added to each of its outputs: one linear layer."""
+    if node.op != "Add":
+        return None
+    for product, bias in draft.terms(node):
+        known, found = draft.constant(bias), draft.producer(product, "MatMul")
+        if known is None or found is None or not draft.is_used_once(product):
+            continue
+        weight = draft.constant(found.inputs[1])
+        if weight is None or weight.ndim != 2 or known.shape != weight.shape[1:]:
+            continue
+        if draft.constant(found.inputs[0]) is not None or weight.dtype != np.float32:
+            continue
+        scope = found.name.rpartition("/")[0]
+        name = f"{scope}/Gemm" if scope else found.name
+        return replace(
+            node, name=name, op="Gemm", inputs=(*found.inputs, bias), attributes={"transB": 0}
+        )
+    return None
+
+
+def per_channel(draft: Draft, node: NodeFile) -> NodeFile | None:
+    """A convolution, and what scales and shifts each of its channels: one convolution."""
+    if node.op not in ("Add", "Sub", "Mul", "Div", "BatchNormalization"):
+        return None
+    if node.op == "BatchNormalization":
+        return _batch_norm(draft, node)
+    for layer, other in draft.terms(node):
+        conv = _foldable(draft, layer)
+        value = draft.constant(other)
+        if conv is None or value is None or value.dtype != np.float32:
+            continue
+        channels = _channels(draft, conv)
+        flat = _of_channels(value, channels, draft.constants[conv.inputs[1]].ndim)
+        if flat is None:
+            continue
+        one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+        scale, shift = {
+            "Add": (one, flat),
+            "Sub": (one, -flat),
+            "Mul": (flat, zero),
+            "Div": (one / flat if node.op == "Div" and np.all(flat) else one, zero),
+        }[node.op]
+        if node.op == "Div" and not np.all(flat):
+            continue
+        return _scaled(draft, node, conv, scale, shift)
+    return None
+
+
+def _batch_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
+    conv = _foldable(draft, node.inputs[0])
+    values = [draft.constant(name) for name in node.inputs[1:5]]
+    if conv is None or any(value is None for value in values) or node.attributes.get("training_mode"):
+        return None
+    if not node.attributes.get("spatial", 1):
+        # Before opset 9: statistics of each element, not of channels.
+        return None
+    if any(name in draft.outputs or draft.is_used_once(name) for name in node.outputs[1:] if name):
+        return None
+    weight, bias, mean, var = (np.asarray(value, np.float64) for value in values)
+    if len(weight) != _channels(draft, conv):
+        return None
+    scale = weight / np.sqrt(var + float(node.attributes.get("epsilon", 1e-5)))
+    return _scaled(draft, node, conv, scale, bias - mean * scale)
+
+
+def _foldable(draft: Draft, name: str) -> NodeFile | None:
+    """The convolution that makes a value for one node alone, if its weights are constants."""
+    conv = draft.producer(name, "Conv", "ConvTranspose")
+    if conv is None or not draft.is_used_once(name):
+        return None
+    known = [draft.constant(each) for each in conv.inputs[1:] if each]
+    if any(value is None for value in known) or known[0].dtype != np.float32:
+        return None
+    is_plain = conv.op == "Conv" or conv.attributes.get("group", 1) == 1
+    return conv if is_plain and 3 <= known[0].ndim <= 5 else None
+
+
+def _channels(draft: Draft, conv: NodeFile) -> int:
+    weight = draft.constants[conv.inputs[1]]
+    return int(weight.shape[0] if conv.op == "Conv" else weight.shape[1])
+
+
+def _of_channels(value: Array, channels: int, ndim: int) -> Array | None:
+    """One value for each channel of an image, where a constant has that form."""
+    if value.size == 1 and value.ndim <= ndim:
+        return np.full(channels, value.reshape(()), np.float32)
+    shape = (1,) * (ndim - value.ndim) + value.shape
+    if len(shape) != ndim or shape[1] != channels or value.size != channels:
+        return None
+    return value.reshape(-1)
+
+
+def _scaled(draft: Draft, node: NodeFile, conv: NodeFile, scale: Array, shift: Array) -> NodeFile:
+    weight = draft.constants[conv.inputs[1]]
+    has_bias = len(conv.inputs) > 2 and bool(conv.inputs[2])
+    bias = draft.constants[conv.inputs[2]] if has_bias else np.zeros(len(scale), np.float32)
+    along = [1] * weight.ndim
+    along[0 if conv.op == "Conv" else 1] = -1
+    new_weight = conv.inputs[1]
+    if np.any(scale != 1):
+        new_weight = draft.add(conv.inputs[1], (weight * scale.reshape(along)).astype(np.float32))
+    new_bias = draft.add(f"{conv.inputs[1]}.bias", (bias * scale + shift).astype(np.float32))
+    return replace(conv, inputs=(conv.inputs[0], new_weight, new_bias), outputs=node.outputs[:1])

@@ -1,0 +1,116 @@
+"""Normalizations as exporters write them out."""
+
+from __future__ import annotations
+
+from quantray.onnx._file import NodeFile
+from quantray.onnx._passes._draft import Draft, made
+
+
+def layer_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
+    """`(x - mean(x)) / sqrt(mean((x - mean(x))**2) + eps) * weight + bias` over the last axes."""
+    if node.op != "Add":
+        return None
+    for product, bias in draft.terms(node):
+        scaled = draft.producer(product, "Mul")
+        if draft.constant(bias) is None or scaled is None or not draft.is_used_once(product):
+            continue
+        for normal, weight in draft.terms(scaled):
+            scale, shift = draft.constant(weight), draft.constant(bias)
+            found = _normalized(draft, normal)
+            if scale is None or shift is None or found is None:
+                continue
+            x, count, eps = found
+            if scale.ndim == shift.ndim == count and scale.shape == shift.shape:
+                inputs = (x, weight, bias)
+                return made(node, "LayerNormalization", inputs, axis=-count, epsilon=eps)
+    return None
+
+
+def _normalized(draft: Draft, name: str) -> tuple[str, int, float] | None:
+    """What is centred and divided by its deviation: its name, over how many last axes, and the epsilon."""
+    found = _divided(draft, name)
+    if found is None:
+        return None
+    centred, square, count, eps = found
+    centre = draft.producer(centred, "Sub")
+    if centre is None or square != centred:
+        return None
+    x, mean = centre.inputs
+    reduced = draft.producer(mean, "ReduceMean")
+    if reduced is None or reduced.inputs[0] != x or _last_axes(draft, reduced) != count:
+        return None
+    return x, count, eps
+
+
+def _divided(draft: Draft, name: str) -> tuple[str, str, int, float] | None:
+    """`a / sqrt(mean(b**2) + eps)`: a, b, over how many last axes, and the epsilon."""
+    node = draft.producer(name, "Div", "Mul")
+    if node is None:
+        return None
+    a, b = node.inputs
+    if node.op == "Div":
+        root = _deviation(draft, b)
+        return None if root is None else (a, *root)
+    for value, inverse in draft.terms(node):
+        one = draft.producer(inverse, "Reciprocal", "Div")
+        if one is None or (one.op == "Div" and draft.number(one.inputs[0]) != 1):
+            continue
+        root = _deviation(draft, one.inputs[-1])
+        if root is not None:
+            return (value, *root)
+    return None
+
+
+def _deviation(draft: Draft, name: str) -> tuple[str, int, float] | None:
+    root = draft.producer(name, "Sqrt")
+    if root is None:
+        power = draft.producer(name, "Pow")
+        if power is None or draft.number(power.inputs[1]) != 0.5:
+            return None
+        root = power
+    total = draft.producer(root.inputs[0], "Add")
+    if total is None:
+        return None
+    for mean, small in draft.terms(total):
+        eps, reduced = draft.number(small), draft.producer(mean, "ReduceMean")
+        if eps is None or reduced is None:
+            continue
+        square, count = _squared(draft, reduced.inputs[0]), _last_axes(draft, reduced)
+        if square is not None and count:
+            return square, count, eps
+    return None
+
+
+def _squared(draft: Draft, name: str) -> str | None:
+    node = draft.producer(name, "Pow", "Mul")
+    if node is None:
+        return None
+    if node.op == "Pow":
+        return node.inputs[0] if draft.number(node.inputs[1]) == 2 else None
+    return node.inputs[0] if node.inputs[0] == node.inputs[1] else None
+
+
+def _last_axes(draft: Draft, node: NodeFile) -> int | None:
+    """How many axes it reduces, where these are the last ones and stay."""
+    axes = node.attributes.get("axes")
+    if axes is None and len(node.inputs) > 1:
+        found = draft.constant(node.inputs[1])
+        axes = None if found is None else found.reshape(-1).tolist()
+    if axes is None or not node.attributes.get("keepdims", 1):
+        return None
+    wanted = list(range(-len(axes), 0))
+    return len(axes) if sorted(axes) == wanted else None
+
+
+def rms_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
+    """`x / sqrt(mean(x**2) + eps) * weight` over the last axis."""
+    if node.op != "Mul":
+        return None
+    for weight, normal in draft.terms(node):
+        scale, found = draft.constant(weight), _divided(draft, normal)
+        if scale is None or found is None:
+            continue
+        x, square, count, eps = found
+        if x == square and count == 1 and scale.ndim == 1:
+            return made(node, "RMSNormalization", (x, weight), axis=-1, epsilon=eps)
+    return None
