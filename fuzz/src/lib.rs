@@ -3,6 +3,8 @@
 #[path = "../../tests/common/mod.rs"]
 pub mod common;
 pub mod convolutions;
+#[path = "../../tests/onnx/damage.rs"]
+pub mod damage;
 
 use std::fmt::Debug;
 

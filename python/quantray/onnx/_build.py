@@ -10,11 +10,12 @@ import numpy as np
 from quantray.nn import Module
 from quantray.onnx._body import Body, Plan, Row, with_drops
 from quantray.onnx._control import CONTROLS
+from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, Tensor
 from quantray.onnx._names import Names, unique
 from quantray.onnx._passes import Draft, free_names, simplify, uses
-from quantray.onnx._step import Step
-from quantray.onnx._element_types import ElementTypes
+from quantray.onnx._reference import reference
+from quantray.onnx._step import Step, said_of
 from quantray.onnx._types import computed
 from quantray.onnx.operators import Array, Call, find
 
@@ -52,6 +53,8 @@ class Builder:
         self._arrays: dict[int, Array] = {}
         self.rows: list[Row] = []
         self.unknown: list[str] = []
+        #: Nodes that the reference evaluator computes.
+        self.referred: list[str] = []
 
     def build(self, found: GraphFile, home: Module, taken: Sequence[str] = ()) -> Plan:
         """Puts the modules of a graph into `home`, and says in which order they are called.
@@ -86,6 +89,7 @@ class Builder:
             for name in node.outputs:
                 self.constants.pop(name, None)
             self.types.of_node(node)
+            _check_inputs(node)
             node = replace(node, inputs=tuple(same.get(name, name) for name in node.inputs))
             source = _source_of_nothing(node, self.constants, outputs)
             if source is not None and source not in self.constants:
@@ -111,10 +115,15 @@ class Builder:
             return
         row = find(node.domain, node.op)
         if row is None:
+            row = reference(node, self.versions)
+            if row is not None:
+                self.referred.append(f"{node.name or node.outputs[0]} ({_full(node)})")
+        if row is None:
             self.unknown.append(f"{node.name or node.outputs[0]} ({_full(node)})")
             return
         call, constants = self._call(node, wanted)
-        module = row.builder(call, constants) if row.builder is not None else None
+        with said_of(call):
+            module = row.builder(call, constants) if row.builder is not None else None
         if module is None:
             module = Step(call, row, constants, _parameter_names(node.inputs))
         self._put(module, node, home, [node.inputs[i] for i in call.given])
@@ -154,7 +163,7 @@ class Builder:
         if any(name and name not in self.constants for name in node.inputs):
             return False
         call, constants = self._call(node, wanted)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), said_of(call):
             made = row.function(call, *constants)
         arrays = [np.asarray(value) for value in (made if isinstance(made, tuple) else (made,))]
         if sum(array.nbytes for array in arrays) > _FOLDED:
@@ -179,6 +188,7 @@ class Builder:
             body = Body(Plan((), (), (), {}))
             body.plan = builder.build(inner, body, free)
             self.unknown += builder.unknown
+            self.referred += builder.referred
             taken[attribute], made[attribute] = tuple(free), body
         call, constants = self._call(node, wanted)
         module = kind(call, constants, taken)
@@ -191,6 +201,20 @@ class Builder:
 _CHANCE = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 )
+
+
+def _check_inputs(node: NodeFile) -> None:
+    """Raises ValueError where an operator takes fewer inputs or more."""
+    row = find(node.domain, node.op)
+    if row is None:
+        return
+    least, most = row.arity()
+    # What is left out at the end is as good as not there.
+    count = max((i + 1 for i, name in enumerate(node.inputs) if name), default=0)
+    missing = [i for i in range(least) if i >= len(node.inputs) or not node.inputs[i]]
+    if missing or (most is not None and count > most):
+        wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(f"{node.name or node.outputs[0]} ({_full(node)}): it takes {wanted} inputs, got {count}")
 
 
 def is_control(node: NodeFile) -> bool:

@@ -44,7 +44,7 @@ class Control(Module):
         """The same, of all inputs, and of values by name."""
         raise NotImplementedError
 
-    def body(self, name: str, arrays: Sequence[Array], around: dict[str, Array]) -> tuple[Array, ...]:
+    def call_graph(self, name: str, arrays: Sequence[Array], around: dict[str, Array]) -> tuple[Array, ...]:
         """What one of the graphs gives."""
         module = self.get_submodule(name)
         return tuple(module(*arrays, *(around[each] for each in self.taken[name])))
@@ -63,7 +63,7 @@ class If(Control):
     """One of two graphs."""
 
     def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
-        return self.body("then_branch" if truth(inputs[0]) else "else_branch", (), around)
+        return self.call_graph("then_branch" if truth(inputs[0]) else "else_branch", (), around)
 
 
 class Loop(Control):
@@ -75,7 +75,7 @@ class Loop(Control):
         carried, count, scans = list(inputs[2:]), 0, list[list[Array]]()
         while goes and (limit is None or count < limit):
             number = np.array(count, np.int64)
-            made = self.body("body", (number, np.array(True), *carried), around)
+            made = self.call_graph("body", (number, np.array(True), *carried), around)
             goes = truth(made[0])
             carried = list(made[1 : 1 + len(carried)])
             scans.append([as_array(x) for x in made[1 + len(carried) :]])
@@ -93,6 +93,8 @@ class Scan(Control):
 
     def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
         call = self.call
+        if call.version < 9:
+            return self._of_rows(inputs, around)
         count = int(call.get("num_scan_inputs"))
         carried, arrays = list(inputs[:-count]), inputs[-count:]
         axes = call.integers("scan_input_axes") or (0,) * count
@@ -105,7 +107,7 @@ class Scan(Control):
                 x[(slice(None),) * (axis % np.ndim(x)) + (at,)]
                 for x, axis, at in zip(arrays, axes, places, strict=True)
             ]
-            made = self.body("body", (*carried, *parts), around)
+            made = self.call_graph("body", (*carried, *parts), around)
             carried = list(made[: len(carried)])
             scans.append([as_array(x) for x in made[len(carried) :]])
         number = len(call.wanted) - len(carried)
@@ -115,6 +117,25 @@ class Scan(Control):
         for each, axis, way in zip(zip(*scans, strict=True), out_axes, out_ways, strict=True):
             stacked.append(np.stack(each[::-1] if way else each, axis))
         return (*carried, *stacked)
+
+
+    def _of_rows(self, inputs: list[Array], around: dict[str, Array]) -> Any:
+        """Opset 8: the first axis is that of a batch, each row of which is scanned by itself, along the next one."""
+        call, count = self.call, int(self.call.get("num_scan_inputs"))
+        ways = call.integers("directions") or (0,) * count
+        states, arrays = inputs[1 : len(inputs) - count], inputs[len(inputs) - count :]
+        rows: list[list[Array]] = []
+        for row in range(int(shape_of(arrays[0])[0])):
+            steps = int(shape_of(arrays[0])[1] if inputs[0] is None else inputs[0][row])
+            carried, scans = [state[row] for state in states], list[list[Array]]()
+            for i in range(steps):
+                parts = [x[row, steps - 1 - i if way else i] for x, way in zip(arrays, ways, strict=True)]
+                made = self.call_graph("body", (*carried, *parts), around)
+                carried = list(made[: len(carried)])
+                scans.append([as_array(x) for x in made[len(carried) :]])
+            stacked = [np.stack(each) for each in zip(*scans, strict=True)]
+            rows.append([*map(as_array, carried), *stacked])
+        return tuple(np.stack(each) for each in zip(*rows, strict=True))
 
 
 #: By operator: the class, and the attributes that are graphs.

@@ -54,22 +54,22 @@ DTYPES = (*sorted(PLAIN), "bfloat16", *SMALL_FLOATS, *SMALL_INTEGERS, "string")
 def values_of(dtype: str) -> Array:
     """The float32 value of each code of a small float (OCP's MX and 8-bit formats; onnx's `float8` page)."""
     f = SMALL_FLOATS[dtype]
-    codes = np.arange(2**f.bits)
+    codes: npt.NDArray[np.int64] = np.arange(1 << f.bits)
     if f.special == "scale":
         found = np.ldexp(np.ones(256), codes - f.bias)
         found[255] = np.nan
         return found.astype(np.float32)
-    mantissa = codes & (2**f.mantissa - 1)
-    exponent = codes >> f.mantissa & (2**f.exponent - 1)
+    mantissa = codes & ((1 << f.mantissa) - 1)
+    exponent = codes >> f.mantissa & ((1 << f.exponent) - 1)
     sign = np.where(codes >> (f.bits - 1), -1.0, 1.0)
     normal = exponent > 0
-    fraction = normal + mantissa / 2**f.mantissa
+    fraction = normal + mantissa / (1 << f.mantissa)
     found = sign * np.ldexp(fraction, np.where(normal, exponent, 1) - f.bias)
-    top = exponent == 2**f.exponent - 1
+    top = exponent == (1 << f.exponent) - 1
     if f.special == "ieee":
         found[top] = np.where(mantissa[top] == 0, sign[top] * np.inf, np.nan)
     elif f.special == "fn":
-        found[top & (mantissa == 2**f.mantissa - 1)] = np.nan
+        found[top & (mantissa == (1 << f.mantissa) - 1)] = np.nan
     elif f.special == "fnuz":
         found[2 ** (f.bits - 1)] = np.nan
     made = found.astype(np.float32)

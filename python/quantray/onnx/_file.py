@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -88,27 +88,32 @@ def read(
 def _bytes_of(source: Any) -> tuple[str, Array, str | None]:
     """What errors call the source, its bytes, and the folder that it lies in."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return "<bytes>", np.frombuffer(source, np.uint8), None
+        return "<bytes>", np.frombuffer(cast("bytes", source), np.uint8), None
     if hasattr(source, "read"):
         name, found = str(getattr(source, "name", "<file>")), source.read()
         if not isinstance(found, bytes):
             raise TypeError(f"source must be opened in binary mode, got {type(found).__name__} from {name}")
         return name, np.frombuffer(found, np.uint8), None
-    try:
-        path = os.fspath(source)
-    except TypeError:
+    if not isinstance(source, str | os.PathLike):
         kind = type(source).__name__
-        raise TypeError(f"source must be a path, bytes or a binary file object, got {kind}") from None
-    if isinstance(path, bytes):
-        path = os.fsdecode(path)
+        raise TypeError(f"source must be a path, bytes or a binary file object, got {kind}")
+    path = os.fsdecode(cast("str", source))
+    return path, _mapped(path), os.path.dirname(path)
+
+
+def _mapped(path: str) -> Array:
+    """A file's bytes, read-only and mapped; what cannot be mapped, such as a pipe, is read."""
+    if os.path.isdir(path):
+        raise OSError(f"cannot read {path}: it is a folder, not an ONNX file")
     try:
-        if os.path.isdir(path):
-            raise OSError(f"cannot read {path}: it is a folder, not an ONNX file")
-        empty = os.path.getsize(path) == 0
-        data = np.zeros(0, np.uint8) if empty else np.asarray(np.memmap(path, np.uint8, "r"))
+        if not os.path.isfile(path):
+            with open(path, "rb") as file:
+                return np.frombuffer(file.read(), np.uint8)
+        if os.path.getsize(path) == 0:
+            return np.zeros(0, np.uint8)
+        return np.asarray(np.memmap(path, np.uint8, "r"))
     except FileNotFoundError as e:
         raise FileNotFoundError(e.errno, "no such ONNX file", path) from None
-    return path, data, os.path.dirname(path)
 
 
 class _Maker:

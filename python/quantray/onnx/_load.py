@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, BinaryIO
 
 from quantray.onnx._body import Plan
@@ -10,6 +11,7 @@ from quantray.onnx._build import Builder, Unknown, opsets
 from quantray.onnx._check import checked
 from quantray.onnx._file import ModelFile, read
 from quantray.onnx._model import Model, Value
+from quantray.onnx._passes import inline_functions
 
 
 def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
@@ -39,6 +41,7 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 
 def build(file: ModelFile, name: str = "") -> Model:
     """The module of what a file holds; `name` is what errors call it."""
+    file = inline_functions(file)
     versions = opsets(file)
     builder = Builder(versions)
     inputs = [_value(value) for value in file.graph.inputs if value.name not in file.graph.initializers]
@@ -49,6 +52,12 @@ def build(file: ModelFile, name: str = "") -> Model:
     model.plan = builder.build(file.graph, model)
     if builder.unknown:
         raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
+    if builder.referred:
+        warnings.warn(
+            f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, and as Python in graphs",
+            UserWarning,
+            stacklevel=3,
+        )
     return model.eval()
 
 

@@ -46,7 +46,7 @@ class ValueInfo:
     shape: tuple[Dim, ...] | None = None
     kind: str = "tensor"
     doc: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     encoded: bytes | None = None
 
 
@@ -77,7 +77,7 @@ class Tensor:
     raw: Array | None = field(default=None, repr=False)
     strings: tuple[bytes, ...] | None = field(default=None, repr=False)
     doc: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @staticmethod
     def of(name: str, array: Array, dtype: str | None = None) -> Tensor:
@@ -254,10 +254,10 @@ class NodeFile:
     domain: str = ""
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Any])
     overload: str = ""
     doc: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     kept: Kept = ()
 
 
@@ -282,12 +282,12 @@ class GraphFile:
 
     name: str
     nodes: tuple[NodeFile, ...] = ()
-    initializers: Mapping[str, Tensor | SparseTensor] = field(default_factory=dict)
+    initializers: Mapping[str, Tensor | SparseTensor] = field(default_factory=dict[str, Any])
     inputs: tuple[ValueInfo, ...] = ()
     outputs: tuple[ValueInfo, ...] = ()
     values: tuple[ValueInfo, ...] = ()
     doc: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     kept: Kept = ()
 
 
@@ -316,13 +316,13 @@ class FunctionFile:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
-    defaults: Mapping[str, Attribute] = field(default_factory=dict)
+    defaults: Mapping[str, Attribute] = field(default_factory=dict[str, Any])
     nodes: tuple[NodeFile, ...] = ()
-    opsets: Mapping[str, int] = field(default_factory=dict)
+    opsets: Mapping[str, int] = field(default_factory=dict[str, int])
     values: tuple[ValueInfo, ...] = ()
     overload: str = ""
     doc: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +351,7 @@ class ModelFile:
     opsets: Mapping[str, int]
     graph: GraphFile
     functions: tuple[FunctionFile, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     producer_name: str = ""
     producer_version: str = ""
     domain: str = ""

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from quantray.graph import Refused
 from quantray.nn import Module
 from quantray.onnx._lengths import as_array, of_objects
 from quantray.onnx.operators import Array, Call, Operator
+
+
+@contextmanager
+def said_of(call: Call) -> Generator[None]:
+    """Errors out of the depths of a node's work become one that names the node.
+
+    What a capture raises about code that cannot become nodes is no such error.
+    """
+    try:
+        yield
+    except Refused:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if getattr(error, "_quantray_node", None) is not None or call.name in str(error):
+            raise
+        what = str(error) or type(error).__name__
+        raise call.error(what) from error
 
 
 class Step(Module):
@@ -31,7 +50,8 @@ class Step(Module):
         #: For each input: the name of a parameter, or a constant; those that are given have None.
         self.slots: list[Any] = []
         for constant, name in zip(constants, names, strict=True):
-            if constant is not None and constant.dtype == np.float32 and constant.size > 1:
+            is_array = constant is not None and constant.dtype == np.float32 and constant.size > 1
+            if is_array and operator.has_parameters:
                 self._parameters[name] = constant
                 self.slots.append(name)
             else:
@@ -44,10 +64,12 @@ class Step(Module):
             inputs[at] = value
         if not self.operator.takes_lengths:
             inputs = [as_array(x) if x is not None else None for x in inputs]
-        return of_objects(self.operator.function(self.call, *inputs))
+        # Infinities and NaN are numbers like others in files: NumPy's warnings of them say nothing here.
+        with said_of(self.call), np.errstate(all="ignore"):
+            return of_objects(self.operator.function(self.call, *inputs))
 
     def _get_name(self) -> str:
-        return self.call.op
+        return f"{self.call.op} (onnx's reference)" if self.operator.is_reference else self.call.op
 
     def extra_repr(self) -> str:
         shown = {k: v for k, v in self.call.attributes.items() if isinstance(v, (int, float, str, tuple))}

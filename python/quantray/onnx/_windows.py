@@ -101,6 +101,7 @@ class Window:
             full = int(n - 1) * self.strides[axis] + self.reach[axis] + more[axis]
             length = int(n) * self.strides[axis] if wanted is None else wanted[axis]
             total = full - length
-            small, large = total // 2, total - total // 2
-            sides.append((small, large) if self.auto != "SAME_LOWER" else (large, small))
+            # What is missing is added at the end.
+            small = total // 2 if total > 0 else 0
+            sides.append((small, total - small) if self.auto != "SAME_LOWER" else (total - small, small))
         return sides, more

@@ -5,15 +5,19 @@ exporters write out recognized.
 from quantray.onnx._passes._activations import gelu, hard_sigmoid, hard_swish, silu
 from quantray.onnx._passes._attention import self_attention
 from quantray.onnx._passes._draft import Draft, free_names, uses
+from quantray.onnx._passes._inline import inline_functions
 from quantray.onnx._passes._layers import bias_of_product, per_channel
+from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
 from quantray.onnx._passes._normalizations import layer_norm, rms_norm
 
-__all__ = ["Draft", "free_names", "simplify", "uses"]
+__all__ = ["Draft", "free_names", "inline_functions", "simplify", "uses"]
 
 
 def simplify(draft: Draft) -> None:
     """All rewriting, in place."""
     draft.prune()
+    draft.apply(transpositions, reshapes)
+    drop_identities(draft)
     draft.apply(gelu, silu, hard_swish, hard_sigmoid)
     draft.apply(layer_norm, rms_norm)
     draft.apply(bias_of_product, per_channel)

@@ -65,6 +65,9 @@ def _batch_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
     values = [draft.constant(name) for name in node.inputs[1:5]]
     if conv is None or any(value is None for value in values) or node.attributes.get("training_mode"):
         return None
+    if not node.attributes.get("spatial", 1):
+        # Before opset 9: statistics of each element, not of channels.
+        return None
     if any(name in draft.outputs or draft.is_used_once(name) for name in node.outputs[1:] if name):
         return None
     weight, bias, mean, var = (np.asarray(value, np.float64) for value in values)

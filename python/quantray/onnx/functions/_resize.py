@@ -167,9 +167,11 @@ def _weighted(
         weights = weights / weights.sum(axis=0, keepdims=True)
     index = np.clip(index, 0, n - 1)
     shape = [-1 if a == axis else 1 for a in range(x.ndim)]
-    made: Any = 0
+    made: Any = None
     for row, weight in zip(index, weights, strict=True):
-        if weight.any():
+        if made is None:
+            made = np.take(x, row, axis) * weight.astype(np.float32).reshape(shape)
+        elif weight.any():
             made = made + np.take(x, row, axis) * weight.astype(np.float32).reshape(shape)
     return made
 

@@ -112,7 +112,8 @@ def _gather(call: Call, x: Array, indices: Array) -> Array:
     if type(indices) is np.ndarray and indices.ndim == 0:
         # One place: a view of it.
         return x[(slice(None),) * (axis % np.ndim(x)) + (int(indices),)]
-    return np.take(x, indices, axis)
+    # `np.take` does not ask stand-ins of indices.
+    return graph.apply("numpy.take", x, indices, axis)
 
 
 @layer("Gather")
@@ -375,3 +376,16 @@ def _center_crop_pad(call: Call, x: Array, shape: Array) -> Array:
 @operator("Det")
 def _det(call: Call, x: Array) -> Array:
     return graph.apply("onnx.determinant", x)
+
+
+@operator("Optional", "OptionalGetElement", takes_lengths=True)
+def _optional(call: Call, x: Array = None) -> Array:
+    """A value that may not be there is the array itself, where it is."""
+    if x is None:
+        raise call.error("an optional value without an element is not computed with")
+    return x
+
+
+@operator("OptionalHasElement", takes_lengths=True)
+def _has_element(call: Call, x: Array = None) -> Array:
+    return np.array(x is not None)

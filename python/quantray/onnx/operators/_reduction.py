@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from quantray import graph
+from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.onnx._lengths import as_array, integer, integers, is_lengths, of_lengths, settled
 from quantray.onnx.operators._registry import Array, Call, operator
@@ -53,8 +54,34 @@ def _product(x: Array, axes: Any, keepdims: bool) -> Array:
     return made if made.dtype == x.dtype else made.astype(x.dtype)
 
 
+def _greatest(x: Array, axes: Any, keepdims: bool) -> Array:
+    """Of no elements it is the lowest number that there is."""
+    if not _is_empty(x):
+        return np.max(x, axis=axes, keepdims=keepdims)
+    return np.max(x, axis=axes, keepdims=keepdims, initial=_limit(x.dtype, False))
+
+
+def _least(x: Array, axes: Any, keepdims: bool) -> Array:
+    if not _is_empty(x):
+        return np.min(x, axis=axes, keepdims=keepdims)
+    return np.min(x, axis=axes, keepdims=keepdims, initial=_limit(x.dtype, True))
+
+
+def _is_empty(x: Array) -> bool:
+    """Whether there are no elements: what a capture takes for granted without a guard."""
+    return any((n.value if type(n) is Length else n) == 0 for n in np.shape(x))
+
+
+def _limit(dtype: Any, largest: bool) -> Any:
+    if dtype.kind == "b":
+        return largest
+    if dtype.kind == "f":
+        return np.inf if largest else -np.inf
+    return np.iinfo(dtype).max if largest else np.iinfo(dtype).min
+
+
 def _log_sum_exp(x: Array, axes: Any, keepdims: bool) -> Array:
-    top = np.max(x, axis=axes, keepdims=True)
+    top = _greatest(x, axes, True)
     top = np.where(np.isfinite(top), top, np.zeros_like(top))
     made = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True)) + top
     if keepdims:
@@ -65,8 +92,8 @@ def _log_sum_exp(x: Array, axes: Any, keepdims: bool) -> Array:
 for _name, _function, _before in (
     ("ReduceSum", _sum, None),
     ("ReduceMean", _mean, None),
-    ("ReduceMax", lambda x, axes, keepdims: np.max(x, axis=axes, keepdims=keepdims), None),
-    ("ReduceMin", lambda x, axes, keepdims: np.min(x, axis=axes, keepdims=keepdims), None),
+    ("ReduceMax", _greatest, None),
+    ("ReduceMin", _least, None),
     ("ReduceSumSquare", _sum, lambda x: np.multiply(x, x)),
     ("ReduceL1", _sum, np.absolute),
     ("ReduceLogSumExp", _log_sum_exp, None),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quantray.nn import Module
@@ -85,11 +86,29 @@ class Operator:
         Whether it computes with arrays of lengths that are not known yet; for others they become nodes.
     builder : callable, optional
         Makes a layer where some of its inputs are constants.
+    has_parameters : bool
+        Whether constants of floats are parameters of its step, and not settings.
+    is_reference : bool
+        Whether the reference evaluator of the `onnx` package computes it.
     """
 
     function: Function
     takes_lengths: bool = False
     builder: Builder | None = None
+    has_parameters: bool = True
+    is_reference: bool = False
+
+    def arity(self) -> tuple[int, int | None]:
+        """The least and the greatest number of inputs; None where there is no greatest one."""
+        least, most = 0, 0
+        for parameter in list(inspect.signature(self.function).parameters.values())[1:]:
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                return least, None
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                continue
+            most += 1
+            least += parameter.default is parameter.empty
+        return least, most
 
 
 _OPERATORS: dict[tuple[str, str], Operator] = {}
@@ -98,12 +117,14 @@ _OPERATORS: dict[tuple[str, str], Operator] = {}
 _STANDARD = ("", "ai.onnx")
 
 
-def operator(*names: str, domain: str = "", takes_lengths: bool = False) -> Callable[[Function], Function]:
+def operator(
+    *names: str, domain: str = "", takes_lengths: bool = False, has_parameters: bool = True
+) -> Callable[[Function], Function]:
     """Decorates what computes some operators."""
 
     def add(function: Function) -> Function:
         for name in names:
-            _OPERATORS[domain, name] = Operator(function, takes_lengths)
+            _OPERATORS[domain, name] = Operator(function, takes_lengths, None, has_parameters)
         return function
 
     return add
@@ -115,7 +136,7 @@ def layer(*names: str, domain: str = "") -> Callable[[Builder], Builder]:
     def add(builder: Builder) -> Builder:
         for name in names:
             known = _OPERATORS[domain, name]
-            _OPERATORS[domain, name] = Operator(known.function, known.takes_lengths, builder)
+            _OPERATORS[domain, name] = replace(known, builder=builder)
         return builder
 
     return add

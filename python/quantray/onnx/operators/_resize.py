@@ -21,7 +21,7 @@ def _floats(x: Array) -> tuple[float, ...]:
     return tuple(float(n) for n in x.reshape(-1).tolist()) if x is not None else ()
 
 
-@operator("Resize", takes_lengths=True)
+@operator("Resize", takes_lengths=True, has_parameters=False)
 def _resize(call: Call, x: Array, *more: Array) -> Array:
     """Opset 10 has scales alone, its second input; 11 has regions, scales and sizes."""
     if call.version < 11:
@@ -40,7 +40,7 @@ def _resize(call: Call, x: Array, *more: Array) -> Array:
     return _resized(call, x, roi, scales, sizes, settings)
 
 
-@operator("Upsample", takes_lengths=True)
+@operator("Upsample", takes_lengths=True, has_parameters=False)
 def _upsample(call: Call, x: Array, scales: Array = None) -> Array:
     """The scales are an attribute before opset 9."""
     if scales is None:

@@ -1,0 +1,112 @@
+"""The standard's own cases of single nodes, called and as captured graphs."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import pytest
+
+onnx = pytest.importorskip("onnx")
+
+from onnx.backend.test.loader import load_model_tests  # noqa: E402
+from onnx.backend.test.runner import Runner, _normalize_tensor  # noqa: E402
+
+from suite_backend import CapturedBackend, QuantrayBackend  # noqa: E402
+
+#: Cases that are refused, or whose results cannot be those of the case, by a pattern of their names, and why.
+REFUSED = {
+    r"^test_(string_|strnormalizer|regex_full_match|equal_string|ai_onnx_ml_label_encoder_string|ai_onnx_ml_label_encoder_t)": (
+        "texts are not computed with"
+    ),
+    r"^test_(identity_|split_to_)?sequence|if_seq|loop13_seq|loop16_seq|if_opt|identity_opt|optional_(get_element_(opt|seq)|has_element_(tensor_input|opt|empty_optional))": (
+        "sequences and optional values are no inputs and outputs of models"
+    ),
+    r"bernoulli": "its numbers come by chance, and the case holds those of one generator",
+    r"bitcast_(float64_to_int64|int64_to_float64)|tree_ensemble_single_tree": "float64 is computed in float32",
+    r"flexattention_(score|prob)_mod$|flexattention_(causal_mask|soft_cap|relative_positional)$": (
+        "it is in a preview domain, with graphs inside"
+    ),
+}
+
+#: Cases that the reference evaluator of the `onnx` package computes, and why.
+EVALUATED = {
+    r"adagrad|adam|momentum": "operators that train are in a preview domain",
+    r"ai_onnx_ml_(array_feature|binarizer|tree_ensemble)": "the domain ai.onnx.ml is not read",
+    r"flexattention(?!.*_expanded)": "it is in a preview domain",
+    r"image_decoder": "images are decoded elsewhere",
+    r"tfidfvectorizer": "texts are not computed with",
+}
+
+#: Cases whose shapes are inputs with values that no other ones can stand for: a capture tries others.
+VALUES_ARE_SHAPES = {
+    "test_affine_grid_3d_align_corners_expanded",
+    "test_affine_grid_3d_expanded",
+    "test_col2im_pads",
+    "test_reshape_zero_dim",
+}
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    CASES = {case.name: case for case in load_model_tests(kind="node")}
+
+
+def refused(name: str) -> bool:
+    return any(re.search(pattern, name) for pattern in REFUSED)
+
+
+def evaluated(name: str) -> bool:
+    return not refused(name) and any(re.search(pattern, name) for pattern in EVALUATED)
+
+
+OURS = [name for name in CASES if not refused(name) and not evaluated(name)]
+
+
+def run(case, backend) -> None:
+    with warnings.catch_warnings():
+        # NumPy warns of NaN and infinity, which some cases are about.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        model = backend.prepare(case.model)
+        for inputs, outputs in case.data_sets:
+            made = model.run([_normalize_tensor(value) for value in inputs])
+            wanted = [_normalize_tensor(value) for value in outputs]
+            Runner.assert_similar_outputs(wanted, made, case.rtol, case.atol)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_case(name):
+    run(CASES[name], QuantrayBackend)
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name not in VALUES_ARE_SHAPES])
+def test_captured_case(name):
+    run(CASES[name], CapturedBackend)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if evaluated(name)])
+def test_case_that_the_evaluator_computes(name):
+    with pytest.warns(UserWarning, match="reference evaluator computes"):
+        run(CASES[name], QuantrayBackend)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if refused(name)])
+@pytest.mark.filterwarnings("ignore:onnx's reference evaluator")
+def test_refused_case_would_not_pass(name):
+    with pytest.raises((ValueError, AssertionError, KeyError)):
+        run(CASES[name], QuantrayBackend)
+
+
+@pytest.mark.parametrize("name", sorted(VALUES_ARE_SHAPES))
+def test_case_of_shapes_does_not_pass_captured(name):
+    with pytest.raises((ValueError, AssertionError, TypeError)):
+        run(CASES[name], CapturedBackend)
+
+
+def test_quantized_operators_are_all_there():
+    kinds = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearMatMul", "QLinearConv"}
+    kinds |= {"MatMulInteger", "ConvInteger"}
+    found = [
+        name for name, case in CASES.items() if any(node.op_type in kinds for node in case.model.graph.node)
+    ]
+    assert len(found) >= 45
+    assert not set(found) - set(OURS)
