@@ -221,7 +221,11 @@ fn lengths_promise_nothing() {
             for outer in [&[7u8][..], &[7, 1], &[7, 5], &[7, 1, 5], &[7, 11, 2], &[25]] {
                 let mut file = broken.clone();
                 for &n in outer.iter().rev() {
-                    file = if n < 16 { field(n, &file) } else { [&[0xca, 1, file.len() as u8][..], &file].concat() };
+                    file = if n < 16 {
+                        field(n, &file)
+                    } else {
+                        [&[0xca, 1, file.len() as u8][..], &file].concat()
+                    };
                 }
                 let file = Bytes::from(file);
                 let (found, held) = most_held(|| read(&file));
