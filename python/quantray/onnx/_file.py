@@ -82,7 +82,7 @@ def read(
     name, data, home = _bytes_of(source)
     if folder is not None:
         home = os.fspath(folder)
-    return _core.read_onnx(data, name, _Maker(Folder(home, name)))
+    return _core._read_onnx(data, name, _Maker(Folder(home, name)))
 
 
 def _bytes_of(source: Any) -> tuple[str, Array, str | None]:
@@ -183,4 +183,4 @@ def write(model: ModelFile, path: str | os.PathLike[str], *, external: bool | No
     name = os.fsdecode(os.fspath(path))
     if not isinstance(model, ModelFile):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"model must be a ModelFile, got {type(model).__name__}")
-    _core.write_onnx(model, name, external)
+    _core._write_onnx(model, name, external)

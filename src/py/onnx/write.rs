@@ -397,7 +397,7 @@ fn dimension(d: Object<'_, '_>) -> PyResult<proto::Dimension> {
 /// OSError
 ///     Where the file cannot be written. What was there before is still there.
 #[pyfunction]
-#[pyo3(signature = (model, path, external=None))]
+#[pyo3(name = "_write_onnx", signature = (model, path, external=None))]
 pub fn write_onnx(
     py: Python<'_>,
     model: &Bound<'_, PyAny>,
