@@ -7,7 +7,9 @@
 mod attention;
 mod functions;
 mod layer_norm;
+mod log_softmax;
 pub(crate) mod math;
+pub(crate) mod plain;
 pub(crate) mod rows;
 mod softmax;
 
@@ -18,6 +20,7 @@ use crate::arch::Slot;
 pub use attention::{Attention, self_attention};
 pub use functions::{Function, apply};
 pub use layer_norm::{LayerNorm, layer_norm, rms_norm};
+pub use log_softmax::log_softmax;
 pub use softmax::{Mask, Softmax, softmax};
 
 /// Floats, and where the results go.

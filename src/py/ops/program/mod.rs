@@ -1,9 +1,14 @@
 //! `Program`: a converted model that one call runs.
 
+mod elements;
 mod floats;
+mod images;
+mod layers;
 mod lower;
 mod params;
 mod parts;
+mod places;
+mod reductions;
 mod values;
 
 use numpy::PyUntypedArrayMethods;
@@ -26,7 +31,7 @@ use values::{Declared, Fresh, Held};
 /// Parameters
 /// ----------
 /// inputs : sequence of str
-///     A dtype for each input: "float32", "int64", "int32", "bool"; "quint8" or "qint8" for a QTensor; "object" for
+///     A dtype for each input: "float32", "int64", "int32", "uint8", "int8", "bool"; "quint8" or "qint8" for a QTensor; "object" for
 ///     what only goes into calls.
 /// steps : sequence of (op, sources, made, params)
 ///     The name of an operation, the numbers of the values that it takes, that of the value that it makes (for a call
@@ -107,7 +112,7 @@ impl Program {
         names: Option<Vec<String>>,
     ) -> PyResult<Self> {
         let one = |input: Bound<'_, PyAny>| -> PyResult<Declared> {
-            let valid = "names of dtypes: float32, int32, int64, bool, quint8, qint8 or object";
+            let valid = "names of dtypes: float32, int32, int64, uint8, int8, bool, quint8, qint8 or object";
             let wrong = || PyErr::from(Error::value("inputs", describe(&input), valid));
             let name: String = input.extract().map_err(|_| wrong())?;
             Declared::parse(&name).ok_or_else(wrong)

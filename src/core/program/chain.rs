@@ -1,0 +1,463 @@
+//! Functions of single elements, one after the other: what a step makes of each element the next one takes at once, so
+//! that values between them never leave the caches.
+//!
+//! Elements are counted in the result's order of memory. A chain goes over them a tile at a time; each link makes a tile
+//! from tiles of sources, and of links before it. A step by itself is a chain of one link.
+
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use super::memory::{Memory, Room};
+use super::value::{Kind, Value};
+use crate::arch::{Isa, Kernel, Lines, Vector, dispatch};
+use crate::error::Stopped;
+use crate::threads;
+
+/// How a source lies beside the result.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lie {
+    /// An element for each one of the result, in its order.
+    Same,
+    /// One element for all.
+    One,
+    /// Lengths, and steps in elements, of axes that the result's elements are counted by, the fastest one last.
+    Spread(Vec<(usize, usize)>),
+}
+
+impl Lie {
+    /// Of a value that broadcasts to a dense one.
+    fn of(value: &Value, made: &Value) -> Self {
+        let spread = value.broadcast_to(&made.shape);
+        let mut long: Vec<usize> = (0..made.shape.len()).filter(|&a| made.shape[a] != 1).collect();
+        long.sort_by_key(|&a| std::cmp::Reverse(made.strides[a]));
+        let mut axes: Vec<(usize, usize)> = Vec::with_capacity(long.len());
+        for a in long {
+            let own = (made.shape[a], spread.strides[a]);
+            match axes.last_mut() {
+                Some(outer) if own.0.checked_mul(own.1) == Some(outer.1) => *outer = (outer.0 * own.0, own.1),
+                _ => axes.push(own),
+            }
+        }
+        match axes[..] {
+            [] | [(_, 0)] => Self::One,
+            [(_, 1)] => Self::Same,
+            _ => Self::Spread(axes),
+        }
+    }
+
+    /// How many elements follow each other by one step.
+    fn run(&self, len: usize) -> usize {
+        match self {
+            Self::Spread(axes) => axes.last().map_or(len, |&(n, _)| n),
+            _ => len,
+        }
+    }
+}
+
+/// Makes elements from as many of each source, or from one that stands for all.
+pub type Tile = dyn Fn(&[Memory<'_>], Room<'_>) + Send + Sync;
+
+/// What a link takes.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    Source(usize),
+    Link(usize),
+}
+
+#[derive(Clone)]
+struct Link {
+    run: Arc<Tile>,
+    from: Vec<From>,
+    kind: Kind,
+}
+
+/// Links, the last of which makes the value.
+#[derive(Clone)]
+pub struct Chain {
+    len: usize,
+    sources: Vec<(Lie, Kind)>,
+    links: Vec<Link>,
+}
+
+/// Bytes that tiles between links may take.
+const CACHED: usize = 24 << 10;
+/// Elements of a tile.
+const TILE: std::ops::RangeInclusive<usize> = 256..=4096;
+/// Tiles end where such long runs do, so that each source is one run, or one element, in them.
+const LONG: usize = 512;
+/// More links, or sources, do not fit the caches.
+const MOST: usize = 16;
+
+impl Chain {
+    /// Of one link, from values that broadcast to a dense one.
+    pub(super) fn new(from: &[&Value], made: &Value, run: Arc<Tile>) -> Self {
+        let sources = from.iter().map(|x| (Lie::of(x, made), x.ty.kind())).collect();
+        let from = (0..from.len()).map(From::Source).collect();
+        Self { len: made.len(), sources, links: vec![Link { run, from, kind: made.ty.kind() }] }
+    }
+
+    /// Whether a source is there element for element.
+    pub(super) fn takes(&self, source: usize) -> bool {
+        self.sources[source].0 == Lie::Same
+    }
+
+    /// Whether both fit into one.
+    pub(super) fn fits(&self, before: &Self) -> bool {
+        let small = |n: usize, m: usize| n + m <= MOST;
+        self.len == before.len
+            && small(self.links.len(), before.links.len())
+            && small(self.sources.len(), before.sources.len())
+    }
+
+    /// One chain, with what `before` makes in the place of some sources: those that are left come first, then those of
+    /// `before`.
+    pub(super) fn after(&self, before: &Self, replaced: &[bool]) -> Self {
+        let kept: Vec<usize> = (0..self.sources.len()).filter(|&k| !replaced[k]).collect();
+        let mut sources: Vec<_> = kept.iter().map(|&k| self.sources[k].clone()).collect();
+        let (shift, count) = (sources.len(), before.links.len());
+        sources.extend(before.sources.iter().cloned());
+        let mut links = before.links.clone();
+        for link in &mut links {
+            for from in &mut link.from {
+                if let From::Source(k) = from {
+                    *k += shift;
+                }
+            }
+        }
+        for link in &self.links {
+            let from = link.from.iter().map(|&from| match from {
+                From::Source(k) if replaced[k] => From::Link(count - 1),
+                From::Source(k) => From::Source(kept.iter().position(|&own| own == k).unwrap_or_default()),
+                From::Link(i) => From::Link(i + count),
+            });
+            links.push(Link { from: from.collect(), ..link.clone() });
+        }
+        Self { len: self.len, sources, links }
+    }
+
+    /// Makes the value.
+    pub(super) fn run(&self, from: &[Memory<'_>], to: Room<'_>) -> Result<(), Stopped> {
+        let row = self.sources.iter().map(|(lie, _)| lie.run(self.len)).min().unwrap_or(self.len).max(1);
+        let row = if row >= LONG { row } else { self.len.max(1) };
+        let spread = |(lie, kind): &(Lie, Kind)| match lie {
+            Lie::Spread(_) => kind.size(),
+            _ => 0,
+        };
+        let each = self.sources.iter().map(spread).sum::<usize>()
+            + self.links[..self.links.len() - 1].iter().map(|link| link.kind.size()).sum::<usize>();
+        let tile = match each {
+            0 => self.len.max(1),
+            n => (CACHED / n).clamp(*TILE.start(), *TILE.end()),
+        };
+        let size = self.links.last().map_or(1, |link| link.kind.size());
+        let bytes = (self.sources.len() + 1) * self.len * size.max(4) + 4 * self.len * self.links.len();
+        let piece = (threads::CHUNK_BYTES * self.len.max(1) / bytes.max(1)).max(LONG);
+        // A piece is whole tiles, or whole rows.
+        let piece = if piece > row { piece / row * row } else { piece.next_multiple_of(64) };
+        macro_rules! kinds {
+            ($($kind:ident),*) => {
+                match to {
+                    $(Room::$kind(to) => {
+                        threads::for_each(bytes, to.chunks_mut(piece).enumerate(), |(i, to)| {
+                            self.piece(from, i * piece, Room::$kind(to), (row, tile));
+                            true
+                        })
+                    })*
+                }
+            };
+        }
+        kinds!(U8, I8, F32, I32, I64, Bool)
+    }
+
+    /// The elements from one on.
+    fn piece(&self, from: &[Memory<'_>], first: usize, mut to: Room<'_>, (row, tile): (usize, usize)) {
+        thread_local! {
+            static TILES: RefCell<Vec<Lines>> = const { RefCell::new(Vec::new()) };
+        }
+        // What a link runs may itself be a chain's piece on this thread: it then finds none, and makes its own.
+        let mut tiles = TILES.take();
+        let count = self.sources.len() + self.links.len();
+        tiles.resize_with(tiles.len().max(count), || Lines::zeros(0));
+        for lines in &mut tiles[..count] {
+            if lines.bytes().len() < 8 * TILE.end() {
+                *lines = Lines::zeros(8 * TILE.end());
+            }
+        }
+        let (mut at, end) = (first, first + to.len());
+        while at < end {
+            let n = tile.min(row - at % row).min(end - at);
+            let (own, rest) = to.split(n);
+            self.tile(from, at, n, own, &mut tiles);
+            (at, to) = (at + n, rest);
+        }
+        TILES.set(tiles);
+    }
+
+    fn tile(&self, from: &[Memory<'_>], at: usize, n: usize, to: Room<'_>, tiles: &mut [Lines]) {
+        let (own, made) = tiles.split_at_mut(self.sources.len());
+        let mut sources = [Memory::EMPTY; MOST];
+        for (((lie, kind), memory), (source, lines)) in
+            self.sources.iter().zip(from).zip(sources.iter_mut().zip(own))
+        {
+            *source = match lie {
+                Lie::Same => memory.from(at).first(n),
+                Lie::One => memory.first(1),
+                Lie::Spread(axes) => spread(*memory, axes, at, n, *kind, lines),
+            };
+        }
+        let last = self.links.len() - 1;
+        for (i, link) in self.links[..last].iter().enumerate() {
+            let (before, rest) = made.split_at_mut(i);
+            let room = &mut rest[0].unsigned_mut()[..n * link.kind.size()];
+            self.link(link, &sources, before, n, Room::of(link.kind, room));
+        }
+        self.link(&self.links[last], &sources, made, n, to);
+    }
+
+    fn link(&self, link: &Link, sources: &[Memory<'_>], made: &[Lines], n: usize, to: Room<'_>) {
+        let mut taken = [Memory::EMPTY; 4];
+        for (to, from) in taken.iter_mut().zip(&link.from) {
+            *to = match *from {
+                From::Source(k) => sources[k],
+                From::Link(i) => {
+                    let kind = self.links[i].kind;
+                    let bytes: &[u8] = bytemuck::cast_slice(made[i].bytes());
+                    Memory::of(kind, &bytes[..n * kind.size()])
+                }
+            };
+        }
+        (link.run)(&taken[..link.from.len()], to);
+    }
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chain({} links)", self.links.len())
+    }
+}
+
+/// Elements of a source that has fewer than the result, or other steps: a part of it where that will do, else a copy.
+fn spread<'a>(
+    from: Memory<'a>,
+    axes: &[(usize, usize)],
+    at: usize,
+    n: usize,
+    kind: Kind,
+    lines: &'a mut Lines,
+) -> Memory<'a> {
+    let (inner, outer) = axes.split_last().expect("axes");
+    let mut places = [0usize; 32];
+    let (mut rest, mut start) = (at / inner.0, 0);
+    for (place, &(n, step)) in places.iter_mut().zip(outer).rev() {
+        *place = rest % n;
+        start += *place * step;
+        rest /= n;
+    }
+    let skip = at % inner.0;
+    if skip + n <= inner.0 && inner.1 <= 1 {
+        let begin = start + skip * inner.1;
+        return from.from(begin).first(if inner.1 == 0 { 1 } else { n });
+    }
+    let bytes = &mut lines.unsigned_mut()[..n * kind.size()];
+    macro_rules! kinds {
+        ($($kind:ident: $t:ty),*) => {
+            match from {
+                $(Memory::$kind(x) => rows::<$t>(x, bytemuck::cast_slice_mut(bytes), inner, outer, (places, start, skip)),)*
+            }
+        };
+    }
+    kinds!(U8: u8, I8: i8, F32: f32, I32: i32, I64: i64, Bool: u8);
+    let bytes: &'a [u8] = bytes;
+    Memory::of(kind, bytes)
+}
+
+type Start = ([usize; 32], usize, usize);
+
+fn rows<T: Copy>(
+    x: &[T],
+    mut to: &mut [T],
+    inner: &(usize, usize),
+    outer: &[(usize, usize)],
+    (mut places, mut start, mut skip): Start,
+) {
+    let &(n, step) = inner;
+    loop {
+        let count = (n - skip).min(to.len());
+        let (own, rest) = to.split_at_mut(count);
+        let begin = start + skip * step;
+        match step {
+            0 => own.fill(x[begin]),
+            1 => own.copy_from_slice(&x[begin..begin + count]),
+            _ => own.iter_mut().zip(x[begin..].iter().step_by(step)).for_each(|(to, &x)| *to = x),
+        }
+        if rest.is_empty() {
+            return;
+        }
+        (to, skip) = (rest, 0);
+        for (place, &(n, step)) in places.iter_mut().zip(outer).rev() {
+            *place += 1;
+            start += step;
+            if *place < n {
+                break;
+            }
+            start -= n * step;
+            *place = 0;
+        }
+    }
+}
+
+/// An element in memory.
+pub(super) trait Element: Copy + Send + Sync + 'static {
+    /// Elements as they are.
+    fn read(memory: Memory<'_>) -> &[Self];
+    /// Room for them.
+    fn room(room: Room<'_>) -> &mut [MaybeUninit<Self>];
+}
+
+macro_rules! elements {
+    ($($t:ty: $kind:ident $(or $other:ident)?;)*) => {$(
+        impl Element for $t {
+            #[inline]
+            fn read(memory: Memory<'_>) -> &[Self] {
+                match memory {
+                    Memory::$kind(x) $(| Memory::$other(x))? => x,
+                    _ => panic!("elements of the planned kind"),
+                }
+            }
+            #[inline]
+            fn room(room: Room<'_>) -> &mut [MaybeUninit<Self>] {
+                match room {
+                    Room::$kind(x) $(| Room::$other(x))? => x,
+                    _ => panic!("elements of the planned kind"),
+                }
+            }
+        }
+    )*};
+}
+elements! {
+    u8: U8 or Bool;
+    i8: I8;
+    f32: F32;
+    i32: I32;
+    i64: I64;
+}
+
+/// A function of elements. `#[inline(always)]`, so that it is compiled with the instructions that are switched on.
+pub(super) trait Of<A, B>: Copy + Send + Sync + 'static {
+    /// Of one.
+    fn of(self, a: A) -> B;
+}
+
+/// A function of two elements, as [`Of`].
+pub(super) trait OfTwo<A, B>: Copy + Send + Sync + 'static {
+    /// Of both.
+    fn of(self, a: A, b: A) -> B;
+}
+
+/// A function as a type of its own.
+macro_rules! of {
+    ([$($p:ident: $pt:ty = $given:expr),*] |$x:ident: $a:ty| -> $b:ty $body:block) => {{
+        #[derive(Clone, Copy)]
+        struct F { $($p: $pt),* }
+        impl $crate::program::chain::Of<$a, $b> for F {
+            #[inline(always)]
+            fn of(self, $x: $a) -> $b { let F { $($p),* } = self; $body }
+        }
+        $crate::program::chain::one::<$a, $b>(F { $($p: $given),* })
+    }};
+    (|$x:ident: $a:ty| -> $b:ty $body:block) => { of!([] |$x: $a| -> $b $body) };
+    (|$x:ident: $a:ty, $y:ident| -> $b:ty $body:block) => {{
+        #[derive(Clone, Copy)]
+        struct F;
+        impl $crate::program::chain::OfTwo<$a, $b> for F {
+            #[inline(always)]
+            fn of(self, $x: $a, $y: $a) -> $b { $body }
+        }
+        $crate::program::chain::two::<$a, $b>(F)
+    }};
+    // Compiled once, with the instructions that every CPU has: for what is never long.
+    (short |$x:ident: $a:ty, $y:ident| -> $b:ty $body:block) => {{
+        #[derive(Clone, Copy)]
+        struct F;
+        impl $crate::program::chain::OfTwo<$a, $b> for F {
+            #[inline(always)]
+            fn of(self, $x: $a, $y: $a) -> $b { $body }
+        }
+        $crate::program::chain::two_short::<$a, $b>(F)
+    }};
+}
+pub(super) use of;
+
+struct One<'a, A, B, F>(&'a [A], &'a mut [MaybeUninit<B>], F);
+
+impl<A: Copy, B: Copy, F: Of<A, B>> Kernel for One<'_, A, B, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        let Self(x, to, f) = self;
+        if x.len() == to.len() {
+            for (to, &x) in to.iter_mut().zip(x) {
+                to.write(f.of(x));
+            }
+        } else {
+            to.fill(MaybeUninit::new(f.of(x[0])));
+        }
+    }
+}
+
+/// A tile of a function of one element.
+pub(super) fn one<A: Element, B: Element>(f: impl Of<A, B>) -> Arc<Tile> {
+    Arc::new(move |from, to| dispatch(Isa::current(), One(A::read(from[0]), B::room(to), f)))
+}
+
+struct Two<'a, A, B, F>(&'a [A], &'a [A], &'a mut [MaybeUninit<B>], F);
+
+impl<A: Copy, B: Copy, F: OfTwo<A, B>> Kernel for Two<'_, A, B, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        let Self(a, b, to, f) = self;
+        let n = to.len();
+        match (a.len() == n, b.len() == n) {
+            (true, true) => {
+                for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+                    to.write(f.of(a, b));
+                }
+            }
+            (true, false) => {
+                let b = b[0];
+                for (to, &a) in to.iter_mut().zip(a) {
+                    to.write(f.of(a, b));
+                }
+            }
+            (false, true) => {
+                let a = a[0];
+                for (to, &b) in to.iter_mut().zip(b) {
+                    to.write(f.of(a, b));
+                }
+            }
+            _ => to.fill(MaybeUninit::new(f.of(a[0], b[0]))),
+        }
+    }
+}
+
+/// A tile of a function of two elements.
+pub(super) fn two<A: Element, B: Element>(f: impl OfTwo<A, B>) -> Arc<Tile> {
+    Arc::new(move |from, to| {
+        dispatch(Isa::current(), Two(A::read(from[0]), A::read(from[1]), B::room(to), f));
+    })
+}
+
+/// The same without instructions of its own.
+pub(super) fn two_short<A: Element, B: Element>(f: impl OfTwo<A, B>) -> Arc<Tile> {
+    Arc::new(move |from, to| {
+        let (a, b, to) = (A::read(from[0]), A::read(from[1]), B::room(to));
+        let (i, j) = (usize::from(a.len() == to.len()), usize::from(b.len() == to.len()));
+        for (k, to) in to.iter_mut().enumerate() {
+            to.write(f.of(a[k * i], b[k * j]));
+        }
+    })
+}
