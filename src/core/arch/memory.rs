@@ -40,9 +40,15 @@ impl Lines {
     }
 
     /// All of them, four to a float.
-    pub(super) fn floats(&self) -> &[f32] {
+    pub(crate) fn floats(&self) -> &[f32] {
         // SAFETY: as above; lines are aligned for floats, and any four bytes are one.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len / 4) }
+    }
+
+    /// All of them, four to a float.
+    pub(crate) fn floats_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above, and `self` is borrowed for as long.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len / 4) }
     }
 
     /// All of them, four to an integer.

@@ -8,7 +8,8 @@
 mod aarch64;
 mod bandwidth;
 pub(crate) mod channelwise;
-mod float_product;
+mod float_depthwise;
+mod float_tile;
 mod isa;
 mod memory;
 mod peak;
@@ -22,7 +23,8 @@ mod window;
 mod x86_64;
 
 pub use bandwidth::read_bandwidth;
-pub(crate) use float_product::{Floats, float_product};
+pub(crate) use float_depthwise::DepthwiseLine;
+pub(crate) use float_tile::{Chunk, Ending, FloatBlock, FloatRows, OUTSIDE, Panel, TILES, float_panels};
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;

@@ -15,6 +15,7 @@ fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 
 impl Vector for Scalar {
     const LANES: usize = LANES;
+    const REGISTERS: usize = 16;
     type F = [f32; LANES];
     type Z = [i16; 4 * LANES];
     type B = [i16; 4 * LANES];
@@ -27,6 +28,21 @@ impl Vector for Scalar {
         kernel.run(self)
     }
 
+    #[inline(always)]
+    unsafe fn read(self, from: *const f32) -> Self::F {
+        // SAFETY: the caller has four floats there; no alignment is asked for beyond theirs.
+        unsafe { from.cast::<[f32; LANES]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn write(self, value: Self::F, to: *mut f32) {
+        // SAFETY: the caller has room for four floats there.
+        unsafe { to.cast::<[f32; LANES]>().write(value) }
+    }
+    #[inline(always)]
+    fn fused(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        // Without such an instruction a function would be called for each.
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F {
         [value; LANES]

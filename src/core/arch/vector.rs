@@ -109,6 +109,9 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     /// Floats in a group, which is bytes in a vector of bytes.
     const GROUP: usize = 4 * Self::LANES;
 
+    /// Registers for vectors.
+    const REGISTERS: usize;
+
     /// A vector of floats.
     type F: Copy;
     /// 16-bit zero points for a group, in whatever order `narrow` meets them.
@@ -124,6 +127,45 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
 
     /// Runs a kernel with the instructions switched on.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// Reads a vector of floats.
+    ///
+    /// # Safety
+    /// They are there.
+    unsafe fn read(self, from: *const f32) -> Self::F;
+    /// Writes a vector of floats.
+    ///
+    /// # Safety
+    /// There is room for them.
+    unsafe fn write(self, value: Self::F, to: *mut f32);
+    /// Reads the first floats of a vector, less than all; the others are 0.
+    ///
+    /// # Safety
+    /// So many are there.
+    #[inline(always)]
+    unsafe fn read_some(self, from: *const f32, n: usize) -> Self::F {
+        let mut all = [0.0; 16];
+        // SAFETY: the caller has so many, and a vector has at most 16.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, all.as_mut_ptr(), n.min(16));
+            self.read(all.as_ptr())
+        }
+    }
+    /// Writes the first floats of a vector, less than all.
+    ///
+    /// # Safety
+    /// There is room for so many.
+    #[inline(always)]
+    unsafe fn write_some(self, value: Self::F, to: *mut f32, n: usize) {
+        let mut all = [0.0; 16];
+        // SAFETY: a vector has at most 16 floats, and the caller has room for so many.
+        unsafe {
+            self.write(value, all.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(all.as_ptr(), to, n.min(16));
+        }
+    }
+    /// a * b + c, rounded once where the CPU can: only for products of matrices, whose last bits are not promised.
+    fn fused(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
 
     /// The same float everywhere.
     fn splat(self, value: f32) -> Self::F;

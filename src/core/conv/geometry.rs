@@ -39,37 +39,42 @@ struct Run {
 
 /// An ordinary convolution whose results are some of the output.
 #[derive(Debug, Clone)]
-pub(super) struct Piece([Run; 3]);
+pub(crate) struct Piece([Run; 3]);
 
 fn each<T>(f: impl FnMut(usize) -> T) -> [T; 3] {
     [0, 1, 2].map(f)
 }
 
 impl Piece {
-    pub(super) fn taps(&self, axis: usize) -> &[usize] {
+    pub(crate) fn taps(&self, axis: usize) -> &[usize] {
         &self.0[axis].taps
     }
 
-    pub(super) fn kernel(&self) -> Space {
+    pub(crate) fn kernel(&self) -> Space {
         each(|a| self.0[a].taps.len())
     }
 
-    pub(super) fn stride(&self) -> Space {
+    pub(crate) fn stride(&self) -> Space {
         each(|a| self.0[a].stride)
     }
 
-    pub(super) fn dilation(&self) -> Space {
+    pub(crate) fn dilation(&self) -> Space {
         each(|a| self.0[a].dilation)
     }
 
     /// How many positions there are along each axis of an output of these lengths.
-    pub(super) fn positions(&self, output: Space) -> Space {
+    pub(crate) fn positions(&self, output: Space) -> Space {
         each(|a| output[a].saturating_sub(self.0[a].to.0).div_ceil(self.0[a].to.1))
     }
 
     /// Where a position lies in the output.
-    pub(super) fn place(&self, position: Space) -> Space {
+    pub(crate) fn place(&self, position: Space) -> Space {
         each(|a| self.0[a].to.0 + position[a] * self.0[a].to.1)
+    }
+
+    /// Where in the image the first position meets the first element, along each axis.
+    pub(crate) fn first(&self) -> [isize; 3] {
+        each(|a| self.0[a].first)
     }
 
     /// Where the first position starts in an image with `before` elements before each axis.
@@ -114,7 +119,7 @@ impl Geometry {
         Ok(output)
     }
 
-    pub(super) fn pieces(&self) -> Vec<Piece> {
+    pub(crate) fn pieces(&self) -> Vec<Piece> {
         let [z, y, x] = each(|a| self.runs(a));
         let mut pieces = Vec::new();
         for z in &z {

@@ -14,6 +14,9 @@ mod packed;
 pub mod reference;
 
 pub use geometry::Geometry;
+pub(crate) use geometry::Piece;
 pub use image::Image;
 pub(crate) use image::channels_last;
 pub use packed::PackedConv;
+pub(crate) use packed::taps;
+pub(crate) use reference::weight_at;

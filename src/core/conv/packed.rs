@@ -38,7 +38,7 @@ enum Weights {
 }
 
 /// The elements of a piece's kernel, in the order of its patches.
-fn taps(piece: &Piece) -> impl Iterator<Item = [usize; 3]> {
+pub(crate) fn taps(piece: &Piece) -> impl Iterator<Item = [usize; 3]> {
     piece.taps(0).iter().flat_map(move |&z| {
         piece.taps(1).iter().flat_map(move |&y| piece.taps(2).iter().map(move |&x| [z, y, x]))
     })

@@ -47,6 +47,18 @@ pub fn apply(function: Function, place: Place<'_>) -> Result<(), Stopped> {
     })
 }
 
+/// The function of each float, over the floats, on this thread.
+pub(crate) fn apply_here(function: Function, x: &mut [f32]) {
+    let isa = Isa::current();
+    match function {
+        Function::Gelu => arch::dispatch(isa, Apply(x, math::Gelu)),
+        Function::GeluTanh => arch::dispatch(isa, Apply(x, math::GeluTanh)),
+        Function::Silu => arch::dispatch(isa, Apply(x, math::Silu)),
+        Function::Sigmoid => arch::dispatch(isa, Apply(x, math::Sigmoid)),
+        Function::Tanh => arch::dispatch(isa, Apply(x, math::Tanh)),
+    }
+}
+
 /// One piece, and the function.
 struct Apply<C, M>(C, M);
 

@@ -5,11 +5,14 @@
 //! position and number of threads. NaN is always the same one.
 
 mod attention;
+pub mod conv;
 mod functions;
 mod layer_norm;
 mod log_softmax;
 pub(crate) mod math;
 pub(crate) mod plain;
+pub mod pool;
+pub mod product;
 pub(crate) mod rows;
 mod softmax;
 
@@ -18,6 +21,7 @@ use std::mem::MaybeUninit;
 use crate::arch::Slot;
 
 pub use attention::{Attention, self_attention};
+pub(crate) use functions::apply_here;
 pub use functions::{Function, apply};
 pub use layer_norm::{LayerNorm, layer_norm, rms_norm};
 pub use log_softmax::log_softmax;

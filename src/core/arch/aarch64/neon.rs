@@ -37,6 +37,7 @@ macro_rules! registers {
 /// `STREAM` changes nothing here: `stnp` is a hint that current cores do not follow.
 impl Vector for Neon {
     const LANES: usize = 4;
+    const REGISTERS: usize = 32;
     type F = float32x4_t;
     type Z = [int16x8_t; 2];
     type B = uint8x16_t;
@@ -50,6 +51,20 @@ impl Vector for Neon {
         unsafe { run(self, kernel) }
     }
 
+    #[inline(always)]
+    unsafe fn read(self, from: *const f32) -> float32x4_t {
+        // SAFETY: the caller has 4 floats there.
+        unsafe { vld1q_f32(from) }
+    }
+    #[inline(always)]
+    unsafe fn write(self, value: float32x4_t, to: *mut f32) {
+        // SAFETY: the caller has room for 4 floats there.
+        unsafe { vst1q_f32(to, value) }
+    }
+    #[inline(always)]
+    fn fused(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        registers!(vfmaq_f32(c, a, b))
+    }
     #[inline(always)]
     fn splat(self, value: f32) -> float32x4_t {
         registers!(vdupq_n_f32(value))

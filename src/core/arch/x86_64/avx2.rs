@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::registers;
 use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to, map};
 
-/// Exists only where the CPU has AVX2.
+/// Exists only where the CPU has AVX2 and FMA, which came with it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -13,15 +13,16 @@ impl Avx2 {
     /// The only door.
     #[inline]
     pub(crate) fn new() -> Option<Self> {
-        std::is_x86_feature_detected!("avx2").then_some(Self(()))
+        let all = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
+        all.then_some(Self(()))
     }
 }
 
 /// The kernel, with AVX2 switched on.
 ///
 /// # Safety
-/// The CPU has AVX2.
-#[target_feature(enable = "avx2")]
+/// The CPU has AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
 unsafe fn run<K: Kernel>(v: Avx2, kernel: K) -> K::Output {
     kernel.run(v)
 }
@@ -31,6 +32,7 @@ const LARGE: f32 = 65536.0;
 
 impl Vector for Avx2 {
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
     type F = __m256;
     type Z = [__m256i; 2];
     type B = __m256i;
@@ -40,10 +42,24 @@ impl Vector for Avx2 {
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` exists, so the CPU has AVX2.
+        // SAFETY: `self` exists, so the CPU has both.
         unsafe { run(self, kernel) }
     }
 
+    #[inline(always)]
+    unsafe fn read(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller has 8 floats there; no alignment is asked for.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn write(self, value: __m256, to: *mut f32) {
+        // SAFETY: the caller has room for 8 floats there; no alignment is asked for.
+        unsafe { _mm256_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    fn fused(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        registers!(_mm256_fmadd_ps(a, b, c))
+    }
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
         registers!(_mm256_set1_ps(value))

@@ -34,6 +34,7 @@ const LARGE: f32 = 65536.0;
 
 impl Vector for Avx512 {
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
     type F = __m512;
     type Z = [__m512i; 2];
     type B = __m512i;
@@ -47,6 +48,30 @@ impl Vector for Avx512 {
         unsafe { run(self, kernel) }
     }
 
+    #[inline(always)]
+    unsafe fn read(self, from: *const f32) -> __m512 {
+        // SAFETY: the caller has 16 floats there; no alignment is asked for.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn write(self, value: __m512, to: *mut f32) {
+        // SAFETY: the caller has room for 16 floats there; no alignment is asked for.
+        unsafe { _mm512_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    unsafe fn read_some(self, from: *const f32, n: usize) -> __m512 {
+        // SAFETY: the caller has so many floats there; what the mask leaves out is not touched.
+        unsafe { _mm512_maskz_loadu_ps(((1u32 << n.min(16)) - 1) as u16, from) }
+    }
+    #[inline(always)]
+    unsafe fn write_some(self, value: __m512, to: *mut f32, n: usize) {
+        // SAFETY: the caller has room for so many floats there; what the mask leaves out is not touched.
+        unsafe { _mm512_mask_storeu_ps(to, ((1u32 << n.min(16)) - 1) as u16, value) }
+    }
+    #[inline(always)]
+    fn fused(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        registers!(_mm512_fmadd_ps(a, b, c))
+    }
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
         registers!(_mm512_set1_ps(value))

@@ -99,7 +99,7 @@ pub(super) fn results<'a>(grid: Option<Grid>, to: Room<'a>) -> Results<'a> {
 }
 
 /// Images stay apart where all sources have them.
-fn by_image(from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
+pub(super) fn by_image(from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
     let rank = made.shape.len();
     (images[0]
         && super::each_element(&from[1..], made, &images[1..]).is_some()

@@ -24,8 +24,8 @@ pub(super) use copy::copy_task;
 pub use dynamic::Dynamic;
 pub use elementwise::{Binary, Clamp, Table};
 pub use float::{
-    Arithmetic, Attention, Cast, Compare, Direction, Embedding, FloatLinear, Function, GroupNorm, LayerNorm, LogSoftmax,
-    Logic, Recurrent, Rows, Softmax, Test, Unary, Where, Zip,
+    Arithmetic, Attention, Cast, Compare, Direction, Embedding, FloatConv, FloatLayer, FloatLinear, Function, GroupNorm,
+    LayerNorm, LogSoftmax, Logic, Recurrent, Rows, Softmax, Test, Unary, Where, Zip,
 };
 pub use image::{Coordinates, Outside, Resize, Rounding, Sample, Sampling, Target};
 pub use join::Cat;

@@ -3,9 +3,12 @@
 use super::super::dims::Known;
 use super::super::op::{Hint, Io, Op, Planned, Task};
 use super::super::value::{Type, Value, text};
+use super::float::channels_last;
 use super::grid_of;
 use super::layer::Images;
 use crate::error::{Error, Result};
+use crate::float::conv::FloatImage;
+use crate::float::{self, pool::FloatPool};
 use crate::ops::pool::{self, Moves, Window, adaptive_windows};
 
 /// Which windows are pooled.
@@ -38,7 +41,7 @@ impl Op for Pool {
 
     fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         let x = from[0];
-        let grid = grid_of(x)?;
+        let grid = if x.ty == Type::F32 { None } else { Some(grid_of(x)?) };
         let dims = self.dims();
         let images = Images::new(x, dims)?;
         let lengths = &images.space[3 - dims..];
@@ -56,13 +59,14 @@ impl Op for Pool {
             }
         };
         let counts: Vec<usize> = own.iter().map(Vec::len).collect();
-        let made = images.made(Type::Codes(grid), images.channels, &counts);
+        let made = images.made(x.ty, images.channels, &counts);
         let whole = || vec![Window { first: 0, count: 1, step: 1, size: 1 }];
         let mut own = own.into_iter();
         let windows: [Vec<Window>; 3] = std::array::from_fn(|a| match a < 3 - dims {
             true => whole(),
             false => own.next().unwrap_or_else(whole),
         });
+        let Some(grid) = grid else { return Ok(self.of_floats(x, dims, made, windows)?.into()) };
         let kind = self.average.map_or(pool::Pool::Max, |by| pool::Pool::Average(grid.zero_point, by));
         let taps: usize = windows.iter().map(|w| w.iter().map(|w| w.count).max().unwrap_or(0)).product();
         let work = made.len().saturating_mul(taps) / 16 + made.len();
@@ -76,6 +80,21 @@ impl Op for Pool {
 }
 
 impl Pool {
+    /// The task for floats.
+    fn of_floats(&self, x: &Value, dims: usize, made: Value, windows: [Vec<Window>; 3]) -> Result<Task> {
+        let (need, lies) = channels_last(x, dims);
+        let Images { images, channels, space, strides, .. } = Images::new(&lies, dims)?;
+        let strides = [strides[0], strides[2], strides[3], strides[4]];
+        let kind = self.average.map_or(FloatPool::Max, FloatPool::Average);
+        let taps: usize = windows.iter().map(|w| w.iter().map(|w| w.count).max().unwrap_or(0)).product();
+        let work = 4 * made.len().saturating_mul(taps + 1);
+        let run = move |io: Io<'_>| {
+            let image = FloatImage { x: io.from[0].floats(), images, channels, space, strides };
+            Ok(float::pool::pool(kind, &image, &windows, io.to.floats())?)
+        };
+        Ok(Task::new(made, run).needs(vec![need]).work(work))
+    }
+
     fn dims(&self) -> usize {
         match &self.windows {
             Windows::Moving(moves) => moves.len(),

@@ -124,7 +124,7 @@ impl Matmul {
         let (meeting, to) = (Meeting::new(a, b)?, self.0);
         let made = Value::new(to.map_or(Type::F32, Type::Codes), meeting.shape.clone());
         let (n, depth) = (made.len(), meeting.left.columns);
-        let fill = super::float::matmul(meeting, n);
+        let fill = super::float::matmul(meeting);
         let run = move |io: Io<'_>| -> Result<(), Trouble> {
             let Io { from, to: room, scratch } = io;
             let Some(grid) = to else { return Ok(fill(from, room.floats())?) };

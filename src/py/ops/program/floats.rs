@@ -5,6 +5,7 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 
+use super::layers;
 use super::lower::{Lowered, check};
 use super::params::Params;
 use super::values::{HeldElements, constant};
@@ -12,7 +13,7 @@ use crate::array::{as_float32, contiguous, describe, elements, finite, tuple_tex
 use crate::error::Error;
 use crate::tensor::QTensor;
 use quantray_core::program::ops::{
-    Attention, Embedding, FloatLinear, Function, Given, LayerNorm, Rows, Softmax, Unary, Where, Zip,
+    Attention, Embedding, Function, Given, LayerNorm, Rows, Softmax, Unary, Where, Zip,
 };
 
 /// The step; none where there is no operation of this name.
@@ -46,11 +47,12 @@ pub fn floats(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<L
             made.push(Attention { heads }, from);
         }
         "linear" => {
-            check(p, sources, 1..=1)?;
-            made.push(linear(p)?, from);
-            if p.flag("relu")? {
-                made.push(Unary(Function::Relu), vec![made.last()]);
-            }
+            check(p, sources, 1..=2)?;
+            made.push(layers::linear(p)?, from);
+        }
+        "conv" => {
+            check(p, sources, 1..=2)?;
+            made.push(layers::conv(p)?, from);
         }
         "where" => {
             check(p, sources, 3..=3)?;
@@ -123,27 +125,6 @@ fn embedding(p: &Params<'_, '_>) -> PyResult<Embedding> {
     let (rows, width) = sides(array.shape()).ok_or_else(|| wrong(array.shape()))?;
     let table = Arc::new(HeldElements::new(array)?);
     Ok(Embedding { table, rows, width, of: Arc::new(Rows::Floats) })
-}
-
-/// A linear layer with a weight of floats.
-fn linear(p: &Params<'_, '_>) -> PyResult<FloatLinear> {
-    let weight = as_float32(&p.need("weight")?, &p.arg("weight"))?;
-    let sides = sides(weight.shape()).filter(|&(outputs, _)| outputs > 0).ok_or_else(|| {
-        let valid = "of shape (outputs, inputs), none of them 0";
-        PyErr::from(Error::value(p.arg("weight"), tuple_text(weight.shape()), valid))
-    })?;
-    let bias = match p.get("bias")? {
-        None => None,
-        Some(bias) => {
-            let bias = as_float32(&bias, &p.arg("bias"))?;
-            if bias.shape() != [sides.0] {
-                let valid = format!("of shape ({},), one for each output", sides.0);
-                return Err(Error::value(p.arg("bias"), tuple_text(bias.shape()), valid).into());
-            }
-            Some(Arc::from(elements::<f32>(&bias)))
-        }
-    };
-    Ok(FloatLinear { weight: Arc::new(HeldElements::new(weight)?), sides, bias })
 }
 
 /// Rows, and their width, which is not 0.

@@ -6,9 +6,9 @@ use pyo3::types::PyBytes;
 use super::elements::elements;
 use super::floats::floats;
 use super::images::images;
-use super::layers::layers;
 use super::params::Params;
 use super::places::places;
+use super::recurrent::recurrent;
 use super::reductions::reductions;
 use crate::array::{describe, number};
 use crate::error::Error;
@@ -96,9 +96,7 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
             one()?;
             made.push(Dequantize, from);
         }
-        "linear" | "conv" if op == "conv" || p.get("weight")?.is_none() => {
-            weighted(op, p, sources, &mut made)?
-        }
+        "linear" | "conv" if p.get("weight")?.is_none() => weighted(op, p, sources, &mut made)?,
         "max_pool" | "avg_pool" | "adaptive_max_pool" | "adaptive_avg_pool" => {
             one()?;
             made.push(pool(op, p)?, from);
@@ -187,7 +185,7 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
             made.push(Expand(p.dims("shape")?), from);
         }
         _ => {
-            for family in [elements, reductions, places, images, layers, floats] {
+            for family in [elements, reductions, places, images, recurrent, floats] {
                 if let Some(made) = family(op, p, sources)? {
                     return Ok(Some(made));
                 }

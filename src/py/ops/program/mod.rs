@@ -8,6 +8,7 @@ mod lower;
 mod params;
 mod parts;
 mod places;
+mod recurrent;
 mod reductions;
 mod values;
 
@@ -60,7 +61,10 @@ use values::{Declared, Fresh, Held};
 /// - interpolate(x; size or scale [, mode, align_corners])
 /// - table(x; table: 256 bytes [, grid]), clamp(x; lo, hi)
 /// - add, sub, mul(a, b; grid [, relu]), cat(x, ...; axis [, grid]), matmul(a, b [; grid]) of codes or
-///   of floats; linear(x; weight [, bias, relu]) with a weight of floats
+///   of floats
+/// - linear, conv(x [, residual]; weight [, bias, relu, limits: (least, greatest), activation]) with a weight of floats:
+///   the residual is added, then come the limits, then "gelu", "gelu_tanh", "silu", "sigmoid" or "tanh"; a convolution's
+///   [stride, padding: numbers or pairs, dilation, groups, transposed, output_padding]
 /// - reshape(x; shape), flatten(x [; start, end]), transpose(x [; axes]), slice(x; index [, axes]) with slices, tuples
 ///   (start, stop, step), ints and None for a new axis, flip(x [; axes]), squeeze(x [; axes]), unsqueeze(x; axes),
 ///   expand(x; shape), pad(x; pairs [, value])

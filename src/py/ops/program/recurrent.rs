@@ -12,12 +12,15 @@ use crate::array::elements;
 use crate::error::Error;
 use crate::ops::recurrent_float::Direction as Given;
 use crate::ops::sequences::{check_stack, parts};
+use crate::run::packing;
+use quantray_core::arch::Isa;
+use quantray_core::float::product::{PackedFloats, Plain};
 use quantray_core::program::Elements;
 use quantray_core::program::ops::{Direction, GroupNorm, LogSoftmax, Recurrent};
 use quantray_core::recurrent::Cell;
 
 /// The step; none where there is no operation of this name.
-pub fn layers(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lowered>> {
+pub fn recurrent(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lowered>> {
     let mut made = Lowered::new(sources);
     let from = made.all();
     match op {
@@ -53,14 +56,14 @@ pub fn layers(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<L
                 }
             };
             check(p, sources, 1..=if cell.has_memory() { 3 } else { 2 })?;
-            made.push(recurrent(cell, p)?, from);
+            made.push(layers(cell, p)?, from);
         }
         _ => return Ok(None),
     }
     Ok(Some(made))
 }
 
-fn recurrent(cell: Cell, p: &Params<'_, '_>) -> PyResult<Recurrent> {
+fn layers(cell: Cell, p: &Params<'_, '_>) -> PyResult<Recurrent> {
     let (bidirectional, batch_first) = (p.flag("bidirectional")?, p.flag("batch_first")?);
     let (weights, biases) = (p.need("weights")?, p.get("biases")?);
     let given: Vec<Given<'_>> = parts(cell, &weights, biases.as_ref(), bidirectional)?
@@ -79,13 +82,16 @@ fn recurrent(cell: Cell, p: &Params<'_, '_>) -> PyResult<Recurrent> {
             let [b_ih, b_hh] = direction.biases.each_ref().map(|bias| {
                 bias.as_ref().map(|bias| Arc::<[f32]>::from(elements::<f32>(bias)))
             });
+            let weight = &direction.weights[0];
+            let (rows, inputs) = (weight.shape()[0], weight.shape()[1]);
+            let from = Plain { x: elements::<f32>(weight), down: 1, right: inputs };
+            let packed = packing(weight.py(), || Ok(PackedFloats::new(Isa::current(), inputs, rows, from)))?;
             Ok(Direction {
-                w_ih: held(&direction.weights[0])?,
+                w_ih: Arc::new(packed),
                 w_hh: held(&direction.weights[1])?,
                 w_hr: direction.weights.get(2).map(held).transpose()?,
                 b_ih,
                 b_hh,
-                inputs: direction.weights[0].shape()[1],
             })
         })
         .collect::<PyResult<_>>()?;

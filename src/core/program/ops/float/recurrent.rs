@@ -7,17 +7,17 @@ use super::super::super::op::{Elements, Hint, Io, Need, Op, Planned, Task, Troub
 use super::super::super::value::{Type, Value, text};
 use super::super::check_floats;
 use super::strides_in;
-use crate::arch::{Floats, copy_to, float_product, slots};
+use crate::arch::{copy_to, slots};
 use crate::error::{Error, Result, Stopped};
+use crate::float::product::{Finish, Matrix, PackedFloats, multiply};
 use crate::memory::filled;
 use crate::recurrent::{self, Cell, Float, Shape, float_layer};
-use crate::threads;
 
 /// One direction of a layer: weights in C order, gates as torch orders them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Direction {
     /// Gates by the layer's inputs.
-    pub w_ih: Arc<dyn Elements>,
+    pub w_ih: Arc<PackedFloats>,
     /// Gates by its outputs.
     pub w_hh: Arc<dyn Elements>,
     /// The projection, outputs by units.
@@ -26,8 +26,6 @@ pub struct Direction {
     pub b_ih: Option<Arc<[f32]>>,
     /// For each gate, with the state.
     pub b_hh: Option<Arc<[f32]>>,
-    /// How many inputs there are.
-    pub inputs: usize,
 }
 
 /// All layers of a recurrent network. It makes one row of floats: the output, then the last hidden states, then the last
@@ -46,13 +44,10 @@ pub struct Recurrent {
     pub sizes: (usize, usize),
 }
 
-/// Rows of a piece of a product.
-const ROWS: usize = 64;
-
 impl Recurrent {
     /// Steps and batch of an input.
     fn shape(&self, x: &Value) -> Result<(Shape, bool)> {
-        let inputs = self.directions.first().map_or(0, |direction| direction.inputs);
+        let inputs = self.directions.first().map_or(0, |direction| direction.w_ih.depth());
         let (steps, batch, batched) = match x.shape[..] {
             [batch, steps, n] if n == inputs && self.batch_first => (steps, batch, true),
             [steps, batch, n] if n == inputs && !self.batch_first => (steps, batch, true),
@@ -102,12 +97,8 @@ impl Op for Recurrent {
         let memory = if self.cell.has_memory() { units } else { 0 };
         let sizes = [shape.rows() * ways * outputs, count * shape.batch * outputs, count * shape.batch * memory];
         let made = Value::new(Type::F32, vec![sizes.iter().sum()]);
-        let layers: Vec<Layer> = self
-            .directions
-            .chunks(ways)
-            .map(|layer| layer.iter().map(|direction| direction.shared()).collect())
-            .collect();
-        let (cell, inputs) = (self.cell, self.directions.first().map_or(0, |d| d.inputs));
+        let layers: Vec<Vec<Direction>> = self.directions.chunks(ways).map(<[_]>::to_vec).collect();
+        let (cell, inputs) = (self.cell, self.directions.first().map_or(0, |d| d.w_ih.depth()));
         let gates = cell.gates() * units;
         let work = shape.rows().saturating_mul(count).saturating_mul(gates).saturating_mul(inputs + outputs) / 4;
         let run = move |io: Io<'_>| -> Result<(), Trouble> {
@@ -156,37 +147,17 @@ impl Op for Recurrent {
     }
 
     fn weights(&self) -> usize {
-        let of = |d: &Direction| 4 * (d.w_ih.memory().len() + d.w_hh.memory().len());
+        let of = |d: &Direction| d.w_ih.bytes() + 4 * d.w_hh.memory().len();
         self.directions.iter().map(of).sum()
-    }
-}
-
-type Layer = Vec<Direction>;
-
-impl Direction {
-    fn shared(&self) -> Self {
-        Self {
-            w_ih: Arc::clone(&self.w_ih),
-            w_hh: Arc::clone(&self.w_hh),
-            w_hr: self.w_hr.clone(),
-            b_ih: self.b_ih.clone(),
-            b_hh: self.b_hh.clone(),
-            inputs: self.inputs,
-        }
     }
 }
 
 /// The input's part of the gates.
 fn products(direction: &Direction, x: &[f32], rows: usize, gates: usize) -> Result<Vec<f32>, Stopped> {
-    let n = direction.inputs;
     let mut made = filled(rows * gates, 0f32);
-    let weight = direction.w_ih.memory().floats();
-    let pieces = slots(&mut made).chunks_mut(ROWS * gates).enumerate();
-    threads::for_each(rows * n * gates / 4, pieces, |(i, to)| {
-        let a = Floats { x, rows, columns: n, strides: (n, 1) }.part(i * ROWS, to.len() / gates);
-        let b = Floats { x: weight, rows: n, columns: gates, strides: (1, n) };
-        float_product(a, b, direction.b_ih.as_deref(), to);
-        true
-    })?;
+    let n = direction.w_ih.depth();
+    let bias = direction.b_ih.as_deref();
+    let finish = Finish { bias, residual: None, limits: (f32::NEG_INFINITY, f32::INFINITY), then: None };
+    multiply(&Matrix { x, rows, columns: n, down: n }, &direction.w_ih, &finish, slots(&mut made))?;
     Ok(made)
 }

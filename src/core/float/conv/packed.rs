@@ -1,0 +1,183 @@
+//! A convolution's weights, laid out once.
+
+use std::mem::MaybeUninit;
+
+use super::FloatImage;
+use super::depthwise::Channelwise;
+use super::rows::{Patches, SHORT};
+use crate::arch::Isa;
+use crate::conv::{Geometry, Piece, taps, weight_at};
+use crate::error::Stopped;
+use crate::float::product::{Finish, PackedFloats, Part, Plain, multiply_parts};
+use crate::gemm::Space;
+use crate::memory::filled;
+use crate::threads;
+
+/// A convolution of floats, of any kind.
+#[derive(Debug, Clone)]
+pub struct FloatConv {
+    geometry: Geometry,
+    inputs: usize,
+    outputs: usize,
+    pieces: Vec<Piece>,
+    weights: Vec<Weights>,
+}
+
+/// The weights of a piece.
+#[derive(Debug, Clone)]
+enum Weights {
+    /// Of each group.
+    Products(Vec<PackedFloats>),
+    Channelwise(Channelwise),
+}
+
+impl FloatConv {
+    /// Weights of `outputs x inputs / groups x kernel`, or for a transposed convolution of
+    /// `inputs x outputs / groups x kernel`, in that order.
+    ///
+    /// # Panics
+    /// Numbers of channels that groups do not divide; another number of weights.
+    pub fn new(isa: Isa, geometry: Geometry, (inputs, outputs): (usize, usize), weights: &[f32]) -> Self {
+        let groups = geometry.groups;
+        let divide = inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
+        assert!(divide, "groups that divide channels");
+        let (of_group, in_group) = (outputs / groups, inputs / groups);
+        let taps_of_all: usize = geometry.kernel.iter().product();
+        assert_eq!(weights.len(), inputs * of_group * taps_of_all, "a weight for each element");
+        let channelwise = in_group == 1 && of_group == 1 && groups > 1;
+        let pieces = geometry.pieces();
+        // From one output's weights to the next output's, and from one input's.
+        let place = |o: usize, i: usize, tap| weight_at(&geometry, (inputs, outputs), o, i, tap);
+        let mut packed = Vec::with_capacity(pieces.len());
+        for piece in &pieces {
+            let taps: Vec<[usize; 3]> = taps(piece).collect();
+            if channelwise {
+                let own = Channelwise::new(outputs, taps.len(), |c, tap| weights[place(c, 0, taps[tap])]);
+                packed.push(Weights::Channelwise(own));
+                continue;
+            }
+            let of_groups = (0..groups).map(|group| {
+                let first = group * of_group;
+                let right = match of_group {
+                    0 | 1 => 1,
+                    _ => place(first + 1, 0, [0; 3]) - place(first, 0, [0; 3]),
+                };
+                let from = Plain { x: weights, down: 1, right };
+                let at = |k: usize| place(first, k % in_group, taps[k / in_group]);
+                PackedFloats::gathered(isa, taps.len() * in_group, of_group, from, at)
+            });
+            packed.push(Weights::Products(of_groups.collect()));
+        }
+        Self { geometry, inputs, outputs, pieces, weights: packed }
+    }
+
+    /// How it moves.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Number of input and of output channels.
+    pub fn channels(&self) -> (usize, usize) {
+        (self.inputs, self.outputs)
+    }
+
+    /// Bytes of weights.
+    pub fn bytes(&self) -> usize {
+        let of = |weights: &Weights| match weights {
+            Weights::Products(groups) => groups.iter().map(PackedFloats::bytes).sum(),
+            Weights::Channelwise(own) => 4 * own.weights.len(),
+        };
+        self.weights.iter().map(of).sum()
+    }
+
+    /// Products and sums of one image whose output has these lengths.
+    pub fn work(&self, output: Space) -> usize {
+        let taps: usize = self.geometry.kernel.iter().product();
+        let stuffed = self.geometry.transposed.map_or(1, |_| self.geometry.stride.iter().product());
+        let depth = self.inputs / self.geometry.groups.max(1) * taps / stuffed;
+        output.iter().product::<usize>().saturating_mul(self.outputs).saturating_mul(depth)
+    }
+
+    /// Convolves images; results lie channels last.
+    ///
+    /// # Errors
+    /// Only an interrupt.
+    ///
+    /// # Panics
+    /// Lengths that disagree; an input that the kernel does not fit in; an image beyond its memory.
+    pub fn run(
+        &self,
+        image: &FloatImage<'_>,
+        finish: &Finish<'_>,
+        to: &mut [MaybeUninit<f32>],
+    ) -> Result<(), Stopped> {
+        let output = self.geometry.output(image.space).expect("an input that the kernel fits in");
+        let all: usize = image.images * output.iter().product::<usize>();
+        assert_eq!(image.channels, self.inputs, "as many channels as the weights");
+        assert_eq!(to.len(), all * self.outputs, "room for the results");
+        if to.is_empty() {
+            return Ok(());
+        }
+        if self.geometry.transposed.is_none() {
+            return self.piece(0, image, output, finish, to);
+        }
+        // Each piece fills every so many positions: it is computed apart, and laid there.
+        assert!(finish.residual.is_none(), "no residual of a transposed convolution");
+        for (i, piece) in self.pieces.iter().enumerate() {
+            let positions = piece.positions(output);
+            let n = image.images * positions.iter().product::<usize>();
+            let mut made = crate::memory::room(n * self.outputs);
+            self.piece(i, image, positions, finish, &mut made.spare_capacity_mut()[..n * self.outputs])?;
+            let made: &[MaybeUninit<f32>] = &made.spare_capacity_mut()[..n * self.outputs];
+            let line = output[2] * self.outputs;
+            let bytes = 8 * made.len();
+            threads::for_each(bytes, to.chunks_mut(line.max(1)).enumerate(), |(row, to)| {
+                let (y, z, n) = (row % output[1], row / output[1] % output[0], row / output[1] / output[0]);
+                let first = piece.place([0; 3]);
+                let step: [usize; 3] = std::array::from_fn(|a| piece.place([1; 3])[a] - first[a]);
+                let at = |a: usize, p: usize| {
+                    p.checked_sub(first[a]).filter(|d| d.is_multiple_of(step[a])).map(|d| d / step[a])
+                };
+                if let (Some(z), Some(y)) = (at(0, z), at(1, y)) {
+                    let row = ((n * positions[0] + z) * positions[1] + y) * positions[2] * self.outputs;
+                    for (x, from) in made[row..].chunks_exact(self.outputs).take(positions[2]).enumerate() {
+                        to[(first[2] + x * step[2]) * self.outputs..][..self.outputs].copy_from_slice(from);
+                    }
+                }
+                true
+            })?;
+        }
+        Ok(())
+    }
+
+    fn piece(
+        &self,
+        i: usize,
+        image: &FloatImage<'_>,
+        positions: Space,
+        finish: &Finish<'_>,
+        to: &mut [MaybeUninit<f32>],
+    ) -> Result<(), Stopped> {
+        let piece = &self.pieces[i];
+        match &self.weights[i] {
+            Weights::Channelwise(own) => own.run(image, piece, positions, finish, to),
+            Weights::Products(groups) => {
+                let channels = self.inputs / groups.len();
+                let gathered = channels < SHORT && piece.kernel().iter().product::<usize>() > 1;
+                let zeros = filled(channels, 0.0);
+                let patches = (0..groups.len()).map(|group| Patches {
+                    image: *image,
+                    piece,
+                    positions,
+                    channel: group * channels,
+                    channels,
+                    zeros: &zeros,
+                    gathered,
+                });
+                let parts: Vec<Part<'_, Patches<'_>>> =
+                    patches.zip(groups).map(|(rows, weights)| Part { rows, weights }).collect();
+                multiply_parts(&parts, finish, to)
+            }
+        }
+    }
+}
