@@ -36,8 +36,9 @@ def run(function: Callable[..., Any], *arrays: Any) -> Any:
 
 
 def check(function: Callable[..., Any], *arrays: Any, ulp: float = 0, atol: float = 0) -> None:
-    """The program's result is NumPy's: its shape, its dtype, and its elements, within so many units in the last
-    place where some are allowed."""
+    """The program's result is NumPy's: its shape, its dtype, and its elements, within some units in the last
+    place where so many are allowed.
+    """
     with np.errstate(all="ignore"):
         expected = function(*arrays)
         found = run(function, *arrays)

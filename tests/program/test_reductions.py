@@ -64,7 +64,8 @@ def test_sums_of_floats(given: tuple[np.ndarray, Any, bool]) -> None:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = run(lambda x: getattr(np, name)(x, axis=axes, keepdims=keep), x)  # noqa: B023
-        assert found.shape == expected.shape and found.dtype == np.float32
+        assert found.shape == expected.shape
+        assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected.astype(np.float32), rtol=1e-6, atol=1e-5)
 
 

@@ -50,7 +50,9 @@ def _exact(to: Lowering, node: Node) -> None:
     to.put(node, to.step(name, (typed(to, x, dtype, node),), node))
 
 
-@step_of(*(f"numpy.{name}" for name in (*_NEAR, *_ALIASES)), "scipy.special.erf", "scipy.special.expit", "erf")
+@step_of(
+    *(f"numpy.{name}" for name in (*_NEAR, *_ALIASES)), "scipy.special.erf", "scipy.special.expit", "erf"
+)
 def _inexact(to: Lowering, node: Node) -> None:
     near(to)
     x = arguments(node, "x")["x"]

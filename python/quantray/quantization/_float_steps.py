@@ -12,8 +12,10 @@ import numpy as np
 
 from quantray import nn
 from quantray.graph import Node, Ref
+from quantray.nn._recurrent_layer import RecurrentLayer
 from quantray.nn.quantized import dynamic
 from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, step_of
+from quantray.quantization._recurrent_steps import recurrent_step
 
 _FLOAT = np.dtype(np.float32)
 
@@ -39,15 +41,21 @@ def _layer_norm(to: Lowering, node: Node) -> None:
     x = node.args[0]
     _need(isinstance(x, Ref) and to.graph.fact(x).dtype == _FLOAT)
     params: dict[str, Any] = {"normalized_shape": node.get("normalized_shape")}
-    for name in ("weight", "bias"):
+    moving: list[tuple[str, Ref]] = []
+    for name, op in (("weight", "mul"), ("bias", "add")):
         value = node.get(name)
-        if isinstance(value, Ref):
-            _need(value in to.fixed)
+        # After a weight that is computed the bias comes by itself, too.
+        if isinstance(value, Ref) and (moving or value not in to.fixed):
+            moving.append((op, value))
+        elif isinstance(value, Ref):
             params[name] = to.fixed[value]
     if node.get("eps") is not None:
         params["eps"] = node.get("eps")
     sources = to.terms_of_sum(x, node) or (to.number(x),)
-    to.put(node, to.step(node.kind, sources, node, **params))
+    made = to.step(node.kind, sources, node, **params)
+    for op, value in moving:
+        made = to.step(op, (made, _wire(to, value)), node)
+    to.put(node, made)
 
 
 @step_of("softmax")
@@ -81,6 +89,9 @@ def _attention(to: Lowering, node: Node) -> None:
 def _module(to: Lowering, node: Node) -> None:
     """Layers that quantize what they are given by its own range, and tables of integers."""
     module = to.model.get_submodule(node.value)
+    if isinstance(module, RecurrentLayer):
+        recurrent_step(to, node, module)
+        return
     _need(len(node.args) == 1 and not node.kwargs)
     if type(module) is nn.quantized.Embedding:
         _look_up(to, node, node.args[0], module.weight)

@@ -23,10 +23,7 @@ from quantray.quantization._integers import code_of, compute
 #: Dtypes that steps know; arrays of others only go into calls.
 DTYPES = ("float32", "int64", "int32", "uint8", "int8", "bool")
 #: Functions of lengths that the program works out.
-_FUNCTIONS = {
-    "add": "add", "sub": "sub", "mul": "mul", "floordiv": "floordiv", "mod": "mod", "neg": "neg", "min": "min",
-    "max": "max",
-}  # fmt: skip
+_FUNCTIONS = {"add": "add", "sub": "sub", "mul": "mul", "floordiv": "floordiv", "mod": "mod", "neg": "neg"}
 
 
 class NotLowered(Exception):
@@ -67,12 +64,16 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
     from quantray.quantization import (
         _element_steps,
         _float_steps,
+        _image_steps,
         _move_steps,
+        _norm_steps,
+        _onnx_steps,
         _place_steps,
         _reduction_steps,
     )
 
-    del _element_steps, _float_steps, _move_steps, _place_steps, _reduction_steps
+    del _element_steps, _float_steps, _image_steps, _move_steps, _norm_steps, _onnx_steps, _place_steps
+    del _reduction_steps
     return Lowering(graph.but(guards=()).pruned(), model, grids, is_near).result()
 
 

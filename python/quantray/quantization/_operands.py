@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 import numpy as np
@@ -131,22 +130,15 @@ def lengths(to: Lowering, value: Any) -> tuple[Any, ...]:
 
 
 def shape_of(to: Lowering, value: Ref) -> tuple[Any, ...]:
-    """The lengths of a wire as steps take them: numbers, or those of the value."""
-    number: int | None = None
-    made: list[Any] = []
-    for a, n in enumerate(to.graph.fact(value).shape):
-        if isinstance(n, int):
-            made.append(n)
-        else:
-            number = to.number(value) if number is None else number
-            made.append(("dim", number, a))
-    return tuple(made)
+    """The lengths of a wire as steps take them: those that it has when the program runs."""
+    if value in to.fixed:
+        return tuple(np.shape(to.fixed[value]))
+    number = to.number(value)
+    return tuple(("dim", number, a) for a in range(rank(to, value)))
 
 
 def product(values: Any) -> Any:
     """The product of lengths."""
-    if all(isinstance(n, int) for n in values):
-        return math.prod(values)
     made: Any = 1
     for n in values:
         made = n if made == 1 else ("mul", made, n)

@@ -31,7 +31,7 @@ from quantray.quantization._operands import (
 def _concat(to: Lowering, node: Node) -> None:
     names = ("arrays", "axis", "out") if node.kind != "functional.cat" else ("tensors", "dim")
     arrays, at, *_ = arguments(node, *names).values()
-    need(is_sequence(arrays) and at is not None or node.kind != "concat")
+    need((is_sequence(arrays) and at is not None) or node.kind != "concat")
     dtype = made_dtype(node)
     sources = tuple(typed(to, each, dtype, node) for each in arrays)
     if at is None and node.kind != "functional.cat" and "axis" in node.kwargs:
@@ -297,7 +297,11 @@ def _numpy_pad(to: Lowering, node: Node) -> None:
     value = 0 if given["constant_values"] is None else given["constant_values"]
     need(isinstance(value, (int, float, np.number)))
     dtype = made_dtype(node)
-    params: dict[str, Any] = {"mode": mode} if mode != "constant" else {"value": float(cast("Any", np.asarray(value).astype(dtype)))}
+    params: dict[str, Any] = (
+        {"mode": mode}
+        if mode != "constant"
+        else {"value": float(cast("Any", np.asarray(value).astype(dtype)))}
+    )
     to.put(node, to.step("pad", (wire(to, x, None),), node, pairs=pairs, **params))
 
 
@@ -338,7 +342,11 @@ def _ordered(to: Lowering, node: Node, name: str) -> None:
     given = arguments(node, "a", "axis", "kind", "order", "stable")
     need(given["order"] is None and to.graph.fact(given["a"]).dtype != BOOL)
     x, ndim = wire(to, given["a"], None), rank(to, given["a"])
-    at = ndim - 1 if given["axis"] is None and "axis" not in node.kwargs and len(node.args) < 2 else given["axis"]
+    at = (
+        ndim - 1
+        if given["axis"] is None and "axis" not in node.kwargs and len(node.args) < 2
+        else given["axis"]
+    )
     if at is None:
         x, at, ndim = to.step("reshape", (x,), node, shape=(-1,)), 0, 1
     to.put(node, to.step(name, (x,), node, axis=axis(at, ndim)))
@@ -369,9 +377,7 @@ def _like(to: Lowering, node: Node) -> None:
     one = typed(to, value, made_dtype(node), node)
     need(not isinstance(value, Ref) or to.graph.fact(value).shape == ())
     # As many elements as the wire has, whatever they are.
-    number = wire(to, given["a"], None)
-    shape = tuple(("dim", number, a) for a in range(rank(to, given["a"])))
-    to.put(node, to.step("expand", (one,), node, shape=shape))
+    to.put(node, to.step("expand", (one,), node, shape=shape_of(to, given["a"])))
 
 
 def _plain_number(value: Any) -> Any:
@@ -412,6 +418,18 @@ def _square(to: Lowering, node: Node) -> None:
     _shaped(to, node, to.step("where", (band, *values), node), given["shape"], length)
 
 
+@step_of("array.lengths")
+def _lengths(to: Lowering, node: Node) -> None:
+    items, shape = node.args
+    need(all(isinstance(n, (int, np.integer)) or (isinstance(n, Expr) and n.op != "truediv") for n in items))
+    each = tuple(
+        to.step("ramp", (), node, length=1, start=to.length(n), step=0, dtype="int64") for n in items
+    )
+    need(each)
+    row = to.step("cat", each, node, axis=0)
+    to.put(node, to.step("reshape", (row,), node, shape=lengths(to, tuple(shape))))
+
+
 @step_of("numpy.tril", "numpy.triu")
 def _triangle(to: Lowering, node: Node) -> None:
     given = arguments(node, "m", "k")
@@ -425,5 +443,3 @@ def _triangle(to: Lowering, node: Node) -> None:
     band = to.step("band", (), node, rows=rows, columns=columns, offset=int(offset) - is_upper, below=True)
     zero = constant(to, 0, dtype)
     to.put(node, to.step("where", (band, zero, x) if is_upper else (band, x, zero), node))
-
-

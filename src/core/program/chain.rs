@@ -5,12 +5,11 @@
 //! from tiles of sources, and of links before it. A step by itself is a chain of one link.
 
 use std::cell::RefCell;
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::memory::{Memory, Room};
 use super::value::{Kind, Value};
-use crate::arch::{Isa, Kernel, Lines, Vector, dispatch};
+use crate::arch::Lines;
 use crate::error::Stopped;
 use crate::threads;
 
@@ -307,157 +306,68 @@ fn rows<T: Copy>(
     }
 }
 
-/// An element in memory.
-pub(super) trait Element: Copy + Send + Sync + 'static {
-    /// Elements as they are.
-    fn read(memory: Memory<'_>) -> &[Self];
-    /// Room for them.
-    fn room(room: Room<'_>) -> &mut [MaybeUninit<Self>];
-}
+#[cfg(test)]
+mod tests {
+    use super::super::ops::{Arithmetic, Function, Unary, Where, Zip};
+    use super::super::steps::Program;
+    use super::super::value::Type;
+    use super::*;
+    use crate::arch::slots;
+    use proptest::prelude::*;
 
-macro_rules! elements {
-    ($($t:ty: $kind:ident $(or $other:ident)?;)*) => {$(
-        impl Element for $t {
-            #[inline]
-            fn read(memory: Memory<'_>) -> &[Self] {
-                match memory {
-                    Memory::$kind(x) $(| Memory::$other(x))? => x,
-                    _ => panic!("elements of the planned kind"),
-                }
-            }
-            #[inline]
-            fn room(room: Room<'_>) -> &mut [MaybeUninit<Self>] {
-                match room {
-                    Room::$kind(x) $(| Room::$other(x))? => x,
-                    _ => panic!("elements of the planned kind"),
-                }
-            }
-        }
-    )*};
-}
-elements! {
-    u8: U8 or Bool;
-    i8: I8;
-    f32: F32;
-    i32: I32;
-    i64: I64;
-}
-
-/// A function of elements. `#[inline(always)]`, so that it is compiled with the instructions that are switched on.
-pub(super) trait Of<A, B>: Copy + Send + Sync + 'static {
-    /// Of one.
-    fn of(self, a: A) -> B;
-}
-
-/// A function of two elements, as [`Of`].
-pub(super) trait OfTwo<A, B>: Copy + Send + Sync + 'static {
-    /// Of both.
-    fn of(self, a: A, b: A) -> B;
-}
-
-/// A function as a type of its own.
-macro_rules! of {
-    ([$($p:ident: $pt:ty = $given:expr),*] |$x:ident: $a:ty| -> $b:ty $body:block) => {{
-        #[derive(Clone, Copy)]
-        struct F { $($p: $pt),* }
-        impl $crate::program::chain::Of<$a, $b> for F {
-            #[inline(always)]
-            fn of(self, $x: $a) -> $b { let F { $($p),* } = self; $body }
-        }
-        $crate::program::chain::one::<$a, $b>(F { $($p: $given),* })
-    }};
-    (|$x:ident: $a:ty| -> $b:ty $body:block) => { of!([] |$x: $a| -> $b $body) };
-    (|$x:ident: $a:ty, $y:ident| -> $b:ty $body:block) => {{
-        #[derive(Clone, Copy)]
-        struct F;
-        impl $crate::program::chain::OfTwo<$a, $b> for F {
-            #[inline(always)]
-            fn of(self, $x: $a, $y: $a) -> $b { $body }
-        }
-        $crate::program::chain::two::<$a, $b>(F)
-    }};
-    // Compiled once, with the instructions that every CPU has: for what is never long.
-    (short |$x:ident: $a:ty, $y:ident| -> $b:ty $body:block) => {{
-        #[derive(Clone, Copy)]
-        struct F;
-        impl $crate::program::chain::OfTwo<$a, $b> for F {
-            #[inline(always)]
-            fn of(self, $x: $a, $y: $a) -> $b { $body }
-        }
-        $crate::program::chain::two_short::<$a, $b>(F)
-    }};
-}
-pub(super) use of;
-
-struct One<'a, A, B, F>(&'a [A], &'a mut [MaybeUninit<B>], F);
-
-impl<A: Copy, B: Copy, F: Of<A, B>> Kernel for One<'_, A, B, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) {
-        let Self(x, to, f) = self;
-        if x.len() == to.len() {
-            for (to, &x) in to.iter_mut().zip(x) {
-                to.write(f.of(x));
-            }
-        } else {
-            to.fill(MaybeUninit::new(f.of(x[0])));
+    /// Floats for a value that lies in some order of its axes.
+    fn laid_out(shape: &[usize], last: bool) -> Value {
+        match last && shape.len() > 1 {
+            true => Value::channels_last(Type::F32, shape.to_vec()),
+            false => Value::new(Type::F32, shape.to_vec()),
         }
     }
-}
 
-/// A tile of a function of one element.
-pub(super) fn one<A: Element, B: Element>(f: impl Of<A, B>) -> Arc<Tile> {
-    Arc::new(move |from, to| dispatch(Isa::current(), One(A::read(from[0]), B::room(to), f)))
-}
+    /// The element of a value that broadcasts at a place of a shape.
+    fn at(value: &Value, x: &[f32], shape: &[usize], mut place: usize) -> f32 {
+        let spread = value.broadcast_to(shape);
+        let mut found = 0;
+        for a in (0..shape.len()).rev() {
+            found += place % shape[a] * spread.strides[a];
+            place /= shape[a];
+        }
+        x[found]
+    }
 
-struct Two<'a, A, B, F>(&'a [A], &'a [A], &'a mut [MaybeUninit<B>], F);
-
-impl<A: Copy, B: Copy, F: OfTwo<A, B>> Kernel for Two<'_, A, B, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) {
-        let Self(a, b, to, f) = self;
-        let n = to.len();
-        match (a.len() == n, b.len() == n) {
-            (true, true) => {
-                for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
-                    to.write(f.of(a, b));
-                }
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn chains_are_their_steps(
+            shape in prop::collection::vec(1usize..24, 1..5),
+            ones in prop::collection::vec(any::<bool>(), 4),
+            dropped in 0usize..3,
+            last in any::<bool>(),
+            other_last in any::<bool>(),
+        ) {
+            let mut small: Vec<usize> =
+                shape.iter().zip(&ones).map(|(&n, &one)| if one { 1 } else { n }).collect();
+            small.drain(..dropped.min(small.len()));
+            let values = [laid_out(&shape, last), laid_out(&small, other_last)];
+            let x: Vec<f32> = (0..values[0].len()).map(|i| (i as f32 * 0.37).sin()).collect();
+            let y: Vec<f32> = (0..values[1].len()).map(|i| (i as f32 * 0.73).cos()).collect();
+            // |x * y| - y where x < y, else x.
+            let mut program = Program::new(2);
+            let product = program.push("", Zip::Arithmetic(Arithmetic::Mul), vec![0, 1]);
+            let size = program.push("", Unary(Function::Absolute), vec![product]);
+            let less = program.push("", Zip::from_name("less").unwrap(), vec![0, 1]);
+            let rest = program.push("", Zip::Arithmetic(Arithmetic::Sub), vec![size, 1]);
+            let chosen = program.push("", Where, vec![less, rest, 0]);
+            program.give(chosen);
+            let prepared = program.prepare(values.to_vec(), vec![]).unwrap();
+            prop_assert_eq!(prepared.memory(), 0);
+            let mut made = vec![0f32; values[0].len()];
+            let inputs = [Memory::F32(&x), Memory::F32(&y)];
+            program.run(&prepared, &inputs, vec![Room::F32(slots(&mut made))]).unwrap();
+            for place in 0..made.len() {
+                let (a, b) = (at(&values[0], &x, &shape, place), at(&values[1], &y, &shape, place));
+                let expected = if a < b { (a * b).abs() - b } else { a };
+                prop_assert_eq!(at(&prepared.outputs()[0], &made, &shape, place), expected);
             }
-            (true, false) => {
-                let b = b[0];
-                for (to, &a) in to.iter_mut().zip(a) {
-                    to.write(f.of(a, b));
-                }
-            }
-            (false, true) => {
-                let a = a[0];
-                for (to, &b) in to.iter_mut().zip(b) {
-                    to.write(f.of(a, b));
-                }
-            }
-            _ => to.fill(MaybeUninit::new(f.of(a[0], b[0]))),
         }
     }
-}
-
-/// A tile of a function of two elements.
-pub(super) fn two<A: Element, B: Element>(f: impl OfTwo<A, B>) -> Arc<Tile> {
-    Arc::new(move |from, to| {
-        dispatch(Isa::current(), Two(A::read(from[0]), A::read(from[1]), B::room(to), f));
-    })
-}
-
-/// The same without instructions of its own.
-pub(super) fn two_short<A: Element, B: Element>(f: impl OfTwo<A, B>) -> Arc<Tile> {
-    Arc::new(move |from, to| {
-        let (a, b, to) = (A::read(from[0]), A::read(from[1]), B::room(to));
-        let (i, j) = (usize::from(a.len() == to.len()), usize::from(b.len() == to.len()));
-        for (k, to) in to.iter_mut().enumerate() {
-            to.write(f.of(a[k * i], b[k * j]));
-        }
-    })
 }

@@ -9,7 +9,7 @@
 //!
 //! - `value`, `memory`, `dims`: what values are; their elements; lengths that depend on shapes
 //! - `op`: what a step is to a plan ([`Op`]); `ops`: the steps, a file for each family
-//! - `chain`, `fuse`: functions of single elements, which become one where they follow each other
+//! - `tile`, `chain`, `fuse`: functions of single elements, which become one where they follow each other
 //! - `plan`, `arena`: who reads what, and where everything lies; `run`, `groups`: a call; `steps`: the program
 //!
 //! Each step computes what the operator of the same name does; only order and memory differ.
@@ -27,6 +27,7 @@ mod run;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod tile;
 mod value;
 
 pub use chain::Chain;

@@ -1,8 +1,8 @@
 //! Floats up to a number.
 
-use super::super::chain::of;
 use super::super::dims::Known;
 use super::super::op::{Hint, Op, Planned, Task};
+use super::super::tile::of;
 use super::super::value::{Type, Value};
 use super::{check_floats, each_element};
 use crate::error::Result;

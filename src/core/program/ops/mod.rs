@@ -24,8 +24,8 @@ pub(super) use copy::copy_task;
 pub use dynamic::Dynamic;
 pub use elementwise::{Binary, Clamp, Table};
 pub use float::{
-    Arithmetic, Attention, Cast, Compare, Direction, Embedding, FloatConv, FloatLayer, FloatLinear, Function, GroupNorm,
-    LayerNorm, LogSoftmax, Logic, Recurrent, Rows, Softmax, Test, Unary, Where, Zip,
+    Arithmetic, Attention, Cast, Compare, Direction, Embedding, FloatConv, FloatLayer, FloatLinear, Function,
+    GroupNorm, LayerNorm, LogSoftmax, Logic, Recurrent, Rows, Softmax, Test, Unary, Where, Zip,
 };
 pub use image::{Coordinates, Outside, Resize, Rounding, Sample, Sampling, Target};
 pub use join::Cat;
@@ -33,8 +33,8 @@ pub use layer::{Conv, Layer, Linear};
 pub use limit::AtMost;
 pub use movement::{Expand, Flip, Item, Pad, Slice, Squeeze, Transpose, Unsqueeze};
 pub use places::{
-    Band, Combine, Diagonal, GatherNd, Lists, Order, PadMode, Put, Ramp, Repeated, ScatterAlong, ScatterNd, Sorted,
-    Take, TakeAlong,
+    Band, Combine, Diagonal, GatherNd, Lists, Order, PadMode, Put, Ramp, Repeated, ScatterAlong, ScatterNd,
+    Sorted, Take, TakeAlong,
 };
 pub use pool::{Pool, Windows};
 pub use product::Matmul;

@@ -53,9 +53,7 @@ pub fn elements(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option
         "elu" => Some(Function::Elu(number("alpha", 1.0)?)),
         "celu" => Some(Function::Celu(number("alpha", 1.0)?)),
         "softplus" => Some(Function::Softplus(number("beta", 1.0)?, number("threshold", 20.0)?)),
-        "clip" => {
-            Some(Function::Clip(number("low", f64::NEG_INFINITY)?, number("high", f64::INFINITY)?))
-        }
+        "clip" => Some(Function::Clip(number("low", f64::NEG_INFINITY)?, number("high", f64::INFINITY)?)),
         _ => Function::from_name(op),
     };
     let Some(function) = function else { return Ok(None) };

@@ -45,13 +45,13 @@ pub fn images(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<L
 
 /// Means go axis by axis, the last one first.
 fn resize(p: &Params<'_, '_>, made: &mut Lowered) -> PyResult<()> {
-    let axes = p.axes("axes", "axis")?.ok_or_else(|| PyErr::from(Error::type_(p.arg("axes"), "None", "given")))?;
+    let axes =
+        p.axes("axes", "axis")?.ok_or_else(|| PyErr::from(Error::type_(p.arg("axes"), "None", "given")))?;
     let targets: Vec<Target> = match (p.get("size")?, p.get("scale")?) {
         (Some(_), None) => p.dims("size")?.into_iter().map(Target::Length).collect(),
         (None, Some(given)) => {
-            let wrong = |_| {
-                PyErr::from(Error::type_(p.arg("scale"), describe(&given), "numbers, one for each axis"))
-            };
+            let wrong =
+                |_| PyErr::from(Error::type_(p.arg("scale"), describe(&given), "numbers, one for each axis"));
             let each: Vec<Bound<'_, PyAny>> =
                 given.try_iter().and_then(|all| all.collect()).map_err(wrong)?;
             let each: Vec<f64> = each.iter().map(|f| number(f, &p.arg("scale"))).collect::<PyResult<_>>()?;

@@ -22,8 +22,8 @@ use quantray_core::program::Grid;
 use quantray_core::program::Op;
 use quantray_core::program::ops::{
     AtMost, Binary, Cat, Clamp, Conv, Dequantize, Dynamic, Expand, Flatten, Flip, Interpolate, Layer, Linear,
-    Matmul, Mode, Pool, Quantize, Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose,
-    Unsqueeze, Windows,
+    Matmul, Mode, Pool, Quantize, Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose, Unsqueeze,
+    Windows,
 };
 use quantray_core::qparams::{DType, QParams, Quantizer};
 

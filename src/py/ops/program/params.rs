@@ -172,8 +172,9 @@ impl<'a, 'py> Params<'a, 'py> {
     /// Pairs of lengths.
     pub fn pairs(&self, name: &'static str) -> PyResult<Vec<(Dim, Dim)>> {
         let value = self.need(name)?;
-        let wrong =
-            || PyErr::from(Error::type_(self.arg(name), describe(&value), "pairs of lengths, one for each axis"));
+        let wrong = || {
+            PyErr::from(Error::type_(self.arg(name), describe(&value), "pairs of lengths, one for each axis"))
+        };
         let pair = |pair: Bound<'py, PyAny>| -> PyResult<(Dim, Dim)> {
             let both: Vec<Bound<'py, PyAny>> =
                 pair.try_iter().and_then(|all| all.collect()).map_err(|_| wrong())?;
@@ -260,8 +261,8 @@ pub fn referred(value: &Bound<'_, PyAny>, into: &mut Vec<usize>) -> PyResult<()>
     if let Ok(dict) = value.cast::<PyDict>() {
         for (key, value) in dict.iter() {
             let lengths = [
-                "shape", "index", "items", "size", "pairs", "reps", "repeats", "shifts", "k", "length", "start", "step",
-                "rows", "columns",
+                "shape", "index", "items", "size", "pairs", "reps", "repeats", "shifts", "k", "length",
+                "start", "step", "rows", "columns",
             ];
             if key.extract::<String>().is_ok_and(|key| lengths.contains(&&key[..])) {
                 referred(&value, into)?;

@@ -7,11 +7,11 @@ use super::lower::{Lowered, check};
 use super::params::Params;
 use crate::array::describe;
 use crate::error::Error;
-use quantray_core::program::ops::{
-    Band, Combine, Diagonal, GatherNd, Lists, Order, Pad, PadMode, Put, Ramp, Repeated, ScatterAlong, ScatterNd,
-    Sorted, Take, TakeAlong,
-};
 use quantray_core::program::Type;
+use quantray_core::program::ops::{
+    Band, Combine, Diagonal, GatherNd, Lists, Order, Pad, PadMode, Put, Ramp, Repeated, ScatterAlong,
+    ScatterNd, Sorted, Take, TakeAlong,
+};
 
 /// The step; none where there is no operation of this name.
 pub fn places(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lowered>> {

@@ -26,14 +26,17 @@ pub fn recurrent(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Optio
     match op {
         "group_norm" | "instance_norm" => {
             check(p, sources, 1..=1)?;
-            let groups = match op {
-                "instance_norm" => None,
-                _ => {
-                    let groups = p.int("groups", 0)?;
-                    let found = usize::try_from(groups).ok().filter(|&groups| groups > 0);
-                    Some(found.ok_or_else(|| PyErr::from(Error::value(p.arg("groups"), groups, "at least 1")))?)
-                }
-            };
+            let groups =
+                match op {
+                    "instance_norm" => None,
+                    _ => {
+                        let groups = p.int("groups", 0)?;
+                        let found = usize::try_from(groups).ok().filter(|&groups| groups > 0);
+                        Some(found.ok_or_else(|| {
+                            PyErr::from(Error::value(p.arg("groups"), groups, "at least 1"))
+                        })?)
+                    }
+                };
             let eps = p.number("eps", 1e-5)?;
             if !(eps.is_finite() && eps >= 0.0) {
                 return Err(Error::value(p.arg("eps"), eps, "finite, at least 0").into());
@@ -79,9 +82,10 @@ fn layers(cell: Cell, p: &Params<'_, '_>) -> PyResult<Recurrent> {
     let directions = given
         .iter()
         .map(|direction| {
-            let [b_ih, b_hh] = direction.biases.each_ref().map(|bias| {
-                bias.as_ref().map(|bias| Arc::<[f32]>::from(elements::<f32>(bias)))
-            });
+            let [b_ih, b_hh] = direction
+                .biases
+                .each_ref()
+                .map(|bias| bias.as_ref().map(|bias| Arc::<[f32]>::from(elements::<f32>(bias))));
             let weight = &direction.weights[0];
             let (rows, inputs) = (weight.shape()[0], weight.shape()[1]);
             let from = Plain { x: elements::<f32>(weight), down: 1, right: inputs };

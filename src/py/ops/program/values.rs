@@ -237,7 +237,9 @@ impl Typed<'_> {
             Type::Codes(Grid { signed: false, .. }) | Type::U8 => {
                 Memory::U8(elements_in_reach(&self.array, n))
             }
-            Type::Codes(Grid { signed: true, .. }) | Type::I8 => Memory::I8(elements_in_reach(&self.array, n)),
+            Type::Codes(Grid { signed: true, .. }) | Type::I8 => {
+                Memory::I8(elements_in_reach(&self.array, n))
+            }
             Type::F32 => Memory::F32(elements_in_reach(&self.array, n)),
             Type::I32 => Memory::I32(elements_in_reach(&self.array, n)),
             Type::I64 => Memory::I64(elements_in_reach(&self.array, n)),
@@ -268,7 +270,12 @@ impl HeldElements {
         ];
         let Some((_, kind)) = kinds.into_iter().find(|(number, _)| has_type(&array, *number)) else {
             let got = format!("dtype {}", array.dtype());
-            return Err(Error::type_("value", got, "of float32, int32, int64, uint8, int8, bool, or quantized").into());
+            return Err(Error::type_(
+                "value",
+                got,
+                "of float32, int32, int64, uint8, int8, bool, or quantized",
+            )
+            .into());
         };
         // A view of our own, which no one reshapes, that keeps the memory.
         let array = fresh_view(&contiguous(&array)?)?;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::super::chain::{Tile, of};
+use super::super::super::chain::Tile;
 use super::super::super::dims::Known;
 use super::super::super::op::{Hint, Op, Planned, Task};
+use super::super::super::tile::of;
 use super::super::super::value::{Type, Value};
 use super::super::each_element;
 use crate::error::{Error, Result};

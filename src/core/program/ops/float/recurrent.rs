@@ -95,24 +95,29 @@ impl Op for Recurrent {
             needs.push(Need::contiguous(state));
         }
         let memory = if self.cell.has_memory() { units } else { 0 };
-        let sizes = [shape.rows() * ways * outputs, count * shape.batch * outputs, count * shape.batch * memory];
+        let sizes =
+            [shape.rows() * ways * outputs, count * shape.batch * outputs, count * shape.batch * memory];
         let made = Value::new(Type::F32, vec![sizes.iter().sum()]);
         let layers: Vec<Vec<Direction>> = self.directions.chunks(ways).map(<[_]>::to_vec).collect();
         let (cell, inputs) = (self.cell, self.directions.first().map_or(0, |d| d.w_ih.depth()));
         let gates = cell.gates() * units;
-        let work = shape.rows().saturating_mul(count).saturating_mul(gates).saturating_mul(inputs + outputs) / 4;
+        let work =
+            shape.rows().saturating_mul(count).saturating_mul(gates).saturating_mul(inputs + outputs) / 4;
         let run = move |io: Io<'_>| -> Result<(), Trouble> {
             let state = |k: usize| io.from.get(k).map(|state| state.floats());
             let mut h = state(1).map_or_else(|| filled(sizes[1], 0f32), <[f32]>::to_vec);
             let mut c = state(2).map_or_else(|| filled(sizes[2], 0f32), <[f32]>::to_vec);
             let mut x: Vec<f32> = Vec::new();
             let mut own = io.from[0].floats();
-            let (mut hs, mut cs) = (h.chunks_mut(shape.batch * outputs), c.chunks_mut((shape.batch * memory).max(1)));
+            let (mut hs, mut cs) =
+                (h.chunks_mut(shape.batch * outputs), c.chunks_mut((shape.batch * memory).max(1)));
             for (i, layer) in layers.iter().enumerate() {
                 let last = i + 1 == layers.len();
                 let mut y = filled(sizes[0], 0f32);
-                let all: Vec<Vec<f32>> =
-                    layer.iter().map(|d| products(d, own, shape.rows(), gates)).collect::<Result<_, Stopped>>()?;
+                let all: Vec<Vec<f32>> = layer
+                    .iter()
+                    .map(|d| products(d, own, shape.rows(), gates))
+                    .collect::<Result<_, Stopped>>()?;
                 let floats: Vec<Float<'_>> = layer
                     .iter()
                     .zip(&all)

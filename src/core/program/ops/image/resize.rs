@@ -144,9 +144,11 @@ impl Resize {
         };
         match usize::try_from(length).ok().filter(|&m| m < 1 << 40) {
             Some(m) if n > 0 || m == 0 => Ok((a, m, factor)),
-            Some(_) => {
-                Err(Error::value("input", text(&x.shape), format!("with elements along axis {a}, which grows")))
-            }
+            Some(_) => Err(Error::value(
+                "input",
+                text(&x.shape),
+                format!("with elements along axis {a}, which grows"),
+            )),
             None => Err(Error::value("size", length, "at least 0 along each axis")),
         }
     }
@@ -274,7 +276,8 @@ impl Kernel for Rows<'_> {
             if inner == 1 {
                 for (to, taps) in to.iter_mut().zip(taps) {
                     let two = x[taps[0].0] * taps[0].1 + x[taps[1].0] * taps[1].1;
-                    let more = if count == 4 { x[taps[2].0] * taps[2].1 + x[taps[3].0] * taps[3].1 } else { 0.0 };
+                    let more =
+                        if count == 4 { x[taps[2].0] * taps[2].1 + x[taps[3].0] * taps[3].1 } else { 0.0 };
                     to.write(if count == 4 { two + more } else { two });
                 }
                 continue;

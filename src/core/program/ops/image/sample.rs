@@ -68,17 +68,20 @@ impl Op for Sample {
         check_floats(grid)?;
         let (&[images, channels, height, width], &[n, rows, columns, 2]) = (&x.shape[..], &grid.shape[..])
         else {
-            let valid = format!("of shape (N, height, width, 2) for an input (N, C, H, W), {}", text(&x.shape));
+            let valid =
+                format!("of shape (N, height, width, 2) for an input (N, C, H, W), {}", text(&x.shape));
             return Err(Error::value("grid", text(&grid.shape), valid));
         };
         if n != images || height == 0 || width == 0 {
-            let valid = format!("for as many images as there are in {}, none without elements", text(&x.shape));
+            let valid =
+                format!("for as many images as there are in {}, none without elements", text(&x.shape));
             return Err(Error::value("grid", text(&grid.shape), valid));
         }
         let made = Value::new(Type::F32, vec![images, channels, rows, columns]);
         let (needs, work) = (vec![Need::contiguous(x), Need::contiguous(grid)], 16 * made.bytes());
         let (own, shape) = (*self, [channels, height, width, rows * columns]);
-        let run = move |io: Io<'_>| Ok(own.run(io.from[0].floats(), io.from[1].floats(), shape, io.to.floats())?);
+        let run =
+            move |io: Io<'_>| Ok(own.run(io.from[0].floats(), io.from[1].floats(), shape, io.to.floats())?);
         Ok(Task::new(made, run).needs(needs).work(work).into())
     }
 
@@ -103,8 +106,7 @@ impl Sample {
             for (p, place) in grid.chunks_exact(2).enumerate() {
                 let (column, row) = (self.source(place[0], width), self.source(place[1], height));
                 let at = |row: f32, column: f32| -> Option<usize> {
-                    let inside =
-                        row >= 0.0 && row < height as f32 && column >= 0.0 && column < width as f32;
+                    let inside = row >= 0.0 && row < height as f32 && column >= 0.0 && column < width as f32;
                     inside.then(|| row as usize * width + column as usize)
                 };
                 if self.nearest {

@@ -66,7 +66,9 @@ fn take<T: Copy + Send + Sync>(
     let pieces: Vec<_> = to
         .chunks_mut(places.len() * inner)
         .enumerate()
-        .flat_map(|(o, to)| places.chunks(step).zip(to.chunks_mut(step * inner)).map(move |(p, to)| (o, p, to)))
+        .flat_map(|(o, to)| {
+            places.chunks(step).zip(to.chunks_mut(step * inner)).map(move |(p, to)| (o, p, to))
+        })
         .collect();
     threads::for_each(bytes, pieces.into_iter(), |(o, places, to)| {
         let x = &x[o * n * inner..][..n * inner];
@@ -120,7 +122,8 @@ impl Op for TakeAlong {
     }
 
     fn images(&self, from: &[&Value], _: &Value, images: &[bool]) -> Option<bool> {
-        (axis_in(self.0, from[0].shape.len()).ok()? > 0 && images.iter().all(|&images| images)).then_some(true)
+        (axis_in(self.0, from[0].shape.len()).ok()? > 0 && images.iter().all(|&images| images))
+            .then_some(true)
     }
 }
 

@@ -161,7 +161,9 @@ fn length(dim: &Dim, known: &Known<'_>, name: &str) -> Result<usize> {
 fn checked(n: usize, count: usize) -> Result<()> {
     match n.checked_mul(count) {
         Some(n) if n < 1 << 40 => Ok(()),
-        _ => Err(Error::value("the result", format!("{n} times {count} elements"), "small enough for memory")),
+        _ => {
+            Err(Error::value("the result", format!("{n} times {count} elements"), "small enough for memory"))
+        }
     }
 }
 
@@ -206,7 +208,8 @@ pub(in super::super) fn listed(x: &Value, places: Vec<Option<Vec<usize>>>) -> Ta
         x.shape.iter().zip(&places).map(|(&n, places)| places.as_ref().map_or(n, Vec::len)).collect();
     let made = x.ordered(shape);
     // The slowest axis of the result first; runs of elements that stay together are one copy.
-    let mut order: Vec<usize> = (0..made.shape.len()).filter(|&a| made.shape[a] != 1 || places[a].is_some()).collect();
+    let mut order: Vec<usize> =
+        (0..made.shape.len()).filter(|&a| made.shape[a] != 1 || places[a].is_some()).collect();
     order.sort_by_key(|&a| std::cmp::Reverse(made.strides[a]));
     let mut inner = 1;
     while let Some(&a) = order.last() {

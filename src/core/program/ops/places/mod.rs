@@ -32,7 +32,9 @@ fn place(id: i64, n: usize, at: usize) -> Result<usize> {
     let found = if id < 0 { id.checked_add(n as i64) } else { Some(id) };
     match found.and_then(|id| usize::try_from(id).ok()).filter(|&id| id < n) {
         Some(id) => Ok(id),
-        None if n == 0 => Err(Error::index("index", format!("{id} at {at}"), "for an axis that has elements")),
+        None if n == 0 => {
+            Err(Error::index("index", format!("{id} at {at}"), "for an axis that has elements"))
+        }
         None => {
             let n = n as i64;
             Err(Error::index("index", format!("{id} at {at}"), format!("from {} to {}", -n, n - 1)))

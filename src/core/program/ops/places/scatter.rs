@@ -39,7 +39,9 @@ impl Combine {
     fn check(self, x: &Value) -> Result<()> {
         match (self, x.ty.kind()) {
             (Self::None, _) => Ok(()),
-            (_, Kind::Bool) => Err(Error::type_("input", x.ty.name(), "of numbers, to be added up or compared")),
+            (_, Kind::Bool) => {
+                Err(Error::type_("input", x.ty.name(), "of numbers, to be added up or compared"))
+            }
             _ => Ok(()),
         }
     }
@@ -159,8 +161,7 @@ impl Op for ScatterAlong {
         self.1.check(x)?;
         let rank = x.shape.len();
         let axis = axis_in(self.0, rank)?;
-        let fits = ids.shape.len() == rank
-            && (0..rank).all(|a| a == axis || ids.shape[a] <= x.shape[a]);
+        let fits = ids.shape.len() == rank && (0..rank).all(|a| a == axis || ids.shape[a] <= x.shape[a]);
         if !fits {
             let valid = format!("of {rank} axes, none but axis {axis} longer than the input's");
             return Err(wrong_shape("index", ids, valid));

@@ -34,12 +34,7 @@ impl Ordered for f32 {
     }
 }
 
-pub(super) fn places(
-    greatest: bool,
-    shape: &Shape,
-    from: Memory<'_>,
-    to: Room<'_>,
-) -> Result<(), Trouble> {
+pub(super) fn places(greatest: bool, shape: &Shape, from: Memory<'_>, to: Room<'_>) -> Result<(), Trouble> {
     let Room::I64(to) = to else { panic!("places as planned") };
     macro_rules! kinds {
         ($($kind:ident),*) => {

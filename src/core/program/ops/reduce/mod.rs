@@ -164,15 +164,14 @@ impl Op for Reduce {
         let mut order: Vec<usize> = (0..rank).collect();
         let single = gone.iter().filter(|&&gone| gone).count() <= 1;
         if x.is_dense() && (single || !self.of.is_place()) {
-            order.sort_by_key(|&a| std::cmp::Reverse(if x.shape[a] == 1 { usize::MAX } else { x.strides[a] }));
+            order
+                .sort_by_key(|&a| std::cmp::Reverse(if x.shape[a] == 1 { usize::MAX } else { x.strides[a] }));
         }
         // Those that go stand side by side, and where they do not, they are laid out as the fastest ones.
         let long = |&i: &usize| gone[order[i]] && x.shape[order[i]] != 1;
         let side: Vec<usize> = (0..rank).filter(long).collect();
         let apart = match (side.first(), side.last()) {
-            (Some(&first), Some(&last)) => {
-                (first..last).any(|i| !gone[order[i]] && x.shape[order[i]] != 1)
-            }
+            (Some(&first), Some(&last)) => (first..last).any(|i| !gone[order[i]] && x.shape[order[i]] != 1),
             _ => false,
         };
         let inner: usize = match side.last() {
