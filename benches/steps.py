@@ -1,9 +1,9 @@
-"""What a program's steps cost beside NumPy's functions and onnxruntime's operators, on arrays as models have them.
+"""What a program's steps cost beside NumPy's functions and onnxruntime's operators, at sizes of models.
 
     python benches/steps.py [--quick] [--only WORD] [--threads 1]
 
-Each row is a program of the steps that it names, and an ONNX model of the same nodes. A peer has a column where it
-can be imported. Pin NumPy's BLAS (OPENBLAS_NUM_THREADS=1), whose threads would take a core.
+Each row is a program of the steps that it names, and an ONNX model of the same nodes. A peer has a column
+where it can be imported. Pin NumPy's BLAS (OPENBLAS_NUM_THREADS=1), whose threads would take a core.
 """
 
 import argparse
@@ -27,8 +27,8 @@ US = 1e-6
 class Work(NamedTuple):
     """A row: arrays, steps of a program from them on, NumPy's function, and ONNX's nodes.
 
-    A node is (operator, inputs, attributes); inputs "x0", "x1" are the arrays, "n0" is what the first node makes, an
-    array is a constant.
+    A node is (operator, inputs, attributes); inputs "x0", "x1" are the arrays, "n0" is what the first node
+    makes, an array is a constant.
     """
 
     name: str
@@ -127,8 +127,10 @@ def works() -> list[Work]:
         unary("elu", "Elu", np.expm1, 1, 64, 80, 80),
         unary("softplus", "Softplus", lambda x: np.log1p(np.exp(x)), 8, 128, 384),
         unary("floor", "Floor", np.floor, 8, 128, 384),
-        one("mean", [rows], {"axes": -1}, lambda x: x.mean(-1), "ReduceMean", more=[np.array([-1])], keepdims=0),
-        one("sum", [a], {"axes": (2, 3)}, lambda x: x.sum((2, 3)), "ReduceSum", more=[np.array([2, 3])], keepdims=0),
+        one("mean", [rows], {"axes": -1}, lambda x: x.mean(-1), "ReduceMean", more=[np.array([-1])],
+            keepdims=0),
+        one("sum", [a], {"axes": (2, 3)}, lambda x: x.sum((2, 3)), "ReduceSum", more=[np.array([2, 3])],
+            keepdims=0),
         one("sum", [a], {"axes": 1}, lambda x: x.sum(1), "ReduceSum", more=[np.array([1])], keepdims=0),
         one("max", [rows], {"axes": -1}, lambda x: x.max(-1), "ReduceMax", more=[np.array([-1])], keepdims=0),
         one("l2", [rows], {"axes": -1}, lambda x: np.sqrt((x * x).sum(-1)), "ReduceL2", more=[np.array([-1])],
@@ -150,7 +152,8 @@ def works() -> list[Work]:
         one("take_along_axis", [rows, np.argsort(rows, -1)], {"axis": -1},
             lambda x, i: np.take_along_axis(x, i, -1), "GatherElements", axis=-1),
         one("pad", [image], {"pairs": [(0, 0), (0, 0), (1, 1), (1, 1)]},
-            lambda x: np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)]), "Pad", more=[np.array([0, 0, 1, 1, 0, 0, 1, 1])]),
+            lambda x: np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)]), "Pad",
+            more=[np.array([0, 0, 1, 1, 0, 0, 1, 1])]),
         one("pad", [image], {"pairs": [(0, 0), (0, 0), (1, 1), (1, 1)], "mode": "reflect"},
             lambda x: np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)], "reflect"), "Pad",
             more=[np.array([0, 0, 1, 1, 0, 0, 1, 1])], mode="reflect"),

@@ -1,4 +1,4 @@
-"""Functions of single elements: as NumPy's, of any layout, dtype and broadcast shapes, alone and after each other."""
+"""Functions of single elements: as NumPy's, of any layout, dtype and shapes that broadcast; chains of them."""
 
 from __future__ import annotations
 
@@ -145,7 +145,8 @@ def test_casts(source: str, target: str, seed: int) -> None:
 ACTIVATIONS: list[Callable[[Any], Any]] = [
     F.relu, F.relu6, F.hardsigmoid, F.hardswish, F.leaky_relu, F.sigmoid, F.tanh, F.silu, F.gelu,
     lambda x: F.gelu(x, "tanh"), lambda x: F.hardtanh(x, -0.5, 2.0), lambda x: F.leaky_relu(x, 0.3),
-    lambda x: np.clip(x, -1, 2), lambda x: np.maximum(x, 0), lambda x: F.prelu(x, np.float32([0.1, 0.2, 0.3])),
+    lambda x: np.clip(x, -1, 2), lambda x: np.maximum(x, 0),
+    lambda x: F.prelu(x, np.float32([0.1, 0.2, 0.3])),
 ]  # fmt: skip
 
 
@@ -221,9 +222,9 @@ def test_dtypes_that_steps_do_not_know_are_calls() -> None:
 def test_errors_name_the_step() -> None:
     with pytest.raises(TypeError, match=r"half.*bool"):
         ops.Program(["float32"], [("logical_not", (0,), 1, {"name": "half"})], [1])(np.float32([1]))
+    total = ops.Program(["float32", "float32"], [("add", (0, 1), 2, {"name": "total"})], [2])
     with pytest.raises(ValueError, match=r"total.*broadcast"):
-        steps = [("add", (0, 1), 2, {"name": "total"})]
-        ops.Program(["float32", "float32"], steps, [2])(np.ones(2), np.ones(3))
+        total(np.ones(2), np.ones(3))
 
 
 def test_small_integers_are_inputs_and_outputs() -> None:
