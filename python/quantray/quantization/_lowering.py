@@ -21,7 +21,7 @@ from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import code_of, compute
 
 #: Dtypes that steps know; arrays of others only go into calls.
-DTYPES = ("float32", "int64", "int32", "bool")
+DTYPES = ("float32", "int64", "int32", "uint8", "int8", "bool")
 #: Functions of lengths that the program works out.
 _FUNCTIONS = {"add": "add", "sub": "sub", "mul": "mul", "floordiv": "floordiv", "mod": "mod", "neg": "neg"}
 
@@ -61,9 +61,19 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
     With `is_near` sums of floats may be added up in another order than the nodes' own.
     """
     # What lowers nodes of other families registers itself.
-    from quantray.quantization import _float_steps, _move_steps
+    from quantray.quantization import (
+        _element_steps,
+        _float_steps,
+        _image_steps,
+        _move_steps,
+        _norm_steps,
+        _onnx_steps,
+        _place_steps,
+        _reduction_steps,
+    )
 
-    del _float_steps, _move_steps
+    del _element_steps, _float_steps, _image_steps, _move_steps, _norm_steps, _onnx_steps, _place_steps
+    del _reduction_steps
     return Lowering(graph.but(guards=()).pruned(), model, grids, is_near).result()
 
 

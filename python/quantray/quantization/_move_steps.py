@@ -150,7 +150,7 @@ _MOVES: dict[str, _Move] = {
 }
 
 
-@step_of("reshape", "transpose", "getitem")
+@step_of("reshape", "transpose")
 def _moved_floats(to: Lowering, node: Node) -> None:
     """The same steps move floats."""
     (x,) = node.inputs
