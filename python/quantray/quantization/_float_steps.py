@@ -14,7 +14,9 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Node, Ref
 from quantray.graph._trees import is_sequence
+from quantray.nn.intrinsic._fused import BATCH_NORMS
 from quantray.nn.quantized import dynamic
+from quantray.quantization._layer_steps import put_batch_norm
 from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, step_of
 
 _FLOAT = np.dtype(np.float32)
@@ -138,6 +140,9 @@ def _module(to: Lowering, node: Node) -> None:
     """Layers that quantize what they are given by its own range, and tables of integers."""
     module = to.model.get_submodule(node.value)
     _need(len(node.args) == 1 and not node.kwargs)
+    if type(module) in BATCH_NORMS:
+        put_batch_norm(to, node)
+        return
     if type(module) is nn.quantized.Embedding:
         _look_up(to, node, node.args[0], module.weight)
         return
