@@ -72,7 +72,8 @@ impl PackedFloats {
             order.extend((0..depth).map(|k| (place(k), k)));
             order.sort_unstable();
         }
-        let natural = order.iter().enumerate().all(|(k, &(at, step))| step == k && at == order[0].0 + k);
+        let natural =
+            depth > 0 && order.iter().enumerate().all(|(k, &(at, step))| step == k && at == order[0].0 + k);
         for panel in &panels {
             let wide = panel.vectors * lanes;
             let room = &mut all[panel.start..][..depth * wide];
@@ -82,7 +83,7 @@ impl PackedFloats {
                 }
                 continue;
             }
-            if natural {
+            if natural && from.right != 1 {
                 let columns = &from.x[order[0].0..];
                 turn(&columns[panel.first * from.right..], (panel.columns, depth), from.right, room, wide);
                 continue;
