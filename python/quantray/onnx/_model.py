@@ -69,6 +69,7 @@ class Model(Body):
         super().__init__(plan)
         #: What errors and guards of its graph name beside the node.
         self._file = file or "the model"
+        self._program: Any = None
         self._about = (tuple(inputs), tuple(outputs), producer, opset, dict(metadata or {}))
 
     @property
@@ -109,9 +110,17 @@ class Model(Body):
             An array of another number of axes, of another length where that is fixed, or of another dtype.
         """
         arrays = self.arranged(args, kwargs)
-        if state.tracer is None and self._runner is None:
-            return self._call(arrays, {})
+        if state.tracer is None and self._runner is None and not self.training:
+            return self._floats()(self, arrays, {})
         return super().__call__(*arrays)
+
+    def _floats(self) -> Any:
+        """What runs the model in floats: programs, one for each kind of inputs."""
+        if self._program is None:
+            from quantray.quantization._floating import FloatProgram
+
+            self.__dict__["_program"] = FloatProgram()
+        return self._program
 
     def forward(self, *arrays: Any) -> Any:
         """The same, of arrays in the order of the inputs."""
