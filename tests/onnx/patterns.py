@@ -21,7 +21,10 @@ def made(nodes, inputs, outputs, constants=None, opset=17, free=()):
     ]
     given = [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()]
     graph = helper.make_graph(
-        [helper.make_node(op, i.split(), o.split(), name=f"/block/{o.split()[0]}/{op}", **a) for op, i, o, a in nodes],
+        [
+            helper.make_node(op, i.split(), o.split(), name=f"/block/{o.split()[0]}/{op}", **a)
+            for op, i, o, a in nodes
+        ],
         "g",
         declared,
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],

@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
-
 from quantray.onnx import Model, load
 
 #: The newest version of operators and of files that the installed onnxruntime knows.
@@ -66,7 +65,9 @@ def in_onnxruntime(model: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     wanted = {value.name for value in session.get_inputs()}
     return session.run(None, {name: np.asarray(array) for name, array in inputs.items() if name in wanted})
 

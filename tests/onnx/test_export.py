@@ -169,7 +169,9 @@ def test_bad_arguments(tmp_path, rng):
 
 def test_names(tmp_path, rng):
     x = rng.standard_normal((2, 4), np.float32)
-    qt.onnx.save(nn.Sequential(nn.Linear(4, 2)), tmp_path / "m.onnx", x, input_names=["image"], output_names=["score"])
+    qt.onnx.save(
+        nn.Sequential(nn.Linear(4, 2)), tmp_path / "m.onnx", x, input_names=["image"], output_names=["score"]
+    )
     found = qt.onnx.load(tmp_path / "m.onnx")
     assert [v.name for v in found.inputs] == ["image"]
     assert found.run(["score"], {"image": x})[0].shape == (2, 2)

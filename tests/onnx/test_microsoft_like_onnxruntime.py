@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from single_node import here, in_onnxruntime, single_node  # noqa: E402
+from single_node import here, in_onnxruntime, single_node
 
 CASES = 25
 BYTES = (np.uint8, np.int8)
@@ -51,7 +51,13 @@ GRID = ("x_scale", "x_zero", "y_scale", "y_zero")
 
 
 def unary(r, x, y_scale=None):
-    return {"x": x, "x_scale": r.scale(), "x_zero": r.codes(), "y_scale": r.scale() if y_scale is None else y_scale, "y_zero": r.codes()}
+    return {
+        "x": x,
+        "x_scale": r.scale(),
+        "x_zero": r.codes(),
+        "y_scale": r.scale() if y_scale is None else y_scale,
+        "y_zero": r.codes(),
+    }
 
 
 @pytest.mark.parametrize("op", ["QLinearAdd", "QLinearMul"])
@@ -89,7 +95,9 @@ def test_softmax(seed, version):
     inputs = unary(r, r.codes(4, 3, 16), np.float32(1 / 256))
     inputs["x_scale"] = np.float32(r.rng.uniform(0.01, 0.3))
     inputs["y_zero"] = np.asarray(np.iinfo(r.kind).min, r.kind)
-    model = single_node("QLinearSoftmax", inputs, domain="com.microsoft", constants=set(GRID), axis=-1 if version > 12 else 1)
+    model = single_node(
+        "QLinearSoftmax", inputs, domain="com.microsoft", constants=set(GRID), axis=-1 if version > 12 else 1
+    )
     from onnx import helper
 
     model.graph.node[0].attribute.append(helper.make_attribute("opset", version))
@@ -153,7 +161,12 @@ def test_attention(seed):
     compare("QAttention", given, exact=False, **settings)
     given = {name: r.floats(2, 6, 8) for name in "qkv"}
     compare("MultiHeadAttention", {**given, "b": r.floats(24)}, exact=False, num_heads=2)
-    given = {"x": r.floats(2, 6, 8), "p": np.tile(np.arange(6), (2, 1)), "cos": r.floats(9, 2), "sin": r.floats(9, 2)}
+    given = {
+        "x": r.floats(2, 6, 8),
+        "p": np.tile(np.arange(6), (2, 1)),
+        "cos": r.floats(9, 2),
+        "sin": r.floats(9, 2),
+    }
     compare("RotaryEmbedding", given, exact=False, interleaved=seed % 2)
 
 
@@ -175,7 +188,13 @@ def test_norms(seed):
 @pytest.mark.parametrize("seed", range(CASES))
 def test_fused_layers(seed):
     r = Random(seed)
-    activations = [("Relu", None), ("Tanh", None), ("LeakyRelu", [0.1]), ("HardSigmoid", [0.2, 0.5]), ("Clip", [-0.5, 0.5])]
+    activations = [
+        ("Relu", None),
+        ("Tanh", None),
+        ("LeakyRelu", [0.1]),
+        ("HardSigmoid", [0.2, 0.5]),
+        ("Clip", [-0.5, 0.5]),
+    ]
     name, numbers = activations[seed % 5]
     settings = {"activation": name} | ({"activation_params": numbers} if numbers else {})
     given = {"x": r.floats(1, 3, 8, 8), "w": r.floats(4, 3, 3, 3), "b": r.floats(4)}
@@ -202,7 +221,9 @@ def test_lstm_of_integers(seed):
     }  # fmt: skip
     settings = {"hidden_size": units, "direction": "bidirectional" if ways == 2 else "forward"}
     held = ("w", "r", "b", "w_scale", "w_zero", "r_scale", "r_zero")
-    compare("DynamicQuantizeLSTM", given, ["y", "h_last", "c_last"], held, exact=False, tolerance=1e-2, **settings)
+    compare(
+        "DynamicQuantizeLSTM", given, ["y", "h_last", "c_last"], held, exact=False, tolerance=1e-2, **settings
+    )
 
 
 @pytest.mark.parametrize("seed", range(CASES))

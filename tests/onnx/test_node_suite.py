@@ -11,7 +11,6 @@ onnx = pytest.importorskip("onnx")
 
 from onnx.backend.test.loader import load_model_tests  # noqa: E402
 from onnx.backend.test.runner import Runner, _normalize_tensor  # noqa: E402
-
 from suite_backend import CapturedBackend, QuantrayBackend  # noqa: E402
 
 #: Cases that are refused, or whose results cannot be those of the case, by a pattern of their names, and why.

@@ -40,7 +40,9 @@ def batch_norm(rng, channels):
 
 def by_formula(x, values, epsilon=1e-5):
     """A batch norm in float64."""
-    scale, shift, mean, var = (values[k].astype(np.float64).reshape(-1, 1, 1) for k in ("scale", "shift", "mean", "var"))
+    scale, shift, mean, var = (
+        values[k].astype(np.float64).reshape(-1, 1, 1) for k in ("scale", "shift", "mean", "var")
+    )
     return (x - mean) / np.sqrt(var + epsilon) * scale + shift
 
 
@@ -68,7 +70,9 @@ def test_batch_norm_is_folded(rng, op, group, shape, has_bias):
     np.testing.assert_allclose(build(whole)(x), by_formula(alone, values), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["taken twice", "an output", "in training", "statistics are computed", "spatial"])
+@pytest.mark.parametrize(
+    "case", ["taken twice", "an output", "in training", "statistics are computed", "spatial"]
+)
 def test_batch_norm_stays(rng, case):
     values = {**batch_norm(rng, 4), "w": rng.normal(size=(4, 3, 1, 1)).astype(np.float32)}
     nodes = [node("Conv", "x w", "c"), node(NORM, "c scale shift mean var", "y")]
@@ -101,7 +105,9 @@ def test_batch_norm_stays(rng, case):
     elif case == "statistics are computed":
         values["mean"] = np.full(4, x.max(), np.float32)
     elif case == "spatial":
-        values = {name: value[:, 0, 0] if value.shape == (4, 4, 4) else value for name, value in values.items()}
+        values = {
+            name: value[:, 0, 0] if value.shape == (4, 4, 4) else value for name, value in values.items()
+        }
     np.testing.assert_allclose(found, by_formula(alone, values), rtol=1e-3, atol=1e-4)
 
 
@@ -188,9 +194,10 @@ def test_functions_are_inlined(rng):
 
 
 def test_functions_that_cannot_be_inlined():
-    endless = FunctionFile("Endless", "mine", ("a",), ("r",), nodes=(node("Endless", "a", "r", domain="mine"),))
+    endless = FunctionFile(
+        "Endless", "mine", ("a",), ("r",), nodes=(node("Endless", "a", "r", domain="mine"),)
+    )
     with pytest.raises(ValueError, match="must not call themselves"):
         build(model([node("Endless", "x", "y", domain="mine")], functions=(endless,)))
     with pytest.raises(ValueError, match="first .*lacks the attributes slope"):
         build(model([node("Clamp", "x", "y", "first", "mine")], functions=functions()))
-

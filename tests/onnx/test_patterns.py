@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import quantray as qt
 from numpy.testing import assert_allclose
-
 from patterns import expected, made, steps
 
 F = np.float32
@@ -19,7 +18,15 @@ GELU_ERF = [
     ("Mul", "x c", "d", {}),
     ("Mul", "d half", "y", {}),
 ]
-NUMBERS = {"root": F(math.sqrt(2)), "one": F(1), "half": F(0.5), "three": F(3), "six": F(6), "zero": F(0), "sixth": F(1 / 6)}
+NUMBERS = {
+    "root": F(math.sqrt(2)),
+    "one": F(1),
+    "half": F(0.5),
+    "three": F(3),
+    "six": F(6),
+    "zero": F(0),
+    "sixth": F(1 / 6),
+}
 
 
 def only(nodes, names):
@@ -57,11 +64,19 @@ def only(nodes, names):
         ),
         ([("Sigmoid", "x", "a", {}), ("Mul", "a x", "y", {})], "Swish"),
         (
-            [("Add", "x three", "a", {}), ("Clip", "a zero six", "b", {}), ("Mul", "x b", "c", {}), ("Div", "c six", "y", {})],
+            [
+                ("Add", "x three", "a", {}),
+                ("Clip", "a zero six", "b", {}),
+                ("Mul", "x b", "c", {}),
+                ("Div", "c six", "y", {}),
+            ],
             "HardSwish",
         ),
         ([("HardSigmoid", "x", "a", {"alpha": 1 / 6, "beta": 0.5}), ("Mul", "x a", "y", {})], "HardSwish"),
-        ([("Add", "x three", "a", {}), ("Clip", "a zero six", "b", {}), ("Mul", "b sixth", "y", {})], "HardSigmoid"),
+        (
+            [("Add", "x three", "a", {}), ("Clip", "a zero six", "b", {}), ("Mul", "b sixth", "y", {})],
+            "HardSigmoid",
+        ),
     ],
     ids=["gelu", "gelu-half-first", "gelu-tanh", "silu", "hardswish", "hardswish-gate", "hardsigmoid"],
 )
@@ -98,13 +113,20 @@ def layer_norm(square="Pow", divide="Div"):
 @pytest.mark.parametrize("divide", ["Div", "Reciprocal"])
 def test_layer_norm(rng, square, divide):
     x = rng.normal(2, 3, size=(2, 5, 24)).astype(F)
-    names = {"two": F(2), "eps": F(1e-5), "w": rng.normal(size=24).astype(F), "b": rng.normal(size=24).astype(F)}
+    names = {
+        "two": F(2),
+        "eps": F(1e-5),
+        "w": rng.normal(size=24).astype(F),
+        "b": rng.normal(size=24).astype(F),
+    }
     nodes = layer_norm(square, divide)
     model = made(nodes, {"x": x}, ["y"], only(nodes, names), opset=13)
     loaded = qt.onnx.load(model)
     assert steps(loaded) == ["LayerNorm"]
     wide = x.astype(np.float64)
-    want = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5) * names["w"] + names["b"]
+    want = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5) * names[
+        "w"
+    ] + names["b"]
     assert_allclose(loaded(x), want, rtol=1e-5, atol=1e-5)
 
 
@@ -124,7 +146,9 @@ def test_rms_norm(rng):
     loaded = qt.onnx.load(model)
     assert steps(loaded) == ["RMSNormalization"]
     wide = x.astype(np.float64)
-    assert_allclose(loaded(x), wide / np.sqrt((wide**2).mean(-1, keepdims=True) + 1e-6) * names["w"], rtol=1e-5)
+    assert_allclose(
+        loaded(x), wide / np.sqrt((wide**2).mean(-1, keepdims=True) + 1e-6) * names["w"], rtol=1e-5
+    )
 
 
 def attention(scale, masked, fused):
@@ -146,7 +170,12 @@ def attention(scale, masked, fused):
                 ("MatMul", f"x w{name}", f"a{name}", {}),
                 ("Add", f"b{name} a{name}", f"c{name}", {}),
                 ("Reshape", f"c{name} four", f"r{name}", {}),
-                ("Transpose", f"r{name}", "kt" if name == "k" else name, {"perm": [0, 2, 3, 1] if name == "k" else [0, 2, 1, 3]}),
+                (
+                    "Transpose",
+                    f"r{name}",
+                    "kt" if name == "k" else name,
+                    {"perm": [0, 2, 3, 1] if name == "k" else [0, 2, 1, 3]},
+                ),
             ]
     if scale == "before":
         nodes += [("Mul", "q factor", "qs", {}), ("MatMul", "qs kt", "s", {})]
@@ -210,5 +239,10 @@ def test_values_that_others_take_stay(rng):
 
 def test_names_are_the_exported_models():
     x = np.zeros((1, 6), F)
-    model = made([("MatMul", "x w", "fc", {}), ("Add", "fc b", "y", {})], {"x": x}, ["y"], {"w": np.eye(6, dtype=F), "b": x[0]})
+    model = made(
+        [("MatMul", "x w", "fc", {}), ("Add", "fc b", "y", {})],
+        {"x": x},
+        ["y"],
+        {"w": np.eye(6, dtype=F), "b": x[0]},
+    )
     assert list(qt.onnx.load(model).state_dict()) == ["block.fc.weight", "block.fc.bias"]

@@ -63,7 +63,9 @@ def build(file: ModelFile, name: str = "") -> Model:
 
 def _value(value: Any) -> Value:
     if value.kind != "tensor" or value.dtype is None:
-        raise ValueError(f"{value.name} must be a tensor: sequences, maps and optional values are not computed")
+        raise ValueError(
+            f"{value.name} must be a tensor: sequences, maps and optional values are not computed"
+        )
     shape = None if value.shape is None else tuple(map(_length, value.shape))
     return Value(value.name, str(value.dtype), shape)
 

@@ -166,7 +166,9 @@ class Model(Body):
         lengths = {axis: n for axis, n in enumerate((2, 16, 64, 64, 8))}
         return tuple(
             np.zeros(
-                tuple(n if isinstance(n, int) else lengths.get(a, 8) for a, n in enumerate(value.shape or ())),
+                tuple(
+                    n if isinstance(n, int) else lengths.get(a, 8) for a, n in enumerate(value.shape or ())
+                ),
                 numpy_dtype(value.dtype),
             )
             for value in self.inputs

@@ -190,16 +190,22 @@ def _cast(to: Writing, node: Node) -> None:
     to.put(node, to.op("Cast", [x], node=node, to=number_of(node.facts[0].dtype)))
 
 
-_REDUCE = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin", "prod": "ReduceProd"}
+_REDUCE = {
+    "sum": "ReduceSum",
+    "mean": "ReduceMean",
+    "max": "ReduceMax",
+    "min": "ReduceMin",
+    "prod": "ReduceProd",
+}
 
 
-@writes(
-    *(f"{home}.{name}" for home in ("numpy", "ndarray") for name in _REDUCE), "numpy.amax", "numpy.amin"
-)
+@writes(*(f"{home}.{name}" for home in ("numpy", "ndarray") for name in _REDUCE), "numpy.amax", "numpy.amin")
 def _reduce(to: Writing, node: Node) -> None:
     given = {**dict(zip(("a", "axis"), node.args, strict=False)), **node.kwargs}
     if set(given) - {"a", "axis", "keepdims", "dtype"}:
-        raise NotExported(f"settings {sorted(set(given) - {'a', 'axis', 'keepdims', 'dtype'})} of a reduction")
+        raise NotExported(
+            f"settings {sorted(set(given) - {'a', 'axis', 'keepdims', 'dtype'})} of a reduction"
+        )
     x, axis, keep = to.value(given["a"]), given.get("axis"), int(bool(given.get("keepdims", False)))
     axes = None if axis is None else [int(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
     op = _REDUCE[node.kind.rpartition(".")[2].removeprefix("a")]
@@ -296,7 +302,9 @@ def _batch_norm(to: Writing, node: Node) -> None:
     if given["training"]:
         raise NotExported("a batch normalization in training")
     channels = to.fact(given["running_mean"]).shape[0]
-    weight = to.constant(np.ones(channels, np.float32)) if given["weight"] is None else to.value(given["weight"])
+    weight = (
+        to.constant(np.ones(channels, np.float32)) if given["weight"] is None else to.value(given["weight"])
+    )
     bias = to.constant(np.zeros(channels, np.float32)) if given["bias"] is None else to.value(given["bias"])
     inputs = [to.value(x), weight, bias, to.value(given["running_mean"]), to.value(given["running_var"])]
     to.put(node, to.op("BatchNormalization", inputs, node=node, epsilon=float(given["eps"])))

@@ -11,11 +11,11 @@ import numpy as np
 
 from quantray.graph import Node, Ref
 from quantray.nn.quantized._grid import Grid
-from quantray.quantization._layers import weights_of
 from quantray.onnx._export._functions import limited
 from quantray.onnx._export._layers import conv, linear
 from quantray.onnx._export._moves import MOVES
 from quantray.onnx._export._writing import NotExported, Writing, writer_of, writes
+from quantray.quantization._layers import weights_of
 
 _DTYPES = {"qint8": np.int8, "quint8": np.uint8}
 
@@ -134,7 +134,10 @@ def weight_of(to: Writing, node: Node, module: Any, *, turned: bool = False) -> 
         zeros = np.asarray(weight.q_per_channel_zero_points()).astype(codes.dtype)
         axis = int(weight.q_per_channel_axis())
     else:
-        scales, zeros = np.asarray(weight.q_scale(), np.float32), np.asarray(weight.q_zero_point(), codes.dtype)
+        scales, zeros = (
+            np.asarray(weight.q_scale(), np.float32),
+            np.asarray(weight.q_zero_point(), codes.dtype),
+        )
         axis = 0
     if turned:
         codes, axis = np.ascontiguousarray(codes.T), codes.ndim - 1 - axis
@@ -171,7 +174,9 @@ def function(to: Writing, inner: Node, x: str, node: Node) -> str:
     if inner.kind == "formula":
         return _formula(to, inner, x)
     source = node.args[0]
-    made = inner.but(args=tuple(source if isinstance(arg, Ref) else arg for arg in inner.args), name=node.name)
+    made = inner.but(
+        args=tuple(source if isinstance(arg, Ref) else arg for arg in inner.args), name=node.name
+    )
     writer = writer_of(inner.kind)
     if writer is None:
         raise NotExported(inner.kind)

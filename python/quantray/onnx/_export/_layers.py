@@ -48,9 +48,7 @@ def _conv(to: Writing, node: Node) -> None:
     to.put(node, conv(to, node, inputs, node.kind, node.kwargs, kernel, len(to.fact(x).shape)))
 
 
-def conv(
-    to: Writing, node: Node, inputs: list[str], kind: str, settings: Any, kernel: Any, ndim: int
-) -> str:
+def conv(to: Writing, node: Node, inputs: list[str], kind: str, settings: Any, kernel: Any, ndim: int) -> str:
     """A convolution of names, with the settings of the kind."""
     dims = int(kind[-2])
     is_single = ndim == dims + 1
@@ -67,12 +65,16 @@ def conv(
     }
     padding = settings.get("padding", 0)
     if isinstance(padding, str):
-        reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)] if padding == "same" else [0] * dims
+        reach = (
+            [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)] if padding == "same" else [0] * dims
+        )
         attributes["pads"] = [r // 2 for r in reach] + [r - r // 2 for r in reach]
     else:
         attributes["pads"] = list(per_axis(padding, dims, "padding", 0)) * 2
     if "transpose" in kind:
-        attributes["output_padding"] = list(per_axis(settings.get("output_padding", 0), dims, "output_padding", 0))
+        attributes["output_padding"] = list(
+            per_axis(settings.get("output_padding", 0), dims, "output_padding", 0)
+        )
     op = "ConvTranspose" if "transpose" in kind else "Conv"
     y = to.op(op, inputs, node=node, **attributes)
     return to.op("Squeeze", [y, to.constant(np.array([0], np.int64))]) if is_single else y
@@ -123,13 +125,13 @@ def adaptive(to: Writing, node: Node, x: str, shape: Any, kind: str, settings: A
         return to.op("GlobalMaxPool" if is_max else "GlobalAveragePool", [x], node=node)
     lengths = shape[-dims:]
     sizes = [n if size is None else size for size, n in zip(sizes, lengths, strict=True)]
-    fits = all(isinstance(n, int) and isinstance(m, int) and n % m == 0 for n, m in zip(lengths, sizes, strict=True))
+    fits = all(
+        isinstance(n, int) and isinstance(m, int) and n % m == 0 for n, m in zip(lengths, sizes, strict=True)
+    )
     if not fits:
         raise NotExported(f"an adaptive pool of lengths {lengths} to {sizes}, whose windows differ")
     window = [n // m for n, m in zip(lengths, sizes, strict=True)]
-    return to.op(
-        "MaxPool" if is_max else "AveragePool", [x], node=node, kernel_shape=window, strides=window
-    )
+    return to.op("MaxPool" if is_max else "AveragePool", [x], node=node, kernel_shape=window, strides=window)
 
 
 @writes("mean")

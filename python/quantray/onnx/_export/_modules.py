@@ -114,7 +114,9 @@ def _weights(to: Writing, node: Node, module: Any, op: str, ends: list[str], sta
             names.append(to.constant(stacked, name=f"{node.value}.{kind}"))
     if module.bias:
         rows = [
-            np.concatenate([sorted_gates(np.asarray(state[kind + end], np.float32)) for kind in ("bias_ih", "bias_hh")])
+            np.concatenate(
+                [sorted_gates(np.asarray(state[kind + end], np.float32)) for kind in ("bias_ih", "bias_hh")]
+            )
             for end in ends
         ]
         names.append(to.constant(np.stack(rows), name=f"{node.value}.bias"))
@@ -176,7 +178,9 @@ def _dynamic_conv(to: Writing, node: Node, module: Any) -> str:
     wide = scales.reshape(-1, *[1] * dims) if np.ndim(scales) else scales
     y = to.op("Mul", [to.op("Cast", [sums], to=1), to.op("Mul", [scale, to.constant(wide)])], node=node)
     bias = module.bias()
-    return _finished(to, node, y, None if bias is None else np.asarray(bias).reshape(-1, *[1] * dims), module.relu)
+    return _finished(
+        to, node, y, None if bias is None else np.asarray(bias).reshape(-1, *[1] * dims), module.relu
+    )
 
 
 def _rest(made: Any) -> tuple[Any, ...]:
@@ -199,7 +203,9 @@ def _table(to: Writing, node: Node, module: Any) -> None:
     scales = np.asarray(weight.q_per_channel_scales(), np.float32).reshape(-1, 1)
     zeros = np.asarray(weight.q_per_channel_zero_points(), np.float32).reshape(-1, 1)
     ids = to.value(node.args[0])
-    rows = to.op("Cast", [to.op("Gather", [to.constant(codes, name=f"{node.value}.weight"), ids], axis=0)], to=1)
+    rows = to.op(
+        "Cast", [to.op("Gather", [to.constant(codes, name=f"{node.value}.weight"), ids], axis=0)], to=1
+    )
     own_zero = to.op("Gather", [to.constant(zeros), ids], axis=0)
     own_scale = to.op("Gather", [to.constant(scales), ids], axis=0)
     to.put(node, to.op("Mul", [to.op("Sub", [rows, own_zero]), own_scale], node=node))

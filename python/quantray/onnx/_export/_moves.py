@@ -52,7 +52,11 @@ def _getitem(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Map
         axes.append(axis)
         steps.append(step)
     if axes:
-        inputs = [to.shape(starts), to.shape(ends), *(to.constant(np.array(v, np.int64)) for v in (axes, steps))]
+        inputs = [
+            to.shape(starts),
+            to.shape(ends),
+            *(to.constant(np.array(v, np.int64)) for v in (axes, steps)),
+        ]
         x = to.op("Slice", [x, *inputs], node=node)
     if gone:
         x = to.op("Squeeze", [x, to.constant(np.array(gone, np.int64))], node=node)
@@ -87,7 +91,13 @@ def _pad(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping
 
 def _interpolate(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
     mode, align = given.get("mode", "nearest"), bool(given.get("align_corners"))
-    names = {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
+    names = {
+        "nearest": "nearest",
+        "linear": "linear",
+        "bilinear": "linear",
+        "trilinear": "linear",
+        "bicubic": "cubic",
+    }
     if mode not in names:
         raise NotExported(f"interpolation by {mode}")
     attributes: dict[str, Any] = {"mode": names[mode]}
@@ -232,7 +242,10 @@ def _numpy_pad(to: Writing, node: Node) -> None:
     if mode not in ("constant", "reflect", "edge"):
         raise NotExported(f"numpy.pad by {mode}")
     ndim = len(to.fact(x).shape)
-    pairs = [tuple(p) if isinstance(p, (tuple, list)) else (p, p) for p in (widths if isinstance(widths, (tuple, list)) else [widths])]
+    pairs = [
+        tuple(p) if isinstance(p, (tuple, list)) else (p, p)
+        for p in (widths if isinstance(widths, (tuple, list)) else [widths])
+    ]
     if len(pairs) == 2 and not isinstance(widths[0], (tuple, list)):
         pairs = [tuple(widths)]
     pairs = pairs * ndim if len(pairs) == 1 else pairs
@@ -279,7 +292,11 @@ def _flip(to: Writing, node: Node) -> None:
     given = {**dict(zip(("m", "axis"), node.args, strict=False)), **node.kwargs}
     x, axis = given["m"], given.get("axis")
     ndim = len(to.fact(x).shape)
-    axes = range(ndim) if axis is None else [int(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    axes = (
+        range(ndim)
+        if axis is None
+        else [int(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    )
     ends = [np.full(len(list(axes)), n, np.int64) for n in (_END, -_END)]
     inputs = [*ends, np.array(list(axes), np.int64), np.full(len(list(axes)), -1, np.int64)]
     to.put(node, to.op("Slice", [to.value(x), *(to.constant(v) for v in inputs)], node=node))

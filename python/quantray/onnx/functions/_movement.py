@@ -103,7 +103,7 @@ def tensor_scatter(cache: Any, update: Any, places: Any = None, axis: int = -2, 
     for row, new, start in zip(made, update, starts, strict=True):
         at = start + np.arange(count)
         at = at % length if mode == "circular" else at
-        if at.size and not (0 <= at.min() and at.max() < length):
+        if at.size and not (at.min() >= 0 and at.max() < length):
             raise ValueError(f"places must be from 0 to {length - 1}, got {at.min()} to {at.max()}")
         row[(*(slice(None),) * (axis - 1), at)] = new
     return made

@@ -147,7 +147,7 @@ def max_unpool(x: Any, indices: Any, shape: Sequence[int], own: Sequence[int]) -
     shape, own = [int(n) for n in shape], [int(n) for n in own]
     count = int(np.prod(own))
     flat = np.asarray(indices).reshape(-1)
-    if flat.size and not (0 <= flat.min() and flat.max() < count):
+    if flat.size and not (flat.min() >= 0 and flat.max() < count):
         raise ValueError(f"places must be from 0 to {count - 1}, got {flat.min()} to {flat.max()}")
     made = np.zeros(count, x.dtype)
     made[flat] = np.asarray(x).reshape(-1)

@@ -105,7 +105,7 @@ def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None
     is_known = w is not None and r is not None and (b is not None or 3 not in call.given)
     if not is_known or not plain or lengths is not None or 4 in call.given or 7 in call.given:
         return None
-    if peepholes is not None and np.any(peepholes) or call.get("clip") or call.get("input_forget"):
+    if (peepholes is not None and np.any(peepholes)) or call.get("clip") or call.get("input_forget"):
         return None
     if call.op == "GRU" and not call.get("linear_before_reset"):
         return None
