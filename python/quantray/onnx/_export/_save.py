@@ -104,10 +104,8 @@ def _graph_of(model: Module, example: Any) -> tuple[Graph, Mapping[Ref, Any]]:
         if example is not None:
             graph = runner.find(model, as_arguments(_tuple(example), model), {})[0]
         return graph, grids_of(graph, model)
-    if runner is not None and example is None:
-        graphs = [each for each in runner.graphs if not each.training]
-        if not graphs:
-            raise ValueError("example_inputs must be given for a model that has not been called, got None")
+    graphs = [] if runner is None else [each for each in runner.graphs if not each.training]
+    if graphs and example is None:
         return graphs[0], {}
     if example is None:
         example = model._example_inputs()
