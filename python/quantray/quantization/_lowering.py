@@ -265,6 +265,8 @@ class Lowering:
                 if ref.node in self.merged:
                     raise NotLowered(ref.node)
                 return ("dim", self.number(ref), int(axis))
+            if value.op == "truediv" and value.args[1] == 1:
+                return self.length(value.args[0])
             if value.op not in _FUNCTIONS:
                 raise NotLowered(value.op)
             return (_FUNCTIONS[value.op], *(self.length(arg) for arg in value.args))

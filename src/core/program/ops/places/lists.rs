@@ -190,6 +190,14 @@ impl Op for Lists {
         Ok(listed(&x, places).into())
     }
 
+    fn counts(&self) -> Vec<&Dim> {
+        match self {
+            Self::Tile(_) | Self::Repeat(..) => vec![],
+            Self::Roll(shifts) => shifts.iter().map(|(_, shift)| shift).collect(),
+            Self::Pad(_, pairs) => pairs.iter().flat_map(|(before, after)| [before, after]).collect(),
+        }
+    }
+
     fn images(&self, from: &[&Value], made: &Value, _: &[bool]) -> Option<bool> {
         let first = |axis: isize| axis_in(axis, from[0].shape.len()).is_ok_and(|a| a == 0);
         let apart = match self {
