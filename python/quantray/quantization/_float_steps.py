@@ -13,7 +13,9 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Node, Ref
 from quantray.nn._recurrent_layer import RecurrentLayer
+from quantray.nn.intrinsic._fused import BATCH_NORMS
 from quantray.nn.quantized import dynamic
+from quantray.quantization._layer_steps import put_batch_norm
 from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, step_of
 from quantray.quantization._recurrent_steps import recurrent_step
 
@@ -95,6 +97,9 @@ def _module(to: Lowering, node: Node) -> None:
         recurrent_step(to, node, module)
         return
     _need(len(node.args) == 1 and not node.kwargs)
+    if type(module) in BATCH_NORMS:
+        put_batch_norm(to, node)
+        return
     if type(module) is nn.quantized.Embedding:
         _look_up(to, node, node.args[0], module.weight)
         return
