@@ -1,4 +1,4 @@
-"""Functions of single elements: as NumPy's, of any layout, dtype and shapes that broadcast; chains of them."""
+"""Functions of single elements: as NumPy's, of any layout, dtype and shapes that broadcast; and chains."""
 
 from __future__ import annotations
 

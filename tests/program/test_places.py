@@ -75,7 +75,7 @@ def test_written(x: np.ndarray) -> None:
     def masked(x: Any) -> Any:
         y = x.copy()
         y[y > 0] = 1
-        y[x[:, 0] > 0] = 0
+        y[x[(slice(None), *[0] * (x.ndim - 1))] > 0] = 0
         return y
 
     check(masked, x)
@@ -204,4 +204,4 @@ def test_places_that_there_are_not() -> None:
 
 def test_lists_of_repeats() -> None:
     with pytest.raises(ValueError, match=r"repeats must be one for each of 3 elements"):
-        one("repeat", [np.ones(3)], repeats=[1, 2])
+        one("repeat", [np.ones(3, np.float32)], repeats=[1, 2])

@@ -53,6 +53,8 @@ def _layer_norm(to: Lowering, node: Node) -> None:
             params[name] = to.fixed[value]
     if node.get("eps") is not None:
         params["eps"] = node.get("eps")
+    elif node.kind == "rms_norm":
+        params["eps"] = float(np.finfo(np.float32).eps)
     sources = to.terms_of_sum(x, node) or (to.number(x),)
     made = to.step(node.kind, sources, node, **params)
     for op, value in moving:

@@ -73,8 +73,8 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
         _reduction_steps,
     )
 
-    del _element_steps, _float_steps, _image_steps, _move_steps, _norm_steps, _onnx_steps, _place_steps
-    del _layer_steps, _reduction_steps
+    del _element_steps, _float_steps, _image_steps, _layer_steps, _move_steps, _norm_steps, _onnx_steps
+    del _place_steps, _reduction_steps
     return Lowering(graph.but(guards=()).pruned(), model, grids, is_near).result()
 
 
@@ -280,6 +280,8 @@ class Lowering:
                 if ref.node in self.merged:
                     raise NotLowered(ref.node)
                 return ("dim", self.number(ref), int(axis))
+            if value.op == "truediv" and value.args[1] == 1:
+                return self.length(value.args[0])
             if value.op not in _FUNCTIONS:
                 raise NotLowered(value.op)
             return (_FUNCTIONS[value.op], *(self.length(arg) for arg in value.args))

@@ -167,10 +167,3 @@ def _pooled_floats(to: Lowering, node: Node) -> None:
     if str(to.graph.fact(x).dtype) != "float32" or not ("max" in node.kind or to.is_near):
         raise NotLowered("dtype")
     _pool(to, node, x)
-
-
-@step_of("mean")
-def _mean_of_floats(to: Lowering, node: Node) -> None:
-    if not to.is_near:
-        raise NotLowered("sums")
-    _mean(to, node, node.inputs[0])

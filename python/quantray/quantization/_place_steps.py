@@ -104,20 +104,21 @@ def _chosen(to: Lowering, node: Node) -> None:
         return
     # Several arrays are the places of tuples of axes, which must be the first ones.
     need(arrays == list(range(len(arrays))))
-    shapes = {_static_shape(to, items[i]) for i in arrays}
+    shapes = {_shape(to, items[i]) for i in arrays}
     if len(shapes) > 1:
-        whole = np.broadcast_shapes(*shapes)
-        ids = [to.step("expand", (each,), node, shape=whole) for each in ids]
+        # They broadcast: nothing is added to each, in the shape of all.
+        zero = constant(to, 0, INT)
+        for each in tuple(ids):
+            nothing = to.step("mul", (each, zero), node)
+            ids = [to.step("add", (one, nothing), node) for one in ids]
     ndim = max(len(shape) for shape in shapes)
     parts = tuple(to.step("unsqueeze", (each,), node, axes=(ndim,)) for each in ids)
     tuples = to.step("cat", parts, node, axis=ndim)
     to.put(node, to.step("gather_nd", (made, tuples), node))
 
 
-def _static_shape(to: Lowering, item: Any) -> tuple[int, ...]:
-    shape = to.graph.fact(item).shape if isinstance(item, Ref) else item.shape
-    need(all(isinstance(n, int) for n in shape), "lengths that are not known meet")
-    return cast("tuple[int, ...]", shape)
+def _shape(to: Lowering, item: Any) -> tuple[int | str, ...]:
+    return to.graph.fact(item).shape if isinstance(item, Ref) else item.shape
 
 
 def _is_range(item: Any) -> bool:

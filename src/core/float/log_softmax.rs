@@ -8,7 +8,7 @@ use crate::error::Stopped;
 use crate::threads;
 
 /// Sums that run side by side.
-const LANES: usize = 16;
+const LANES: usize = 64;
 
 /// `x - max(x) - log(sum(exp(x - max(x))))` of each row of `n`; NaN where a row holds NaN, or nothing finite.
 ///
@@ -50,18 +50,18 @@ impl Kernel for Rows<'_> {
             for &x in rest.iter().chain(&tops) {
                 top = if x > top { x } else { top };
             }
-            let mut sums = [0f64; LANES];
+            let mut sums = [0f32; LANES];
             for some in blocks {
                 for i in 0..LANES {
-                    sums[i] += f64::from(plain::exp(some[i] - top));
+                    sums[i] += plain::exp(some[i] - top);
                 }
             }
             for (i, &x) in rest.iter().enumerate() {
-                sums[i] += f64::from(plain::exp(x - top));
+                sums[i] += plain::exp(x - top);
             }
             let mut sum = 0.0;
             for lane in sums {
-                sum += lane;
+                sum += f64::from(lane);
             }
             let log = libm::log(sum) as f32;
             for (to, &x) in to.iter_mut().zip(x) {

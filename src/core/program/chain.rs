@@ -84,7 +84,7 @@ const CACHED: usize = 24 << 10;
 /// Elements of a tile.
 const TILE: std::ops::RangeInclusive<usize> = 256..=4096;
 /// Tiles end where such long runs do, so that each source is one run, or one element, in them.
-const LONG: usize = 512;
+const LONG: usize = 256;
 /// More links, or sources, do not fit the caches.
 const MOST: usize = 16;
 

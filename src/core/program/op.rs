@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::chain::{Chain, Tile};
-use super::dims::Known;
+use super::dims::{Dim, Known};
 use super::memory::{Memory, Room};
 use super::value::{Value, c_strides};
 use crate::error::{Error, Result, Stopped};
@@ -25,6 +25,12 @@ pub trait Op: Debug + Send + Sync {
     fn images(&self, from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
         let _ = (from, made, images);
         None
+    }
+
+    /// Numbers that lengths decide, and that what it makes depends on beside its shape: where they are others for some of
+    /// the images than for all, images do not pass by themselves.
+    fn counts<'a>(&'a self) -> Vec<&'a Dim> {
+        Vec::new()
     }
 
     /// Bytes of weights that are read, however few rows there are.

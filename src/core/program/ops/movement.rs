@@ -70,6 +70,19 @@ fn range(n: i64, start: Option<i64>, stop: Option<i64>, step: i64) -> (i64, i64)
     (start, if span <= 0 { 0 } else { ((span as u64 - 1) / step + 1) as i64 })
 }
 
+/// The lengths that say which elements are chosen.
+pub(super) fn counts_of(items: &[Item]) -> Vec<&Dim> {
+    let mut found = Vec::new();
+    for item in items {
+        match item {
+            Item::Index(dim) => found.push(dim),
+            Item::Range(start, stop, _) => found.extend(start.iter().chain(stop)),
+            Item::New => {}
+        }
+    }
+    found
+}
+
 /// A part of an array: its lengths, from one of its elements to the next, and the first one.
 pub(super) struct Part {
     pub(super) shape: Vec<usize>,
@@ -139,6 +152,11 @@ impl Op for Slice {
         let strides: Vec<isize> = strides.into_iter().map(|s| s as isize).collect();
         let copy = Copy::new(&made.shape, start as usize, &strides, &made.strides);
         Ok(Task::new(made, move |io: Io<'_>| Ok(copy.fill(io.from[0], io.to)?)).into())
+    }
+
+    fn counts(&self) -> Vec<&Dim> {
+        // What becomes of the first axis is said by `images`.
+        counts_of(self.0.get(1..).unwrap_or_default())
     }
 
     fn images(&self, from: &[&Value], made: &Value, _: &[bool]) -> Option<bool> {
@@ -354,6 +372,10 @@ impl Op for Pad {
             Ok(())
         })
         .into())
+    }
+
+    fn counts(&self) -> Vec<&Dim> {
+        self.sides.iter().flat_map(|(before, after)| [before, after]).collect()
     }
 
     fn images(&self, _: &[&Value], _: &Value, _: &[bool]) -> Option<bool> {

@@ -10,6 +10,7 @@ use super::super::super::value::{Type, Value, broadcast};
 use super::super::each_element;
 use super::division;
 use crate::error::{Error, Result};
+use crate::float::plain;
 
 /// What two numbers become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +142,7 @@ fn floats(op: Arithmetic) -> Option<Arc<Tile>> {
         // NaN where one is NaN.
         Arithmetic::Maximum => of!(|a: f32, b| -> f32 { if (a > b) | a.is_nan() { a } else { b } }),
         Arithmetic::Minimum => of!(|a: f32, b| -> f32 { if (a < b) | a.is_nan() { a } else { b } }),
-        Arithmetic::Power => of!(short |a: f32, b| -> f32 { libm::powf(a, b) }),
+        Arithmetic::Power => of!(|a: f32, b| -> f32 { plain::pow(a, b) }),
         Arithmetic::FloorDivide => of!(short |a: f32, b| -> f32 { division::floor_divide(a, b) }),
         Arithmetic::Remainder => of!(short |a: f32, b| -> f32 { division::remainder(a, b) }),
         Arithmetic::Fmod => of!(short |a: f32, b| -> f32 { a % b }),

@@ -69,6 +69,13 @@ impl Op for Ramp {
         "ramp"
     }
 
+    fn counts(&self) -> Vec<&Dim> {
+        match self {
+            Self::Integers(_, start, step, _) => vec![start, step],
+            Self::Floats(..) => vec![],
+        }
+    }
+
     fn plan(&self, _: &[&Value], known: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         match self {
             Self::Integers(n, start, step, ty) => {

@@ -10,6 +10,7 @@ use super::super::axis_in;
 use super::{check_numbers, number, place, wrong_shape};
 use crate::arch::copy_to;
 use crate::error::{Result, Stopped};
+use crate::memory::collected;
 use crate::threads;
 
 /// The elements of the first source along an axis, at the places that the second one numbers: its axes take the place of
@@ -51,7 +52,27 @@ impl Op for Take {
 
 /// Places, all of which there are.
 fn places(ids: Memory<'_>, n: usize) -> Result<Vec<usize>> {
-    (0..ids.len()).map(|i| place(number(ids, i), n, i)).collect()
+    fn all<T: Copy + Into<i64>>(ids: &[T], n: usize) -> Option<Vec<usize>> {
+        let n = n as i64;
+        let mut inside = true;
+        let made = collected(
+            ids.len(),
+            ids.iter().map(|&id| {
+                let id: i64 = id.into();
+                let found = if id < 0 { id.wrapping_add(n) } else { id };
+                inside &= (0..n).contains(&found);
+                found as usize
+            }),
+        );
+        inside.then_some(made)
+    }
+    let made = match ids {
+        Memory::I64(ids) => all(ids, n),
+        Memory::I32(ids) => all(ids, n),
+        _ => panic!("integers as planned"),
+    };
+    // The first one that there is not is named.
+    made.map_or_else(|| (0..ids.len()).map(|i| place(number(ids, i), n, i)).collect(), Ok)
 }
 
 fn take<T: Copy + Send + Sync>(
@@ -154,6 +175,13 @@ impl Along {
                     let at = rest % self.shape[a];
                     rest /= self.shape[a];
                     start += if a == self.axis { 0 } else { at * self.strides[a] };
+                }
+                if self.axis == last && along == 1 {
+                    let x = &x[start..][..self.n];
+                    for (to, &p) in to.iter_mut().zip(places) {
+                        to.write(x[p]);
+                    }
+                    continue;
                 }
                 for (c, (to, &p)) in to.iter_mut().zip(places).enumerate() {
                     to.write(x[start + c * step + p * along]);

@@ -190,6 +190,14 @@ impl Op for Lists {
         Ok(listed(&x, places).into())
     }
 
+    fn counts(&self) -> Vec<&Dim> {
+        match self {
+            Self::Tile(_) | Self::Repeat(..) => vec![],
+            Self::Roll(shifts) => shifts.iter().map(|(_, shift)| shift).collect(),
+            Self::Pad(_, pairs) => pairs.iter().flat_map(|(before, after)| [before, after]).collect(),
+        }
+    }
+
     fn images(&self, from: &[&Value], made: &Value, _: &[bool]) -> Option<bool> {
         let first = |axis: isize| axis_in(axis, from[0].shape.len()).is_ok_and(|a| a == 0);
         let apart = match self {
@@ -234,6 +242,67 @@ fn run(axes: &[Vec<usize>], inner: usize, from: Memory<'_>, to: Room<'_>) -> Res
     with_kinds!(from, to, |x, y| copy(axes, inner, x, y))
 }
 
+/// How the elements of a row follow each other.
+enum Row {
+    /// Each so often.
+    Repeats(usize),
+    /// Neighbours, from a place on, so many.
+    Runs(Vec<(usize, usize)>),
+    /// Any way.
+    Any,
+}
+
+/// Shorter runs are not worth a copy of their own.
+const RUN: usize = 8;
+
+impl Row {
+    fn of(last: &[usize]) -> Self {
+        let first = last.first().copied().unwrap_or(0);
+        let times = last.iter().take_while(|&&at| at == first).count().max(1);
+        let is_repeated = first == 0 && last.len().is_multiple_of(times);
+        if times > 1 && is_repeated && last.iter().enumerate().all(|(i, &at)| at == i / times) {
+            return Self::Repeats(times);
+        }
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for &at in last {
+            match runs.last_mut() {
+                Some((start, n)) if *start + *n == at => *n += 1,
+                _ => runs.push((at, 1)),
+            }
+        }
+        if runs.len() * RUN <= last.len() { Self::Runs(runs) } else { Self::Any }
+    }
+
+    fn copy<T: Copy>(&self, last: &[usize], x: &[T], to: &mut [MaybeUninit<T>]) {
+        match self {
+            Self::Repeats(2) => {
+                for (to, &x) in to.as_chunks_mut::<2>().0.iter_mut().zip(x) {
+                    to[0].write(x);
+                    to[1].write(x);
+                }
+            }
+            Self::Repeats(n) => {
+                for (to, &x) in to.chunks_exact_mut(*n).zip(x) {
+                    to.fill(MaybeUninit::new(x));
+                }
+            }
+            Self::Runs(runs) => {
+                let mut rest = to;
+                for &(at, n) in runs {
+                    let (own, more) = rest.split_at_mut(n);
+                    copy_to(&x[at..at + n], own);
+                    rest = more;
+                }
+            }
+            Self::Any => {
+                for (to, &at) in to.iter_mut().zip(last) {
+                    to.write(x[at]);
+                }
+            }
+        }
+    }
+}
+
 fn copy<T: Copy + Send + Sync>(
     axes: &[Vec<usize>],
     inner: usize,
@@ -243,19 +312,26 @@ fn copy<T: Copy + Send + Sync>(
     let one = vec![0];
     let (last, outer) = axes.split_last().map_or((&one, &[][..]), |(last, outer)| (last, outer));
     let row = last.len() * inner;
+    let kind = if inner == 1 { Row::of(last) } else { Row::Any };
     let lines = (threads::CHUNK_BYTES / (2 * row.max(1) * size_of::<T>())).max(1);
     threads::for_each(2 * size_of_val(to), to.chunks_mut((lines * row).max(1)).enumerate(), |(i, to)| {
-        for (k, to) in to.chunks_exact_mut(row).enumerate() {
+        let mut before = usize::MAX;
+        for k in 0..to.len() / row {
             let (mut rest, mut start) = (i * lines + k, 0);
             for axis in outer.iter().rev() {
                 start += axis[rest % axis.len()];
                 rest /= axis.len();
             }
+            let (made, to) = to.split_at_mut(k * row);
+            let to = &mut to[..row];
+            if start == before {
+                // The same row again.
+                to.copy_from_slice(&made[(k - 1) * row..]);
+                continue;
+            }
+            before = start;
             if inner == 1 {
-                let x = &x[start..];
-                for (to, &at) in to.iter_mut().zip(last) {
-                    to.write(x[at]);
-                }
+                kind.copy(last, &x[start..], to);
             } else {
                 for (to, &at) in to.chunks_exact_mut(inner).zip(last) {
                     copy_to(&x[start + at..][..inner], to);

@@ -38,11 +38,16 @@ pub struct Order {
 /// Numbers in an order in which NaN is the greatest.
 trait Ranked: Copy + Send + Sync {
     fn rank(self, other: Self) -> Ordering;
+    /// Whether it certainly does not come first: what is often asked, and quickly answered.
+    fn is_behind(self, other: Self, descending: bool) -> bool;
 }
 
 impl Ranked for f32 {
     fn rank(self, other: Self) -> Ordering {
         self.partial_cmp(&other).unwrap_or_else(|| self.is_nan().cmp(&other.is_nan()))
+    }
+    fn is_behind(self, other: Self, descending: bool) -> bool {
+        if descending { self <= other } else { self >= other }
     }
 }
 
@@ -51,6 +56,9 @@ macro_rules! ranked {
         impl Ranked for $t {
             fn rank(self, other: Self) -> Ordering {
                 self.cmp(&other)
+            }
+            fn is_behind(self, other: Self, descending: bool) -> bool {
+                if descending { self <= other } else { self >= other }
             }
         }
     )*};
@@ -120,6 +128,9 @@ impl Op for Order {
     }
 }
 
+/// So many are kept in order while the others pass.
+const FEW: usize = 64;
+
 fn rows<T: Ranked, O: Send>(
     x: &[T],
     n: usize,
@@ -134,6 +145,24 @@ fn rows<T: Ranked, O: Send>(
     };
     let pieces = x.chunks_exact(n).zip(to.chunks_exact_mut(count));
     threads::for_each(32 * size_of_val(x), pieces, |(x, to)| {
+        if count <= FEW && count < n {
+            // The best ones so far, in order: most others are not among them.
+            let mut best: Vec<(T, i64)> = Vec::with_capacity(count + 1);
+            for own in x.iter().copied().zip(0..) {
+                if let Some(last) = best.get(count - 1)
+                    && (own.0.is_behind(last.0, descending) || compare(&own, last) != Ordering::Less)
+                {
+                    continue;
+                }
+                let at = best.partition_point(|other| compare(other, &own) == Ordering::Less);
+                best.insert(at, own);
+                best.truncate(count);
+            }
+            for (to, (x, i)) in to.iter_mut().zip(best) {
+                to.write(of(x, i));
+            }
+            return true;
+        }
         let mut pairs: Vec<(T, i64)> = x.iter().copied().zip(0..).collect();
         if count < n {
             pairs.select_nth_unstable_by(count, compare);

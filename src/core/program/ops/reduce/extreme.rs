@@ -72,7 +72,7 @@ struct Rows<'a, T, const GREATEST: bool> {
 }
 
 /// Numbers that are compared side by side.
-const LANES: usize = 16;
+const LANES: usize = 64;
 /// Columns that pass over all rows together.
 const COLUMNS: usize = 256;
 

@@ -203,8 +203,10 @@ struct Rows<'a, T, F, G, O> {
     second: G,
 }
 
-/// Sums that run side by side.
-const LANES: usize = 16;
+/// Sums that run side by side: several vectors, so that none waits for the one before.
+const LANES: usize = 64;
+/// Of those, for what is left of a row.
+const FEW: usize = 16;
 /// Columns that pass over all rows together.
 const COLUMNS: usize = 512;
 
@@ -217,14 +219,23 @@ fn whole<T: Copy, F: Fold<T>>(f: F, x: &[T], p: f32) -> F::S {
             lanes[i] = f.add(lanes[i], some[i], p);
         }
     }
+    let (blocks, rest) = rest.as_chunks::<FEW>();
+    for some in blocks {
+        for i in 0..FEW {
+            lanes[i] = f.add(lanes[i], some[i], p);
+        }
+    }
     for (i, &x) in rest.iter().enumerate() {
         lanes[i] = f.add(lanes[i], x, p);
     }
-    let mut all = lanes[0];
-    for &lane in &lanes[1..] {
-        all = f.join(all, lane);
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = f.join(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
     }
-    all
+    lanes[0]
 }
 
 impl<T: Copy, F: Fold<T, O = f32>, G: Fold<T>> Kernel for Rows<'_, T, F, G, G::O> {

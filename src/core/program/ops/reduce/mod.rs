@@ -3,6 +3,8 @@
 mod extreme;
 mod fold;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use scan::{Scan, Scanned};
 
