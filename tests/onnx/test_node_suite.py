@@ -37,14 +37,6 @@ EVALUATED = {
     r"tfidfvectorizer": "texts are not computed with",
 }
 
-#: Cases whose shapes are inputs with values that no other ones can stand for: a capture tries others.
-VALUES_ARE_SHAPES = {
-    "test_affine_grid_3d_align_corners_expanded",
-    "test_affine_grid_3d_expanded",
-    "test_col2im_pads",
-    "test_reshape_zero_dim",
-}
-
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     CASES = {case.name: case for case in load_model_tests(kind="node")}
@@ -77,7 +69,7 @@ def test_case(name):
     run(CASES[name], QuantrayBackend)
 
 
-@pytest.mark.parametrize("name", [name for name in OURS if name not in VALUES_ARE_SHAPES])
+@pytest.mark.parametrize("name", OURS)
 def test_captured_case(name):
     run(CASES[name], CapturedBackend)
 
@@ -93,12 +85,6 @@ def test_case_that_the_evaluator_computes(name):
 def test_refused_case_would_not_pass(name):
     with pytest.raises((ValueError, AssertionError, KeyError)):
         run(CASES[name], QuantrayBackend)
-
-
-@pytest.mark.parametrize("name", sorted(VALUES_ARE_SHAPES))
-def test_case_of_shapes_does_not_pass_captured(name):
-    with pytest.raises((ValueError, AssertionError, TypeError)):
-        run(CASES[name], CapturedBackend)
 
 
 def test_quantized_operators_are_all_there():
