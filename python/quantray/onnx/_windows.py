@@ -102,6 +102,6 @@ class Window:
             length = int(n) * self.strides[axis] if wanted is None else wanted[axis]
             total = full - length
             # What is missing is added at the end.
-            small = total // 2 if total > 0 else 0
-            sides.append((small, total - small) if self.auto != "SAME_LOWER" else (total - small, small))
+            small = total // 2 if total > 0 else min(total, 0)
+            sides.append((small, total - small) if self.auto == "SAME_UPPER" else (total - small, small))
         return sides, more
