@@ -78,6 +78,8 @@ class Window:
 
     def sides(self, lengths: Sequence[Any]) -> list[tuple[Any, Any]]:
         """What is padded of axes of some lengths."""
+        if len(lengths) != len(self.kernel):
+            raise ValueError(f"kernels have {len(self.kernel)} axes, and images {len(lengths)}")
         fixed = self.fixed_sides()
         if fixed is not None:
             return list(fixed)

@@ -283,7 +283,8 @@ def _lstm_step(
     c = f * c + i * second(s.bounded(g))
     if peep is not None:
         o = o + peep[1] * c
-    return first(s.bounded(o)) * third(s.bounded(c)), c
+    # The cells are not clipped: onnxruntime clips what comes from products alone.
+    return first(s.bounded(o)) * third(c), c
 
 
 def _gru_step(

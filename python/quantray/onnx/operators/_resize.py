@@ -54,7 +54,7 @@ def _resized(
     mode = call.choice("mode", ("nearest", "linear", "cubic", "bilinear"))
     mode = "linear" if mode == "bilinear" else mode
     ndim = np.ndim(x)
-    axes = tuple(a % ndim for a in (call.integers("axes") or range(ndim)))
+    axes = tuple(call.axis(a, ndim) for a in (call.integers("axes") or range(ndim)))
     by = None if scales is None or np.size(scales) == 0 else _floats(scales)
     to = None if sizes is None or np.size(sizes) == 0 else tuple(integers(sizes, "sizes"))
     if (by is None) == (to is None):
