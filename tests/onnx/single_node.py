@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
-
 from quantray.onnx import Model, load
 
 #: The newest version of operators and of files that the installed onnxruntime knows.
@@ -29,7 +28,7 @@ def single_node(
 ) -> onnx.ModelProto:
     """A model whose inputs are arrays; an input of None is left out, those in `constants` are initializers.
 
-    `types` are element types of inputs and outputs that are not those of NumPy's arrays; `free` leaves lengths open.
+    `types` are element types that are not those of NumPy's arrays; `free` leaves lengths open.
     """
     types = types or {}
     given, held = [], []
@@ -66,13 +65,15 @@ def in_onnxruntime(model: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     wanted = {value.name for value in session.get_inputs()}
     return session.run(None, {name: np.asarray(array) for name, array in inputs.items() if name in wanted})
 
 
 def here(model: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
-    """What quantray makes of it. The outputs have no types in these models, which only inference would find."""
+    """What quantray makes of it. Outputs have no types in these models, which only inference would find."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     for value in model.graph.output:
         if not value.type.tensor_type.elem_type:

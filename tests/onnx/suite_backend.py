@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep
 from onnx.helper import tensor_dtype_to_np_dtype
-
 from quantray import graph
 from quantray.onnx import Model, load
 

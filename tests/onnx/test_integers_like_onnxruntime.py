@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-import onnx  # noqa: E402
-from onnx import TensorProto, helper  # noqa: E402
-from single_node import here, in_onnxruntime, single_node  # noqa: E402
+import onnx
+from onnx import TensorProto, helper
+from single_node import here, in_onnxruntime, single_node
 
 #: Cases of each operator; together more than 2,000.
 CASES = 420
@@ -39,7 +39,10 @@ def geometry(rng, dims, x, w):
     found = {"strides": rng.integers(1, 4, dims).tolist(), "dilations": rng.integers(1, 3, dims).tolist()}
     if rng.random() < 0.2:
         # SAME with dilations is what onnxruntime refuses.
-        return {"auto_pad": str(rng.choice(["SAME_UPPER", "SAME_LOWER", "VALID"])), "strides": found["strides"]}
+        return {
+            "auto_pad": str(rng.choice(["SAME_UPPER", "SAME_LOWER", "VALID"])),
+            "strides": found["strides"],
+        }
     found["pads"] = rng.integers(0, 3, 2 * dims).tolist()
     return found
 
@@ -82,7 +85,12 @@ def test_qlinear_conv():
             del inputs["bias"]
         held = {name for name in inputs if name != "x"}
         model = single_node(
-            "QLinearConv", inputs, constants=held, group=groups, kernel_shape=list(w[2:]), **geometry(rng, dims, x, w)
+            "QLinearConv",
+            inputs,
+            constants=held,
+            group=groups,
+            kernel_shape=list(w[2:]),
+            **geometry(rng, dims, x, w),
         )
         both(model, inputs)
 
@@ -112,7 +120,13 @@ def products(rng):
     m, n = int(rng.integers(1, 9)), int(rng.integers(1, 9))
     kind = rng.integers(0, 3)
     batch = (int(rng.integers(1, 4)),)
-    return ((m, k), (k, n)) if kind == 0 else ((*batch, m, k), (k, n)) if kind == 1 else ((*batch, m, k), (*batch, k, n))
+    return (
+        ((m, k), (k, n))
+        if kind == 0
+        else ((*batch, m, k), (k, n))
+        if kind == 1
+        else ((*batch, m, k), (*batch, k, n))
+    )
 
 
 def test_matmul_integer():
@@ -181,12 +195,12 @@ def test_quantize_and_dequantize(kind):
         zeros = rng.integers(low, low + (1 << bits), of)
         inputs = {"x": x, "scale": steps, "zero": np.asarray(zeros)}
         types = {"zero": code, "y": code}
-        model = single_node(
-            "QuantizeLinear", inputs, constants={"zero"}, types=types, **settings
-        )
+        model = single_node("QuantizeLinear", inputs, constants={"zero"}, types=types, **settings)
         codes = here(model, inputs)[0]
         again = {"q": codes, "scale": steps, "zero": np.asarray(zeros)}
-        back = single_node("DequantizeLinear", again, constants={"q", "zero"}, types={"q": code, "zero": code}, **settings)
+        back = single_node(
+            "DequantizeLinear", again, constants={"q", "zero"}, types={"q": code, "zero": code}, **settings
+        )
         if bits >= 8:
             np.testing.assert_array_equal(codes, in_onnxruntime(model, inputs)[0])
         else:
@@ -198,7 +212,9 @@ def test_quantize_and_dequantize(kind):
 
 def joined_model(first, second):
     """Both nodes one after the other."""
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for m in (first, second) for node in m.graph.node]
+    nodes = [
+        onnx.NodeProto.FromString(node.SerializeToString()) for m in (first, second) for node in m.graph.node
+    ]
     nodes[1].name, nodes[1].input[0] = "second", "y"
     nodes[1].output[0] = "z"
     held = [*first.graph.initializer]

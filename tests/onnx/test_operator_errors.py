@@ -35,11 +35,23 @@ AT_RUN = {
     "axis of softmax": (("Softmax", ["x"]), {"axis": 9}, "must be from -4 to 3"),
     "axis of concat": (("Concat", ["x", "x"]), {"axis": 7}, "axis 7"),
     "kernel is missing": (("MaxPool", ["x"]), {}, "no kernel_shape"),
-    "kernel of other axes": (("AveragePool", ["x"]), {"kernel_shape": (2, 2, 2)}, "kernels have 3 axes, and images 2"),
-    "pads of other axes": (("MaxPool", ["x"]), {"kernel_shape": (2, 2), "pads": (1, 1)}, "pads must be 4 integers"),
+    "kernel of other axes": (
+        ("AveragePool", ["x"]),
+        {"kernel_shape": (2, 2, 2)},
+        "kernels have 3 axes, and images 2",
+    ),
+    "pads of other axes": (
+        ("MaxPool", ["x"]),
+        {"kernel_shape": (2, 2), "pads": (1, 1)},
+        "pads must be 4 integers",
+    ),
     "auto_pad": (("MaxPool", ["x"]), {"kernel_shape": (2, 2), "auto_pad": "SAME"}, "auto_pad must be"),
     "kernel beyond the image": (("LpPool", ["x"]), {"kernel_shape": (9, 9)}, "padded image has 4"),
-    "mode of resize": (("Resize", ["x", "", "s"], {"s": [1.0, 1.0, 2.0, 2.0]}), {"mode": "best"}, "mode must be one of nearest"),
+    "mode of resize": (
+        ("Resize", ["x", "", "s"], {"s": [1.0, 1.0, 2.0, 2.0]}),
+        {"mode": "best"},
+        "mode must be one of nearest",
+    ),
     "scales of resize": (("Resize", ["x", "", "s"], {"s": [2.0]}), {}, "must be 4 scales"),
     "neither scales nor sizes": (("Resize", ["x"]), {}, "scales or sizes must be given"),
     "blocks": (("DepthToSpace", ["x"]), {"blocksize": 2}, "reshape"),
@@ -51,18 +63,30 @@ AT_RUN = {
     "type of an attribute": (("LeakyRelu", ["x"]), {"alpha": "much"}, "much"),
     "reduction": (("ReduceSum", ["x", "a"], {"a": [9]}), {}, "axis must be from -4 to 3"),
     "zero point of another length": (
-        ("QuantizeLinear", ["x", "s", "z"], {"s": np.ones(3, np.float32), "z": np.zeros(2, np.uint8)}), {}, "must be one, or 3",
+        ("QuantizeLinear", ["x", "s", "z"], {"s": np.ones(3, np.float32), "z": np.zeros(2, np.uint8)}),
+        {},
+        "must be one, or 3",
     ),
     "scales of blocks": (
-        ("QuantizeLinear", ["x", "s"], {"s": np.ones((1, 3, 3, 4), np.float32)}), {"axis": 2, "block_size": 2}, r"need scales of shape \(1, 2|need scales",
+        ("QuantizeLinear", ["x", "s"], {"s": np.ones((1, 3, 3, 4), np.float32)}),
+        {"axis": 2, "block_size": 2},
+        r"need scales of shape \(1, 2|need scales",
     ),
-    "type of codes": (("QuantizeLinear", ["x", "s"], {"s": ONE}), {"output_dtype": 1}, "must be of type int8"),
+    "type of codes": (
+        ("QuantizeLinear", ["x", "s"], {"s": ONE}),
+        {"output_dtype": 1},
+        "must be of type int8",
+    ),
     "heads": (("Attention", ["x", "x", "x"], {}, {"x": ("n", "t", "w")}), {}, "q_num_heads and kv_num_heads"),
     "groups": (("Conv", ["x", "w"], {"w": np.ones((4, 2, 1, 1), np.float32)}), {}, "must have 2 channels"),
-    "activation": (("FusedConv", ["x", "w"], {"w": np.ones((4, 3, 1, 1), np.float32)}), {"activation": "Best"}, "activation must be one of Relu"),
+    "activation": (
+        ("FusedConv", ["x", "w"], {"w": np.ones((4, 3, 1, 1), np.float32)}),
+        {"activation": "Best"},
+        "activation must be one of Relu",
+    ),
     "k": (("TopK", ["x", "k"], {"k": [9]}), {}, "k must be from 0 to 4"),
     "split": (("Split", ["x", "s"], {"s": [1, 7]}), {"axis": 2}, "must add up to 4"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", AT_LOAD)
@@ -86,7 +110,9 @@ def test_wrong_at_run(case):
 def test_all_unknown_operators_are_listed():
     nodes = tuple(
         NodeFile(f"node{i}", op, domain, ("x",), (f"y{i}",), {})
-        for i, (op, domain) in enumerate((("SequenceConstruct", ""), ("Frobnicate", ""), ("Mystery", "my.domain")))
+        for i, (op, domain) in enumerate(
+            (("SequenceConstruct", ""), ("Frobnicate", ""), ("Mystery", "my.domain"))
+        )
     )
     graph = GraphFile("g", nodes, {}, (ValueInfo("x", "float32", ("n",)),), (ValueInfo("y2", "float32"),))
     whole = ModelFile(8, {"": 17, "my.domain": 1}, graph)

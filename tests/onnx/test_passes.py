@@ -40,18 +40,23 @@ def batch_norm(rng, channels):
 
 def by_formula(x, values, epsilon=1e-5):
     """A batch norm in float64."""
-    scale, shift, mean, var = (values[k].astype(np.float64).reshape(-1, 1, 1) for k in ("scale", "shift", "mean", "var"))
+    scale, shift, mean, var = (
+        values[k].astype(np.float64).reshape(-1, 1, 1) for k in ("scale", "shift", "mean", "var")
+    )
     return (x - mean) / np.sqrt(var + epsilon) * scale + shift
 
 
 NORM = "BatchNormalization"
 
 
-@pytest.mark.parametrize(("op", "group", "shape"), [
-    ("Conv", 1, (6, 3, 3, 3)),
-    ("Conv", 3, (6, 1, 3, 3)),
-    ("ConvTranspose", 1, (3, 5, 2, 2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "group", "shape"),
+    [
+        ("Conv", 1, (6, 3, 3, 3)),
+        ("Conv", 3, (6, 1, 3, 3)),
+        ("ConvTranspose", 1, (3, 5, 2, 2)),
+    ],
+)
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_batch_norm_is_folded(rng, op, group, shape, has_bias):
     channels = shape[1] * group if op == "ConvTranspose" else shape[0]
@@ -68,7 +73,9 @@ def test_batch_norm_is_folded(rng, op, group, shape, has_bias):
     np.testing.assert_allclose(build(whole)(x), by_formula(alone, values), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["taken twice", "an output", "in training", "statistics are computed", "spatial"])
+@pytest.mark.parametrize(
+    "case", ["taken twice", "an output", "in training", "statistics are computed", "spatial"]
+)
 def test_batch_norm_stays(rng, case):
     values = {**batch_norm(rng, 4), "w": rng.normal(size=(4, 3, 1, 1)).astype(np.float32)}
     nodes = [node("Conv", "x w", "c"), node(NORM, "c scale shift mean var", "y")]
@@ -101,7 +108,9 @@ def test_batch_norm_stays(rng, case):
     elif case == "statistics are computed":
         values["mean"] = np.full(4, x.max(), np.float32)
     elif case == "spatial":
-        values = {name: value[:, 0, 0] if value.shape == (4, 4, 4) else value for name, value in values.items()}
+        values = {
+            name: value[:, 0, 0] if value.shape == (4, 4, 4) else value for name, value in values.items()
+        }
     np.testing.assert_allclose(found, by_formula(alone, values), rtol=1e-3, atol=1e-4)
 
 
@@ -121,17 +130,30 @@ def test_what_computes_nothing_leaves(rng):
     np.testing.assert_array_equal(build(whole)(x), np.maximum(x, 0).reshape(2, 192))
 
 
-@pytest.mark.parametrize(("nodes", "wanted"), [
-    # The output of the graph keeps its name.
-    ([node("Relu", "x", "a"), node("Identity", "a", "y")], lambda x: np.maximum(x, 0)),
-    # The mask says what has been dropped.
-    ([node("Dropout", "x", "a m"), node("Cast", "m", "b", to=1), node("Mul", "a b", "y")], lambda x: x),
-    # A length of 0 is that of the array before.
-    ([node("Reshape", "x s1", "a", "r1"), node("Reshape", "a s0", "y", "r2")], lambda x: x.reshape(-1, 4, 24, 2)),
-    # Something else takes what is between.
-    ([node("Transpose", "x", "a", "t1", perm=(1, 0, 2, 3)), node("Transpose", "a", "b", "t2", perm=(1, 0, 2, 3)),
-     node("ReduceMax", "a", "c", keepdims=0), node("Mul", "b c", "y")], lambda x: x * x.max()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("nodes", "wanted"),
+    [
+        # The output of the graph keeps its name.
+        ([node("Relu", "x", "a"), node("Identity", "a", "y")], lambda x: np.maximum(x, 0)),
+        # The mask says what has been dropped.
+        ([node("Dropout", "x", "a m"), node("Cast", "m", "b", to=1), node("Mul", "a b", "y")], lambda x: x),
+        # A length of 0 is that of the array before.
+        (
+            [node("Reshape", "x s1", "a", "r1"), node("Reshape", "a s0", "y", "r2")],
+            lambda x: x.reshape(-1, 4, 24, 2),
+        ),
+        # Something else takes what is between.
+        (
+            [
+                node("Transpose", "x", "a", "t1", perm=(1, 0, 2, 3)),
+                node("Transpose", "a", "b", "t2", perm=(1, 0, 2, 3)),
+                node("ReduceMax", "a", "c", keepdims=0),
+                node("Mul", "b c", "y"),
+            ],
+            lambda x: x * x.max(),
+        ),
+    ],
+)
 def test_what_computes_something_stays(rng, nodes, wanted):
     whole = model(nodes, {"s1": np.array([-1, 4, 48]), "s0": np.array([0, 0, -1, 2])})
     made = build(whole)
@@ -188,9 +210,10 @@ def test_functions_are_inlined(rng):
 
 
 def test_functions_that_cannot_be_inlined():
-    endless = FunctionFile("Endless", "mine", ("a",), ("r",), nodes=(node("Endless", "a", "r", domain="mine"),))
+    endless = FunctionFile(
+        "Endless", "mine", ("a",), ("r",), nodes=(node("Endless", "a", "r", domain="mine"),)
+    )
     with pytest.raises(ValueError, match="must not call themselves"):
         build(model([node("Endless", "x", "y", domain="mine")], functions=(endless,)))
-    with pytest.raises(ValueError, match="first .*lacks the attributes slope"):
+    with pytest.raises(ValueError, match=r"first .*lacks the attributes slope"):
         build(model([node("Clamp", "x", "y", "first", "mine")], functions=functions()))
-

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from single_node import here, in_onnxruntime, single_node  # noqa: E402
+from single_node import here, in_onnxruntime, single_node
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 STEPS, BATCH, INPUTS, UNITS = 5, 3, 4, 6
@@ -47,9 +47,10 @@ def compare(op, inputs, held=("w", "r", "b", "p"), **attributes):
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 
-@pytest.mark.parametrize(("op", "direction", "lengths", "states"), list(
-    itertools.product(GATES, DIRECTIONS, (False, True), (False, True))
-))  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "direction", "lengths", "states"),
+    list(itertools.product(GATES, DIRECTIONS, (False, True), (False, True))),
+)
 def test_directions_lengths_and_states(rng, op, direction, lengths, states):
     ways = 2 if direction == "bidirectional" else 1
     made = arrays(rng, op, ways, lengths=lengths, states=states)
@@ -74,17 +75,20 @@ def test_reset_before_and_after_the_product(rng, linear, bias):
     compare("GRU", arrays(rng, "GRU", 1, bias=bias, states=True), linear_before_reset=linear)
 
 
-@pytest.mark.parametrize(("op", "names", "numbers"), [
-    ("RNN", ["Relu"], {}),
-    ("RNN", ["LeakyRelu"], {"activation_alpha": [0.2]}),
-    ("RNN", ["HardSigmoid"], {"activation_alpha": [0.3], "activation_beta": [0.4]}),
-    ("RNN", ["ScaledTanh"], {"activation_alpha": [0.7], "activation_beta": [0.9]}),
-    ("RNN", ["Softsign"], {}),
-    ("GRU", ["Sigmoid", "Relu"], {}),
-    ("GRU", ["HardSigmoid", "Softsign"], {"activation_alpha": [0.3], "activation_beta": [0.4]}),
-    ("LSTM", ["Sigmoid", "Softsign", "Tanh"], {}),
-    ("LSTM", ["HardSigmoid", "Tanh", "Elu"], {"activation_alpha": [0.3, 0.8], "activation_beta": [0.4]}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "names", "numbers"),
+    [
+        ("RNN", ["Relu"], {}),
+        ("RNN", ["LeakyRelu"], {"activation_alpha": [0.2]}),
+        ("RNN", ["HardSigmoid"], {"activation_alpha": [0.3], "activation_beta": [0.4]}),
+        ("RNN", ["ScaledTanh"], {"activation_alpha": [0.7], "activation_beta": [0.9]}),
+        ("RNN", ["Softsign"], {}),
+        ("GRU", ["Sigmoid", "Relu"], {}),
+        ("GRU", ["HardSigmoid", "Softsign"], {"activation_alpha": [0.3], "activation_beta": [0.4]}),
+        ("LSTM", ["Sigmoid", "Softsign", "Tanh"], {}),
+        ("LSTM", ["HardSigmoid", "Tanh", "Elu"], {"activation_alpha": [0.3, 0.8], "activation_beta": [0.4]}),
+    ],
+)
 def test_activations(rng, op, names, numbers):
     compare(op, arrays(rng, op, 1), activations=names, **numbers)
 
@@ -102,7 +106,9 @@ def test_batch_first(rng, op):
     outputs = ["y", "h_last", "c_last"][: 3 if op == "LSTM" else 2]
     settings = {"opset": 14, "constants": held, "hidden_size": UNITS, "direction": "bidirectional"}
     first = here(single_node(op, made, outputs, **settings), made)
-    turned = {k: np.swapaxes(v, 0, 1) if k in ("x", "h", "c") and v is not None else v for k, v in made.items()}
+    turned = {
+        k: np.swapaxes(v, 0, 1) if k in ("x", "h", "c") and v is not None else v for k, v in made.items()
+    }
     turned = {k: v if v is None else np.ascontiguousarray(v) for k, v in turned.items()}
     second = here(single_node(op, turned, outputs, layout=1, **settings), turned)
     np.testing.assert_allclose(second[0], np.transpose(first[0], (2, 0, 1, 3)), atol=1e-6)

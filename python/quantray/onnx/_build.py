@@ -215,7 +215,8 @@ def _check_inputs(node: NodeFile) -> None:
     missing = [i for i in range(least) if i >= len(node.inputs) or not node.inputs[i]]
     if missing or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
-        raise ValueError(f"{node.name or node.outputs[0]} ({_full(node)}): it takes {wanted} inputs, got {count}")
+        name = node.name or node.outputs[0]
+        raise ValueError(f"{name} ({_full(node)}): it takes {wanted} inputs, got {count}")
 
 
 def is_control(node: NodeFile) -> bool:

@@ -26,7 +26,11 @@ def said_of(name: str) -> Generator[None]:
         if hasattr(error, _SAID):
             raise
         what = str(error) or type(error).__name__
-        made = error if what.startswith(name) and isinstance(error, ValueError) else ValueError(f"{name}: {what}")
+        made = (
+            error
+            if what.startswith(name) and isinstance(error, ValueError)
+            else ValueError(f"{name}: {what}")
+        )
         setattr(made, _SAID, name)
         if made is error:
             raise

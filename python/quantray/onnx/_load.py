@@ -54,7 +54,7 @@ def build(file: ModelFile, name: str = "") -> Model:
         raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
     if builder.referred:
         warnings.warn(
-            f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, and as Python in graphs",
+            f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, as Python in graphs",
             UserWarning,
             stacklevel=3,
         )
@@ -63,7 +63,9 @@ def build(file: ModelFile, name: str = "") -> Model:
 
 def _value(value: Any) -> Value:
     if value.kind != "tensor" or value.dtype is None:
-        raise ValueError(f"{value.name} must be a tensor: sequences, maps and optional values are not computed")
+        raise ValueError(
+            f"{value.name} must be a tensor: sequences, maps and optional values are not computed"
+        )
     shape = None if value.shape is None else tuple(map(_length, value.shape))
     return Value(value.name, str(value.dtype), shape)
 

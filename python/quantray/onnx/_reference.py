@@ -1,4 +1,4 @@
-"""Operators that are not here, computed by the reference evaluator of the `onnx` package, where that is installed.
+"""Operators that are not here, by the reference evaluator of the `onnx` package, where that is installed.
 
 It is slow, and it takes NumPy's arrays alone: a captured graph runs such a step as Python.
 """
@@ -31,7 +31,9 @@ def reference(node: NodeFile, versions: Mapping[str, int]) -> Operator | None:
     try:
         attributes = {name: _given(value) for name, value in node.attributes.items()}
         made = helper.make_node(node.op, node.inputs, node.outputs, node.name, domain=domain, **attributes)
-        inputs = [helper.make_value_info(name, onnx.TypeProto()) for name in dict.fromkeys(node.inputs) if name]
+        inputs = [
+            helper.make_value_info(name, onnx.TypeProto()) for name in dict.fromkeys(node.inputs) if name
+        ]
         outputs = [helper.make_value_info(name, onnx.TypeProto()) for name in node.outputs if name]
         whole = helper.make_graph([made], "node", inputs, outputs)
         opsets = [helper.make_opsetid(domain, version)]

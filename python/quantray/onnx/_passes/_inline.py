@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from quantray.onnx._file import FunctionFile, GraphFile, ModelFile, NodeFile, Reference, ValueInfo
+
 #: Functions may call others: so deep, and no deeper.
 _DEEPEST = 64
 _Key = tuple[str, str, str]
@@ -121,7 +122,12 @@ class _Inliner:
         initializers = {self._name(name, inner, prefix): t for name, t in found.initializers.items()}
         nodes = tuple(self._copied(node, inner, values, prefix) for node in found.nodes)
         return replace(
-            found, inputs=inputs, initializers=initializers, nodes=nodes, outputs=renamed(found.outputs), values=()
+            found,
+            inputs=inputs,
+            initializers=initializers,
+            nodes=nodes,
+            outputs=renamed(found.outputs),
+            values=(),
         )
 
 

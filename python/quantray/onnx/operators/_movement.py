@@ -17,7 +17,6 @@ from quantray.onnx._lengths import (
     integer,
     integers,
     is_lengths,
-    of_lengths,
     settled,
     shape_of,
 )

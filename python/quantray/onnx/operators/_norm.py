@@ -87,10 +87,7 @@ def _embed_layer_norm(
     """onnxruntime's: embeddings of words, places and segments, normalized; how many words each row has."""
     kinds, scale, shift, mask, positions = [*more, *[None] * 5][:5]
     total = F.embedding(ids, words)
-    if positions is None:
-        total = total + places[: shape_of(ids)[1]]
-    else:
-        total = total + F.embedding(positions, places)
+    total = total + (places[: shape_of(ids)[1]] if positions is None else F.embedding(positions, places))
     if segments is not None and kinds is not None:
         total = total + F.embedding(segments, kinds)
     epsilon = float(call.get("epsilon", 1e-12))

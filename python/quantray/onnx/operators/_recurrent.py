@@ -11,7 +11,7 @@ from quantray import graph, nn
 from quantray.nn._init import rebuilding
 from quantray.onnx.operators._registry import Array, Call, layer, operator
 
-#: Where a file's gates stand in the order of `nn`'s: its i, o, f, c are our i, f, g, o; its z, r, h our r, z, n.
+#: Where a file's gates stand in the order of `nn`'s: i, o, f, c are our i, f, g, o; z, r, h our r, z, n.
 _GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 _ACTIVATIONS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}
 
@@ -105,7 +105,7 @@ def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None
     is_known = w is not None and r is not None and (b is not None or 3 not in call.given)
     if not is_known or not plain or lengths is not None or 4 in call.given or 7 in call.given:
         return None
-    if peepholes is not None and np.any(peepholes) or call.get("clip") or call.get("input_forget"):
+    if (peepholes is not None and np.any(peepholes)) or call.get("clip") or call.get("input_forget"):
         return None
     if call.op == "GRU" and not call.get("linear_before_reset"):
         return None

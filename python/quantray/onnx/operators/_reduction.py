@@ -9,7 +9,7 @@ import numpy as np
 from quantray import graph
 from quantray.graph._lengths import Length
 from quantray.nn import functional as F
-from quantray.onnx._lengths import as_array, integer, integers, is_lengths, of_lengths, settled
+from quantray.onnx._lengths import integer, integers, is_lengths, settled
 from quantray.onnx.operators._registry import Array, Call, operator
 
 

@@ -34,7 +34,7 @@ class Call:
     given : tuple of int
         Which inputs are no constants; layers are called with these alone.
     types : tuple of str or None
-        What the file says that elements of the inputs are, as far as it does: "int4" where arrays are of int8.
+        What the file says that elements of the inputs are, as far as it does: "int4" for arrays of int8.
     """
 
     name: str
