@@ -28,7 +28,7 @@ def single_node(
 ) -> onnx.ModelProto:
     """A model whose inputs are arrays; an input of None is left out, those in `constants` are initializers.
 
-    `types` are element types of inputs and outputs that are not those of NumPy's arrays; `free` leaves lengths open.
+    `types` are element types that are not those of NumPy's arrays; `free` leaves lengths open.
     """
     types = types or {}
     given, held = [], []
@@ -73,7 +73,7 @@ def in_onnxruntime(model: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
 
 
 def here(model: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
-    """What quantray makes of it. The outputs have no types in these models, which only inference would find."""
+    """What quantray makes of it. Outputs have no types in these models, which only inference would find."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     for value in model.graph.output:
         if not value.type.tensor_type.elem_type:

@@ -66,10 +66,15 @@ def test_sums_and_products_of_elements(op, seed):
     r = Random(seed)
     shape = [(3, 5, 7), (40,), (2, 3, 33), (1, 257)][seed % 4]
     inputs = {
-        "a": r.codes(*shape), "a_scale": r.scale(), "a_zero": r.codes(),
-        "b": r.codes(*(shape if seed % 3 else shape[-1:])), "b_scale": r.scale(), "b_zero": r.codes(),
-        "y_scale": r.scale() * np.float32(4 if op == "QLinearAdd" else 20), "y_zero": r.codes(),
-    }  # fmt: skip
+        "a": r.codes(*shape),
+        "a_scale": r.scale(),
+        "a_zero": r.codes(),
+        "b": r.codes(*(shape if seed % 3 else shape[-1:])),
+        "b_scale": r.scale(),
+        "b_zero": r.codes(),
+        "y_scale": r.scale() * np.float32(4 if op == "QLinearAdd" else 20),
+        "y_zero": r.codes(),
+    }
     compare(op, inputs, held=set(inputs) - {"a", "b"})
 
 
@@ -114,17 +119,27 @@ def test_products(seed):
     compare("DynamicQuantizeMatMul", given, held=("b", "b_scale", "b_zero", "bias"), exact=False)
     own = np.uint8
     given = {
-        "a": r.codes(4, 20, kind=own), "b": weight["b"], "a_scale": r.scale(), "b_scale": weight["b_scale"],
-        "a_zero": r.codes(kind=own), "b_zero": weight["b_zero"], "bias": bias,
-    }  # fmt: skip
+        "a": r.codes(4, 20, kind=own),
+        "b": weight["b"],
+        "a_scale": r.scale(),
+        "b_scale": weight["b_scale"],
+        "a_zero": r.codes(kind=own),
+        "b_zero": weight["b_zero"],
+        "bias": bias,
+    }
     compare("MatMulIntegerToFloat", given, exact=False)
     kind = np.int8 if r.kind is np.int8 else BYTES[(seed // 2) % 2]
     given = {
-        "a": r.codes(4, 20), "a_scale": r.scale(), "a_zero": r.codes(),
-        "b": r.codes(20, 6, kind=kind), "b_scale": weight["b_scale"], "b_zero": r.codes(*columns, kind=kind),
+        "a": r.codes(4, 20),
+        "a_scale": r.scale(),
+        "a_zero": r.codes(),
+        "b": r.codes(20, 6, kind=kind),
+        "b_scale": weight["b_scale"],
+        "b_zero": r.codes(*columns, kind=kind),
         "c": r.whole(-9999, 9999, 6),
-        "y_scale": r.scale() * np.float32(90) if seed % 5 else ..., "y_zero": r.codes() if seed % 5 else ...,
-    }  # fmt: skip
+        "y_scale": r.scale() * np.float32(90) if seed % 5 else ...,
+        "y_zero": r.codes() if seed % 5 else ...,
+    }
     compare("QGemm", given, exact=bool(seed % 5), alpha=0.7)
 
 
@@ -155,9 +170,15 @@ def test_attention(seed):
     compare("Attention", given, exact=False, **settings)
     own = np.uint8
     given = {
-        "x": r.codes(2, 6, 8, kind=own), "w": r.codes(8, 24), "b": r.floats(24), "x_scale": r.scale() * np.float32(0.1),
-        "w_scale": r.scale(), "mask": mask, "x_zero": r.codes(kind=own), "w_zero": r.codes(),
-    }  # fmt: skip
+        "x": r.codes(2, 6, 8, kind=own),
+        "w": r.codes(8, 24),
+        "b": r.floats(24),
+        "x_scale": r.scale() * np.float32(0.1),
+        "w_scale": r.scale(),
+        "mask": mask,
+        "x_zero": r.codes(kind=own),
+        "w_zero": r.codes(),
+    }
     compare("QAttention", given, exact=False, **settings)
     given = {name: r.floats(2, 6, 8) for name in "qkv"}
     compare("MultiHeadAttention", {**given, "b": r.floats(24)}, exact=False, num_heads=2)
@@ -179,9 +200,15 @@ def test_norms(seed):
     compare("SkipLayerNormalization", {**given, **shift}, outputs, exact=False, epsilon=1e-5)
     compare("SkipSimplifiedLayerNormalization", given, ["y", "", "", "t"], exact=False, epsilon=1e-5)
     given = {
-        "ids": r.whole(0, 9, 2, 6), "segments": r.whole(0, 2, 2, 6), "words": r.floats(9, 8), "places": r.floats(7, 8),
-        "kinds": r.floats(2, 8), "g": r.floats(8), "b": r.floats(8), "mask": r.whole(0, 2, 2, 6) if seed % 2 else None,
-    }  # fmt: skip
+        "ids": r.whole(0, 9, 2, 6),
+        "segments": r.whole(0, 2, 2, 6),
+        "words": r.floats(9, 8),
+        "places": r.floats(7, 8),
+        "kinds": r.floats(2, 8),
+        "g": r.floats(8),
+        "b": r.floats(8),
+        "mask": r.whole(0, 2, 2, 6) if seed % 2 else None,
+    }
     compare("EmbedLayerNormalization", given, ["y", "lengths"], exact=False, epsilon=1e-5)
 
 
@@ -208,17 +235,25 @@ def test_fused_layers(seed):
 
 @pytest.mark.parametrize("seed", range(CASES))
 def test_lstm_of_integers(seed):
-    """A state on the border between two codes may fall on either side: one of them moves results by a step."""
+    """A state on the border between two codes may fall on either side, which moves results by a step."""
     r = Random(seed)
     units, ways = 6, 2 if seed % 5 == 4 else 1
     columns = (ways, 4 * units) if seed % 2 else (ways,)
     zeros = (lambda: r.codes(*columns)) if r.kind is np.uint8 else (lambda: np.zeros(columns, np.int8))
     given = {
-        "x": r.floats(4, 2, 5), "w": r.codes(ways, 5, 4 * units), "r": r.codes(ways, units, 4 * units),
-        "b": r.floats(ways, 8 * units), "lengths": None, "h": None, "c": None, "p": None,
-        "w_scale": r.scale(*columns) * np.float32(0.1), "w_zero": zeros(),
-        "r_scale": r.scale(*columns) * np.float32(0.1), "r_zero": zeros(),
-    }  # fmt: skip
+        "x": r.floats(4, 2, 5),
+        "w": r.codes(ways, 5, 4 * units),
+        "r": r.codes(ways, units, 4 * units),
+        "b": r.floats(ways, 8 * units),
+        "lengths": None,
+        "h": None,
+        "c": None,
+        "p": None,
+        "w_scale": r.scale(*columns) * np.float32(0.1),
+        "w_zero": zeros(),
+        "r_scale": r.scale(*columns) * np.float32(0.1),
+        "r_zero": zeros(),
+    }
     settings = {"hidden_size": units, "direction": "bidirectional" if ways == 2 else "forward"}
     held = ("w", "r", "b", "w_scale", "w_zero", "r_scale", "r_zero")
     compare(

@@ -49,11 +49,14 @@ def by_formula(x, values, epsilon=1e-5):
 NORM = "BatchNormalization"
 
 
-@pytest.mark.parametrize(("op", "group", "shape"), [
-    ("Conv", 1, (6, 3, 3, 3)),
-    ("Conv", 3, (6, 1, 3, 3)),
-    ("ConvTranspose", 1, (3, 5, 2, 2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "group", "shape"),
+    [
+        ("Conv", 1, (6, 3, 3, 3)),
+        ("Conv", 3, (6, 1, 3, 3)),
+        ("ConvTranspose", 1, (3, 5, 2, 2)),
+    ],
+)
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_batch_norm_is_folded(rng, op, group, shape, has_bias):
     channels = shape[1] * group if op == "ConvTranspose" else shape[0]
@@ -127,17 +130,30 @@ def test_what_computes_nothing_leaves(rng):
     np.testing.assert_array_equal(build(whole)(x), np.maximum(x, 0).reshape(2, 192))
 
 
-@pytest.mark.parametrize(("nodes", "wanted"), [
-    # The output of the graph keeps its name.
-    ([node("Relu", "x", "a"), node("Identity", "a", "y")], lambda x: np.maximum(x, 0)),
-    # The mask says what has been dropped.
-    ([node("Dropout", "x", "a m"), node("Cast", "m", "b", to=1), node("Mul", "a b", "y")], lambda x: x),
-    # A length of 0 is that of the array before.
-    ([node("Reshape", "x s1", "a", "r1"), node("Reshape", "a s0", "y", "r2")], lambda x: x.reshape(-1, 4, 24, 2)),
-    # Something else takes what is between.
-    ([node("Transpose", "x", "a", "t1", perm=(1, 0, 2, 3)), node("Transpose", "a", "b", "t2", perm=(1, 0, 2, 3)),
-     node("ReduceMax", "a", "c", keepdims=0), node("Mul", "b c", "y")], lambda x: x * x.max()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("nodes", "wanted"),
+    [
+        # The output of the graph keeps its name.
+        ([node("Relu", "x", "a"), node("Identity", "a", "y")], lambda x: np.maximum(x, 0)),
+        # The mask says what has been dropped.
+        ([node("Dropout", "x", "a m"), node("Cast", "m", "b", to=1), node("Mul", "a b", "y")], lambda x: x),
+        # A length of 0 is that of the array before.
+        (
+            [node("Reshape", "x s1", "a", "r1"), node("Reshape", "a s0", "y", "r2")],
+            lambda x: x.reshape(-1, 4, 24, 2),
+        ),
+        # Something else takes what is between.
+        (
+            [
+                node("Transpose", "x", "a", "t1", perm=(1, 0, 2, 3)),
+                node("Transpose", "a", "b", "t2", perm=(1, 0, 2, 3)),
+                node("ReduceMax", "a", "c", keepdims=0),
+                node("Mul", "b c", "y"),
+            ],
+            lambda x: x * x.max(),
+        ),
+    ],
+)
 def test_what_computes_something_stays(rng, nodes, wanted):
     whole = model(nodes, {"s1": np.array([-1, 4, 48]), "s0": np.array([0, 0, -1, 2])})
     made = build(whole)
@@ -199,5 +215,5 @@ def test_functions_that_cannot_be_inlined():
     )
     with pytest.raises(ValueError, match="must not call themselves"):
         build(model([node("Endless", "x", "y", domain="mine")], functions=(endless,)))
-    with pytest.raises(ValueError, match="first .*lacks the attributes slope"):
+    with pytest.raises(ValueError, match=r"first .*lacks the attributes slope"):
         build(model([node("Clamp", "x", "y", "first", "mine")], functions=functions()))

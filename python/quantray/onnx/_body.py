@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from quantray.nn import Module
+from quantray.onnx._errors import said_of
 from quantray.onnx.operators import Array
 
 
@@ -54,7 +55,8 @@ class Body(Module):
         known = plan.constants
         for row in plan.rows:
             module = self.get_submodule(row.path)
-            made = module(*[values[name] for name in row.inputs])
+            with said_of(row.path):
+                made = module(*[values[name] for name in row.inputs])
             if not isinstance(made, tuple):
                 made = (made,)
             for name, value in zip(row.outputs, made, strict=False):

@@ -11,11 +11,12 @@ from quantray.nn import Module
 from quantray.onnx._body import Body, Plan, Row, with_drops
 from quantray.onnx._control import CONTROLS
 from quantray.onnx._element_types import ElementTypes
+from quantray.onnx._errors import said_of
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, Tensor
 from quantray.onnx._names import Names, unique
 from quantray.onnx._passes import Draft, free_names, simplify, uses
 from quantray.onnx._reference import reference
-from quantray.onnx._step import Step, said_of
+from quantray.onnx._step import Step
 from quantray.onnx._types import computed
 from quantray.onnx.operators import Array, Call, find
 
@@ -122,7 +123,7 @@ class Builder:
             self.unknown.append(f"{node.name or node.outputs[0]} ({_full(node)})")
             return
         call, constants = self._call(node, wanted)
-        with said_of(call):
+        with said_of(call.title):
             module = row.builder(call, constants) if row.builder is not None else None
         if module is None:
             module = Step(call, row, constants, _parameter_names(node.inputs))
@@ -163,7 +164,7 @@ class Builder:
         if any(name and name not in self.constants for name in node.inputs):
             return False
         call, constants = self._call(node, wanted)
-        with np.errstate(all="ignore"), said_of(call):
+        with np.errstate(all="ignore"), said_of(call.title):
             made = row.function(call, *constants)
         arrays = [np.asarray(value) for value in (made if isinstance(made, tuple) else (made,))]
         if sum(array.nbytes for array in arrays) > _FOLDED:
@@ -214,9 +215,8 @@ def _check_inputs(node: NodeFile) -> None:
     missing = [i for i in range(least) if i >= len(node.inputs) or not node.inputs[i]]
     if missing or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
-        raise ValueError(
-            f"{node.name or node.outputs[0]} ({_full(node)}): it takes {wanted} inputs, got {count}"
-        )
+        name = node.name or node.outputs[0]
+        raise ValueError(f"{name} ({_full(node)}): it takes {wanted} inputs, got {count}")
 
 
 def is_control(node: NodeFile) -> bool:

@@ -119,7 +119,7 @@ class Scan(Control):
         return (*carried, *stacked)
 
     def _of_rows(self, inputs: list[Array], around: dict[str, Array]) -> Any:
-        """Opset 8: the first axis is that of a batch, each row of which is scanned by itself, along the next one."""
+        """Opset 8: the first axis is that of a batch, whose rows are scanned one by one along the next."""
         call, count = self.call, int(self.call.get("num_scan_inputs"))
         ways = call.integers("directions") or (0,) * count
         states, arrays = inputs[1 : len(inputs) - count], inputs[len(inputs) - count :]

@@ -1,4 +1,4 @@
-"""What elements of values are, by the file: arrays of int8 may hold "int4", those of float32 "float8e4m3fn"."""
+"""What elements are, by the file: arrays of int8 may hold "int4", those of float32 "float8e4m3fn"."""
 
 from __future__ import annotations
 
@@ -54,13 +54,18 @@ class ElementTypes:
     def _made(self, node: NodeFile) -> str | None:
         inputs = [*self.of_inputs(node), None, None, None]
         if node.op == "Cast":
-            return NAMES.get(node.attributes.get("to", 0))
+            return NAMES.get(_number(node, "to"))
         if node.op == "Constant":
             value = node.attributes.get("value")
             return str(value.dtype) if isinstance(value, Tensor) else None
         if node.op == "CastLike":
             return inputs[1]
         if node.op == "QuantizeLinear":
-            said = node.attributes.get("output_dtype", 0)
+            said = _number(node, "output_dtype")
             return NAMES.get(said) if said else (inputs[2] or "uint8")
         return inputs[0] if node.op in _KEEP else None
+
+
+def _number(node: NodeFile, name: str) -> int:
+    found = node.attributes.get(name, 0)
+    return found if isinstance(found, int) else 0

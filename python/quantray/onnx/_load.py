@@ -54,7 +54,7 @@ def build(file: ModelFile, name: str = "") -> Model:
         raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
     if builder.referred:
         warnings.warn(
-            f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, and as Python in graphs",
+            f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, as Python in graphs",
             UserWarning,
             stacklevel=3,
         )

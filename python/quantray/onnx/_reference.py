@@ -1,4 +1,4 @@
-"""Operators that are not here, computed by the reference evaluator of the `onnx` package, where that is installed.
+"""Operators that are not here, by the reference evaluator of the `onnx` package, where that is installed.
 
 It is slow, and it takes NumPy's arrays alone: a captured graph runs such a step as Python.
 """

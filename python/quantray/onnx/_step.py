@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from quantray.graph import Refused
 from quantray.nn import Module
+from quantray.onnx._errors import said_of
 from quantray.onnx._lengths import as_array, of_objects
 from quantray.onnx.operators import Array, Call, Operator
-
-
-@contextmanager
-def said_of(call: Call) -> Generator[None]:
-    """Errors out of the depths of a node's work become one that names the node.
-
-    What a capture raises about code that cannot become nodes is no such error.
-    """
-    try:
-        yield
-    except Refused:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if getattr(error, "_quantray_node", None) is not None or call.name in str(error):
-            raise
-        what = str(error) or type(error).__name__
-        raise call.error(what) from error
 
 
 class Step(Module):
@@ -65,7 +47,7 @@ class Step(Module):
         if not self.operator.takes_lengths:
             inputs = [as_array(x) if x is not None else None for x in inputs]
         # Infinities and NaN are numbers like others in files: NumPy's warnings of them say nothing here.
-        with said_of(self.call), np.errstate(all="ignore"):
+        with said_of(self.call.title), np.errstate(all="ignore"):
             return of_objects(self.operator.function(self.call, *inputs))
 
     def _get_name(self) -> str:

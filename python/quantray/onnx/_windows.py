@@ -78,6 +78,8 @@ class Window:
 
     def sides(self, lengths: Sequence[Any]) -> list[tuple[Any, Any]]:
         """What is padded of axes of some lengths."""
+        if len(lengths) != len(self.kernel):
+            raise ValueError(f"kernels have {len(self.kernel)} axes, and images {len(lengths)}")
         fixed = self.fixed_sides()
         if fixed is not None:
             return list(fixed)
@@ -102,6 +104,6 @@ class Window:
             length = int(n) * self.strides[axis] if wanted is None else wanted[axis]
             total = full - length
             # What is missing is added at the end.
-            small = total // 2 if total > 0 else 0
-            sides.append((small, total - small) if self.auto != "SAME_LOWER" else (total - small, small))
+            small = total // 2 if total > 0 else min(total, 0)
+            sides.append((small, total - small) if self.auto == "SAME_UPPER" else (total - small, small))
         return sides, more

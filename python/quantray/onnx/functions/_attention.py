@@ -1,4 +1,7 @@
-"""What attention needs beside products: biases of masks, and softmax of rows that may be masked as a whole."""
+"""What attention needs beside products: biases of masks, softmax of rows that may be masked as a whole."""
+
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """Functions of single elements."""
 
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import math
@@ -26,4 +29,4 @@ def erf(x: Any) -> Any:
     >>> erf(np.array([0.0, 1.0], np.float32))
     array([0.       , 0.8427008], dtype=float32)
     """
-    return np.frompyfunc(math.erf, 1, 1)(x).astype(np.float32)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float32)

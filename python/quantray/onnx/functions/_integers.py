@@ -1,5 +1,8 @@
 """Products and convolutions of integers, exact, with sums in int32 that wrap around as onnxruntime's do."""
 
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

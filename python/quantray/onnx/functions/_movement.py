@@ -1,5 +1,8 @@
 """Functions that look up and replace elements."""
 
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from typing import Any
@@ -92,7 +95,7 @@ def top_k(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Any, An
 
 
 def tensor_scatter(cache: Any, update: Any, places: Any = None, axis: int = -2, mode: str = "linear") -> Any:
-    """An array with some of its elements replaced, from a place along an axis on that each row of a batch has.
+    """An array with some elements replaced, from a place along an axis on that each row of a batch has.
 
     Source: the ONNX operator TensorScatter.
     """
@@ -103,14 +106,14 @@ def tensor_scatter(cache: Any, update: Any, places: Any = None, axis: int = -2, 
     for row, new, start in zip(made, update, starts, strict=True):
         at = start + np.arange(count)
         at = at % length if mode == "circular" else at
-        if at.size and not (at.min() >= 0 and at.max() < length):
+        if at.size and (at.min() < 0 or at.max() >= length):
             raise ValueError(f"places must be from 0 to {length - 1}, got {at.min()} to {at.max()}")
         row[(*(slice(None),) * (axis - 1), at)] = new
     return made
 
 
 def unique(x: Any, axis: int | None = None, is_sorted: bool = True) -> tuple[Any, Any, Any, Any]:
-    """Elements, or slices, that differ; the first place of each, which of them each one is, how often it is there.
+    """Elements, or slices, that differ; where each is first, which of them each one is, and counts.
 
     Source: the ONNX operator Unique.
     """

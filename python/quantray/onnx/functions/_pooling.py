@@ -1,4 +1,7 @@
-"""Pools as the standard has them: padding that differs between sides, dilations, places of the greatest elements."""
+"""Pools as the standard has them: padding of any kind, dilations, places of the greatest elements."""
+
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def _windows(
     fill: Any,
     counted: bool = False,
 ) -> Any:
-    """Windows of shape (N, C, outputs, kernel); what `ceil` adds at the end is filled with zeros if `counted`."""
+    """Windows of shape (N, C, outputs, kernel); what `ceil` adds at the end is 0 if `counted`."""
     lengths = x.shape[2:]
     counts = output_lengths(lengths, kernel, strides, pads, dilations, ceil)
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
@@ -56,10 +59,6 @@ def _windows(
     found = np.lib.stride_tricks.sliding_window_view(x, tuple(reach), tuple(range(2, 2 + dims)))
     steps = tuple(slice(0, (c - 1) * s + 1, s) for c, s in zip(counts, strides, strict=True))
     return found[(slice(None), slice(None), *steps, *(slice(None, None, d) for d in dilations))]
-
-
-def _inner_axes(x: Any) -> tuple[int, ...]:
-    return tuple(range(2 - x.ndim, 0))
 
 
 def max_pool(
@@ -147,7 +146,7 @@ def max_unpool(x: Any, indices: Any, shape: Sequence[int], own: Sequence[int]) -
     shape, own = [int(n) for n in shape], [int(n) for n in own]
     count = int(np.prod(own))
     flat = np.asarray(indices).reshape(-1)
-    if flat.size and not (flat.min() >= 0 and flat.max() < count):
+    if flat.size and (flat.min() < 0 or flat.max() >= count):
         raise ValueError(f"places must be from 0 to {count - 1}, got {flat.min()} to {flat.max()}")
     made = np.zeros(count, x.dtype)
     made[flat] = np.asarray(x).reshape(-1)
@@ -201,7 +200,7 @@ def roi_align(
         xs = left + (np.arange(wide * columns) + 0.5) * (width / wide / columns)
         corners, weights = _corners(x[int(image)], ys, xs)
         if mode == "avg":
-            points = sum(c * w for c, w in zip(corners, weights, strict=True))
+            points = np.sum([c * w for c, w in zip(corners, weights, strict=True)], axis=0)
             points = points.reshape(-1, high, rows, wide, columns)
             out[...] = points.mean(axis=(2, 4))
         else:

@@ -1,5 +1,8 @@
 """From floats to integers and back, as onnxruntime computes it: division, rounding, then the zero point."""
 
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from typing import Any
@@ -23,7 +26,7 @@ RANGES: dict[str, tuple[int, int, Any]] = {
 
 
 def spread(values: Any, x: Any, axis: int = 1, block_size: int = 0) -> Any:
-    """Scales or zero points as they are broadcast to an array: one, one for each channel, or one for each block.
+    """Scales or zero points as they are broadcast to an array: one, one for each channel, or for each block.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def spread(values: Any, x: Any, axis: int = 1, block_size: int = 0) -> Any:
 
 
 def rounded(x: Any, zero: Any, kind: str) -> Any:
-    """Floats, rounded half to even, after which the zero point is added; what is beyond the range is clamped."""
+    """Floats, rounded half to even, then the zero point is added; what is beyond the range is clamped."""
     low, high, dtype = RANGES[kind]
     shift = np.asarray(zero)
     wide = shift.astype(np.int64)

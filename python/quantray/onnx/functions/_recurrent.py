@@ -1,5 +1,8 @@
 """Recurrent layers step by step: with peepholes, lengths, clipping, and activations of every kind."""
 
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -122,9 +125,25 @@ def recurrent(
         return [lambda rows, m=m: np.matmul(rows, m.T) for m in weight]
 
     return _layer(
-        op, x, products(w), products(r), r.shape[2], b, lengths, h, c, peepholes, direction, activations, alpha,
-        beta, clip, input_forget, linear_before_reset, layout,
-    )  # fmt: skip
+        op,
+        x,
+        products(w),
+        products(r),
+        r.shape[2],
+        b,
+        lengths,
+        h,
+        c,
+        peepholes,
+        direction,
+        activations,
+        alpha,
+        beta,
+        clip,
+        input_forget,
+        linear_before_reset,
+        layout,
+    )
 
 
 def dynamic_quantize_lstm(
@@ -149,8 +168,9 @@ def dynamic_quantize_lstm(
     input_forget: bool = False,
     layout: int = 0,
 ) -> tuple[Any, ...]:
-    """An LSTM of integer weights, of shape (directions, inputs, 4 * units); inputs and states are quantized by
-    their own ranges, all steps of the input together, the state in each step.
+    """An LSTM of integer weights, of shape (directions, inputs, 4 * units).
+
+    Both are quantized by their own ranges: all steps of the input together, the state in each step.
 
     Source: onnxruntime's operator DynamicQuantizeLSTM.
     """
@@ -169,9 +189,25 @@ def dynamic_quantize_lstm(
         return [make(way) for way in range(len(weight))]
 
     return _layer(
-        "LSTM", x, products(w, w_scale, w_zero), products(r, r_scale, r_zero), r.shape[1], b, lengths, h, c,
-        peepholes, direction, activations, alpha, beta, clip, input_forget, False, layout,
-    )  # fmt: skip
+        "LSTM",
+        x,
+        products(w, w_scale, w_zero),
+        products(r, r_scale, r_zero),
+        r.shape[1],
+        b,
+        lengths,
+        h,
+        c,
+        peepholes,
+        direction,
+        activations,
+        alpha,
+        beta,
+        clip,
+        input_forget,
+        False,
+        layout,
+    )
 
 
 def _layer(
@@ -283,7 +319,8 @@ def _lstm_step(
     c = f * c + i * second(s.bounded(g))
     if peep is not None:
         o = o + peep[1] * c
-    return first(s.bounded(o)) * third(s.bounded(c)), c
+    # The cells are not clipped: onnxruntime clips what comes from products alone.
+    return first(s.bounded(o)) * third(c), c
 
 
 def _gru_step(
@@ -295,11 +332,8 @@ def _gru_step(
     # Products by the recurrent weights are made for all gates, of the state as each gate wants it.
     rows = states(h)
     z, r = np.split(first(s.bounded(row[:, :two] + rows[:, :two] + wb[:two] + rb[:two])), 2, axis=1)
-    if s.linear_before_reset:
-        inner = r * (rows[:, two:] + rb[two:])
-    else:
-        inner = states(r * h)[:, two:] + rb[two:]
-    new = second(s.bounded(row[:, two:] + inner + wb[two:]))
+    after = r * (rows[:, two:] + rb[two:]) if s.linear_before_reset else states(r * h)[:, two:] + rb[two:]
+    new = second(s.bounded(row[:, two:] + after + wb[two:]))
     made = (1 - z) * new + z * h
     return made, made
 

@@ -1,5 +1,8 @@
 """Images of other sizes, by every rule that the standard has."""
 
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -68,6 +71,7 @@ def resize(
     mode : str
         "nearest", "linear" or "cubic".
     transform, rounding : str
+        Of `TRANSFORMS` and `ROUNDINGS`; "simple" is opset 10's rounding.
     cubic : float
         The coefficient of the cubic kernel.
     exclude_outside : bool
@@ -100,7 +104,9 @@ def resize(
         span = (float(parts[i]), float(parts[len(axes) + i])) if cropped else (0.0, 1.0)
         at = places(n, length, scale, transform, span)
         if mode == "nearest":
-            y = np.take(y, nearest(at, n, rounding), axis)
+            # Opset 10 took the one before where axes grow, and the one after where they shrink.
+            simple = "floor" if scale >= 1 else "ceil"
+            y = np.take(y, nearest(at, n, simple if rounding == "simple" else rounding), axis)
         else:
             y = _weighted(y, axis, at, n, scale, mode, cubic, exclude_outside, antialias)
         if cropped:

@@ -1,5 +1,8 @@
 """Rounding to floats of eight and four bits, which arrays of float32 hold."""
 
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -8,7 +11,7 @@ import numpy as np
 
 
 class _Format(NamedTuple):
-    """Bits of the mantissa, the smallest exponent of normal numbers, the largest number, and what is beyond it."""
+    """Bits of the mantissa, the least exponent of normal numbers, the largest number, what is beyond it."""
 
     mantissa: int
     exponent: int
@@ -95,7 +98,7 @@ _BITS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2}
 
 
 def to_few_bits(x: Any, name: str) -> Any:
-    """Numbers as integers of four or two bits, in a dtype of eight: cut to integers, of which the low bits stay.
+    """Numbers as integers of four or two bits, in a dtype of eight: of cut integers the low bits stay.
 
     Source: the ONNX operator Cast.
     """

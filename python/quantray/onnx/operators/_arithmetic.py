@@ -60,7 +60,7 @@ def _with_axis(call: Call, a: Array, b: Array) -> tuple[Array, Array]:
     axis = call.get("axis")
     if axis is None or not call.get("broadcast"):
         return a, b
-    after = np.ndim(a) - axis % np.ndim(a) - np.ndim(b)
+    after = np.ndim(a) - call.axis(axis, np.ndim(a)) - np.ndim(b)
     return a, np.reshape(b, (*np.shape(b), *(1,) * after))
 
 

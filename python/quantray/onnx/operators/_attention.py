@@ -135,10 +135,7 @@ def _causal_conv(call: Call, x: Array, weight: Array, bias: Array = None, past: 
     """A convolution of each channel with what was before, and the end of that for the next call."""
     kernel = int(np.shape(weight)[2])
     activation = call.choice("activation", ("none", "silu", "swish"))
-    if past is None:
-        padded = F.pad(x, (kernel - 1, 0))
-    else:
-        padded = np.concatenate([past, x], 2)
+    padded = F.pad(x, (kernel - 1, 0)) if past is None else np.concatenate([past, x], 2)
     y = F.conv1d(padded, weight, bias, 1, 0, 1, int(np.shape(weight)[0]))
     after = shape_of(padded)[2] - (kernel - 1)
     return (y if activation == "none" else F.silu(y)), padded[:, :, _settled((after,))[0] :]

@@ -215,7 +215,7 @@ def _quick_gelu(call: Call, x: Array) -> Array:
 
 @operator("Cast", takes_lengths=True)
 def _cast(call: Call, x: Array) -> Array:
-    return _cast_to(call, x, type_name(call, call.get("to")))
+    return _cast_to(call, x, type_name(call, call.need("to")))
 
 
 @operator("CastLike", takes_lengths=True)
@@ -269,7 +269,7 @@ def _dropout(call: Call, x: Array, ratio: Array = None, training: Array = None) 
 @operator("BitCast")
 def _bit_cast(call: Call, x: Array) -> Array:
     """The same bits as another type."""
-    own, name = call.type_of(0, x), type_name(call, call.get("to"))
+    own, name = call.type_of(0, x), type_name(call, call.need("to"))
     if str(x.dtype) != own or str(numpy_dtype(name)) != name:
         raise call.error(f"bits of {own} cannot become {name}: one of them is computed in another dtype")
     return x.view(np.dtype(name))

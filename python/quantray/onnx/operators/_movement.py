@@ -82,7 +82,7 @@ def _axes(call: Call, axes: Array, ndim: int) -> tuple[int, ...] | None:
 def _unsqueeze(call: Call, x: Array, axes: Array = None) -> Array:
     found = call.get("axes") if axes is None else integers(axes, "axes")
     ndim = np.ndim(x) + len(found)
-    return np.expand_dims(x, tuple(int(axis) % ndim for axis in found))
+    return np.expand_dims(x, tuple(call.axis(axis, ndim) for axis in found))
 
 
 @operator("Squeeze", takes_lengths=True)
@@ -110,7 +110,7 @@ def _gather(call: Call, x: Array, indices: Array) -> Array:
     x, indices = as_array(x), as_array(indices)
     if type(indices) is np.ndarray and indices.ndim == 0:
         # One place: a view of it.
-        return x[(slice(None),) * (axis % np.ndim(x)) + (int(indices),)]
+        return x[(slice(None),) * call.axis(axis, np.ndim(x)) + (int(indices),)]
     # `np.take` does not ask stand-ins of indices.
     return graph.apply("numpy.take", x, indices, axis)
 
@@ -187,6 +187,9 @@ def _split(call: Call, x: Array, sizes: Array = None) -> Any:
     if given is None:
         each = -(-length // count)
         given = [each] * (count - 1) + [length - each * (count - 1)]
+    sizes_known = all(type(n) is not Length for n in (*given, length))
+    if sizes_known and sum(given) != length:
+        raise call.error(f"split must add up to {length}, got {list(given)}")
     parts: list[Array] = []
     start: Any = 0
     for i, size in enumerate(given):
@@ -266,7 +269,7 @@ def _pad(call: Call, x: Array, pads: Array = None, value: Array = None, axes: Ar
     sides = call.get("pads", call.get("paddings")) if pads is None else integers(pads, "pads")
     number = call.get("value", 0.0) if value is None else value.item()
     ndim = np.ndim(x)
-    given = range(ndim) if axes is None else [int(a) % ndim for a in integers(axes, "axes")]
+    given = range(ndim) if axes is None else [call.axis(a, ndim) for a in integers(axes, "axes")]
     pairs: list[tuple[Any, Any]] = [(0, 0)] * ndim
     half = len(sides) // 2
     for i, axis in enumerate(given):
@@ -309,7 +312,7 @@ def _whole(n: Any) -> Any:
 
 @operator("DepthToSpace")
 def _depth_to_space(call: Call, x: Array) -> Array:
-    size = call.get("blocksize")
+    size = int(call.need("blocksize"))
     n, c, h, w = shape_of(x)
     if call.get("mode", "DCR") == "CRD":
         return F.pixel_shuffle(x, size)
@@ -320,7 +323,7 @@ def _depth_to_space(call: Call, x: Array) -> Array:
 
 @operator("SpaceToDepth")
 def _space_to_depth(call: Call, x: Array) -> Array:
-    size = call.get("blocksize")
+    size = int(call.need("blocksize"))
     n, c, h, w = shape_of(x)
     y = np.reshape(x, tuple(_settle((n, c, h // size, size, w // size, size))))
     is_depth_first = call.choice("mode", ("DCR", "CRD")) == "DCR"
@@ -365,7 +368,7 @@ def _unique(call: Call, x: Array) -> Any:
 @operator("CenterCropPad", takes_lengths=True)
 def _center_crop_pad(call: Call, x: Array, shape: Array) -> Array:
     ndim = np.ndim(x)
-    axes = tuple(a % ndim for a in (call.integers("axes") or range(ndim)))
+    axes = tuple(call.axis(a, ndim) for a in (call.integers("axes") or range(ndim)))
     lengths = tuple(integers(shape, "shape"))
     if len(lengths) != len(axes):
         raise call.error(f"shape must be {len(axes)} lengths, got {len(lengths)}")

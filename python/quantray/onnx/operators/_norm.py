@@ -34,7 +34,7 @@ def _batch_norm(call: Call, x: Array, scale: Array, bias: Array, mean: Array, va
 
 @operator("LayerNormalization")
 def _layer_norm(call: Call, x: Array, scale: Array, bias: Array = None) -> Any:
-    axis = call.get("axis", -1) % np.ndim(x)
+    axis = call.axis(call.get("axis", -1), np.ndim(x))
     epsilon = float(call.get("epsilon", 1e-5))
     shape = tuple(int(n) for n in np.shape(x)[axis:])
     made = F.layer_norm(x, shape, _of_shape(scale, shape), _of_shape(bias, shape), epsilon)
@@ -87,10 +87,7 @@ def _embed_layer_norm(
     """onnxruntime's: embeddings of words, places and segments, normalized; how many words each row has."""
     kinds, scale, shift, mask, positions = [*more, *[None] * 5][:5]
     total = F.embedding(ids, words)
-    if positions is None:
-        total = total + places[: shape_of(ids)[1]]
-    else:
-        total = total + F.embedding(positions, places)
+    total = total + (places[: shape_of(ids)[1]] if positions is None else F.embedding(positions, places))
     if segments is not None and kinds is not None:
         total = total + F.embedding(segments, kinds)
     epsilon = float(call.get("epsilon", 1e-12))
@@ -115,7 +112,7 @@ def _layer_norm_layer(call: Call, constants: Sequence[Array]) -> nn.Module | Non
 @operator("SimplifiedLayerNormalization", domain="")
 @operator("SimplifiedLayerNormalization", domain="com.microsoft")
 def _rms_norm(call: Call, x: Array, scale: Array) -> Array:
-    axis = call.get("axis", -1) % np.ndim(x)
+    axis = call.axis(call.get("axis", -1), np.ndim(x))
     return F.rms_norm(x, tuple(int(n) for n in np.shape(x)[axis:]), scale, float(call.get("epsilon", 1e-5)))
 
 
@@ -127,7 +124,7 @@ def _instance_norm(call: Call, x: Array, scale: Array, bias: Array) -> Array:
 @operator("GroupNormalization")
 def _group_norm(call: Call, x: Array, scale: Array, bias: Array) -> Array:
     """Before opset 21 scale and bias are one for each group."""
-    groups, channels = int(call.get("num_groups")), int(np.shape(x)[1])
+    groups, channels = int(call.need("num_groups")), int(np.shape(x)[1])
     if np.shape(scale)[0] != channels:
         scale = np.repeat(scale, channels // groups)
         bias = np.repeat(bias, channels // groups)
@@ -154,7 +151,7 @@ def _mean_variance(call: Call, x: Array) -> Array:
 @operator("LRN")
 def _local_response(call: Call, x: Array) -> Array:
     """By the squares of the channels around each one."""
-    size, alpha = int(call.get("size")), float(call.get("alpha", 1e-4))
+    size, alpha = int(call.need("size")), float(call.get("alpha", 1e-4))
     beta, bias = float(call.get("beta", 0.75)), float(call.get("bias", 1.0))
     before = (size - 1) // 2
     ndim = np.ndim(x)

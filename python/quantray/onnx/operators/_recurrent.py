@@ -11,7 +11,7 @@ from quantray import graph, nn
 from quantray.nn._init import rebuilding
 from quantray.onnx.operators._registry import Array, Call, layer, operator
 
-#: Where a file's gates stand in the order of `nn`'s: its i, o, f, c are our i, f, g, o; its z, r, h our r, z, n.
+#: Where a file's gates stand in the order of `nn`'s: i, o, f, c are our i, f, g, o; z, r, h our r, z, n.
 _GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 _ACTIVATIONS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}
 

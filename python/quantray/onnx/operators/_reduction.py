@@ -18,7 +18,7 @@ def _axes(call: Call, axes: Array, x: Array) -> tuple[int, ...] | None:
     found = call.integers("axes") if axes is None else tuple(map(int, integers(axes, "axes")))
     if found is None or not found:
         return () if call.get("noop_with_empty_axes") else None
-    return tuple(axis % np.ndim(x) for axis in found)
+    return tuple(call.axis(axis, np.ndim(x)) for axis in found)
 
 
 def _reduced(function: Any, before: Any = None) -> Any:
@@ -165,7 +165,7 @@ def _flat_softmax(function: Any) -> Any:
         if call.version >= 13:
             return function(x, call.get("axis", -1))
         # All axes from one on are one.
-        axis = call.get("axis", 1) % max(np.ndim(x), 1)
+        axis = call.axis(call.get("axis", 1), np.ndim(x)) if np.ndim(x) else 0
         if axis == np.ndim(x) - 1:
             return function(x, -1)
         return np.reshape(function(F.flatten(x, axis), -1), np.shape(x))
@@ -179,7 +179,7 @@ operator("LogSoftmax")(_flat_softmax(F.log_softmax))
 
 @operator("Hardmax")
 def _hardmax(call: Call, x: Array) -> Array:
-    axis = call.get("axis", -1 if call.version >= 13 else 1) % np.ndim(x)
+    axis = call.axis(call.get("axis", -1 if call.version >= 13 else 1), np.ndim(x))
     shape = np.shape(x)
     if call.version < 13 and axis != np.ndim(x) - 1:
         x = F.flatten(x, axis)
@@ -191,4 +191,4 @@ def _hardmax(call: Call, x: Array) -> Array:
 
 @operator("Einsum")
 def _einsum(call: Call, *arrays: Array) -> Array:
-    return np.einsum(call.get("equation"), *arrays)
+    return np.einsum(call.need("equation"), *arrays)

@@ -34,7 +34,7 @@ class Call:
     given : tuple of int
         Which inputs are no constants; layers are called with these alone.
     types : tuple of str or None
-        What the file says that elements of the inputs are, as far as it does: "int4" where arrays are of int8.
+        What the file says that elements of the inputs are, as far as it does: "int4" for arrays of int8.
     """
 
     name: str
@@ -45,6 +45,11 @@ class Call:
     wanted: tuple[bool, ...] = (True,)
     given: tuple[int, ...] = (0,)
     types: tuple[str | None, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The node and its operator."""
+        return f"{self.name} ({self.op})"
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute, or what it is where the node does not say."""
@@ -64,6 +69,20 @@ class Call:
             raise self.error(f"{name} must be one of {', '.join(map(str, valid))}, got {found!r}")
         return found
 
+    def need(self, name: str) -> Any:
+        """An attribute without which the node means nothing."""
+        found = self.attributes.get(name)
+        if found is None:
+            raise self.error(f"it has no {name}")
+        return found
+
+    def axis(self, axis: Any, ndim: int) -> int:
+        """An axis, counted from the first one."""
+        at = int(axis)
+        if not -ndim <= at < ndim:
+            raise self.error(f"axis must be from {-ndim} to {ndim - 1}, got {at}")
+        return at + ndim if at < 0 else at
+
     def type_of(self, at: int, x: Array = None) -> str:
         """What elements of an input are: by the file, else by the array."""
         known = self.types[at] if at < len(self.types) else None
@@ -71,7 +90,7 @@ class Call:
 
     def error(self, what: str) -> ValueError:
         """What is wrong with the node."""
-        return ValueError(f"{self.name} ({self.op}): {what}")
+        return ValueError(f"{self.title}: {what}")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def _floats(x: Array) -> tuple[float, ...]:
 def _resize(call: Call, x: Array, *more: Array) -> Array:
     """Opset 10 has scales alone, its second input; 11 has regions, scales and sizes."""
     if call.version < 11:
-        settings: dict[str, Any] = {"transform": "asymmetric", "rounding": "floor"}
+        settings: dict[str, Any] = {"transform": "asymmetric", "rounding": "simple"}
         return _resized(call, x, None, more[0], None, settings)
     roi, scales, sizes = [*more, None, None, None][:3]
     settings = {
@@ -45,7 +45,7 @@ def _upsample(call: Call, x: Array, scales: Array = None) -> Array:
     """The scales are an attribute before opset 9."""
     if scales is None:
         scales = np.array(call.get("scales"), np.float32)
-    return _resized(call, x, None, scales, None, {"transform": "asymmetric", "rounding": "floor"})
+    return _resized(call, x, None, scales, None, {"transform": "asymmetric", "rounding": "simple"})
 
 
 def _resized(
@@ -54,7 +54,7 @@ def _resized(
     mode = call.choice("mode", ("nearest", "linear", "cubic", "bilinear"))
     mode = "linear" if mode == "bilinear" else mode
     ndim = np.ndim(x)
-    axes = tuple(a % ndim for a in (call.integers("axes") or range(ndim)))
+    axes = tuple(call.axis(a, ndim) for a in (call.integers("axes") or range(ndim)))
     by = None if scales is None or np.size(scales) == 0 else _floats(scales)
     to = None if sizes is None or np.size(sizes) == 0 else tuple(integers(sizes, "sizes"))
     if (by is None) == (to is None):
@@ -101,7 +101,7 @@ def _as_interpolate(
     transform = settings["transform"]
     if mode == "nearest":
         times = _whole_times(by)
-        plain = transform == "asymmetric" and settings["rounding"] == "floor"
+        plain = transform == "asymmetric" and settings["rounding"] in ("floor", "simple")
         centred = transform in ("half_pixel", "pytorch_half_pixel") and settings["rounding"].startswith(
             "round"
         )
