@@ -1,6 +1,6 @@
 """What each operator of a file means; one module for each family."""
 
-from quantray.onnx.operators import (  # noqa: F401
+from quantray.onnx.operators import (  # noqa: F401  # pyright: ignore[reportUnusedImport]
     _arithmetic,
     _attention,
     _elementwise,
