@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -33,8 +33,8 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         raise Usage(f"{given.first} has {len(names)} outputs, and {given.second} {len(second.outputs)}")
     found: list[list[tuple[Any, Any]]] = [[] for _ in names]
     for batch in batches(given.data, first, given.batch):
-        made = [out if isinstance(out, tuple) else (out,) for out in (first(*batch), second(*batch))]
-        for pairs, one, two in zip(found, *made, strict=True):
+        ones, twos = (_tuple(model(*batch)) for model in (first, second))
+        for pairs, one, two in zip(found, ones, twos, strict=True):
             if np.shape(one) != np.shape(two):
                 raise Usage(f"an output is of shape {np.shape(one)} in the first file, and {np.shape(two)} in the second")
             pairs.append((np.asarray(one, np.float64), np.asarray(two, np.float64)))
@@ -69,6 +69,11 @@ def difference(name: str, pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
         "greatest_difference": max(float(np.abs(a - b).max(initial=0)) for a, b in zip(ones, twos, strict=True)),
         "same_greatest_percent": 100 * float(np.mean(same)) if same else 100.0,
     }
+
+
+def _tuple(output: Any) -> tuple[Any, ...]:
+    """A model's outputs, of which there may be one."""
+    return cast("tuple[Any, ...]", output) if isinstance(output, tuple) else (output,)
 
 
 def _cosine(a: Any, b: Any) -> float:

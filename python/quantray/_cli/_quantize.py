@@ -60,7 +60,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
                 model, batches(given.data, model, given.batch), mapping, verbose=not given.json and not given.quiet
             )
     onnx.save(made, given.output)
-    result = {
+    result: dict[str, Any] = {
         "output": given.output,
         "bytes": os.path.getsize(given.output),
         "bytes_before": os.path.getsize(given.model),

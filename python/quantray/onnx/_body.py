@@ -56,7 +56,7 @@ class Body(Module):
         for row in plan.rows:
             module = self.get_submodule(row.path)
             with said_of(row.path):
-                made = module(*[values[name] for name in row.inputs])
+                made: Any = module(*[values[name] for name in row.inputs])
             if not isinstance(made, tuple):
                 made = (made,)
             for name, value in zip(row.outputs, made, strict=False):

@@ -7,7 +7,7 @@ meet arrays that are not known yet, they become a node of the graph.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def integers(x: Array, what: str) -> tuple[Any, ...]:
         return (int(x),)
     if is_lengths(x):
         return tuple(plain(item) for item in x.ravel())
-    return tuple(int(item) for item in cast("Any", x).reshape(-1).tolist())
+    return tuple(int(item) for item in x.reshape(-1).tolist())
 
 
 def integer(x: Array, what: str) -> Any:

@@ -54,5 +54,5 @@ class Step(Module):
         return f"{self.call.op} (onnx's reference)" if self.operator.is_reference else self.call.op
 
     def extra_repr(self) -> str:
-        shown = {k: v for k, v in self.call.attributes.items() if isinstance(v, (int, float, str, tuple))}
+        shown: dict[str, Any] = {k: v for k, v in self.call.attributes.items() if isinstance(v, (int, float, str, tuple))}
         return ", ".join(f"{name}={value}" for name, value in shown.items())

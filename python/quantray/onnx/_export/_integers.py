@@ -131,7 +131,7 @@ def weight_of(to: Writing, node: Node, module: Any, *, turned: bool = False) -> 
     """A layer's weight: integers in the file, dequantized; as it lies, or turned for a product."""
     weight = module.weight()
     codes = np.asarray(weight.int_repr())
-    if codes.dtype not in (np.int8, np.uint8):
+    if str(codes.dtype) not in ("int8", "uint8"):
         raise NotExported(f"weights of {weight.dtype}")
     if str(weight.qscheme()).endswith("per_channel_affine"):
         scales = np.asarray(weight.q_per_channel_scales(), np.float32)
