@@ -1,0 +1,198 @@
+"""Which node of a float graph each node of a quantized one stands for: by names, which workflows keep."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from quantray import nn
+from quantray._core import QTensor, per_tensor_affine, per_tensor_symmetric
+from quantray.analysis._sides import Side
+from quantray.graph import Graph, Node, Ref, kind_of
+from quantray.graph._graph import leaves
+from quantray.graph.kinds import LAYERS, is_weight
+from quantray.quantization._integers import DEQUANTIZE, LAYER, QUANTIZE
+from quantray.quantization._layers import Layer, limited, weights_of
+
+#: Nodes that are no step of their own.
+_NO_STEPS = ("input", "parameter", "constant", "tap", DEQUANTIZE)
+
+
+class Pairs:
+    """The wires of two graphs that should carry the same numbers.
+
+    Attributes
+    ----------
+    exact : dict of Ref to Ref
+        For wires of the quantized graph those of the float one.
+    steps : dict of str to Ref
+        The nodes that have a row, with the wire of the float graph that each one's output should be.
+    """
+
+    def __init__(self, graph: Graph, other: Graph) -> None:
+        self.graph, self.other = graph, other
+        self.exact: dict[Ref, Ref] = {}
+        self.steps: dict[str, Ref] = {}
+        inner = {node.name for node in other if _is_between(node, other)}
+        for mine, its in zip(graph.inputs, other.inputs, strict=False):
+            self.exact[Ref(its)] = Ref(mine)
+        self._last = _last_of_scopes(graph)
+        for node in other:
+            if node.kind in _NO_STEPS or node.name in inner or is_weight(Ref(node.name), other):
+                continue
+            found = self._of(node)
+            if found is None:
+                continue
+            self.steps[node.name] = found
+            for out in range(max(len(node.facts), 1)):
+                self.exact[Ref(node.name, out)] = self._settled(Ref(found.node, found.out + out))
+            self.steps[node.name] = self._settled(found)
+
+    def _of(self, node: Node) -> Ref | None:
+        graph = self.graph
+        if node.name in graph and graph[node.name].kind not in ("input", "parameter", "constant"):
+            return Ref(node.name)
+        if node.kind == QUANTIZE:
+            ref = node.inputs[0]
+            while self.other.nodes[ref.node].kind == DEQUANTIZE:
+                ref = self.other.nodes[ref.node].inputs[0]
+            # What is quantized a second time is on the wire of whoever made it.
+            return self.exact.get(ref)
+        # A module that runs as a whole stands for all nodes that the float one has of it.
+        found = self._last.get(node.value) if node.kind == "module" and "#" not in node.name else None
+        if found is None or len(node.facts) != 1 or len(found.facts) != 1:
+            return None
+        return Ref(found.name) if len(found.facts[0].shape) == len(node.facts[0].shape) else None
+
+    def _settled(self, ref: Ref) -> Ref:
+        """A wire of a trained graph behind the fake quantization that it passes."""
+        for name in self.graph.users().get(ref, ()) if _is_observed(self.graph) else ():
+            node = self.graph.nodes[name]
+            if node.kind == "snap" or (node.kind == "observe" and not node.value.before):
+                return Ref(name)
+        return ref
+
+
+def _is_observed(graph: Graph) -> bool:
+    return any(node.kind == "observe" for node in graph)
+
+
+def _is_between(node: Node, graph: Graph) -> bool:
+    """Whether a node only computes in floats what another one quantizes, as one row."""
+    return ".float" in node.name and node.name.partition(".float")[0] in graph
+
+
+def _last_of_scopes(graph: Graph) -> dict[str, Node]:
+    found: dict[str, Node] = {}
+    for node in graph:
+        path = node.scope
+        while path and node.kind not in _NO_STEPS:
+            found[path] = node
+            path = path.rpartition(".")[0]
+    return found
+
+
+class Weighted(NamedTuple):
+    """A layer with weights on both sides: what it computes, of which weights."""
+
+    #: The name that settings call it by.
+    home: str
+    kind: str
+    weight: Any
+    bias: Any
+    #: What the integers stand for, and the integers.
+    other: Any
+    other_bias: Any
+    codes: QTensor
+    settings: dict[str, Any]
+    limits: tuple[float | None, float | None] | None
+    #: The least and the greatest code of the weight.
+    code_range: tuple[int, int] = (-128, 127)
+
+    @property
+    def is_per_channel(self) -> bool:
+        """Whether each output's weights have a scale of their own."""
+        return self.codes.qscheme() not in (per_tensor_affine, per_tensor_symmetric)
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of channels in what goes in and comes out."""
+        return -1 if self.kind == "linear" else 1
+
+    @property
+    def weight_axis(self) -> int:
+        """The axis of the weight that its outputs are on."""
+        return 1 if "transpose" in self.kind else 0
+
+    def __call__(self, x: Any, weight: Any, bias: Any) -> Any:
+        """The layer of floats, with these weights."""
+        made = kind_of(self.kind).function(np.asarray(x, np.float32), weight, bias, **self.settings)
+        return limited(made, self.limits)
+
+    @property
+    def ranges(self) -> Any:
+        """The largest magnitude of each output's weights."""
+        axis = self.weight_axis
+        return np.abs(self.weight).max(axis=tuple(i for i in range(self.weight.ndim) if i != axis))
+
+
+def weighted_of(node: Node, pairs: Pairs, side: Side, other: Side) -> Weighted | None:
+    """The weights of a step on both sides; None where it is no layer."""
+    name = pairs.steps[node.name].node if node.name not in pairs.graph else node.name
+    mine = pairs.graph.nodes.get(name)
+    if mine is None or not mine.inputs:
+        return None
+    path = node.value.path if node.kind == LAYER else node.value if node.kind == "module" else None
+    module: Any = _submodule(other.model, path)
+    if module is None or not callable(getattr(module, "weight", None)):
+        return None
+    found = module.weight()
+    if not isinstance(found, QTensor):
+        return None
+    limits = None
+    if mine.kind == "layer":
+        layer: Layer = mine.value
+        args = weights_of(mine, pairs.graph, side.model)
+        weight, bias = layer.weight_and_bias(side.model, args, dict(mine.kwargs))
+        kind, limits, home = layer.kind, layer.limits, layer.home
+    elif mine.kind in LAYERS:
+        _, weight, bias = weights_of(mine, pairs.graph, side.model)
+        kind, home = mine.kind, mine.name.partition("#")[0]
+        limits = (0.0, None) if getattr(module, "relu", False) else None
+    else:
+        return None
+    settings = {key: value for key, value in mine.kwargs.items() if not list(_lengths(value))}
+    if len(settings) != len(mine.kwargs):
+        return None
+    dequantized = found.dequantize()
+    if np.shape(weight) != dequantized.shape:
+        raise ValueError(
+            f"model and int8 do not correspond: {node.name} has a weight of shape {np.shape(weight)} in model "
+            f"and of {dequantized.shape} in int8"
+        )
+    return Weighted(
+        home,
+        kind,
+        np.asarray(weight, np.float32),
+        None if bias is None else np.asarray(bias, np.float32),
+        dequantized,
+        module.bias(),
+        found,
+        settings,
+        limits,
+        tuple(getattr(module, "weight_range", (-128, 127))),
+    )
+
+
+def _lengths(value: Any) -> list[Any]:
+    return [leaf for leaf in leaves(value) if isinstance(leaf, Ref) or type(leaf).__name__ == "Expr"]
+
+
+def _submodule(model: nn.Module, path: Any) -> Any:
+    if not isinstance(path, str):
+        return None
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        return None
