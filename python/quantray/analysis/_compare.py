@@ -10,7 +10,7 @@ from quantray.analysis._comparison import Comparison
 from quantray.analysis._embeddings import Rows
 from quantray.analysis._row import rows_of
 from quantray.analysis._sensitivity import sensitivity_of
-from quantray.analysis._sides import Side, Trained, float_side, quantized_side
+from quantray.quantization._sides import Side, Trained, float_side, quantized_side
 from quantray.analysis._statistics import Errors
 from quantray.analysis._walk import Walk
 from quantray.graph._graph import leaves

@@ -8,7 +8,7 @@ import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor, per_tensor_affine, per_tensor_symmetric
-from quantray.analysis._sides import Side
+from quantray.quantization._sides import Side
 from quantray.graph import Graph, Node, Ref, kind_of
 from quantray.graph._graph import leaves
 from quantray.graph.kinds import LAYERS, is_weight

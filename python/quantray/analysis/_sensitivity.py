@@ -12,9 +12,10 @@ import numpy as np
 from quantray import nn
 from quantray._tables import Column, Table
 from quantray.analysis._pairs import Pairs
-from quantray.analysis._sides import Side, as_floats, float_side, quantized_side
+from quantray.quantization._sides import Side, as_floats, float_side, quantized_side
 from quantray.analysis._statistics import Errors
-from quantray.analysis._walk import Given, NoExact, exact_values
+from quantray.analysis._walk import Given, NoExact
+from quantray.quantization._sides import exact_values
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import leaves, wires
 from quantray.graph._run import run

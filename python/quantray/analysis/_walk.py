@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from quantray.analysis._pairs import Pairs, Weighted, weighted_of
-from quantray.analysis._sides import Side, Trained, as_floats
+from quantray.quantization._sides import Side, Trained, as_floats, exact_values
 from quantray.analysis._statistics import Codes, Errors, Range
 from quantray.graph import Expr, Graph, Node, Ref, kind_of
 from quantray.graph._graph import map_tree
@@ -250,28 +250,6 @@ class Given:
             return evaluate(value, shape) if type(value) is Expr else value
 
         return map_tree(leaf, node.args), map_tree(leaf, dict(node.kwargs))
-
-
-def exact_values(
-    side: Side, graph: Graph, inputs: dict[str, Any], wanted: set[Ref] | None
-) -> tuple[dict[Ref, Any], Any]:
-    """The values on some wires of a float graph, or on all of them; and what it returns."""
-    values: dict[Ref, Any] = {}
-
-    def each(node: Node, environment: Environment) -> None:
-        for out in range(max(len(node.facts), 1)):
-            ref = Ref(node.name, out)
-            if (wanted is None or ref in wanted) and ref in environment.values:
-                values[ref] = environment.values[ref]
-
-    output = run(
-        graph,
-        inputs,
-        side.model,
-        compute=lambda node, args, kwargs: side.compute(graph, node, args, kwargs),
-        each=each,
-    )
-    return values, output
 
 
 def through(walk: Walk, batches: Iterable[Any]) -> Walk:

@@ -13,7 +13,7 @@ from typing import Any
 from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref, normalize
-from quantray.graph._run import call
+from quantray.graph._run import Environment, call, run
 from quantray.graph._runner import GraphRunner, arguments
 from quantray.nn.quantized import Grid
 from quantray.quantization._batches import as_arguments, check_arguments, check_model
@@ -229,3 +229,25 @@ def float_side(model: Any, other: Side) -> Side:
 def as_floats(value: Any) -> Any:
     """What is on a wire, as floats."""
     return value.dequantize() if isinstance(value, QTensor) else value
+
+
+def exact_values(
+    side: Side, graph: Graph, inputs: dict[str, Any], wanted: set[Ref] | None
+) -> tuple[dict[Ref, Any], Any]:
+    """The values on some wires of a float graph, or on all of them; and what it returns."""
+    values: dict[Ref, Any] = {}
+
+    def each(node: Node, environment: Environment) -> None:
+        for out in range(max(len(node.facts), 1)):
+            ref = Ref(node.name, out)
+            if (wanted is None or ref in wanted) and ref in environment.values:
+                values[ref] = environment.values[ref]
+
+    output = run(
+        graph,
+        inputs,
+        side.model,
+        compute=lambda node, args, kwargs: side.compute(graph, node, args, kwargs),
+        each=each,
+    )
+    return values, output
