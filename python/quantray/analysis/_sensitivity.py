@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import leaves, wires
 from quantray.graph._run import run
 from quantray.quantization._batches import as_arguments, as_batches
+from quantray.quantization._metric import measured
 from quantray.quantization._progress import progress
 from quantray.quantization._shown import has_codes
 from quantray.quantization.calibrate import calibrate
@@ -164,40 +164,6 @@ def sensitivity_of(
     return Sensitivity(
         [Alone(name, each.sqnr, losses.get(name, 0.0)) for name, each in errors.items()], metric is not None
     )
-
-
-def measured(metric: Callable[..., float], model: Any, data: Any, what: str) -> float:
-    """What a metric says of a model: a finite number.
-
-    Raises
-    ------
-    ValueError
-        It is none, or the metric raises; of which model is said.
-    """
-    try:
-        value = metric(model, data) if _takes_data(metric) else metric(model)
-    except Exception as error:
-        error.add_note(f"metric raised this for: {what}")
-        raise
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"metric must give a number, got {type(value).__name__} for: {what}"
-        ) from None
-    if not math.isfinite(number):
-        raise ValueError(f"metric must give a finite number, got {number} for: {what}")
-    return number
-
-
-def _takes_data(metric: Callable[..., float]) -> bool:
-    try:
-        parameters = inspect.signature(metric).parameters.values()
-    except (TypeError, ValueError):
-        return True
-    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    needed = [p for p in places if p.default is p.empty]
-    return len(needed) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
 def tried(graph: Graph) -> list[str]:

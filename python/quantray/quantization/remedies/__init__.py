@@ -13,6 +13,7 @@ take what they give. `quantize` with a metric and a budget tries them by itself.
 True
 """
 
+from quantray.quantization.remedies.activation_ranges import activation_ranges
 from quantray.quantization.remedies.adaround import adaround
 from quantray.quantization.remedies.correct_bias import correct_bias
 from quantray.quantization.remedies.equalize import equalize
@@ -21,4 +22,4 @@ from quantray.quantization.remedies.mixed_precision import keep_in_float
 from quantray.quantization.remedies.smooth import smooth
 from quantray.quantization.remedies.weight_ranges import weight_ranges
 
-__all__ = ["adaround", "correct_bias", "equalize", "gptq", "keep_in_float", "smooth", "weight_ranges"]
+__all__ = ["activation_ranges", "adaround", "correct_bias", "equalize", "gptq", "keep_in_float", "smooth", "weight_ranges"]
