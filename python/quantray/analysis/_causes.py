@@ -100,7 +100,7 @@ def _of_source(source: Watched | None, watched: Watched) -> Cause:
 
 
 def _of_wire(wire: Watched | None, watched: Watched, which: str) -> Cause:
-    """What is wrong with the grid of a wire, which `wire` has made; of none where a range is that of calls."""
+    """What is wrong with the grid of a wire, which `wire` has made; a wire without one has calls' ranges."""
     seen = watched.input if which == "input" else watched.output
     codes = None if wire is None else wire.codes
     what = "the input" if which == "input" else "the output"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from quantray import nn
 from quantray.analysis._comparison import Comparison
 from quantray.analysis._embeddings import Rows
 from quantray.analysis._row import rows_of
 from quantray.analysis._sensitivity import sensitivity_of
-from quantray.quantization._sides import Side, Trained, float_side, quantized_side
 from quantray.analysis._statistics import Errors
 from quantray.analysis._walk import Walk
 from quantray.graph._graph import leaves
@@ -18,8 +19,7 @@ from quantray.graph.kinds import is_weight
 from quantray.quantization._batches import as_batches
 from quantray.quantization._integers import DEQUANTIZE
 from quantray.quantization._progress import progress
-
-import numpy as np
+from quantray.quantization._sides import Side, Trained, float_side, quantized_side
 
 #: Below this cosine weights of a layer are other weights.
 _ALIKE = 0.5
@@ -112,7 +112,7 @@ def compare(
 
 
 def _outputs(walk: Walk, errors: Errors, rows: Rows) -> None:
-    exact, found = ([leaf for leaf in leaves(tree)] for tree in walk.outputs)
+    exact, found = (list(leaves(tree)) for tree in walk.outputs)
     for y, other in zip(exact, found, strict=False):
         if isinstance(y, np.ndarray) and isinstance(other, np.ndarray) and y.dtype.kind == "f":
             errors.add(y, other, None)

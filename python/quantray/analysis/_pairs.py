@@ -8,12 +8,12 @@ import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor, per_tensor_affine, per_tensor_symmetric
-from quantray.quantization._sides import Side
 from quantray.graph import Graph, Node, Ref, kind_of
 from quantray.graph._graph import leaves
 from quantray.graph.kinds import LAYERS, is_weight
 from quantray.quantization._integers import DEQUANTIZE, LAYER, QUANTIZE
 from quantray.quantization._layers import Layer, limited, weights_of
+from quantray.quantization._sides import Side
 
 #: Nodes that are no step of their own.
 _NO_STEPS = ("input", "parameter", "constant", "tap", DEQUANTIZE)
@@ -30,21 +30,26 @@ class Pairs:
         The nodes that have a row, with the wire of the float graph that each one's output should be.
     """
 
-    def __init__(self, graph: Graph, other: Graph) -> None:
-        self.graph, self.other = graph, other
+    def __init__(self, graph: Graph, other: Graph, side: Side, its: Side) -> None:
+        self.graph, self.other, self._side, self._its = graph, other, side, its
         self.exact: dict[Ref, Ref] = {}
         self.steps: dict[str, Ref] = {}
+        #: By step the node of the float graph that it stands for.
+        self.exact_names: dict[str, str] = {}
         inner = {node.name for node in other if _is_between(node, other)}
         for mine, its in zip(graph.inputs, other.inputs, strict=False):
             self.exact[Ref(its)] = Ref(mine)
         self._last = _last_of_scopes(graph)
+        taken = {node.name for node in other}
+        #: Nodes of the float graph that no other one has the name of.
+        self._free = [node for node in graph if node.kind not in _NO_STEPS and node.name not in taken]
         for node in other:
             if node.kind in _NO_STEPS or node.name in inner or is_weight(Ref(node.name), other):
                 continue
             found = self._of(node)
             if found is None:
                 continue
-            self.steps[node.name] = found
+            self.exact_names[node.name] = found.node
             for out in range(max(len(node.facts), 1)):
                 self.exact[Ref(node.name, out)] = self._settled(Ref(found.node, found.out + out))
             self.steps[node.name] = self._settled(found)
@@ -61,9 +66,30 @@ class Pairs:
             return self.exact.get(ref)
         # A module that runs as a whole stands for all nodes that the float one has of it.
         found = self._last.get(node.value) if node.kind == "module" and "#" not in node.name else None
-        if found is None or len(node.facts) != 1 or len(found.facts) != 1:
+        if found is not None and _are_alike(found, node):
+            return Ref(found.name)
+        return self._of_scope(node)
+
+    def _of_scope(self, node: Node) -> Ref | None:
+        """Where a module computes otherwise than its float one did: by weights, or the last of such a shape."""
+        if len(node.facts) != 1 or not node.scope:
             return None
-        return Ref(found.name) if len(found.facts[0].shape) == len(node.facts[0].shape) else None
+        module: Any = _submodule(self._its.model, node.value) if node.kind == "module" else None
+        home = node.scope if module is None else str(node.value).rpartition(".")[0]
+        inside = [n for n in self._free if n.scope == home and _are_alike(n, node)]
+        if module is not None and callable(getattr(module, "weight", None)):
+            inside = [n for n in inside if n.kind in LAYERS and self._has_weight(n, module.weight())]
+        if not inside:
+            return None
+        self._free.remove(inside[-1])
+        return Ref(inside[-1].name)
+
+    def _has_weight(self, node: Node, codes: Any) -> bool:
+        weight = weights_of(node, self.graph, self._side.model)[1]
+        if not isinstance(codes, QTensor) or np.shape(weight) != tuple(codes.shape):
+            return False
+        a, b = np.ravel(weight), np.ravel(codes.dequantize())
+        return float(a @ b) > 0.9 * float(np.linalg.norm(a) * np.linalg.norm(b))
 
     def _settled(self, ref: Ref) -> Ref:
         """A wire of a trained graph behind the fake quantization that it passes."""
@@ -81,6 +107,11 @@ def _is_observed(graph: Graph) -> bool:
 def _is_between(node: Node, graph: Graph) -> bool:
     """Whether a node only computes in floats what another one quantizes, as one row."""
     return ".float" in node.name and node.name.partition(".float")[0] in graph
+
+
+def _are_alike(a: Node, b: Node) -> bool:
+    """Whether two nodes give one array each, of as many axes."""
+    return len(a.facts) == len(b.facts) == 1 and len(a.facts[0].shape) == len(b.facts[0].shape)
 
 
 def _last_of_scopes(graph: Graph) -> dict[str, Node]:
@@ -139,7 +170,7 @@ class Weighted(NamedTuple):
 
 def weighted_of(node: Node, pairs: Pairs, side: Side, other: Side) -> Weighted | None:
     """The weights of a step on both sides; None where it is no layer."""
-    name = pairs.steps[node.name].node if node.name not in pairs.graph else node.name
+    name = pairs.exact_names.get(node.name, node.name)
     mine = pairs.graph.nodes.get(name)
     if mine is None or not mine.inputs:
         return None
@@ -168,8 +199,8 @@ def weighted_of(node: Node, pairs: Pairs, side: Side, other: Side) -> Weighted |
     dequantized = found.dequantize()
     if np.shape(weight) != dequantized.shape:
         raise ValueError(
-            f"model and int8 do not correspond: {node.name} has a weight of shape {np.shape(weight)} in model "
-            f"and of {dequantized.shape} in int8"
+            f"model and int8 do not correspond: {node.name} has a weight of shape {np.shape(weight)} in "
+            f"model and of {dequantized.shape} in int8"
         )
     return Weighted(
         home,

@@ -62,9 +62,7 @@ def plot_tensor(q: QTensor, x: Any) -> Any:
     sqnr = decibels(float((flat.astype(np.float64) ** 2).sum()), float((error.astype(np.float64) ** 2).sum()))
     plt = pyplot()
     with plt.rc_context(settings()):
-        figure, (top, bottom) = plt.subplots(
-            2, 1, figsize=(WIDTH, 4.6), sharex=True, height_ratios=[3, 2]
-        )
+        figure, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 4.6), sharex=True, height_ratios=[3, 2])
         _histogram(top, flat, out, low, high)
         steps = most - least + 1
         text = "exact" if sqnr == np.inf else f"{sqnr:.1f} dB"

@@ -47,7 +47,7 @@ class Row:
     worst_sample : int, optional
         The sample with the least own SQNR.
     steps : float
-        The largest distance in the model, in steps of its output's grid.
+        The largest error of the node alone, in steps of its output's grid.
     computes, why, bits, bytes, ms
         What it computes in, and why it is in floats if it is; bits of weights and activations; bytes of its
         weights; milliseconds of its own operator for all batches.

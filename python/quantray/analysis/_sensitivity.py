@@ -11,10 +11,8 @@ import numpy as np
 from quantray import nn
 from quantray._tables import Column, Table
 from quantray.analysis._pairs import Pairs
-from quantray.quantization._sides import Side, as_floats, float_side, quantized_side
 from quantray.analysis._statistics import Errors
-from quantray.analysis._walk import Given, NoExact
-from quantray.quantization._sides import exact_values
+from quantray.analysis._walk import Given, NoExact, first_output
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import leaves, wires
 from quantray.graph._run import run
@@ -22,6 +20,7 @@ from quantray.quantization._batches import as_arguments, as_batches
 from quantray.quantization._metric import measured
 from quantray.quantization._progress import progress
 from quantray.quantization._shown import has_codes
+from quantray.quantization._sides import Side, as_floats, exact_values, float_side, quantized_side
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
@@ -132,9 +131,7 @@ def sensitivity(
         first = next(iter(kept), None)
         if first is None:
             raise ValueError("batches must hold at least one batch, got none")
-        made = prepare(
-            model, qconfig_mapping, as_arguments(first if transform is None else transform(first))
-        )
+        made = prepare(model, qconfig_mapping, as_arguments(first if transform is None else transform(first)))
         calibrate(made, kept, transform=transform, show_progress=show_progress)
         int8 = convert(made, inplace=True)
     other = quantized_side(int8)
@@ -179,7 +176,7 @@ def tried(graph: Graph) -> list[str]:
 def _one_batch(side: Side, other: Side, batch: Any, errors: dict[str, Errors]) -> None:
     graph, inputs = side.find(batch)
     its_graph, _ = other.find(batch)
-    pairs = Pairs(graph, its_graph)
+    pairs = Pairs(graph, its_graph, side, other)
     values, exact = exact_values(side, graph, inputs, None)
     after = _after(graph)
     for name in tried(its_graph):
@@ -187,7 +184,7 @@ def _one_batch(side: Side, other: Side, batch: Any, errors: dict[str, Errors]) -
         if ref is None or not _is_changed(its_graph[name], other):
             continue
         try:
-            found = as_floats(Given(other, pairs, values, None).computed(its_graph[name]))
+            found = as_floats(first_output(Given(other, pairs, values, None).computed(its_graph[name])))
         except NoExact:
             continue
         output = _resumed(side, graph, inputs, values, ref, found, after[ref.node])
@@ -248,12 +245,12 @@ class _OneNode:
         if self._name is None:
             return exact_values(self._side, graph, inputs, set())[1]
         its_graph, _ = self._other.find(args)
-        pairs = Pairs(graph, its_graph)
+        pairs = Pairs(graph, its_graph, self._side, self._other)
         ref = pairs.steps.get(self._name)
         values, exact = exact_values(self._side, graph, inputs, None)
         if ref is None or self._name not in its_graph:
             return exact
-        found = as_floats(Given(self._other, pairs, values, None).computed(its_graph[self._name]))
+        found = as_floats(first_output(Given(self._other, pairs, values, None).computed(its_graph[self._name])))
         return _resumed(self._side, graph, inputs, values, ref, found, _after(graph)[ref.node])
 
     def eval(self) -> _OneNode:

@@ -1,4 +1,4 @@
-"""What is kept of errors and of ranges while batches pass: as much for one batch as for a hundred thousand."""
+"""What is kept of errors and of ranges while batches pass: no more for many batches than for one."""
 
 from __future__ import annotations
 

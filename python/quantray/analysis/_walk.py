@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from quantray.analysis._pairs import Pairs, Weighted, weighted_of
-from quantray.quantization._sides import Side, Trained, as_floats, exact_values
 from quantray.analysis._statistics import Codes, Errors, Range
 from quantray.graph import Expr, Graph, Node, Ref, kind_of
-from quantray.graph._graph import map_tree
+from quantray.graph._graph import leaves, map_tree
 from quantray.graph._lengths import evaluate
 from quantray.graph._run import Environment, parameter_of, run
 from quantray.quantization._integers import DEQUANTIZE, MOVE
+from quantray.quantization._shown import has_codes
+from quantray.quantization._sides import Side, Trained, as_floats, exact_values
 
 #: So many samples of the first batch are kept, to try remedies on.
 KEPT = 32
@@ -68,7 +69,7 @@ class Walk:
         for known in self._pairs:
             if known.graph is graph and known.other is other:
                 return known
-        made = Pairs(graph, other)
+        made = Pairs(graph, other, self.side, self.other)
         if not made.steps:
             raise ValueError(
                 "model and int8 do not correspond: no node of int8 has the name of one of model's, "
@@ -125,12 +126,6 @@ class Walk:
         watched.calls += 1
         watched.accumulated.add(y, found, count)
         watched.output.add(y, count)
-        grid = self.other.grids(pairs.other).get(Ref(node.name))
-        if grid is not None:
-            apart = np.abs(found - y).max(initial=0.0) / grid.scale
-            watched.steps = max(watched.steps, float(apart))
-        if isinstance(self.side, Trained):
-            return
         self._alone(node, environment, pairs, values, y, count, watched)
 
     def _watched(self, node: Node, pairs: Pairs) -> Watched:
@@ -155,11 +150,16 @@ class Walk:
         """A node's own error, and what it is made of."""
         given = Given(self.other, pairs, values, environment)
         try:
-            mine = as_floats(given.computed(node))
+            mine = as_floats(first_output(given.computed(node)))
         except NoExact:
             watched.has_own = False
             return
         grid = self.other.grids(pairs.other).get(Ref(node.name))
+        if grid is not None:
+            apart = np.abs(mine - y).max(initial=0.0) / grid.scale
+            watched.steps = max(watched.steps, float(apart))
+        if isinstance(self.side, Trained):
+            return
         if node.kind == MOVE:
             # What came on the grid before it is not this node's: it is beside the function of these values.
             y = as_floats(given.of_floats(node))
@@ -225,9 +225,13 @@ class Given:
             return parameter_of(self._other.model, node)
         if node.kind == "constant":
             return node.value
-        if node.kind in ("input", "tap", "hook", "python", "module") or ref.out:
+        if node.kind in ("input", "tap", "hook", "python") or ref.out or self._has_codes(node):
             raise NoExact(str(ref))
         return self.computed(node)
+
+    def _has_codes(self, node: Node) -> bool:
+        """Whether a node is a step by itself that has no pair: what is behind it cannot be told from it."""
+        return node.kind == "module" and has_codes(self._other.model.get_submodule(node.value))
 
     def computed(self, node: Node) -> Any:
         """What a node gives for exact inputs."""
@@ -264,6 +268,11 @@ def through(walk: Walk, batches: Iterable[Any]) -> Walk:
     return walk
 
 
+def first_output(made: Any) -> Any:
+    """The first output of a node."""
+    return next(iter(leaves(made)), None) if isinstance(made, (tuple, list, dict)) else made
+
+
 def _energy(error: Any) -> float:
     flat = np.asarray(error, np.float32).reshape(-1)
     return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
@@ -285,4 +294,3 @@ def _source(node: Node, pairs: Pairs) -> str | None:
 def _names(graph: Graph) -> str:
     found = [node.name for node in graph if node.kind not in ("input", "parameter", "constant", "tap")]
     return ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
-

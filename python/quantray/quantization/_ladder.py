@@ -19,6 +19,7 @@ from quantray.quantization._batches import as_arguments
 from quantray.quantization._metric import Metric, measured
 from quantray.quantization._plan import Plan, Step
 from quantray.quantization._progress import Bar
+from quantray.quantization._settings import Settings
 from quantray.quantization._sides import Float
 from quantray.quantization.report import report
 
@@ -29,11 +30,16 @@ _GAIN = 0.2
 
 
 class Rung(NamedTuple):
-    """A step that may be taken: what it makes of a float model, and its cost in passes of the data."""
+    """A step that may be taken: what it makes of a float model, and its cost in passes of the data.
+
+    A last one changes what the float model computes: it builds on the steps before, and none builds on it,
+    but for layers in floats, which it is done again for.
+    """
 
     name: str
     make: Callable[[nn.Module], nn.Module]
     passes: float
+    is_last: bool = False
 
 
 class Found(NamedTuple):
@@ -75,6 +81,8 @@ class Ladder:
         self.steps: list[Step] = []
         side = Float(model)
         self._exact = [model(*as_arguments(batch)) for batch in batches]
+        #: The last one of the steps that no others build on that the metric likes best, and the metric.
+        self._last: tuple[float, Rung] | None = None
         self._nodes = [node for node in side.find(batches[0])[0] if node.kind == "layer"]
 
     def climb(self) -> nn.Module:
@@ -87,7 +95,6 @@ class Ladder:
         rungs = list(self._rungs(first))
         foretold = first + sum(self._cost(rung, first) for rung in rungs)
         stopped = "all steps were tried"
-        names: list[str] = []
         with Bar(len(rungs), "quantize", self._show) as bar:
             try:
                 for i, rung in enumerate(rungs):
@@ -96,7 +103,7 @@ class Ladder:
                         break
                     left = sum(self._cost(each, first) for each in rungs[i:])
                     bar.say(f"{rung.name}, at most {left:.0f} s left")
-                    base, best = self._climb_one(rung, base, best, self._cost(rung, first), names)
+                    base, best = self._climb_one(rung, base, best, self._cost(rung, first))
                     bar.step()
                 else:
                     if self._is_within(exact, best):
@@ -105,17 +112,18 @@ class Ladder:
                 stopped = "interrupted: the best so far"
         return self._result(best, exact, foretold, time.perf_counter() - begin, stopped)
 
-    def _climb_one(
-        self, rung: Rung, base: Found, best: Found, foretold: float, names: list[str]
-    ) -> tuple[Found, Found]:
+    def _climb_one(self, rung: Rung, base: Found, best: Found, foretold: float) -> tuple[Found, Found]:
         begin = time.perf_counter()
         made = rung.make(base.model)
         if made is base.model:
             return base, best
         found = self._try(rung.name, made, begin, foretold)
-        if found.output > base.output + _GAIN:
+        if rung.is_last:
+            is_other = " in " not in rung.name
+            if is_other and (self._last is None or found.metric > self._last[0]):
+                self._last = found.metric, rung
+        elif found.output > base.output + _GAIN:
             base = found
-            names.append(rung.name)
             self.steps[-1] = replace(self.steps[-1], is_kept=True)
         if (found.metric, found.output) > (best.metric, best.output):
             best = found
@@ -154,16 +162,34 @@ class Ladder:
         yield Rung("activation ranges", lambda model: remedies.activation_ranges(model, given), 3)
         yield Rung("smooth", lambda model: remedies.smooth(model, given), 1)
         yield Rung("weight ranges", lambda model: remedies.weight_ranges(model, given), 1)
-        yield Rung("correct bias", lambda model: remedies.correct_bias(model, given), 2)
-        yield Rung("gptq", lambda model: remedies.gptq(model, given), 2 * layers)
-        yield Rung("adaround", lambda model: remedies.adaround(model, given), 3 * layers)
+        yield Rung("correct bias", lambda model: remedies.correct_bias(model, given), 2, True)
+        yield Rung("gptq", lambda model: remedies.gptq(model, given), 2 * layers, True)
+        yield Rung("adaround", lambda model: remedies.adaround(model, given), 3 * layers, True)
         order: list[str] = []
-        for count in sorted({max(1, round(share * layers)) for share in _FLOATS}):
-            text = "1 layer in float" if count == 1 else f"{count} layers in float"
-            yield Rung(text, lambda model, n=count: self._in_float(model, n, order), 2)
+        for bits in (8, None) if self._are_few_bits() else (None,):
+            what = "float" if bits is None else f"{bits} bits"
+            for count in sorted({max(1, round(share * layers)) for share in _FLOATS}):
+                text = f"{count} layer{'s' if count > 1 else ''} in {what}"
 
-    def _in_float(self, model: nn.Module, count: int, order: list[str]) -> nn.Module:
-        """The layers that cost most by themselves in floats, as they are found once."""
+                def make(model: nn.Module, n: int = count, bits: int | None = bits) -> nn.Module:
+                    return self._mixed(model, n, order, bits)
+
+                yield Rung(text, make, 2 + 2 * layers, True)
+
+    def _are_few_bits(self) -> bool:
+        """Whether layers are to be quantized to fewer bits than there are."""
+        mapping = self.model.__dict__["qconfig_mapping"]
+        settings = Settings(self.model, mapping, mapping)
+        for node in self._nodes:
+            qconfig = settings.of(node, self.model)
+            for made in () if qconfig is None else (qconfig.weight(), qconfig.activation()):
+                low, high = getattr(made, "quant_min", None), getattr(made, "quant_max", None)
+                if low is not None and high is not None and high - low < 127:
+                    return True
+        return False
+
+    def _mixed(self, model: nn.Module, count: int, order: list[str], bits: int | None) -> nn.Module:
+        """The layers that cost most by themselves in floats, or in more bits, as they are found once."""
         from quantray.analysis import sensitivity
         from quantray.quantization import remedies
 
@@ -174,11 +200,10 @@ class Ladder:
             order += [row.name for row in found if row.name in names]
         if len(order) < count:
             return model
-        return remedies.keep_in_float(model, self.batches, order[:count])
+        made = remedies.keep_in_float(model, self.batches, order[:count], bits=bits)
+        return made if self._last is None else self._last[1].make(made)
 
-    def _result(
-        self, best: Found, exact: float, foretold: float, seconds: float, stopped: str
-    ) -> nn.Module:
+    def _result(self, best: Found, exact: float, foretold: float, seconds: float, stopped: str) -> nn.Module:
         is_within = self._is_within(exact, best)
         at = max(
             (i for i, step in enumerate(self.steps) if step.metric == best.metric),

@@ -7,7 +7,7 @@ wires carry codes. Nothing here asks for a class of module.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from quantray import nn
@@ -169,7 +169,7 @@ class InCalls(Side):
 
 
 @contextlib.contextmanager
-def evaluated(model: nn.Module) -> Iterator[None]:
+def evaluated(model: nn.Module) -> Generator[None]:
     """A model in evaluation mode, and as it was afterwards."""
     modes = [(each, each.training) for each in model.modules() if each.training]
     for each, _ in modes:

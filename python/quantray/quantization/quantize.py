@@ -131,7 +131,7 @@ def _by_metric(
 
     if inplace:
         raise ValueError("inplace must be False with a metric, which is asked of several models, got True")
-    if max_drop is not None and not (isinstance(max_drop, (int, float)) and 0 <= max_drop < float("inf")):
+    if max_drop is not None and not 0 <= max_drop < float("inf"):
         raise ValueError(f"max_drop must be a finite number of at least 0, got {max_drop!r}")
     check_held_out(data, data_held_out, metric)
     batches = [batch if transform is None else transform(batch) for batch in as_batches(data)]

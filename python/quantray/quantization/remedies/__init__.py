@@ -22,4 +22,13 @@ from quantray.quantization.remedies.mixed_precision import keep_in_float
 from quantray.quantization.remedies.smooth import smooth
 from quantray.quantization.remedies.weight_ranges import weight_ranges
 
-__all__ = ["activation_ranges", "adaround", "correct_bias", "equalize", "gptq", "keep_in_float", "smooth", "weight_ranges"]
+__all__ = [
+    "activation_ranges",
+    "adaround",
+    "correct_bias",
+    "equalize",
+    "gptq",
+    "keep_in_float",
+    "smooth",
+    "weight_ranges",
+]

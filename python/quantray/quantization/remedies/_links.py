@@ -154,9 +154,7 @@ def scale(model: Rewriting, link: Link, factors: Any) -> None:
         weight, bias = model.weight_and_bias(link.maker)
         shape = [1] * weight.ndim
         shape[model.weight_axis(link.maker)] = -1
-        model.write(
-            link.maker, weight / factors.reshape(shape), None if bias is None else bias / factors
-        )
+        model.write(link.maker, weight / factors.reshape(shape), None if bias is None else bias / factors)
     else:
         for ref in node.args[1:]:
             if isinstance(ref, Ref):

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from quantray.quantization._sides import Float, as_floats, quantized_side
-from quantray.quantization._sides import exact_values
-from quantray.graph import Ref
 from quantray.graph._run import run
+from quantray.quantization._batches import as_arguments
 from quantray.quantization._integers import LAYER
 from quantray.quantization._progress import progress
+from quantray.quantization._sides import Float, as_floats, exact_values, quantized_side
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
-from quantray.quantization._batches import as_arguments
 from quantray.quantization.remedies._hessian import as_matrices, as_weight, rows_of
 from quantray.quantization.remedies._rewriting import Rewriting
 from quantray.quantization.remedies._rounding import best_scales, descended, nearest_codes, output_error

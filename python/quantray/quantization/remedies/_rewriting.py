@@ -101,11 +101,13 @@ class Rewriting:
             return None
         node = self.graph.nodes[ref.node]
         if node.kind == "parameter":
-            return Place(*node.value)
+            path, key = node.value
+            return Place(path, key)
         if node.kind == "transpose" and node.inputs:
             inner = self.graph.nodes[node.inputs[0].node]
             if inner.kind == "parameter" and len(node.facts[0].shape) == 2:
-                return Place(*inner.value, True)
+                path, key = inner.value
+                return Place(path, key, True)
         return None
 
     def _count_calls(self) -> dict[Place, int]:

@@ -18,7 +18,7 @@ def others_of(weight: Any, axis: int) -> tuple[int, ...]:
 
 
 def scales_of(weight: Any, code_range: tuple[int, int], axis: int, per_channel: bool) -> Any:
-    """Scales of the whole range, of a shape that broadcasts to the weight: symmetric, as observers have it."""
+    """Scales of the whole range, symmetric as observers have it, of a shape that broadcasts to the weight."""
     low, high = code_range
     most = np.abs(weight).max(axis=others_of(weight, axis) if per_channel else None, keepdims=True)
     return np.maximum(most / np.float32((high - low) / 2), np.finfo(np.float32).eps).astype(np.float32)
@@ -69,8 +69,7 @@ def gptq_codes(
     matrices = as_matrices(np.asarray(weight, np.float64), len(moments))
     scales = as_matrices(np.broadcast_to(scale, weight.shape).astype(np.float64), len(moments))
     made = [
-        _gptq_matrix(w, s, code_range, h, damping)
-        for w, s, h in zip(matrices, scales, moments, strict=True)
+        _gptq_matrix(w, s, code_range, h, damping) for w, s, h in zip(matrices, scales, moments, strict=True)
     ]
     return as_weight(made, weight.shape)
 

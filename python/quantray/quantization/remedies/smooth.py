@@ -132,9 +132,7 @@ def _along(x: Any, factors: Any, ndim: int) -> Any:
     return np.asarray(factors, np.float32).reshape(shape)
 
 
-def _best(
-    model: Rewriting, link: Link, inputs: _Inputs, alphas: list[float], dynamic: bool
-) -> Any:
+def _best(model: Rewriting, link: Link, inputs: _Inputs, alphas: list[float], dynamic: bool) -> Any:
     """The factors that lose least; None where it is best to leave the wire as it is."""
     if any(taker.name not in inputs.ranges for taker in link.takers):
         return None
@@ -158,7 +156,7 @@ def _loss(model: Rewriting, link: Link, inputs: _Inputs, factors: Any, dynamic: 
     """What rounding loses in all layers of a link, each beside its own output's energy."""
     total = 0.0
     for taker in link.takers:
-        weight, bias = model.weight_and_bias(taker.name)
+        weight, _ = model.weight_and_bias(taker.name)
         x = inputs.kept[taker.name]
         changed, given = weight, x
         if factors is not None:
@@ -166,7 +164,7 @@ def _loss(model: Rewriting, link: Link, inputs: _Inputs, factors: Any, dynamic: 
             given = x / _along(x, np.repeat(factors, taker.repeat), x.ndim)
         total += _layer_loss(model, taker.name, x, weight, given, changed, dynamic)
     if model.graph.nodes[link.maker].kind == "layer" and link.maker in inputs.kept:
-        weight, bias = model.weight_and_bias(link.maker)
+        weight, _ = model.weight_and_bias(link.maker)
         if factors is not None:
             shape = [1] * weight.ndim
             shape[model.weight_axis(link.maker)] = -1
