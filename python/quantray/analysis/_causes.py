@@ -126,7 +126,7 @@ def _of_wire(wire: Watched | None, watched: Watched, which: str) -> Cause:
     outliers = _of_channels(seen, what)
     if outliers.words:
         return outliers
-    if codes is not None and codes.total >= 20 * codes.has and codes.bulk * 10 <= codes.has:
+    if codes is not None and codes.total >= 4 * codes.has and codes.bulk * 10 <= codes.has:
         return Cause(
             f"a grid that does not fit: 99 % of {what} lies on {codes.bulk} of {codes.has} codes",
             "calibrate with data like these",

@@ -44,7 +44,9 @@ class Rows:
         a = exact.reshape(len(exact), -1).astype(np.float64)
         b = other.reshape(len(other), -1).astype(np.float64)
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        cosines = np.where(norms > 0, (a * b).sum(axis=1) / np.where(norms > 0, norms, 1), 1.0)
+        # What has become 0 has no direction any more; two zeros agree.
+        cosines = np.where(norms > 0, (a * b).sum(axis=1) / np.where(norms > 0, norms, 1), 0.0)
+        cosines[(a == b).all(axis=1)] = 1.0
         self._sum += float(cosines.sum())
         self._same += int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
         found = [(float(c), self.samples + i) for i, c in enumerate(cosines)]

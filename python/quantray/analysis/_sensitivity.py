@@ -250,7 +250,9 @@ class _OneNode:
         values, exact = exact_values(self._side, graph, inputs, None)
         if ref is None or self._name not in its_graph:
             return exact
-        found = as_floats(first_output(Given(self._other, pairs, values, None).computed(its_graph[self._name])))
+        found = as_floats(
+            first_output(Given(self._other, pairs, values, None).computed(its_graph[self._name]))
+        )
         return _resumed(self._side, graph, inputs, values, ref, found, _after(graph)[ref.node])
 
     def eval(self) -> _OneNode:

@@ -23,7 +23,7 @@ from quantray.quantization._shown import has_codes
 from quantray.quantization._sides import Side, Trained, as_floats, exact_values
 
 #: So many samples of the first batch are kept, to try remedies on.
-KEPT = 32
+KEPT = 64
 
 
 class Watched:
@@ -70,7 +70,7 @@ class Walk:
             if known.graph is graph and known.other is other:
                 return known
         made = Pairs(graph, other, self.side, self.other)
-        if not made.steps:
+        if not any(graph.nodes[name].kind != "input" for name in made.exact_names.values()):
             raise ValueError(
                 "model and int8 do not correspond: no node of int8 has the name of one of model's, "
                 f"{_names(graph)} there and {_names(other)} here"

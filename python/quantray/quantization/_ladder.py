@@ -23,8 +23,8 @@ from quantray.quantization._settings import Settings
 from quantray.quantization._sides import Float
 from quantray.quantization.report import report
 
-#: Nodes in floats, in turns, as shares of all.
-_FLOATS = (0.05, 0.1, 0.2, 0.35, 0.5)
+#: Layers in floats, in turns, as shares of all; of more bits all may be.
+_FLOATS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
 #: A remedy is built on if the output is more exact by so many dB.
 _GAIN = 0.2
 
@@ -164,17 +164,18 @@ class Ladder:
         yield Rung("weight ranges", lambda model: remedies.weight_ranges(model, given), 1)
         yield Rung("correct bias", lambda model: remedies.correct_bias(model, given), 2, True)
         yield Rung("gptq", lambda model: remedies.gptq(model, given), 2 * layers, True)
-        yield Rung("adaround", lambda model: remedies.adaround(model, given), 3 * layers, True)
+        yield Rung("adaround", lambda model: remedies.adaround(model, given), 5 * layers, True)
         order: list[str] = []
         for bits in (8, None) if self._are_few_bits() else (None,):
             what = "float" if bits is None else f"{bits} bits"
-            for count in sorted({max(1, round(share * layers)) for share in _FLOATS}):
+            shares = _FLOATS if bits is None else (*_FLOATS, 1.0)
+            for count in sorted({max(1, round(share * layers)) for share in shares}):
                 text = f"{count} layer{'s' if count > 1 else ''} in {what}"
 
                 def make(model: nn.Module, n: int = count, bits: int | None = bits) -> nn.Module:
                     return self._mixed(model, n, order, bits)
 
-                yield Rung(text, make, 2 + 2 * layers, True)
+                yield Rung(text, make, 2 + 3 * layers, True)
 
     def _are_few_bits(self) -> bool:
         """Whether layers are to be quantized to fewer bits than there are."""
@@ -200,7 +201,7 @@ class Ladder:
             order += [row.name for row in found if row.name in names]
         if len(order) < count:
             return model
-        made = remedies.keep_in_float(model, self.batches, order[:count], bits=bits)
+        made = remedies.keep_in_float(model, self.batches, nodes=order[:count], bits=bits)
         return made if self._last is None else self._last[1].make(made)
 
     def _result(self, best: Found, exact: float, foretold: float, seconds: float, stopped: str) -> nn.Module:

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from quantray.graph import Graph, Node, Part, Ref
+from quantray.graph._run import parameter_of
 from quantray.graph.kinds import module_kind
 from quantray.quantization.remedies._rewriting import Rewriting
 
 _POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
+#: Normalizations whose weights and biases are those of channels on the last axis.
+NORMS = ("layer_norm", "rms_norm")
 _ELEMENTWISE = ("relu", "leaky_relu", "identity")
 
 
@@ -60,12 +63,20 @@ def _axis_of(node: Node, model: Rewriting) -> int | None:
         if "transpose" in node.value.kind and node.get("groups", 1) != 1:
             return None
         return size - 1 if node.value.kind == "linear" else 1
-    if node.kind == "layer_norm":
-        weight = node.args[1] if len(node.args) > 1 else None
-        if not isinstance(weight, Ref) or model.graph.nodes[weight.node].kind != "parameter":
+    if node.kind in NORMS:
+        refs = [node.get(name) for name in ("weight", "bias")]
+        refs = [ref for ref in refs if ref is not None]
+        if not refs or any(not _is_own(ref, node, model) for ref in refs):
             return None
-        return size - 1 if len(model.graph.fact(weight).shape) == 1 else None
+        return size - 1
     return None
+
+
+def _is_own(ref: Any, node: Node, model: Rewriting) -> bool:
+    """Whether an argument is a vector of parameters that no other node reads."""
+    if not isinstance(ref, Ref) or model.graph.nodes[ref.node].kind != "parameter":
+        return False
+    return len(model.graph.fact(ref).shape) == 1 and model.users.get(ref) == [node.name]
 
 
 def _takers(ref: Ref, axis: int, repeat: int, model: Rewriting) -> list[Taker] | None:
@@ -127,7 +138,17 @@ def _passed(
 
 
 def output_ranges(model: Rewriting, name: str) -> Any:
-    """The largest magnitude of each output's weights."""
+    """The largest magnitude of each output's weights; of a normalization that of nearly all its values."""
+    node = model.graph.nodes[name]
+    if node.kind in NORMS:
+        # What is normalized has a deviation of 1.
+        parts = [(3.0, node.get("weight")), (1.0, node.get("bias"))]
+        found = [
+            w * np.abs(parameter_of(model.model, model.graph.nodes[r.node]))
+            for w, r in parts
+            if r is not None
+        ]
+        return np.asarray(sum(found), np.float32)
     weight, _ = model.weight_and_bias(name)
     axis = model.weight_axis(name)
     return np.abs(weight).max(axis=tuple(i for i in range(weight.ndim) if i != axis))
@@ -156,7 +177,7 @@ def scale(model: Rewriting, link: Link, factors: Any) -> None:
         shape[model.weight_axis(link.maker)] = -1
         model.write(link.maker, weight / factors.reshape(shape), None if bias is None else bias / factors)
     else:
-        for ref in node.args[1:]:
+        for ref in (node.get("weight"), node.get("bias")):
             if isinstance(ref, Ref):
                 path, key = model.graph.nodes[ref.node].value
                 home = model.model.get_submodule(path)

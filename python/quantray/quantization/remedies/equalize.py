@@ -84,8 +84,6 @@ def equalize(
 
 def _equalized(model: Rewriting, link: Link) -> float:
     """Scales one link; how far the ranges were apart, as a logarithm."""
-    if model.graph.nodes[link.maker].kind != "layer":
-        return 0.0
     made = output_ranges(model, link.maker)
     taken = np.max([input_ranges(model, taker) for taker in link.takers], axis=0)
     used = (made > 0) & (taken > 0)

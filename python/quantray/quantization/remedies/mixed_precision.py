@@ -18,9 +18,9 @@ M = TypeVar("M", bound=nn.Module)
 def keep_in_float(
     model: M,
     batches: Iterable[Any] | Any,
-    nodes: int | Iterable[str] = 1,
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     *,
+    nodes: int | Iterable[str] = 1,
     bits: int | None = None,
     metric: Callable[..., float] | None = None,
     transform: Callable[[Any], Any] | None = None,
@@ -33,10 +33,10 @@ def keep_in_float(
         Of floats; it is not changed.
     batches : iterable
         Arrays, or tuples of the model's arguments; what `metric` is given.
-    nodes : int, or iterable of str
-        Names of nodes; or how many of those that cost most by themselves, as `analysis.sensitivity` finds.
     qconfig_mapping : QConfigMapping or QConfig, optional
         How the others are quantized.
+    nodes : int, or iterable of str
+        Names of nodes; or how many of those that cost most by themselves, as `analysis.sensitivity` finds.
     bits : int, optional
         Bits of weights and activations of these nodes, up to 8; floats by default.
     metric : callable, optional
@@ -53,7 +53,7 @@ def keep_in_float(
     >>> from quantray import nn, quantization as tq
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> x = np.random.default_rng(0).standard_normal((64, 4), np.float32)
-    >>> mixed = tq.quantize(tq.remedies.keep_in_float(model, x, ["2"]), x, verbose=False)
+    >>> mixed = tq.quantize(tq.remedies.keep_in_float(model, x, nodes=["2"]), x, verbose=False)
     >>> [line.computes for line in tq.report(mixed).lines if line.name == "2"]
     ['float32']
 
