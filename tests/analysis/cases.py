@@ -1,5 +1,7 @@
 """Models whose faults are known by construction."""
 
+import itertools
+
 import numpy as np
 from quantray import nn
 
@@ -8,7 +10,7 @@ def mlp(rng, hidden=32, outputs=6):
     """Two hidden layers of random weights, and a batch."""
     sizes = (16, hidden, hidden, outputs)
     layers = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in itertools.pairwise(sizes):
         layer = nn.Linear(a, b)
         layer.weight = rng.standard_normal((b, a)).astype(np.float32) / np.float32(np.sqrt(a))
         layer.bias = rng.standard_normal(b).astype(np.float32) * np.float32(0.1)

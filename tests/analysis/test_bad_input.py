@@ -17,7 +17,7 @@ def models(rng):
 
 
 def test_models_that_do_not_correspond(models, rng):
-    model, int8, x = models
+    _model, int8, x = models
 
     class Named(nn.Module):
         def __init__(self):
@@ -104,6 +104,7 @@ def test_models_are_left_as_they_were(models):
     before, was = model(x), int8(x)
     compare(model, int8, x)
     sensitivity(model, x)
-    assert model.training and all(each.training for each in model.modules())
+    assert model.training
+    assert all(each.training for each in model.modules())
     np.testing.assert_array_equal(model(x), before)
     np.testing.assert_array_equal(int8(x), was)

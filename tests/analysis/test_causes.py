@@ -26,7 +26,8 @@ def test_imbalance_is_named_and_its_remedy_measured(rng, mapping):
     int8 = tq.quantize(model, x, mapping, verbose=False)
     result = compare(model, int8, x)
     worst = result[0]
-    assert worst.cause.startswith("imbalance") and worst.remedy == "equalize"
+    assert worst.cause.startswith("imbalance")
+    assert worst.remedy == "equalize"
     assert worst.gain > 10
     assert "remedies.equalize" in result.next
     # The factors are known: 2 ** (-6 to 6) for 32 channels spread over more than a thousand.
@@ -37,7 +38,8 @@ def test_outlier_channels_are_numbered(rng):
     model, x = outlying(rng)
     result = compare(model, tq.quantize(model, x, verbose=False), x)
     row = result["1"]
-    assert row.cause.startswith("outlier channels") and row.remedy == "smooth"
+    assert row.cause.startswith("outlier channels")
+    assert row.remedy == "smooth"
     assert set(row.channels) == {3, 17}
     assert 100 < row.channel_ratio < 400
     assert row.gain > 20
@@ -49,7 +51,8 @@ def test_a_grid_that_does_not_fit(rng):
     result = compare(model, int8, x)
     row = result["input.quantize"]
     assert row.cause.startswith("a grid that does not fit")
-    assert row.codes < 32 and row.codes_of == 256
+    assert row.codes < 32
+    assert row.codes_of == 256
     assert result["0"].gain > 10
 
 
@@ -60,7 +63,8 @@ def test_clipping_by_the_range_is_told_by_its_share_of_the_error(rng):
         tq.PercentileObserver.with_args(percentile=95.0), tq.default_per_channel_weight_observer
     )
     row = compare(model, tq.quantize(model, x, mapping, verbose=False), x)["input.quantize"]
-    assert row.cause.startswith("clipping") and row.clipping > 0.9
+    assert row.cause.startswith("clipping")
+    assert row.clipping > 0.9
     assert row.clipped > 0.01
 
 
@@ -74,7 +78,8 @@ def test_one_sample_that_sets_the_range(rng):
         model, tq.quantize(model, x, mapping, verbose=False), np.concatenate([x[:77], x[78:], x[77:78] / 4])
     )
     found = [row.cause for row in result if "one sample" in row.cause]
-    assert found and "number 255" in found[0]
+    assert found
+    assert "number 255" in found[0]
 
 
 def test_bits_too_few(rng):

@@ -159,7 +159,8 @@ def test_an_exact_node_is_infinitely_good():
     # A constant layer: all of its weights are 0.
     model[0].weight = np.zeros((2, 2), np.float32)
     result = compare(model, tq.quantize(model, x, verbose=False), x)
-    assert result["0"].own == np.inf and result.output == np.inf
+    assert result["0"].own == np.inf
+    assert result.output == np.inf
     assert "exact" in str(result)
 
 
@@ -224,7 +225,8 @@ def test_result_as_frame_html_and_text(rng, monkeypatch):
     frame = result.to_frame()
     assert list(frame["name"]) == [row.name for row in result]
     assert {"own", "accumulated", "cause", "remedy", "gain", "worst_sample", "ms"} <= set(frame.columns)
-    assert "<script" not in result._repr_html_() and "<table" in result._repr_html_()
+    assert "<script" not in result._repr_html_()
+    assert "<table" in result._repr_html_()
     assert "own dB" in str(result)
     with pytest.raises(KeyError, match="no row 'nothing'"):
         result["nothing"]

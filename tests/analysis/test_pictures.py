@@ -24,7 +24,8 @@ def contrast(a, b):
 def test_colours_are_seen_on_light_and_on_dark_pages(name):
     colour = getattr(_style, name)
     # 3 to 1 is WCAG's least for graphics; pages of notebooks are white, and #111 in the dark.
-    assert contrast(colour, "#ffffff") >= 3 and contrast(colour, "#111111") >= 3
+    assert contrast(colour, "#ffffff") >= 3
+    assert contrast(colour, "#111111") >= 3
 
 
 def deuteranopia(colour):
@@ -55,7 +56,8 @@ def test_a_comparison_is_drawn(rng, tmp_path):
     both = after.plot(before=before)
     strips = [axis.images[0].get_array() for axis in both.axes if axis.images]
     # A strip before has channels of a thousandth of the largest; one after has none.
-    assert np.nanmin(strips[0]) < -2 and np.nanmin(strips[1]) > -2
+    assert np.nanmin(strips[0]) < -2
+    assert np.nanmin(strips[1]) > -2
     for figure in (before.plot(), both):
         assert figure.get_facecolor()[3] == 0
         figure.savefig(tmp_path / "picture.png")

@@ -69,7 +69,8 @@ def test_equalization_gives_back_what_imbalance_took(rng, make, backend):
     want = model(x)
     plain = decibels(want, quantized(model, x, mapping)(x))
     equal = decibels(want, quantized(remedies.equalize(model, x, mapping), x)(x))
-    assert equal > plain + 8 and equal > 24
+    assert equal > plain + 8
+    assert equal > 24
 
 
 def test_equalized_ranges_are_equal_on_both_sides(rng):
@@ -186,7 +187,9 @@ def test_gptq_is_better_than_nearest_and_descent_is_a_minimum(rng):
 
     nearest = nearest_codes(weight, scale, (-8, 7))
     found = gptq_codes(weight, scale, (-8, 7), moments, 0)
-    assert found.min() >= -8 and found.max() <= 7 and np.array_equal(found, np.rint(found))
+    assert found.min() >= -8
+    assert found.max() <= 7
+    assert np.array_equal(found, np.rint(found))
     assert error(found) < 0.3 * error(nearest)
     moved = descended(weight, found, scale, (-8, 7), moments)
     assert error(moved) <= error(found)
@@ -263,7 +266,8 @@ def test_layers_are_kept_in_float_or_in_more_bits(rng):
     floats = [line.name for line in tq.report(kept).lines if line.in_integers is False]
     assert floats == [tq_sensitivity(model, x, bits)[0].name]
     more = quantized(remedies.keep_in_float(model, x, bits, nodes=["2"], bits=8), x)
-    assert more[2].bits == 8 and more[0].bits == 2
+    assert more[2].bits == 8
+    assert more[0].bits == 2
     with pytest.raises(ValueError, match="nodes must be names of nodes that are quantized, got '9'"):
         remedies.keep_in_float(model, x, nodes=["9"])
 

@@ -20,7 +20,8 @@ def test_one_node_in_integers_the_others_in_floats(rng):
     got = middle @ model[4].weight.T + model[4].bias
     assert_allclose(found["2"].sqnr, decibels(model(x), got), atol=0.02)
     assert [row.sqnr for row in found] == sorted(row.sqnr for row in found)
-    assert "node alone" in str(found) and "<table" in found._repr_html_()
+    assert "node alone" in str(found)
+    assert "<table" in found._repr_html_()
 
 
 def test_the_worst_node_is_the_one_that_was_made_so(rng):
@@ -42,7 +43,8 @@ def test_by_a_metric(rng):
         return float(np.mean([(model(x).argmax(1) == labels).mean() for x in batches]))
 
     found = sensitivity(model, [x], accuracy, qconfig_mapping=mapping)
-    assert found[0].name == "4" and found[0].loss > 0.02
+    assert found[0].name == "4"
+    assert found[0].loss > 0.02
     # The float model once, and once each node.
     assert seen == [1] * (1 + len(found))
     int8 = tq.quantize(model, x, mapping, verbose=False)

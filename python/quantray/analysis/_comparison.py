@@ -1,7 +1,12 @@
 """The result of a comparison: one table, one picture, one line to run next."""
 
+# What NumPy's functions give of arrays of any kind has no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -172,7 +177,7 @@ class Comparison(Sequence[Row]):
             pandas is not installed.
         """
         try:
-            import pandas as pd
+            pd: Any = importlib.import_module("pandas")
         except ImportError:
             raise ImportError("to_frame needs pandas: pip install pandas") from None
         return pd.DataFrame([asdict(row) for row in self.rows])

@@ -1,5 +1,9 @@
 """What a model returns, sample by sample: a mean of cosines hides the one that is far off."""
 
+# What NumPy's functions give of arrays of any kind has no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple

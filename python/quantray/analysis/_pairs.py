@@ -37,8 +37,8 @@ class Pairs:
         #: By step the node of the float graph that it stands for.
         self.exact_names: dict[str, str] = {}
         inner = {node.name for node in other if _is_between(node, other)}
-        for mine, its in zip(graph.inputs, other.inputs, strict=False):
-            self.exact[Ref(its)] = Ref(mine)
+        for mine, theirs in zip(graph.inputs, other.inputs, strict=False):
+            self.exact[Ref(theirs)] = Ref(mine)
         self._last = _last_of_scopes(graph)
         taken = {node.name for node in other}
         #: Nodes of the float graph that no other one has the name of.
@@ -71,7 +71,7 @@ class Pairs:
         return self._of_scope(node)
 
     def _of_scope(self, node: Node) -> Ref | None:
-        """Where a module computes otherwise than its float one did: by weights, or the last of such a shape."""
+        """A module that computes otherwise than its float one did: by weights, or the last of such a shape."""
         if len(node.facts) != 1 or not node.scope:
             return None
         module: Any = _submodule(self._its.model, node.value) if node.kind == "module" else None
@@ -212,7 +212,7 @@ def weighted_of(node: Node, pairs: Pairs, side: Side, other: Side) -> Weighted |
         found,
         settings,
         limits,
-        tuple(getattr(module, "weight_range", (-128, 127))),
+        getattr(module, "weight_range", (-128, 127)),
     )
 
 

@@ -1,5 +1,9 @@
 """Each node quantized alone: what it costs the model by itself."""
 
+# What NumPy's functions give of arrays of any kind has no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,9 @@
 """What is kept of errors and of ranges while batches pass: no more for many batches than for one."""
 
+# What NumPy's functions give of arrays of any kind has no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import math

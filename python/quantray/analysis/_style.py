@@ -5,8 +5,13 @@ dark ones. The four colours are told apart by people with any kind of colour bli
 meaning hangs on colour alone. Widths and sizes of type are such that a phone shows them legibly.
 """
 
+# What NumPy's functions give of arrays of any kind has no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 BLUE, ORANGE, TEAL, PINK, GREY = "#3d85d1", "#d9701f", "#17917c", "#c0568f", "#7d7d7d"
@@ -47,8 +52,7 @@ RC: dict[str, Any] = {
 
 def settings() -> dict[str, Any]:
     """The settings, for `matplotlib.rc_context`."""
-    from matplotlib import cycler
-
+    cycler: Any = importlib.import_module("matplotlib").cycler
     return {**RC, "axes.prop_cycle": cycler(color=[BLUE, ORANGE, TEAL, PINK])}
 
 
@@ -72,7 +76,6 @@ def pyplot() -> Any:
         It is not installed; what to do is said.
     """
     try:
-        import matplotlib.pyplot as plt
+        return importlib.import_module("matplotlib.pyplot")
     except ImportError:
         raise ImportError("pictures need matplotlib: pip install 'quantray[plot]'") from None
-    return plt

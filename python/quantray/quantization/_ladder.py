@@ -4,6 +4,10 @@ Each step builds on those that made the output more exact; what is returned is w
 held-out data. What comes last always helps: nodes that cost most by themselves stay in floats.
 """
 
+# What NumPy's functions give of arrays of any kind has no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import time

@@ -1,5 +1,9 @@
 """What a user's metric says of a model: one finite number, or an error that names the model."""
 
+# What NumPy's functions give of arrays of any kind has no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import inspect

@@ -1,5 +1,9 @@
 """How near a quantized model's output is to the exact one."""
 
+# What NumPy's functions give of arrays of any kind has no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
