@@ -19,6 +19,7 @@ from quantray.quantization.remedies.correct_bias import correct_bias
 from quantray.quantization.remedies.equalize import equalize
 from quantray.quantization.remedies.gptq import gptq
 from quantray.quantization.remedies.mixed_precision import keep_in_float
+from quantray.quantization.remedies.refine import refine
 from quantray.quantization.remedies.smooth import smooth
 from quantray.quantization.remedies.weight_ranges import weight_ranges
 
@@ -29,6 +30,7 @@ __all__ = [
     "equalize",
     "gptq",
     "keep_in_float",
+    "refine",
     "smooth",
     "weight_ranges",
 ]

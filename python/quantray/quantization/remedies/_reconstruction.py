@@ -116,6 +116,17 @@ def _round(model: Rewriting, name: str, moments: Moments, rounding: Rounding) ->
     scheme = model.scheme(name)
     assert scheme is not None
     weight, bias = model.weight_and_bias(name)
+    codes, scales, shift = fitted_codes(weight, moments, scheme.code_range, scheme.per_channel, rounding)
+    rounded = (codes * scales).astype(np.float32)
+    has_place = bias is not None or model.layers[name].value.norm is not None
+    if model.write(name, rounded, (shift if bias is None else bias + shift) if has_place else None):
+        model.set_scales(name, scales, scheme)
+
+
+def fitted_codes(
+    weight: Any, moments: Moments, code_range: tuple[int, int], per_channel: bool, rounding: Rounding
+) -> tuple[Any, Any, Any]:
+    """Codes and scales of a weight for what goes into its layer, and what its bias is to be moved by."""
     count = max(moments.count, 1)
     own = [h / count for h in moments.own]
     wanted = _least_squares(weight, moments, own)
@@ -128,27 +139,23 @@ def _round(model: Rewriting, name: str, moments: Moments, rounding: Rounding) ->
     )
     best: tuple[float, Any] | None = None
     for weighing in (None, importance):
-        scales = best_scales(wanted, scheme.code_range, 0, scheme.per_channel, weighing)
-        found = _codes(wanted, scales, scheme, own, rounding)
+        scales = best_scales(wanted, code_range, 0, per_channel, weighing)
+        found = _codes(wanted, scales, code_range, per_channel, own, rounding)
         error = output_error(wanted, found[0] * found[1], own)
         if best is None or error < best[0]:
             best = error, found
     assert best is not None
     codes, scales = best[1]
-    rounded = (codes * scales).astype(np.float32)
     # What is lost in the mean goes into the bias.
     parts = zip(
         as_matrices(np.asarray(weight, np.float64), len(own)),
-        as_matrices(rounded.astype(np.float64), len(own)),
+        as_matrices((codes * scales).astype(np.float64), len(own)),
         moments.exact_mean,
         moments.mean,
         strict=True,
     )
-    shift = np.concatenate([w @ (a / count) - q @ (b / count) for w, q, a, b in parts]).astype(np.float32)
-    has_place = bias is not None or model.layers[name].value.norm is not None
-    if not model.write(name, rounded, (shift if bias is None else bias + shift) if has_place else None):
-        return
-    model.set_scales(name, scales, scheme)
+    shift = np.concatenate([w @ (a / count) - q @ (b / count) for w, q, a, b in parts])
+    return codes, scales, shift.astype(np.float32)
 
 
 def _least_squares(weight: Any, moments: Moments, own: list[Any]) -> Any:
@@ -162,17 +169,24 @@ def _least_squares(weight: Any, moments: Moments, own: list[Any]) -> Any:
     return as_weight(made, weight.shape)
 
 
-def _codes(wanted: Any, scales: Any, scheme: Any, own: list[Any], rounding: Rounding) -> tuple[Any, Any]:
+def _codes(
+    wanted: Any,
+    scales: Any,
+    code_range: tuple[int, int],
+    per_channel: bool,
+    own: list[Any],
+    rounding: Rounding,
+) -> tuple[Any, Any]:
     """Codes and scales in turns, as long as the error of the output falls."""
-    codes = rounding(wanted, scales, scheme.code_range, own, 0)
-    nearest = nearest_codes(wanted, scales, scheme.code_range)
+    codes = rounding(wanted, scales, code_range, own, 0)
+    nearest = nearest_codes(wanted, scales, code_range)
     if output_error(wanted, nearest * scales, own) < output_error(wanted, codes * scales, own):
         codes = nearest
-    codes = descended(wanted, codes, scales, scheme.code_range, own)
+    codes = descended(wanted, codes, scales, code_range, own)
     for _ in range(4):
         before = output_error(wanted, codes * scales, own)
-        fitted = _fitted(wanted, codes, scales, own, scheme.per_channel)
-        moved = descended(wanted, codes, fitted, scheme.code_range, own)
+        fitted = _fitted(wanted, codes, scales, own, per_channel)
+        moved = descended(wanted, codes, fitted, code_range, own)
         if output_error(wanted, moved * fitted, own) >= before * (1 - 1e-4):
             break
         codes, scales = moved, fitted

@@ -14,6 +14,10 @@ from quantray.quantization.remedies._hessian import as_matrices, as_weight
 
 #: Parts of the range that are tried: from all of it to a fifth.
 _TRIED = 48
+#: Weights that are rounded before the others are brought up to date.
+_BLOCK = 64
+#: Rounds over all weights at most.
+_SWEEPS = 8
 
 
 def others_of(weight: Any, axis: int) -> tuple[int, ...]:
@@ -91,10 +95,15 @@ def _gptq_matrix(w: Any, scale: Any, code_range: tuple[int, int], h: Any, dampin
     inverse = np.linalg.inv(h)
     upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
     codes = np.empty_like(w)
-    for i in range(w.shape[1]):
-        codes[:, i] = np.clip(np.rint(w[:, i] / scale[:, i]), low, high)
-        error = (w[:, i] - codes[:, i] * scale[:, i]) / upper[i, i]
-        w[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])
+    # In blocks: what lies beyond a block is brought up to date once, by one product.
+    for begin in range(0, w.shape[1], _BLOCK):
+        end = min(begin + _BLOCK, w.shape[1])
+        errors = np.empty((len(w), end - begin))
+        for i in range(begin, end):
+            codes[:, i] = np.clip(np.rint(w[:, i] / scale[:, i]), low, high)
+            errors[:, i - begin] = (w[:, i] - codes[:, i] * scale[:, i]) / upper[i, i]
+            w[:, i + 1 : end] -= errors[:, i - begin, None] * upper[i, i + 1 : end]
+        w[:, end:] -= errors @ upper[begin:end, end:]
     return codes[:, back]
 
 
@@ -116,22 +125,30 @@ def descended(weight: Any, codes: Any, scale: Any, code_range: tuple[int, int], 
 
 def _descended_matrix(w: Any, codes: Any, scale: Any, code_range: tuple[int, int], h: Any) -> Any:
     low, high = code_range
-    gradient = (codes * scale - w) @ h
+    # Rows of inputs, so that what belongs to one input lies together.
+    codes, scale = np.ascontiguousarray(codes.T), np.ascontiguousarray(scale.T)
+    gradient = h @ (codes * scale - np.ascontiguousarray(w.T))
     diagonal = np.diag(h)
-    for _ in range(20):
+    inputs = np.flatnonzero(diagonal > 0)
+    for _ in range(_SWEEPS):
         moved = 0
-        for j in np.flatnonzero(diagonal > 0):
-            wanted = codes[:, j] - gradient[:, j] / (diagonal[j] * scale[:, j])
-            new = np.clip(np.rint(wanted), low, high)
-            step = (new - codes[:, j]) * scale[:, j]
-            rows = np.flatnonzero(step)
-            if rows.size:
-                codes[rows, j] = new[rows]
-                gradient[rows] += np.outer(step[rows], h[j])
-                moved += rows.size
-        if not moved:
+        for begin in range(0, len(inputs), _BLOCK):
+            block = inputs[begin : begin + _BLOCK]
+            near, inner = gradient[block], h[np.ix_(block, block)]
+            steps = np.zeros_like(near)
+            for i, j in enumerate(block):
+                new = np.clip(np.rint(codes[j] - near[i] / (diagonal[j] * scale[j])), low, high)
+                step = (new - codes[j]) * scale[j]
+                changed = np.flatnonzero(step)
+                if changed.size:
+                    codes[j, changed] = new[changed]
+                    steps[i, changed] += step[changed]
+                    near[:, changed] += inner[:, i, None] * step[changed]
+                    moved += changed.size
+            gradient += h[:, block] @ steps
+        if moved < 1e-3 * codes.size:
             break
-    return codes
+    return np.ascontiguousarray(codes.T)
 
 
 def output_error(weight: Any, other: Any, moments: list[Any]) -> float:
