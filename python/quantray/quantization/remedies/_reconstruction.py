@@ -138,7 +138,9 @@ def fitted_codes(
         weight.shape,
     )
     best: tuple[float, Any] | None = None
-    for weighing in (None, importance):
+    # With many codes hardly anything is clipped, and scales matter little.
+    are_few = code_range[1] - code_range[0] < 64
+    for weighing in (None, importance) if are_few else (importance,):
         scales = best_scales(wanted, code_range, 0, per_channel, weighing)
         found = _codes(wanted, scales, code_range, per_channel, own, rounding)
         error = output_error(wanted, found[0] * found[1], own)
@@ -183,7 +185,7 @@ def _codes(
     if output_error(wanted, nearest * scales, own) < output_error(wanted, codes * scales, own):
         codes = nearest
     codes = descended(wanted, codes, scales, code_range, own)
-    for _ in range(4):
+    for _ in range(4 if code_range[1] - code_range[0] < 64 else 1):
         before = output_error(wanted, codes * scales, own)
         fitted = _fitted(wanted, codes, scales, own, per_channel)
         moved = descended(wanted, codes, fitted, code_range, own)
@@ -199,8 +201,8 @@ def _fitted(wanted: Any, codes: Any, scales: Any, own: list[Any], per_channel: b
     below: list[Any] = []
     parts = zip(as_matrices(wanted, len(own)), as_matrices(codes, len(own)), own, strict=True)
     for w, c, h in parts:
-        above.append(np.einsum("oi,ij,oj->o", w, h, c))
-        below.append(np.einsum("oi,ij,oj->o", c, h, c))
+        above.append(((w @ h) * c).sum(axis=1))
+        below.append(((c @ h) * c).sum(axis=1))
     top, bottom = np.concatenate(above), np.concatenate(below)
     if not per_channel:
         top, bottom = top.sum(keepdims=True), bottom.sum(keepdims=True)

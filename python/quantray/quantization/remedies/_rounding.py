@@ -155,4 +155,4 @@ def output_error(weight: Any, other: Any, moments: list[Any]) -> float:
     """The mean squared error of a layer's output, by the moments of its input."""
     groups = len(moments)
     pairs = zip(as_matrices(np.asarray(weight, np.float64) - other, groups), moments, strict=True)
-    return float(sum(np.einsum("oi,ij,oj->", d, h, d) for d, h in pairs))
+    return float(sum(((d @ h) * d).sum() for d, h in pairs))

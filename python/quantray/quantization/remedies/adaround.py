@@ -85,7 +85,7 @@ def _learned(w: Any, scale: Any, code_range: tuple[int, int], h: Any, iterations
     rest = np.clip(w / scale - down, 0.01, 0.99)
     # Where the stretched sigmoid is what is left over: rounding begins exact.
     v = -np.log((_ZETA - _GAMMA) / (rest - _GAMMA) - 1)
-    norm = max(float(np.einsum("oi,ij,oj->", w, h, w)) / len(w), 1e-30)
+    norm = max(float(((w @ h) * w).sum()) / len(w), 1e-30)
     first, second, up = np.zeros_like(v), np.zeros_like(v), rest
     for step in range(1, iterations + 1):
         sigmoid = 1 / (1 + np.exp(-v))
