@@ -48,9 +48,10 @@ def depthwise(seed: int) -> tuple[nn.Module, tuple[np.ndarray, ...]]:
 
     def block(inputs: int, outputs: int) -> list[nn.Module]:
         return [
-            nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False), nn.BatchNorm2d(inputs), nn.ReLU(),
-            nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-        ]  # fmt: skip
+            nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False),
+            *(nn.BatchNorm2d(inputs), nn.ReLU(), nn.Conv2d(inputs, outputs, 1, bias=False)),
+            *(nn.BatchNorm2d(outputs), nn.ReLU()),
+        ]
 
     first = [nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)]
     last = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 10)]

@@ -71,7 +71,7 @@ class Pairs:
         return self._of_scope(node)
 
     def _of_scope(self, node: Node) -> Ref | None:
-        """A module that computes otherwise than its float one did: by weights, or the last of such a shape."""
+        """A module that computes otherwise than its float one: by weights, or the last of such a shape."""
         if len(node.facts) != 1 or not node.scope:
             return None
         module: Any = _submodule(self._its.model, node.value) if node.kind == "module" else None

@@ -31,7 +31,9 @@ def plot_plan(plan: Plan) -> Any:
             if plan.max_drop is not None:
                 axis.axhline(plan.max_drop, color=GREY, linestyle="--", linewidth=1)
             axis.set_xlabel(label)
-            axis.margins(0.25)
+            axis.margins(y=0.25)
+            axis.set_xlim(0, 1.3 * max(what))
+            axis.locator_params(axis="x", nbins=4)
         axes[0].set_ylabel("lost of the metric")
         axes[0].set_title("The star is what was chosen")
         plt.close(figure)

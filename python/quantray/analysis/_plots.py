@@ -75,9 +75,7 @@ def _along_depth(axis: Any, rows: list[Row]) -> None:
     axis.grid(axis="x")
     _names(axis, [row.name for row in rows])
     axis.set_title("Where the values part")
-    axis.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.9 / (0.2 * min(len(rows), _NAMES) + 0.6)), ncols=2
-    )
+    axis.legend(loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=2)
 
 
 def _steps(axis: Any, rows: list[Row]) -> None:

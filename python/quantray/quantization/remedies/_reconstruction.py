@@ -42,6 +42,8 @@ class Moments:
         self.cross: list[Any] = [0.0] * groups
         self.mean: list[Any] = [0.0] * groups
         self.exact_mean: list[Any] = [0.0] * groups
+        #: What inputs were multiplied by.
+        self.factor: Any = None
 
     def add(self, exact: list[Any], other: list[Any]) -> None:
         """Takes in rows of both."""

@@ -25,9 +25,13 @@ from quantray.quantization._progress import progress
 from quantray.quantization._sides import InCalls, Side, as_floats, exact_values, float_side, quantized_side
 from quantray.quantization.remedies._hessian import rows_of
 from quantray.quantization.remedies._reconstruction import Moments, fitted_codes
-from quantray.quantization.remedies._rounding import gptq_codes
+from quantray.quantization.remedies._rounding import gptq_codes, nearest_codes, scales_of
+from quantray.quantization.remedies.smooth import ALPHAS
 
 M = TypeVar("M", bound=nn.Module)
+
+#: Factors are used where they leave less than this part of the error: each costs a multiplication.
+_WORTH = 0.5
 
 
 def refine(
@@ -35,6 +39,7 @@ def refine(
     int8: M,
     batches: Iterable[Any] | Any,
     *,
+    smooth: bool = True,
     transform: Callable[[Any], Any] | None = None,
     show_progress: bool = False,
 ) -> M:
@@ -51,6 +56,9 @@ def refine(
         From `quantize`, `convert` or `quantize_dynamic`; it is not changed.
     batches : iterable
         Arrays, or tuples of the model's arguments: some hundred samples; gone through twice for each layer.
+    smooth : bool
+        Whether linear layers of `quantize_dynamic` may multiply their inputs by a factor each before they
+        round them, where outliers make that worth one more pass over the input.
     transform : callable, optional
         What makes the model's arguments of a batch.
     show_progress : bool
@@ -101,11 +109,15 @@ def refine(
             # Another call of it: its weights fit the first one.
             continue
         done.add(id(module))
-        moments = _moments(side, other, pairs, name, weighted, module, arguments)
+        moments = _moments(side, other, pairs, name, weighted, module, arguments, smooth)
         if moments is None:
             continue
+        weight, factor = weighted.weight, moments.factor
+        if factor is not None:
+            weight = weight / factor
+            module.input_factor = factor.astype(np.float32)
         codes, scales, shift = fitted_codes(
-            weighted.weight, moments, weighted.code_range, weighted.is_per_channel, gptq_codes
+            weight, moments, weighted.code_range, weighted.is_per_channel, gptq_codes
         )
         integers: Any = np.ascontiguousarray(codes, np.int8)
         flat = np.ravel(scales).astype(np.float64)
@@ -130,10 +142,18 @@ def _renew(other: Side) -> None:
 
 
 def _moments(
-    side: Side, other: Side, pairs: Any, name: str, weighted: Any, module: Any, batches: list[Any]
+    side: Side,
+    other: Side,
+    pairs: Any,
+    name: str,
+    weighted: Any,
+    module: Any,
+    batches: list[Any],
+    smooth: bool,
 ) -> Moments | None:
     mine = pairs.exact_names[name]
     found: Moments | None = None
+    factor: Any = None
     for batch in batches:
         graph, inputs = side.find(batch)
         its, its_inputs = other.find(batch)
@@ -151,13 +171,49 @@ def _moments(
             )
         )
         if isinstance(other, InCalls):
+            if found is None and smooth and hasattr(module, "input_factor"):
+                factor = best_factor(np.asarray(x, np.float32), weighted, bool(module.per_row))
+            if factor is not None:
+                x, z = x * factor, z * factor
             z = _as_in_calls(np.asarray(z, np.float32), weighted.kind, bool(getattr(module, "per_row", True)))
         rows = [rows_of(weighted.kind, weighted.settings, weighted.weight.shape, each) for each in (x, z)]
         if rows[0] is None or rows[1] is None:
             return None
         found = found or Moments(len(rows[0]))
         found.add(rows[0], rows[1])
+    if found is not None:
+        found.factor = factor
     return found
+
+
+def best_factor(x: Any, weighted: Any, per_row: bool) -> Any:
+    """What each input of a layer is best multiplied by before it is rounded; None where that gains little.
+
+    `max|W|**(1 - alpha) / max|X|**alpha` of SmoothQuant (Xiao et al., arXiv:2211.10438), equation 4.
+    """
+    rows = x.reshape(-1, x.shape[-1])[:512]
+    weight = weighted.weight
+    exact = rows @ weight.T
+    largest = np.abs(x).reshape(-1, x.shape[-1]).max(axis=0).astype(np.float64)
+    of_weight = np.abs(weight).max(axis=0).astype(np.float64)
+    used = (largest > 0) & (of_weight > 0)
+
+    def loss(factor: Any) -> float:
+        scaled = weight / factor
+        scale = scales_of(scaled, weighted.code_range, 0, weighted.is_per_channel)
+        codes = nearest_codes(scaled, scale, weighted.code_range) * scale
+        made = _as_in_calls(rows * factor, "linear", per_row) @ codes.T.astype(np.float32)
+        return float(np.square(made - exact, dtype=np.float64).sum())
+
+    least, best = loss(np.ones(len(largest), np.float32)) * _WORTH, None
+    for alpha in ALPHAS:
+        factor = np.ones(len(largest))
+        factor[used] = of_weight[used] ** (1 - alpha) / largest[used] ** alpha
+        factor = (factor / np.exp(np.log(factor).mean())).astype(np.float32)
+        found = loss(factor)
+        if found < least:
+            least, best = found, factor
+    return best
 
 
 def _as_in_calls(x: Any, kind: str, per_row: bool) -> Any:
