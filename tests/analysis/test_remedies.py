@@ -334,7 +334,9 @@ def test_quantized_models_are_refined(rng, workflow):
     assert_array_equal(int8(held), before, "the model has changed")
     assert decibels(want, better(held)) > decibels(want, before) + 0.5
     # But for factors of inputs, which are floats, the weights take what they took.
-    factors = sum(m.input_factor.nbytes for m in better.modules() if getattr(m, "input_factor", None) is not None)
+    factors = sum(
+        m.input_factor.nbytes for m in better.modules() if getattr(m, "input_factor", None) is not None
+    )
     assert tq.report(better).total == tq.report(int8).total + factors
     with pytest.raises(ValueError, match="batches must hold at least one batch, got none"):
         remedies.refine(model, int8, [])

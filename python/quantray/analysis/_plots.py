@@ -74,8 +74,7 @@ def _along_depth(axis: Any, rows: list[Row]) -> None:
     axis.set_xlabel("signal to quantization noise, dB (more is better)")
     axis.grid(axis="x")
     _names(axis, [row.name for row in rows])
-    axis.set_title("Where the values part")
-    axis.legend(loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=2)
+    axis.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=2)
 
 
 def _steps(axis: Any, rows: list[Row]) -> None:
