@@ -41,7 +41,7 @@ def plot_tensor(q: QTensor, x: Any) -> Any:
     >>> x = np.random.default_rng(0).standard_normal(1000, np.float32)
     >>> figure = qt.analysis.plot_tensor(qt.quantize_per_tensor(x, 0.02, 0, qt.qint8), x)
     >>> [axis.get_title("left") for axis in figure.axes]
-    ['1,000 values on 256 codes: 34.4 dB', 'The error: 1.3 % of the values are clipped']
+    ['1,000 values on 256 codes: 26.7 dB', 'The error: 1 % of the values are clipped']
     """
     if not isinstance(q, QTensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"q must be a QTensor, got {type(q).__name__}")
