@@ -6,8 +6,9 @@ import pathlib
 
 import pytest
 import quantray as qt
-from quantray import _core, nn, optim, quantization
+from quantray import _core, analysis, nn, optim, quantization
 from quantray.nn.quantized import dynamic
+from quantray.quantization import remedies
 
 #: Modules beside those of `nn`, each with an example.
 SPACES = {
@@ -25,6 +26,7 @@ README = pathlib.Path(__file__).parent.parent / "README.md"
 def documented():
     """Public functions and classes, and the methods of the classes, by name."""
     found = {"quantray": qt, "ops": qt.ops, "nn": nn, "nn.functional": nn.functional, "optim": optim}
+    found |= {"analysis": analysis, "quantization.remedies": remedies}
     names = [
         *((n, getattr(qt, n)) for n in qt.__all__),
         *((f"ops.{n}", getattr(qt.ops, n)) for n in qt.ops.__all__),
@@ -34,6 +36,8 @@ def documented():
         *((f"nn.quantized.dynamic.{n}", getattr(dynamic, n)) for n in dynamic.__all__),
         *((f"nn.functional.{n}", getattr(nn.functional, n)) for n in nn.functional.__all__),
         *((f"optim.{n}", getattr(optim, n)) for n in optim.__all__),
+        *((f"analysis.{n}", getattr(analysis, n)) for n in analysis.__all__),
+        *((f"quantization.remedies.{n}", getattr(remedies, n)) for n in remedies.__all__),
         *SPACES.items(),
         *MODULES.items(),
         ("nn.Module.summary", nn.Module.summary),
@@ -75,6 +79,12 @@ def test_all_modules_are_found():
     assert len(MODULES) >= 45
     assert {f"nn.{space}.Conv2d" for space in ("qat", "quantized", "quantized.dynamic")} <= set(MODULES)
     assert {"nn.intrinsic.ConvReLU2d", "nn.quantized.QFunctional", "nn.qat.FusedQAT"} <= set(MODULES)
+
+
+def test_analysis_and_remedies_have_examples():
+    wanted = {f"analysis.{name}" for name in ("compare", "sensitivity", "plot_tensor")}
+    wanted |= {f"quantization.remedies.{name}" for name in remedies.__all__}
+    assert wanted <= set(WITH_EXAMPLES)
 
 
 def run(test):

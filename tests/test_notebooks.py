@@ -38,7 +38,8 @@ def test_runs_as_committed(path, tmp_path):
         assert "QUANTRAY_TEST_ALL" not in os.environ, reason
         pytest.skip(reason)
     committed = nbformat.read(path, as_version=4)
-    assert any(o.output_type == "display_data" for o in outputs(committed)), "committed without its pictures"
+    pictures = [o for o in outputs(committed) if "image/png" in o.get("data", {})]
+    assert pictures, "committed without its pictures"
     assert not any(o.output_type == "error" for o in outputs(committed))
     run = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}

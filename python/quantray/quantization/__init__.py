@@ -1,5 +1,6 @@
 """Quantizing models, with torch.ao.quantization's names: observers, fake quantization, qconfigs."""
 
+from quantray.quantization import remedies
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.dynamic import quantize_dynamic
@@ -35,6 +36,7 @@ from quantray.quantization.observer import (
     CountingObserver,
     EntropyObserver,
     FixedQParamsObserver,
+    FixedScalesObserver,
     HistogramObserver,
     MeanStdObserver,
     MinMaxObserver,
@@ -45,6 +47,7 @@ from quantray.quantization.observer import (
     ObserverBase,
     PercentileObserver,
     PerChannelMinMaxObserver,
+    PerChannelMSEObserver,
     PlaceholderObserver,
     RecordingObserver,
     ReuseInputObserver,
@@ -113,6 +116,7 @@ __all__ = [
     "FakeQuantizeBase",
     "FixedQParamsFakeQuantize",
     "FixedQParamsObserver",
+    "FixedScalesObserver",
     "FusedMovingAvgObsFakeQuantize",
     "HistogramObserver",
     "LearnableFakeQuantize",
@@ -123,6 +127,7 @@ __all__ = [
     "MovingAveragePerChannelMinMaxObserver",
     "NoopObserver",
     "ObserverBase",
+    "PerChannelMSEObserver",
     "PerChannelMinMaxObserver",
     "PercentileObserver",
     "PlaceholderObserver",
@@ -204,6 +209,7 @@ __all__ = [
     "qparams",
     "quantize",
     "quantize_dynamic",
+    "remedies",
     "report",
     "weight_observer_range_neg_127_to_127",
 ]

@@ -56,6 +56,10 @@ class Settings:
         if self.mapping is None:
             return _inherited(model, home) or self.outer
         home = ".".join(part for part in (self.prefix, home) if part)
+        # What a node is called in graphs and reports names it, too, where its module does more than it.
+        own = ".".join(part for part in (self.prefix, node.name.partition("#")[0]) if part)
+        if own in self.mapping.module_name_qconfigs:
+            return self.mapping.module_name_qconfigs[own]
         known = self.mapping.object_type_qconfigs
         for name in names:
             if name in known or getattr(name, "__name__", name) in known:

@@ -52,8 +52,9 @@ def prepare(
         Trained; it is put into evaluation mode. Layers, normalizations and activations that follow each other
         are quantized as one.
     qconfig_mapping : QConfigMapping or QConfig, optional
-        How each module is quantized. By default what `qconfig` attributes say, as in torch's eager mode,
-        and where there are none, `get_default_qconfig_mapping()`.
+        How each module is quantized. By default what the model brings along that a remedy has made
+        (`quantray.quantization.remedies`), or what `qconfig` attributes say, as in torch's eager mode, and
+        where there are none, `get_default_qconfig_mapping()`.
     example_inputs : array or tuple of arrays, optional
         What the model can be called with. Without them the first call shows where floats and integers meet.
     inplace : bool
@@ -74,6 +75,8 @@ def prepare(
     _check(model)
     model = model if inplace else model.copy()
     model.eval()
+    if qconfig_mapping is None:
+        qconfig_mapping = model.__dict__.get("qconfig_mapping")
     settings = Settings(model, qconfig_mapping, get_default_qconfig_mapping())
     _start(model, settings, False, example_inputs)
     return model

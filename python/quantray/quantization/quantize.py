@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from quantray import nn
 from quantray.quantization._batches import as_arguments, as_batches, check_arguments, check_model
+from quantray.quantization._metric import Metric, check_held_out
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
@@ -28,10 +29,15 @@ def quantize(
     *,
     transform: Callable[[Any], Any] | None = None,
     verbose: bool = True,
+    metric: Metric | None = None,
+    max_drop: float | None = None,
+    data_held_out: Any = None,
 ) -> M:
     """Post-training static quantization in one call.
 
-    It fuses layers, finds where floats and integers meet, calibrates, converts, and reports.
+    It fuses layers, finds where floats and integers meet, calibrates, converts, and reports. With a metric
+    it goes on while that loses too much: remedies one after the other, cheapest first, each kept if it
+    helps; at last some layers stay in floats.
 
     Parameters
     ----------
@@ -48,11 +54,32 @@ def quantize(
         What makes the model's arguments of a batch: `lambda batch: batch[0]` for batches like `(x, y)`.
     verbose : bool
         Whether to print what became of each module, and to show bars.
+    metric : callable, optional
+        `metric(model, data_held_out)`, or `metric(model)`: a number, larger is better. Whatever it calls is
+        a model.
+    max_drop : float, optional
+        How much less than the float model's the metric may be; without it the search goes on until nothing
+        is lost.
+    data_held_out : optional
+        What `metric` is given: other data than `data`.
 
     Returns
     -------
     Module
-        The model of integers.
+        The model of integers. With a metric it has a `plan`: what each step gained and cost, which budget
+        was kept, and the float model that the result was made of. Ctrl-C ends the search with the best
+        model so far.
+
+    Raises
+    ------
+    ValueError
+        For no data; for a metric that gives no finite number, with the model that it was asked of; for a
+        budget without a metric; for `data_held_out` that is `data`.
+
+    Warns
+    -----
+    UserWarning
+        Where the budget cannot be kept.
 
     >>> import numpy as np
     >>> from quantray import nn, quantization as tq
@@ -65,6 +92,12 @@ def quantize(
     Source: PyTorch's post-training static quantization, without stubs.
     """
     check_model(model)
+    if metric is not None:
+        return _by_metric(
+            model, data, qconfig_mapping, inplace, transform, verbose, metric, max_drop, data_held_out
+        )
+    if max_drop is not None:
+        raise ValueError(f"max_drop needs a metric that is to lose no more, got max_drop={max_drop!r} alone")
     given = as_batches(data)
     batches: Iterator[Any] = iter(given)
     first = next(batches, None)
@@ -80,3 +113,36 @@ def quantize(
     if verbose:
         print(report(made).short())
     return made
+
+
+def _by_metric(
+    model: M,
+    data: Any,
+    qconfig_mapping: QConfig | QConfigMapping | None,
+    inplace: bool,
+    transform: Callable[[Any], Any] | None,
+    verbose: bool,
+    metric: Metric,
+    max_drop: float | None,
+    data_held_out: Any,
+) -> M:
+    from quantray.quantization._ladder import Ladder
+    from quantray.quantization.remedies._rewriting import mapping_of
+
+    if inplace:
+        raise ValueError("inplace must be False with a metric, which is asked of several models, got True")
+    if max_drop is not None and not 0 <= max_drop < float("inf"):
+        raise ValueError(f"max_drop must be a finite number of at least 0, got {max_drop!r}")
+    check_held_out(data, data_held_out, metric)
+    batches = [batch if transform is None else transform(batch) for batch in as_batches(data)]
+    if not batches:
+        raise ValueError("data must hold at least one batch, got none")
+    check_arguments(model, as_arguments(batches[0]))
+    mapping = mapping_of(model, qconfig_mapping)
+    copied = model.copy()
+    copied.eval()
+    copied.__dict__["qconfig_mapping"] = mapping
+    made = Ladder(copied, batches, metric, data_held_out, max_drop, verbose).climb()
+    if verbose:
+        print(made.__dict__["plan"])
+    return made  # type: ignore[return-value]
