@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from quantray import _functions, ops
-from quantray._advice import advice
+from quantray._advice import advice, left_out
 from quantray._core import (
     PerChannelAffineQuantizer,
     PerTensorAffineQuantizer,
@@ -106,7 +106,7 @@ if TYPE_CHECKING:
     )
 
 #: Imported when they are first asked for.
-_LAZY = ("nn", "optim", "quantization")
+_LAZY = ("ao", "nn", "optim", "quantization")
 #: Torch's functions that other modules have.
 _PLACES = {
     "quantray.nn.functional": """
@@ -188,6 +188,7 @@ __all__ = [
     "hstack",
     "iinfo",
     "is_tensor",
+    "left_out",
     "linspace",
     "load",
     "make_per_channel_quantized_tensor",

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from quantray.graph._capture import capture
-from quantray.graph._graph import About, Graph, Node, Ref, map_tree, wires
+from quantray.graph._graph import About, Graph, Node, Ref, last_of, map_tree, wires
 from quantray.graph._lengths import named
 from quantray.graph._run import Environment, HookChanges, holds, run
 from quantray.nn._gradients import is_traced, untraced
@@ -169,9 +169,9 @@ class GraphRunner:
         guarded = [
             g for g in graph.guards if not isinstance(g.subject, Ref) and not _is_of_inputs(g.subject, graph)
         ]
-        late: dict[str, list[Any]] = {}
+        late: dict[str | None, list[Any]] = {}
         for guard in guarded:
-            late.setdefault(wires(guard.subject)[-1].node, []).append(guard)
+            late.setdefault(last_of(guard, graph), []).append(guard)
 
         def check(node: Node, environment: Environment) -> None:
             for guard in late.get(node.name, ()):

@@ -33,12 +33,12 @@ def _modules() -> dict[type[nn.Module], Any]:
     from quantray.nn import quantized
     from quantray.nn.quantized import dynamic
 
-    pairs: dict[type[nn.Module], Any] = {}
-    for space in (quantized, dynamic):
-        for name in space.__all__:
-            made = getattr(space, name)
-            if isinstance(made, type) and hasattr(made, "from_float") and hasattr(nn, name):
-                pairs[getattr(nn, name)] = made
+    pairs: dict[type[nn.Module], Any] = {
+        nn.Embedding: quantized.Embedding,
+        nn.EmbeddingBag: quantized.EmbeddingBag,
+    }
+    for name in dynamic.__all__:
+        pairs[getattr(nn, name)] = getattr(dynamic, name)
     fused = {kind: pairs[types[0]] for types, kind in PATTERNS.items() if types[0] in pairs}
     return pairs | fused
 

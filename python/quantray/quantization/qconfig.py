@@ -92,6 +92,26 @@ class QConfig(_Pair):
         return super().__new__(cls, activation, weight)
 
 
+class QConfigDynamic(QConfig):
+    """torch's former QConfig of dynamic quantization: a QConfig whose halves are nothing by default.
+
+    >>> from quantray import quantization as tq
+    >>> tq.QConfigDynamic(weight=tq.default_weight_observer).weight().dtype
+    qint8
+
+    Source: `torch.ao.quantization.QConfigDynamic`.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, activation: Any = NoopObserver, weight: Any = NoopObserver) -> QConfigDynamic:
+        return super().__new__(cls, activation, weight)
+
+
+#: What `qconfig` attributes hold.
+QConfigAny = QConfig | None
+
+
 def qconfig_equals(q1: QConfig | None, q2: QConfig | None) -> bool:
     """Whether two say the same; None is equal to None alone.
 

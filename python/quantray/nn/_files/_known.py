@@ -19,6 +19,8 @@ CONSTANTS = ".constants."
 #: Where a file's modules may come from, and what their names begin with there.
 _SPACES = {"": "nn", "intrinsic.": "nn.intrinsic", "quantized.": "nn.quantized"}
 _SPACES["quantized.dynamic."] = "nn.quantized.dynamic"
+_SPACES["intrinsic.quantized."] = "nn.intrinsic.quantized"
+_SPACES["intrinsic.quantized.dynamic."] = "nn.intrinsic.quantized.dynamic"
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from quantray import _core
+from quantray.nn._factory import check_factory
 from quantray.nn._gradients import untraced
 from quantray.nn._tracing import whole
 from quantray.quantization.observer import _types
@@ -130,6 +131,8 @@ class UniformQuantizationObserverBase(ObserverBase):
         Half the codes: 7 bits. Nothing here needs it: these kernels add 8-bit products exactly.
     quant_min, quant_max : int, optional
         The codes to use, such as -8 and 7 for 4 bits in qint8; the dtype's by default.
+    factory_kwargs : dict, optional
+        Accepted for torch's sake.
     eps : float
         The smallest scale.
     is_dynamic : bool
@@ -145,10 +148,13 @@ class UniformQuantizationObserverBase(ObserverBase):
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
+        factory_kwargs: Any = None,
         eps: float = EPS,
         is_dynamic: bool = False,
     ) -> None:
         super().__init__(_types.quantized_dtype(dtype), is_dynamic)
+        if factory_kwargs:
+            check_factory(factory_kwargs.get("device"), None)
         self.qscheme = _types.scheme(qscheme, self._schemes())
         self.reduce_range = bool(reduce_range)
         if self.reduce_range and self.qscheme in _types.SYMMETRIC and self.dtype == _core.quint8:

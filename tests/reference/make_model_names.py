@@ -1,0 +1,429 @@
+"""Makes model_names.json: torch 2.15's names of quantized models, their arguments, and what they compute.
+
+NAMES are taken from torch itself. CASES are programs that run in both libraries: `tq`, `nn`, `nnq`, `nnqd`,
+`nnqat`, `nni`, `nniqat`, `nniq`, `nnz`, `qF` are modules, `q`, `q4`, `w`, `wc` quantized tensors, `x`, `x4`,
+`fw`, `fb` floats; what they leave in `result` is stored. Needs torch.
+`python tests/reference/make_model_names.py` in the repository's folder.
+"""
+
+import inspect
+import json
+import pathlib
+import warnings
+
+import numpy as np
+
+HERE = pathlib.Path(__file__).parent
+SCALE, ZERO_POINT = 0.05, 100
+
+#: By torch.ao's place of names.
+PLACES = """
+    quantization nn.quantized nn.quantized.dynamic nn.qat nn.qat.dynamic nn.intrinsic nn.intrinsic.qat
+    nn.intrinsic.quantized nn.intrinsic.quantized.dynamic nn.quantizable nn.quantized.functional
+""".split()
+
+rng = np.random.default_rng(0)
+SHAPES = {"q": (3, 4), "q2": (3, 4), "q3": (2, 4, 6), "q4": (2, 4, 5, 5), "q5": (1, 4, 3, 3, 3)}
+CODES = {name: rng.integers(60, 140, shape).tolist() for name, shape in SHAPES.items()}
+FLOATS = {
+    "x": rng.normal(size=(6, 4)),
+    "x3": rng.normal(size=(2, 4, 6)),
+    "x4": rng.normal(size=(2, 4, 5, 5)),
+    "x5": rng.normal(size=(1, 4, 3, 3, 3)),
+    "fw": rng.normal(size=(3, 4)) / 2,
+    "fb": rng.normal(size=3),
+    "ones4": rng.normal(size=4) ** 2 + 0.5,
+    "fb4": rng.normal(size=4),
+    "table": rng.normal(size=(5, 8)),
+    "steps": rng.normal(size=(3, 2, 4)),
+}
+FLOATS = {name: np.float32(np.round(value, 3)).tolist() for name, value in FLOATS.items()}
+WEIGHTS = {
+    "w": rng.integers(-50, 50, (3, 4)).tolist(),
+    "w1": rng.integers(-50, 50, (3, 4, 3)).tolist(),
+    "w2": rng.integers(-50, 50, (3, 4, 3, 3)).tolist(),
+    "w3": rng.integers(-50, 50, (3, 4, 2, 2, 2)).tolist(),
+    "t1": rng.integers(-50, 50, (4, 3, 3)).tolist(),
+    "t2": rng.integers(-50, 50, (4, 3, 3, 3)).tolist(),
+    "t3": rng.integers(-50, 50, (4, 3, 2, 2, 2)).tolist(),
+}
+
+ON_GRID = "m.scale, m.zero_point = 0.1, 90\n"
+OBSERVED = """
+qconfig = tq.QConfig(
+    activation=tq.MinMaxObserver.with_args(quant_min=0, quant_max=255), weight=tq.default_weight_observer)
+def observed(m, *args):
+    m.qconfig = qconfig
+    m.activation_post_process = qconfig.activation()
+    m.activation_post_process(m(*args))
+    return m
+def given(layer, weight, bias):
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return layer
+"""
+QAT = """
+qat_qconfig = tq.QConfig(
+    activation=tq.FakeQuantize.with_args(observer=tq.MinMaxObserver, quant_min=0, quant_max=255),
+    weight=tq.default_weight_fake_quant)
+def given(layer, weight, bias):
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    layer.qconfig = qat_qconfig
+    return layer
+"""
+
+
+def _cases():
+    yield "nn.quantized.Linear", f"m = nnq.Linear(4, 3)\nm.set_weight_bias(w, fb)\n{ON_GRID}result = m(q)"
+    yield "nn.quantized.Linear", OBSERVED + (
+        "m = nnq.Linear.from_float(observed(given(nn.Linear(4, 3), fw, fb), x))\n"
+        "result = [m(q), float(m.scale), int(m.zero_point), m.weight(), m.in_features, m.out_features]"
+    )
+    yield "nn.intrinsic.quantized.LinearReLU", (
+        f"m = nniq.LinearReLU(4, 3)\nm.set_weight_bias(w, fb)\n{ON_GRID}result = m(q)"
+    )
+    yield "nn.intrinsic.quantized.LinearReLU", OBSERVED + (
+        "fused = observed(nni.LinearReLU(given(nn.Linear(4, 3), fw, fb), nn.ReLU()), x)\n"
+        "fused[0].qconfig = qconfig\nm = nniq.LinearReLU.from_float(fused)\n"
+        "result = [m(q), float(m.scale), int(m.zero_point)]"
+    )
+    for d in (1, 2, 3):
+        kernel = 3 if d < 3 else 2
+        q = {1: "q3", 2: "q4", 3: "q5"}[d]
+        for space, name in (("nnq", f"Conv{d}d"), ("nniq", f"ConvReLU{d}d")):
+            place = {"nnq": "nn.quantized", "nniq": "nn.intrinsic.quantized"}[space]
+            yield f"{place}.{name}", (
+                f"m = {space}.{name}(4, 3, {kernel}, stride=2, padding=1)\nm.set_weight_bias(w{d}, fb)\n"
+                f"{ON_GRID}result = [m({q}), list(m.kernel_size), list(m.stride), m.in_channels, m.groups]"
+            )
+        if d < 3:
+            yield f"nn.quantized.ConvTranspose{d}d", (
+                f"m = nnq.ConvTranspose{d}d(4, 3, {kernel}, stride=2, padding=1, output_padding=1)\n"
+                f"m.set_weight_bias(t{d}, fb)\n{ON_GRID}result = m({q})"
+            )
+        yield f"nn.quantized.functional.conv{d}d", (
+            f"result = qF.conv{d}d({q}, w{d}, fb, padding=1, scale=0.2, zero_point=70)"
+        )
+    for d in (2, 3):
+        for space, name in (("nnq", f"BatchNorm{d}d"), ("nniq", f"BNReLU{d}d")):
+            place = {"nnq": "nn.quantized", "nniq": "nn.intrinsic.quantized"}[space]
+            yield f"{place}.{name}", (
+                f"m = {space}.{name}(4)\nm.weight, m.bias = nn.Parameter(ones4), nn.Parameter(fb4)\n"
+                f"m.running_mean, m.running_var = fb4, ones4\nm.scale, m.zero_point = number(0.07), number(80)\n"
+                f"result = m.eval()(q{d + 2})"
+            )
+    yield "nn.quantized.Hardswish", "result = nnq.Hardswish(0.04, 70)(q)"
+    yield "nn.quantized.ELU", "result = nnq.ELU(0.04, 70, 0.8)(q)"
+    yield "nn.quantized.LeakyReLU", "result = nnq.LeakyReLU(0.04, 70, 0.2)(q)"
+    yield "nn.quantized.Sigmoid", "result = nnq.Sigmoid(1 / 256, 0)(q)"
+    yield "nn.quantized.Softmax", "result = nnq.Softmax(1, 1 / 256, 0)(q)"
+    yield "nn.quantized.ReLU6", "result = nnq.ReLU6()(q)"
+    yield "nn.quantized.PReLU", "m = nnq.PReLU(0.04, 70)\nm.set_weight(slope)\nresult = m(q4)"
+    yield "nn.quantized.Dropout", "result = nnq.Dropout(0.5)(q)"
+    yield "nn.quantized.MaxPool2d", "result = nnq.MaxPool2d(2)(q4)"
+    yield "nn.quantized.LayerNorm", "result = nnq.LayerNorm(4, nn.Parameter(ones4), nn.Parameter(fb4), 0.05, 90)(q)"
+    yield "nn.quantized.GroupNorm", "result = nnq.GroupNorm(2, 4, nn.Parameter(ones4), nn.Parameter(fb4), 0.05, 90)(q4)"
+    for d in (1, 2, 3):
+        yield f"nn.quantized.InstanceNorm{d}d", (
+            f"result = nnq.InstanceNorm{d}d(4, nn.Parameter(ones4), nn.Parameter(fb4), 0.05, 90)(q{d + 2})"
+        )
+    yield "nn.quantized.Quantize", "result = nnq.Quantize(0.1, 20, quint8)(x)"
+    yield "nn.quantized.Quantize", "result = nnq.Quantize(number(0.1), number(-20), qint8)(x)"
+    yield "nn.quantized.DeQuantize", "result = nnq.DeQuantize()(q)"
+    for name in ("add(q, q2)", "mul(q, q2)", "add_relu(q, q2)", "cat([q, q2], 1)", "add_scalar(q, 0.3)",
+                 "mul_scalar(q, 0.3)"):  # fmt: skip
+        yield "nn.quantized.QFunctional", f"m = nnq.QFunctional()\n{ON_GRID}result = m.{name}"
+    yield "nn.quantized.QFunctional", OBSERVED + (
+        "m = nnq.FloatFunctional()\nm.activation_post_process = qconfig.activation()\n"
+        "m.activation_post_process(x)\nmade = nnq.QFunctional.from_float(m)\n"
+        "result = [made.add(q, q2), float(made.scale), int(made.zero_point)]"
+    )
+    for name in ("add(x, x)", "mul(x, x)", "add_relu(x, x)", "cat([x, x], 1)", "add_scalar(x, 0.3)"):
+        yield "nn.quantized.FloatFunctional", f"result = nnq.FloatFunctional().{name}"
+    for call in (
+        "adaptive_avg_pool2d(q4, (2, 2))", "adaptive_avg_pool3d(q5, (2, 2, 2))", "avg_pool2d(q4, 2)",
+        "avg_pool3d(q5, 2)", "celu(q, 0.04, 70, 0.8)", "clamp(q, -0.5, 1.0)", "elu(q, 0.04, 70, 0.8)",
+        "hardsigmoid(q)", "hardswish(q, 0.04, 70)", "hardtanh(q, -0.5, 1.0)",
+        "interpolate(q4, scale_factor=2.0)", "leaky_relu(q, 0.2)", "leaky_relu(q, 0.2, False, 0.04, 70)",
+        "linear(q, w, fb, 0.1, 90)", "max_pool1d(q3, 2)", "max_pool2d(q4, 2)", "threshold(q, 0.1, 0.5)",
+        "upsample(q4, scale_factor=2.0)", "upsample_nearest(q4, scale_factor=2.0)",
+        "upsample_bilinear(q4, scale_factor=2.0)",
+    ):  # fmt: skip
+        yield f"nn.quantized.functional.{call.partition('(')[0]}", f"result = qF.{call}"
+    tables = "m.qconfig = tq.float_qparams_weight_only_qconfig\n"
+    yield "nn.quantized.Embedding", (
+        f"m = nn.Embedding(5, 8)\nm.weight = nn.Parameter(table)\n{tables}"
+        "result = nnq.Embedding.from_float(m)(idx)"
+    )
+    yield "nn.quantized.EmbeddingBag", (
+        f"m = nn.EmbeddingBag(5, 8, mode='sum', include_last_offset=True)\nm.weight = nn.Parameter(table)\n{tables}"
+        "result = nnq.EmbeddingBag.from_float(m)(idx, offsets)"
+    )
+    # Training
+    for name in ("Linear", "Conv2d"):
+        settings, weight, x = ("4, 3", "fw", "x") if name == "Linear" else ("4, 3, 3", "fw2", "x4")
+        yield f"nn.qat.{name}", QAT + (
+            f"m = nnqat.{name}({settings}, qconfig=qat_qconfig)\ngiven(m, {weight}, fb)\nresult = m({x})"
+        )
+        yield f"nn.qat.{name}", QAT + (
+            f"m = nnqat.{name}.from_float(given(nn.{name}({settings}), {weight}, fb))\n"
+            f"result = [m({x}), m.to_float()({x})]"
+        )
+    yield "nn.qat.dynamic.Linear", QAT + (
+        "m = nnqatd.Linear(4, 3, qconfig=tq.default_dynamic_qat_qconfig)\ngiven(m, fw, fb)\nresult = m(x)"
+    )
+    tables = "m.qconfig = tq.default_embedding_qat_qconfig\n"
+    yield "nn.qat.Embedding", (
+        f"m = nn.Embedding(5, 8)\nm.weight = nn.Parameter(table)\n{tables}"
+        "result = nnqat.Embedding.from_float(m)(idx)"
+    )
+    yield "nn.qat.EmbeddingBag", (
+        f"m = nn.EmbeddingBag(5, 8, mode='sum')\nm.weight = nn.Parameter(table)\n{tables}"
+        "result = nnqat.EmbeddingBag.from_float(m)(idx, offsets)"
+    )
+    for fused, parts in (
+        ("LinearReLU", "given(nn.Linear(4, 3), fw, fb), nn.ReLU()"),
+        ("ConvReLU2d", "given(nn.Conv2d(4, 3, 3), fw2, fb), nn.ReLU()"),
+        ("ConvBn2d", "given(nn.Conv2d(4, 3, 3), fw2, fb), nn.BatchNorm2d(3)"),
+        ("ConvBnReLU2d", "given(nn.Conv2d(4, 3, 3), fw2, fb), nn.BatchNorm2d(3), nn.ReLU()"),
+    ):
+        x = "x" if fused == "LinearReLU" else "x4"
+        yield f"nn.intrinsic.{fused}", QAT + f"result = nni.{fused}({parts})({x})"
+        yield f"nn.intrinsic.qat.{fused}", QAT + (
+            f"m = nni.{fused}({parts})\nm.qconfig = qat_qconfig\nmade = nniqat.{fused}.from_float(m)\n"
+            f"result = [made({x}), made.eval()({x})]"
+        )
+    yield "nn.intrinsic.LinearLeakyReLU", QAT + (
+        "result = nni.LinearLeakyReLU(given(nn.Linear(4, 3), fw, fb), nn.LeakyReLU(0.2))(x)"
+    )
+    yield "nn.intrinsic.LinearTanh", QAT + (
+        "result = nni.LinearTanh(given(nn.Linear(4, 3), fw, fb), nn.Tanh())(x)"
+    )
+    # Recurrent layers and attention that can be observed.
+    weights = (
+        "wi, wh = fill(16, 4), fill(16, 4)\nbi, bh = fill(16), fill(16)\n"
+    )
+    for split in (False, True):
+        yield "nn.quantizable.LSTMCell", weights + (
+            f"m = nnz.LSTMCell.from_params(wi, wh, bi, bh, split_gates={split})\n"
+            "result = list(m(x))"
+        )
+    yield "nn.quantizable.LSTM", (
+        "m = nn.LSTM(4, 4, bidirectional=True, num_layers=2)\nfilled(m)\nm.qconfig = tq.default_qconfig\n"
+        "made = nnz.LSTM.from_float(m)\ny, (h, c) = made(steps)\nresult = [y, h, c]"
+    )
+    yield "nn.quantizable.MultiheadAttention", (
+        "m = nn.MultiheadAttention(4, 2)\nfilled(m)\nm.qconfig = tq.default_qconfig\nm.eval()\n"
+        "made = nnz.MultiheadAttention.from_float(m).eval()\nresult = list(made(steps, steps, steps))"
+    )
+    # Functions
+    for call in (
+        "PerTensor()", "PerAxis(1)", "PerRow()", "PerGroup(2)", "PerToken()",
+    ):  # fmt: skip
+        yield "quantization.get_block_size", f"result = list(tq.get_block_size((4, 8), tq.{call}))"
+    for name in ("MappingType", "ZeroPointDomain", "TorchAODType", "QuantType"):
+        yield f"quantization.{name}", f"result = [e.name for e in tq.{name}]"
+    for name in ("static_quant", "dynamic_quant", "qat"):
+        yield f"quantization.get_default_{name}_module_mappings", (
+            f"result = names(tq.get_default_{name}_module_mappings())"
+        )
+    for name in ("get_embedding_qat_module_mappings", "get_embedding_static_quant_module_mappings"):
+        yield f"quantization.{name}", f"result = names(tq.{name}())"
+    yield "quantization.no_observer_set", "result = sorted(c.__name__ for c in tq.no_observer_set())"
+    yield "quantization.get_default_custom_config_dict", (
+        "result = {k: names(v) for k, v in tq.get_default_custom_config_dict().items()}"
+    )
+    yield "quantization.get_static_quant_module_class", (
+        "result = tq.get_static_quant_module_class(nn.Linear).__name__"
+    )
+    yield "quantization.get_dynamic_quant_module_class", (
+        "result = tq.get_dynamic_quant_module_class(nn.LSTM).__name__"
+    )
+    for layer, norm, function in (
+        ("nn.Conv2d(4, 3, 3), fw2", "nn.BatchNorm2d(3)", "fuse_conv_bn"),
+        ("nn.Linear(4, 3), fw", "nn.BatchNorm1d(3)", "fuse_linear_bn"),
+    ):
+        x = "x4" if "conv" in function else "x"
+        yield f"quantization.{function}", QAT + (
+            f"norm = {norm}.eval()\nnorm.weight, norm.bias = nn.Parameter(ones3), nn.Parameter(fb)\n"
+            f"norm.running_mean, norm.running_var = fb, ones3\n"
+            f"result = tq.{function}(False, given({layer}, fb).eval(), norm)({x})"
+        )
+    yield "quantization.QuantWrapper", QAT + (
+        "result = tq.QuantWrapper(given(nn.Linear(4, 3), fw, fb))(x)"
+    )
+    yield "quantization.add_quant_dequant", QAT + (
+        "m = nn.Sequential(given(nn.Linear(4, 3), fw, fb), nn.ReLU())\n"
+        "result = [type(each).__name__ for each in tq.add_quant_dequant(m)]"
+    )
+    yield "quantization.propagate_qconfig_", (
+        "m = nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.ReLU()))\nm.qconfig = tq.default_qconfig\n"
+        "m[1].qconfig = tq.default_per_channel_qconfig\ntq.propagate_qconfig_(m)\n"
+        "result = [m[0].qconfig == tq.default_qconfig, m[1][0].qconfig == tq.default_per_channel_qconfig]"
+    )
+    yield "quantization.swap_module", OBSERVED + (
+        "m = observed(given(nn.Linear(4, 3), fw, fb), x)\n"
+        "made = tq.swap_module(m, tq.get_default_static_quant_module_mappings(), {})\nresult = made(q)"
+    )
+    yield "quantization.default_eval_fn", (
+        "seen = []\ntq.default_eval_fn(lambda x: seen.append(x), [(1, 2), (3, 4)])\nresult = seen"
+    )
+    yield "quantization.get_fuser_method", (
+        "made = tq.get_fuser_method((nn.Linear, nn.ReLU))(False, nn.Linear(4, 3), nn.ReLU())\n"
+        "result = type(made).__name__"
+    )
+    yield "quantization.QConfigDynamic", (
+        "result = str(tq.QConfigDynamic(weight=tq.default_weight_observer).weight().dtype).rpartition('.')[2]"
+    )
+    for name in ("get_default_qconfig_dict", "get_default_qat_qconfig_dict"):
+        yield f"quantization.{name}", f"result = sorted(k for k in tq.{name}() if k in ('', 'object_type'))"
+    # The flows of eager mode, whole.
+    flow = OBSERVED + (
+        "m = tq.QuantWrapper(nn.Sequential(given(nn.Linear(4, 3), fw, fb), nn.ReLU())).eval()\n"
+        "m.qconfig = qconfig\n"
+    )
+    yield "quantization.prepare", flow + (
+        "tq.fuse_modules(m, [['module.0', 'module.1']], inplace=True)\nready = tq.prepare(m)\nready(x)\n"
+        "made = tq.convert(ready)\nresult = made(x)"
+    )
+    yield "quantization.quantize", flow + (
+        "tq.fuse_modules(m, ['module.0', 'module.1'], True)\n"
+        "result = tq.quantize(m, lambda model, data: model(data), [x])(x)"
+    )
+    yield "quantization.quantize_qat", QAT + (
+        "m = tq.QuantWrapper(given(nn.Linear(4, 3), fw, fb))\nm.qconfig = qat_qconfig\n"
+        "made = tq.quantize_qat(m, lambda model, data: model(data), [x])\nresult = made(x)"
+    )
+    yield "quantization.get_observer_state_dict", flow + (
+        "ready = tq.prepare(m)\nready(x)\nresult = len(tq.get_observer_state_dict(ready)) > 0"
+    )
+    yield "quantization.load_observer_state_dict", flow + (
+        "ready = tq.prepare(m)\nready(x)\nfresh = tq.prepare(m)\n"
+        "tq.load_observer_state_dict(fresh, tq.get_observer_state_dict(ready))\nresult = tq.convert(fresh)(x)"
+    )
+
+
+CASES = [{"of": of, "code": code} for of, code in _cases()]
+
+
+def fill(*shape):
+    """Numbers that both libraries make alike."""
+    size = int(np.prod(shape))
+    return np.sin(np.arange(size, dtype=np.float64) * 1.7).reshape(shape).astype(np.float32) / 2
+
+
+def names(table):
+    """Classes by name."""
+    return {kind.__name__: made.__name__ for kind, made in table.items()}
+
+
+def _spaces():
+    import torch
+    import torch.ao.nn.intrinsic as nni
+    import torch.ao.nn.intrinsic.qat as nniqat
+    import torch.ao.nn.intrinsic.quantized as nniq
+    import torch.ao.nn.intrinsic.quantized.dynamic as nniqd
+    import torch.ao.nn.qat as nnqat
+    import torch.ao.nn.qat.dynamic as nnqatd
+    import torch.ao.nn.quantizable as nnz
+    import torch.ao.nn.quantized as nnq
+    import torch.ao.nn.quantized.dynamic as nnqd
+    import torch.ao.nn.quantized.functional as qF
+    import torch.ao.quantization as tq
+
+    spaces = dict(zip(PLACES, (tq, nnq, nnqd, nnqat, nnqatd, nni, nniqat, nniq, nniqd, nnz, qF), strict=True))
+    return torch, spaces
+
+
+def _names(space, is_functions):
+    if is_functions:
+        return sorted(n for n, v in vars(space).items() if inspect.isfunction(v) and v.__module__ == space.__name__)
+    own = getattr(space, "__all__", None) or [n for n, v in vars(space).items() if inspect.isclass(v)]
+    return sorted(n for n in own if hasattr(space, n) and not n.startswith("_"))
+
+
+def _arguments(value):
+    """Names of arguments in their order; None where it is no function, or passes on what it gets."""
+    if not callable(value):
+        return None
+    try:
+        found = inspect.signature(value).parameters
+    except (TypeError, ValueError):
+        return None
+    kinds = {p.kind for p in found.values()}
+    if inspect.Parameter.VAR_POSITIONAL in kinds or not (inspect.isclass(value) or inspect.isfunction(value)):
+        return None
+    return [n for n, p in found.items() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+
+
+def stored(torch, value):
+    """A result as JSON."""
+    if isinstance(value, torch.Tensor) and value.is_quantized:
+        return {
+            "codes": value.int_repr().flatten().tolist(),
+            "shape": list(value.shape),
+            "scale": value.q_scale(),
+            "zero_point": value.q_zero_point(),
+            "dtype": str(value.dtype).removeprefix("torch."),
+        }
+    if isinstance(value, torch.Tensor):
+        return {"values": value.detach().flatten().tolist(), "shape": list(value.shape)}
+    if isinstance(value, dict):
+        return {key: stored(torch, v) for key, v in value.items()}
+    return [stored(torch, v) for v in value] if isinstance(value, (tuple, list)) else value
+
+
+def main():
+    torch, spaces = _spaces()
+    tq, nnq, nnqd, nnqat, nnqatd, nni, nniqat, nniq, nniqd, nnz, qF = spaces.values()
+
+    def tensors():
+        quantized = {
+            name: torch._make_per_tensor_quantized_tensor(
+                torch.tensor(codes, dtype=torch.uint8), SCALE, ZERO_POINT
+            )
+            for name, codes in CODES.items()
+        }
+        weights = {
+            name: torch._make_per_tensor_quantized_tensor(torch.tensor(c, dtype=torch.int8), 0.01, 0)
+            for name, c in WEIGHTS.items()
+        }
+        floats = {name: torch.tensor(value, dtype=torch.float32) for name, value in FLOATS.items()}
+        return {**quantized, **weights, **floats}
+
+    def filled(module):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.copy_(torch.tensor(fill(*parameter.shape)))
+
+    environment = {
+        "nn": torch.nn, "tq": tq, "nnq": nnq, "nnqd": nnqd, "nnqat": nnqat, "nnqatd": nnqatd, "nni": nni,
+        "nniqat": nniqat, "nniq": nniq, "nniqd": nniqd, "nnz": nnz, "qF": qF, "names": names,
+        "filled": filled, "number": torch.tensor, "quint8": torch.quint8, "qint8": torch.qint8,
+        "idx": torch.tensor([0, 3, 3, 1]), "offsets": torch.tensor([0, 2, 4]),
+        "fill": lambda *shape: torch.tensor(fill(*shape)),
+    }  # fmt: skip
+    for case in CASES:
+        made = {**environment, **tensors()}
+        made["fw2"], made["ones3"] = made["w2"].dequantize(), made["ones4"][:3].clone()
+        made["slope"] = torch.quantize_per_tensor(torch.tensor([0.25]), 0.01, 0, torch.quint8)
+        try:
+            exec(case["code"], made)
+            case["result"] = stored(torch, made["result"])
+        except Exception as error:
+            print(case["of"], type(error).__name__, str(error)[:150])
+            case["fails"] = type(error).__name__
+    table = [
+        {"place": place, "name": name, "arguments": _arguments(getattr(space, name))}
+        for place, space in spaces.items()
+        for name in _names(space, place.endswith("functional"))
+    ]
+    made = {"scale": SCALE, "zero_point": ZERO_POINT, "codes": CODES, "weights": WEIGHTS, "floats": FLOATS}
+    made |= {"names": table, "cases": CASES}
+    text = json.dumps(made, separators=(",", ":"))
+    text = text.replace('{"place"', '\n{"place"').replace('{"of"', '\n{"of"')
+    (HERE / "model_names.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main()
