@@ -129,8 +129,6 @@ NEAR = {
     "nn.quantized.InstanceNorm3d",
     "nn.quantized.Softmax",
 }
-#: Tables that hold more here than in torch.
-MORE = "_mappings"
 
 
 def check(got, wanted, of):

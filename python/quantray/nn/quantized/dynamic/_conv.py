@@ -168,10 +168,10 @@ class _Forward(_Dynamic):
         padding_mode: PaddingMode = "zeros",
         device: Any = None,
         dtype: Any = None,
+        reduce_range: bool = False,
         *,
         per_channel: bool = True,
         per_row: bool = True,
-        reduce_range: bool = False,
         relu: bool = False,
     ) -> None:
         check_factory(device, dtype)
@@ -217,10 +217,10 @@ class _Transposed(_Dynamic):
         padding_mode: Literal["zeros"] = "zeros",
         device: Any = None,
         dtype: Any = None,
+        reduce_range: bool = False,
         *,
         per_channel: bool = True,
         per_row: bool = True,
-        reduce_range: bool = False,
         relu: bool = False,
     ) -> None:
         check_factory(device, dtype)
