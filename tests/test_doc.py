@@ -12,7 +12,12 @@ from quantray.nn.quantized import dynamic
 #: Modules beside those of `nn`, each with an example.
 SPACES = {
     "nn.intrinsic": nn.intrinsic,
+    "nn.intrinsic.qat": nn.intrinsic.qat,
+    "nn.intrinsic.quantized": nn.intrinsic.quantized,
+    "nn.intrinsic.quantized.dynamic": nn.intrinsic.quantized.dynamic,
     "nn.qat": nn.qat,
+    "nn.qat.dynamic": nn.qat.dynamic,
+    "nn.quantizable": nn.quantizable,
     "nn.quantized": nn.quantized,
     "nn.quantized.dynamic": nn.quantized.dynamic,
 }

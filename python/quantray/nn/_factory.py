@@ -1,10 +1,23 @@
-"""torch's `device` and `dtype` of constructors, of which there is one each."""
+"""Checks of constructors' arguments: lengths, and torch's `device` and `dtype`, one of each."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+
+def check_sizes(**sizes: Any) -> None:
+    """Raises for what is no length of at least 1.
+
+    Raises
+    ------
+    ValueError
+        It names the argument.
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
 
 
 def check_factory(device: Any, dtype: Any) -> None:

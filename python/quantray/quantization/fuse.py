@@ -163,7 +163,8 @@ def _fused_by(model: M, groups: list[list[str]], fuser_func: Any, config: Mappin
         modules = [model.get_submodule(name) for name in names]
         more = config.get("additional_fuser_method_mapping")
         made = list((fuser_func or fuse_known_modules)(modules, model.training, more))
-        if len(made) != len(names) or not all(isinstance(each, nn.Module) for each in made):
+        given: list[Any] = made
+        if len(made) != len(names) or not all(isinstance(each, nn.Module) for each in given):
             raise ValueError(f"fuser_func must give {len(names)} Modules for {names}, got {len(made)}")
         for name, module in zip(names, made, strict=True):
             model.set_submodule(name, module)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class QConfig(_Pair):
 
     __slots__ = ()
 
-    def __new__(cls, activation: Any, weight: Any) -> QConfig:
+    def __new__(cls, activation: Any, weight: Any) -> Self:
         for name, value in (("activation", activation), ("weight", weight)):
             if isinstance(value, Module):
                 kind = type(value).__name__
@@ -104,7 +104,7 @@ class QConfigDynamic(QConfig):
 
     __slots__ = ()
 
-    def __new__(cls, activation: Any = NoopObserver, weight: Any = NoopObserver) -> QConfigDynamic:
+    def __new__(cls, activation: Any = NoopObserver, weight: Any = NoopObserver) -> Self:
         return super().__new__(cls, activation, weight)
 
 

@@ -88,7 +88,7 @@ def quantize(
         raise ValueError("run_args must go with run_fn, got run_args alone")
     if data is None:
         raise ValueError("data must be batches that the model can be called with, got None")
-    given = as_batches(data)
+    given = as_batches(cast("Iterable[Any]", data))
     batches: Iterator[Any] = iter(given)
     first = next(batches, None)
     if first is None:

@@ -32,7 +32,7 @@ class ConvAdd2d(Sequential):
         super().__init__(conv)
         self.add = add
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Any, x2: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """`add(conv(x1), x2)`."""
         return self.add(self[0](x1), x2)
 
@@ -61,7 +61,7 @@ class ConvAddReLU2d(Sequential):
         self.add = add
         self.relu = relu
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Any, x2: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """`relu(add(conv(x1), x2))`."""
         return self.relu(self.add(self[0](x1), x2))
 

@@ -240,7 +240,7 @@ class FusedQAT(FusedWeighted):
         """
         from quantray.nn.intrinsic.qat import TRAINED
 
-        kind = TRAINED.get(type(mod), FusedQAT) if cls is FusedQAT else cls
+        kind: Any = TRAINED.get(type(mod), FusedQAT) if cls is FusedQAT else cls
         if cls is not FusedQAT and TRAINED.get(type(mod)) is not cls:
             raise TypeError(f"mod must be of nn.intrinsic.{cls.__name__}, got {type(mod).__name__}")
         check_qconfig(kind, getattr(mod, "qconfig", None))

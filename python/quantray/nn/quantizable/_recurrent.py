@@ -9,7 +9,7 @@ import numpy as np
 from quantray import nn
 from quantray._core import QTensor, quantize_per_tensor, quint8
 from quantray.nn import functional as F
-from quantray.nn._factory import check_factory
+from quantray.nn._factory import check_factory, check_sizes
 
 #: The order of gates in float layers' weights.
 _GATES = ("input", "forget", "cell", "output")
@@ -59,6 +59,7 @@ class LSTMCell(nn.Module):
         split_gates: bool = False,
     ) -> None:
         check_factory(device, dtype)
+        check_sizes(input_dim=input_dim, hidden_dim=hidden_dim)
         super().__init__()
         self.input_size, self.hidden_size, self.bias = input_dim, hidden_dim, bias
         self.split_gates = split_gates
@@ -244,13 +245,7 @@ class LSTM(nn.Module):
     ) -> None:
         check_factory(device, dtype)
         super().__init__()
-        for name, size in (
-            ("input_size", input_size),
-            ("hidden_size", hidden_size),
-            ("num_layers", num_layers),
-        ):
-            if not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.training = bidirectional, False

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import numpy as np
-
 from quantray import nn, ops
 from quantray._core import QTensor, quantize_per_tensor, quint8
 from quantray.nn import functional as F
-from quantray.nn._factory import check_factory
+from quantray.nn._factory import check_factory, check_sizes
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._observed import observed_grid
 from quantray.nn.quantized._output import OnOutput, quantized_input
@@ -259,9 +257,9 @@ class PReLU(_Activation):
 
     def __init__(self, output_scale: float, output_zero_point: int, num_parameters: int = 1) -> None:
         super().__init__(output_scale, output_zero_point)
-        if not isinstance(num_parameters, (int, np.integer)) or num_parameters < 1:
-            raise ValueError(f"num_parameters must be a whole number of at least 1, got {num_parameters!r}")
-        self.num_parameters = int(num_parameters)
+        if not nn._init.is_rebuilding():
+            check_sizes(num_parameters=num_parameters)
+        self.num_parameters = num_parameters
         zeros = nn._init.zeros((self.num_parameters,))
         self.register_buffer("weight", quantize_per_tensor(zeros, 1.0, 0, quint8))
 

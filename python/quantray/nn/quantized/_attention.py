@@ -57,7 +57,10 @@ class MultiheadAttention(QuantizableAttention):
         if made._qkv_same_embed_dim:
             made.in_proj_weight = np.concatenate(weights)
         else:
-            made.q_proj_weight, made.k_proj_weight, made.v_proj_weight = weights
+            for name, weight in zip(
+                ("q_proj_weight", "k_proj_weight", "v_proj_weight"), weights, strict=True
+            ):
+                made.register_parameter(name, weight)
         if made.in_proj_bias is not None:
             made.in_proj_bias = np.concatenate([layer.bias() for layer in layers])
             made.out_proj.bias = self.out_proj.bias()

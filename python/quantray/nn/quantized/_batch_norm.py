@@ -9,7 +9,7 @@ import numpy as np
 from quantray import nn
 from quantray._core import QTensor, make_per_tensor_quantized_tensor
 from quantray.nn import _init
-from quantray.nn._factory import check_factory
+from quantray.nn._factory import check_factory, check_sizes
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._observed import observed_grid
 from quantray.nn.quantized._output import OnOutput, quantized_input
@@ -35,9 +35,9 @@ class _BatchNorm(OnOutput):
     ) -> None:
         check_factory(device, dtype)
         super().__init__(1.0, 0)
-        if not isinstance(num_features, (int, np.integer)) or num_features < 1:
-            raise ValueError(f"num_features must be a whole number of at least 1, got {num_features!r}")
-        self.num_features, self.eps, self.momentum = int(num_features), eps, momentum
+        if not _init.is_rebuilding():
+            check_sizes(num_features=num_features)
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
         channels = (self.num_features,)
         self.register_parameter("weight", _init.full(channels, 1))
         self.register_parameter("bias", _init.zeros(channels))

@@ -15,6 +15,7 @@ from quantray._core import (
     quint8,
 )
 from quantray.nn import _embedding, _init
+from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
 from quantray.nn.functional._embedding import embedding, embedding_bag, padding_row
@@ -55,9 +56,8 @@ class _Table(Module):
         dtype: Any,
     ) -> None:
         super().__init__()
-        for name, size in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
-            if not _init.is_rebuilding() and (not isinstance(size, (int, np.integer)) or size < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
+        if not _init.is_rebuilding():
+            check_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if max_norm is not None:
             raise ValueError(f"max_norm must be None, got {max_norm}: rows of integers are not scaled again")
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim

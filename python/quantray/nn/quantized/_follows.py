@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -109,7 +109,8 @@ class QFunctional(OnGrids, nn.FloatFunctional):
 
     def _grid_for(self, args: tuple[Any, ...]) -> Grid:
         """The grid of a result: with `keeps_dtype` of the first tensor's dtype."""
-        first = args[0][0] if args and isinstance(args[0], (list, tuple)) and args[0] else args[0]
+        terms = cast("Any", args[0])
+        first = cast("Any", terms[0] if isinstance(terms, (list, tuple)) and terms else terms)
         if not self.keeps_dtype or not isinstance(first, QTensor) or first.dtype.bits != 8:
             return self.grid
         kind = first.dtype

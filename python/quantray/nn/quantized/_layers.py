@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from quantray import nn, ops
 from quantray._core import qint8
-from quantray.nn._factory import check_factory
+from quantray.nn._factory import check_factory, check_sizes
 from quantray.nn.quantized._weighted import Weighted
 
 if TYPE_CHECKING:
@@ -53,9 +51,7 @@ class Linear(Weighted):
     float_module = nn.Linear
 
     def __init__(self, in_features: int, out_features: int, bias_: bool = True, dtype: Any = qint8) -> None:
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
+        check_sizes(in_features=in_features, out_features=out_features)
         if dtype is not qint8:
             raise ValueError(f"dtype must be qint8 for a weight, got {dtype!r}")
         self._empty((out_features, in_features), out_features, bias_, [])

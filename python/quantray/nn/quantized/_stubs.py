@@ -47,7 +47,7 @@ class Quantize(OnGrids):
         if isinstance(scale, (Grid, tuple, list)):
             self.grid = Grid.checked(cast("Sequence[Any]", scale))
             return
-        check_factory((factory_kwargs or {}).get("device"), None)
+        check_factory(None if factory_kwargs is None else factory_kwargs.get("device"), None)
         name = getattr(dtype, "name", dtype)
         made = {
             "scale": checked_scale("scale", scale),

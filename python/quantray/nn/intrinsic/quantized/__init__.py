@@ -175,7 +175,9 @@ class ConvAdd2d(quantized.Conv2d):
     adds_relu = False
 
     @whole
-    def forward(self, input: Any, extra_input: Any) -> QTensor:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] # two terms
+        self, input: Any, extra_input: Any
+    ) -> QTensor:
         """Quantized sum of the convolution and `extra_input`, quantized too."""
         for name, value in (("input", input), ("extra_input", extra_input)):
             if not isinstance(value, QTensor):

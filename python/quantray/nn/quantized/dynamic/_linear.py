@@ -8,6 +8,7 @@ import numpy as np
 
 from quantray._core import PackedLinear, QTensor, qint8, quantize_per_tensor_dynamic, quint8
 from quantray.nn import _init, _linear
+from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._weights import blank_weight, check_weight_dtype, quantized_weight, taken_apart
@@ -61,9 +62,8 @@ class Linear(Module):
         relu: bool = False,
     ) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
+        if not _init.is_rebuilding():
+            check_sizes(in_features=in_features, out_features=out_features)
         check_weight_dtype(dtype)
         self.in_features, self.out_features = in_features, out_features
         self._set(per_channel, per_row, reduce_range, relu)
