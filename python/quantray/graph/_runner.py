@@ -152,7 +152,7 @@ class GraphRunner:
         """A graph for some arguments, of which a few rows are run, or all."""
         plain_args, plain_kwargs = map_tree(untraced, args), map_tree(untraced, kwargs)
         if self.example is None:
-            self.example = map_tree(_few_rows, (plain_args, plain_kwargs))
+            self.example = few_rows((plain_args, plain_kwargs))
         graph = capture(module, plain_args, plain_kwargs, changing=self.changing, whole=whole)
         made = self.passes(graph, module)
         self.watch(module)
@@ -251,10 +251,11 @@ class _DoesNotHold(Exception):
     """A guard that is looked at while the graph runs."""
 
 
-def _few_rows(leaf: Any) -> Any:
-    if isinstance(leaf, np.ndarray) and leaf.ndim:
-        return leaf[:2].copy()
-    return leaf
+def few_rows(tree: Any) -> Any:
+    """What a model is called with, of which a few rows are left: an example to capture by."""
+    return map_tree(
+        lambda leaf: leaf[:2].copy() if isinstance(leaf, np.ndarray) and leaf.ndim else leaf, tree
+    )
 
 
 def arguments(

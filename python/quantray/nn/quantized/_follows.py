@@ -109,8 +109,9 @@ class QFunctional(OnGrids, nn.FloatFunctional):
 
     def _grid_for(self, args: tuple[Any, ...]) -> Grid:
         """The grid of a result: with `keeps_dtype` of the first tensor's dtype."""
-        terms = cast("Any", args[0])
-        first = cast("Any", terms[0] if isinstance(terms, (list, tuple)) and terms else terms)
+        first: Any = args[0]
+        if isinstance(first, (list, tuple)) and first:
+            first = cast("Any", first[0])
         if not self.keeps_dtype or not isinstance(first, QTensor) or first.dtype.bits != 8:
             return self.grid
         kind = first.dtype
