@@ -106,7 +106,7 @@ if TYPE_CHECKING:
     )
 
 #: Imported when they are first asked for.
-_LAZY = ("ao", "nn", "optim", "quantization")
+_LAZY = ("ao", "grids", "nn", "optim", "quantization")
 #: Torch's functions that other modules have.
 _PLACES = {
     "quantray.nn.functional": """
@@ -115,6 +115,7 @@ _PLACES = {
         pixel_shuffle pixel_unshuffle sigmoid tanh threshold threshold_ softmax prelu
     """,
     "quantray.ops": "add int_mm matmul mul sub",
+    "quantray.grids": "int4 make_per_group_quantized_tensor quantize_per_group uint4",
     "quantray.quantization": "choose_qparams_optimized",
     "quantray.quantization.fake_quantize": "fused_moving_avg_obs_fake_quant",
 }

@@ -73,7 +73,12 @@ __all__ = [
 ]
 
 #: Imported when they are first asked for: names, and the modules that have them.
-_LAZY = {"LSTM": "_recurrent", "MultiheadAttention": "_attention"}
+_LAZY = {
+    "LSTM": "_recurrent",
+    "MultiheadAttention": "_attention",
+    "WeightOnly": "_weight_only",
+    "pack_weights": "_weight_only",
+}
 
 
 def __getattr__(name: str) -> Any:
