@@ -10,6 +10,9 @@ import numpy.typing as npt
 from quantray.grids._grid import NAMED
 from quantray.grids._rounding import Rounding
 
+#: Its overloads leave the type of what it returns unknown.
+_clip: Any = np.clip
+
 
 class Codebook:
     """A list of values; each number becomes the nearest one.
@@ -42,8 +45,6 @@ class Codebook:
         self.bits = max(int(self.values.size - 1).bit_length(), 1)
         self.largest = float(np.abs(self.values).max())
         self.name = name or f"codebook of {self.values.size}"
-        middles = (self.values[1:].astype(np.float64) + self.values[:-1]) / 2
-        self._middles = middles.astype(np.float32)
 
     def encode(self, x: Any, rounding: Rounding) -> Any:
         """Places in the list, from the least value up.
@@ -51,10 +52,10 @@ class Codebook:
         Where a number lies between two neighbours, `rounding` decides: of the way from one to the other.
         """
         x = np.asarray(x, np.float32)
-        low = np.clip(np.searchsorted(self.values, x, side="right") - 1, 0, self.values.size - 2)
+        low = _clip(np.searchsorted(self.values, x, side="right") - 1, 0, self.values.size - 2)
         below, above = self.values[low], self.values[low + 1]
-        way = np.clip((x - below) / (above - below), np.float32(0), np.float32(1))
-        return low + np.clip(rounding(way), 0, 1).astype(np.int64)
+        way = _clip((x - below) / (above - below), np.float32(0), np.float32(1))
+        return low + _clip(rounding(way), 0, 1).astype(np.int64)
 
     def decode(self, codes: Any) -> Any:
         """The values at these places."""
@@ -88,7 +89,7 @@ class PowerOfTwo(Codebook):
     def __init__(self, bits: int) -> None:
         if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:  # pyright: ignore
             raise ValueError(f"bits must be a whole number from 2 to 8, got {bits!r}")
-        powers = 2.0 ** -np.arange(2 ** (int(bits) - 1) - 1)
+        powers = np.array([2.0**-i for i in range(2 ** (int(bits) - 1) - 1)])
         super().__init__(np.concatenate([-powers, [0], powers[::-1]]), f"pow2_{int(bits)}")
 
 

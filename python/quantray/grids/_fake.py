@@ -67,15 +67,17 @@ def quantize(
     x = _checked(input)
     if axis is not None and not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis must be from {-x.ndim} to {x.ndim - 1}, got {axis}")
-    kind = dtype.numpy_dtype
+    kind: Any = dtype.numpy_dtype
     # Made first: it checks scale and zero point.
+    grid: tuple[Any, Any]
+    zeros: Any = np.zeros(x.shape, kind)
     if axis is None:
-        made = make_per_tensor_quantized_tensor(np.zeros(x.shape, kind), scale, zero_point)
-        grid: Any = made.q_scale(), made.q_zero_point()
+        made = make_per_tensor_quantized_tensor(zeros, scale, zero_point)
+        grid = made.q_scale(), made.q_zero_point()
     else:
-        made = make_per_channel_quantized_tensor(np.zeros(x.shape, kind), scale, zero_point, axis)
+        made = make_per_channel_quantized_tensor(zeros, scale, zero_point, axis)
         grid = made.q_per_channel_scales(), made.q_per_channel_zero_points()
-    codes = rounded_codes(x, *grid, axis, dtype.qmin, dtype.qmax, rounding)
+    codes: Any = rounded_codes(x, *grid, axis, dtype.qmin, dtype.qmax, rounding)
     made.int_repr()[...] = codes.astype(kind)
     return made
 

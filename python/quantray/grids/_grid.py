@@ -13,8 +13,15 @@ from quantray.grids._rounding import Rounding
 class Grid(Protocol):
     """The numbers that codes stand for, next to a scale; see `quantray.grids` for what each member means."""
 
-    bits: int
-    largest: float
+    @property
+    def bits(self) -> int:
+        """How many bits a code has."""
+        ...
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude that a code stands for."""
+        ...
 
     def encode(self, x: Any, rounding: Rounding) -> Any:
         """Codes from 0 to `2**bits - 1` of values divided by their scale."""

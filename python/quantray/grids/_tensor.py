@@ -27,13 +27,15 @@ def block_shape(shape: Sequence[int], block: Any, axis: int = -1) -> tuple[int, 
     lengths = tuple(shape)
     if not lengths:
         raise ValueError("input must have at least one axis, got a number")
+    made: list[Any]
     if isinstance(block, (int, np.integer)) and not isinstance(block, bool):
         if not -len(lengths) <= axis < len(lengths):
             raise ValueError(f"axis must be from {-len(lengths)} to {len(lengths) - 1}, got {axis!r}")
         made = [1] * len(lengths)
         made[axis] = int(block)
     elif isinstance(block, (tuple, list)):
-        made = list(block)  # pyright: ignore[reportUnknownArgumentType]
+        given: Any = block
+        made = list(given)
         if len(made) != len(lengths):
             raise ValueError(f"group_size must have a length for each of {len(lengths)} axes, got {block!r}")
     else:
@@ -156,12 +158,13 @@ class BlockTensor:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BlockTensor):
             return NotImplemented
-        mine, theirs = self.zero_points, other.zero_points
+        mine: Any = self.zero_points
+        theirs: Any = other.zero_points
         return (
             (self.shape, self.block, self.grid) == (other.shape, other.block, other.grid)
             and np.array_equal(self.data, other.data)
             and np.array_equal(self.scales, other.scales)
-            and ((mine is None and theirs is None) or np.array_equal(mine, theirs))
+            and (mine is theirs or (mine is not None and theirs is not None and np.array_equal(mine, theirs)))
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -204,6 +207,11 @@ def _qparams(x: Any, block: tuple[int, ...], grid: Grid, symmetric: bool) -> tup
         customized=True,
     )
     return found[0].reshape(low.shape), found[1].reshape(low.shape).astype(np.int32)
+
+
+def _as_it_is(values: Any) -> Any:
+    """What is rounded already."""
+    return values
 
 
 def quantize_per_group(
@@ -255,25 +263,26 @@ def quantize_per_group(
 
     Source: Frantar et al., GPTQ (2022), 4; ONNX's blocked QuantizeLinear.
     """
-    grid, x = named_grid(grid), _checked(input)
+    chosen = named_grid(grid)
+    x = _checked(input)
     block = block_shape(x.shape, group_size, axis)
     if scales is None:
         if zero_points is not None:
             raise ValueError("zero_points must be given with scales, got zero_points alone")
-        made_scales, made_zeros = _qparams(x, block, grid, symmetric)
+        made_scales, made_zeros = _qparams(x, block, chosen, symmetric)
     else:
-        made_scales, made_zeros = _given(scales, zero_points, x.shape, block, grid)
+        made_scales, made_zeros = _given(scales, zero_points, x.shape, block, chosen)
     scaled = x * spread(np.float32(1) / made_scales, block, x.shape)
     how = rounding_function(rounding)
     # Beyond all codes, and finite: functions of rounding need not know of infinities.
     scaled = np.clip(scaled, np.float32(-(2**20)), np.float32(2**20))
     if made_zeros is None:
-        codes = grid.encode(scaled, how)
+        codes = chosen.encode(scaled, how)
     else:
         shifted = how(scaled) + spread(made_zeros, block, x.shape).astype(np.float32)
-        codes = grid.encode(shifted, lambda values: values)
-    codes = checked_codes(grid, codes, x.shape)
-    return BlockTensor(packed(codes, grid.bits), x.shape, grid, block, made_scales, made_zeros)
+        codes = chosen.encode(shifted, _as_it_is)
+    codes = checked_codes(chosen, codes, x.shape)
+    return BlockTensor(packed(codes, chosen.bits), x.shape, chosen, block, made_scales, made_zeros)
 
 
 def _given(
@@ -322,29 +331,29 @@ def make_per_group_quantized_tensor(
     >>> qt.make_per_group_quantized_tensor([[1, -2, 3, 4]], [[0.5, 2.0]], None, 2).tolist()
     [[0.5, -1.0, 6.0, 8.0]]
     """
-    grid, found = named_grid(grid), np.asarray(codes)
+    chosen, found = named_grid(grid), np.asarray(codes)
     if found.dtype.kind not in "iu":
         raise TypeError(f"codes must be integers, got dtype {found.dtype}")
     block = block_shape(found.shape, group_size, axis)
-    made_scales, made_zeros = _given(scales, zero_points, found.shape, block, grid)
-    least = grid.qmin if isinstance(grid, Integers) else 0
-    most = least + 2**grid.bits - 1
+    made_scales, made_zeros = _given(scales, zero_points, found.shape, block, chosen)
+    least = chosen.qmin if isinstance(chosen, Integers) else 0
+    most = least + 2**chosen.bits - 1
     if found.size and not least <= found.min() <= found.max() <= most:
         raise ValueError(
-            f"codes must be from {least} to {most} for {grid!r}, got {found.min()} to {found.max()}"
+            f"codes must be from {least} to {most} for {chosen!r}, got {found.min()} to {found.max()}"
         )
     raw = (found.astype(np.int32) - least).astype(np.uint16)
-    return BlockTensor(packed(raw, grid.bits), found.shape, grid, block, made_scales, made_zeros)
+    return BlockTensor(packed(raw, chosen.bits), found.shape, chosen, block, made_scales, made_zeros)
 
 
 def of_packed(
     data: Any, shape: Sequence[int], grid: Any, block: Sequence[int], scales: Any, zero_points: Any
 ) -> BlockTensor:
     """A tensor of bytes, as files have them; sizes are checked."""
-    grid, lengths = named_grid(grid), tuple(shape)
-    size = packed_size(int(np.prod(lengths, dtype=np.int64)), grid.bits)
+    chosen, lengths = named_grid(grid), tuple(shape)
+    size = packed_size(int(np.prod(lengths, dtype=np.int64)), chosen.bits)
     bytes_ = np.asarray(data)
     if bytes_.dtype != np.uint8 or bytes_.shape != (size,):
         raise ValueError(f"data must be {size} bytes, got shape {bytes_.shape} of dtype {bytes_.dtype}")
     found = block_shape(lengths, tuple(block))
-    return BlockTensor(bytes_, lengths, grid, found, *_given(scales, zero_points, lengths, found, grid))
+    return BlockTensor(bytes_, lengths, chosen, found, *_given(scales, zero_points, lengths, found, chosen))

@@ -158,7 +158,11 @@ class WeightOnly(nn.Module):
         template = _LAYERS[self._layer](**self._settings())
         bare.__dict__.update({k: v for k, v in template.__dict__.items() if k not in bare.__dict__})
         bias = self.bias
-        return lambda x: bare.forward_with(x, weight.dequantize(), bias)
+
+        def call(x: Any) -> Any:
+            return bare.forward_with(x, weight.dequantize(), bias)
+
+        return call
 
     def _settings(self) -> dict[str, Any]:
         return {k: tuple(v) if isinstance(v, list) else v for k, v in self._given.items()}  # pyright: ignore
