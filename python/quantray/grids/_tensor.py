@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,7 @@ def block_shape(shape: Sequence[int], block: Any, axis: int = -1) -> tuple[int, 
         made = [1] * len(lengths)
         made[axis] = int(block)
     elif isinstance(block, (tuple, list)):
-        given: Any = block
-        made = list(given)
+        made = [*cast("Sequence[Any]", block)]
         if len(made) != len(lengths):
             raise ValueError(f"group_size must have a length for each of {len(lengths)} axes, got {block!r}")
     else:
