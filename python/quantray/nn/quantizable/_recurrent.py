@@ -10,6 +10,7 @@ from quantray import nn
 from quantray._core import QTensor, quantize_per_tensor, quint8
 from quantray.nn import functional as F
 from quantray.nn._factory import check_factory, check_sizes
+from quantray.nn._recurrent_layer import check_layers
 
 #: The order of gates in float layers' weights.
 _GATES = ("input", "forget", "cell", "output")
@@ -246,6 +247,7 @@ class LSTM(nn.Module):
         check_factory(device, dtype)
         super().__init__()
         check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_layers(num_layers)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.training = bidirectional, False
