@@ -1,7 +1,7 @@
 """Every public name of models, called with some forty wrong values for each argument: errors that say so.
 
-Functions of tensors are swept in `test_tensor_faults.py`. Here one argument at a time is wrong, and the others
-are what `VALID` has for their names, so that calls come as far as they can.
+Functions of tensors are swept in `test_tensor_faults.py`. Here one argument at a time is wrong, and the
+others are what `VALID` has for their names, so that calls come as far as they can.
 """
 
 import inspect
@@ -64,17 +64,66 @@ WRONG = [
 
 #: Of arguments by name, what calls come far with.
 VALID = {
-    "input": X, "x": X, "X": X, "x1": X, "x2": X, "query": X, "key": X, "value": X, "weight": np.ones((3, 4), np.float32),
-    "in_features": 4, "out_features": 3, "in_channels": 2, "out_channels": 4, "kernel_size": 1, "num_features": 4,
-    "num_embeddings": 5, "embedding_dim": 3, "input_size": 4, "hidden_size": 3, "input_dim": 4, "hidden_dim": 3,
-    "embed_dim": 4, "num_heads": 2, "d_model": 4, "nhead": 2, "normalized_shape": 4, "num_groups": 2, "num_channels": 4,
-    "scale": 0.1, "zero_point": 3, "output_scale": 0.1, "output_zero_point": 3, "bias": None, "output_size": 1,
-    "negative_slope": 0.1, "dtype": qt.quint8, "qconfig": tq.get_default_qat_qconfig(), "module": nn.Linear(4, 3),
-    "mod": nn.Linear(4, 3), "model": nn.Sequential(nn.Linear(4, 3)), "data": [X], "observer": tq.MinMaxObserver,
-    "linear": nn.Linear(4, 3), "conv": nn.Conv2d(1, 2, 1), "bn": nn.BatchNorm2d(2), "relu": nn.ReLU(), "group_size": 2,
-    "grid": "int4", "scales": np.full((2, 2), 0.1), "codes": np.ones((2, 4), np.int8), "values": [0.0, 1.0], "bits": 4,
-    "seed": 1, "size": 2, "dim": 0, "axis": 0, "target": np.array([0, 1]), "num_layers": 1, "lr": 0.1,
-}  # fmt: skip
+    "input": X,
+    "x": X,
+    "X": X,
+    "x1": X,
+    "x2": X,
+    "query": X,
+    "key": X,
+    "value": X,
+    "weight": np.ones((3, 4), np.float32),
+    "in_features": 4,
+    "out_features": 3,
+    "in_channels": 2,
+    "out_channels": 4,
+    "kernel_size": 1,
+    "num_features": 4,
+    "num_embeddings": 5,
+    "embedding_dim": 3,
+    "input_size": 4,
+    "hidden_size": 3,
+    "input_dim": 4,
+    "hidden_dim": 3,
+    "embed_dim": 4,
+    "num_heads": 2,
+    "d_model": 4,
+    "nhead": 2,
+    "normalized_shape": 4,
+    "num_groups": 2,
+    "num_channels": 4,
+    "scale": 0.1,
+    "zero_point": 3,
+    "output_scale": 0.1,
+    "output_zero_point": 3,
+    "bias": None,
+    "output_size": 1,
+    "negative_slope": 0.1,
+    "dtype": qt.quint8,
+    "qconfig": tq.get_default_qat_qconfig(),
+    "module": nn.Linear(4, 3),
+    "mod": nn.Linear(4, 3),
+    "model": nn.Sequential(nn.Linear(4, 3)),
+    "data": [X],
+    "observer": tq.MinMaxObserver,
+    "linear": nn.Linear(4, 3),
+    "conv": nn.Conv2d(1, 2, 1),
+    "bn": nn.BatchNorm2d(2),
+    "relu": nn.ReLU(),
+    "group_size": 2,
+    "grid": "int4",
+    "scales": np.full((2, 2), 0.1),
+    "codes": np.ones((2, 4), np.int8),
+    "values": [0.0, 1.0],
+    "bits": 4,
+    "seed": 1,
+    "size": 2,
+    "dim": 0,
+    "axis": 0,
+    "target": np.array([0, 1]),
+    "num_layers": 1,
+    "lr": 0.1,
+}
 
 #: What errors may be; those in brackets are what the workflows say of models without data, and of files.
 ALLOWED = (

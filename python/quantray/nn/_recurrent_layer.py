@@ -16,7 +16,6 @@ from quantray.nn._recurrent_states import check_states, states_in, states_out
 from quantray.nn._tracing import whole
 from quantray.nn.functional._arguments import traced_or_floats
 
-
 #: More layers than any network has: a number beyond is a mistake, which would take hours to make.
 MOST_LAYERS = 2**16
 

@@ -250,8 +250,8 @@ class LSTM(nn.Module):
         check_layers(num_layers)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
-        self.bidirectional, self.training = bidirectional, False
-        ways = 1 + bidirectional
+        self.bidirectional, self.training = bool(bidirectional), False
+        ways = 1 + self.bidirectional
         made: list[nn.Module] = []
         for i in range(num_layers):
             inputs = input_size if i == 0 else ways * hidden_size
