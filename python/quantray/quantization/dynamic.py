@@ -114,6 +114,13 @@ def quantize_dynamic(
     Source: `torch.ao.quantization.quantize_dynamic`.
     """
     check_model(model)
+    if dtype not in (*_WEIGHTS, *_TABLES):
+        raise ValueError(f"dtype must be qint8 or quint8, or quint4x2 for tables, got {dtype!r}")
+    if isinstance(qconfig_spec, (str, type)):
+        raise TypeError(
+            f"qconfig_spec must be a set of classes and names, or a mapping, got {qconfig_spec!r}: write "
+            "{...} around it"
+        )
     known = {**_modules(), **registered_layers(), **(mapping or {})}
     wanted = _wanted(qconfig_spec, known)
     names = {name for name, _ in model.named_modules()}
