@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import pathlib
+import re
 
 import pytest
 import quantray as qt
@@ -13,7 +14,12 @@ from quantray.quantization import remedies
 #: Modules beside those of `nn`, each with an example.
 SPACES = {
     "nn.intrinsic": nn.intrinsic,
+    "nn.intrinsic.qat": nn.intrinsic.qat,
+    "nn.intrinsic.quantized": nn.intrinsic.quantized,
+    "nn.intrinsic.quantized.dynamic": nn.intrinsic.quantized.dynamic,
     "nn.qat": nn.qat,
+    "nn.qat.dynamic": nn.qat.dynamic,
+    "nn.quantizable": nn.quantizable,
     "nn.quantized": nn.quantized,
     "nn.quantized.dynamic": nn.quantized.dynamic,
 }
@@ -110,12 +116,17 @@ def test_examples(name):
     run(examples(name))
 
 
-def test_readme():
-    test = doctest.DocTestParser().get_doctest(README.read_text(), {}, "README.md", str(README), 0)
+def readme_blocks():
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_readme_has_its_blocks():
+    assert len(readme_blocks()) == 2
+
+
+@pytest.mark.parametrize("block", readme_blocks())
+def test_readme(block):
+    """Each block runs by itself."""
+    test = doctest.DocTestParser().get_doctest(block, {}, "README.md", str(README), 0)
     assert len(test.examples) >= 5
     run(test)
-
-
-def test_everything_compiled_is_public():
-    public = {name for name in vars(_core) if not name.startswith("_")}
-    assert public <= set(qt.__all__) | set(qt.ops.__all__)

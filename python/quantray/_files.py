@@ -11,6 +11,52 @@ from quantray import _core
 MODEL = "quantray.model"
 
 
+class Tensors(dict[str, Any]):
+    """The tensors of a file whose model is of a class that is not here: a dict that says so when called."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises: it is no model."""
+        raise TypeError(
+            "this is a dict of tensors, not a model: its class is your own, and no file holds code; make an "
+            "instance of it and call its load_state_dict(path)"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def read(path: str | os.PathLike[str]) -> Any:
+    """A file's tensors.
+
+    Raises
+    ------
+    OSError
+        It is none of safetensors; of a file of torch's it says what to do.
+    """
+    try:
+        return _core.load(path)
+    except OSError as error:
+        text = _torch_files(path)
+        if text:
+            raise OSError(f"cannot read {os.fspath(path)}: {text}") from error
+        raise
+
+
+def _torch_files(path: str | os.PathLike[str]) -> str:
+    """What to do with a file of torch's, by its first bytes; "" where it is none."""
+    try:
+        with open(path, "rb") as file:
+            first = file.read(4)
+    except OSError:
+        return ""
+    if first[:4] == b"PK\x03\x04" or first[:2] in (b"\x80\x02", b"\x80\x04", b"\x80\x05"):
+        return (
+            "it is a pickle, as torch.save writes (.pt, .pth), which may run code when it is read; in torch, "
+            "safetensors.torch.save_file(model.state_dict(), path) makes a file that this function takes"
+        )
+    return ""
+
+
 def load(path: str | os.PathLike[str]) -> Any:
     """Reads what `save` wrote: a QTensor, a dict of QTensors and NumPy arrays, or a model.
 
@@ -42,7 +88,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ...     qt.load(path).equal(q)
     True
     """
-    state = _core.load(path)
+    state = read(path)
     if not isinstance(state, _core.QTensor):
         text = _core.read_metadata(path).get(MODEL)
         if text is not None:

@@ -16,6 +16,15 @@ from quantray.nn._recurrent_states import check_states, states_in, states_out
 from quantray.nn._tracing import whole
 from quantray.nn.functional._arguments import traced_or_floats
 
+#: More layers than any network has: a number beyond is a mistake, which would take hours to make.
+MOST_LAYERS = 2**16
+
+
+def check_layers(num_layers: int) -> None:
+    """Raises for more layers than can be meant; files are held to their size instead."""
+    if num_layers > MOST_LAYERS and not _init.is_rebuilding():
+        raise ValueError(f"num_layers must be at most {MOST_LAYERS}, got {num_layers}")
+
 
 class RecurrentLayer(Configured):
     """Sizes, names and shapes of weights, and the way through layers and directions.
@@ -53,6 +62,7 @@ class RecurrentLayer(Configured):
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
+        check_layers(num_layers)
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout must be from 0 to 1, got {dropout}")
         if not 0 <= proj_size < hidden_size:

@@ -8,9 +8,10 @@ import numpy as np
 
 from quantray._core import PackedLinear, QTensor, qint8, quantize_per_tensor_dynamic, quint8
 from quantray.nn import _init, _linear
+from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
-from quantray.nn.quantized._weights import blank_weight, quantized_weight, taken_apart
+from quantray.nn.quantized._weights import blank_weight, check_weight_dtype, quantized_weight, taken_apart
 
 
 class Linear(Module):
@@ -22,8 +23,10 @@ class Linear(Module):
     ----------
     in_features, out_features : int
         Lengths of the input's and the output's last axis.
-    bias : bool
+    bias_ : bool
         Whether there is a bias, in float32.
+    dtype : dtype
+        Of the weight: qint8.
     per_channel : bool
         Whether each output's weights have a scale of their own.
     per_row : bool
@@ -53,7 +56,8 @@ class Linear(Module):
         self,
         in_features: int,
         out_features: int,
-        bias: bool = True,
+        bias_: bool = True,
+        dtype: Any = qint8,
         *,
         per_channel: bool = True,
         per_row: bool = True,
@@ -62,12 +66,20 @@ class Linear(Module):
         is_smoothed: bool = False,
     ) -> None:
         super().__init__()
+        if not _init.is_rebuilding():
+            check_sizes(in_features=in_features, out_features=out_features)
+        check_weight_dtype(dtype)
         self.in_features, self.out_features = in_features, out_features
         self._set(per_channel, per_row, reduce_range, relu)
         if is_smoothed:
             self.input_factor = np.ones(in_features, np.float32)
         weight = blank_weight((out_features, in_features), per_channel)
-        self.set_weight_bias(weight, _init.zeros((out_features,)) if bias else None)
+        self.set_weight_bias(weight, _init.zeros((out_features,)) if bias_ else None)
+
+    @classmethod
+    def _rebuild(cls, in_features: int, out_features: int, bias: bool = True, **options: Any) -> Self:
+        """A layer as files describe it."""
+        return cls(in_features, out_features, bias, **options)
 
     def set_weight_bias(self, weight: QTensor, bias: Any = None) -> None:
         """Takes a weight, qint8 of shape (out_features, in_features), and a bias."""
@@ -80,6 +92,7 @@ class Linear(Module):
     def from_float(
         cls,
         module: Module,
+        use_precomputed_fake_quant: bool = False,
         *,
         dtype: Any = qint8,
         per_channel: bool = True,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantray._core import PackedGRU, PackedLSTM, QTensor
+from quantray._core import PackedGRU, PackedLSTM, QTensor, qint8
 from quantray.nn import _recurrent
 from quantray.nn._recurrent_layer import RecurrentLayer
 from quantray.nn._recurrent_states import states_out
+from quantray.nn.quantized._weights import check_weight_dtype
 from quantray.nn.quantized.dynamic._packed import PackedRecurrent
 
 
@@ -49,6 +50,8 @@ class LSTM(_Layer, _recurrent.LSTM):
     ----------
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size
         As for `nn.LSTM`; nothing is dropped.
+    dtype : dtype
+        Of the weights: qint8.
     per_channel : bool
         Whether each row of weights has a scale of its own.
 
@@ -77,9 +80,11 @@ class LSTM(_Layer, _recurrent.LSTM):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
+        dtype: Any = qint8,
         *,
         per_channel: bool = True,
     ) -> None:
+        check_weight_dtype(dtype)
         how = (num_layers, bias, batch_first, dropout, bidirectional, proj_size)
         super().__init__(input_size, hidden_size, *how)
         self._empty(per_channel)
@@ -92,6 +97,8 @@ class GRU(_Layer, _recurrent.GRU):
     ----------
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         As for `nn.GRU`; nothing is dropped.
+    dtype : dtype
+        Of the weights: qint8.
     per_channel : bool
         Whether each row of weights has a scale of its own.
 
@@ -119,8 +126,10 @@ class GRU(_Layer, _recurrent.GRU):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        dtype: Any = qint8,
         *,
         per_channel: bool = True,
     ) -> None:
+        check_weight_dtype(dtype)
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
         self._empty(per_channel)
