@@ -1,0 +1,80 @@
+"""Docstrings as this project writes them, for numpydoc.
+
+They end with an example and with where something comes from, without headings, and their text is plain: a star is a star.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+#: Code, which is left alone, or what would begin an emphasis or a substitution.
+_CODE_OR_MARK = re.compile(r"(``.+?``|`.+?`|\*\*[^\s*].*?\*\*)|(?<!\\)([*|])")
+
+#: The ends of docstrings, while numpydoc reads what comes before them.
+_ENDS: dict[tuple[str, str], list[str]] = {}
+
+
+def parted(lines: list[str]) -> tuple[list[str], list[str]]:
+    """A docstring's text, and its end: from the first example or source that is not indented."""
+    marks = (i for i, line in enumerate(lines) if line.startswith((">>>", "Source:")))
+    start = next(marks, len(lines))
+    return lines[:start], lines[start:]
+
+
+def plain(line: str) -> str:
+    """A line in which stars and bars outside of code mean themselves."""
+    return _CODE_OR_MARK.sub(lambda found: found[1] or "\\" + found[2], line)
+
+
+def shown(end: list[str]) -> list[str]:
+    """The end of a docstring in reStructuredText: examples as code, word for word."""
+    made: list[str] = []
+    inside = False
+    for i, line in enumerate(end):
+        if line.startswith(">>>") and not inside:
+            inside = True
+            made += ["", ".. code-block:: pycon", ""]
+        elif inside and not line.strip():
+            # A blank line ends an example, unless more of it follows.
+            inside = "".join(end[i + 1 : i + 2]).startswith((">>>", " "))
+        made.append(f"   {line}" if inside else line)
+    return [*made, ""]
+
+
+def _cut(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    text, end = parted(lines)
+    _ENDS[what, name] = end
+    lines[:] = [plain(line) for line in text]
+
+
+def _append(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    lines += ["", *shown(_ENDS.pop((what, name), []))]
+
+
+def _resolve(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element
+) -> nodes.Element | None:
+    """Names as users say them: `nn.Linear` is `quantray.nn.Linear`, `QTensor.sum` is `quantray.QTensor.sum`."""
+    if node.get("refdomain") != "py" or node.get("reftype") != "obj":
+        return None
+    domain = env.domains["py"]
+    target = node["reftarget"].removeprefix("qt.")
+    module = node.get("py:module") or ""
+    for name in (f"quantray.{target}", f"{module.rpartition('.')[0]}.{target}"):
+        if name in domain.objects:
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, text)
+    return None
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Around numpydoc, whose priority is 500."""
+    app.connect("autodoc-process-docstring", _cut, priority=400)
+    app.connect("autodoc-process-docstring", _append, priority=600)
+    app.connect("missing-reference", _resolve)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
