@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 #: Code, which is left alone, or what would begin an emphasis or a substitution.
-_CODE_OR_MARK = re.compile(r"(``.+?``|`.+?`|\*\*[^\s*].*?\*\*)|(?<!\\)([*|])")
+_CODE_OR_MARK = re.compile(r"(``[^`]+``|`[^`]+`|\*\*[^\s*].*?\*\*)|(?<!\\)([*|])")
 
 #: The ends of docstrings, while numpydoc reads what comes before them.
 _ENDS: dict[tuple[str, str], list[str]] = {}
@@ -27,9 +27,9 @@ def parted(lines: list[str]) -> tuple[list[str], list[str]]:
     return lines[:start], lines[start:]
 
 
-def plain(line: str) -> str:
-    """A line in which stars and bars outside of code mean themselves."""
-    return _CODE_OR_MARK.sub(lambda found: found[1] or "\\" + found[2], line)
+def plain(text: str) -> str:
+    """A text in which stars and bars outside of code mean themselves."""
+    return _CODE_OR_MARK.sub(lambda found: found[1] or "\\" + found[2], text)
 
 
 def shown(end: list[str]) -> list[str]:
@@ -50,7 +50,8 @@ def shown(end: list[str]) -> list[str]:
 def _cut(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     text, end = parted(lines)
     _ENDS[what, name] = end
-    lines[:] = [plain(line) for line in text]
+    # As a whole, since code goes on in the next line.
+    lines[:] = plain("\n".join(text)).split("\n")
 
 
 def _append(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
