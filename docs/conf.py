@@ -1,7 +1,7 @@
 """The site: `sphinx-build -W docs target/site`, with `pip install '.[docs]'`.
 
-Pages are Markdown; the reference is written from docstrings, the gallery by its own programs, and the notebooks are shown
-as they are committed, which the tests compare with a run.
+Pages are Markdown; the reference is written from docstrings, the gallery by its own programs, and the
+notebooks are shown as they are committed, which the tests compare with a run.
 """
 
 import shutil

@@ -1,6 +1,7 @@
 """maturin as the build backend, after a look at the Rust that is to build the core.
 
-Without this, a machine whose Rust is missing or too old says so in a page of text, or fetches a compiler unasked.
+Without this, a machine whose Rust is missing or too old says so in a page of text, or fetches a compiler
+unasked.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def check_rust() -> None:
     if version is not None and tuple(map(int, version.split("."))) >= tuple(map(int, least.split("."))):
         return
     if version is None:
-        text = f"building quantray needs Rust {least} or later, and there is none: install it with rustup (rustup.rs)"
+        text = f"building quantray needs Rust {least} or later, and found none: get it by rustup (rustup.rs)"
     else:
         text = f"building quantray needs Rust {least} or later, got {version}: run `rustup update stable`"
     sys.exit(text)

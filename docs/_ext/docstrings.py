@@ -1,6 +1,7 @@
 """Docstrings as this project writes them, for numpydoc.
 
-They end with an example and with where something comes from, without headings, and their text is plain: a star is a star.
+They end with an example and with where something comes from, without headings, and their text is plain: a
+star is a star.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _append(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
 def _resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element
 ) -> nodes.Element | None:
-    """Names as users say them: `nn.Linear` is `quantray.nn.Linear`, `QTensor.sum` is `quantray.QTensor.sum`."""
+    """Names as users say them: `nn.Linear` is `quantray.nn.Linear`."""
     if node.get("refdomain") != "py" or node.get("reftype") != "obj":
         return None
     domain = env.domains["py"]

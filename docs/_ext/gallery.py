@@ -1,4 +1,4 @@
-"""The gallery: each program in `gallery` makes one picture, drawn on light and on dark, and a page that shows both.
+"""The gallery: each program in `gallery` makes one picture, drawn on light and on dark, and a page of it.
 
 A program's docstring is the page's text, its first line the title. It leaves its picture in `figure`.
 """
@@ -28,7 +28,7 @@ def draw(program: Path, folder: Path) -> None:
         target = folder / f"{program.stem}-{mode}.png"
         if target.exists() and target.stat().st_mtime > program.stat().st_mtime:
             continue
-        settings = {key: ink for key in _INKED} | {
+        settings = dict.fromkeys(_INKED, ink) | {
             "axes.spines.top": False,
             "axes.spines.right": False,
             "legend.frameon": False,

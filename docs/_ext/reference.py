@@ -1,6 +1,7 @@
 """The reference: a page for each package, a section for each of its files, an entry for each public name.
 
-Nothing is listed by hand: what stands in `__all__` is there, under the first sentence of the file that it comes from.
+Nothing is listed by hand: what stands in `__all__` is there, under the first sentence of the file that it
+comes from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One scale for all, or one for each channel
 
-Weights of a convolution whose channels differ in size. With one scale the small channels have a few codes between them; with
-one each they lose no more than the large ones.
+Weights of a convolution whose channels differ in size. With one scale the small channels have a few codes
+between them; with one each they lose no more than the large ones.
 """
 
 import matplotlib.pyplot as plt

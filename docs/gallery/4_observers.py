@@ -1,7 +1,8 @@
 """Where observers cut
 
-A stream of values with a few far from the others. Each observer answers another question: hold everything, lose least, hold
-most. All keep a small state whatever the amount of data, and those here give the same answer however it was cut into batches.
+A stream of values with a few far from the others. Each observer answers another question: hold everything,
+lose least, hold most. All keep a small state whatever the amount of data, and those here give the same
+answer however it was cut into batches.
 """
 
 import matplotlib.pyplot as plt

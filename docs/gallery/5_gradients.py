@@ -1,7 +1,7 @@
 """What training for integers follows
 
-Fake quantization rounds on the way forward. On the way back the rounding counts as nothing, so the gradient is 1 where a
-value has a code of its own, and 0 where it saturates; a learned scale has the gradient of LSQ.
+Fake quantization rounds on the way forward. On the way back the rounding counts as nothing, so the gradient
+is 1 where a value has a code of its own, and 0 where it saturates; a learned scale has the gradient of LSQ.
 """
 
 import matplotlib.pyplot as plt
@@ -9,7 +9,7 @@ import numpy as np
 import quantray as qt
 
 x = np.linspace(-1.5, 1.5, 1501, dtype=np.float32)
-grid = dict(scale=0.25, zero_point=0, quant_min=-4, quant_max=3)
+grid = {"scale": 0.25, "zero_point": 0, "quant_min": -4, "quant_max": 3}
 ones = np.ones_like(x)
 forward = qt.fake_quantize_per_tensor_affine(x, **grid)
 to_value = qt.fake_quantize_per_tensor_affine_backward(ones, x, **grid)

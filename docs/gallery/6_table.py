@@ -1,7 +1,7 @@
 """A function of codes is a table
 
-Between two grids of 256 codes any function of one number is a table of 256 bytes: GELU costs a look-up, and is right for each
-code to the nearest one of the result's grid.
+Between two grids of 256 codes any function of one number is a table of 256 bytes: GELU costs a look-up, and
+is right for each code to the nearest one of the result's grid.
 """
 
 import matplotlib.pyplot as plt
@@ -16,5 +16,5 @@ axes[0].step(every.int_repr(), made.int_repr(), color="#2b8cbe", where="mid")
 axes[0].set_title("the table: code to code")
 axes[1].plot(every.dequantize(), made.dequantize(), ".", markersize=3, color="#2b8cbe")
 axes[1].set_title("what it stands for")
-for axis, label in zip(axes, ("code", "value")):
+for axis, label in zip(axes, ("code", "value"), strict=True):
     axis.set_xlabel(label)

@@ -11,7 +11,7 @@ from quantray import _core
 MODEL = "quantray.model"
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
     """Reads what `save` wrote: a QTensor, a dict of QTensors and NumPy arrays, or a model.
 
     The file is mapped into memory, so that loading takes no time and no memory until elements are read;
@@ -21,6 +21,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     Parameters
     ----------
     path : str or path
+    mmap : bool
+        Whether to map the file. Where another program may cut it shorter while it is in use, say False: it
+        is read at once. Of a mapped file the part that is gone ends the process when it is read (SIGBUS),
+        which nothing can catch. Files that are replaced as a whole, as `save` does, stay what they were.
 
     Returns
     -------
@@ -42,9 +46,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     ...     qt.load(path).equal(q)
     True
     """
-    state = _core.load(path)
+    state = _core.load(path, mmap=mmap)
     if not isinstance(state, _core.QTensor):
-        text = _core.read_metadata(path).get(MODEL)
+        text = _core.read_metadata(path, mmap=mmap).get(MODEL)
         if text is not None:
             from quantray.nn._files import rebuilt
 

@@ -1,7 +1,9 @@
-"""LSTM and GRU in integers, in plain NumPy, by the rounding contract: what `PackedLSTM` and `PackedGRU` must give.
+"""LSTM and GRU in integers, in plain NumPy, by the rounding contract.
 
-Grids, codes and sums are written out here. Only the functions of the gates come from `quantray.ops`, in float32, since their
-last bits are part of what is compared; `test_floats` compares those with float64.
+What `PackedLSTM` and `PackedGRU` must give.
+
+Grids, codes and sums are written out here. Only the functions of the gates come from `quantray.ops`, in
+float32, since their last bits are part of what is compared; `test_floats` compares those with float64.
 """
 
 import numpy as np

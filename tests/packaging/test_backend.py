@@ -47,7 +47,7 @@ def test_no_rust_says_what_to_install(tmp_path):
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("building quantray needs Rust 1.")
-    assert "install it with rustup" in line
+    assert "found none: get it by rustup" in line
 
 
 @pytest.mark.parametrize("version", ["1.80.1", "1.9.0"])
