@@ -42,9 +42,11 @@ done
 
 if [ -n "$FREE_THREADED_PYTHON" ]; then
   own=$(environment free-threaded "$FREE_THREADED_PYTHON")
-  "$own" -m pip install --quiet --only-binary :all: numpy pytest hypothesis
+  "$own" -m pip install --quiet --only-binary :all: numpy pytest hypothesis pytest-run-parallel
   "$own" -m pip install --quiet --find-links "$wheels" --no-index --no-deps quantray
   "$own" -m pytest -q tests/test_golden.py tests/test_threads.py
+  # Each test in eight threads at once, which nothing holds back there.
+  "$own" -m pytest -q --parallel-threads=8 tests/test_views.py tests/test_operators.py
 else
   echo "test_wheels.sh: no free-threaded Python here: its wheel was not tested"
 fi

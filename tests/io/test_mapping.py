@@ -68,7 +68,9 @@ print(int(q.int_repr().astype(int).sum()))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how a cut file ends a process is the system's")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="how a cut file ends a process is the system's"
+)
 @pytest.mark.parametrize("mmap", [True, False])
 def test_what_the_documentation_says_of_a_cut_file(path, mmap):
     done = subprocess.run([sys.executable, "-c", CUT, str(path), str(mmap)], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""Work on shared objects, whose results are known beforehand: for many threads, and for processes that import it."""
+"""Work on shared objects, with results that are known: for many threads, and for processes that import it."""
 
 import functools
 import threading
