@@ -8,9 +8,8 @@ import sys
 sys.modules["autograd"] = None
 from quantray import nn
 model = nn.Linear(2, 1)
-step = nn.value_and_grad(model, lambda model, x: model(x).sum())
 try:
-    step([[1.0, 2.0]])
+    nn.value_and_grad(model, lambda model, x: model(x).sum())([[1.0, 2.0]])
 except ImportError as error:
     print(error)
 """
