@@ -17,15 +17,26 @@ from sphinx.environment import BuildEnvironment
 #: Code, which is left alone, or what would begin an emphasis or a substitution.
 _CODE_OR_MARK = re.compile(r"(``[^`]+``|`[^`]+`|\*\*[^\s*].*?\*\*)|(?<!\\)([*|])")
 
+_RULE = re.compile(r"-{3,}\s*$")
+#: Sections that are lists of names.
+_OF_ENTRIES = {"Parameters", "Returns", "Raises", "Attributes", "Yields", "Warns", "Other Parameters"}
+
 #: The ends of docstrings, while numpydoc reads what comes before them.
 _ENDS: dict[tuple[str, str], list[str]] = {}
 
 
 def parted(lines: list[str]) -> tuple[list[str], list[str]]:
-    """A docstring's text, and its end: from the first example or source that is not indented."""
-    marks = (i for i, line in enumerate(lines) if line.startswith((">>>", "Source:")))
-    start = next(marks, len(lines))
-    return lines[:start], lines[start:]
+    """A docstring's text, and its end: from an example, a source, or a paragraph after the last section."""
+    entries = False
+    for i, line in enumerate(lines):
+        if _RULE.match(line) and i and lines[i - 1].strip():
+            entries = lines[i - 1].strip() in _OF_ENTRIES
+        heading = i + 1 < len(lines) and _RULE.match(lines[i + 1])
+        # Entries of a section stand together: what follows an empty line is text again.
+        text = entries and i and not lines[i - 1].strip() and line[:1].strip() and not heading
+        if text or line.startswith((">>>", "Source:")):
+            return lines[:i], lines[i:]
+    return lines, []
 
 
 def plain(text: str) -> str:
@@ -36,15 +47,20 @@ def plain(text: str) -> str:
 def shown(end: list[str]) -> list[str]:
     """The end of a docstring in reStructuredText: examples as code, word for word."""
     made: list[str] = []
-    inside = False
-    for i, line in enumerate(end):
-        if line.startswith(">>>") and not inside:
-            inside = True
-            made += ["", ".. code-block:: pycon", ""]
-        elif inside and not line.strip():
-            # A blank line ends an example, unless more of it follows.
-            inside = "".join(end[i + 1 : i + 2]).startswith((">>>", " "))
-        made.append(f"   {line}" if inside else line)
+    code = False
+    for paragraph in "\n".join(end).strip("\n").split("\n\n"):
+        lines = paragraph.split("\n")
+        # An example may go on after an empty line.
+        goes_on = code and lines[0].startswith((">>>", " "))
+        code = goes_on or lines[0].startswith(">>>")
+        if code:
+            made += [
+                "",
+                *([] if goes_on else [".. code-block:: pycon", ""]),
+                *(f"   {line}" for line in lines),
+            ]
+        else:
+            made += ["", *plain(paragraph).split("\n")]
     return [*made, ""]
 
 
