@@ -25,7 +25,7 @@ class Tensors(dict[str, Any]):
         return dict, (dict(self),)
 
 
-def read(path: str | os.PathLike[str]) -> Any:
+def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
     """A file's tensors.
 
     Raises
@@ -34,7 +34,7 @@ def read(path: str | os.PathLike[str]) -> Any:
         It is none of safetensors; of a file of torch's it says what to do.
     """
     try:
-        return _core.load(path)
+        return _core.load(path, mmap=mmap)
     except OSError as error:
         text = _torch_files(path)
         if text:
@@ -57,7 +57,7 @@ def _torch_files(path: str | os.PathLike[str]) -> str:
     return ""
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
     """Reads what `save` wrote: a QTensor, a dict of QTensors and NumPy arrays, or a model.
 
     The file is mapped into memory, so that loading takes no time and no memory until elements are read;
@@ -67,6 +67,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     Parameters
     ----------
     path : str or path
+    mmap : bool
+        Whether to map the file. Where another program may cut it shorter while it is in use, say False: it
+        is read at once. Of a mapped file the part that is gone ends the process when it is read (SIGBUS),
+        which nothing can catch. Files that are replaced as a whole, as `save` does, stay what they were.
 
     Returns
     -------
@@ -88,9 +92,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     ...     qt.load(path).equal(q)
     True
     """
-    state = read(path)
+    state = read(path, mmap=mmap)
     if not isinstance(state, _core.QTensor):
-        text = _core.read_metadata(path).get(MODEL)
+        text = _core.read_metadata(path, mmap=mmap).get(MODEL)
         if text is not None:
             from quantray.nn._files import rebuilt
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 def progress(
     items: Iterable[T], what: str, show: bool = True, transform: Callable[[T], T] | None = None
 ) -> Iterator[T]:
-    """The items, with a bar of tqdm's where it is installed (`pip install 'quantray[train]'`).
+    """The items, with a bar of tqdm's where it is installed (the extra `train`).
 
     The bar counts `items`, whose length it knows; `transform` is what becomes of each.
     """
