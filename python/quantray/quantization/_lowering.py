@@ -61,9 +61,9 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
     With `is_near` sums of floats may be added up in another order than the nodes' own.
     """
     # What lowers nodes of other families registers itself.
-    from quantray.quantization import _float_steps, _layer_steps, _move_steps
+    from quantray.quantization import _attention_steps, _float_steps, _layer_steps, _move_steps
 
-    del _float_steps, _layer_steps, _move_steps
+    del _attention_steps, _float_steps, _layer_steps, _move_steps
     return Lowering(graph.but(guards=()).pruned(), model, grids, is_near).result()
 
 
