@@ -85,7 +85,9 @@ def measure(
     start = args.clock()
     bound["quantray"].run()
     once = max(args.clock() - start, 1e-6)
-    off = max((float(np.abs(mine - b.output()).max()) for c, b in bound.items() if c != "quantray"), default=0.0)
+    off = max(
+        (float(np.abs(mine - b.output()).max()) for c, b in bound.items() if c != "quantray"), default=0.0
+    )
     number = max(1, min(200, int(0.02 / once)))
     calls = {column: Call(each.run, args.threads) for column, each in bound.items()}
     times = compare(calls, 9 if args.quick else 31, number, max(1, number // 10), clock=args.clock)
