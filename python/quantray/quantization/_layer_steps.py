@@ -236,4 +236,3 @@ def put_batch_norm(to: Lowering, node: Node) -> None:
     if after is not None and relu:
         to.put(after, made)
         to.absorbed.add(after.name)
-
