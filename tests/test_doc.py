@@ -130,3 +130,8 @@ def test_readme(block):
     test = doctest.DocTestParser().get_doctest(block, {}, "README.md", str(README), 0)
     assert len(test.examples) >= 5
     run(test)
+
+
+def test_everything_compiled_is_public():
+    public = {name for name in vars(_core) if not name.startswith("_")}
+    assert public <= set(qt.__all__) | set(qt.ops.__all__)
