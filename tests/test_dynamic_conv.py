@@ -210,7 +210,10 @@ CONV, LINEAR = dynamic.Conv2d, dynamic.Linear
         ({nn.Conv2d}, {0: CONV, 3: CONV, 7: nn.Linear}),
         ({"3"}, {0: nn.Conv2d, 3: CONV, 7: nn.Linear}),
         ({nn.Conv2d: tq.default_dynamic_qconfig, "0": None}, {0: nn.Conv2d, 3: CONV, 7: nn.Linear}),
-        ({nn.Conv2d, nn.ConvTranspose2d, nn.Linear}, {0: CONV, 5: dynamic.ConvTranspose2d, 7: LINEAR, 9: LINEAR}),
+        (
+            {nn.Conv2d, nn.ConvTranspose2d, nn.Linear},
+            {0: CONV, 5: dynamic.ConvTranspose2d, 7: LINEAR, 9: LINEAR},
+        ),
         # Convolutions gain by `quantize`; by default they stay in float.
         (None, {0: nn.Conv2d, 3: nn.Conv2d, 5: nn.ConvTranspose2d, 7: LINEAR, 9: LINEAR}),
     ],

@@ -106,7 +106,7 @@ if TYPE_CHECKING:
     )
 
 #: Imported when they are first asked for.
-_LAZY = ("nn", "optim", "quantization")
+_LAZY = ("nn", "onnx", "optim", "quantization")
 #: Torch's functions that other modules have.
 _PLACES = {
     "quantray.nn.functional": """

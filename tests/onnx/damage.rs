@@ -69,7 +69,8 @@ fn node(op: &str, input: &[&str], output: &[&str], attribute: Vec<Attribute>) ->
 
 /// A model with a message of each kind, a field of each kind and a tensor of each element type.
 pub fn sample() -> Vec<u8> {
-    let typed = |code: usize| Tensor { int32_data: vec![1; 4], raw_data: None, ..tensor("", code as i32, &[4], &[]) };
+    let typed =
+        |code: usize| Tensor { int32_data: vec![1; 4], raw_data: None, ..tensor("", code as i32, &[4], &[]) };
     let raw = ELEMENTS.iter().filter(|e| e.bits > 0).map(|e| {
         let len = e.bytes(5).unwrap() as usize;
         tensor(e.name, e.code, &[5, 1], &[1; 80][..len])
@@ -101,7 +102,10 @@ pub fn sample() -> Vec<u8> {
     let list = || Box::new(Type { value: Some(Kind::Tensor(image())), ..Type::default() });
     let graph = Graph {
         name: "graph".into(),
-        node: vec![node("Conv", &["x", "w", ""], &["y"], attributes(&middle)), node("Relu", &["y"], &["out"], vec![])],
+        node: vec![
+            node("Conv", &["x", "w", ""], &["y"], attributes(&middle)),
+            node("Relu", &["y"], &["out"], vec![]),
+        ],
         initializer: raw.chain(numbers).chain([outside, texts, wide]).collect(),
         sparse_initializer: vec![SparseTensor {
             values: Some(tensor("sparse", 1, &[2], &[0; 8])),
@@ -129,7 +133,12 @@ pub fn sample() -> Vec<u8> {
         input: vec!["a".into()],
         output: vec!["b".into()],
         attribute: vec!["alpha".into()],
-        attribute_proto: vec![Attribute { name: "beta".into(), kind: 1, f: Some(2.0), ..Attribute::default() }],
+        attribute_proto: vec![Attribute {
+            name: "beta".into(),
+            kind: 1,
+            f: Some(2.0),
+            ..Attribute::default()
+        }],
         node: vec![node("Scale", &["a"], &["b"], vec![])],
         opset_import: opsets(),
         ..Function::default()

@@ -133,7 +133,7 @@ def test_functions():
     assert problems(model_of(node("n", "x", "y"), functions=bad)) == [
         "function 'three': node 'n' (Relu): its input 'c' is made by nothing",
         "function 'three': its output 'b' is made by nothing",
-        "functions call each other in a circle: 'two' -> 'one' -> 'two'",
+        "functions call each other in a circle: 'one' -> 'two' -> 'one'",
     ]
 
 

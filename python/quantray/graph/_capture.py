@@ -187,7 +187,7 @@ def _captured(
         # The same sizes, other values: what differs now depends on them, or on chance.
         same = [a.shape for a in example.arrays]
         try:
-            second = _once(model, example, others(example.arrays, same), python, changing)
+            second = _with_other_values(model, example, same, python, changing)
             return _for_these_rows(_join(first, second, training), example, differ)
         except _Differ as error:
             scope = error.scope
@@ -195,6 +195,20 @@ def _captured(
                 raise CaptureError(f"{error.at}: {error.reason}") from None
             # That module runs as Python; what is around it is captured.
             python |= {scope}
+
+
+def _with_other_values(
+    model: Any,
+    example: Example,
+    shapes: list[tuple[int, ...]],
+    python: frozenset[str],
+    changing: frozenset[Any],
+) -> _Once:
+    """A run of other values; of the same ones, where others are no input of the model: shapes, places, files."""
+    try:
+        return _once(model, example, others(example.arrays, shapes), python, changing)
+    except Exception:
+        return _once(model, example, example.arrays, python, changing)
 
 
 def _rows(shapes: Iterable[tuple[int, ...]]) -> list[int]:

@@ -91,7 +91,9 @@ def full(shape: tuple[int, ...], value: Any, dtype: str) -> Any:
 
 def lengths(items: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
     """Lengths as an array of integers, or of floats where there is one among them."""
-    return np.array(items, np.float32 if any(isinstance(n, float) for n in items) else np.int64).reshape(shape)
+    return np.array(items, np.float32 if any(isinstance(n, float) for n in items) else np.int64).reshape(
+        shape
+    )
 
 
 _OWN: dict[str, Callable[..., Any]] = {

@@ -371,6 +371,14 @@ class Module:
         """What graphs call the arguments; by default what `forward` does."""
         return None
 
+    def _output_names(self) -> tuple[str, ...] | None:
+        """What files call the outputs; None where they have no names."""
+        return None
+
+    def _example_inputs(self) -> tuple[Any, ...] | None:
+        """Arrays that it could be called with, where it knows their shapes itself."""
+        return None
+
     def _other_shapes(self, shapes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]] | None:
         """Other shapes of its arguments that a capture is to try, the best ones first; None where it is not
         known which lengths are free.

@@ -4,7 +4,8 @@
 >>> model = qt.onnx.load("model.onnx")                       # doctest: +SKIP
 """
 
+from quantray.onnx._export import save
 from quantray.onnx._load import load
 from quantray.onnx._model import Model, Value
 
-__all__ = ["Model", "Value", "load"]
+__all__ = ["Model", "Value", "load", "save"]

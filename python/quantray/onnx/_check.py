@@ -261,6 +261,6 @@ def _loop(needs: Sequence[Sequence[int]], left: Sequence[int]) -> list[int]:
         path[at] = None
         at = next(j for j in needs[at] if j in stuck)
     walked = list(path)
-    loop = walked[walked.index(at) :][::-1]
+    loop = walked[walked.index(at) :][::-1]  # from who makes to who reads
     first = loop.index(min(loop))
     return loop[first:] + loop[:first]

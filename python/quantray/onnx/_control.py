@@ -118,7 +118,6 @@ class Scan(Control):
             stacked.append(np.stack(each[::-1] if way else each, axis))
         return (*carried, *stacked)
 
-
     def _of_rows(self, inputs: list[Array], around: dict[str, Array]) -> Any:
         """Opset 8: the first axis is that of a batch, whose rows are scanned one by one along the next."""
         call, count = self.call, int(self.call.get("num_scan_inputs"))

@@ -56,9 +56,9 @@ def values_of(dtype: str) -> Array:
     f = SMALL_FLOATS[dtype]
     codes: npt.NDArray[np.int64] = np.arange(1 << f.bits)
     if f.special == "scale":
-        found = np.ldexp(np.ones(256), codes - f.bias)
-        found[255] = np.nan
-        return found.astype(np.float32)
+        scales = np.ldexp(np.ones(256), codes - f.bias)
+        scales[255] = np.nan
+        return scales.astype(np.float32)
     mantissa = codes & ((1 << f.mantissa) - 1)
     exponent = codes >> f.mantissa & ((1 << f.exponent) - 1)
     sign = np.where(codes >> (f.bits - 1), -1.0, 1.0)

@@ -52,9 +52,9 @@ def read(
     """Reads an ONNX file into plain objects, and checks that it is whole.
 
     A file is mapped, also above 2 GB, and so are the files beside it that hold its tensors: large arrays take
-    no memory until they are read. Above the file's size, memory stays below 4 KiB for each message (node,
-    attribute, tensor, length of a shape) and 40 bytes for each byte of numbers that do not stand in raw data.
-    Whatever the file says, no more is allocated.
+    no memory until they are read. What else is in the file takes at most 4 KiB for each message, name or text
+    (node, attribute, tensor, length of a shape, ...) and 72 bytes for each byte of numbers that are not raw.
+    Sizes that the file only claims allocate nothing.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def read(
     name, data, home = _bytes_of(source)
     if folder is not None:
         home = os.fspath(folder)
-    return _core.read_onnx(data, name, _Maker(Folder(home, name)))
+    return _core._read_onnx(data, name, _Maker(Folder(home, name)))
 
 
 def _bytes_of(source: Any) -> tuple[str, Array, str | None]:
@@ -183,4 +183,4 @@ def write(model: ModelFile, path: str | os.PathLike[str], *, external: bool | No
     name = os.fsdecode(os.fspath(path))
     if not isinstance(model, ModelFile):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"model must be a ModelFile, got {type(model).__name__}")
-    _core.write_onnx(model, name, external)
+    _core._write_onnx(model, name, external)

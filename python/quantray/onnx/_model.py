@@ -69,6 +69,7 @@ class Model(Body):
         super().__init__(plan)
         #: What errors and guards of its graph name beside the node.
         self._file = file or "the model"
+        self._program: Any = None
         self._about = (tuple(inputs), tuple(outputs), producer, opset, dict(metadata or {}))
 
     @property
@@ -109,9 +110,17 @@ class Model(Body):
             An array of another number of axes, of another length where that is fixed, or of another dtype.
         """
         arrays = self.arranged(args, kwargs)
-        if state.tracer is None and self._runner is None:
-            return self._call(arrays, {})
+        if state.tracer is None and self._runner is None and not self.training:
+            return self._floats()(self, arrays, {})
         return super().__call__(*arrays)
+
+    def _floats(self) -> Any:
+        """What runs the model in floats: programs, one for each kind of inputs."""
+        if self._program is None:
+            from quantray.quantization._floating import FloatProgram
+
+            self.__dict__["_program"] = FloatProgram()
+        return self._program
 
     def forward(self, *arrays: Any) -> Any:
         """The same, of arrays in the order of the inputs."""
@@ -146,6 +155,24 @@ class Model(Body):
 
     def _argument_names(self) -> tuple[str, ...]:
         return tuple(value.name for value in self.inputs)
+
+    def _output_names(self) -> tuple[str, ...]:
+        return tuple(value.name for value in self.outputs)
+
+    def _example_inputs(self) -> tuple[Any, ...] | None:
+        """Zeros, of the shapes that the file says; lengths that are free have a number that most models take."""
+        if any(value.shape is None for value in self.inputs):
+            return None
+        lengths = {axis: n for axis, n in enumerate((2, 16, 64, 64, 8))}
+        return tuple(
+            np.zeros(
+                tuple(
+                    n if isinstance(n, int) else lengths.get(a, 8) for a, n in enumerate(value.shape or ())
+                ),
+                numpy_dtype(value.dtype),
+            )
+            for value in self.inputs
+        )
 
     def arranged(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Arguments in the order of the inputs, as arrays of the dtypes that they are computed in."""

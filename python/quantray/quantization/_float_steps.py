@@ -1,21 +1,23 @@
 """Float nodes as steps of a program, where there is a kernel for them.
 
-Arithmetic and the kernels of `quantray.ops` have the bits that the nodes have by themselves. Sums are added
-up in another order than NumPy's: they are steps only where no integers follow (`is_near`), whose codes
-could differ.
+The kernels of `quantray.ops` have the bits that the nodes have by themselves. Functions of elements, sums,
+and what takes elements from other places have files of their own.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from quantray import nn
 from quantray.graph import Node, Ref
-from quantray.graph._trees import is_sequence
+from quantray.nn._recurrent_layer import RecurrentLayer
+from quantray.nn.intrinsic._fused import BATCH_NORMS
 from quantray.nn.quantized import dynamic
+from quantray.quantization._layer_steps import put_batch_norm
 from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, step_of
+from quantray.quantization._recurrent_steps import recurrent_step
 
 _FLOAT = np.dtype(np.float32)
 
@@ -36,55 +38,28 @@ def _wire(to: Lowering, value: Any, dtype: Any = _FLOAT) -> int:
     return to.number(value)
 
 
-@step_of(
-    "relu",
-    "gelu",
-    "silu",
-    "sigmoid",
-    "tanh",
-    "numpy.negative",
-    "numpy.absolute",
-    "numpy.sqrt",
-    "numpy.square",
-)
-def _unary(to: Lowering, node: Node) -> None:
-    params = {"approximate": node.get("approximate")} if node.kind == "gelu" else {}
-    x = _wire(to, node.args[0])
-    _need(len(node.args) == 1 and set(node.kwargs) <= {"approximate"})
-    to.put(node, to.step(node.kind.removeprefix("numpy."), (x,), node, **params))
-
-
-@step_of("add", "sub", "mul", "div", "numpy.maximum", "numpy.minimum")
-def _binary(to: Lowering, node: Node) -> None:
-    limits = node.get("limits")
-    _need(limits is None or limits == (0.0, None))
-    _need(set(node.kwargs) <= {"limits"} and len(node.args) == 2)
-    numbers = [_term(to, value) for value in node.args]
-    to.put(node, to.step(node.kind.removeprefix("numpy."), tuple(numbers), node, relu=limits is not None))
-
-
-def _term(to: Lowering, value: Any) -> int:
-    """A float32 wire, or a number as one."""
-    if isinstance(value, Ref):
-        return _wire(to, value)
-    _need(isinstance(value, (int, float, np.floating)) and not isinstance(value, bool))
-    return to.constant(np.float32(cast("Any", value)))
-
-
 @step_of("layer_norm", "rms_norm")
 def _layer_norm(to: Lowering, node: Node) -> None:
     x = node.args[0]
     _need(isinstance(x, Ref) and to.graph.fact(x).dtype == _FLOAT)
     params: dict[str, Any] = {"normalized_shape": node.get("normalized_shape")}
-    for name in ("weight", "bias"):
+    moving: list[tuple[str, Ref]] = []
+    for name, op in (("weight", "mul"), ("bias", "add")):
         value = node.get(name)
-        if isinstance(value, Ref):
-            _need(value in to.fixed)
+        # After a weight that is computed the bias comes by itself, too.
+        if isinstance(value, Ref) and (moving or value not in to.fixed):
+            moving.append((op, value))
+        elif isinstance(value, Ref):
             params[name] = to.fixed[value]
     if node.get("eps") is not None:
         params["eps"] = node.get("eps")
+    elif node.kind == "rms_norm":
+        params["eps"] = float(np.finfo(np.float32).eps)
     sources = to.terms_of_sum(x, node) or (to.number(x),)
-    to.put(node, to.step(node.kind, sources, node, **params))
+    made = to.step(node.kind, sources, node, **params)
+    for op, value in moving:
+        made = to.step(op, (made, _wire(to, value)), node)
+    to.put(node, made)
 
 
 @step_of("softmax")
@@ -114,30 +89,17 @@ def _attention(to: Lowering, node: Node) -> None:
     to.put(node, to.step("attention", sources, node, heads=int(heads)))
 
 
-@step_of("ndarray.astype")
-def _cast(to: Lowering, node: Node) -> None:
-    dtype = str(node.facts[0].dtype)
-    _need(dtype in DTYPES and len(node.args) == 2)
-    to.put(node, to.step("cast", (_wire(to, node.args[0], None),), node, dtype=dtype))
-
-
-@step_of("ndarray.sum", "numpy.sum", "ndarray.mean", "numpy.mean")
-def _reduction(to: Lowering, node: Node) -> None:
-    given = {**dict(zip(("a", "axis"), node.args, strict=False)), **node.kwargs}
-    _need(to.is_near and set(given) <= {"a", "axis", "keepdims"})
-    axis = given.get("axis")
-    axes = None if axis is None else tuple(axis) if is_sequence(axis) else (axis,)
-    _need(axes is None or all(isinstance(a, (int, np.integer)) for a in axes))
-    x = _wire(to, given["a"])
-    op = node.kind.rpartition(".")[2]
-    to.put(node, to.step(op, (x,), node, axes=axes, keepdims=bool(given.get("keepdims"))))
-
-
 @step_of("module")
 def _module(to: Lowering, node: Node) -> None:
     """Layers that quantize what they are given by its own range, and tables of integers."""
     module = to.model.get_submodule(node.value)
+    if isinstance(module, RecurrentLayer):
+        recurrent_step(to, node, module)
+        return
     _need(len(node.args) == 1 and not node.kwargs)
+    if type(module) in BATCH_NORMS:
+        put_batch_norm(to, node)
+        return
     if type(module) is nn.quantized.Embedding:
         _look_up(to, node, node.args[0], module.weight)
         return

@@ -21,7 +21,7 @@ from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import code_of, compute
 
 #: Dtypes that steps know; arrays of others only go into calls.
-DTYPES = ("float32", "int64", "int32", "bool")
+DTYPES = ("float32", "int64", "int32", "uint8", "int8", "bool")
 #: Functions of lengths that the program works out.
 _FUNCTIONS = {"add": "add", "sub": "sub", "mul": "mul", "floordiv": "floordiv", "mod": "mod", "neg": "neg"}
 
@@ -61,9 +61,20 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
     With `is_near` sums of floats may be added up in another order than the nodes' own.
     """
     # What lowers nodes of other families registers itself.
-    from quantray.quantization import _float_steps, _move_steps
+    from quantray.quantization import (
+        _element_steps,
+        _float_steps,
+        _image_steps,
+        _layer_steps,
+        _move_steps,
+        _norm_steps,
+        _onnx_steps,
+        _place_steps,
+        _reduction_steps,
+    )
 
-    del _float_steps, _move_steps
+    del _element_steps, _float_steps, _image_steps, _layer_steps, _move_steps, _norm_steps, _onnx_steps
+    del _place_steps, _reduction_steps
     return Lowering(graph.but(guards=()).pruned(), model, grids, is_near).result()
 
 
@@ -84,7 +95,11 @@ class Lowering:
         self.called: list[str] = []
         self.count = 0
         self.users = graph.users()
+        #: Nodes whose outputs, or the lengths of these, are asked for beside the nodes that take them.
+        self.asked = self._asked()
         self.merged = self._merged()
+        #: Nodes that the step of one before them computes, too.
+        self.absorbed: set[str] = set()
         #: What depends on no input, computed once.
         self.fixed: dict[Ref, Any] = {}
         self.inputs: list[str] = []
@@ -93,7 +108,8 @@ class Lowering:
             dtype = str(graph.nodes[name].facts[0].dtype)
             self.inputs.append(dtype if dtype in DTYPES else "object")
         for node in graph:
-            if node.kind != "input" and node.name not in self.merged and not self._is_fixed(node):
+            done = node.kind == "input" or node.name in self.merged or node.name in self.absorbed
+            if not done and not self._is_fixed(node):
                 self._add(node)
 
     def result(self) -> Lowered:
@@ -169,12 +185,21 @@ class Lowering:
                 return self.steps.pop()[1]  # type: ignore[return-value]
         return None
 
-    def _merged(self) -> set[str]:
-        """Layers of floats that a sum alone takes: the sum is part of their step."""
-        needed = {ref.node for ref in wires(self.graph.output)}
+    def _asked(self) -> set[str]:
+        found = {ref.node for ref in wires(self.graph.output)}
         for node in self.graph:
             lengths = [leaf for leaf in leaves((node.args, dict(node.kwargs))) if isinstance(leaf, Expr)]
-            needed |= {ref.node for ref in wires(lengths)}
+            found |= {ref.node for ref in wires(lengths)}
+        return found
+
+    def only_user(self, node: Node) -> Node | None:
+        """The one node that takes what another one makes, where nothing else asks for it."""
+        takers = self.users.get(Ref(node.name), [])
+        alone = len(takers) == 1 and len(node.facts) == 1 and node.name not in self.asked
+        return self.graph.nodes[takers[0]] if alone else None
+
+    def _merged(self) -> set[str]:
+        """Layers of floats that a sum alone takes: the sum is part of their step."""
         found: set[str] = set()
         for node in self.graph:
             if node.kind != "int.add":
@@ -186,7 +211,7 @@ class Lowering:
                     and ref not in self.grids
                     and layer.value.limits is None
                     and self.users.get(ref) == [node.name]
-                    and layer.name not in needed
+                    and layer.name not in self.asked
                     and node.args[0] != node.args[1]
                 ):
                     found.add(layer.name)
@@ -194,12 +219,12 @@ class Lowering:
         return found
 
     def _add(self, node: Node) -> None:
-        begin = len(self.steps), self.count, dict(self.numbers)
+        begin = len(self.steps), self.count, dict(self.numbers), set(self.absorbed)
         try:
             _STEPS.get(node.kind, _as_call)(self, node)
         except NotLowered:
             del self.steps[begin[0] :]
-            self.count, self.numbers = begin[1], begin[2]
+            self.count, self.numbers, self.absorbed = begin[1:]
             self._call(node)
 
     def step(self, op: str, sources: tuple[int, ...], node: Node, **params: Any) -> int:
@@ -255,6 +280,8 @@ class Lowering:
                 if ref.node in self.merged:
                     raise NotLowered(ref.node)
                 return ("dim", self.number(ref), int(axis))
+            if value.op == "truediv" and value.args[1] == 1:
+                return self.length(value.args[0])
             if value.op not in _FUNCTIONS:
                 raise NotLowered(value.op)
             return (_FUNCTIONS[value.op], *(self.length(arg) for arg in value.args))

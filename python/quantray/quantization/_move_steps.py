@@ -106,7 +106,9 @@ def _interpolate(to: Lowering, node: Node, x: Ref) -> None:
 
 
 def _pool(to: Lowering, node: Node, x: Ref) -> None:
-    kind, dims = node.value[:-2], int(node.value[-2])
+    # Of codes the node says what moves them; nodes of floats are that themselves.
+    name = node.value or node.kind
+    kind, dims = name[:-2], int(name[-2])
     if len(to.graph.fact(x).shape) != dims + 2:
         raise NotLowered("one image without its batch")
 
@@ -150,10 +152,18 @@ _MOVES: dict[str, _Move] = {
 }
 
 
-@step_of("reshape", "transpose", "getitem")
+@step_of("reshape", "transpose")
 def _moved_floats(to: Lowering, node: Node) -> None:
     """The same steps move floats."""
     (x,) = node.inputs
     if str(to.graph.fact(x).dtype) not in DTYPES:
         raise NotLowered("dtype")
     _MOVES[node.kind](to, node, x)
+
+
+@step_of(*(f"{kind}{dims}d" for kind in _POOLS for dims in (1, 2, 3)))
+def _pooled_floats(to: Lowering, node: Node) -> None:
+    (x,) = node.inputs
+    if str(to.graph.fact(x).dtype) != "float32" or not ("max" in node.kind or to.is_near):
+        raise NotLowered("dtype")
+    _pool(to, node, x)

@@ -14,8 +14,8 @@ import numpy as np
 
 from quantray import nn
 from quantray.graph import Graph, Node, Part, Ref, Rewriter
-from quantray.quantization._spectra import amplitudes
 from quantray.quantization._settings import Settings, home_of, part_of
+from quantray.quantization._spectra import amplitudes
 
 #: Kinds that make values which no code of their input's grid stands for: they are rounded to it again.
 _BETWEEN = ("avg_pool", "adaptive_avg_pool", "mean", "interpolate", "clip")

@@ -13,10 +13,24 @@ from quantray.graph import Graph, Node, Part, Ref, kind_of
 _LEVELS = frozenset({"numpy.sqrt", "numpy.log", "numpy.log10", "numpy.log2", "numpy.log1p"})
 #: Kinds that are no rows of the table.
 _WITHOUT = frozenset(
-    {"input", "parameter", "constant", "module", "python", "tap", "hook", "layer", "formula", "observe", "snap"}
+    {
+        "input",
+        "parameter",
+        "constant",
+        "module",
+        "python",
+        "tap",
+        "hook",
+        "layer",
+        "formula",
+        "observe",
+        "snap",
+    }
 )
 #: What may stand between amplitudes, squares and levels.
-_BETWEEN = frozenset({"add", "clip", "numpy.maximum", "numpy.sum", "ndarray.sum", "mul", "linear", "layer", "matmul"})
+_BETWEEN = frozenset(
+    {"add", "clip", "numpy.maximum", "numpy.sum", "ndarray.sum", "mul", "linear", "layer", "matmul"}
+)
 
 
 def amplitudes(graph: Graph) -> frozenset[str]:

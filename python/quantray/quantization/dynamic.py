@@ -211,7 +211,9 @@ def _wanted(
 
 def _is_convolution(kind: type[nn.Module]) -> bool:
     """Whether its inputs are images, whose range is that of all their channels together."""
-    return issubclass(kind, _Conv) or kind in {fused for types, fused in PATTERNS.items() if issubclass(types[0], _Conv)}
+    return issubclass(kind, _Conv) or kind in {
+        fused for types, fused in PATTERNS.items() if issubclass(types[0], _Conv)
+    }
 
 
 def _from_float(kind: Any, module: nn.Module, choice: QConfig | bool, settings: dict[str, Any]) -> nn.Module:

@@ -109,6 +109,7 @@ impl FloatBlock<'_, '_, '_> {
         let starts = &rows.starts[chunk.taps.start * rows.count..chunk.taps.end * rows.count];
         for &start in starts {
             let inside = match start {
+                _ if chunk.run.is_empty() => true,
                 OUTSIDE => chunk.run.end <= rows.zeros.len(),
                 start => start.checked_add(chunk.run.end).is_some_and(|end| end <= rows.x.len()),
             };

@@ -8,7 +8,9 @@ mod attention;
 pub mod conv;
 mod functions;
 mod layer_norm;
+mod log_softmax;
 pub(crate) mod math;
+pub(crate) mod plain;
 pub mod pool;
 pub mod product;
 pub(crate) mod rows;
@@ -22,6 +24,7 @@ pub use attention::{Attention, self_attention};
 pub(crate) use functions::apply_here;
 pub use functions::{Function, apply};
 pub use layer_norm::{LayerNorm, layer_norm, rms_norm};
+pub use log_softmax::log_softmax;
 pub use softmax::{Mask, Softmax, softmax};
 
 /// Floats, and where the results go.

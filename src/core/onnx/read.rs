@@ -51,7 +51,7 @@ impl std::error::Error for Invalid {}
 /// The messages of an ONNX file, whose tensors have been checked.
 ///
 /// Memory: raw data stay where they lie. Messages take at most 2 KiB each, whatever they hold included; numbers that are
-/// written one by one, 24 bytes for each byte of the file at most.
+/// written one by one, 32 bytes for each byte of the file at most.
 ///
 /// # Errors
 /// What the file is, or what is wrong with it and where.

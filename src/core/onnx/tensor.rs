@@ -35,17 +35,25 @@ pub const EXTERNAL: i32 = 1;
 /// The element type of a tensor and how many elements its shape means.
 fn size(t: &Tensor) -> Result<(Element, u64), String> {
     let element = Element::of(t.data_type)?;
-    Ok((element, count(&t.dims, |count| element.bytes(count))?))
+    Ok((element, count(&t.dims)?))
 }
 
+/// How many axes a NumPy array can have, in all versions of NumPy.
+const AXES: usize = 32;
+/// How many bytes an element takes at most, once it is unpacked.
+const WIDEST: u64 = 16;
+
 /// How many elements a shape means; the number of their bytes must be one that memory can have.
-fn count(dims: &[i64], bytes: impl Fn(u64) -> Option<u64>) -> Result<u64, String> {
+fn count(dims: &[i64]) -> Result<u64, String> {
+    if dims.len() > AXES {
+        return Err(format!("has {} axes: valid are at most {AXES}", dims.len()));
+    }
     if let Some(d) = dims.iter().find(|&&d| d < 0) {
         return Err(format!("has the length {d} in its shape {dims:?}: valid are 0 and more"));
     }
     // A length of 0 makes the others harmless for the product, but NumPy multiplies those, too.
     let all = dims.iter().filter(|&&d| d > 0).try_fold(1u64, |n, &d| n.checked_mul(d as u64));
-    let held = all.and_then(|n| bytes(n)).filter(|&n| n <= i64::MAX as u64);
+    let held = all.and_then(|n| n.checked_mul(WIDEST)).filter(|&n| n <= i64::MAX as u64);
     match (all, held) {
         (Some(_), Some(_)) if dims.contains(&0) => Ok(0),
         (Some(n), Some(_)) => Ok(n),
@@ -231,8 +239,7 @@ pub fn check_sparse(t: &SparseTensor) -> Result<(), String> {
     };
     check(values).map_err(|e| format!("{e} (its values)"))?;
     check(indices).map_err(|e| format!("{e} (its indices)"))?;
-    let bits = Element::of(values.data_type)?.bits.max(8);
-    count(&t.dims, |n| n.checked_mul(bits / 8))?;
+    count(&t.dims)?;
     let held = match (&values.dims[..], &indices.dims[..]) {
         ([n], [m]) => n == m,
         ([n], [m, axes]) => n == m && *axes == t.dims.len() as i64,
@@ -272,7 +279,10 @@ mod tests {
     #[test]
     fn sizes_are_compared_before_anything_is_allocated() {
         let huge = Tensor { raw_data: Some(Bytes::from_static(&[0; 8])), ..tensor(1, &[1 << 40, 1 << 20]) };
-        assert!(check(&huge).unwrap_err().contains("takes 4611686018427387904"));
+        assert!(check(&huge).unwrap_err().contains("more elements than memory can have"));
+        let large = Tensor { dims: vec![1 << 40, 1 << 10], ..huge };
+        assert!(check(&large).unwrap_err().contains("takes 4503599627370496"));
+        assert!(check(&tensor(1, &[1; 33])).unwrap_err().contains("33 axes"));
         for dims in [&[i64::MAX, 2][..], &[i64::MAX], &[0, i64::MAX, i64::MAX], &[-1]] {
             assert!(check(&tensor(1, dims)).unwrap_err().contains("shape"), "{dims:?}");
         }

@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::dims::{Dim, Known};
 use super::memory::{Memory, Room};
 use super::plan::Plan;
 use super::steps::{Failed, Program};
@@ -55,6 +56,7 @@ impl Groups {
         if !program.outputs().iter().all(|&v| holds(v)) {
             return None;
         }
+        let full = origins.to_vec();
         let of = |n: usize| -> Option<Plan> {
             let some = |shape: &[usize]| match shape {
                 [first, rest @ ..] if *first == images => [&[n], rest].concat(),
@@ -71,6 +73,12 @@ impl Groups {
                     false => some.shape == all.shape,
                 }
             });
+            // Numbers that were worked out from lengths are the same, too.
+            let (all, some) = (whole.shapes(), plan.shapes());
+            let all = Known { inputs: &full, values: &all };
+            let some = Known { inputs: &origins, values: &some };
+            let number = |dim: &&Dim| dim.of(&all).ok() == dim.of(&some).ok();
+            let same = same && program.steps().iter().all(|step| step.op.counts().iter().all(number));
             let outputs = whole.outputs.iter().zip(&plan.outputs);
             // Images of a result follow each other, and each lies as in the whole.
             let alike = |(all, some): (&Value, &Value)| {

@@ -126,6 +126,17 @@ impl<'a> Room<'a> {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::U8(all) | Self::Bool(all) => all.len(),
+            Self::I8(all) => all.len(),
+            Self::F32(all) => all.len(),
+            Self::I32(all) => all.len(),
+            Self::I64(all) => all.len(),
+        }
+    }
+
     pub(super) fn codes(self) -> TargetCodes<'a> {
         match self {
             Self::U8(codes) => TargetCodes::U8(codes),

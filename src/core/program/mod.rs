@@ -9,12 +9,15 @@
 //!
 //! - `value`, `memory`, `dims`: what values are; their elements; lengths that depend on shapes
 //! - `op`: what a step is to a plan ([`Op`]); `ops`: the steps, a file for each family
+//! - `tile`, `chain`, `fuse`: functions of single elements, which become one where they follow each other
 //! - `plan`, `arena`: who reads what, and where everything lies; `run`, `groups`: a call; `steps`: the program
 //!
 //! Each step computes what the operator of the same name does; only order and memory differ.
 
 mod arena;
+mod chain;
 mod dims;
+mod fuse;
 mod groups;
 mod memory;
 mod op;
@@ -24,10 +27,12 @@ mod run;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod tile;
 mod value;
 
+pub use chain::Chain;
 pub use dims::{Dim, Function as DimFunction, Known};
 pub use memory::{Memory, Room};
-pub use op::{Constant, Elements, Hint, Io, Op, Planned, Task, Trouble};
+pub use op::{Constant, Does, Elements, Hint, Io, Op, Planned, Task, Trouble};
 pub use steps::{Failed, Prepared, Program, Row, Step};
 pub use value::{Grid, Kind, Type, Value};

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::dims::Known;
+use super::chain::{Chain, Tile};
+use super::dims::{Dim, Known};
 use super::memory::{Memory, Room};
 use super::value::{Value, c_strides};
 use crate::error::{Error, Result, Stopped};
@@ -24,6 +25,12 @@ pub trait Op: Debug + Send + Sync {
     fn images(&self, from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
         let _ = (from, made, images);
         None
+    }
+
+    /// Numbers that lengths decide, and that what it makes depends on beside its shape: where they are others for some of
+    /// the images than for all, images do not pass by themselves.
+    fn counts<'a>(&'a self) -> Vec<&'a Dim> {
+        Vec::new()
     }
 
     /// Bytes of weights that are read, however few rows there are.
@@ -60,7 +67,15 @@ pub struct Task {
     /// Bytes that are read and written in as much time.
     pub work: usize,
     /// Does it.
-    pub run: Box<Run>,
+    pub run: Does,
+}
+
+/// What computes a value.
+pub enum Does {
+    /// The whole of it at once.
+    Run(Box<Run>),
+    /// Each element from those at its place: others of the kind before and behind it become one with it.
+    Chain(Chain),
 }
 
 /// How a source must lie: broadcast to this shape, with these strides.
@@ -91,7 +106,14 @@ impl Task {
     /// One that takes its sources as they lie.
     pub fn new(value: Value, run: impl Fn(Io<'_>) -> Result<(), Trouble> + Send + Sync + 'static) -> Self {
         let work = value.bytes();
-        Self { value, needs: Vec::new(), scratch: 0, work, run: Box::new(run) }
+        Self { value, needs: Vec::new(), scratch: 0, work, run: Does::Run(Box::new(run)) }
+    }
+
+    /// One that makes each element from those at its place in sources that broadcast to the value.
+    pub(super) fn each(value: Value, from: &[&Value], tile: Arc<Tile>) -> Self {
+        let work = value.bytes();
+        let chain = Chain::new(from, &value, tile);
+        Self { value, needs: Vec::new(), scratch: 0, work, run: Does::Chain(chain) }
     }
 
     /// With sources that lie so.

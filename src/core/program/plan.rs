@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::arena::{Lifetime, place};
 use super::dims::Known;
-use super::op::{Elements, Hint, Need, Planned, Run, Task};
+use super::fuse::fuse;
+use super::op::{Does, Elements, Hint, Need, Planned, Task};
 use super::ops::copy_task;
 use super::steps::{Failed, Step};
 use super::value::{Kind, Value, c_strides, text};
@@ -36,7 +37,7 @@ pub(super) struct Planed {
     pub(super) kind: Kind,
     /// In the arena; may be empty.
     pub(super) scratch: Range<usize>,
-    pub(super) run: Box<Run>,
+    pub(super) run: Does,
 }
 
 /// Where a source lies.
@@ -56,16 +57,16 @@ pub(super) enum Target {
 }
 
 /// Memory that values lie in.
-struct Buffer {
-    home: Home,
-    bytes: usize,
+pub(super) struct Buffer {
+    pub(super) home: Home,
+    pub(super) bytes: usize,
     first: usize,
     last: usize,
-    /// Tasks that read it.
-    readers: usize,
+    /// How often tasks read it.
+    pub(super) readers: usize,
 }
 
-enum Home {
+pub(super) enum Home {
     Input(usize),
     Constant(Arc<dyn Elements>),
     Arena,
@@ -74,21 +75,21 @@ enum Home {
 
 /// A value that has a place.
 #[derive(Clone)]
-struct Placed {
-    value: Value,
-    buffer: usize,
+pub(super) struct Placed {
+    pub(super) value: Value,
+    pub(super) buffer: usize,
     /// Its first element.
-    at: usize,
+    pub(super) at: usize,
 }
 
 /// A task before its memory has a place.
-struct Draft {
+pub(super) struct Draft {
     step: usize,
-    from: Vec<Placed>,
-    to: usize,
+    pub(super) from: Vec<Placed>,
+    pub(super) to: usize,
     kind: Kind,
     scratch: Option<usize>,
-    run: Box<Run>,
+    pub(super) run: Does,
 }
 
 struct Planner<'a> {
@@ -188,8 +189,7 @@ impl Plan {
 
 impl Planner<'_> {
     fn buffer(&mut self, home: Home, bytes: usize) -> usize {
-        let now = self.drafts.len();
-        self.buffers.push(Buffer { home, bytes, first: now, last: now, readers: 0 });
+        self.buffers.push(Buffer { home, bytes, first: 0, last: 0, readers: 0 });
         self.buffers.len() - 1
     }
 
@@ -222,12 +222,22 @@ impl Planner<'_> {
     }
 
     fn draft(&mut self, draft: Draft) {
-        let now = self.drafts.len();
         for source in &draft.from {
-            let buffer = &mut self.buffers[source.buffer];
-            (buffer.last, buffer.readers) = (now, buffer.readers + 1);
+            self.buffers[source.buffer].readers += 1;
         }
         self.drafts.push(draft);
+    }
+
+    /// Notes from when to when each buffer is needed.
+    fn live(&mut self) {
+        for (now, draft) in self.drafts.iter().enumerate() {
+            for b in draft.scratch.into_iter().chain([draft.to]) {
+                (self.buffers[b].first, self.buffers[b].last) = (now, now);
+            }
+            for source in &draft.from {
+                self.buffers[source.buffer].last = now;
+            }
+        }
     }
 
     /// The same elements as they are needed.
@@ -287,6 +297,8 @@ impl Planner<'_> {
             }
             made.push(value);
         }
+        fuse(&mut self.drafts, &mut self.buffers);
+        self.live();
         let lifetimes: Vec<Lifetime> = self
             .buffers
             .iter()

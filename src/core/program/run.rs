@@ -2,7 +2,7 @@
 
 use super::arena::{Rest, split};
 use super::memory::{Memory, Room};
-use super::op::{Io, Trouble};
+use super::op::{Does, Io, Trouble};
 use super::plan::{Plan, Source, Target};
 use super::steps::Failed;
 use crate::error::Stopped;
@@ -48,7 +48,11 @@ impl Plan {
                     &many[..]
                 }
             };
-            (task.run)(Io { from, to, scratch }).map_err(|why| Failed { step: task.step, why })?;
+            let done = match &task.run {
+                Does::Run(run) => run(Io { from, to, scratch }),
+                Does::Chain(chain) => chain.run(from, to).map_err(Trouble::from),
+            };
+            done.map_err(|why| Failed { step: task.step, why })?;
         }
         Ok(())
     }

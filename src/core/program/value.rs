@@ -71,14 +71,18 @@ pub enum Type {
     I64,
     /// Truth values.
     Bool,
+    /// Integers of 8 bits without a sign, which stand for themselves.
+    U8,
+    /// Integers of 8 bits, which stand for themselves.
+    I8,
 }
 
 impl Type {
     /// What an element is in memory.
     pub fn kind(self) -> Kind {
         match self {
-            Self::Codes(Grid { signed: false, .. }) => Kind::U8,
-            Self::Codes(Grid { signed: true, .. }) => Kind::I8,
+            Self::Codes(Grid { signed: false, .. }) | Self::U8 => Kind::U8,
+            Self::Codes(Grid { signed: true, .. }) | Self::I8 => Kind::I8,
             Self::F32 => Kind::F32,
             Self::I32 => Kind::I32,
             Self::I64 => Kind::I64,
@@ -88,13 +92,15 @@ impl Type {
 
     /// Its name, as Python has it.
     pub fn name(self) -> &'static str {
-        match self.kind() {
-            Kind::U8 => "quint8",
-            Kind::I8 => "qint8",
-            Kind::F32 => "float32",
-            Kind::I32 => "int32",
-            Kind::I64 => "int64",
-            Kind::Bool => "bool",
+        match self {
+            Self::Codes(Grid { signed: false, .. }) => "quint8",
+            Self::Codes(Grid { signed: true, .. }) => "qint8",
+            Self::F32 => "float32",
+            Self::I32 => "int32",
+            Self::I64 => "int64",
+            Self::Bool => "bool",
+            Self::U8 => "uint8",
+            Self::I8 => "int8",
         }
     }
 }

@@ -294,6 +294,7 @@ fn inner(t: &proto::Type) -> String {
 /// OSError
 ///     Where it is not a valid ONNX file; the message says where in it.
 #[pyfunction]
+#[pyo3(name = "_read_onnx")]
 pub fn read_onnx<'py>(
     py: Python<'py>,
     file: &Bound<'py, PyUntypedArray>,

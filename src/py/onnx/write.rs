@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFloat, PyMapping, PyString};
 use quantray_core::onnx::attribute::TYPES;
 use quantray_core::onnx::messages as proto;
-use quantray_core::onnx::{self, ELEMENTS};
+use quantray_core::onnx::{self, ELEMENTS, Element};
 
 use super::Held;
 use crate::array::{Array, contiguous};
@@ -353,6 +353,9 @@ fn type_(v: Object<'_, '_>) -> PyResult<Option<proto::Type>> {
 /// A tensor's type without what the Python objects do not have.
 fn bare(t: &proto::TensorType) -> proto::TensorType {
     let mut made = t.clone();
+    if Element::of(t.elem_type).is_err() {
+        made.elem_type = 0;
+    }
     for d in made.shape.iter_mut().flat_map(|s| &mut s.dim) {
         d.denotation.clear();
         d.value = d.value.take().filter(|v| match v {
@@ -394,7 +397,7 @@ fn dimension(d: Object<'_, '_>) -> PyResult<proto::Dimension> {
 /// OSError
 ///     Where the file cannot be written. What was there before is still there.
 #[pyfunction]
-#[pyo3(signature = (model, path, external=None))]
+#[pyo3(name = "_write_onnx", signature = (model, path, external=None))]
 pub fn write_onnx(
     py: Python<'_>,
     model: &Bound<'_, PyAny>,

@@ -13,13 +13,13 @@ use crate::error::Error;
 use crate::run::kernel;
 
 /// Weights and biases of one direction.
-struct Direction<'py> {
-    weights: Vec<Array<'py>>,
-    biases: [Option<Array<'py>>; 2],
+pub struct Direction<'py> {
+    pub weights: Vec<Array<'py>>,
+    pub biases: [Option<Array<'py>>; 2],
 }
 
 impl<'py> Direction<'py> {
-    fn parse(cell: Cell, part: Part<'py>) -> PyResult<Self> {
+    pub fn parse(cell: Cell, part: Part<'py>) -> PyResult<Self> {
         let names = part.names.each_ref().map(String::as_str);
         let weights: Vec<_> =
             part.weights.iter().zip(names).map(|(w, name)| as_float32(w, name)).collect::<PyResult<_>>()?;
@@ -38,7 +38,7 @@ impl<'py> Direction<'py> {
     }
 
     /// Inputs, units, outputs.
-    fn sizes(&self, cell: Cell) -> [usize; 3] {
+    pub fn sizes(&self, cell: Cell) -> [usize; 3] {
         let (ih, hh) = (self.weights[0].shape(), self.weights[1].shape());
         [ih[1], ih[0] / cell.gates(), hh[1]]
     }

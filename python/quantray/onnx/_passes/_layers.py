@@ -26,9 +26,7 @@ def bias_of_product(draft: Draft, node: NodeFile) -> NodeFile | None:
             continue
         scope = found.name.rpartition("/")[0]
         name = f"{scope}/Gemm" if scope else found.name
-        return replace(
-            node, name=name, op="Gemm", inputs=(*found.inputs, bias), attributes={"transB": 0}
-        )
+        return replace(node, name=name, op="Gemm", inputs=(*found.inputs, bias), attributes={"transB": 0})
     return None
 
 

@@ -1,18 +1,22 @@
 """Functions of single elements."""
 
+# Arrays and stand-ins of them are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from quantray import graph
+from quantray import graph, nn
 from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.onnx._lengths import as_array, is_lengths, settled
 from quantray.onnx._types import NAMES, numpy_dtype
 from quantray.onnx.functions._small_floats import is_small
-from quantray.onnx.operators._registry import Array, Call, operator
+from quantray.onnx.operators._registry import Array, Call, layer, operator
 
 for _name, _function in {
     "Relu": F.relu,
@@ -140,6 +144,19 @@ def _selu(call: Call, x: Array) -> Array:
 def _prelu(call: Call, x: Array, slope: Array) -> Array:
     """The slope is broadcast to the input: one for each channel has axes of length 1 after it."""
     return np.maximum(x, 0.0) + np.minimum(x, 0.0) * slope
+
+
+@layer("PRelu")
+def _prelu_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+    """A slope for all, or one for each channel."""
+    slope = constants[1]
+    if slope is None or slope.dtype != np.float32 or call.given != (0,):
+        return None
+    if slope.size > 1 and (slope.ndim < 2 or slope.shape[0] != slope.size):
+        return None
+    made = nn.PReLU(slope.size)
+    made._parameters["weight"] = np.ascontiguousarray(slope.reshape(-1))
+    return made
 
 
 @operator("HardSigmoid")

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use super::FloatImage;
 use super::depthwise::Channelwise;
-use super::rows::{Patches, SHORT};
+use super::rows::{Framed, Moves, Patches, SHORT};
 use crate::arch::Isa;
 use crate::conv::{Geometry, Piece, taps, weight_at};
 use crate::error::Stopped;
@@ -159,20 +159,29 @@ impl FloatConv {
         to: &mut [MaybeUninit<f32>],
     ) -> Result<(), Stopped> {
         let piece = &self.pieces[i];
+        if to.is_empty() {
+            return Ok(());
+        }
         match &self.weights[i] {
             Weights::Channelwise(own) => own.run(image, piece, positions, finish, to),
             Weights::Products(groups) => {
                 let channels = self.inputs / groups.len();
-                let gathered = channels < SHORT && piece.kernel().iter().product::<usize>() > 1;
-                let zeros = filled(channels, 0.0);
+                let moves = Moves::new(piece);
+                let short = channels < SHORT && moves.taps() > 1;
+                let zeros = filled(channels * moves.kernel[2].max(1), 0.0);
+                if let ([weights], true, 1) = (&groups[..], short, moves.dilation[2]) {
+                    let framed = Framed::new(image, moves, positions[2])?;
+                    let rows = framed.patches(image.images, positions, &zeros);
+                    return multiply_parts(&[Part { rows, weights }], finish, to);
+                }
                 let patches = (0..groups.len()).map(|group| Patches {
                     image: *image,
-                    piece,
+                    moves,
                     positions,
                     channel: group * channels,
                     channels,
                     zeros: &zeros,
-                    gathered,
+                    gathered: short,
                 });
                 let parts: Vec<Part<'_, Patches<'_>>> =
                     patches.zip(groups).map(|(rows, weights)| Part { rows, weights }).collect();

@@ -86,7 +86,7 @@ impl Rows for Matrix<'_> {
 }
 
 /// The rows of a block are read again for each panel: they stay in the second cache.
-const ROWS_CACHED: usize = 256 << 10;
+const ROWS_CACHED: usize = 128 << 10;
 /// Steps of the depth that pass at once: of a panel as many weights stay in the first caches.
 const DEPTH: usize = 512;
 /// Products and sums in as much time as a thread reads and writes a byte.

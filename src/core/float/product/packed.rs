@@ -66,6 +66,14 @@ impl PackedFloats {
         let bytes = depth.checked_mul(wide).and_then(|n| n.checked_mul(4)).unwrap_or(usize::MAX);
         let mut data = Lines::try_zeros(bytes).unwrap_or_else(|| end(Ended::OutOfMemory(bytes)));
         let all = data.floats_mut();
+        // Steps in the order of memory, a few of all columns at a time: what is read and written stays in the first cache.
+        let mut order: Vec<(usize, usize)> = Vec::new();
+        if from.right != 1 && !panels.is_empty() {
+            order.extend((0..depth).map(|k| (place(k), k)));
+            order.sort_unstable();
+        }
+        let natural =
+            depth > 0 && order.iter().enumerate().all(|(k, &(at, step))| step == k && at == order[0].0 + k);
         for panel in &panels {
             let wide = panel.vectors * lanes;
             let room = &mut all[panel.start..][..depth * wide];
@@ -75,14 +83,15 @@ impl PackedFloats {
                 }
                 continue;
             }
-            // Some steps of each column at a time, so that what is read and written stays in the first cache.
-            for first in (0..depth).step_by(STEPS) {
-                let steps = STEPS.min(depth - first);
+            if natural && from.right != 1 {
+                let columns = &from.x[order[0].0..];
+                turn(&columns[panel.first * from.right..], (panel.columns, depth), from.right, room, wide);
+                continue;
+            }
+            for order in order.chunks(STEPS) {
                 for c in 0..panel.columns {
                     let column = &from.x[(panel.first + c) * from.right..];
-                    for k in first..first + steps {
-                        room[k * wide + c] = column[place(k)];
-                    }
+                    order.iter().for_each(|&(at, k)| room[k * wide + c] = column[at]);
                 }
             }
         }
@@ -121,6 +130,30 @@ impl PackedFloats {
             all[..self.columns].copy_from_slice(bias);
         }
         all
+    }
+}
+
+/// Lays columns, which lie so far apart and whose steps follow each other, side by side: four by four.
+fn turn(from: &[f32], (columns, depth): (usize, usize), right: usize, to: &mut [f32], wide: usize) {
+    let one = |c: usize, k: usize, to: &mut [f32]| to[k * wide + c] = from[c * right + k];
+    let (even_columns, even_depth) = (columns / 4 * 4, depth / 4 * 4);
+    for first in (0..even_depth).step_by(STEPS) {
+        let steps = STEPS.min(even_depth - first);
+        for c in (0..even_columns).step_by(4) {
+            let four: [&[[f32; 4]]; 4] =
+                std::array::from_fn(|i| from[(c + i) * right + first..][..steps].as_chunks().0);
+            for q in 0..steps / 4 {
+                let rows = four.map(|column| column[q]);
+                for i in 0..4 {
+                    let row: [f32; 4] = std::array::from_fn(|c| rows[c][i]);
+                    to[(first + 4 * q + i) * wide + c..][..4].copy_from_slice(&row);
+                }
+            }
+        }
+    }
+    for k in 0..depth {
+        let from = if k < even_depth { even_columns } else { 0 };
+        (from..columns).for_each(|c| one(c, k, to));
     }
 }
 

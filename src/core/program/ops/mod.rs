@@ -6,12 +6,15 @@ mod copy;
 mod dynamic;
 mod elementwise;
 mod float;
+mod image;
 mod join;
 mod layer;
 mod limit;
 mod movement;
+mod places;
 mod pool;
 mod product;
+mod reduce;
 mod reshape;
 mod resize;
 
@@ -21,15 +24,21 @@ pub(super) use copy::copy_task;
 pub use dynamic::Dynamic;
 pub use elementwise::{Binary, Clamp, Table};
 pub use float::{
-    Arithmetic, Attention, Cast, Compare, Embedding, FloatConv, FloatLayer, FloatLinear, Function, LayerNorm,
-    Logic, Reduce, Reduction, Rows, Softmax, Unary, Where, Zip,
+    Arithmetic, Attention, Cast, Compare, Direction, Embedding, FloatConv, FloatLayer, FloatLinear, Function,
+    GroupNorm, LayerNorm, LogSoftmax, Logic, Recurrent, Rows, Softmax, Test, Unary, Where, Zip,
 };
+pub use image::{Coordinates, Outside, Resize, Rounding, Sample, Sampling, Target};
 pub use join::Cat;
 pub use layer::{Conv, Layer, Linear};
 pub use limit::AtMost;
 pub use movement::{Expand, Flip, Item, Pad, Slice, Squeeze, Transpose, Unsqueeze};
+pub use places::{
+    Band, Combine, Diagonal, GatherNd, Lists, Order, PadMode, Put, Ramp, Repeated, ScatterAlong, ScatterNd,
+    Sorted, Take, TakeAlong,
+};
 pub use pool::{Pool, Windows};
 pub use product::Matmul;
+pub use reduce::{Reduce, Reduction, Scan, Scanned};
 pub use reshape::{Flatten, Reshape};
 pub use resize::{Interpolate, Mode, Size};
 

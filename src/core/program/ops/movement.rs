@@ -70,6 +70,70 @@ fn range(n: i64, start: Option<i64>, stop: Option<i64>, step: i64) -> (i64, i64)
     (start, if span <= 0 { 0 } else { ((span as u64 - 1) / step + 1) as i64 })
 }
 
+/// The lengths that say which elements are chosen.
+pub(super) fn counts_of(items: &[Item]) -> Vec<&Dim> {
+    let mut found = Vec::new();
+    for item in items {
+        match item {
+            Item::Index(dim) => found.push(dim),
+            Item::Range(start, stop, _) => found.extend(start.iter().chain(stop)),
+            Item::New => {}
+        }
+    }
+    found
+}
+
+/// A part of an array: its lengths, from one of its elements to the next, and the first one.
+pub(super) struct Part {
+    pub(super) shape: Vec<usize>,
+    pub(super) strides: Vec<i64>,
+    pub(super) start: i64,
+}
+
+/// The part that is chosen.
+pub(super) fn chosen(items: &[Item], x: &Value, known: &Known<'_>) -> Result<Part> {
+    let used = items.iter().filter(|item| !matches!(item, Item::New)).count();
+    if used > x.shape.len() {
+        let valid = format!("for at most {} axes", x.shape.len());
+        return Err(Error::value("index", format!("one for {used} axes"), valid));
+    }
+    let (mut shape, mut strides, mut start, mut axis) = (vec![], vec![], 0i64, 0);
+    for item in items {
+        let Some((&n, &stride)) = x.shape.get(axis).zip(x.strides.get(axis)) else {
+            shape.push(1);
+            strides.push(1);
+            continue;
+        };
+        let (n, stride) = (n as i64, stride as i64);
+        match item {
+            Item::New => {
+                shape.push(1);
+                strides.push(1);
+                continue;
+            }
+            Item::Index(at) => {
+                let at = at.of(known)?;
+                if !(-n..n).contains(&at) {
+                    let valid = format!("from {} to {} on axis {axis}", -n, n - 1);
+                    return Err(Error::value("index", at, valid));
+                }
+                start += if at < 0 { at + n } else { at } * stride;
+            }
+            Item::Range(from, to, step) => {
+                let of = |dim: &Option<Dim>| dim.as_ref().map(|dim| dim.of(known)).transpose();
+                let (first, count) = range(n, of(from)?, of(to)?, *step);
+                start += if count > 0 { first * stride } else { 0 };
+                shape.push(count as usize);
+                strides.push(if count > 1 { stride * step } else { stride });
+            }
+        }
+        axis += 1;
+    }
+    shape.extend(&x.shape[axis..]);
+    strides.extend(x.strides[axis..].iter().map(|&s| s as i64));
+    Ok(Part { shape, strides, start })
+}
+
 impl Op for Slice {
     fn name(&self) -> &'static str {
         "slice"
@@ -77,45 +141,7 @@ impl Op for Slice {
 
     fn plan(&self, from: &[&Value], known: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         let x = from[0];
-        let used = self.0.iter().filter(|item| !matches!(item, Item::New)).count();
-        if used > x.shape.len() {
-            let valid = format!("for at most {} axes", x.shape.len());
-            return Err(Error::value("index", format!("one for {used} axes"), valid));
-        }
-        let (mut shape, mut strides, mut start, mut axis) = (vec![], vec![], 0i64, 0);
-        for item in &self.0 {
-            let Some((&n, &stride)) = x.shape.get(axis).zip(x.strides.get(axis)) else {
-                shape.push(1);
-                strides.push(1);
-                continue;
-            };
-            let (n, stride) = (n as i64, stride as i64);
-            match item {
-                Item::New => {
-                    shape.push(1);
-                    strides.push(1);
-                    continue;
-                }
-                Item::Index(at) => {
-                    let at = at.of(known)?;
-                    if !(-n..n).contains(&at) {
-                        let valid = format!("from {} to {} on axis {axis}", -n, n - 1);
-                        return Err(Error::value("index", at, valid));
-                    }
-                    start += if at < 0 { at + n } else { at } * stride;
-                }
-                Item::Range(from, to, step) => {
-                    let of = |dim: &Option<Dim>| dim.as_ref().map(|dim| dim.of(known)).transpose();
-                    let (first, count) = range(n, of(from)?, of(to)?, *step);
-                    start += if count > 0 { first * stride } else { 0 };
-                    shape.push(count as usize);
-                    strides.push(if count > 1 { stride * step } else { stride });
-                }
-            }
-            axis += 1;
-        }
-        shape.extend(&x.shape[axis..]);
-        strides.extend(x.strides[axis..].iter().map(|&s| s as i64));
+        let Part { shape, strides, start } = chosen(&self.0, x, known)?;
         if strides.iter().all(|&s| s >= 0) || shape.contains(&0) {
             let strides = strides.into_iter().map(i64::unsigned_abs).map(|s| s as usize).collect();
             let start = if shape.contains(&0) { 0 } else { start as usize };
@@ -126,6 +152,11 @@ impl Op for Slice {
         let strides: Vec<isize> = strides.into_iter().map(|s| s as isize).collect();
         let copy = Copy::new(&made.shape, start as usize, &strides, &made.strides);
         Ok(Task::new(made, move |io: Io<'_>| Ok(copy.fill(io.from[0], io.to)?)).into())
+    }
+
+    fn counts(&self) -> Vec<&Dim> {
+        // What becomes of the first axis is said by `images`.
+        counts_of(self.0.get(1..).unwrap_or_default())
     }
 
     fn images(&self, from: &[&Value], made: &Value, _: &[bool]) -> Option<bool> {
@@ -284,7 +315,7 @@ impl Op for Expand {
 #[derive(Debug)]
 pub struct Pad {
     /// For each axis how many before and after it.
-    pub sides: Vec<(i64, i64)>,
+    pub sides: Vec<(Dim, Dim)>,
     /// What they stand for.
     pub value: f64,
 }
@@ -294,15 +325,18 @@ impl Op for Pad {
         "pad"
     }
 
-    fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
+    fn plan(&self, from: &[&Value], known: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         let x = from[0];
         if self.sides.len() != x.shape.len() {
             let valid = format!("a pair for each of {} axes", x.shape.len());
             return Err(Error::value("pairs", format!("{} of them", self.sides.len()), valid));
         }
         let (mut shape, mut inner, mut start, mut place) = (vec![], vec![], 0, vec![]);
-        for ((&n, &stride), &(before, after)) in x.shape.iter().zip(&x.strides).zip(&self.sides) {
+        for ((&n, &stride), (before, after)) in x.shape.iter().zip(&x.strides).zip(&self.sides) {
+            let (before, after) = (before.of(known)?, after.of(known)?);
+            let least = |n: i64| n.abs() < 1 << 40;
             let whole = (n as i64).checked_add(before).and_then(|n| n.checked_add(after)).filter(|&n| n >= 0);
+            let whole = whole.filter(|_| least(before) && least(after));
             let cut = (n as i64 + before.min(0) + after.min(0)).max(0);
             let whole = whole.ok_or_else(|| {
                 let valid = format!("such that no axis of {} gets shorter than 0", text(&x.shape));
@@ -340,8 +374,12 @@ impl Op for Pad {
         .into())
     }
 
+    fn counts(&self) -> Vec<&Dim> {
+        self.sides.iter().flat_map(|(before, after)| [before, after]).collect()
+    }
+
     fn images(&self, _: &[&Value], _: &Value, _: &[bool]) -> Option<bool> {
-        (self.sides.first() == Some(&(0, 0))).then_some(true)
+        (self.sides.first() == Some(&(Dim::Number(0), Dim::Number(0)))).then_some(true)
     }
 }
 

@@ -12,10 +12,8 @@ use super::values::{HeldElements, constant};
 use crate::array::{as_float32, contiguous, describe, elements, finite, tuple_text};
 use crate::error::Error;
 use crate::tensor::QTensor;
-use quantray_core::program::Type;
 use quantray_core::program::ops::{
-    Attention, Cast, Embedding, Function, Given, LayerNorm, Reduce, Reduction, Rows, Softmax, Unary, Where,
-    Zip,
+    Attention, Embedding, Function, Given, LayerNorm, Rows, Softmax, Unary, Where, Zip,
 };
 
 /// The step; none where there is no operation of this name.
@@ -27,31 +25,6 @@ pub fn floats(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<L
             check(p, sources, 0..=0)?;
             let (value, elements) = constant(&p.need("value")?, &p.arg("value"))?;
             made.push(Given { value, elements }, from);
-        }
-        "cast" => {
-            check(p, sources, 1..=1)?;
-            let name = p.need("dtype")?.str()?.to_string();
-            let ty = match &name[..] {
-                "float32" => Type::F32,
-                "int32" => Type::I32,
-                "int64" => Type::I64,
-                "bool" => Type::Bool,
-                _ => {
-                    let valid = "float32, int32, int64 or bool";
-                    return Err(Error::value(p.arg("dtype"), name, valid).into());
-                }
-            };
-            made.push(Cast(ty), from);
-        }
-        "mean" | "sum" | "max" | "min" => {
-            check(p, sources, 1..=1)?;
-            let of = match op {
-                "mean" => Reduction::Mean,
-                "sum" => Reduction::Sum,
-                "max" => Reduction::Max,
-                _ => Reduction::Min,
-            };
-            made.push(Reduce { of, axes: p.axes("axes", "axis")?, keep: p.flag("keepdims")? }, from);
         }
         "softmax" => {
             check(p, sources, 1..=2)?;
@@ -95,18 +68,7 @@ pub fn floats(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<L
                 }
                 return Ok(Some(made));
             }
-            let approximate = if op == "gelu" { p.text("approximate", "none")? } else { "none".into() };
-            let name = match (op, &approximate[..]) {
-                ("gelu", "tanh") => "gelu_tanh",
-                (op, "none") => op,
-                (_, other) => {
-                    let valid = "\"none\" or \"tanh\"";
-                    return Err(Error::value(p.arg("approximate"), format!("{other:?}"), valid).into());
-                }
-            };
-            let Some(function) = Function::from_name(name) else { return Ok(None) };
-            check(p, sources, 1..=1)?;
-            made.push(Unary(function), from);
+            return Ok(None);
         }
     }
     Ok(Some(made))

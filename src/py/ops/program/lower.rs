@@ -3,8 +3,13 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::elements::elements;
 use super::floats::floats;
+use super::images::images;
 use super::params::Params;
+use super::places::places;
+use super::recurrent::recurrent;
+use super::reductions::reductions;
 use crate::array::{describe, number};
 use crate::error::Error;
 use crate::ops::axes::per_axis;
@@ -17,8 +22,8 @@ use quantray_core::program::Grid;
 use quantray_core::program::Op;
 use quantray_core::program::ops::{
     AtMost, Binary, Cat, Clamp, Conv, Dequantize, Dynamic, Expand, Flatten, Flip, Interpolate, Layer, Linear,
-    Matmul, Mode, Pad, Pool, Quantize, Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose,
-    Unsqueeze, Windows,
+    Matmul, Mode, Pool, Quantize, Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose, Unsqueeze,
+    Windows,
 };
 use quantray_core::qparams::{DType, QParams, Quantizer};
 
@@ -179,17 +184,14 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
             one()?;
             made.push(Expand(p.dims("shape")?), from);
         }
-        "pad" => {
-            one()?;
-            let pairs = p.need("pairs")?;
-            let wrong = |_| PyErr::from(Error::type_(p.arg("pairs"), describe(&pairs), "pairs of ints"));
-            let sides: Vec<(i64, i64)> = pairs.extract().map_err(wrong)?;
-            if let Some(pair) = sides.iter().find(|(a, b)| a.abs().max(b.abs()) > 1 << 40) {
-                return Err(Error::value(p.arg("pairs"), format!("{pair:?}"), "smaller").into());
+        _ => {
+            for family in [elements, reductions, places, images, recurrent, floats] {
+                if let Some(made) = family(op, p, sources)? {
+                    return Ok(Some(made));
+                }
             }
-            made.push(Pad { sides, value: p.number("value", 0.0)? }, from);
+            return Ok(None);
         }
-        _ => return floats(op, p, sources),
     }
     Ok(Some(made))
 }

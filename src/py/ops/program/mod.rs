@@ -1,10 +1,15 @@
 //! `Program`: a converted model that one call runs.
 
+mod elements;
 mod floats;
+mod images;
 mod layers;
 mod lower;
 mod params;
 mod parts;
+mod places;
+mod recurrent;
+mod reductions;
 mod values;
 
 use numpy::PyUntypedArrayMethods;
@@ -27,8 +32,8 @@ use values::{Declared, Fresh, Held};
 /// Parameters
 /// ----------
 /// inputs : sequence of str
-///     A dtype for each input: "float32", "int64", "int32", "bool"; "quint8" or "qint8" for a QTensor; "object" for
-///     what only goes into calls.
+///     A dtype for each input: "float32", "int64", "int32", "uint8", "int8", "bool"; "quint8" or "qint8" for a QTensor;
+///     "object" for what only goes into calls.
 /// steps : sequence of (op, sources, made, params)
 ///     The name of an operation, the numbers of the values that it takes, that of the value that it makes (for a call
 ///     also a tuple of several), and a dict of what it is told, of which "name" goes in front of its errors. See Notes.
@@ -62,12 +67,29 @@ use values::{Declared, Fresh, Held};
 ///   [stride, padding: numbers or pairs, dilation, groups, transposed, output_padding]
 /// - reshape(x; shape), flatten(x [; start, end]), transpose(x [; axes]), slice(x; index [, axes]) with slices, tuples
 ///   (start, stop, step), ints and None for a new axis, flip(x [; axes]), squeeze(x [; axes]), unsqueeze(x; axes),
-///   expand(x; shape), pad(x; pairs [, value])
-/// - gelu, gelu_tanh, silu, sigmoid, tanh, relu, negative, absolute, sqrt, square(x), of floats
-/// - add, sub, mul, div, maximum, minimum, pow, equal, not_equal, less, less_equal, greater, greater_equal, logical_and,
-///   logical_or, logical_xor(a, b), of one dtype, broadcast; where(condition, a, b); cast(x; dtype)
-/// - mean, sum, max, min(x [; axes, keepdims]); softmax(x [, mask]; [axis, factor]);
-///   layer_norm, rms_norm(x [, residual]; normalized_shape [, weight, bias, eps])
+///   expand(x; shape), diagonal(x [; offset, axes]); pad(x; pairs [, value, mode: "constant", "reflect", "symmetric",
+///   "edge", "wrap"]), tile(x; reps), repeat(x; repeats: a length or counts [, axis]), roll(x; shifts, axes)
+/// - take(x, index [; axis]), take_along_axis(x, index [; axis]), gather_nd(x, index [; batch_dims]), put(x, value; index),
+///   scatter_nd(x, index, updates [; reduction: "none", "add", "mul", "max", "min"]), scatter_along_axis(x, index,
+///   updates [; axis, reduction]); sort, argsort(x [; axis, descending]), topk(x; k [, axis, descending=True, places])
+/// - ramp(; length, dtype [, start, step]), band(; rows, columns [, offset, below]): where columns less rows are the offset,
+///   or at most
+/// - of floats: relu, gelu(x [; approximate]), silu, sigmoid, tanh, hardsigmoid, hardswish, softsign, mish,
+///   leaky_relu(x [; slope]), elu, celu(x [; alpha]), softplus(x [; beta, threshold]), clip(x [; low, high]), exp, expm1,
+///   exp2, log, log1p, log2, log10, erf, sqrt, rsqrt, cbrt, reciprocal, sin, cos, tan, arcsin, arccos, arctan, sinh, cosh,
+///   arcsinh, arccosh, arctanh, isnan, isinf, isfinite(x); of integers too: negative, absolute, square, sign, floor, ceil,
+///   rint, trunc(x); of bool: logical_not(x); cast(x; dtype)
+/// - add, sub, mul, div, maximum, minimum, pow, floor_divide, trunc_divide, remainder, fmod, prelu, equal, not_equal, less,
+///   less_equal, greater, greater_equal, bitwise_and, bitwise_or, bitwise_xor, left_shift, right_shift, logical_and,
+///   logical_or, logical_xor(a, b), of one dtype, broadcast; where(condition, a, b)
+/// - mean, sum, prod, max, min, sum_square, l1, l2, logsumexp, any, all, argmax, argmin(x [; axes, keepdims]),
+///   var, std(x [; axes, keepdims, ddof]); cumsum, cumprod(x [; axis, exclusive, reverse])
+/// - softmax(x [, mask]; [axis, factor]), log_softmax(x [; axis]), layer_norm, rms_norm(x [, residual]; normalized_shape
+///   [, weight, bias, eps]), group_norm(x; groups [, eps]), instance_norm(x [; eps])
+/// - resize(x; axes, size or scale [, mode: "nearest", "linear", "cubic", coordinates, nearest_mode, cubic_coeff,
+///   exclude_outside]), as ONNX has it; grid_sample(x, grid [; mode, padding_mode, align_corners])
+/// - lstm, gru, rnn(x [, h, c]; weights [, biases, bidirectional, batch_first, nonlinearity]), as `quantray.ops.lstm`: one
+///   row of the output, the last hidden states and the last cell states
 /// - embedding(ids; table: an array or a QTensor); attention(qkv [, mask]; heads); constant(; value)
 /// - call(x, ...; function [, count, codes]): a Python function of arrays, of QTensors with `codes`
 ///
@@ -111,7 +133,7 @@ impl Program {
         names: Option<Vec<String>>,
     ) -> PyResult<Self> {
         let one = |input: Bound<'_, PyAny>| -> PyResult<Declared> {
-            let valid = "names of dtypes: float32, int32, int64, bool, quint8, qint8 or object";
+            let valid = "names of dtypes: float32, int32, int64, uint8, int8, bool, quint8, qint8 or object";
             let wrong = || PyErr::from(Error::value("inputs", describe(&input), valid));
             let name: String = input.extract().map_err(|_| wrong())?;
             Declared::parse(&name).ok_or_else(wrong)

@@ -164,6 +164,26 @@ impl<'a, 'py> Params<'a, 'py> {
         all.map(|dim| self.dim(name, &dim?)).collect()
     }
 
+    /// One length, or another one where nothing is said.
+    pub fn one_dim(&self, name: &'static str, absent: i64) -> PyResult<Dim> {
+        self.get(name)?.map_or(Ok(Dim::Number(absent)), |value| self.dim(name, &value))
+    }
+
+    /// Pairs of lengths.
+    pub fn pairs(&self, name: &'static str) -> PyResult<Vec<(Dim, Dim)>> {
+        let value = self.need(name)?;
+        let wrong = || {
+            PyErr::from(Error::type_(self.arg(name), describe(&value), "pairs of lengths, one for each axis"))
+        };
+        let pair = |pair: Bound<'py, PyAny>| -> PyResult<(Dim, Dim)> {
+            let both: Vec<Bound<'py, PyAny>> =
+                pair.try_iter().and_then(|all| all.collect()).map_err(|_| wrong())?;
+            let [before, after] = &both[..] else { return Err(wrong()) };
+            Ok((self.dim(name, before)?, self.dim(name, after)?))
+        };
+        value.try_iter().map_err(|_| wrong())?.map(|each| pair(each?)).collect()
+    }
+
     /// What becomes of each axis: slices, tuples (start, stop, step), ints, None for a new axis.
     pub fn items(&self, name: &'static str, other: &'static str) -> PyResult<Vec<Item>> {
         let value = self.either(name, other)?;
@@ -240,7 +260,10 @@ impl<'a, 'py> Params<'a, 'py> {
 pub fn referred(value: &Bound<'_, PyAny>, into: &mut Vec<usize>) -> PyResult<()> {
     if let Ok(dict) = value.cast::<PyDict>() {
         for (key, value) in dict.iter() {
-            let lengths = ["shape", "index", "items", "size"];
+            let lengths = [
+                "shape", "index", "items", "size", "pairs", "reps", "repeats", "shifts", "k", "length",
+                "start", "step", "rows", "columns",
+            ];
             if key.extract::<String>().is_ok_and(|key| lengths.contains(&&key[..])) {
                 referred(&value, into)?;
             }

@@ -24,6 +24,8 @@ pub enum Declared {
     I32,
     I64,
     Bool,
+    U8,
+    I8,
     /// Codes of this dtype, of any grid.
     Codes(DType),
     /// Anything: for calls alone.
@@ -37,6 +39,8 @@ impl Declared {
             "int32" => Self::I32,
             "int64" => Self::I64,
             "bool" => Self::Bool,
+            "uint8" => Self::U8,
+            "int8" => Self::I8,
             "quint8" => Self::Codes(DType::QUInt8),
             "qint8" => Self::Codes(DType::QInt8),
             "object" => Self::Object,
@@ -51,6 +55,8 @@ impl Declared {
             Self::I32 => Type::I32,
             Self::I64 => Type::I64,
             Self::Bool => Type::Bool,
+            Self::U8 => Type::U8,
+            Self::I8 => Type::I8,
             Self::Codes(dtype) => {
                 Type::Codes(Grid { signed: dtype == DType::QInt8, scale: 1.0, zero_point: 0 })
             }
@@ -88,17 +94,23 @@ impl Declared {
                     return Err(Error::type_(name, got, "an array of integers").into());
                 }
             }
-            Self::Bool => {
-                let array = as_array(given)?;
-                if !has_type(&array, <bool as Element>::TYPE) {
-                    let got = format!("dtype {}", array.dtype());
-                    return Err(Error::type_(name, got, "an array of bool").into());
-                }
-                array
-            }
+            Self::Bool => exactly::<bool>(given, name, "bool")?,
+            // Integers of other widths may not fit.
+            Self::U8 => exactly::<u8>(given, name, "uint8")?,
+            Self::I8 => exactly::<i8>(given, name, "int8")?,
         };
         Held::array(&array)
     }
+}
+
+/// An array of one dtype, which others are not turned into.
+fn exactly<'py, T: Element>(given: &Bound<'py, PyAny>, name: &str, dtype: &str) -> PyResult<Array<'py>> {
+    let array = as_array(given)?;
+    if has_type(&array, T::TYPE) {
+        return Ok(array);
+    }
+    let got = format!("dtype {}", array.dtype());
+    Err(Error::type_(name, got, format!("an array of {dtype}")).into())
 }
 
 /// A value between the parts of a program.
@@ -139,6 +151,8 @@ impl<'py> Held<'py> {
             (i32::TYPE, Type::I32),
             (i64::TYPE, Type::I64),
             (<bool as Element>::TYPE, Type::Bool),
+            (u8::TYPE, Type::U8),
+            (i8::TYPE, Type::I8),
         ];
         let Some((_, ty)) = types.into_iter().find(|(number, _)| has_type(array, *number)) else {
             return Ok(Self::Object(array.clone().into_any()));
@@ -166,7 +180,7 @@ impl<'py> Held<'py> {
         let array = as_array(&object)?;
         match array.dtype().kind() {
             b'f' => Self::array(&as_float32(array.as_any(), "result")?),
-            b'i' | b'u' if !has_type(&array, i32::TYPE) => {
+            b'i' | b'u' if ![i32::TYPE, u8::TYPE, i8::TYPE].iter().any(|&ty| has_type(&array, ty)) => {
                 Self::array(&array.call_method1("astype", ("int64",))?.cast_into()?)
             }
             b'i' | b'u' | b'b' => Self::array(&array),
@@ -220,8 +234,12 @@ impl Typed<'_> {
     pub fn memory(&self) -> Memory<'_> {
         let n = self.value.reach();
         match self.value.ty {
-            Type::Codes(Grid { signed: false, .. }) => Memory::U8(elements_in_reach(&self.array, n)),
-            Type::Codes(Grid { signed: true, .. }) => Memory::I8(elements_in_reach(&self.array, n)),
+            Type::Codes(Grid { signed: false, .. }) | Type::U8 => {
+                Memory::U8(elements_in_reach(&self.array, n))
+            }
+            Type::Codes(Grid { signed: true, .. }) | Type::I8 => {
+                Memory::I8(elements_in_reach(&self.array, n))
+            }
             Type::F32 => Memory::F32(elements_in_reach(&self.array, n)),
             Type::I32 => Memory::I32(elements_in_reach(&self.array, n)),
             Type::I64 => Memory::I64(elements_in_reach(&self.array, n)),
@@ -252,7 +270,12 @@ impl HeldElements {
         ];
         let Some((_, kind)) = kinds.into_iter().find(|(number, _)| has_type(&array, *number)) else {
             let got = format!("dtype {}", array.dtype());
-            return Err(Error::type_("value", got, "of float32, int32, int64, bool, or quantized").into());
+            return Err(Error::type_(
+                "value",
+                got,
+                "of float32, int32, int64, uint8, int8, bool, or quantized",
+            )
+            .into());
         };
         // A view of our own, which no one reshapes, that keeps the memory.
         let array = fresh_view(&contiguous(&array)?)?;
@@ -314,8 +337,8 @@ impl<'py> Fresh<'py> {
     /// For a value without gaps.
     pub fn new(py: Python<'py>, value: &Value) -> PyResult<Self> {
         let number: NPY_TYPES = match value.ty {
-            Type::Codes(Grid { signed: true, .. }) => i8::TYPE,
-            Type::Codes(_) | Type::Bool => u8::TYPE,
+            Type::Codes(Grid { signed: true, .. }) | Type::I8 => i8::TYPE,
+            Type::Codes(_) | Type::Bool | Type::U8 => u8::TYPE,
             Type::F32 => f32::TYPE,
             Type::I32 => i32::TYPE,
             Type::I64 => i64::TYPE,
@@ -337,8 +360,8 @@ impl<'py> Fresh<'py> {
     /// Room for its elements.
     pub fn room(&self) -> Room<'_> {
         match self.ty {
-            Type::Codes(Grid { signed: true, .. }) => Room::I8(elements_mut(&self.made)),
-            Type::Codes(_) => Room::U8(elements_mut(&self.made)),
+            Type::Codes(Grid { signed: true, .. }) | Type::I8 => Room::I8(elements_mut(&self.made)),
+            Type::Codes(_) | Type::U8 => Room::U8(elements_mut(&self.made)),
             Type::Bool => Room::Bool(elements_mut(&self.made)),
             Type::F32 => Room::F32(elements_mut(&self.made)),
             Type::I32 => Room::I32(elements_mut(&self.made)),

@@ -1,28 +1,35 @@
 //! Real numbers, integers and truth values: what models do between products of codes.
 
 mod attention;
+mod cast;
+mod choose;
 mod conv;
+mod division;
 mod embedding;
+mod group_norm;
 mod layer;
 mod layer_norm;
 mod product;
-mod reduce;
+mod recurrent;
 mod softmax;
 mod unary;
 mod zip;
 
 pub use attention::Attention;
+pub use cast::{Cast, Test};
+pub use choose::Where;
 pub use conv::FloatConv;
 pub(super) use conv::channels_last;
 pub use embedding::{Embedding, Rows};
+pub use group_norm::GroupNorm;
 pub use layer::FloatLayer;
 pub use layer_norm::LayerNorm;
 pub use product::FloatLinear;
 pub(super) use product::matmul;
-pub use reduce::{Reduce, Reduction};
-pub use softmax::Softmax;
-pub use unary::{Cast, Function, Unary};
-pub use zip::{Arithmetic, Compare, Logic, Where, Zip};
+pub use recurrent::{Direction, Recurrent};
+pub use softmax::{LogSoftmax, Softmax};
+pub use unary::{Function, Unary};
+pub use zip::{Arithmetic, Compare, Logic, Zip};
 
 use super::super::op::Need;
 use super::super::value::{Type, Value, text};
@@ -54,7 +61,7 @@ fn mask_rows(mask: &Value, shape: &[usize], axis: usize) -> Result<(Option<Need>
 }
 
 /// Strides without gaps where the axes have this order in memory, the last one the fastest.
-fn strides_in(shape: &[usize], order: &[usize]) -> Vec<usize> {
+pub(super) fn strides_in(shape: &[usize], order: &[usize]) -> Vec<usize> {
     let (mut strides, mut step) = (vec![1; shape.len()], 1);
     for &a in order.iter().rev() {
         strides[a] = step;

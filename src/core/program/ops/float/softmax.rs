@@ -52,3 +52,30 @@ impl Op for Softmax {
         (axis > 0 && images[0]).then(|| super::super::each_element(from, made, images)).flatten()
     }
 }
+
+/// The logarithm of softmax along an axis.
+#[derive(Debug)]
+pub struct LogSoftmax(pub isize);
+
+impl Op for LogSoftmax {
+    fn name(&self) -> &'static str {
+        "log_softmax"
+    }
+
+    fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
+        let x = from[0];
+        check_floats(x)?;
+        let axis = axis_in(self.0, x.shape.len())?;
+        // The axis is the fastest one in memory.
+        let mut order: Vec<usize> = (0..x.shape.len()).filter(|&a| a != axis).collect();
+        order.push(axis);
+        let made = Value { ty: Type::F32, shape: x.shape.clone(), strides: strides_in(&x.shape, &order) };
+        let (needs, n, work) = (vec![Need::like(&made)], x.shape[axis], 16 * made.len());
+        let run = move |io: Io<'_>| Ok(float::log_softmax(io.from[0].floats(), n, io.to.floats())?);
+        Ok(Task::new(made, run).needs(needs).work(work).into())
+    }
+
+    fn images(&self, from: &[&Value], _: &Value, _: &[bool]) -> Option<bool> {
+        (axis_in(self.0, from[0].shape.len()).ok()? > 0).then_some(true)
+    }
+}

@@ -1,15 +1,16 @@
-//! Functions of two or three numbers, which are broadcast.
+//! Functions of two numbers, which are broadcast.
 
-use std::mem::MaybeUninit;
+use std::sync::Arc;
 
+use super::super::super::chain::Tile;
 use super::super::super::dims::Known;
-use super::super::super::memory::{Memory, Room};
-use super::super::super::op::{Hint, Io, Op, Planned, Task, Trouble};
+use super::super::super::op::{Hint, Op, Planned, Task};
+use super::super::super::tile::of;
 use super::super::super::value::{Type, Value, broadcast};
 use super::super::each_element;
-use crate::arch::{Isa, Kernel, Vector, dispatch};
-use crate::error::{Error, Result, Stopped};
-use crate::threads;
+use super::division;
+use crate::error::{Error, Result};
+use crate::float::plain;
 
 /// What two numbers become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +19,26 @@ pub enum Arithmetic {
     Add,
     Sub,
     Mul,
+    /// Of floats.
     Div,
     Maximum,
     Minimum,
     Power,
+    /// The quotient, rounded down.
+    FloorDivide,
+    /// The quotient of integers, without its fraction.
+    TruncDivide,
+    /// What is left, of the divisor's sign.
+    Remainder,
+    /// What is left, of the dividend's sign.
+    Fmod,
+    And,
+    Or,
+    Xor,
+    LeftShift,
+    RightShift,
+    /// The first number where it is greater than 0, else times the second one.
+    Prelu,
 }
 
 /// How two numbers stand to each other.
@@ -65,6 +82,16 @@ impl Zip {
             "maximum" => Self::Arithmetic(Arithmetic::Maximum),
             "minimum" => Self::Arithmetic(Arithmetic::Minimum),
             "pow" | "power" => Self::Arithmetic(Arithmetic::Power),
+            "floor_divide" => Self::Arithmetic(Arithmetic::FloorDivide),
+            "trunc_divide" => Self::Arithmetic(Arithmetic::TruncDivide),
+            "remainder" => Self::Arithmetic(Arithmetic::Remainder),
+            "fmod" => Self::Arithmetic(Arithmetic::Fmod),
+            "bitwise_and" => Self::Arithmetic(Arithmetic::And),
+            "bitwise_or" => Self::Arithmetic(Arithmetic::Or),
+            "bitwise_xor" => Self::Arithmetic(Arithmetic::Xor),
+            "left_shift" => Self::Arithmetic(Arithmetic::LeftShift),
+            "right_shift" => Self::Arithmetic(Arithmetic::RightShift),
+            "prelu" => Self::Arithmetic(Arithmetic::Prelu),
             "equal" => Self::Compare(Compare::Equal),
             "not_equal" => Self::Compare(Compare::NotEqual),
             "less" => Self::Compare(Compare::Less),
@@ -77,196 +104,162 @@ impl Zip {
             _ => return None,
         })
     }
-}
 
-/// An axis of the result: its length, and from one element to the next in each operand.
-#[derive(Debug, Clone, Copy)]
-struct Axis<const N: usize> {
-    n: usize,
-    from: [usize; N],
-}
-
-/// How operands meet: the result has no gaps in the order of the axes.
-#[derive(Debug)]
-struct Walk<const N: usize> {
-    axes: Vec<Axis<N>>,
-}
-
-impl<const N: usize> Walk<N> {
-    /// The result, of a type of its own, and the way to it.
-    fn new(from: [&Value; N], ty: Type) -> Result<(Value, Self)> {
-        let mut shape = from[0].shape.clone();
-        for x in &from[1..] {
-            shape = broadcast(&shape, &x.shape)?;
-        }
-        let like = from.iter().find(|x| x.shape == shape);
-        let made = like.map_or_else(|| Value::new(ty, shape.clone()), |like| like.dense(ty));
-        let spread = from.map(|x| x.broadcast_to(&shape));
-        let mut long: Vec<usize> = (0..shape.len()).filter(|&a| shape[a] != 1).collect();
-        long.sort_by_key(|&a| std::cmp::Reverse(made.strides[a]));
-        let mut axes: Vec<Axis<N>> = Vec::with_capacity(long.len());
-        for a in long {
-            let own = Axis { n: shape[a], from: spread.each_ref().map(|x| x.strides[a]) };
-            match axes.last_mut() {
-                Some(outer) if (0..N).all(|k| outer.from[k] == own.n * own.from[k]) => {
-                    *outer = Axis { n: outer.n * own.n, ..own };
-                }
-                _ => axes.push(own),
+    /// What makes a tile; none of a type that it does not know.
+    fn tile(self, ty: Type) -> Option<Arc<Tile>> {
+        match (self, ty) {
+            (_, Type::Codes(_)) => None,
+            (Self::Arithmetic(op), Type::F32) => floats(op),
+            (Self::Arithmetic(op), Type::I64) => integers_of_64(op),
+            (Self::Arithmetic(op), Type::I32) => integers_of_32(op),
+            (Self::Arithmetic(op), Type::U8) => integers_of_8(op),
+            (Self::Arithmetic(op), Type::I8) => signed_of_8(op),
+            (Self::Arithmetic(Arithmetic::And) | Self::Logic(Logic::And), Type::Bool) => {
+                Some(of!(|a: u8, b| -> u8 { u8::from(a != 0) & u8::from(b != 0) }))
             }
-        }
-        Ok((made, Self { axes }))
-    }
-
-    /// Calls `row` for each run along the fastest axis, with where it starts in each operand.
-    fn for_each<T: Send>(
-        &self,
-        to: &mut [MaybeUninit<T>],
-        row: impl Fn([usize; N], [usize; N], &mut [MaybeUninit<T>]) + Sync,
-    ) -> Result<(), Stopped> {
-        let one = Axis { n: 1, from: [0; N] };
-        let (inner, outer) = self.axes.split_last().unwrap_or((&one, &[]));
-        let bytes = (N + 1) * size_of_val(to);
-        let step = (threads::CHUNK_BYTES / 4 / size_of::<T>()).max(1);
-        // Long runs are cut, short ones go together.
-        let (cut, together) = (inner.n.min(step), (step / inner.n.max(1)).max(1));
-        let pieces: Vec<_> = match together {
-            1 => to
-                .chunks_mut(inner.n)
-                .enumerate()
-                .flat_map(|(i, to)| to.chunks_mut(cut).enumerate().map(move |(k, to)| (i, k * cut, to)))
-                .collect(),
-            n => to.chunks_mut(n * inner.n).enumerate().map(|(i, to)| (i * n, 0, to)).collect(),
-        };
-        threads::for_each(bytes, pieces.into_iter(), |(first, skip, to)| {
-            for (i, to) in to.chunks_mut(inner.n).enumerate() {
-                let (mut rest, mut starts) = (first + i, inner.from.map(|step| step * skip));
-                for axis in outer.iter().rev() {
-                    let at = rest % axis.n;
-                    rest /= axis.n;
-                    starts.iter_mut().zip(axis.from).for_each(|(start, step)| *start += at * step);
-                }
-                row(starts, inner.from, to);
+            (Self::Arithmetic(Arithmetic::Or) | Self::Logic(Logic::Or), Type::Bool) => {
+                Some(of!(|a: u8, b| -> u8 { u8::from(a != 0) | u8::from(b != 0) }))
             }
-            true
-        })
-    }
-}
-
-/// One run: operands go on by one element, or stay.
-struct Run<'a, A, B, F> {
-    a: &'a [A],
-    b: &'a [A],
-    steps: [usize; 2],
-    to: &'a mut [MaybeUninit<B>],
-    f: F,
-}
-
-impl<A: Copy, B, F: Fn(A, A) -> B> Kernel for Run<'_, A, B, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) {
-        let Self { a, b, steps, to, f } = self;
-        match steps {
-            [1, 1] => to.iter_mut().zip(a).zip(b).for_each(|((to, &a), &b)| _ = to.write(f(a, b))),
-            [1, 0] => {
-                let b = b[0];
-                to.iter_mut().zip(a).for_each(|(to, &a)| _ = to.write(f(a, b)));
+            (Self::Arithmetic(Arithmetic::Xor) | Self::Logic(Logic::Xor), Type::Bool) => {
+                Some(of!(|a: u8, b| -> u8 { u8::from(a != 0) ^ u8::from(b != 0) }))
             }
-            [0, 1] => {
-                let a = a[0];
-                to.iter_mut().zip(b).for_each(|(to, &b)| _ = to.write(f(a, b)));
-            }
-            [m, n] => {
-                for (i, to) in to.iter_mut().enumerate() {
-                    to.write(f(a[i * m], b[i * n]));
-                }
-            }
+            (Self::Arithmetic(_), Type::Bool) | (Self::Logic(_), _) => None,
+            (Self::Compare(op), Type::F32) => Some(compare_floats(op)),
+            (Self::Compare(op), Type::I64) => Some(compare_64(op)),
+            (Self::Compare(op), Type::I32) => Some(compare_32(op)),
+            (Self::Compare(op), Type::U8 | Type::Bool) => Some(compare_8(op)),
+            (Self::Compare(op), Type::I8) => Some(compare_signed_8(op)),
         }
     }
 }
 
-fn two<A: Copy + Sync, B: Send>(
-    walk: &Walk<2>,
-    (a, b): (&[A], &[A]),
-    to: &mut [MaybeUninit<B>],
-    f: impl Fn(A, A) -> B + Sync,
-) -> Result<(), Stopped> {
-    let isa = Isa::current();
-    walk.for_each(to, |starts, steps, to| {
-        dispatch(isa, Run { a: &a[starts[0]..], b: &b[starts[1]..], steps, to, f: &f });
+fn floats(op: Arithmetic) -> Option<Arc<Tile>> {
+    Some(match op {
+        Arithmetic::Add => of!(|a: f32, b| -> f32 { a + b }),
+        Arithmetic::Sub => of!(|a: f32, b| -> f32 { a - b }),
+        Arithmetic::Mul => of!(|a: f32, b| -> f32 { a * b }),
+        Arithmetic::Div => of!(|a: f32, b| -> f32 { a / b }),
+        // NaN where one is NaN.
+        Arithmetic::Maximum => of!(|a: f32, b| -> f32 { if (a > b) | a.is_nan() { a } else { b } }),
+        Arithmetic::Minimum => of!(|a: f32, b| -> f32 { if (a < b) | a.is_nan() { a } else { b } }),
+        Arithmetic::Power => of!(|a: f32, b| -> f32 { plain::pow(a, b) }),
+        Arithmetic::FloorDivide => of!(short |a: f32, b| -> f32 { division::floor_divide(a, b) }),
+        Arithmetic::Remainder => of!(short |a: f32, b| -> f32 { division::remainder(a, b) }),
+        Arithmetic::Fmod => of!(short |a: f32, b| -> f32 { a % b }),
+        Arithmetic::Prelu => of!(|a: f32, b| -> f32 { if a > 0.0 { a } else { a * b } }),
+        _ => return None,
     })
 }
 
-/// The larger one, or the smaller one; NaN where one is NaN.
-fn extreme(a: f32, b: f32, first: bool) -> f32 {
-    if first || a.is_nan() { a } else { b }
-}
-
-fn arithmetic(op: Arithmetic, walk: &Walk<2>, io: Io<'_>) -> Result<(), Trouble> {
-    match (io.from, io.to) {
-        (&[Memory::F32(a), Memory::F32(b)], Room::F32(to)) => match op {
-            Arithmetic::Add => two(walk, (a, b), to, |a, b| a + b)?,
-            Arithmetic::Sub => two(walk, (a, b), to, |a, b| a - b)?,
-            Arithmetic::Mul => two(walk, (a, b), to, |a, b| a * b)?,
-            Arithmetic::Div => two(walk, (a, b), to, |a, b| a / b)?,
-            Arithmetic::Maximum => two(walk, (a, b), to, |a, b| extreme(a, b, a > b))?,
-            Arithmetic::Minimum => two(walk, (a, b), to, |a, b| extreme(a, b, a < b))?,
-            Arithmetic::Power => two(walk, (a, b), to, libm::powf)?,
-        },
-        (&[Memory::I64(a), Memory::I64(b)], Room::I64(to)) => match op {
-            Arithmetic::Add => two(walk, (a, b), to, i64::wrapping_add)?,
-            Arithmetic::Sub => two(walk, (a, b), to, i64::wrapping_sub)?,
-            Arithmetic::Mul => two(walk, (a, b), to, i64::wrapping_mul)?,
-            Arithmetic::Maximum => two(walk, (a, b), to, i64::max)?,
-            _ => two(walk, (a, b), to, i64::min)?,
-        },
-        (&[Memory::I32(a), Memory::I32(b)], Room::I32(to)) => match op {
-            Arithmetic::Add => two(walk, (a, b), to, i32::wrapping_add)?,
-            Arithmetic::Sub => two(walk, (a, b), to, i32::wrapping_sub)?,
-            Arithmetic::Mul => two(walk, (a, b), to, i32::wrapping_mul)?,
-            Arithmetic::Maximum => two(walk, (a, b), to, i32::max)?,
-            _ => two(walk, (a, b), to, i32::min)?,
-        },
-        _ => panic!("numbers as planned"),
-    }
-    Ok(())
-}
-
-fn compare(op: Compare, walk: &Walk<2>, io: Io<'_>) -> Result<(), Trouble> {
-    let Room::Bool(to) = io.to else { panic!("truth values as planned") };
-    macro_rules! with {
-        ($a:ident, $b:ident) => {
-            match op {
-                Compare::Equal => two(walk, ($a, $b), to, |a, b| u8::from(a == b))?,
-                Compare::NotEqual => two(walk, ($a, $b), to, |a, b| u8::from(a != b))?,
-                Compare::Less => two(walk, ($a, $b), to, |a, b| u8::from(a < b))?,
-                Compare::LessEqual => two(walk, ($a, $b), to, |a, b| u8::from(a <= b))?,
-                Compare::Greater => two(walk, ($a, $b), to, |a, b| u8::from(a > b))?,
-                Compare::GreaterEqual => two(walk, ($a, $b), to, |a, b| u8::from(a >= b))?,
-            }
-        };
-    }
-    match *io.from {
-        [Memory::F32(a), Memory::F32(b)] => with!(a, b),
-        [Memory::I64(a), Memory::I64(b)] => with!(a, b),
-        [Memory::I32(a), Memory::I32(b)] => with!(a, b),
-        [Memory::Bool(a), Memory::Bool(b)] => with!(a, b),
-        _ => panic!("numbers as planned"),
-    }
-    Ok(())
-}
-
-fn logic(op: Logic, walk: &Walk<2>, io: Io<'_>) -> Result<(), Trouble> {
-    let (&[Memory::Bool(a), Memory::Bool(b)], Room::Bool(to)) = (io.from, io.to) else {
-        panic!("truth values as planned")
+macro_rules! integers {
+    ($name:ident, $compare:ident, $t:ty) => {
+        fn $name(op: Arithmetic) -> Option<Arc<Tile>> {
+            Some(match op {
+                Arithmetic::Add => of!(short |a: $t, b| -> $t { a.wrapping_add(b) }),
+                Arithmetic::Sub => of!(short |a: $t, b| -> $t { a.wrapping_sub(b) }),
+                Arithmetic::Mul => of!(short |a: $t, b| -> $t { a.wrapping_mul(b) }),
+                Arithmetic::Maximum => of!(short |a: $t, b| -> $t { a.max(b) }),
+                Arithmetic::Minimum => of!(short |a: $t, b| -> $t { a.min(b) }),
+                Arithmetic::Power => of!(short |a: $t, b| -> $t {
+                    // NumPy refuses negative powers of integers; here they are those of no power at all.
+                    a.wrapping_pow(u32::try_from(b).unwrap_or(0))
+                }),
+                // By 0 it is 0, as in NumPy.
+                Arithmetic::FloorDivide => of!(short |a: $t, b| -> $t {
+                    if b == 0 {
+                        return 0;
+                    }
+                    let whole = a.wrapping_div(b);
+                    let rest = a.wrapping_rem(b);
+                    // A rest of another sign than the divisor: the quotient was rounded up.
+                    if rest != 0 && (rest ^ b) < 0 as $t { whole.wrapping_sub(1) } else { whole }
+                }),
+                Arithmetic::TruncDivide => of!(short |a: $t, b| -> $t { if b == 0 { 0 } else { a.wrapping_div(b) } }),
+                Arithmetic::Remainder => of!(short |a: $t, b| -> $t {
+                    if b == 0 {
+                        return 0;
+                    }
+                    let rest = a.wrapping_rem(b);
+                    if rest != 0 && (rest ^ b) < 0 as $t { rest.wrapping_add(b) } else { rest }
+                }),
+                Arithmetic::Fmod => of!(short |a: $t, b| -> $t { if b == 0 { 0 } else { a.wrapping_rem(b) } }),
+                Arithmetic::And => of!(short |a: $t, b| -> $t { a & b }),
+                Arithmetic::Or => of!(short |a: $t, b| -> $t { a | b }),
+                Arithmetic::Xor => of!(short |a: $t, b| -> $t { a ^ b }),
+                // By more bits than there are nothing is left, or the sign alone.
+                Arithmetic::LeftShift => of!(short |a: $t, b| -> $t {
+                    u32::try_from(b).ok().and_then(|b| a.checked_shl(b)).unwrap_or(0)
+                }),
+                Arithmetic::RightShift => of!(short |a: $t, b| -> $t {
+                    let most = <$t>::BITS - 1;
+                    match u32::try_from(b).ok().and_then(|b| a.checked_shr(b)) {
+                        Some(shifted) => shifted,
+                        None => if <$t>::MIN == 0 { 0 } else { a >> most },
+                    }
+                }),
+                Arithmetic::Div | Arithmetic::Prelu => return None,
+            })
+        }
+        comparisons!($compare, $t);
     };
-    match op {
-        Logic::And => two(walk, (a, b), to, |a, b| u8::from(a != 0 && b != 0))?,
-        Logic::Or => two(walk, (a, b), to, |a, b| u8::from(a != 0 || b != 0))?,
-        Logic::Xor => two(walk, (a, b), to, |a, b| u8::from((a != 0) != (b != 0)))?,
+}
+
+macro_rules! comparisons {
+    ($compare:ident, $t:ty) => {
+        fn $compare(op: Compare) -> Arc<Tile> {
+            match op {
+                Compare::Equal => of!(short |a: $t, b| -> u8 { u8::from(a == b) }),
+                Compare::NotEqual => of!(short |a: $t, b| -> u8 { u8::from(a != b) }),
+                Compare::Less => of!(short |a: $t, b| -> u8 { u8::from(a < b) }),
+                Compare::LessEqual => of!(short |a: $t, b| -> u8 { u8::from(a <= b) }),
+                Compare::Greater => of!(short |a: $t, b| -> u8 { u8::from(a > b) }),
+                Compare::GreaterEqual => of!(short |a: $t, b| -> u8 { u8::from(a >= b) }),
+            }
+        }
+    };
+}
+integers!(integers_of_64, compare_64, i64);
+integers!(integers_of_32, compare_32, i32);
+#[allow(clippy::absurd_extreme_comparisons, unused_comparisons, reason = "one text for all integers")]
+mod bytes {
+    use super::*;
+    integers!(unsigned, compare, u8);
+    integers!(signed, compare_signed, i8);
+    pub(super) fn of_8(op: Arithmetic) -> Option<Arc<Tile>> {
+        unsigned(op)
     }
-    Ok(())
+    pub(super) fn of_signed_8(op: Arithmetic) -> Option<Arc<Tile>> {
+        signed(op)
+    }
+    pub(super) fn compare_8(op: Compare) -> Arc<Tile> {
+        compare(op)
+    }
+    pub(super) fn compare_signed_8(op: Compare) -> Arc<Tile> {
+        compare_signed(op)
+    }
+}
+use bytes::{compare_8, compare_signed_8, of_8 as integers_of_8, of_signed_8 as signed_of_8};
+
+fn compare_floats(op: Compare) -> Arc<Tile> {
+    match op {
+        Compare::Equal => of!(|a: f32, b| -> u8 { u8::from(a == b) }),
+        Compare::NotEqual => of!(|a: f32, b| -> u8 { u8::from(a != b) }),
+        Compare::Less => of!(|a: f32, b| -> u8 { u8::from(a < b) }),
+        Compare::LessEqual => of!(|a: f32, b| -> u8 { u8::from(a <= b) }),
+        Compare::Greater => of!(|a: f32, b| -> u8 { u8::from(a > b) }),
+        Compare::GreaterEqual => of!(|a: f32, b| -> u8 { u8::from(a >= b) }),
+    }
+}
+
+/// What values that are broadcast become, of a type of its own: in the order of one that has its shape.
+pub(super) fn meeting(from: &[&Value], ty: Type) -> Result<Value> {
+    let mut shape = from[0].shape.clone();
+    for x in &from[1..] {
+        shape = broadcast(&shape, &x.shape)?;
+    }
+    let like = from.iter().find(|x| x.shape == shape && x.is_dense());
+    let like = like.or_else(|| from.iter().find(|x| x.shape == shape));
+    Ok(like.map_or_else(|| Value::new(ty, shape), |like| like.dense(ty)))
 }
 
 impl Op for Zip {
@@ -279,6 +272,16 @@ impl Op for Zip {
             Self::Arithmetic(Arithmetic::Maximum) => "maximum",
             Self::Arithmetic(Arithmetic::Minimum) => "minimum",
             Self::Arithmetic(Arithmetic::Power) => "pow",
+            Self::Arithmetic(Arithmetic::FloorDivide) => "floor_divide",
+            Self::Arithmetic(Arithmetic::TruncDivide) => "trunc_divide",
+            Self::Arithmetic(Arithmetic::Remainder) => "remainder",
+            Self::Arithmetic(Arithmetic::Fmod) => "fmod",
+            Self::Arithmetic(Arithmetic::And) => "bitwise_and",
+            Self::Arithmetic(Arithmetic::Or) => "bitwise_or",
+            Self::Arithmetic(Arithmetic::Xor) => "bitwise_xor",
+            Self::Arithmetic(Arithmetic::LeftShift) => "left_shift",
+            Self::Arithmetic(Arithmetic::RightShift) => "right_shift",
+            Self::Arithmetic(Arithmetic::Prelu) => "prelu",
             Self::Compare(_) => "compare",
             Self::Logic(_) => "logic",
         }
@@ -294,87 +297,16 @@ impl Op for Zip {
                 "of one dtype, not quantized: cast and dequantize steps make it so",
             ));
         }
-        let known = match (self, a.ty) {
-            (Self::Arithmetic(_), Type::F32) | (Self::Logic(_), Type::Bool) => true,
-            (Self::Arithmetic(op), Type::I32 | Type::I64) => {
-                !matches!(op, Arithmetic::Div | Arithmetic::Power)
-            }
-            (Self::Compare(_), ty) => !matches!(ty, Type::Codes(_)),
-            _ => false,
-        };
-        if !known {
-            return Err(Error::type_(
-                "inputs",
-                a.ty.name(),
-                format!("of a dtype that {} takes", self.name()),
-            ));
-        }
+        let tile = self.tile(a.ty).ok_or_else(|| {
+            Error::type_("inputs", a.ty.name(), format!("of a dtype that {} takes", self.name()))
+        })?;
         let ty = if matches!(self, Self::Arithmetic(_)) { a.ty } else { Type::Bool };
-        let (made, walk) = Walk::new([a, b], ty)?;
-        let (op, work) = (*self, 3 * made.bytes());
-        let run = move |io: Io<'_>| match op {
-            Self::Arithmetic(op) => arithmetic(op, &walk, io),
-            Self::Compare(op) => compare(op, &walk, io),
-            Self::Logic(op) => logic(op, &walk, io),
-        };
-        Ok(Task::new(made, run).work(work).into())
+        let made = meeting(from, ty)?;
+        let work = 3 * made.bytes();
+        Ok(Task::each(made, from, tile).work(work).into())
     }
 
     fn images(&self, from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
         each_element(from, made, images)
     }
-}
-
-/// The second source where the first one holds, else the third one.
-#[derive(Debug)]
-pub struct Where;
-
-impl Op for Where {
-    fn name(&self) -> &'static str {
-        "where"
-    }
-
-    fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
-        let (condition, a, b) = (from[0], from[1], from[2]);
-        if condition.ty != Type::Bool {
-            return Err(Error::type_("condition", condition.ty.name(), "bool"));
-        }
-        if a.ty != b.ty {
-            let got = format!("{} and {}", a.ty.name(), b.ty.name());
-            return Err(Error::type_("inputs", got, "of one dtype and grid"));
-        }
-        let (made, walk) = Walk::new([condition, a, b], a.ty)?;
-        let work = 4 * made.bytes();
-        Ok(Task::new(made, move |io: Io<'_>| choose(&walk, io)).work(work).into())
-    }
-
-    fn images(&self, from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
-        each_element(from, made, images)
-    }
-}
-
-fn choose(walk: &Walk<3>, io: Io<'_>) -> Result<(), Trouble> {
-    fn all<T: Copy + Send + Sync>(
-        walk: &Walk<3>,
-        (condition, a, b): (&[u8], &[T], &[T]),
-        to: &mut [MaybeUninit<T>],
-    ) -> Result<(), Stopped> {
-        walk.for_each(to, |[c, x, y], [cs, xs, ys], to| {
-            for (i, to) in to.iter_mut().enumerate() {
-                to.write(if condition[c + i * cs] != 0 { a[x + i * xs] } else { b[y + i * ys] });
-            }
-        })
-    }
-    macro_rules! kinds {
-        ($($kind:ident),*) => {
-            match (io.from, io.to) {
-                $((&[Memory::Bool(c), Memory::$kind(a), Memory::$kind(b)], Room::$kind(to)) => {
-                    all(walk, (c, a, b), to)?
-                })*
-                _ => panic!("elements as planned"),
-            }
-        };
-    }
-    kinds!(U8, I8, F32, I32, I64, Bool);
-    Ok(())
 }

@@ -1,0 +1,76 @@
+"""`quantray compare`: how far the outputs of two files are apart."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from quantray._cli._data import batches
+from quantray._cli._errors import Usage
+
+HELP = "how far the outputs of two files are apart"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be typed."""
+    parser.add_argument("first", help="an ONNX file, most often the one in floats")
+    parser.add_argument("second", help="another one with the same inputs and outputs")
+    parser.add_argument("--data", required=True, help="an .npz with samples for each input, or an .npy for the only one")
+    parser.add_argument("--batch", type=int, default=16, help="samples in one call (16)")
+    parser.add_argument("--min-cosine", type=float, help="end with 1 where an output's mean cosine is below it")
+
+
+def run(given: argparse.Namespace) -> dict[str, Any]:
+    """Prints a row for each output."""
+    from quantray import onnx
+    from quantray._tables import Column, Table
+
+    first, second = onnx.load(given.first), onnx.load(given.second)
+    names = [value.name for value in first.outputs]
+    if len(names) != len(second.outputs):
+        raise Usage(f"{given.first} has {len(names)} outputs, and {given.second} {len(second.outputs)}")
+    found: list[list[tuple[Any, Any]]] = [[] for _ in names]
+    for batch in batches(given.data, first, given.batch):
+        made = [out if isinstance(out, tuple) else (out,) for out in (first(*batch), second(*batch))]
+        for pairs, one, two in zip(found, *made, strict=True):
+            if np.shape(one) != np.shape(two):
+                raise Usage(f"an output is of shape {np.shape(one)} in the first file, and {np.shape(two)} in the second")
+            pairs.append((np.asarray(one, np.float64), np.asarray(two, np.float64)))
+    rows = [difference(name, pairs) for name, pairs in zip(names, found, strict=True)]
+    if not given.json and not given.quiet:
+        heads = ("output", "samples", "cosine", "least cosine", "SQNR dB", "greatest difference", "same greatest %")
+        columns = [Column(heads[0]), *(Column(head, right=True) for head in heads[1:])]
+        texts = [[str(value) if isinstance(value, str) else f"{value:,.6g}" for value in row.values()] for row in rows]
+        print(Table(columns, texts))
+    result: dict[str, Any] = {"outputs": rows}
+    if given.min_cosine is not None:
+        result["ok"] = all(row["cosine"] >= given.min_cosine for row in rows)
+        if not result["ok"]:
+            result["exit"] = 1
+    return result
+
+
+def difference(name: str, pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """How far arrays are from each other, sample by sample."""
+    ones = [row.ravel() for one, _ in pairs for row in np.atleast_1d(one)]
+    twos = [row.ravel() for _, two in pairs for row in np.atleast_1d(two)]
+    cosines = [_cosine(a, b) for a, b in zip(ones, twos, strict=True)]
+    signal = sum(float((a**2).sum()) for a in ones)
+    noise = sum(float(((a - b) ** 2).sum()) for a, b in zip(ones, twos, strict=True))
+    same = [a.argmax() == b.argmax() for a, b in zip(ones, twos, strict=True) if a.size > 1]
+    return {
+        "output": name,
+        "samples": len(ones),
+        "cosine": float(np.mean(cosines)),
+        "least_cosine": float(np.min(cosines)),
+        "sqnr_db": float("inf") if noise == 0 else float(10 * np.log10(max(signal, 1e-300) / noise)),
+        "greatest_difference": max(float(np.abs(a - b).max(initial=0)) for a, b in zip(ones, twos, strict=True)),
+        "same_greatest_percent": 100 * float(np.mean(same)) if same else 100.0,
+    }
+
+
+def _cosine(a: Any, b: Any) -> float:
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / lengths) if lengths else float(np.array_equal(a, b))

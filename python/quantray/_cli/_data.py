@@ -1,0 +1,51 @@
+"""Arrays out of files, as a model's inputs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from quantray._cli._errors import Usage
+
+
+def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
+    """What a model is called with, `rows` at a time: of an .npz with an array for each input, or of an .npy for the
+    only one.
+    """
+    arrays = inputs(path, model)
+    counts = {len(array) for array in arrays if array.ndim}
+    if len(counts) > 1:
+        lengths = ", ".join(f"{v.name} {len(a)}" for v, a in zip(model.inputs, arrays, strict=True) if a.ndim)
+        raise Usage(f"{path}: arrays must have one number of samples, got {lengths}")
+    count = counts.pop() if counts else 1
+    fixed = next((v.shape[0] for v in model.inputs if v.shape and isinstance(v.shape[0], int)), None)
+    size = fixed or rows
+    made = [
+        tuple(array[i : i + size] if array.ndim else array for array in arrays)
+        for i in range(0, count, size)
+    ]
+    return [batch for batch in made if fixed is None or all(len(a) == fixed for a in batch if a.ndim)]
+
+
+def inputs(path: str, model: Any) -> list[Any]:
+    """All samples of a file, in the order of a model's inputs."""
+    if not os.path.exists(path):
+        raise Usage(f"there is no file {path}")
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise Usage(f"{path} must be an .npz or .npy file of numbers: {error}") from None
+    names = [value.name for value in model.inputs]
+    if isinstance(found, np.ndarray):
+        if len(names) != 1:
+            raise Usage(f"{path} is one array, and the model has {len(names)} inputs ({', '.join(names)}): give an .npz")
+        return [found]
+    given = {name: found[name] for name in found.files}
+    if len(names) == 1 and len(given) == 1 and names[0] not in given:
+        return list(given.values())
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise Usage(f"{path} lacks {', '.join(missing)}; it has {', '.join(given) or 'nothing'}")
+    return [given[name] for name in names]

@@ -1,0 +1,41 @@
+"""`quantray inspect`: what a file holds."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from typing import Any
+
+HELP = "show what a file holds: inputs, outputs, steps"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be typed."""
+    parser.add_argument("file", help="an ONNX file")
+    parser.add_argument("--steps", action="store_true", help="list all steps, not how many of each kind")
+
+
+def run(given: argparse.Namespace) -> dict[str, Any]:
+    """Prints the model, or its steps."""
+    from quantray import onnx
+    from quantray._tables import Column, Table
+
+    model = onnx.load(given.file)
+    steps = [(row.path, model.get_submodule(row.path)._get_name()) for row in model.plan.rows]
+    parameters = sum(int(parameter.size) for parameter in model.parameters())
+    result = {
+        "producer": model.producer,
+        "opset": model.opset,
+        "inputs": [value._asdict() for value in model.inputs],
+        "outputs": [value._asdict() for value in model.outputs],
+        "parameters": parameters,
+        "steps": dict(Counter(kind for _, kind in steps)),
+        "metadata": model.metadata,
+    }
+    if not given.json and not given.quiet:
+        if given.steps:
+            print(Table([Column("name", wraps=True), Column("step")], steps))
+        else:
+            print(model)
+        print(f"{parameters:,} parameters")
+    return result

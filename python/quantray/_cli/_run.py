@@ -1,0 +1,59 @@
+"""`quantray run`: a file's outputs for some arrays, and how long they take."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+
+from quantray._cli._data import batches
+
+HELP = "compute a file's outputs for some arrays, and time it"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be typed."""
+    parser.add_argument("model", help="an ONNX file")
+    parser.add_argument("--data", required=True, help="an .npz with an array for each input, or an .npy for the only one")
+    parser.add_argument("-o", "--output", help="an .npz to write the outputs to")
+    parser.add_argument("--batch", type=int, default=16, help="samples in one call (16)")
+    parser.add_argument("--repeat", type=int, default=1, help="how often to go through all samples")
+    parser.add_argument("--threads", type=int, help="by default one for each core")
+
+
+def run(given: argparse.Namespace) -> dict[str, Any]:
+    """Computes all batches."""
+    import quantray as qt
+
+    if given.threads is not None:
+        qt.set_num_threads(given.threads)
+    model = qt.onnx.load(given.model)
+    data = batches(given.data, model, given.batch)
+    times: list[float] = []
+    outputs: list[tuple[Any, ...]] = []
+    for turn in range(max(given.repeat, 1)):
+        for batch in data:
+            began = time.perf_counter()
+            made = model(*batch)
+            times.append(time.perf_counter() - began)
+            if turn == 0:
+                outputs.append(made if isinstance(made, tuple) else (made,))
+    names = [value.name for value in model.outputs]
+    whole = {
+        name: np.concatenate([np.atleast_1d(each) for each in column])
+        for name, column in zip(names, zip(*outputs, strict=True), strict=True)
+    }
+    if given.output:
+        np.savez(given.output, **whole)
+    result = {
+        "calls": len(times),
+        "median_ms": 1e3 * float(np.median(times)) if times else None,
+        "outputs": {name: list(array.shape) for name, array in whole.items()},
+    }
+    if not given.json and not given.quiet:
+        for name, array in whole.items():
+            print(f"{name} {array.dtype} {array.shape}")
+        print(f"{result['calls']} calls, median {result['median_ms']:.3f} ms")
+    return result

@@ -1,0 +1,216 @@
+"""Nodes that are whole modules: recurrent layers, normalizations, dynamic layers, tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray import nn
+from quantray._core import QTensor
+from quantray.graph import Node
+from quantray.nn.quantized import dynamic
+from quantray.nn.quantized._follows import Requantized
+from quantray.onnx._export._layers import conv
+from quantray.onnx._export._writing import NotExported, Writing, writes
+
+#: Where our gates are in a file's order: of i, f, g, o the file's i, o, f, c; of r, z, n its z, r, h.
+_GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
+
+
+@writes("module")
+def _module(to: Writing, node: Node) -> None:
+    module: Any = to.model.get_submodule(node.value)
+    if isinstance(module, Requantized):
+        module = module.module
+    if isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
+        _recurrent(to, node, module)
+    elif isinstance(module, (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.QuantStub, nn.DeQuantStub)):
+        to.put(node, to.value(node.args[0]))
+    elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+        _batch_norm(to, node, module)
+    elif type(module) is dynamic.Linear:
+        to.put(node, _dynamic_linear(to, node, module))
+    elif type(module).__module__ == dynamic.Conv2d.__module__:
+        to.put(node, _dynamic_conv(to, node, module))
+    elif type(module) is nn.quantized.Embedding:
+        _table(to, node, module)
+    else:
+        raise NotExported(f"a module of class {type(module).__name__}")
+
+
+def _batch_norm(to: Writing, node: Node, module: Any) -> None:
+    if module.running_mean is None:
+        raise NotExported("a batch normalization without statistics")
+    channels = len(module.running_mean)
+    one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    weight = one if module.weight is None else module.weight
+    bias = zero if module.bias is None else module.bias
+    values = [weight, bias, module.running_mean, module.running_var]
+    inputs = [to.value(node.args[0]), *(to.constant(np.asarray(value, np.float32)) for value in values)]
+    to.put(node, to.op("BatchNormalization", inputs, node=node, epsilon=float(module.eps)))
+
+
+# Recurrent layers
+
+
+def _recurrent(to: Writing, node: Node, module: Any) -> None:
+    """One node of the file for each layer."""
+    op = next(kind.__name__ for kind in (nn.LSTM, nn.GRU, nn.RNN) if isinstance(module, kind))
+    if module.proj_size:
+        raise NotExported("a recurrent layer with a projection")
+    x, states = node.args[0], node.args[1] if len(node.args) > 1 else node.get("hx")
+    if len(to.fact(x).shape) != 3:
+        raise NotExported("a recurrent layer of one sequence without its batch")
+    ways, name = 1 + module.bidirectional, to.value(x)
+    if module.batch_first:
+        name = to.op("Transpose", [name], perm=[1, 0, 2])
+    given = () if states is None else states if isinstance(states, (tuple, list)) else (states,)
+    first = [to.value(state) for state in given]
+    state, last = module._own_state(), list[list[str]]()
+    ends = module._ends()
+    for layer in range(module.num_layers):
+        own = ends[layer * ways : (layer + 1) * ways]
+        inputs = [name, *_weights(to, node, module, op, own, state), ""]
+        if first:
+            ends_of = [to.constant(np.array([n], np.int64)) for n in (layer * ways, (layer + 1) * ways, 0)]
+            inputs += first if module.num_layers == 1 else [to.op("Slice", [h, *ends_of]) for h in first]
+        settings: dict[str, Any] = {
+            "hidden_size": module.hidden_size,
+            "direction": "bidirectional" if ways == 2 else "forward",
+        }
+        if op == "GRU":
+            settings["linear_before_reset"] = 1
+        if op == "RNN":
+            settings["activations"] = ["Relu" if module.nonlinearity == "relu" else "Tanh"] * ways
+        made = to.op(op, inputs, node=node, outputs=3 if op == "LSTM" else 2, **settings)
+        # (steps, ways, batch, units) as (steps, batch, ways * units).
+        turned = to.op("Transpose", [made[0]], perm=[0, 2, 1, 3])
+        name = to.op("Reshape", [turned, to.constant(np.array([0, 0, -1], np.int64))])
+        last.append(list(made[1:]))
+    if module.batch_first:
+        name = to.op("Transpose", [name], perm=[1, 0, 2])
+    to.put(node, name)
+    for out, each in enumerate(zip(*last, strict=True), 1):
+        to.put(node, each[0] if len(each) == 1 else to.op("Concat", list(each), axis=0), out)
+
+
+def _weights(to: Writing, node: Node, module: Any, op: str, ends: list[str], state: Any) -> list[str]:
+    """The weights of a layer's directions, one over the other, gates in the file's order."""
+    order, units = list(_GATES[op]), module.hidden_size
+
+    def sorted_gates(x: Any) -> Any:
+        return np.ascontiguousarray(x.reshape(len(order), units, *x.shape[1:])[order].reshape(x.shape))
+
+    names: list[str] = []
+    for kind in ("weight_ih", "weight_hh"):
+        parts = [state[kind + end] for end in ends]
+        if isinstance(parts[0], QTensor):
+            ways = [_dequantized(to, node, part, sorted_gates) for part in parts]
+            wide = [to.op("Unsqueeze", [way, to.constant(np.array([0], np.int64))]) for way in ways]
+            names.append(wide[0] if len(wide) == 1 else to.op("Concat", wide, axis=0))
+        else:
+            stacked = np.stack([sorted_gates(np.asarray(part, np.float32)) for part in parts])
+            names.append(to.constant(stacked, name=f"{node.value}.{kind}"))
+    if module.bias:
+        rows = [
+            np.concatenate(
+                [sorted_gates(np.asarray(state[kind + end], np.float32)) for kind in ("bias_ih", "bias_hh")]
+            )
+            for end in ends
+        ]
+        names.append(to.constant(np.stack(rows), name=f"{node.value}.bias"))
+    else:
+        names.append("")
+    return names
+
+
+def _dequantized(to: Writing, node: Node, weight: QTensor, sorted_gates: Any) -> str:
+    codes = np.asarray(weight.int_repr())
+    if str(weight.qscheme()).endswith("per_channel_affine"):
+        scales = np.asarray(weight.q_per_channel_scales(), np.float32)
+        zeros = np.asarray(weight.q_per_channel_zero_points()).astype(codes.dtype)
+        values, axis = [sorted_gates(codes), sorted_gates(scales), sorted_gates(zeros)], 0
+    else:
+        scale, zero = np.float32(weight.q_scale()), np.array(weight.q_zero_point(), codes.dtype)
+        values, axis = [sorted_gates(codes), np.asarray(scale), zero], None
+    return to.op("DequantizeLinear", [to.constant(value) for value in values], node=node, axis=axis)
+
+
+# Dynamic layers: one range for all rows, as runtimes have it.
+
+
+def _codes_and_scales(weight: QTensor) -> tuple[Any, Any, Any]:
+    codes = np.asarray(weight.int_repr())
+    if str(weight.qscheme()).endswith("per_channel_affine"):
+        scales = np.asarray(weight.q_per_channel_scales(), np.float32)
+        zeros = np.asarray(weight.q_per_channel_zero_points())
+    else:
+        scales, zeros = np.float32(weight.q_scale()), np.asarray(weight.q_zero_point())
+    return codes, scales, zeros.astype(codes.dtype)
+
+
+def _dynamic_linear(to: Writing, node: Node, module: Any) -> str:
+    codes, scales, zeros = _codes_and_scales(module.weight())
+    x, scale, zero = to.op("DynamicQuantizeLinear", [to.value(node.args[0])], outputs=3)
+    weight = to.constant(np.ascontiguousarray(codes.T), name=f"{node.value}.weight")
+    sums = to.op("MatMulInteger", [x, weight, zero, to.constant(zeros)], node=node)
+    factor = to.op("Mul", [scale, to.constant(scales)])
+    y = to.op("Mul", [to.op("Cast", [sums], to=1), factor], node=node)
+    return _finished(to, node, y, module.bias(), module.relu)
+
+
+def _dynamic_conv(to: Writing, node: Node, module: Any) -> str:
+    if module.transposed or module.padding_mode != "zeros":
+        raise NotExported("a dynamic convolution that is transposed, or padded with other values than zeros")
+    codes, scales, zeros = _codes_and_scales(module.weight())
+    if np.any(zeros):
+        raise NotExported("a dynamic convolution whose weights have zero points")
+    x, scale, zero = to.op("DynamicQuantizeLinear", [to.value(node.args[0])], outputs=3)
+    settings = {name: getattr(module, name) for name in ("stride", "padding", "dilation", "groups")}
+    dims = codes.ndim - 2
+    inputs = [x, to.constant(codes, name=f"{node.value}.weight"), zero]
+    begin = len(to.nodes)
+    sums = conv(to, node, inputs, f"conv{dims}d", settings, codes.shape[2:], len(to.fact(node.args[0]).shape))
+    to.nodes[begin] = to.nodes[begin].__class__(
+        to.nodes[begin].name, "ConvInteger", "", *_rest(to.nodes[begin])
+    )
+    wide = scales.reshape(-1, *[1] * dims) if np.ndim(scales) else scales
+    y = to.op("Mul", [to.op("Cast", [sums], to=1), to.op("Mul", [scale, to.constant(wide)])], node=node)
+    bias = module.bias()
+    return _finished(
+        to, node, y, None if bias is None else np.asarray(bias).reshape(-1, *[1] * dims), module.relu
+    )
+
+
+def _rest(made: Any) -> tuple[Any, ...]:
+    return made.inputs, made.outputs, made.attributes
+
+
+def _finished(to: Writing, node: Node, y: str, bias: Any, relu: bool) -> str:
+    if bias is not None:
+        y = to.op("Add", [y, to.constant(np.asarray(bias, np.float32))], node=node)
+    return to.op("Relu", [y], node=node) if relu else y
+
+
+def _table(to: Writing, node: Node, module: Any) -> None:
+    """Rows of codes, each with its own scale and its own zero point, which is a float."""
+    weight = module.weight
+    weight = weight() if callable(weight) else weight
+    codes = np.asarray(weight.int_repr())
+    if codes.shape != tuple(weight.shape):
+        raise NotExported(f"a table of {weight.dtype}")
+    scales = np.asarray(weight.q_per_channel_scales(), np.float32).reshape(-1, 1)
+    zeros = np.asarray(weight.q_per_channel_zero_points(), np.float32).reshape(-1, 1)
+    ids = to.value(node.args[0])
+    rows = to.op(
+        "Cast", [to.op("Gather", [to.constant(codes, name=f"{node.value}.weight"), ids], axis=0)], to=1
+    )
+    own_zero = to.op("Gather", [to.constant(zeros), ids], axis=0)
+    own_scale = to.op("Gather", [to.constant(scales), ids], axis=0)
+    to.put(node, to.op("Mul", [to.op("Sub", [rows, own_zero]), own_scale], node=node))
+
+
+@writes("tap", "constant", "parameter")
+def _nothing(to: Writing, node: Node) -> None:
+    """What only looks on is no part of a file; weights are written where they are taken."""

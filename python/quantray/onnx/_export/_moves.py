@@ -1,0 +1,302 @@
+"""Nodes that move elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from quantray.graph import Expr, Node, Ref
+from quantray.onnx._export._layers import adaptive, mean, pool
+from quantray.onnx._export._writing import NotExported, Writing, writes
+
+#: Ends of slices that say "to the last one".
+_END = 2**31 - 1
+
+#: Writes a movement of the value of a name.
+Move = Callable[[Writing, Node, str, tuple[Any, ...], Mapping[str, Any]], str]
+
+
+def _reshape(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+    return to.op("Reshape", [x, to.shape(given["shape"])], node=node)
+
+
+def _transpose(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+    return to.op("Transpose", [x], node=node, perm=[int(a) for a in given["axes"]])
+
+
+def _getitem(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+    """Slices, then places, whose axes go, then new axes."""
+    items: list[Any] = []
+    index = given["index"]
+    for item in index:
+        if item is Ellipsis:
+            items += [slice(None)] * (len(shape) - sum(i is not None and i is not Ellipsis for i in index))
+        else:
+            items.append(item)
+    own = [item for item in items if item is not None]
+    starts, ends, axes, steps, gone = [], [], [], [], list[int]()
+    for axis, item in enumerate(own):
+        if isinstance(item, slice):
+            step = 1 if item.step is None else int(item.step)
+            if item == slice(None):
+                continue
+            starts.append((0 if step > 0 else _END) if item.start is None else item.start)
+            ends.append((_END if step > 0 else -_END) if item.stop is None else item.stop)
+        else:
+            step = 1
+            starts.append(item)
+            ends.append(_END if not isinstance(item, Expr) and item == -1 else _plus_one(item))
+            gone.append(axis)
+        axes.append(axis)
+        steps.append(step)
+    if axes:
+        inputs = [
+            to.shape(starts),
+            to.shape(ends),
+            *(to.constant(np.array(v, np.int64)) for v in (axes, steps)),
+        ]
+        x = to.op("Slice", [x, *inputs], node=node)
+    if gone:
+        x = to.op("Squeeze", [x, to.constant(np.array(gone, np.int64))], node=node)
+    new, at = list[int](), 0
+    for item in items:
+        if item is None:
+            new.append(at)
+        if item is None or isinstance(item, slice):
+            at += 1
+    return to.op("Unsqueeze", [x, to.constant(np.array(new, np.int64))], node=node) if new else x
+
+
+def _plus_one(item: Any) -> Any:
+    return Expr("add", (item, 1)) if isinstance(item, Expr) else int(item) + 1
+
+
+_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def _pad(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+    sides, ndim = list(given["pad"]), len(shape)
+    pairs: list[tuple[Any, Any]] = [(0, 0)] * (ndim - len(sides) // 2)
+    pairs += [(sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2)]
+    mode = _MODES[given.get("mode", "constant")]
+    if mode == "wrap" and to.opset < 19:
+        raise NotExported("circular padding, which ONNX has from opset 19 on")
+    inputs = [x, to.shape([a for a, _ in pairs] + [b for _, b in pairs])]
+    if mode == "constant":
+        inputs.append(to.constant(np.float32(given.get("value") or 0.0)))
+    return to.op("Pad", inputs, node=node, mode=mode)
+
+
+def _interpolate(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+    mode, align = given.get("mode", "nearest"), bool(given.get("align_corners"))
+    names = {
+        "nearest": "nearest",
+        "linear": "linear",
+        "bilinear": "linear",
+        "trilinear": "linear",
+        "bicubic": "cubic",
+    }
+    if mode not in names:
+        raise NotExported(f"interpolation by {mode}")
+    attributes: dict[str, Any] = {"mode": names[mode]}
+    if mode == "nearest":
+        attributes |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    else:
+        way = "align_corners" if align else "half_pixel"
+        attributes["coordinate_transformation_mode"] = way
+        if mode == "bicubic":
+            attributes["cubic_coeff_a"] = -0.75
+    dims = len(shape) - 2
+    size, factor = given.get("size"), given.get("scale_factor")
+    wanted = size if factor is None else factor
+    each = list(wanted) if isinstance(wanted, (tuple, list)) else [wanted] * dims
+    if factor is not None:
+        scales = to.constant(np.array([1, 1, *each], np.float32))
+        return to.op("Resize", [x, "", scales], node=node, **attributes)
+    ends = to.op("Slice", [to.op("Shape", [x]), *(to.constant(np.array([n], np.int64)) for n in (0, 2))])
+    sizes = to.op("Concat", [ends, to.shape(each)], axis=0)
+    return to.op("Resize", [x, "", "", sizes], node=node, **attributes)
+
+
+def _mean(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+    return mean(to, node, x, len(shape), bool(given.get("keepdims")))
+
+
+def _limits(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+    from quantray.onnx._export._functions import limited
+
+    return limited(to, node, x, (given.get("low"), given.get("high")))
+
+
+MOVES: dict[str, Move] = {
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "getitem": _getitem,
+    "pad": _pad,
+    "interpolate": _interpolate,
+    "mean": _mean,
+    "clip": _limits,
+    "relu": lambda to, node, x, shape, given: to.op("Relu", [x], node=node),
+    "identity": lambda to, node, x, shape, given: to.op("Identity", [x], node=node),
+}
+for _dims in (1, 2, 3):
+    for _kind in ("max", "avg"):
+        MOVES[f"{_kind}_pool{_dims}d"] = lambda to, node, x, shape, given, kind=f"{_kind}_pool{_dims}d": pool(
+            to, node, x, kind, given, len(shape)
+        )
+        MOVES[f"adaptive_{_kind}_pool{_dims}d"] = (
+            lambda to, node, x, shape, given, kind=f"adaptive_{_kind}_pool{_dims}d": adaptive(
+                to, node, x, shape, kind, given
+            )
+        )
+
+
+@writes("reshape", "transpose", "getitem", "pad", "interpolate")
+def _moved(to: Writing, node: Node) -> None:
+    x = node.args[0]
+    to.put(node, MOVES[node.kind](to, node, to.value(x), to.fact(x).shape, node.kwargs))
+
+
+@writes("array.getitem")
+def _looked_up(to: Writing, node: Node) -> None:
+    x, index = node.args
+    if not isinstance(index, Ref) or to.fact(index).dtype.kind not in "iu":
+        raise NotExported("an index of masks, or of several arrays")
+    to.put(node, to.op("Gather", [to.value(x), to.value(index)], node=node, axis=0))
+
+
+@writes("concat", "numpy.concatenate")
+def _concat(to: Writing, node: Node) -> None:
+    given = {**dict(zip(("arrays", "axis"), node.args, strict=False)), **node.kwargs}
+    axis = int(given.get("axis") or 0)
+    to.put(node, to.op("Concat", [to.value(each) for each in given["arrays"]], node=node, axis=axis))
+
+
+@writes("numpy.stack")
+def _stack(to: Writing, node: Node) -> None:
+    given = {**dict(zip(("arrays", "axis"), node.args, strict=False)), **node.kwargs}
+    axis = int(given.get("axis") or 0)
+    axes = to.constant(np.array([axis], np.int64))
+    parts = [to.op("Unsqueeze", [to.value(each), axes]) for each in given["arrays"]]
+    to.put(node, to.op("Concat", parts, node=node, axis=axis))
+
+
+@writes("numpy.expand_dims")
+def _expand_dims(to: Writing, node: Node) -> None:
+    x, axis = (*node.args, *node.kwargs.values())[:2]
+    axes = [int(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    to.put(node, to.op("Unsqueeze", [to.value(x), to.constant(np.array(axes, np.int64))], node=node))
+
+
+@writes("numpy.squeeze", "ndarray.squeeze")
+def _squeeze(to: Writing, node: Node) -> None:
+    given = {**dict(zip(("a", "axis"), node.args, strict=False)), **node.kwargs}
+    axis = given.get("axis")
+    axes = [] if axis is None else [int(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    inputs = [to.value(given["a"])] + ([to.constant(np.array(axes, np.int64))] if axes else [])
+    to.put(node, to.op("Squeeze", inputs, node=node))
+
+
+@writes("numpy.take", "ndarray.take")
+def _take(to: Writing, node: Node) -> None:
+    given = {**dict(zip(("a", "indices", "axis"), node.args, strict=False)), **node.kwargs}
+    axis = given.get("axis")
+    x = to.value(given["a"])
+    if axis is None:
+        x, axis = to.op("Reshape", [x, to.constant(np.array([-1], np.int64))]), 0
+    indices = given["indices"]
+    name = to.value(indices) if isinstance(indices, Ref) else to.constant(np.asarray(indices, np.int64))
+    to.put(node, to.op("Gather", [x, name], node=node, axis=int(axis)))
+
+
+@writes("functional.embedding")
+def _embedding(to: Writing, node: Node) -> None:
+    ids, table = node.args[:2]
+    to.put(node, to.op("Gather", [to.value(table), to.value(ids)], node=node, axis=0))
+
+
+@writes("numpy.broadcast_to")
+def _broadcast(to: Writing, node: Node) -> None:
+    x, shape = (*node.args, *node.kwargs.values())[:2]
+    shape = shape if isinstance(shape, (tuple, list)) else (shape,)
+    to.put(node, to.op("Expand", [to.value(x), to.shape(shape)], node=node))
+
+
+@writes("numpy.tile")
+def _tile(to: Writing, node: Node) -> None:
+    x, reps = (*node.args, *node.kwargs.values())[:2]
+    reps = list(reps) if isinstance(reps, (tuple, list)) else [reps]
+    ndim = len(to.fact(x).shape)
+    if len(reps) > ndim:
+        raise NotExported("numpy.tile with new axes")
+    reps = [1] * (ndim - len(reps)) + reps
+    to.put(node, to.op("Tile", [to.value(x), to.shape(reps)], node=node))
+
+
+@writes("numpy.pad")
+def _numpy_pad(to: Writing, node: Node) -> None:
+    x, widths = node.args[:2]
+    mode = node.args[2] if len(node.args) > 2 else node.get("mode", "constant")
+    if mode not in ("constant", "reflect", "edge"):
+        raise NotExported(f"numpy.pad by {mode}")
+    ndim = len(to.fact(x).shape)
+    pairs = [
+        tuple(p) if isinstance(p, (tuple, list)) else (p, p)
+        for p in (widths if isinstance(widths, (tuple, list)) else [widths])
+    ]
+    if len(pairs) == 2 and not isinstance(widths[0], (tuple, list)):
+        pairs = [tuple(widths)]
+    pairs = pairs * ndim if len(pairs) == 1 else pairs
+    inputs = [to.value(x), to.shape([a for a, _ in pairs] + [b for _, b in pairs])]
+    if mode == "constant":
+        inputs.append(to.constant(np.asarray(node.get("constant_values", 0), to.fact(x).dtype)))
+    to.put(node, to.op("Pad", inputs, node=node, mode=mode))
+
+
+@writes("array.full")
+def _full(to: Writing, node: Node) -> None:
+    shape, value, dtype = node.args
+    kept = to.constant(np.asarray(value, dtype))
+    to.put(node, to.op("Expand", [kept, to.shape(shape)], node=node))
+
+
+@writes("array.ramp")
+def _ramp(to: Writing, node: Node) -> None:
+    length, start, step, shape, dtype = node.args
+    first, by = (np.asarray(n, dtype) for n in (start, step))
+    count = to.op("Squeeze", [to.length(length), to.constant(np.array([0], np.int64))])
+    line = to.op("Range", [to.constant(np.array(0, np.int64)), count, to.constant(np.array(1, np.int64))])
+    from quantray.onnx._export._functions import number_of
+
+    if np.dtype(dtype) != np.int64:
+        line = to.op("Cast", [line], to=number_of(dtype))
+    scaled = line if by == 1 else to.op("Mul", [line, to.constant(by)])
+    moved = scaled if first == 0 else to.op("Add", [scaled, to.constant(first)])
+    if list(shape) == [-1]:
+        to.put(node, to.op("Identity", [moved], node=node))
+    else:
+        to.put(node, to.op("Reshape", [moved, to.constant(np.array(shape, np.int64))], node=node))
+
+
+@writes("array.lengths")
+def _lengths(to: Writing, node: Node) -> None:
+    items, shape = node.args
+    flat = to.shape(list(items))
+    to.put(node, to.op("Reshape", [flat, to.constant(np.array(shape, np.int64))], node=node))
+
+
+@writes("numpy.flip")
+def _flip(to: Writing, node: Node) -> None:
+    given = {**dict(zip(("m", "axis"), node.args, strict=False)), **node.kwargs}
+    x, axis = given["m"], given.get("axis")
+    ndim = len(to.fact(x).shape)
+    axes = (
+        range(ndim)
+        if axis is None
+        else [int(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    )
+    ends = [np.full(len(list(axes)), n, np.int64) for n in (_END, -_END)]
+    inputs = [*ends, np.array(list(axes), np.int64), np.full(len(list(axes)), -1, np.int64)]
+    to.put(node, to.op("Slice", [to.value(x), *(to.constant(v) for v in inputs)], node=node))

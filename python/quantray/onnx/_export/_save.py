@@ -1,0 +1,174 @@
+"""Saves models as ONNX files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from quantray import __version__
+from quantray.graph import Fact, Graph, Node, Ref, capture, normalize
+from quantray.graph._trees import leaves
+from quantray.nn import Module
+from quantray.onnx._export._writing import NotExported, Writing, writer_of
+from quantray.onnx._file import ModelFile, ValueInfo, write
+from quantray.quantization._batches import as_arguments, check_model
+from quantray.quantization._converted import Converted
+from quantray.quantization._integers import grids_of
+from quantray.quantization._prepared import Prepared
+
+#: The versions that files are written for: what all runtimes of the last years read.
+_OPSET, _OPSET_OF_NORMS, _IR = 13, 17, 8
+
+
+def save(
+    model: Module,
+    path: str | os.PathLike[str],
+    example_inputs: Any = None,
+    *,
+    opset: int | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> None:
+    """Writes a model as an ONNX file, which other runtimes read.
+
+    Integers are written as QDQ: float operators between QuantizeLinear and DequantizeLinear, weights as integers,
+    biases as int32, zero points even. Layers of `quantize_dynamic` become DynamicQuantizeLinear and integer
+    products; files have one range for all rows there. Lengths that may differ are named.
+
+    Parameters
+    ----------
+    model : Module
+        Float, converted, or dynamic; it is written in evaluation mode.
+    path : path
+    example_inputs : array, or tuple or mapping of arrays, optional
+        What the model is called with; a converted model, or one that has been called, needs none.
+    opset : int, optional
+        Of the standard's operators: 13 by default, 17 where there are layer normalizations.
+    input_names, output_names : sequence of str, optional
+        By default the names of `forward`'s arguments, and those of the file that the model comes from.
+
+    Raises
+    ------
+    ValueError
+        Something has no operator in ONNX: all such nodes are named. Nothing is written.
+
+    >>> import tempfile, os, numpy as np
+    >>> import quantray as qt
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> x = np.random.default_rng(0).standard_normal((16, 4), np.float32)
+    >>> small = tq.quantize(model, x, verbose=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     qt.onnx.save(small, os.path.join(folder, "small.onnx"))
+    ...     again = qt.onnx.load(os.path.join(folder, "small.onnx"))
+    >>> bool(np.abs(again(x) - small(x)).max() < 0.05)
+    True
+
+    Source: the ONNX standard, https://onnx.ai/onnx/operators/.
+    """
+    check_model(model)
+    graph, grids = _graph_of(model, example_inputs)
+    has_norms = any(node.kind == "layer_norm" for node in graph)
+    wanted = opset or (_OPSET_OF_NORMS if has_norms else _OPSET)
+    if not _OPSET <= wanted <= 23:
+        raise ValueError(f"opset must be from {_OPSET} to 23, got {wanted}")
+    to = Writing(graph, model, grids, wanted)
+    inputs = _inputs(to, graph, input_names)
+    for node in graph:
+        if node.kind != "input":
+            _write(to, node)
+    if to.refused:
+        raise ValueError(
+            f"{len(to.refused)} nodes have no operator in ONNX:\n  " + "\n  ".join(to.refused[:20])
+        )
+    outputs = _outputs(to, graph, model, output_names)
+    file = to.file(type(model).__name__, inputs, outputs)
+    write(
+        ModelFile(_IR, dict(to.domains), file, producer_name="quantray", producer_version=__version__), path
+    )
+
+
+def _graph_of(model: Module, example: Any) -> tuple[Graph, Mapping[Ref, Any]]:
+    """The graph that is written, in evaluation mode, and the grids of its wires of codes."""
+    runner: Any = model._runner
+    if isinstance(runner, Prepared):
+        raise ValueError("model is prepared: convert it before it is saved, so that it has integers")
+    if isinstance(runner, Converted):
+        graphs = [each for each in runner.graphs if not each.training]
+        if len(graphs) != 1 and example is None:
+            raise ValueError(f"example_inputs must choose one of the model's {len(graphs)} graphs, got None")
+        graph = graphs[0]
+        if example is not None:
+            graph = runner.find(model, as_arguments(_tuple(example), model), {})[0]
+        return graph, grids_of(graph, model)
+    graphs = [] if runner is None else [each for each in runner.graphs if not each.training]
+    if graphs and example is None:
+        return graphs[0], {}
+    if example is None:
+        example = model._example_inputs()
+        if example is None:
+            raise ValueError("example_inputs must be what the model is called with, got None")
+    was = model.training
+    try:
+        model.eval()
+        args = as_arguments(_tuple(example), model)
+        plain = tuple(np.asarray(x, np.float32) if _is_double(x) else x for x in args)
+        graph = normalize(capture(model, plain))
+    finally:
+        model.train(was)
+    return graph, {}
+
+
+def _tuple(example: Any) -> Any:
+    return tuple(example) if isinstance(example, list) else example
+
+
+def _is_double(x: Any) -> bool:
+    return getattr(x, "dtype", None) == np.float64
+
+
+def _write(to: Writing, node: Node) -> None:
+    writer = writer_of(node.kind)
+    try:
+        if writer is None:
+            raise NotExported(f"a step {node.kind}")
+        writer(to, node)
+    except NotExported as error:
+        to.refused.append(f"{node.name}: {error}")
+        for out in range(max(len(node.facts), 1)):
+            to.values.setdefault(Ref(node.name, out), "")
+
+
+def _inputs(to: Writing, graph: Graph, names: Sequence[str] | None) -> list[ValueInfo]:
+    own = graph.inputs
+    if names is not None and len(names) != len(own):
+        raise ValueError(f"input_names must be {len(own)} names, got {list(names)}")
+    made: list[ValueInfo] = []
+    for name, wanted in zip(own, names or own, strict=True):
+        fact = graph.nodes[name].facts[0]
+        used = to.name(wanted)
+        to.values[Ref(name)] = used
+        made.append(ValueInfo(used, str(fact.dtype), _lengths(fact)))
+    return made
+
+
+def _lengths(fact: Fact) -> tuple[int | str | None, ...]:
+    return tuple(None if n == "?" else n for n in fact.shape)
+
+
+def _outputs(to: Writing, graph: Graph, model: Module, names: Sequence[str] | None) -> list[ValueInfo]:
+    refs = [leaf for leaf in leaves(graph.output) if isinstance(leaf, Ref)]
+    wanted = names or model._output_names() or [f"output_{i}" if i else "output" for i in range(len(refs))]
+    if len(wanted) != len(refs):
+        raise ValueError(f"output_names must be {len(refs)} names, got {list(wanted)}")
+    made: list[ValueInfo] = []
+    for ref, name in zip(refs, wanted, strict=True):
+        fact = graph.fact(ref)
+        used = to.name(name)
+        to.op("Identity", [to.value(ref)], out=[used])
+        dtype = "float32" if fact.is_float else str(fact.dtype)
+        made.append(ValueInfo(used, dtype, _lengths(fact)))
+    return made

@@ -1,0 +1,119 @@
+"""Operators of files that NumPy has no function for, as steps of a program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray.graph import Node, Ref
+from quantray.quantization._lowering import Lowering, step_of
+from quantray.quantization._operands import (
+    FLOAT,
+    INT,
+    arguments,
+    axis,
+    made_dtype,
+    near,
+    need,
+    rank,
+    typed,
+    wire,
+)
+
+
+@step_of("onnx.erf")
+def _erf(to: Lowering, node: Node) -> None:
+    near(to)
+    to.put(node, to.step("erf", (wire(to, arguments(node, "x")["x"]),), node))
+
+
+@step_of("onnx.divide_integers")
+def _divide(to: Lowering, node: Node) -> None:
+    dtype = made_dtype(node)
+    sources = tuple(typed(to, value, dtype, node) for value in arguments(node, "a", "b").values())
+    to.put(node, to.step("trunc_divide", sources, node))
+
+
+def _numbers(to: Lowering, node: Node, value: Any) -> int:
+    """Places as int64."""
+    need(isinstance(value, (Ref, np.ndarray)))
+    dtype = to.graph.fact(value).dtype if isinstance(value, Ref) else value.dtype
+    need(dtype.kind in "iu")
+    return typed(to, value, INT, node)
+
+
+@step_of("onnx.gather_nd")
+def _gather_nd(to: Lowering, node: Node) -> None:
+    given = arguments(node, "x", "indices", "batch_dims")
+    sources = typed(to, given["x"], made_dtype(node), node), _numbers(to, node, given["indices"])
+    to.put(node, to.step("gather_nd", sources, node, batch_dims=int(given["batch_dims"] or 0)))
+
+
+@step_of("onnx.scatter_nd")
+def _scatter_nd(to: Lowering, node: Node) -> None:
+    given = arguments(node, "x", "indices", "updates", "reduction")
+    dtype = made_dtype(node)
+    sources = (
+        typed(to, given["x"], dtype, node),
+        _numbers(to, node, given["indices"]),
+        typed(to, given["updates"], dtype, node),
+    )
+    to.put(node, to.step("scatter_nd", sources, node, reduction=given["reduction"] or "none"))
+
+
+@step_of("onnx.scatter_elements")
+def _scatter_elements(to: Lowering, node: Node) -> None:
+    given = arguments(node, "x", "indices", "updates", "axis", "reduction")
+    dtype = made_dtype(node)
+    sources = (
+        typed(to, given["x"], dtype, node),
+        _numbers(to, node, given["indices"]),
+        typed(to, given["updates"], dtype, node),
+    )
+    at = axis(given["axis"] or 0, len(node.facts[0].shape))
+    made = to.step("scatter_along_axis", sources, node, axis=at, reduction=given["reduction"] or "none")
+    to.put(node, made)
+
+
+@step_of("onnx.one_hot")
+def _one_hot(to: Lowering, node: Node) -> None:
+    given = arguments(node, "indices", "depth", "values", "axis")
+    ndim = len(node.facts[0].shape)
+    depth, at = to.length(given["depth"]), axis(-1 if given["axis"] is None else given["axis"], ndim)
+    ids = to.step("unsqueeze", (_numbers(to, node, given["indices"]),), node, axes=(ndim - 1,))
+    # Places are counted from the end where they are negative.
+    places = to.step("ramp", (), node, length=depth, start=0, step=1, dtype="int64")
+    others = to.step("ramp", (), node, length=depth, start=("neg", depth), step=1, dtype="int64")
+    hot = to.step("equal", (ids, places), node)
+    hot = to.step("logical_or", (hot, to.step("equal", (ids, others), node)), node)
+    both = typed(to, given["values"], made_dtype(node), node)
+    off, on = (to.step("slice", (both,), node, index=(i,)) for i in (0, 1))
+    made = to.step("where", (hot, on, off), node)
+    order = list(range(ndim - 1))
+    order.insert(at, ndim - 1)
+    to.put(node, to.step("transpose", (made,), node, axes=tuple(order)))
+
+
+@step_of("onnx.top_k")
+def _top_k(to: Lowering, node: Node) -> None:
+    given = arguments(node, "x", "k", "axis", "largest")
+    x, k = wire(to, given["x"], None), to.length(given["k"])
+    at = axis(-1 if given["axis"] is None else given["axis"], rank(to, given["x"]))
+    largest = given["largest"] is None or bool(given["largest"])
+    params = {"k": k, "axis": at, "descending": largest}
+    places = to.step("topk", (x,), node, places=True, **params)
+    to.put(node, to.step("take_along_axis", (x, places), node, axis=at))
+    to.numbers[Ref(node.name, 1)] = places
+
+
+@step_of("onnx.cumulative_product")
+def _product(to: Lowering, node: Node) -> None:
+    given = arguments(node, "x", "axis", "exclusive", "reverse")
+    dtype = made_dtype(node)
+    if dtype == FLOAT:
+        near(to)
+    x = typed(to, given["x"], dtype, node)
+    at = axis(given["axis"], rank(to, given["x"]))
+    how = {name: bool(given[name]) for name in ("exclusive", "reverse")}
+    to.put(node, to.step("cumprod", (x,), node, axis=at, **how))

@@ -1,0 +1,373 @@
+//! Functions of single elements, one after the other: what a step makes of each element the next one takes at once, so
+//! that values between them never leave the caches.
+//!
+//! Elements are counted in the result's order of memory. A chain goes over them a tile at a time; each link makes a tile
+//! from tiles of sources, and of links before it. A step by itself is a chain of one link.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::memory::{Memory, Room};
+use super::value::{Kind, Value};
+use crate::arch::Lines;
+use crate::error::Stopped;
+use crate::threads;
+
+/// How a source lies beside the result.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lie {
+    /// An element for each one of the result, in its order.
+    Same,
+    /// One element for all.
+    One,
+    /// Lengths, and steps in elements, of axes that the result's elements are counted by, the fastest one last.
+    Spread(Vec<(usize, usize)>),
+}
+
+impl Lie {
+    /// Of a value that broadcasts to a dense one.
+    fn of(value: &Value, made: &Value) -> Self {
+        let spread = value.broadcast_to(&made.shape);
+        let mut long: Vec<usize> = (0..made.shape.len()).filter(|&a| made.shape[a] != 1).collect();
+        long.sort_by_key(|&a| std::cmp::Reverse(made.strides[a]));
+        let mut axes: Vec<(usize, usize)> = Vec::with_capacity(long.len());
+        for a in long {
+            let own = (made.shape[a], spread.strides[a]);
+            match axes.last_mut() {
+                Some(outer) if own.0.checked_mul(own.1) == Some(outer.1) => *outer = (outer.0 * own.0, own.1),
+                _ => axes.push(own),
+            }
+        }
+        match axes[..] {
+            [] | [(_, 0)] => Self::One,
+            [(_, 1)] => Self::Same,
+            _ => Self::Spread(axes),
+        }
+    }
+
+    /// How many elements follow each other by one step.
+    fn run(&self, len: usize) -> usize {
+        match self {
+            Self::Spread(axes) => axes.last().map_or(len, |&(n, _)| n),
+            _ => len,
+        }
+    }
+}
+
+/// Makes elements from as many of each source, or from one that stands for all.
+pub type Tile = dyn Fn(&[Memory<'_>], Room<'_>) + Send + Sync;
+
+/// What a link takes.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    Source(usize),
+    Link(usize),
+}
+
+#[derive(Clone)]
+struct Link {
+    run: Arc<Tile>,
+    from: Vec<From>,
+    kind: Kind,
+}
+
+/// Links, the last of which makes the value.
+#[derive(Clone)]
+pub struct Chain {
+    len: usize,
+    sources: Vec<(Lie, Kind)>,
+    links: Vec<Link>,
+}
+
+/// Bytes that tiles between links may take.
+const CACHED: usize = 24 << 10;
+/// Elements of a tile.
+const TILE: std::ops::RangeInclusive<usize> = 256..=4096;
+/// Tiles end where such long runs do, so that each source is one run, or one element, in them.
+const LONG: usize = 256;
+/// More links, or sources, do not fit the caches.
+const MOST: usize = 16;
+
+impl Chain {
+    /// Of one link, from values that broadcast to a dense one.
+    pub(super) fn new(from: &[&Value], made: &Value, run: Arc<Tile>) -> Self {
+        let sources = from.iter().map(|x| (Lie::of(x, made), x.ty.kind())).collect();
+        let from = (0..from.len()).map(From::Source).collect();
+        Self { len: made.len(), sources, links: vec![Link { run, from, kind: made.ty.kind() }] }
+    }
+
+    /// Whether a source is there element for element.
+    pub(super) fn takes(&self, source: usize) -> bool {
+        self.sources[source].0 == Lie::Same
+    }
+
+    /// Whether both fit into one.
+    pub(super) fn fits(&self, before: &Self) -> bool {
+        let small = |n: usize, m: usize| n + m <= MOST;
+        self.len == before.len
+            && small(self.links.len(), before.links.len())
+            && small(self.sources.len(), before.sources.len())
+    }
+
+    /// One chain, with what `before` makes in the place of some sources: those that are left come first, then those of
+    /// `before`.
+    pub(super) fn after(&self, before: &Self, replaced: &[bool]) -> Self {
+        let kept: Vec<usize> = (0..self.sources.len()).filter(|&k| !replaced[k]).collect();
+        let mut sources: Vec<_> = kept.iter().map(|&k| self.sources[k].clone()).collect();
+        let (shift, count) = (sources.len(), before.links.len());
+        sources.extend(before.sources.iter().cloned());
+        let mut links = before.links.clone();
+        for link in &mut links {
+            for from in &mut link.from {
+                if let From::Source(k) = from {
+                    *k += shift;
+                }
+            }
+        }
+        for link in &self.links {
+            let from = link.from.iter().map(|&from| match from {
+                From::Source(k) if replaced[k] => From::Link(count - 1),
+                From::Source(k) => From::Source(kept.iter().position(|&own| own == k).unwrap_or_default()),
+                From::Link(i) => From::Link(i + count),
+            });
+            links.push(Link { from: from.collect(), ..link.clone() });
+        }
+        Self { len: self.len, sources, links }
+    }
+
+    /// Makes the value.
+    pub(super) fn run(&self, from: &[Memory<'_>], to: Room<'_>) -> Result<(), Stopped> {
+        let row = self.sources.iter().map(|(lie, _)| lie.run(self.len)).min().unwrap_or(self.len).max(1);
+        let row = if row >= LONG { row } else { self.len.max(1) };
+        let spread = |(lie, kind): &(Lie, Kind)| match lie {
+            Lie::Spread(_) => kind.size(),
+            _ => 0,
+        };
+        let each = self.sources.iter().map(spread).sum::<usize>()
+            + self.links[..self.links.len() - 1].iter().map(|link| link.kind.size()).sum::<usize>();
+        let tile = match each {
+            0 => self.len.max(1),
+            n => (CACHED / n).clamp(*TILE.start(), *TILE.end()),
+        };
+        let size = self.links.last().map_or(1, |link| link.kind.size());
+        let bytes = (self.sources.len() + 1) * self.len * size.max(4) + 4 * self.len * self.links.len();
+        let piece = (threads::CHUNK_BYTES * self.len.max(1) / bytes.max(1)).max(LONG);
+        // A piece is whole tiles, or whole rows.
+        let piece = if piece > row { piece / row * row } else { piece.next_multiple_of(64) };
+        macro_rules! kinds {
+            ($($kind:ident),*) => {
+                match to {
+                    $(Room::$kind(to) => {
+                        threads::for_each(bytes, to.chunks_mut(piece).enumerate(), |(i, to)| {
+                            self.piece(from, i * piece, Room::$kind(to), (row, tile));
+                            true
+                        })
+                    })*
+                }
+            };
+        }
+        kinds!(U8, I8, F32, I32, I64, Bool)
+    }
+
+    /// The elements from one on.
+    fn piece(&self, from: &[Memory<'_>], first: usize, mut to: Room<'_>, (row, tile): (usize, usize)) {
+        thread_local! {
+            static TILES: RefCell<Vec<Lines>> = const { RefCell::new(Vec::new()) };
+        }
+        // What a link runs may itself be a chain's piece on this thread: it then finds none, and makes its own.
+        let mut tiles = TILES.take();
+        let count = self.sources.len() + self.links.len();
+        tiles.resize_with(tiles.len().max(count), || Lines::zeros(0));
+        for lines in &mut tiles[..count] {
+            if lines.bytes().len() < 8 * TILE.end() {
+                *lines = Lines::zeros(8 * TILE.end());
+            }
+        }
+        let (mut at, end) = (first, first + to.len());
+        while at < end {
+            let n = tile.min(row - at % row).min(end - at);
+            let (own, rest) = to.split(n);
+            self.tile(from, at, n, own, &mut tiles);
+            (at, to) = (at + n, rest);
+        }
+        TILES.set(tiles);
+    }
+
+    fn tile(&self, from: &[Memory<'_>], at: usize, n: usize, to: Room<'_>, tiles: &mut [Lines]) {
+        let (own, made) = tiles.split_at_mut(self.sources.len());
+        let mut sources = [Memory::EMPTY; MOST];
+        for (((lie, kind), memory), (source, lines)) in
+            self.sources.iter().zip(from).zip(sources.iter_mut().zip(own))
+        {
+            *source = match lie {
+                Lie::Same => memory.from(at).first(n),
+                Lie::One => memory.first(1),
+                Lie::Spread(axes) => spread(*memory, axes, at, n, *kind, lines),
+            };
+        }
+        let last = self.links.len() - 1;
+        for (i, link) in self.links[..last].iter().enumerate() {
+            let (before, rest) = made.split_at_mut(i);
+            let room = &mut rest[0].unsigned_mut()[..n * link.kind.size()];
+            self.link(link, &sources, before, n, Room::of(link.kind, room));
+        }
+        self.link(&self.links[last], &sources, made, n, to);
+    }
+
+    fn link(&self, link: &Link, sources: &[Memory<'_>], made: &[Lines], n: usize, to: Room<'_>) {
+        let mut taken = [Memory::EMPTY; 4];
+        for (to, from) in taken.iter_mut().zip(&link.from) {
+            *to = match *from {
+                From::Source(k) => sources[k],
+                From::Link(i) => {
+                    let kind = self.links[i].kind;
+                    let bytes: &[u8] = bytemuck::cast_slice(made[i].bytes());
+                    Memory::of(kind, &bytes[..n * kind.size()])
+                }
+            };
+        }
+        (link.run)(&taken[..link.from.len()], to);
+    }
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chain({} links)", self.links.len())
+    }
+}
+
+/// Elements of a source that has fewer than the result, or other steps: a part of it where that will do, else a copy.
+fn spread<'a>(
+    from: Memory<'a>,
+    axes: &[(usize, usize)],
+    at: usize,
+    n: usize,
+    kind: Kind,
+    lines: &'a mut Lines,
+) -> Memory<'a> {
+    let (inner, outer) = axes.split_last().expect("axes");
+    let mut places = [0usize; 32];
+    let (mut rest, mut start) = (at / inner.0, 0);
+    for (place, &(n, step)) in places.iter_mut().zip(outer).rev() {
+        *place = rest % n;
+        start += *place * step;
+        rest /= n;
+    }
+    let skip = at % inner.0;
+    if skip + n <= inner.0 && inner.1 <= 1 {
+        let begin = start + skip * inner.1;
+        return from.from(begin).first(if inner.1 == 0 { 1 } else { n });
+    }
+    let bytes = &mut lines.unsigned_mut()[..n * kind.size()];
+    macro_rules! kinds {
+        ($($kind:ident: $t:ty),*) => {
+            match from {
+                $(Memory::$kind(x) => rows::<$t>(x, bytemuck::cast_slice_mut(bytes), inner, outer, (places, start, skip)),)*
+            }
+        };
+    }
+    kinds!(U8: u8, I8: i8, F32: f32, I32: i32, I64: i64, Bool: u8);
+    let bytes: &'a [u8] = bytes;
+    Memory::of(kind, bytes)
+}
+
+type Start = ([usize; 32], usize, usize);
+
+fn rows<T: Copy>(
+    x: &[T],
+    mut to: &mut [T],
+    inner: &(usize, usize),
+    outer: &[(usize, usize)],
+    (mut places, mut start, mut skip): Start,
+) {
+    let &(n, step) = inner;
+    loop {
+        let count = (n - skip).min(to.len());
+        let (own, rest) = to.split_at_mut(count);
+        let begin = start + skip * step;
+        match step {
+            0 => own.fill(x[begin]),
+            1 => own.copy_from_slice(&x[begin..begin + count]),
+            _ => own.iter_mut().zip(x[begin..].iter().step_by(step)).for_each(|(to, &x)| *to = x),
+        }
+        if rest.is_empty() {
+            return;
+        }
+        (to, skip) = (rest, 0);
+        for (place, &(n, step)) in places.iter_mut().zip(outer).rev() {
+            *place += 1;
+            start += step;
+            if *place < n {
+                break;
+            }
+            start -= n * step;
+            *place = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ops::{Arithmetic, Function, Unary, Where, Zip};
+    use super::super::steps::Program;
+    use super::super::value::Type;
+    use super::*;
+    use crate::arch::slots;
+    use proptest::prelude::*;
+
+    /// Floats for a value that lies in some order of its axes.
+    fn laid_out(shape: &[usize], last: bool) -> Value {
+        match last && shape.len() > 1 {
+            true => Value::channels_last(Type::F32, shape.to_vec()),
+            false => Value::new(Type::F32, shape.to_vec()),
+        }
+    }
+
+    /// The element of a value that broadcasts at a place of a shape.
+    fn at(value: &Value, x: &[f32], shape: &[usize], mut place: usize) -> f32 {
+        let spread = value.broadcast_to(shape);
+        let mut found = 0;
+        for a in (0..shape.len()).rev() {
+            found += place % shape[a] * spread.strides[a];
+            place /= shape[a];
+        }
+        x[found]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn chains_are_their_steps(
+            shape in prop::collection::vec(1usize..24, 1..5),
+            ones in prop::collection::vec(any::<bool>(), 4),
+            dropped in 0usize..3,
+            last in any::<bool>(),
+            other_last in any::<bool>(),
+        ) {
+            let mut small: Vec<usize> =
+                shape.iter().zip(&ones).map(|(&n, &one)| if one { 1 } else { n }).collect();
+            small.drain(..dropped.min(small.len()));
+            let values = [laid_out(&shape, last), laid_out(&small, other_last)];
+            let x: Vec<f32> = (0..values[0].len()).map(|i| (i as f32 * 0.37).sin()).collect();
+            let y: Vec<f32> = (0..values[1].len()).map(|i| (i as f32 * 0.73).cos()).collect();
+            // |x * y| - y where x < y, else x.
+            let mut program = Program::new(2);
+            let product = program.push("", Zip::Arithmetic(Arithmetic::Mul), vec![0, 1]);
+            let size = program.push("", Unary(Function::Absolute), vec![product]);
+            let less = program.push("", Zip::from_name("less").unwrap(), vec![0, 1]);
+            let rest = program.push("", Zip::Arithmetic(Arithmetic::Sub), vec![size, 1]);
+            let chosen = program.push("", Where, vec![less, rest, 0]);
+            program.give(chosen);
+            let prepared = program.prepare(values.to_vec(), vec![]).unwrap();
+            prop_assert_eq!(prepared.memory(), 0);
+            let mut made = vec![0f32; values[0].len()];
+            let inputs = [Memory::F32(&x), Memory::F32(&y)];
+            program.run(&prepared, &inputs, vec![Room::F32(slots(&mut made))]).unwrap();
+            for place in 0..made.len() {
+                let (a, b) = (at(&values[0], &x, &shape, place), at(&values[1], &y, &shape, place));
+                let expected = if a < b { (a * b).abs() - b } else { a };
+                prop_assert_eq!(at(&prepared.outputs()[0], &made, &shape, place), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+"""Models that become files: onnxruntime gives what they gave, and they are read again."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import quantray as qt
+from numpy.testing import assert_allclose
+from patterns import session
+from quantray import nn
+from quantray import quantization as tq
+from quantray.nn import functional as F
+
+
+class Residual(nn.Module):
+    """Convolutions, a sum, activations of several kinds, pools, a branch that is concatenated."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.deep, self.wide = nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 8, 1)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x):
+        h = F.relu(self.norm(self.stem(x)))
+        h = F.relu(self.wide(self.deep(h)) + h)
+        a, b = F.max_pool2d(h, 2), F.avg_pool2d(h * F.hardsigmoid(h), 2)
+        h = np.concatenate([a, F.gelu(b)], 1)
+        return self.head(h.mean((2, 3)))
+
+
+class Text(nn.Module):
+    """An encoder of words with a mask, whose lengths are free."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(50, 16)
+        self.layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, batch_first=True, activation="gelu")
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, ids):
+        h = self.layer(self.words(ids))
+        return self.head(h).mean(1)
+
+
+class Speech(nn.Module):
+    def __init__(self, bidirectional=False, layers=1):
+        super().__init__()
+        self.lstm = nn.LSTM(6, 8, layers, batch_first=True, bidirectional=bidirectional)
+        self.head = nn.Linear(8 * (1 + bidirectional), 4)
+
+    def forward(self, x):
+        h, (last, _) = self.lstm(x)
+        return self.head(h[:, -1]), last
+
+
+def run(path, *arrays):
+    found = session(str(path))
+    return found.run(None, {i.name: a for i, a in zip(found.get_inputs(), arrays, strict=True)})
+
+
+def tupled(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
+def example(kind, rng, rows=4):
+    if kind is Text:
+        return rng.integers(0, 50, (rows, 9))
+    shape = (rows, 3, 16, 16) if kind is Residual else (rows, 7, 6)
+    return rng.standard_normal(shape, np.float32)
+
+
+@pytest.mark.parametrize("kind", [Residual, Text, Speech])
+def test_floats(kind, rng, tmp_path):
+    model, x, path = kind().eval(), example(kind, rng), tmp_path / "model.onnx"
+    qt.onnx.save(model, path, x)
+    onnx.checker.check_model(str(path), full_check=True)
+    # Lengths that were free are free in the file.
+    for rows in (4, 1, 6):
+        y = example(kind, rng, rows)
+        want = tupled(model(y))
+        for got, again, value in zip(run(path, y), tupled(qt.onnx.load(path)(y)), want, strict=True):
+            assert_allclose(got, value, rtol=1e-4, atol=1e-5)
+            assert_allclose(again, value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_recurrent(bidirectional, layers, rng, tmp_path):
+    model, x = Speech(bidirectional, layers).eval(), example(Speech, rng)
+    for mode in ("float", "dynamic"):
+        made = model if mode == "float" else tq.quantize_dynamic(model)
+        qt.onnx.save(made, tmp_path / "model.onnx", x)
+        for got, want in zip(run(tmp_path / "model.onnx", x), made(x), strict=True):
+            # Files have floats between integer weights, and layers of ours integers.
+            assert_allclose(got, want, atol=1e-5 if mode == "float" else 0.05)
+
+
+def test_integers(rng, tmp_path):
+    """Each value is at most a few steps of its grid away: runtimes add and round in other orders."""
+    model, path = Residual(), tmp_path / "model.onnx"
+    for _ in range(20):
+        model(example(Residual, rng, 16))
+    model.eval()
+    batches = [example(Residual, rng, 16) for _ in range(4)]
+    small = tq.quantize(model, batches, verbose=False)
+    qt.onnx.save(small, path)
+    onnx.checker.check_model(str(path), full_check=True)
+    x = example(Residual, rng, 16)
+    want = small(x)
+    noise = np.sqrt(np.mean((model(x) - want) ** 2))
+    for got in (run(path, x)[0], qt.onnx.load(path)(x)):
+        # Nearer to ours than ours is to the floats.
+        assert np.sqrt(np.mean((got - want) ** 2)) < 0.5 * noise
+    file = onnx.load(path)
+    kinds = {node.op_type for node in file.graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= kinds
+    weights = {t.name: t.data_type for t in file.graph.initializer}
+    assert sum(kind == onnx.TensorProto.INT8 for kind in weights.values()) >= 4
+    assert sum(kind == onnx.TensorProto.INT32 for kind in weights.values()) >= 4
+
+
+def test_zero_points_are_even(rng, tmp_path):
+    model = nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
+    small = tq.quantize(model, rng.standard_normal((64, 6), np.float32), verbose=False)
+    qt.onnx.save(small, tmp_path / "model.onnx")
+    file = onnx.load(tmp_path / "model.onnx")
+    values = {t.name: onnx.numpy_helper.to_array(t) for t in file.graph.initializer}
+    points = [values[n.input[2]] for n in file.graph.node if n.op_type == "QuantizeLinear"]
+    assert len(points) >= 3
+    assert all(not np.any(point % 2) for point in points)
+
+
+def test_dynamic_is_nearer_to_floats_than_a_tenth(rng, tmp_path):
+    model, x = Text().eval(), example(Text, rng)
+    small = tq.quantize_dynamic(model)
+    qt.onnx.save(small, tmp_path / "model.onnx", x)
+    assert any(n.op_type == "MatMulInteger" for n in onnx.load(tmp_path / "model.onnx").graph.node)
+    got, want = run(tmp_path / "model.onnx", x)[0], model(x)
+    assert np.abs(got - want).max() < 0.1 * np.abs(want).max()
+
+
+def test_what_has_no_operator_is_named(tmp_path):
+    class Sorted(nn.Module):
+        def forward(self, x):
+            return np.sort(np.partition(x, 2, axis=1), axis=1)
+
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ValueError, match=r"2 nodes have no operator in ONNX:\n.*partition.*\n.*sort"):
+        qt.onnx.save(Sorted(), path, np.zeros((2, 4), np.float32))
+    assert not path.exists()
+
+
+def test_bad_arguments(tmp_path, rng):
+    model = nn.Sequential(nn.Linear(4, 2))
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ValueError, match="example_inputs must be what the model is called with, got None"):
+        qt.onnx.save(model, path)
+    with pytest.raises(ValueError, match="opset must be from 13 to 23, got 7"):
+        qt.onnx.save(model, path, np.zeros((1, 4), np.float32), opset=7)
+    with pytest.raises(ValueError, match="input_names must be 1 names"):
+        qt.onnx.save(model, path, np.zeros((1, 4), np.float32), input_names=["a", "b"])
+    with pytest.raises(ValueError, match="convert it"):
+        qt.onnx.save(tq.prepare(model, example_inputs=np.zeros((1, 4), np.float32)), path)
+    assert not path.exists()
+
+
+def test_names(tmp_path, rng):
+    x = rng.standard_normal((2, 4), np.float32)
+    qt.onnx.save(
+        nn.Sequential(nn.Linear(4, 2)), tmp_path / "m.onnx", x, input_names=["image"], output_names=["score"]
+    )
+    found = qt.onnx.load(tmp_path / "m.onnx")
+    assert [v.name for v in found.inputs] == ["image"]
+    assert found.run(["score"], {"image": x})[0].shape == (2, 2)

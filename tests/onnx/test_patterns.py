@@ -1,0 +1,248 @@
+"""Formulas that exporters write out, recognized: the same values as onnxruntime's, in one step."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import quantray as qt
+from numpy.testing import assert_allclose
+from patterns import expected, made, steps
+
+F = np.float32
+GELU_ERF = [
+    ("Div", "x root", "a", {}),
+    ("Erf", "a", "b", {}),
+    ("Add", "b one", "c", {}),
+    ("Mul", "x c", "d", {}),
+    ("Mul", "d half", "y", {}),
+]
+NUMBERS = {
+    "root": F(math.sqrt(2)),
+    "one": F(1),
+    "half": F(0.5),
+    "three": F(3),
+    "six": F(6),
+    "zero": F(0),
+    "sixth": F(1 / 6),
+}
+
+
+def only(nodes, names):
+    used = {name for _, i, _, _ in nodes for name in i.split()}
+    return {name: value for name, value in names.items() if name in used}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "step"),
+    [
+        (GELU_ERF, "Gelu"),
+        (
+            [
+                ("Mul", "x half", "h", {}),
+                ("Div", "x root", "a", {}),
+                ("Erf", "a", "b", {}),
+                ("Add", "one b", "c", {}),
+                ("Mul", "h c", "y", {}),
+            ],
+            "Gelu",
+        ),
+        (
+            [
+                ("Mul", "x x", "s", {}),
+                ("Mul", "s x", "t", {}),
+                ("Mul", "t small", "u", {}),
+                ("Add", "x u", "v", {}),
+                ("Mul", "v pi", "w", {}),
+                ("Tanh", "w", "b", {}),
+                ("Add", "b one", "c", {}),
+                ("Mul", "x half", "h", {}),
+                ("Mul", "h c", "y", {}),
+            ],
+            "Gelu",
+        ),
+        ([("Sigmoid", "x", "a", {}), ("Mul", "a x", "y", {})], "Swish"),
+        (
+            [
+                ("Add", "x three", "a", {}),
+                ("Clip", "a zero six", "b", {}),
+                ("Mul", "x b", "c", {}),
+                ("Div", "c six", "y", {}),
+            ],
+            "HardSwish",
+        ),
+        ([("HardSigmoid", "x", "a", {"alpha": 1 / 6, "beta": 0.5}), ("Mul", "x a", "y", {})], "HardSwish"),
+        (
+            [("Add", "x three", "a", {}), ("Clip", "a zero six", "b", {}), ("Mul", "b sixth", "y", {})],
+            "HardSigmoid",
+        ),
+    ],
+    ids=["gelu", "gelu-half-first", "gelu-tanh", "silu", "hardswish", "hardswish-gate", "hardsigmoid"],
+)
+def test_activation(rng, nodes, step):
+    names = {**NUMBERS, "small": F(0.044715), "pi": F(math.sqrt(2 / math.pi))}
+    x = (rng.normal(size=(3, 40)) * 3).astype(F)
+    model = made(nodes, {"x": x}, ["y"], only(nodes, names))
+    loaded = qt.onnx.load(model)
+    assert steps(loaded) == [step]
+    assert_allclose(loaded(x), expected(model, {"x": x})[0], rtol=2e-6, atol=1e-6)
+
+
+def test_another_number_is_no_gelu(rng):
+    """0.6 in the place of 0.5: a formula of its own, computed as it stands."""
+    x = rng.normal(size=(3, 40)).astype(F)
+    model = made(GELU_ERF, {"x": x}, ["y"], {**only(GELU_ERF, NUMBERS), "half": F(0.6)})
+    loaded = qt.onnx.load(model)
+    assert "Gelu" not in steps(loaded)
+    assert_allclose(loaded(x), expected(model, {"x": x})[0], rtol=2e-6, atol=1e-6)
+
+
+def layer_norm(square="Pow", divide="Div"):
+    nodes = [("ReduceMean", "x", "m", {"axes": [-1]}), ("Sub", "x m", "d", {})]
+    nodes.append(("Pow", "d two", "s", {}) if square == "Pow" else ("Mul", "d d", "s", {}))
+    nodes += [("ReduceMean", "s", "v", {"axes": [-1]}), ("Add", "v eps", "e", {}), ("Sqrt", "e", "r", {})]
+    if divide == "Div":
+        nodes.append(("Div", "d r", "n", {}))
+    else:
+        nodes += [("Reciprocal", "r", "q", {}), ("Mul", "d q", "n", {})]
+    return [*nodes, ("Mul", "n w", "p", {}), ("Add", "p b", "y", {})]
+
+
+@pytest.mark.parametrize("square", ["Pow", "Mul"])
+@pytest.mark.parametrize("divide", ["Div", "Reciprocal"])
+def test_layer_norm(rng, square, divide):
+    x = rng.normal(2, 3, size=(2, 5, 24)).astype(F)
+    names = {
+        "two": F(2),
+        "eps": F(1e-5),
+        "w": rng.normal(size=24).astype(F),
+        "b": rng.normal(size=24).astype(F),
+    }
+    nodes = layer_norm(square, divide)
+    model = made(nodes, {"x": x}, ["y"], only(nodes, names), opset=13)
+    loaded = qt.onnx.load(model)
+    assert steps(loaded) == ["LayerNorm"]
+    wide = x.astype(np.float64)
+    want = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5) * names[
+        "w"
+    ] + names["b"]
+    assert_allclose(loaded(x), want, rtol=1e-5, atol=1e-5)
+
+
+def test_rms_norm(rng):
+    x = rng.normal(2, 3, size=(2, 5, 24)).astype(F)
+    names = {"two": F(2), "eps": F(1e-6), "one": F(1), "w": rng.normal(size=24).astype(F)}
+    nodes = [
+        ("Pow", "x two", "s", {}),
+        ("ReduceMean", "s", "v", {"axes": [-1]}),
+        ("Add", "v eps", "e", {}),
+        ("Sqrt", "e", "r", {}),
+        ("Div", "one r", "q", {}),
+        ("Mul", "x q", "n", {}),
+        ("Mul", "w n", "y", {}),
+    ]
+    model = made(nodes, {"x": x}, ["y"], names, opset=13)
+    loaded = qt.onnx.load(model)
+    assert steps(loaded) == ["RMSNormalization"]
+    wide = x.astype(np.float64)
+    assert_allclose(
+        loaded(x), wide / np.sqrt((wide**2).mean(-1, keepdims=True) + 1e-6) * names["w"], rtol=1e-5
+    )
+
+
+def attention(scale, masked, fused):
+    """Self-attention in the ways that torch and Paddle write it."""
+    nodes = []
+    if fused:
+        nodes += [
+            ("MatMul", "x wqkv", "a", {}),
+            ("Add", "a bqkv", "c", {}),
+            ("Reshape", "c five", "f", {}),
+            ("Transpose", "f", "t", {"perm": [2, 0, 3, 1, 4]}),
+        ]
+        for i, name in enumerate("qkv"):
+            nodes.append(("Gather", f"t i{i}", name, {"axis": 0}))
+        nodes.append(("Transpose", "k", "kt", {"perm": [0, 1, 3, 2]}))
+    else:
+        for name in "qkv":
+            nodes += [
+                ("MatMul", f"x w{name}", f"a{name}", {}),
+                ("Add", f"b{name} a{name}", f"c{name}", {}),
+                ("Reshape", f"c{name} four", f"r{name}", {}),
+                (
+                    "Transpose",
+                    f"r{name}",
+                    "kt" if name == "k" else name,
+                    {"perm": [0, 2, 3, 1] if name == "k" else [0, 2, 1, 3]},
+                ),
+            ]
+    if scale == "before":
+        nodes += [("Mul", "q factor", "qs", {}), ("MatMul", "qs kt", "s", {})]
+    else:
+        nodes += [("MatMul", "q kt", "m", {}), ("Div", "m root", "s", {})]
+    if masked:
+        nodes.append(("Add", "s mask", "sm", {}))
+    nodes += [
+        ("Softmax", "sm" if masked else "s", "p", {"axis": -1}),
+        ("MatMul", "p v", "o", {}),
+        ("Transpose", "o", "ot", {"perm": [0, 2, 1, 3]}),
+        ("Reshape", "ot three", "j", {}),
+        ("MatMul", "j wo", "u", {}),
+        ("Add", "u bo", "y", {}),
+    ]
+    return nodes
+
+
+@pytest.mark.parametrize("scale", ["before", "after"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+def test_attention(rng, scale, masked, fused):
+    heads, width = 4, 24
+    x = rng.normal(size=(2, 7, width)).astype(F)
+    mask = np.where(rng.random((2, 1, 1, 7)) < 0.3, F(-1e9), F(0))
+    names = {
+        name: (rng.normal(size=(width, width if name != "wqkv" else 3 * width)) * 0.3).astype(F)
+        for name in ("wq", "wk", "wv", "wo", "wqkv")
+    }
+    names |= {name: rng.normal(size=width).astype(F) for name in ("bq", "bk", "bv", "bo")}
+    names |= {
+        "bqkv": rng.normal(size=3 * width).astype(F),
+        "factor": F(0.3),
+        "root": F(2.5),
+        "four": np.array([0, 0, heads, width // heads]),
+        "five": np.array([0, -1, 3, heads, width // heads]),
+        "three": np.array([0, 0, width]),
+        **{f"i{i}": np.array(i) for i in range(3)},
+    }
+    nodes = attention(scale, masked, fused)
+    inputs = {"x": x, "mask": mask} if masked else {"x": x}
+    model = made(nodes, inputs, ["y"], only(nodes, names), free=(0,))
+    loaded = qt.onnx.load(model)
+    assert steps(loaded) == ["SelfAttention"]
+    want = expected(model, inputs)[0]
+    for _ in range(2):
+        # Node by node the first time, by the program the second.
+        assert_allclose(loaded(**inputs), want, rtol=1e-4, atol=1e-4)
+
+
+def test_values_that_others_take_stay(rng):
+    """The product is an output too: its bias is not folded into it."""
+    x, w = rng.normal(size=(3, 6)).astype(F), rng.normal(size=(6, 5)).astype(F)
+    nodes = [("MatMul", "x w", "a", {}), ("Add", "a b", "y", {})]
+    model = made(nodes, {"x": x}, ["y", "a"], {"w": w, "b": rng.normal(size=5).astype(F)})
+    loaded = qt.onnx.load(model)
+    assert steps(loaded) == ["Linear", "Add"]
+    for got, want in zip(loaded(x), expected(model, {"x": x}), strict=True):
+        assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_names_are_the_exported_models():
+    x = np.zeros((1, 6), F)
+    model = made(
+        [("MatMul", "x w", "fc", {}), ("Add", "fc b", "y", {})],
+        {"x": x},
+        ["y"],
+        {"w": np.eye(6, dtype=F), "b": x[0]},
+    )
+    assert list(qt.onnx.load(model).state_dict()) == ["block.fc.weight", "block.fc.bias"]
