@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -56,4 +56,4 @@ def _given(value: Any) -> Any:
     if hasattr(value, "array"):
         numpy_helper: Any = importlib.import_module("onnx.numpy_helper")
         return numpy_helper.from_array(np.ascontiguousarray(value.array()))
-    return list(value) if isinstance(value, tuple) else value
+    return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value

@@ -124,7 +124,7 @@ def unique(x: Any, axis: int | None = None, is_sorted: bool = True) -> tuple[Any
         made = np.take(made, order, 0 if axis is None else axis)
         first, counts = first[order], counts[order]
         inverse = np.argsort(order, kind="stable")[inverse]
-    return made, *(n.astype(np.int64) for n in (first, inverse, counts))
+    return made, first.astype(np.int64), inverse.astype(np.int64), counts.astype(np.int64)
 
 
 def cumulative_product(x: Any, axis: int, exclusive: bool = False, reverse: bool = False) -> Any:

@@ -71,7 +71,7 @@ def resize(
     mode : str
         "nearest", "linear" or "cubic".
     transform, rounding : str
-        Of `TRANSFORMS` and `ROUNDINGS`; "simple" is opset 10's rounding.
+        Of `TRANSFORMS` and `ROUNDINGS`.
     cubic : float
         The coefficient of the cubic kernel.
     exclude_outside : bool
@@ -104,9 +104,7 @@ def resize(
         span = (float(parts[i]), float(parts[len(axes) + i])) if cropped else (0.0, 1.0)
         at = places(n, length, scale, transform, span)
         if mode == "nearest":
-            # Opset 10 took the one before where axes grow, and the one after where they shrink.
-            simple = "floor" if scale >= 1 else "ceil"
-            y = np.take(y, nearest(at, n, simple if rounding == "simple" else rounding), axis)
+            y = np.take(y, nearest(at, n, rounding), axis)
         else:
             y = _weighted(y, axis, at, n, scale, mode, cubic, exclude_outside, antialias)
         if cropped:

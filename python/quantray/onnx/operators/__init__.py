@@ -1,6 +1,9 @@
 """What each operator of a file means; one module for each family."""
 
-from quantray.onnx.operators import (  # noqa: F401  # pyright: ignore[reportUnusedImport]
+# Modules put their rows into the table when they are imported.
+# pyright: reportUnusedImport=false
+
+from quantray.onnx.operators import (  # noqa: F401
     _arithmetic,
     _attention,
     _elementwise,

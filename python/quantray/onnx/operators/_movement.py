@@ -1,5 +1,8 @@
 """Operators that move elements, and those that make arrays of shapes."""
 
+# Arrays and stand-ins of them are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import math
@@ -187,9 +190,10 @@ def _split(call: Call, x: Array, sizes: Array = None) -> Any:
     if given is None:
         each = -(-length // count)
         given = [each] * (count - 1) + [length - each * (count - 1)]
-    sizes_known = all(type(n) is not Length for n in (*given, length))
-    if sizes_known and sum(given) != length:
-        raise call.error(f"split must add up to {length}, got {list(given)}")
+    # Without a guard: what a capture sees holds for other lengths, too.
+    total, *sizes_now = (n.value if type(n) is Length else n for n in (length, *given))
+    if sum(sizes_now) != total:
+        raise call.error(f"split must add up to {total}, got {sizes_now}")
     parts: list[Array] = []
     start: Any = 0
     for i, size in enumerate(given):

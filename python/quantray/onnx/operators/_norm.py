@@ -1,5 +1,8 @@
 """Normalizations."""
 
+# Arrays and stand-ins of them are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,7 +14,7 @@ from quantray import nn
 from quantray.nn import functional as F
 from quantray.onnx._lengths import shape_of
 from quantray.onnx.operators._products import placed
-from quantray.onnx.operators._registry import Array, Call, layer, operator
+from quantray.onnx.operators._registry import Array, Call, layer, operator, padded
 
 
 @operator("BatchNormalization")
@@ -85,7 +88,7 @@ def _embed_layer_norm(
     call: Call, ids: Array, segments: Array, words: Array, places: Array, *more: Array
 ) -> Any:
     """onnxruntime's: embeddings of words, places and segments, normalized; how many words each row has."""
-    kinds, scale, shift, mask, positions = [*more, *[None] * 5][:5]
+    kinds, scale, shift, mask, positions = padded(more, 5)
     total = F.embedding(ids, words)
     total = total + (places[: shape_of(ids)[1]] if positions is None else F.embedding(positions, places))
     if segments is not None and kinds is not None:

@@ -1,5 +1,8 @@
 """Operators that make one value of many."""
 
+# Arrays and stand-ins of them are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from typing import Any

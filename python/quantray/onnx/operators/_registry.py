@@ -161,6 +161,11 @@ def layer(*names: str, domain: str = "") -> Callable[[Builder], Builder]:
     return add
 
 
+def padded(inputs: Sequence[Array], count: int) -> list[Any]:
+    """Inputs, and None for those that are left out at the end."""
+    return [*inputs, *[None] * count][:count]
+
+
 def find(domain: str, op: str) -> Operator | None:
     """The row of an operator, if there is one."""
     return _OPERATORS.get(("" if domain in _STANDARD else domain, op))

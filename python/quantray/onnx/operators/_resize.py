@@ -1,5 +1,8 @@
 """Operators that look elements up between others: resize, grids, boxes."""
 
+# Arrays and stand-ins of them are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from typing import Any
@@ -11,7 +14,7 @@ from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.onnx._lengths import integers, shape_of
 from quantray.onnx.functions._resize import ROUNDINGS, TRANSFORMS
-from quantray.onnx.operators._registry import Array, Call, operator
+from quantray.onnx.operators._registry import Array, Call, operator, padded
 
 _LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
 
@@ -25,9 +28,8 @@ def _floats(x: Array) -> tuple[float, ...]:
 def _resize(call: Call, x: Array, *more: Array) -> Array:
     """Opset 10 has scales alone, its second input; 11 has regions, scales and sizes."""
     if call.version < 11:
-        settings: dict[str, Any] = {"transform": "asymmetric", "rounding": "simple"}
-        return _resized(call, x, None, more[0], None, settings)
-    roi, scales, sizes = [*more, None, None, None][:3]
+        return _resized_simply(call, x, more[0])
+    roi, scales, sizes = padded(more, 3)
     settings = {
         "transform": call.choice("coordinate_transformation_mode", TRANSFORMS),
         "rounding": call.choice("nearest_mode", ROUNDINGS),
@@ -45,7 +47,16 @@ def _upsample(call: Call, x: Array, scales: Array = None) -> Array:
     """The scales are an attribute before opset 9."""
     if scales is None:
         scales = np.array(call.get("scales"), np.float32)
-    return _resized(call, x, None, scales, None, {"transform": "asymmetric", "rounding": "simple"})
+    return _resized_simply(call, x, scales)
+
+
+def _resized_simply(call: Call, x: Array, scales: Array) -> Array:
+    """Before opset 11: where axes grow, elements are the ones before; where they shrink, the ones after."""
+    by = np.asarray(scales, np.float32)
+    for rounding, part in (("ceil", np.minimum(by, 1)), ("floor", np.maximum(by, 1))):
+        if (part != 1).any():
+            x = _resized(call, x, None, part, None, {"transform": "asymmetric", "rounding": rounding})
+    return x
 
 
 def _resized(
@@ -101,7 +112,7 @@ def _as_interpolate(
     transform = settings["transform"]
     if mode == "nearest":
         times = _whole_times(by)
-        plain = transform == "asymmetric" and settings["rounding"] in ("floor", "simple")
+        plain = transform == "asymmetric" and settings["rounding"] == "floor"
         centred = transform in ("half_pixel", "pytorch_half_pixel") and settings["rounding"].startswith(
             "round"
         )
