@@ -16,7 +16,9 @@ HELP = "compute a file's outputs for some arrays, and time it"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be typed."""
     parser.add_argument("model", help="an ONNX file")
-    parser.add_argument("--data", required=True, help="an .npz with an array for each input, or an .npy for the only one")
+    parser.add_argument(
+        "--data", required=True, help="an .npz with an array for each input, or an .npy for the only one"
+    )
     parser.add_argument("-o", "--output", help="an .npz to write the outputs to")
     parser.add_argument("--batch", type=int, default=16, help="samples in one call (16)")
     parser.add_argument("--repeat", type=int, default=1, help="how often to go through all samples")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from quantray import nn
+from quantray._core import make_per_channel_quantized_tensor
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import fixed_shape, shape_of
@@ -51,6 +52,26 @@ def linear(weight: Array, bias: Array) -> nn.Module:
     with rebuilding(2 * weight.size + len(weight)):
         made = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
     return placed(made, weight=weight, bias=bias)
+
+
+@operator("DynamicLinear", domain="quantray")
+def _dynamic_linear(call: Call, *inputs: Array) -> Array:
+    raise call.error("its weights are no constants")
+
+
+@layer("DynamicLinear", domain="quantray")
+def _dynamic_linear_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+    """A layer of integer weights, whose input is quantized by its own range."""
+    weight, scales, zeros = constants[1:4]
+    bias = constants[4] if len(constants) > 4 else None
+    codes = np.ascontiguousarray(weight.T)
+    rows = len(codes)
+    scales = np.broadcast_to(scales.astype(np.float64), rows).copy()
+    zeros = np.broadcast_to(zeros.astype(np.int64), rows).copy()
+    with rebuilding(2 * weight.size + 2 * rows):
+        made = nn.quantized.dynamic.Linear(codes.shape[1], rows, bias is not None, per_row=False)
+    made.set_weight_bias(make_per_channel_quantized_tensor(codes, scales, zeros, axis=0), bias)
+    return made
 
 
 @operator("Gemm")

@@ -109,11 +109,11 @@ def _dynamic_quantize_matmul(call: Call, *inputs: Array) -> Array:
 
 @operator("QGemm", domain=_MICROSOFT)
 def _qgemm(call: Call, *inputs: Array) -> Array:
-    padded = padded(inputs, 9)
+    given = padded(inputs, 9)
     return graph.apply(
         "onnx.qgemm",
-        *padded,
-        kind=_kind(call, 8, padded[8]),
+        *given,
+        kind=_kind(call, 8, given[8]),
         alpha=float(call.get("alpha", 1.0)),
         trans_a=bool(call.get("transA", 0)),
         trans_b=bool(call.get("transB", 0)),

@@ -76,10 +76,10 @@ def _recurrent(call: Call, *inputs: Array) -> Any:
 
 @operator("DynamicQuantizeLSTM", domain="com.microsoft")
 def _dynamic_quantize_lstm(call: Call, *inputs: Array) -> Any:
-    padded = padded(inputs, 12)
+    given = padded(inputs, 12)
     settings = {**_settings(call), "activations": call.get("activations") or ()}
     settings.pop("linear_before_reset")
-    return graph.apply("onnx.dynamic_quantize_lstm", *padded, **settings)
+    return graph.apply("onnx.dynamic_quantize_lstm", *given, **settings)
 
 
 def _settings(call: Call) -> dict[str, Any]:
@@ -99,8 +99,8 @@ def _settings(call: Call) -> dict[str, Any]:
 @layer("LSTM", "GRU", "RNN")
 def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
     """A layer without what `nn`'s cannot do: other activations, peepholes, lengths, clipping."""
-    padded = padded(constants, 8)
-    _, w, r, b, lengths, h, c, peepholes = padded
+    given = padded(constants, 8)
+    _, w, r, b, lengths, h, c, peepholes = given
     ways = 2 if call.get("direction", "forward") == "bidirectional" else 1
     plain = _activations(call) == _ACTIVATIONS[call.op] * ways or (
         call.op == "RNN" and set(_activations(call)) == {"relu"}

@@ -36,8 +36,8 @@ class _Layer(PackedRecurrent, RecurrentLayer):
         per_channel : bool
             Whether each row of weights has a scale of its own.
         per_row : bool
-            Whether each row of each step of the input has one: frames of speech are silent and loud. torch has one
-            for all steps.
+            Whether each row of each step of the input has one: frames of speech are silent and loud. torch
+            has one for all steps.
         """
         made = super().from_float(module, dtype=dtype, per_channel=per_channel)
         made.per_row = per_row
@@ -79,8 +79,8 @@ class LSTM(_Layer, _recurrent.LSTM):
     per_channel : bool
         Whether each row of weights has a scale of its own.
     per_row : bool
-        Whether each row of each step of the input has a scale of its own, as `from_float` sets it; by default all
-        steps have one.
+        Whether each row of each step of the input has a scale of its own, as `from_float` sets it; by
+        default all steps have one.
 
     >>> import numpy as np
     >>> from quantray import nn
@@ -131,8 +131,8 @@ class GRU(_Layer, _recurrent.GRU):
     per_channel : bool
         Whether each row of weights has a scale of its own.
     per_row : bool
-        Whether each row of each step of the input has a scale of its own, as `from_float` sets it; by default all
-        steps have one.
+        Whether each row of each step of the input has a scale of its own, as `from_float` sets it; by
+        default all steps have one.
 
     >>> import numpy as np
     >>> from quantray import nn
