@@ -8,6 +8,7 @@ from quantray.nn.quantized._embedding import Embedding, EmbeddingBag
 from quantray.nn.quantized._follows import QFunctional, Requantized
 from quantray.nn.quantized._grid import Grid
 from quantray.nn.quantized._stubs import DeQuantize, Quantize
+from quantray.nn.quantized._weight_only import WeightOnlyLinear
 from quantray.nn.quantized._weighted import (
     QUANTIZED_MODULES,
     Conv1d,
@@ -35,5 +36,6 @@ __all__ = [
     "QFunctional",
     "Quantize",
     "Requantized",
+    "WeightOnlyLinear",
     "dynamic",
 ]
