@@ -13,7 +13,7 @@ from quantray import graph
 from quantray.onnx._lengths import shape_of
 from quantray.onnx._types import NAMES
 from quantray.onnx._windows import Window
-from quantray.onnx.operators._registry import Array, Call, operator, padded
+from quantray.onnx.operators._registry import Array, Call, filled, operator
 
 _MICROSOFT = "com.microsoft"
 
@@ -109,11 +109,11 @@ def _dynamic_quantize_matmul(call: Call, *inputs: Array) -> Array:
 
 @operator("QGemm", domain=_MICROSOFT)
 def _qgemm(call: Call, *inputs: Array) -> Array:
-    given = padded(inputs, 9)
+    padded = filled(inputs, 9)
     return graph.apply(
         "onnx.qgemm",
-        *given,
-        kind=_kind(call, 8, given[8]),
+        *padded,
+        kind=_kind(call, 8, padded[8]),
         alpha=float(call.get("alpha", 1.0)),
         trans_a=bool(call.get("transA", 0)),
         trans_b=bool(call.get("transB", 0)),
@@ -122,7 +122,7 @@ def _qgemm(call: Call, *inputs: Array) -> Array:
 
 @operator("MatMulNBits", domain=_MICROSOFT)
 def _matmul_blocks(call: Call, a: Array, b: Array, scales: Array, *more: Array) -> Array:
-    zeros, order, bias = padded(more, 3)
+    zeros, order, bias = filled(more, 3)
     settings = {
         name: int(call.get(key, 0)) for name, key in (("k", "K"), ("n", "N"), ("block_size", "block_size"))
     }
