@@ -93,8 +93,9 @@ def _gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
 @layer("Gemm")
 def _gemm_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
     weight, c = constants[1], constants[2] if len(constants) > 2 else None
-    known = weight is not None and weight.ndim == 2 and weight.dtype.kind == "f" and constants[0] is None
-    if not known or call.get("transA"):
+    if weight is None or weight.ndim != 2 or weight.dtype.kind != "f" or constants[0] is not None:
+        return None
+    if call.get("transA"):
         return None
     weight = weight if call.get("transB") else weight.T
     weight = weight * np.float32(call.get("alpha", 1.0))

@@ -23,7 +23,13 @@ class _Layer(PackedRecurrent, RecurrentLayer):
 
     @classmethod
     def from_float(
-        cls, module: Module, *, dtype: Any = qint8, per_channel: bool = True, per_row: bool = True
+        cls,
+        module: Module,
+        use_precomputed_fake_quant: bool = False,
+        *,
+        dtype: Any = qint8,
+        per_channel: bool = True,
+        per_row: bool = True,
     ) -> Self:
         """The module of a float one.
 
@@ -31,6 +37,8 @@ class _Layer(PackedRecurrent, RecurrentLayer):
         ----------
         module : Module
             Of the float class of the same name. Its weights must be finite.
+        use_precomputed_fake_quant : bool
+            As `nn.quantized.dynamic.Linear.from_float` has it.
         dtype : dtype
             Of the weights: qint8.
         per_channel : bool
@@ -39,7 +47,7 @@ class _Layer(PackedRecurrent, RecurrentLayer):
             Whether each row of each step of the input has one: frames of speech are silent and loud. torch
             has one for all steps.
         """
-        made = super().from_float(module, dtype=dtype, per_channel=per_channel)
+        made = super().from_float(module, use_precomputed_fake_quant, dtype=dtype, per_channel=per_channel)
         made.per_row = per_row
         return made
 
