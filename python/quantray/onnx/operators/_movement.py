@@ -220,7 +220,8 @@ def _expand(call: Call, x: Array, shape: Array) -> Array:
 
 def _is_one(length: Any) -> bool:
     """Whether a length that is not known yet is 1 here: the graph holds for such, or for all others."""
-    return type(length) is Length and bool(length == 1)
+    known: Any = length
+    return type(length) is Length and bool(known == 1)
 
 
 @operator("Tile", takes_lengths=True)
