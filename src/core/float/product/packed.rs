@@ -166,4 +166,4 @@ fn turn(from: &[f32], (columns, depth): (usize, usize), right: usize, to: &mut [
 }
 
 /// Steps that are laid out before the next column's.
-const STEPS: usize = 16;
+const STEPS: usize = 64;
