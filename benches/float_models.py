@@ -1,5 +1,4 @@
-"""Models and single layers in float32, by programs, beside peers' float32: time, and the share of what
-registers can do.
+"""Models and single layers in float32, by programs, beside peers' float32: time, and the share of the peak.
 
     pip install torch onnx onnxruntime openvino          # peers; each has a column where it can be imported
     OPENBLAS_NUM_THREADS=1 python benches/float_models.py [--quick] [--threads 1] [--only layers]

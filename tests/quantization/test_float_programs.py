@@ -285,7 +285,7 @@ def test_what_is_asked_for_is_not_taken():
         RNG.standard_normal((4, 6), dtype=np.float32),
     )
     want = model(x, rows)
-    model, _runner = by_program(model)
+    model, _ = by_program(model)
     for got, exact in zip(run(model, x, rows), want, strict=True):
         np.testing.assert_allclose(got, exact, rtol=0, atol=1e-6)
 
