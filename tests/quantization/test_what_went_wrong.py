@@ -453,3 +453,18 @@ def test_a_row_is_what_it_is_in_any_batch(x):
         whole = made(x)
         assert_array_equal(whole, np.concatenate([made(x[i : i + 1]) for i in range(len(x))]))
         assert decibels(model(x[:5]), whole[:5]) > 25
+
+
+def test_a_layer_that_stays_float_keeps_its_normalization(rng):
+    nn.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU()
+    )
+    x = rng.standard_normal((16, 1, 8, 8)).astype(np.float32)
+    for _ in range(3):
+        model(x)
+    model.eval()
+    mapping = tq.get_default_qconfig_mapping().set_module_name("3", None)
+    int8 = tq.quantize(model, x, mapping, verbose=False)
+    want = model(x)
+    assert decibels(want, int8(x)) > 35
