@@ -468,3 +468,17 @@ def test_a_layer_that_stays_float_keeps_its_normalization(rng):
     int8 = tq.quantize(model, x, mapping, verbose=False)
     want = model(x)
     assert decibels(want, int8(x)) > 35
+
+
+def test_inputs_that_all_become_0_are_said_with_the_layers_name(x):
+    model = tq.quantize_dynamic(nn.Sequential(nn.Linear(8, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 2))))
+    with pytest.warns(UserWarning, match=r"^0: all values of the input become 0: the largest is .*e-09"):
+        first = model(x * np.float32(1e-9))
+    # Once: later calls cost nothing.
+    assert_array_equal(model(x * np.float32(1e-9)), first)
+    inner = tq.quantize_dynamic(
+        nn.Sequential(nn.Linear(8, 4, bias=False), nn.Sequential(nn.Linear(4, 2))), {"1.0"}
+    )
+    inner[0].weight = inner[0].weight * np.float32(1e-9)
+    with pytest.warns(UserWarning, match=r"^1\.0: all values"):
+        inner(x)
