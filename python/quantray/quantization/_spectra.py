@@ -46,6 +46,8 @@ def amplitudes(graph: Graph) -> frozenset[str]:
 
 
 def _is_square(node: Node) -> bool:
+    if node.kind == "formula":
+        return any(map(_is_square, node.value[0].graph))
     if node.kind == "numpy.square":
         return True
     if node.kind in ("numpy.power", "pow"):
@@ -87,6 +89,6 @@ def _leads_to_level(node: Node, graph: Graph, users: dict[Ref, list[str]]) -> bo
         for taker in (graph.nodes[user] for user in users.get(Ref(name), ())):
             if _LEVELS.intersection(_kinds(taker)):
                 return True
-            if taker.kind in _BETWEEN or kind_of_part(taker) is Part.KEEPS:
+            if taker.kind in _BETWEEN or taker.kind == "formula" or kind_of_part(taker) is Part.KEEPS:
                 todo.append(taker.name)
     return False

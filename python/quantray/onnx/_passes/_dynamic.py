@@ -40,7 +40,8 @@ def dynamic_product(draft: Draft, node: NodeFile) -> NodeFile | None:
                 draft.add(f"{given[1]}.scales", scales.reshape(-1)),
                 draft.add(f"{given[1]}.zeros", zeros.reshape(-1)),
             )
-            name = product.name.removesuffix("_quant")
+            scope = product.name.rpartition("/")[0]
+            name = f"{scope}/DynamicLinear" if scope else product.name.removesuffix("_quant")
             return replace(
                 node,
                 name=name,
