@@ -1,10 +1,11 @@
-"""Models and single layers in float32, by programs, beside peers' float32: time, and the share of what registers can do.
+"""Models and single layers in float32, by programs, beside peers' float32: time, and the share of what
+registers can do.
 
     pip install torch onnx onnxruntime openvino          # peers; each has a column where it can be imported
     OPENBLAS_NUM_THREADS=1 python benches/float_models.py [--quick] [--threads 1] [--only layers]
 
-benches/README.md says what the columns mean. The share counts each product and each sum of the definition, also those
-with padding, against the fused multiply-adds of one core's registers (`quantray.ops.peaks`).
+benches/README.md says what the columns mean. The share counts each product and each sum of the definition,
+also those with padding, against the fused multiply-adds of one core's registers (`quantray.ops.peaks`).
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def measure(
     start = args.clock()
     bound["quantray"].run()
     once = max(args.clock() - start, 1e-6)
-    off = max((float(np.abs(mine - b.output()).max()) for c, b in bound.items() if c != "quantray"), default=0.0)
+    off = max(
+        (float(np.abs(mine - b.output()).max()) for c, b in bound.items() if c != "quantray"), default=0.0
+    )
     number = max(1, min(200, int(0.02 / once)))
     calls = {column: Call(each.run, args.threads) for column, each in bound.items()}
     times = compare(calls, 9 if args.quick else 31, number, max(1, number // 10), clock=args.clock)

@@ -3,16 +3,23 @@
 import doctest
 import inspect
 import pathlib
+import re
 
 import pytest
 import quantray as qt
-from quantray import _core, nn, optim, quantization
+from quantray import _core, analysis, nn, optim, quantization
 from quantray.nn.quantized import dynamic
+from quantray.quantization import remedies
 
 #: Modules beside those of `nn`, each with an example.
 SPACES = {
     "nn.intrinsic": nn.intrinsic,
+    "nn.intrinsic.qat": nn.intrinsic.qat,
+    "nn.intrinsic.quantized": nn.intrinsic.quantized,
+    "nn.intrinsic.quantized.dynamic": nn.intrinsic.quantized.dynamic,
     "nn.qat": nn.qat,
+    "nn.qat.dynamic": nn.qat.dynamic,
+    "nn.quantizable": nn.quantizable,
     "nn.quantized": nn.quantized,
     "nn.quantized.dynamic": nn.quantized.dynamic,
 }
@@ -25,6 +32,7 @@ README = pathlib.Path(__file__).parent.parent / "README.md"
 def documented():
     """Public functions and classes, and the methods of the classes, by name."""
     found = {"quantray": qt, "ops": qt.ops, "nn": nn, "nn.functional": nn.functional, "optim": optim}
+    found |= {"analysis": analysis, "quantization.remedies": remedies}
     names = [
         *((n, getattr(qt, n)) for n in qt.__all__),
         *((f"ops.{n}", getattr(qt.ops, n)) for n in qt.ops.__all__),
@@ -34,6 +42,8 @@ def documented():
         *((f"nn.quantized.dynamic.{n}", getattr(dynamic, n)) for n in dynamic.__all__),
         *((f"nn.functional.{n}", getattr(nn.functional, n)) for n in nn.functional.__all__),
         *((f"optim.{n}", getattr(optim, n)) for n in optim.__all__),
+        *((f"analysis.{n}", getattr(analysis, n)) for n in analysis.__all__),
+        *((f"quantization.remedies.{n}", getattr(remedies, n)) for n in remedies.__all__),
         *SPACES.items(),
         *MODULES.items(),
         ("nn.Module.summary", nn.Module.summary),
@@ -77,6 +87,12 @@ def test_all_modules_are_found():
     assert {"nn.intrinsic.ConvReLU2d", "nn.quantized.QFunctional", "nn.qat.FusedQAT"} <= set(MODULES)
 
 
+def test_analysis_and_remedies_have_examples():
+    wanted = {f"analysis.{name}" for name in ("compare", "sensitivity", "plot_tensor")}
+    wanted |= {f"quantization.remedies.{name}" for name in remedies.__all__}
+    assert wanted <= set(WITH_EXAMPLES)
+
+
 def run(test):
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     report = []
@@ -100,8 +116,18 @@ def test_examples(name):
     run(examples(name))
 
 
-def test_readme():
-    test = doctest.DocTestParser().get_doctest(README.read_text(), {}, "README.md", str(README), 0)
+def readme_blocks():
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_readme_has_its_blocks():
+    assert len(readme_blocks()) == 2
+
+
+@pytest.mark.parametrize("block", readme_blocks())
+def test_readme(block):
+    """Each block runs by itself."""
+    test = doctest.DocTestParser().get_doctest(block, {}, "README.md", str(README), 0)
     assert len(test.examples) >= 5
     run(test)
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from quantray import _functions, ops
-from quantray._advice import advice
+from quantray._advice import advice, left_out
 from quantray._core import (
     PerChannelAffineQuantizer,
     PerTensorAffineQuantizer,
@@ -106,7 +106,7 @@ if TYPE_CHECKING:
     )
 
 #: Imported when they are first asked for.
-_LAZY = ("nn", "onnx", "optim", "quantization")
+_LAZY = ("analysis", "ao", "grids", "nn", "onnx", "optim", "quantization")
 #: Torch's functions that other modules have.
 _PLACES = {
     "quantray.nn.functional": """
@@ -115,6 +115,7 @@ _PLACES = {
         pixel_shuffle pixel_unshuffle sigmoid tanh threshold threshold_ softmax prelu
     """,
     "quantray.ops": "add int_mm matmul mul sub",
+    "quantray.grids": "int4 make_per_group_quantized_tensor quantize_per_group uint4",
     "quantray.quantization": "choose_qparams_optimized",
     "quantray.quantization.fake_quantize": "fused_moving_avg_obs_fake_quant",
 }
@@ -188,6 +189,7 @@ __all__ = [
     "hstack",
     "iinfo",
     "is_tensor",
+    "left_out",
     "linspace",
     "load",
     "make_per_channel_quantized_tensor",

@@ -11,7 +11,53 @@ from quantray import _core
 MODEL = "quantray.model"
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+class Tensors(dict[str, Any]):
+    """The tensors of a file whose model is of a class that is not here: a dict that says so when called."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises: it is no model."""
+        raise TypeError(
+            "this is a dict of tensors, not a model: its class is your own, and no file holds code; make an "
+            "instance of it and call its load_state_dict(path)"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
+    """A file's tensors.
+
+    Raises
+    ------
+    OSError
+        It is none of safetensors; of a file of torch's it says what to do.
+    """
+    try:
+        return _core.load(path, mmap=mmap)
+    except OSError as error:
+        text = _torch_files(path)
+        if text:
+            raise OSError(f"cannot read {os.fspath(path)}: {text}") from error
+        raise
+
+
+def _torch_files(path: str | os.PathLike[str]) -> str:
+    """What to do with a file of torch's, by its first bytes; "" where it is none."""
+    try:
+        with open(path, "rb") as file:
+            first = file.read(4)
+    except OSError:
+        return ""
+    if first[:4] == b"PK\x03\x04" or first[:2] in (b"\x80\x02", b"\x80\x04", b"\x80\x05"):
+        return (
+            "it is a pickle, as torch.save writes (.pt, .pth), which may run code when it is read; in torch, "
+            "safetensors.torch.save_file(model.state_dict(), path) makes a file that this function takes"
+        )
+    return ""
+
+
+def load(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
     """Reads what `save` wrote: a QTensor, a dict of QTensors and NumPy arrays, or a model.
 
     The file is mapped into memory, so that loading takes no time and no memory until elements are read;
@@ -21,6 +67,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     Parameters
     ----------
     path : str or path
+    mmap : bool
+        Whether to map the file. Where another program may cut it shorter while it is in use, say False: it
+        is read at once. Of a mapped file the part that is gone ends the process when it is read (SIGBUS),
+        which nothing can catch. Files that are replaced as a whole, as `save` does, stay what they were.
 
     Returns
     -------
@@ -42,9 +92,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     ...     qt.load(path).equal(q)
     True
     """
-    state = _core.load(path)
+    state = read(path, mmap=mmap)
     if not isinstance(state, _core.QTensor):
-        text = _core.read_metadata(path).get(MODEL)
+        text = _core.read_metadata(path, mmap=mmap).get(MODEL)
         if text is not None:
             from quantray.nn._files import rebuilt
 

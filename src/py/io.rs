@@ -346,19 +346,23 @@ fn bytes_of<'a>(a: &'a Array<'_>) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(data(a), n) }
 }
 
-/// The memory map of a file, where its data begin, and its header, which has been checked.
-fn open<'py>(py: Python<'py>, path: &str) -> PyResult<(Array<'py>, usize, Metadata)> {
+/// A file's bytes, mapped or read, where its data begin, and its header, which has been checked.
+fn open<'py>(py: Python<'py>, path: &str, mapped: bool) -> PyResult<(Array<'py>, usize, Metadata)> {
     let size = std::fs::metadata(path).map_err(|e| file_error("read", path, e))?.len();
     if size < 8 {
         return Err(file_error("read", path, format!("{size} bytes are too few for a safetensors file")));
     }
-    let options = PyDict::new(py);
-    options.set_item("mode", "c")?;
-    let map = np(py)?.call_method("memmap", (path, "uint8"), Some(&options))?;
-    let map: Array<'py> = map.cast_into()?;
+    let bytes = if mapped {
+        let options = PyDict::new(py);
+        options.set_item("mode", "c")?;
+        np(py)?.call_method("memmap", (path, "uint8"), Some(&options))?
+    } else {
+        np(py)?.call_method1("fromfile", (path, "uint8"))?
+    };
+    let bytes: Array<'py> = bytes.cast_into()?;
     let (header_len, metadata) =
-        SafeTensors::read_metadata(elements::<u8>(&map)).map_err(|e| file_error("read", path, e))?;
-    Ok((map, header_len + size_of::<u64>(), metadata))
+        SafeTensors::read_metadata(elements::<u8>(&bytes)).map_err(|e| file_error("read", path, e))?;
+    Ok((bytes, header_len + size_of::<u64>(), metadata))
 }
 
 /// The metadata of a safetensors file: names to texts.
@@ -366,6 +370,8 @@ fn open<'py>(py: Python<'py>, path: &str) -> PyResult<(Array<'py>, usize, Metada
 /// Parameters
 /// ----------
 /// path : str or path
+/// mmap : bool
+///     Whether to map the file rather than read it: see `load`.
 ///
 /// Raises
 /// ------
@@ -379,8 +385,13 @@ fn open<'py>(py: Python<'py>, path: &str) -> PyResult<(Array<'py>, usize, Metada
 /// ...     qt.read_metadata(path)["made by"]
 /// 'me'
 #[pyfunction]
-pub fn read_metadata(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<HashMap<String, String>> {
-    let (_, _, metadata) = open(py, &path_text(path)?)?;
+#[pyo3(signature = (path, *, mmap=true))]
+pub fn read_metadata(
+    py: Python<'_>,
+    path: &Bound<'_, PyAny>,
+    mmap: bool,
+) -> PyResult<HashMap<String, String>> {
+    let (_, _, metadata) = open(py, &path_text(path)?, mmap)?;
     Ok(metadata.metadata().clone().unwrap_or_default())
 }
 
@@ -392,6 +403,8 @@ pub fn read_metadata(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<HashMa
 /// Parameters
 /// ----------
 /// path : str or path
+/// mmap : bool
+///     Whether to map the file; read at once otherwise, so that nothing that becomes of it matters any more.
 ///
 /// Returns
 /// -------
@@ -402,9 +415,10 @@ pub fn read_metadata(py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<HashMa
 /// OSError
 ///     Where the file cannot be opened, or is not a valid safetensors file.
 #[pyfunction]
-pub fn load<'py>(py: Python<'py>, path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (path, *, mmap=true))]
+pub fn load<'py>(py: Python<'py>, path: &Bound<'py, PyAny>, mmap: bool) -> PyResult<Bound<'py, PyAny>> {
     let text = path_text(path)?;
-    let (map, start, metadata) = open(py, &text)?;
+    let (map, start, metadata) = open(py, &text, mmap)?;
     let invalid = |e: &dyn std::fmt::Display| file_error("read", &text, e);
     let about: Value = match metadata.metadata().as_ref().and_then(|m| m.get(KEY)) {
         None => Value::Null,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import warnings
 
-import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
@@ -36,17 +35,6 @@ EVALUATED = {
     r"flexattention(?!.*_expanded)": "it is in a preview domain",
     r"image_decoder": "images are decoded elsewhere",
     r"tfidfvectorizer": "texts are not computed with",
-}
-
-#: Cases whose shapes are inputs with values that no other ones can stand for: a capture tries others.
-VALUES_ARE_SHAPES = {
-    "test_affine_grid_2d_align_corners_expanded",
-    "test_affine_grid_2d_expanded",
-    "test_affine_grid_3d_align_corners_expanded",
-    "test_affine_grid_3d_expanded",
-    "test_col2im_pads",
-    "test_expand_dim_unchanged",
-    "test_reshape_zero_dim",
 }
 
 with warnings.catch_warnings():
@@ -81,7 +69,7 @@ def test_case(name):
     run(CASES[name], QuantrayBackend)
 
 
-@pytest.mark.parametrize("name", [name for name in OURS if name not in VALUES_ARE_SHAPES])
+@pytest.mark.parametrize("name", OURS)
 def test_captured_case(name):
     run(CASES[name], CapturedBackend)
 
@@ -97,18 +85,6 @@ def test_case_that_the_evaluator_computes(name):
 def test_refused_case_would_not_pass(name):
     with pytest.raises((ValueError, AssertionError, KeyError)):
         run(CASES[name], QuantrayBackend)
-
-
-@pytest.mark.parametrize("name", sorted(VALUES_ARE_SHAPES))
-def test_captured_case_whose_shapes_are_constants(name):
-    case = CASES[name]
-    (inputs, outputs), *_ = case.data_sets
-    model = onnx.ModelProto.FromString(case.model.SerializeToString())
-    arrays = dict(zip((value.name for value in model.graph.input), inputs, strict=True))
-    shapes = {name: array for name, array in arrays.items() if array.dtype == np.int64}
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(array, key) for key, array in shapes.items())
-    made = CapturedBackend.prepare(model).run([array for key, array in arrays.items() if key not in shapes])
-    Runner.assert_similar_outputs(outputs, made, case.rtol, case.atol)
 
 
 def test_quantized_operators_are_all_there():

@@ -453,3 +453,17 @@ def test_a_row_is_what_it_is_in_any_batch(x):
         whole = made(x)
         assert_array_equal(whole, np.concatenate([made(x[i : i + 1]) for i in range(len(x))]))
         assert decibels(model(x[:5]), whole[:5]) > 25
+
+
+def test_inputs_that_all_become_0_are_said_with_the_layers_name(x):
+    model = tq.quantize_dynamic(nn.Sequential(nn.Linear(8, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 2))))
+    with pytest.warns(UserWarning, match=r"^0: all values of the input become 0: the largest is .*e-09"):
+        first = model(x * np.float32(1e-9))
+    # Once: later calls cost nothing.
+    assert_array_equal(model(x * np.float32(1e-9)), first)
+    inner = tq.quantize_dynamic(
+        nn.Sequential(nn.Linear(8, 4, bias=False), nn.Sequential(nn.Linear(4, 2))), {"1.0"}
+    )
+    inner[0].weight = inner[0].weight * np.float32(1e-9)
+    with pytest.warns(UserWarning, match=r"^1\.0: all values"):
+        inner(x)

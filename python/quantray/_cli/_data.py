@@ -11,7 +11,8 @@ from quantray._cli._errors import Usage
 
 
 def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
-    """What a model is called with, `rows` at a time: of an .npz with an array for each input, or of an .npy for the
+    """What a model is called with, `rows` at a time: of an .npz with an array for each input, or of an .npy
+    for the
     only one.
     """
     arrays = inputs(path, model)
@@ -23,8 +24,7 @@ def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
     fixed = next((v.shape[0] for v in model.inputs if v.shape and isinstance(v.shape[0], int)), None)
     size = fixed or rows
     made = [
-        tuple(array[i : i + size] if array.ndim else array for array in arrays)
-        for i in range(0, count, size)
+        tuple(array[i : i + size] if array.ndim else array for array in arrays) for i in range(0, count, size)
     ]
     return [batch for batch in made if fixed is None or all(len(a) == fixed for a in batch if a.ndim)]
 
@@ -40,7 +40,9 @@ def inputs(path: str, model: Any) -> list[Any]:
     names = [value.name for value in model.inputs]
     if isinstance(found, np.ndarray):
         if len(names) != 1:
-            raise Usage(f"{path} is one array, and the model has {len(names)} inputs ({', '.join(names)}): give an .npz")
+            raise Usage(
+                f"{path} is one array, the model has {len(names)} inputs ({', '.join(names)}): give an .npz"
+            )
         return [found]
     given = {name: found[name] for name in found.files}
     if len(names) == 1 and len(given) == 1 and names[0] not in given:

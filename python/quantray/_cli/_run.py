@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,7 +16,9 @@ HELP = "compute a file's outputs for some arrays, and time it"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be typed."""
     parser.add_argument("model", help="an ONNX file")
-    parser.add_argument("--data", required=True, help="an .npz with an array for each input, or an .npy for the only one")
+    parser.add_argument(
+        "--data", required=True, help="an .npz with an array for each input, or an .npy for the only one"
+    )
     parser.add_argument("-o", "--output", help="an .npz to write the outputs to")
     parser.add_argument("--batch", type=int, default=16, help="samples in one call (16)")
     parser.add_argument("--repeat", type=int, default=1, help="how often to go through all samples")
@@ -36,17 +38,17 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     for turn in range(max(given.repeat, 1)):
         for batch in data:
             began = time.perf_counter()
-            made = model(*batch)
+            made: Any = model(*batch)
             times.append(time.perf_counter() - began)
             if turn == 0:
-                outputs.append(made if isinstance(made, tuple) else (made,))
+                outputs.append(cast("Any", made if isinstance(made, tuple) else (made,)))
     names = [value.name for value in model.outputs]
     whole = {
         name: np.concatenate([np.atleast_1d(each) for each in column])
         for name, column in zip(names, zip(*outputs, strict=True), strict=True)
     }
     if given.output:
-        np.savez(given.output, **whole)
+        np.savez(given.output, **cast("Any", whole))
     result = {
         "calls": len(times),
         "median_ms": 1e3 * float(np.median(times)) if times else None,

@@ -352,6 +352,12 @@ def wires(tree: Any) -> list[Ref]:
     return found
 
 
+def last_of(guard: Guard, graph: Graph) -> str | None:
+    """The node after which all is computed that a guard speaks of; None where it speaks of none."""
+    named = {ref.node for ref in wires(guard.subject)}
+    return next((name for name in reversed(list(graph.nodes)) if name in named), None)
+
+
 def ordered(nodes: Iterable[Node], roots: Sequence[Ref]) -> dict[str, Node]:
     """The nodes that some wires need, each after those whose wires it takes."""
     by_name = {node.name: node for node in nodes}

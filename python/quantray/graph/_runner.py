@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from quantray.graph._capture import capture
-from quantray.graph._graph import About, Graph, Node, Ref, map_tree, wires
+from quantray.graph._graph import About, Graph, Node, Ref, last_of, map_tree, wires
 from quantray.graph._lengths import named
 from quantray.graph._run import Environment, HookChanges, holds, run
 from quantray.nn._gradients import is_traced, untraced
@@ -152,7 +152,7 @@ class GraphRunner:
         """A graph for some arguments, of which a few rows are run, or all."""
         plain_args, plain_kwargs = map_tree(untraced, args), map_tree(untraced, kwargs)
         if self.example is None:
-            self.example = map_tree(_few_rows, (plain_args, plain_kwargs))
+            self.example = few_rows((plain_args, plain_kwargs))
         graph = capture(module, plain_args, plain_kwargs, changing=self.changing, whole=whole)
         made = self.passes(graph, module)
         self.watch(module)
@@ -169,9 +169,9 @@ class GraphRunner:
         guarded = [
             g for g in graph.guards if not isinstance(g.subject, Ref) and not _is_of_inputs(g.subject, graph)
         ]
-        late: dict[str, list[Any]] = {}
+        late: dict[str | None, list[Any]] = {}
         for guard in guarded:
-            late.setdefault(wires(guard.subject)[-1].node, []).append(guard)
+            late.setdefault(last_of(guard, graph), []).append(guard)
 
         def check(node: Node, environment: Environment) -> None:
             for guard in late.get(node.name, ()):
@@ -251,10 +251,11 @@ class _DoesNotHold(Exception):
     """A guard that is looked at while the graph runs."""
 
 
-def _few_rows(leaf: Any) -> Any:
-    if isinstance(leaf, np.ndarray) and leaf.ndim:
-        return leaf[:2].copy()
-    return leaf
+def few_rows(tree: Any) -> Any:
+    """What a model is called with, of which a few rows are left: an example to capture by."""
+    return map_tree(
+        lambda leaf: leaf[:2].copy() if isinstance(leaf, np.ndarray) and leaf.ndim else leaf, tree
+    )
 
 
 def arguments(

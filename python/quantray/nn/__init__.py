@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
+from quantray._advice import advice
 from quantray._random import manual_seed
 from quantray.nn import functional
 from quantray.nn._activation import (
@@ -148,15 +149,14 @@ __all__ = [
 ]
 
 #: Imported when they are first asked for.
-_LAZY = ("intrinsic", "qat", "quantized")
+_LAZY = ("intrinsic", "qat", "quantizable", "quantized", "utils")
 
 
 def __getattr__(name: str) -> ModuleType:
     if name in _LAZY:
         return import_module(f"quantray.nn.{name}")
-    raise AttributeError(
-        f"module 'quantray.nn' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
-    )
+    text = f"module 'quantray.nn' has no attribute {name!r}{advice(name)}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

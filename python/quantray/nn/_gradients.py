@@ -97,7 +97,9 @@ def _autograd(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ImportError("gradients need autograd: pip install 'quantray[train]'") from None
+        raise ImportError(
+            "gradients need autograd: pip install 'quantray[train]', or '.[train]' in a clone"
+        ) from None
 
 
 def differentiable(forward: Callable[P, R]) -> Differentiable[P, R]:
@@ -128,7 +130,7 @@ def value_and_grad(
     Raises
     ------
     ImportError
-        Without autograd: `pip install 'quantray[train]'`.
+        Without autograd: `pip install 'quantray[train]'`, or `'.[train]'` in a clone.
 
     >>> import numpy as np
     >>> from quantray import nn

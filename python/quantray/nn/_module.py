@@ -325,7 +325,11 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Adds a module inside this one."""
         if module is not None and not isinstance(module, Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"module must be a Module or None, got {type(module).__name__}")
+            from quantray.nn._foreign import is_torch
+
+            hint = ": build the same layer of quantray.nn" if is_torch(module) else ""
+            kind = f"{type(module).__module__}.{type(module).__name__}" if hint else type(module).__name__
+            raise TypeError(f"module must be a Module or None, got {kind}{hint}")
         if name not in self._modules:
             self._forget(name)
         self._modules[name] = module

@@ -1,9 +1,13 @@
 """From what a file holds to modules: constants folded, layers recognized, the rest step by step."""
 
+# Attributes and values are trees of whatever a file holds: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +16,7 @@ from quantray.onnx._body import Body, Plan, Row, with_drops
 from quantray.onnx._control import CONTROLS
 from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._errors import said_of
-from quantray.onnx._file import GraphFile, ModelFile, NodeFile, Tensor
+from quantray.onnx._file import GraphFile, ModelFile, NodeFile, SparseTensor, Tensor
 from quantray.onnx._names import Names, unique
 from quantray.onnx._passes import Draft, free_names, simplify, uses
 from quantray.onnx._reference import reference
@@ -101,7 +105,7 @@ class Builder:
         draft.rename(same)
         return draft
 
-    def array(self, tensor: Tensor) -> Array:
+    def array(self, tensor: Tensor | SparseTensor) -> Array:
         """A tensor in the dtype that it is computed in; one array, however often it is asked for."""
         known = self._arrays.get(id(tensor))
         if known is None:
@@ -166,7 +170,8 @@ class Builder:
         call, constants = self._call(node, wanted)
         with np.errstate(all="ignore"), said_of(call.title):
             made = row.function(call, *constants)
-        arrays = [np.asarray(value) for value in (made if isinstance(made, tuple) else (made,))]
+        values: list[Any] = list(made) if isinstance(made, tuple) else [made]
+        arrays: list[Array] = [np.asarray(value) for value in values]
         if sum(array.nbytes for array in arrays) > _FOLDED:
             return False
         for name, array in zip(node.outputs, arrays, strict=False):
@@ -231,10 +236,11 @@ def _source_of_nothing(
     if node.domain not in ("", "ai.onnx") or node.outputs[0] in outputs or any(node.outputs[1:]):
         return None
     if node.op == "Identity" or (node.op == "Dropout" and len(node.inputs) < 3):
-        return node.inputs[0]
+        return next(iter(node.inputs))
     neutral = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}.get(node.op)
-    if neutral is not None:
-        a, b = node.inputs
+    given = list(node.inputs)
+    if neutral is not None and len(given) == 2:
+        a, b = given
         found = constants.get(b)
         if found is not None and found.ndim == 0 and found.dtype == np.float32 and found == neutral:
             return a

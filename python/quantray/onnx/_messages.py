@@ -254,7 +254,7 @@ class NodeFile:
     domain: str = ""
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Any])
+    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     overload: str = ""
     doc: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])

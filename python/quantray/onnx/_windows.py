@@ -76,7 +76,7 @@ class Window:
         small, large = total // 2, total - total // 2
         return (small, large) if self.auto == "SAME_UPPER" else (large, small)
 
-    def sides(self, lengths: Sequence[Any]) -> list[tuple[Any, Any]]:
+    def sides(self, lengths: Any) -> list[tuple[Any, Any]]:
         """What is padded of axes of some lengths."""
         if len(lengths) != len(self.kernel):
             raise ValueError(f"kernels have {len(self.kernel)} axes, and images {len(lengths)}")
@@ -84,8 +84,8 @@ class Window:
         if fixed is not None:
             return list(fixed)
         made: list[tuple[Any, Any]] = []
-        for n, reach, stride in zip(lengths, self.reach, self.strides, strict=True):
-            n = n if type(n) is Length else int(n)
+        for length, reach, stride in zip(lengths, self.reach, self.strides, strict=True):
+            n: Any = length if type(length) is Length else int(length)
             total = (-(-n // stride) - 1) * stride + reach - n
             made.append(self._halves(total if total > 0 else 0))
         return made

@@ -1,8 +1,24 @@
-"""Quantizing models, with torch.ao.quantization's names: observers, fake quantization, qconfigs."""
+"""Quantizing models, with torch.ao.quantization's names: observers, fake quantization, qconfigs.
 
+What `torch.ao.quantization` has and this has not on purpose is listed by `quantray.left_out()`.
+"""
+
+import sys
+from typing import Any
+
+from quantray._advice import advice
+from quantray.quantization import remedies
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.dynamic import quantize_dynamic
+from quantray.quantization.eager import (
+    ObserverOrFakeQuantize,
+    default_eval_fn,
+    get_observer_state_dict,
+    load_observer_state_dict,
+    propagate_qconfig_,
+    swap_module,
+)
 from quantray.quantization.fake_quantize import (
     FakeQuantize,
     FakeQuantizeBase,
@@ -30,11 +46,20 @@ from quantray.quantization.fake_quantize import (
     fused_per_channel_wt_fake_quant_range_neg_127_to_127,
     fused_wt_fake_quant_range_neg_127_to_127,
 )
-from quantray.quantization.fuse import fuse_modules
+from quantray.quantization.fuse import fuse_modules, fuse_modules_qat
+from quantray.quantization.fuser_method_mappings import (
+    fuse_conv_bn,
+    fuse_conv_bn_relu,
+    fuse_convtranspose_bn,
+    fuse_known_modules,
+    fuse_linear_bn,
+    get_fuser_method,
+)
 from quantray.quantization.observer import (
     CountingObserver,
     EntropyObserver,
     FixedQParamsObserver,
+    FixedScalesObserver,
     HistogramObserver,
     MeanStdObserver,
     MinMaxObserver,
@@ -45,6 +70,7 @@ from quantray.quantization.observer import (
     ObserverBase,
     PercentileObserver,
     PerChannelMinMaxObserver,
+    PerChannelMSEObserver,
     PlaceholderObserver,
     RecordingObserver,
     ReuseInputObserver,
@@ -68,9 +94,25 @@ from quantray.quantization.observer import (
     qparams,
     weight_observer_range_neg_127_to_127,
 )
+from quantray.quantization.observer._affine import (
+    AffineQuantizedObserverBase,
+    Granularity,
+    MappingType,
+    PerAxis,
+    PerBlock,
+    PerGroup,
+    PerRow,
+    PerTensor,
+    PerToken,
+    TorchAODType,
+    ZeroPointDomain,
+    get_block_size,
+)
 from quantray.quantization.prepare import prepare, prepare_qat
 from quantray.quantization.qconfig import (
     QConfig,
+    QConfigAny,
+    QConfigDynamic,
     default_activation_only_qconfig,
     default_debug_qconfig,
     default_dynamic_qat_qconfig,
@@ -100,38 +142,95 @@ from quantray.quantization.qconfig import (
 )
 from quantray.quantization.qconfig_mapping import (
     QConfigMapping,
+    get_default_qat_qconfig_dict,
     get_default_qat_qconfig_mapping,
+    get_default_qconfig_dict,
     get_default_qconfig_mapping,
 )
-from quantray.quantization.quantize import quantize
+from quantray.quantization.quant_type import (
+    QuantType,
+)
+from quantray.quantization.quantization_mappings import (
+    DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS,
+    DEFAULT_FLOAT_TO_QUANTIZED_OPERATOR_MAPPINGS,
+    DEFAULT_MODULE_TO_ACT_POST_PROCESS,
+    DEFAULT_QAT_MODULE_MAPPINGS,
+    DEFAULT_STATIC_QUANT_MODULE_MAPPINGS,
+    get_default_compare_output_module_list,
+    get_default_custom_config_dict,
+    get_default_dynamic_quant_module_mappings,
+    get_default_float_to_quantized_operator_mappings,
+    get_default_qat_module_mappings,
+    get_default_qconfig_propagation_list,
+    get_default_static_quant_module_mappings,
+    get_dynamic_quant_module_class,
+    get_embedding_qat_module_mappings,
+    get_embedding_static_quant_module_mappings,
+    get_quantized_operator,
+    get_static_quant_module_class,
+    no_observer_set,
+)
+from quantray.quantization.quantize import quantize, quantize_qat
 from quantray.quantization.report import Report, report
+from quantray.quantization.stubs import (
+    DeQuantStub,
+    QuantStub,
+    QuantWrapper,
+    add_quant_dequant,
+)
 
 __all__ = [
+    "DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS",
+    "DEFAULT_FLOAT_TO_QUANTIZED_OPERATOR_MAPPINGS",
+    "DEFAULT_MODULE_TO_ACT_POST_PROCESS",
+    "DEFAULT_QAT_MODULE_MAPPINGS",
+    "DEFAULT_STATIC_QUANT_MODULE_MAPPINGS",
+    "AffineQuantizedObserverBase",
     "CountingObserver",
+    "DeQuantStub",
     "EntropyObserver",
     "FakeQuantize",
     "FakeQuantizeBase",
     "FixedQParamsFakeQuantize",
     "FixedQParamsObserver",
+    "FixedScalesObserver",
     "FusedMovingAvgObsFakeQuantize",
+    "Granularity",
     "HistogramObserver",
     "LearnableFakeQuantize",
     "MSEObserver",
+    "MappingType",
     "MeanStdObserver",
     "MinMaxObserver",
     "MovingAverageMinMaxObserver",
     "MovingAveragePerChannelMinMaxObserver",
     "NoopObserver",
     "ObserverBase",
+    "ObserverOrFakeQuantize",
+    "PerAxis",
+    "PerBlock",
+    "PerChannelMSEObserver",
     "PerChannelMinMaxObserver",
+    "PerGroup",
+    "PerRow",
+    "PerTensor",
+    "PerToken",
     "PercentileObserver",
     "PlaceholderObserver",
     "QConfig",
+    "QConfigAny",
+    "QConfigDynamic",
     "QConfigMapping",
+    "QuantStub",
+    "QuantType",
+    "QuantWrapper",
     "RecordingObserver",
     "Report",
     "ReuseInputObserver",
+    "TorchAODType",
     "UniformQuantizationObserverBase",
+    "ZeroPointDomain",
+    "add_quant_dequant",
     "calibrate",
     "choose_qparams_optimized",
     "convert",
@@ -148,6 +247,7 @@ __all__ = [
     "default_embedding_fake_quant_4bit",
     "default_embedding_qat_qconfig",
     "default_embedding_qat_qconfig_4bit",
+    "default_eval_fn",
     "default_fake_quant",
     "default_fixed_qparams_range_0to1_fake_quant",
     "default_fixed_qparams_range_0to1_observer",
@@ -188,22 +288,56 @@ __all__ = [
     "float16_static_qconfig",
     "float_qparams_weight_only_qconfig",
     "float_qparams_weight_only_qconfig_4bit",
+    "fuse_conv_bn",
+    "fuse_conv_bn_relu",
+    "fuse_convtranspose_bn",
+    "fuse_known_modules",
+    "fuse_linear_bn",
     "fuse_modules",
+    "fuse_modules_qat",
     "fused_per_channel_wt_fake_quant_range_neg_127_to_127",
     "fused_wt_fake_quant_range_neg_127_to_127",
+    "get_block_size",
+    "get_default_compare_output_module_list",
+    "get_default_custom_config_dict",
+    "get_default_dynamic_quant_module_mappings",
+    "get_default_float_to_quantized_operator_mappings",
+    "get_default_qat_module_mappings",
     "get_default_qat_qconfig",
+    "get_default_qat_qconfig_dict",
     "get_default_qat_qconfig_mapping",
     "get_default_qconfig",
+    "get_default_qconfig_dict",
     "get_default_qconfig_mapping",
+    "get_default_qconfig_propagation_list",
+    "get_default_static_quant_module_mappings",
+    "get_dynamic_quant_module_class",
+    "get_embedding_qat_module_mappings",
+    "get_embedding_static_quant_module_mappings",
+    "get_fuser_method",
+    "get_observer_state_dict",
+    "get_quantized_operator",
+    "get_static_quant_module_class",
+    "load_observer_state_dict",
+    "no_observer_set",
     "per_channel_dynamic_qconfig",
     "per_channel_weight_observer_range_neg_127_to_127",
     "prepare",
     "prepare_qat",
+    "propagate_qconfig_",
     "qconfig_equals",
     "qconfig_for_bits",
     "qparams",
     "quantize",
     "quantize_dynamic",
+    "quantize_qat",
+    "remedies",
     "report",
+    "swap_module",
     "weight_observer_range_neg_127_to_127",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    text = f"module 'quantray.quantization' has no attribute {name!r}{advice(name)}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])

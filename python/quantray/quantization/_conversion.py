@@ -11,7 +11,7 @@ from quantray._core import per_channel_affine_float_qparams
 from quantray.graph import Graph, Node
 from quantray.graph._graph import ordered
 from quantray.graph.kinds import LAYERS
-from quantray.nn import quantized
+from quantray.nn import qat, quantized
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.qat import FusedQAT
 from quantray.nn.qat._weighted import QAT
@@ -31,6 +31,8 @@ from quantray.quantization.observer._zeros import warn_of_zeros
 _TABLES: dict[type[nn.Module], Any] = {
     nn.Embedding: quantized.Embedding,
     nn.EmbeddingBag: quantized.EmbeddingBag,
+    qat.Embedding: quantized.Embedding,
+    qat.EmbeddingBag: quantized.EmbeddingBag,
 }
 
 
@@ -78,7 +80,8 @@ class Conversion:
             kind = _TABLES.get(type(module))
             if kind is None or path in self.modules:
                 continue
-            qconfig = self.runner.settings.of_module(path, type(module), self.model)
+            kind_of_float = getattr(module, "float_module", type(module))
+            qconfig = self.runner.settings.of_module(path, kind_of_float, self.model)
             weight: Any = None if qconfig is None else qconfig.weight()
             if getattr(weight, "qscheme", None) is per_channel_affine_float_qparams:
                 self.modules[path] = kind.from_float(module, dtype=weight.dtype)

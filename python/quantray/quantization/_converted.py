@@ -10,7 +10,7 @@ import numpy as np
 from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
-from quantray.graph._graph import wires
+from quantray.graph._graph import Guard, last_of
 from quantray.graph._run import Environment, holds, named, run
 from quantray.graph._runner import arguments, fitting
 from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple, map_tree, rebuilt
@@ -106,13 +106,13 @@ class Converted(Programmed):
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
         grids = self.made(module, graph).grids
 
+        late: dict[str | None, list[Guard]] = {}
+        for guard in graph.guards:
+            late.setdefault(last_of(guard, graph), []).append(guard)
+
         def each(node: Node, environment: Environment) -> None:
-            for guard in graph.guards:
-                if (
-                    wires(guard.subject)
-                    and wires(guard.subject)[-1].node == node.name
-                    and not holds(guard, environment)
-                ):
+            for guard in late.get(node.name, ()):
+                if not holds(guard, environment):
                     raise ValueError(
                         f"the model was captured where {guard}, which does not hold for this input"
                     )

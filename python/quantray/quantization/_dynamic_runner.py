@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from quantray import nn
-from quantray.graph import Graph
+from quantray.graph import Graph, Node
+from quantray.graph._runner import few_rows, fitting
 from quantray.quantization._converted import why_none_fits
 from quantray.quantization._floating import FloatProgram
+from quantray.quantization.observer._zeros import warn_of_zero_inputs
 
 
 class Dynamic(FloatProgram):
@@ -34,7 +36,30 @@ class Dynamic(FloatProgram):
                     "call the model with such inputs before it is saved, or load it into its class",
                 )
             )
-        return super().capture(module, args, kwargs, **options)
+        graph = super().capture(module, args, kwargs, **options)
+        if not module.training:
+            self._look(module, graph, args, kwargs)
+        return graph
+
+    def _look(self, module: nn.Module, graph: Graph, args: Any, kwargs: Any) -> None:
+        """Warns of layers whose inputs are so small that all become 0: by a few rows, and once."""
+        if any(node.kind in ("python", "tap", "hook") for node in graph):
+            # Code of the user's, which is not to be called twice.
+            return
+
+        def compute(module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if node.kind == "module" and args:
+                layer = module.get_submodule(node.value)
+                if type(layer).__module__.startswith("quantray.nn.quantized.dynamic."):
+                    path = ".".join(part for part in (self.prefix, node.value) if part)
+                    warn_of_zero_inputs(args[0], path or "model", stacklevel=12)
+            return self.compute(module, node, args, kwargs)
+
+        # A model out of a file may be for so many rows alone.
+        few: Any = (args, kwargs) if module._argument_names() is not None else few_rows((args, kwargs))
+        inputs = fitting(graph, few[0], few[1], False, module)
+        if inputs is not None:
+            self.run_by(compute, module, graph, inputs)
 
     def for_file(self, module: nn.Module, writer: Any) -> dict[str, Any]:
         """The graphs of evaluation, as JSON."""

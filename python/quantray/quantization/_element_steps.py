@@ -186,8 +186,9 @@ def _number(to: Lowering, value: Any) -> float | None:
     """The number that an argument always is."""
     if isinstance(value, Ref):
         value = to.fixed.get(value)
-    if isinstance(value, (int, float, np.generic, np.ndarray)) and np.ndim(value) == 0:
-        return float(cast("Any", value))
+    if isinstance(value, (int, float, np.generic, np.ndarray)):
+        number = cast("Any", value)
+        return float(number) if np.ndim(number) == 0 else None
     return None
 
 

@@ -105,6 +105,8 @@ def _module(to: Lowering, node: Node) -> None:
         return
     _need(type(module) is dynamic.Linear)
     x = _wire(to, node.args[0])
+    if module.input_factor is not None:
+        x = to.step("mul", (x, to.constant(module.input_factor)), node)
     to.put(
         node,
         to.step(

@@ -98,14 +98,16 @@ def _grid_sample(to: Lowering, node: Node) -> None:
 
 @step_of("functional.pixel_shuffle", "functional.pixel_unshuffle")
 def _shuffle(to: Lowering, node: Node) -> None:
-    x, r = arguments(node, "input", "factor").values() if not node.kwargs else (None, None)
+    need(not node.kwargs and len(node.args) == 2)
+    x: Any = node.args[0]
+    r: Any = node.args[1]
     need(isinstance(r, int) and r > 0)
     *lead, c, h, w = shape_of(to, x)
     k, number = len(lead), wire(to, x)
     if node.kind.endswith("unshuffle"):
         shape: tuple[Any, ...] = (*lead, c, ("floordiv", h, r), r, ("floordiv", w, r), r)
         order = (*range(k), k, k + 2, k + 4, k + 1, k + 3)
-        last = (*lead, ("mul", c, r * r), ("floordiv", h, r), ("floordiv", w, r))
+        last: tuple[Any, ...] = (*lead, ("mul", c, r * r), ("floordiv", h, r), ("floordiv", w, r))
     else:
         shape = (*lead, ("floordiv", c, r * r), r, r, h, w)
         order = (*range(k), k, k + 3, k + 1, k + 4, k + 2)

@@ -99,7 +99,7 @@ def arguments(node: Node, *names: str) -> dict[str, Any]:
     """A call's arguments by name, None for those that were not given; none may have other names."""
     need(len(node.args) <= len(names))
     given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-    for name in [key for key, value in given.items() if key not in names]:
+    for name in [key for key in given if key not in names]:
         # What has NumPy's default changes nothing.
         need(given.pop(name) in (None, np._NoValue))  # type: ignore[attr-defined]
     return {name: None if given.get(name) is np._NoValue else given.get(name) for name in names}  # type: ignore[attr-defined]

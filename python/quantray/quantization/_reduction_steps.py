@@ -6,7 +6,7 @@ Sums of floats are added up in another order than NumPy's: they are steps only w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def _reduced(to: Lowering, node: Node, name: str, given: dict[str, Any], dtype: 
     x = typed(to, given["a"], dtype, node)
     keep = given.get("keepdims")
     need(keep is None or isinstance(keep, (bool, np.bool_)))
-    made = to.step(name, (x,), node, axes=axes(given.get("axis")), keepdims=bool(keep), **params)
+    made = to.step(name, (x,), node, axes=axes(given.get("axis")), keepdims=bool(cast("Any", keep)), **params)
     to.put(node, made)
 
 

@@ -91,5 +91,8 @@ class Kept:
             if not isinstance(node.value, (np.ndarray,))
         ):
             return False
+        # A layer that stays in floats computes with the normalization itself.
+        if any(node.kind == "layer" and node.value.norm == path for node in self.nodes):
+            return False
         norms = {node.value.norm for graph in before for node in graph if node.kind == "layer"}
         return isinstance(module, BATCH_NORMS) is (path in norms)

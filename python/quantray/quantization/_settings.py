@@ -43,19 +43,42 @@ class Settings:
         self.prefix = ""
         #: What was inherited from around it, where attributes say.
         self.outer: QConfig | None = None
+        #: The only classes that are quantized; None for all.
+        self.allowed: frozenset[Any] | None = None
+        #: Names of modules, and classes, that stay in float with all inside them.
+        self.left: tuple[Any, ...] = ()
 
     def inside(self, path: str) -> Settings:
         """The same for a module inside, whose own names begin at itself."""
         made = Settings.__new__(Settings)
         made.mapping, made.prefix, made.outer = self.mapping, path, self.outer
+        made.allowed, made.left = self.allowed, self.left
         return made
+
+    def _stays(self, path: str, kinds: list[Any], model: nn.Module) -> bool:
+        """Whether what torch's custom settings say leaves a node in float."""
+        if self.allowed is not None and not self.allowed.intersection(kinds):
+            return True
+        if not self.left:
+            return False
+        parts = path.split(".")
+        if any(part in self.left for part in parts):
+            return True
+        homes = (".".join(parts[:i]) for i in range(1, len(parts) + 1))
+        return any(type(_module_at(model, home)) in self.left for home in homes)
 
     def of(self, node: Node, model: nn.Module) -> QConfig | None:
         """The QConfig of a node; None for what stays in float."""
         home, names = home_of(node, model), candidates(node, model)
+        if self._stays(home, names, model):
+            return None
         if self.mapping is None:
             return _inherited(model, home) or self.outer
         home = ".".join(part for part in (self.prefix, home) if part)
+        # What a node is called in graphs and reports names it, too, where its module does more than it.
+        own = ".".join(part for part in (self.prefix, node.name.partition("#")[0]) if part)
+        if own in self.mapping.module_name_qconfigs:
+            return self.mapping.module_name_qconfigs[own]
         known = self.mapping.object_type_qconfigs
         for name in names:
             if name in known or getattr(name, "__name__", name) in known:
@@ -71,18 +94,24 @@ class Settings:
 
     def of_module(self, path: str, kind: Any, model: nn.Module) -> QConfig | None:
         """The QConfig of a module of some class."""
+        if self._stays(path, [kind], model):
+            return None
         if self.mapping is None:
             return _inherited(model, path) or self.outer
         return self.mapping.resolve(".".join(part for part in (self.prefix, path) if part), kind)
 
 
+def _module_at(model: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        return None
+
+
 def _inherited(model: nn.Module, path: str) -> QConfig | None:
     """The `qconfig` of the nearest module around a path that has one."""
     while True:
-        try:
-            module = model.get_submodule(path)
-        except AttributeError:
-            module = None
+        module = _module_at(model, path)
         if module is not None and "qconfig" in module.__dict__:
             return module.__dict__["qconfig"]
         if not path:

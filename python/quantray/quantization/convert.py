@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from quantray import nn
 from quantray.graph import Node
+from quantray.graph.kinds import registered_layers
 from quantray.nn._tracing import WHOLE
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.qat import FusedQAT
@@ -18,15 +20,34 @@ from quantray.quantization._prepared import Prepared, called_children, prepared_
 M = TypeVar("M", bound=nn.Module)
 
 
-def convert(model: M, inplace: bool = False) -> M:
+def convert(
+    module: M,
+    mapping: Mapping[Any, Any] | bool | None = None,
+    inplace: bool = False,
+    remove_qconfig: bool = True,
+    is_reference: bool = False,
+    convert_custom_config_dict: Mapping[str, Any] | None = None,
+    use_precomputed_fake_quant: bool = False,
+) -> M:
     """The model of integers that a prepared model has come to.
 
     Parameters
     ----------
-    model : Module
+    module : Module
         From `prepare`, calibrated, or from `prepare_qat`, trained.
+    mapping : mapping, optional
+        torch's table of classes. Layers become what `graph.register_layer` says, and otherwise those of
+        `nn.quantized`: a table that says something else is refused.
     inplace : bool
-        Whether `model` itself is changed, and not a copy.
+        Whether `module` itself is changed, and not a copy.
+    remove_qconfig : bool
+        Whether `qconfig` attributes go.
+    is_reference : bool
+        False: there are no reference modules.
+    convert_custom_config_dict : mapping, optional
+        "observed_to_quantized_custom_module_class": what `nn.quantizable`'s modules are then instances of.
+    use_precomputed_fake_quant : bool
+        Accepted for torch's sake: trained weights are quantized as they were trained in any case.
 
     Returns
     -------
@@ -41,21 +62,67 @@ def convert(model: M, inplace: bool = False) -> M:
 
     Source: `torch.ao.quantization.convert`.
     """
+    model: Any = module
+    if isinstance(mapping, bool):
+        inplace, mapping = mapping, None
     check_model(model)
     runner = prepared_of(model)
     if runner is None:
-        raise ValueError("model must come from prepare or prepare_qat")
+        raise ValueError("module must come from prepare or prepare_qat")
+    if is_reference:
+        raise ValueError("is_reference must be False, got True: quantray has graphs, not reference modules")
+    _check_mapping(mapping)
+    classes = _custom_classes(convert_custom_config_dict)
     if not inplace:
         model = model.copy()
         runner = prepared_of(model)
         assert runner is not None
     conversions = _plan(model, runner)
     _check_all_seen(model, runner, conversions)
+    kept = {} if remove_qconfig else {name: m.__dict__.get("qconfig") for name, m in model.named_modules()}
     for conversion in conversions:
         made = conversion.put()
         if conversion.prefix == "":
-            model = made  # type: ignore[assignment]
+            model = made
+    for name, each in model.named_modules():
+        if kept.get(name) is not None:
+            each.__dict__["qconfig"] = kept[name]
+        if type(each) in classes:
+            each.__class__ = classes[type(each)]
     return model.eval()
+
+
+def _check_mapping(mapping: Mapping[Any, Any] | None) -> None:
+    """Raises for a table of classes that says something else than what layers become."""
+    from quantray.quantization.quantization_mappings import (
+        DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS,
+        get_embedding_static_quant_module_mappings,
+    )
+
+    known = {**get_embedding_static_quant_module_mappings(), **registered_layers()}
+    for kind, made in (mapping or {}).items():
+        if made not in (known.get(kind), DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS.get(kind)):
+            name, other = getattr(kind, "__name__", kind), getattr(made, "__name__", made)
+            raise ValueError(
+                f"mapping must say what layers become, got {name}: {other}; "
+                f"quantray.graph.register_layer({name}, {other}) makes it so, before prepare"
+            )
+
+
+def _custom_classes(given: Mapping[str, Any] | None) -> dict[Any, Any]:
+    """Classes of modules whose parts were observed, and what they are instances of then."""
+    name = "observed_to_quantized_custom_module_class"
+    unknown = set(given or {}) - {name, "float_to_observed_custom_module_class", "preserved_attributes"}
+    if unknown:
+        raise ValueError(f"convert_custom_config_dict must have the key {name}, got {sorted(unknown)}")
+    found = dict((given or {}).get(name, {}))
+    for observed, made in found.items():
+        if not (isinstance(made, type) and issubclass(made, observed)):
+            raise ValueError(
+                f"convert_custom_config_dict: {getattr(made, '__name__', made)} must be a subclass of "
+                f"{getattr(observed, '__name__', observed)}; for others use quantray.graph.register_layer"
+            )
+    return found
 
 
 def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:

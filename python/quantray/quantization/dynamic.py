@@ -34,12 +34,12 @@ def _modules() -> dict[type[nn.Module], Any]:
     from quantray.nn import quantized
     from quantray.nn.quantized import dynamic
 
-    pairs: dict[type[nn.Module], Any] = {}
-    for space in (quantized, dynamic):
-        for name in space.__all__:
-            made = getattr(space, name)
-            if isinstance(made, type) and hasattr(made, "from_float") and hasattr(nn, name):
-                pairs[getattr(nn, name)] = made
+    pairs: dict[type[nn.Module], Any] = {
+        nn.Embedding: quantized.Embedding,
+        nn.EmbeddingBag: quantized.EmbeddingBag,
+    }
+    for name in dynamic.__all__:
+        pairs[getattr(nn, name)] = getattr(dynamic, name)
     fused = {kind: pairs[types[0]] for types, kind in PATTERNS.items() if types[0] in pairs}
     return pairs | fused
 
@@ -71,8 +71,8 @@ def quantize_dynamic(
     qconfig_spec : set or mapping, optional
         Which modules: a set of classes and of dotted names, or a mapping from these to a QConfig, or to
         None for what stays in float. By default all classes that there is an integer version of, but
-        convolutions: these gain by `quantize`, which takes their ranges from data, and lose accuracy by ranges
-        of single images. A class of layers is meant where they are fused, too.
+        convolutions: these gain by `quantize`, which takes their ranges from data, and lose accuracy by
+        ranges of single images. A class of layers is meant where they are fused, too.
     dtype : dtype
         Of the weights: qint8, or quint8; tables of embeddings are quint8, or quint4x2 if asked for.
     mapping : mapping, optional
@@ -116,6 +116,13 @@ def quantize_dynamic(
     Source: `torch.ao.quantization.quantize_dynamic`.
     """
     check_model(model)
+    if dtype not in (*_WEIGHTS, *_TABLES):
+        raise ValueError(f"dtype must be qint8 or quint8, or quint4x2 for tables, got {dtype!r}")
+    if isinstance(qconfig_spec, (str, type)):
+        raise TypeError(
+            f"qconfig_spec must be a set of classes and names, or a mapping, got {qconfig_spec!r}: write "
+            "{...} around it"
+        )
     known = {**_modules(), **registered_layers(), **(mapping or {})}
     wanted = _wanted(qconfig_spec, known)
     names = {name for name, _ in model.named_modules()}

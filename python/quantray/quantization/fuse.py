@@ -20,7 +20,7 @@ from quantray.nn.quantized import QUANTIZED_MODULES
 from quantray.quantization._batches import as_arguments, check_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -35,6 +35,8 @@ def fuse_modules(
     model: M,
     modules_to_fuse: Sequence[str] | Sequence[Sequence[str]] | None = None,
     inplace: bool = False,
+    fuser_func: Callable[..., Sequence[nn.Module]] | None = None,
+    fuse_custom_config_dict: Mapping[str, Any] | None = None,
     *,
     example_inputs: Any = None,
 ) -> M:
@@ -55,6 +57,11 @@ def fuse_modules(
         Dotted names of modules that are called one after the other.
     inplace : bool
         Whether `model` itself is changed, and not a copy.
+    fuser_func : callable, optional
+        `fuser_func(modules, is_qat, additional_fuser_method_mapping)` gives as many modules, which take the
+        places of those of each group; `fuse_known_modules` is one.
+    fuse_custom_config_dict : mapping, optional
+        "additional_fuser_method_mapping": tuples of classes to functions of `is_qat` and modules.
     example_inputs : array or tuple of arrays
         Instead of `modules_to_fuse`: what the model can be called with. All that can be fused is found from
         a call.
@@ -98,6 +105,8 @@ def fuse_modules(
         groups = [[str(name) for name in modules_to_fuse]]
     else:
         groups = [list(names) for names in modules_to_fuse]
+    if fuser_func is not None or fuse_custom_config_dict:
+        return _fused_by(model, groups, fuser_func, fuse_custom_config_dict or {})
     plans = [plan for names in groups for plan in _plans(model, names)]
     seen: set[str] = set()
     for names in groups:
@@ -113,6 +122,52 @@ def fuse_modules(
         model.set_submodule(names[0], fused)
         for name in names[1:]:
             model.set_submodule(name, nn.Identity())
+    return model
+
+
+def fuse_modules_qat(
+    model: M,
+    modules_to_fuse: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    inplace: bool = False,
+    fuser_func: Callable[..., Sequence[nn.Module]] | None = None,
+    fuse_custom_config_dict: Mapping[str, Any] | None = None,
+    *,
+    example_inputs: Any = None,
+) -> M:
+    """Fuses layers of a model in training mode, so that they are trained as one; see `fuse_modules`.
+
+    Raises
+    ------
+    ValueError
+        The model is in evaluation mode.
+
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    >>> type(tq.fuse_modules_qat(model, ["0", "1", "2"])[0]).__name__
+    'ConvBnReLU2d'
+
+    Source: `torch.ao.quantization.fuse_modules_qat`.
+    """
+    check_model(model)
+    if not model.training:
+        raise ValueError("model must be in training mode: call train() first, or fuse_modules")
+    more = (fuser_func, fuse_custom_config_dict)
+    return fuse_modules(model, modules_to_fuse, inplace, *more, example_inputs=example_inputs)
+
+
+def _fused_by(model: M, groups: list[list[str]], fuser_func: Any, config: Mapping[str, Any]) -> M:
+    """A model whose groups of modules a function of the user's has fused."""
+    from quantray.quantization.fuser_method_mappings import fuse_known_modules
+
+    for names in groups:
+        modules = [model.get_submodule(name) for name in names]
+        more = config.get("additional_fuser_method_mapping")
+        made = list((fuser_func or fuse_known_modules)(modules, model.training, more))
+        given: list[Any] = made
+        if len(made) != len(names) or not all(isinstance(each, nn.Module) for each in given):
+            raise ValueError(f"fuser_func must give {len(names)} Modules for {names}, got {len(made)}")
+        for name, module in zip(names, made, strict=True):
+            model.set_submodule(name, module)
     return model
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class QConfig(_Pair):
 
     __slots__ = ()
 
-    def __new__(cls, activation: Any, weight: Any) -> QConfig:
+    def __new__(cls, activation: Any, weight: Any) -> Self:
         for name, value in (("activation", activation), ("weight", weight)):
             if isinstance(value, Module):
                 kind = type(value).__name__
@@ -90,6 +90,26 @@ class QConfig(_Pair):
             if value is not None and not callable(value):
                 raise TypeError(f"{name} must be callable, got {value!r}")
         return super().__new__(cls, activation, weight)
+
+
+class QConfigDynamic(QConfig):
+    """torch's former QConfig of dynamic quantization: a QConfig whose halves are nothing by default.
+
+    >>> from quantray import quantization as tq
+    >>> tq.QConfigDynamic(weight=tq.default_weight_observer).weight().dtype
+    qint8
+
+    Source: `torch.ao.quantization.QConfigDynamic`.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, activation: Any = NoopObserver, weight: Any = NoopObserver) -> Self:
+        return super().__new__(cls, activation, weight)
+
+
+#: What `qconfig` attributes hold.
+QConfigAny = QConfig | None
 
 
 def qconfig_equals(q1: QConfig | None, q2: QConfig | None) -> bool:

@@ -181,6 +181,26 @@ def get_default_qconfig_mapping(backend: str = "x86", version: int = 0) -> QConf
     return _default(get_default_qconfig(backend, version), is_qat=False)
 
 
+def get_default_qconfig_dict(backend: str = "x86", version: int = 0) -> dict[str, Any]:
+    """`get_default_qconfig_mapping` as torch's dict.
+
+    >>> from quantray import quantization as tq
+    >>> tq.get_default_qconfig_dict()[""] == tq.get_default_qconfig()
+    True
+
+    Source: `torch.ao.quantization.get_default_qconfig_dict`.
+    """
+    return get_default_qconfig_mapping(backend, version).to_dict()
+
+
+def get_default_qat_qconfig_dict(backend: str = "x86", version: int = 1) -> dict[str, Any]:
+    """`get_default_qat_qconfig_mapping` as torch's dict.
+
+    Source: `torch.ao.quantization.get_default_qat_qconfig_dict`.
+    """
+    return get_default_qat_qconfig_mapping(backend, version).to_dict()
+
+
 def get_default_qat_qconfig_mapping(backend: str = "x86", version: int = 1) -> QConfigMapping:
     """How to train for quantization: `get_default_qat_qconfig`, and fixed ranges where they are known.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from quantray import nn
 from quantray.quantization._batches import as_arguments, as_batches, check_arguments, check_model
+from quantray.quantization._metric import Metric, check_held_out
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
-from quantray.quantization.prepare import prepare
+from quantray.quantization.prepare import prepare, prepare_qat
 from quantray.quantization.report import report
 
 if TYPE_CHECKING:
@@ -22,16 +23,24 @@ M = TypeVar("M", bound=nn.Module)
 
 def quantize(
     model: M,
-    data: Iterable[Any] | Any,
-    qconfig_mapping: QConfig | QConfigMapping | None = None,
+    data: Iterable[Any] | Callable[..., Any] | Any = None,
+    qconfig_mapping: QConfig | QConfigMapping | Sequence[Any] | None = None,
+    mapping: Mapping[Any, Any] | bool | None = None,
     inplace: bool = False,
     *,
+    run_fn: Callable[..., Any] | None = None,
+    run_args: Sequence[Any] | None = None,
     transform: Callable[[Any], Any] | None = None,
     verbose: bool = True,
+    metric: Metric | None = None,
+    max_drop: float | None = None,
+    data_held_out: Any = None,
 ) -> M:
     """Post-training static quantization in one call.
 
-    It fuses layers, finds where floats and integers meet, calibrates, converts, and reports.
+    It fuses layers, finds where floats and integers meet, calibrates, converts, and reports. With a metric
+    it goes on while that loses too much: remedies one after the other, cheapest first, each kept if it
+    helps; at last some layers stay in floats.
 
     Parameters
     ----------
@@ -42,17 +51,43 @@ def quantize(
         arguments. One array is one batch.
     qconfig_mapping : QConfigMapping or QConfig, optional
         How each module is quantized; `get_default_qconfig_mapping()` by default.
+    mapping : mapping, optional
+        As for `convert`.
     inplace : bool
         Whether `model` itself is changed, and not a copy.
+    run_fn, run_args : callable and sequence, optional
+        In the place of `data` and `qconfig_mapping`, by name or by position, as in torch: `run_fn(model,
+        *run_args)` calls the model with data; `qconfig` attributes say how layers are quantized.
     transform : callable, optional
         What makes the model's arguments of a batch: `lambda batch: batch[0]` for batches like `(x, y)`.
     verbose : bool
         Whether to print what became of each module, and to show bars.
+    metric : callable, optional
+        `metric(model, data_held_out)`, or `metric(model)`: a number, larger is better. Whatever it calls is
+        a model.
+    max_drop : float, optional
+        How much less than the float model's the metric may be; without it the search goes on until nothing
+        is lost.
+    data_held_out : optional
+        What `metric` is given: other data than `data`.
 
     Returns
     -------
     Module
-        The model of integers.
+        The model of integers. With a metric it has a `plan`: what each step gained and cost, which budget
+        was kept, and the float model that the result was made of. Ctrl-C ends the search with the best
+        model so far.
+
+    Raises
+    ------
+    ValueError
+        For no data; for a metric that gives no finite number, with the model that it was asked of; for a
+        budget without a metric; for `data_held_out` that is `data`.
+
+    Warns
+    -----
+    UserWarning
+        Where the budget cannot be kept.
 
     >>> import numpy as np
     >>> from quantray import nn, quantization as tq
@@ -65,18 +100,116 @@ def quantize(
     Source: PyTorch's post-training static quantization, without stubs.
     """
     check_model(model)
-    given = as_batches(data)
+    if metric is not None:
+        return _by_metric(
+            model,
+            data,
+            cast("Any", qconfig_mapping),
+            bool(inplace),
+            transform,
+            verbose,
+            metric,
+            max_drop,
+            data_held_out,
+        )
+    if max_drop is not None:
+        raise ValueError(f"max_drop needs a metric that is to lose no more, got max_drop={max_drop!r} alone")
+    if callable(data) and not isinstance(data, nn.Module):
+        run_fn, run_args, data = data, cast("Sequence[Any] | None", qconfig_mapping), None
+        qconfig_mapping = None
+    if isinstance(mapping, bool):
+        inplace, mapping = mapping, None
+    if run_fn is not None:
+        if data is not None:
+            raise ValueError("data and run_fn must not be given together")
+        prepared = prepare(model, cast("Any", qconfig_mapping), inplace=inplace)
+        run_fn(prepared, *(run_args or ()))
+        return convert(prepared, mapping, inplace=True)
+    if run_args is not None:
+        raise ValueError("run_args must go with run_fn, got run_args alone")
+    if data is None:
+        raise ValueError("data must be batches that the model can be called with, got None")
+    given = as_batches(cast("Iterable[Any]", data))
     batches: Iterator[Any] = iter(given)
     first = next(batches, None)
     if first is None:
         raise ValueError("data must hold at least one batch, got none")
     args = as_arguments(first if transform is None else transform(first), model)
     check_arguments(model, args)
-    ready = prepare(model, qconfig_mapping, args, inplace=inplace)
+    ready = prepare(model, cast("Any", qconfig_mapping), args, inplace=inplace)
     # What can be gone through once only goes on; of others the bar knows how many there are.
     rest = itertools.chain([first], batches) if batches is given else given
     calibrate(ready, rest, transform=transform, show_progress=verbose)
-    made = convert(ready, inplace=True)
+    made = convert(ready, mapping, inplace=True)
     if verbose:
         print(report(made).short())
     return made
+
+
+def _by_metric(
+    model: M,
+    data: Any,
+    qconfig_mapping: QConfig | QConfigMapping | None,
+    inplace: bool,
+    transform: Callable[[Any], Any] | None,
+    verbose: bool,
+    metric: Metric,
+    max_drop: float | None,
+    data_held_out: Any,
+) -> M:
+    from quantray.quantization._ladder import Ladder
+    from quantray.quantization.remedies._rewriting import mapping_of
+
+    if inplace:
+        raise ValueError("inplace must be False with a metric, which is asked of several models, got True")
+    if max_drop is not None and not 0 <= max_drop < float("inf"):
+        raise ValueError(f"max_drop must be a finite number of at least 0, got {max_drop!r}")
+    check_held_out(data, data_held_out, metric)
+    batches = [batch if transform is None else transform(batch) for batch in as_batches(data)]
+    if not batches:
+        raise ValueError("data must hold at least one batch, got none")
+    check_arguments(model, as_arguments(batches[0]))
+    mapping = mapping_of(model, qconfig_mapping)
+    copied = model.copy()
+    copied.eval()
+    copied.__dict__["qconfig_mapping"] = mapping
+    made = Ladder(copied, batches, metric, data_held_out, max_drop, verbose).climb()
+    if verbose:
+        print(made.__dict__["plan"])
+    return made  # type: ignore[return-value]
+
+
+def quantize_qat(
+    model: M, run_fn: Callable[..., Any], run_args: Sequence[Any] = (), inplace: bool = False
+) -> M:
+    """Quantization aware training in one call.
+
+    Parameters
+    ----------
+    model : Module
+        `qconfig` attributes say how layers are trained; by default `get_default_qat_qconfig_mapping()`.
+    run_fn : callable
+        `run_fn(model, *run_args)` trains the prepared model.
+    run_args : sequence
+    inplace : bool
+        Whether `model` itself is changed, and not a copy.
+
+    Returns
+    -------
+    Module
+        The model of integers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> x = np.random.default_rng(0).standard_normal((8, 4), np.float32)
+    >>> small = tq.quantize_qat(nn.Linear(4, 2), lambda model, x: model(x), (x,))
+    >>> small(x).shape
+    (8, 2)
+
+    Source: `torch.ao.quantization.quantize_qat`.
+    """
+    if not callable(run_fn):
+        raise TypeError(f"run_fn must be callable, got {type(run_fn).__name__}")
+    ready = prepare_qat(model, inplace=inplace)
+    run_fn(ready, *run_args)
+    return convert(ready, inplace=True)

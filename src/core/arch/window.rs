@@ -1,7 +1,10 @@
 //! Some rows and columns of a matrix of results: what a task writes.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
+
+use super::vector::Byte;
 
 /// Rows and columns of a matrix that is written. Those that one is split into do not overlap.
 #[derive(Debug)]
@@ -47,6 +50,11 @@ impl<'a, T> Window<'a, T> {
         self.columns
     }
 
+    /// From one row to the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// The first rows, and the others.
     pub(crate) fn split_rows(self, at: usize) -> (Self, Self) {
         assert!(at <= self.rows);
@@ -89,6 +97,15 @@ impl<'a, T> Window<'a, T> {
         // SAFETY: as in `row`; nothing lies between the rows.
         self.is_dense()
             .then(|| unsafe { std::slice::from_raw_parts_mut(self.start, self.rows * self.columns) })
+    }
+}
+
+impl<'a, C: Byte> Window<'a, MaybeUninit<C>> {
+    /// Codes as bytes.
+    pub(crate) fn bytes(self) -> Window<'a, MaybeUninit<u8>> {
+        let Self { start, rows, columns, stride, .. } = self;
+        // Any byte is a code.
+        Window { start: start.cast(), rows, columns, stride, of: PhantomData }
     }
 }
 

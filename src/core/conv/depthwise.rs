@@ -9,12 +9,12 @@ use std::mem::MaybeUninit;
 
 use super::geometry::Piece;
 use crate::arch::channelwise::{
-    CHANNELS, Channelwise, Line, Positions, Weight, Weights, WithChannelwise, with_channelwise,
+    CHANNELS, Channelwise, Line, Positions, Weight, Weights, WithChannelwise, cell, with_channelwise,
 };
-use crate::arch::product::Stored;
+use crate::arch::product::{Stored, ToBytes};
 use crate::arch::{Byte, Isa, Vector, Window, map};
 use crate::error::Stopped;
-use crate::gemm::{Columns, Corrections, Epilogue, Finish, FinishBlock, Space, WeightParams, WithEpilogue};
+use crate::gemm::{AsBytes, Columns, Corrections, Epilogue, Finish, FinishBlock, Space, WeightParams, WithEpilogue};
 use crate::memory::filled;
 use crate::threads;
 
@@ -214,7 +214,18 @@ impl<C: Byte, E: Epilogue> WithChannelwise for AllLines<'_, '_, C, E> {
         let taps: Vec<usize> = taps.collect::<Vec<_>>().repeat(*parts);
         let line = positions * columns.count;
         let work = taps.len() * P::KU * columns.count.next_multiple_of(CHANNELS) * positions / PER_BYTE;
-        let lines = (threads::CHUNK_BYTES / work.max(1)).max(1);
+        let base = if P::IN_REGISTERS { corrections.base() } else { None };
+        let to_bytes = base.as_ref().and_then(|base| epilogue.to_bytes(base));
+        let [height, step] = [run.piece.kernel(), run.piece.stride()].map(|of| of[1]);
+        // One kind of cell that holds all lines of two positions, one above the other.
+        let pairs = to_bytes.is_some()
+            && height + step <= P::KU
+            && run.piece.kernel()[0] == 1
+            && run.piece.dilation()[1] == 1
+            && cells.kinds.len() == 1
+            && cells.kinds[0].len() == height;
+        let together = if pairs { 2 } else { 1 };
+        let lines = (threads::CHUNK_BYTES / work.max(1)).max(1).next_multiple_of(together);
         let pieces = to.chunks_mut(lines * line).enumerate();
         threads::for_each(work * run.output.iter().product::<usize>() / positions, pieces, |(i, to)| {
             let kernel = Lines {
@@ -222,16 +233,23 @@ impl<C: Byte, E: Epilogue> WithChannelwise for AllLines<'_, '_, C, E> {
                 run,
                 epilogue,
                 corrections: &corrections,
+                to_bytes: to_bytes.as_ref(),
+                pairs,
                 taps: &taps,
                 of_kind,
                 count,
                 fill: [C::saturated(run.x_zero[0]); CHANNELS],
             };
-            let cell = CHANNELS * P::KU;
-            let (mut cells, mut sums) =
-                (room(cells.kinds.len() * of_kind * cell), room::<i32>(count * CHANNELS));
-            for (l, to) in to.chunks_exact_mut(line).enumerate() {
-                kernel.line(i * lines + l, to, aligned(&mut cells), aligned(&mut sums));
+            let mut cells = room(cells.kinds.len() * of_kind * CHANNELS * P::KU);
+            let mut sums = room::<i32>(if to_bytes.is_some() { 0 } else { count * CHANNELS });
+            let (mut at, mut rest) = (i * lines, to);
+            while !rest.is_empty() {
+                // Two lines of one image, where that is how they are made.
+                let some = together.min(run.output[1] - at % run.output[1]).min(rest.len() / line);
+                let to;
+                (to, rest) = rest.split_at_mut(some * line);
+                kernel.lines(at, some, to, aligned(&mut cells), aligned(&mut sums));
+                at += some;
             }
             true
         })
@@ -252,11 +270,15 @@ fn aligned<T>(room: &mut [T]) -> &mut [T] {
 }
 
 /// What makes lines of the output.
-struct Lines<'a, 'b, P, C, E> {
+struct Lines<'a, 'b, P, C, E: Epilogue> {
     p: P,
     run: &'a Run<'b, C>,
     epilogue: &'a E,
     corrections: &'a Corrections<'a>,
+    /// Where codes are made in registers: how.
+    to_bytes: Option<&'a (ToBytes<'a>, AsBytes<E::Out>)>,
+    /// Whether cells hold what the position below meets, too.
+    pairs: bool,
     taps: &'a [usize],
     /// Cells of a kind.
     of_kind: usize,
@@ -267,37 +289,54 @@ struct Lines<'a, 'b, P, C, E> {
 }
 
 impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
-    fn line(&self, line: usize, to: &mut [MaybeUninit<E::Out>], cells: &mut [P::A], sums: &mut [i32]) {
+    /// One line, or as many as cells hold all elements of, one below the other.
+    fn lines(
+        &self,
+        line: usize,
+        lines: usize,
+        to: &mut [MaybeUninit<E::Out>],
+        cells: &mut [P::A],
+        sums: &mut [i32],
+    ) {
         let Run { depthwise, piece, output, .. } = self.run;
         let columns = depthwise.columns.count;
         let (y, rest) = (line % output[1], line / output[1]);
         let (z, image) = (rest % output[0], rest / output[0]);
         let block = self.taps.len() * CHANNELS * P::KU;
         let weights = P::W::of(&depthwise.weights);
-        for (i, to) in to.chunks_mut(self.count * columns).enumerate() {
-            let mut to = Window::new(to, columns, 0..columns);
-            let rows = to.rows();
+        let mut to = Window::new(to, columns, 0..columns);
+        for at in (0..output[2]).step_by(self.count) {
+            let count = self.count.min(output[2] - at);
             for first in (0..columns).step_by(CHANNELS) {
                 let channels = CHANNELS.min(columns - first);
-                self.interleave(image, [z, y, i * self.count], first, channels, cells);
-                let positions = Positions {
-                    cells,
-                    count: to.rows(),
-                    step: piece.stride()[2],
-                    taps: self.taps,
-                    weights: &weights[first / CHANNELS * block..][..block],
-                    channels,
-                };
-                self.p.sums(&positions, sums);
-                self.p.vector().run(FinishBlock {
-                    corrections: self.corrections,
-                    epilogue: self.epilogue,
-                    sums,
-                    stride: CHANNELS,
-                    first_row: line * output[2] + i * self.count,
-                    first_column: first,
-                    to: to.part(0..rows, first..first + channels),
-                });
+                self.interleave(image, [z, y, at], first, channels, cells);
+                for l in 0..lines {
+                    let positions = Positions {
+                        cells,
+                        count,
+                        step: piece.stride()[2],
+                        taps: self.taps,
+                        weights: &weights[first / CHANNELS * block..][..block],
+                        later: l * piece.stride()[1],
+                        channels,
+                    };
+                    let row = l * output[2] + at;
+                    let to = to.part(row..row + count, first..first + channels);
+                    if let Some((finish, as_bytes)) = self.to_bytes {
+                        self.p.codes(&positions, &finish.from(first), as_bytes(to));
+                        continue;
+                    }
+                    self.p.sums(&positions, sums);
+                    self.p.vector().run(FinishBlock {
+                        corrections: self.corrections,
+                        epilogue: self.epilogue,
+                        sums,
+                        stride: CHANNELS,
+                        first_row: line * output[2] + at,
+                        first_column: first,
+                        to,
+                    });
+                }
             }
         }
     }
@@ -313,12 +352,17 @@ impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
             (origin[a] + position[a] * stride[a] + tap * dilation[a]) as isize - before[a] as isize
         };
         let inside = |a: usize, tap: usize| usize::try_from(at(a, tap)).ok().filter(|&i| i < space[a]);
-        for (kind, cells) in cells.chunks_mut(self.of_kind * CHANNELS * P::KU).enumerate() {
+        let cell = cell::<P>(channels);
+        for (kind, cells) in cells.chunks_mut(self.of_kind * cell).enumerate() {
             let Some(kind) = depthwise.cells.kinds.get(kind) else { break };
             // The line of the image that each element is of, and where the first cell's lies there.
             let mut lines = [(None, 0isize); MOST];
-            for (to, &(line, x)) in lines.iter_mut().zip(kind) {
-                let codes = inside(0, line / height).zip(inside(1, line % height)).and_then(|(z, y)| {
+            let place = |(line, x): (usize, usize)| ([line / height, line % height], x);
+            // What the position below meets, where one kind is all lines of the kernel.
+            let below = (height..MOST).map(|line| ([0, line], 0)).take(if self.pairs { MOST } else { 0 });
+            let elements = kind.iter().copied().map(place).chain(below);
+            for (to, ([z, y], x)) in lines.iter_mut().zip(elements) {
+                let codes = inside(0, z).zip(inside(1, y)).and_then(|(z, y)| {
                     let before = (image * space[0] + z) * space[1] + y;
                     codes.get(before * space[2] * pixel + first..)
                 });
@@ -343,7 +387,7 @@ impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
                         }
                     }
                 });
-                self.p.interleave(&own[..P::KU], channels, run, &mut cells[done * CHANNELS * P::KU..]);
+                self.p.interleave(&own[..P::KU], channels, run, &mut cells[done * cell..]);
                 done += run;
             }
         }

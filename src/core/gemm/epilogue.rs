@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::columns::{Columns, PADDED, padded};
+use crate::arch::product::ToBytes;
 use crate::arch::{Byte, Isa, Kernel, Slot, Vector, Window, copy_to, dispatch, map};
+use crate::memory::filled;
 
 /// What turns sums into integers that stand for `sum((x - zx) * (w - zw))`, plus an integer bias.
 pub(crate) struct Corrections<'a> {
@@ -33,6 +35,20 @@ impl<'a> Corrections<'a> {
     /// Whether rows have values of their own.
     fn of_rows(&self) -> bool {
         self.zero_points.len() != 1 || self.columns.zero_points.is_some()
+    }
+
+    /// What is added to the sums of each column, where rows have no values of their own; padded.
+    pub(crate) fn base(&self) -> Option<Vec<i32>> {
+        let &[zero_point] = self.zero_points else { return None };
+        if self.columns.zero_points.is_some() {
+            return None;
+        }
+        let (sums, zero_point) = (&self.columns.sums, zero_point + self.offset);
+        let of_zero = sums.iter().map(|sum| zero_point.wrapping_mul(*sum).wrapping_neg());
+        Some(match self.bias.is_empty() {
+            true => of_zero.collect(),
+            false => of_zero.zip(&*self.bias).map(|(base, bias)| base.wrapping_add(*bias)).collect(),
+        })
     }
 
     /// What a group of columns needs, from the column `at` on.
@@ -108,7 +124,16 @@ pub(crate) trait Epilogue: Sync {
         sums: [V::I; 4],
         to: &mut [S],
     );
+
+    /// The same for an instruction set that does it before sums leave the registers, and results as bytes; or none.
+    /// `base` is what is added to the sums of each column.
+    fn to_bytes<'a>(&'a self, _base: &'a [i32]) -> Option<(ToBytes<'a>, AsBytes<Self::Out>)> {
+        None
+    }
 }
+
+/// Room for results as room for bytes.
+pub(crate) type AsBytes<T> = for<'w> fn(Window<'w, MaybeUninit<T>>) -> Window<'w, MaybeUninit<u8>>;
 
 /// Whether rows of so many columns that follow each other without a gap can be finished as one long row, in whole groups.
 pub(super) fn finish_as_one<E: Epilogue>(corrections: &Corrections<'_>, epilogue: &E) -> bool {
@@ -282,8 +307,10 @@ fn at_least<V: Vector>(v: V, value: V::F, least: f32) -> V::F {
 pub(crate) struct ToCodes<C> {
     /// `sxw / sy` for each column; padded.
     multipliers: Vec<f32>,
-    /// `bias / sxw` for each column; padded, or empty.
+    /// `bias / sxw` for each column; padded.
     bias: Vec<f32>,
+    /// Whether no sum, whatever it is, becomes a step beyond 31 bits.
+    small: bool,
     zero_point: i32,
     /// The least code.
     least: i32,
@@ -299,16 +326,23 @@ impl<C: Byte> ToCodes<C> {
         relu: bool,
         (y_scale, zero_point): (f32, i32),
     ) -> Self {
-        let (mut multipliers, mut bias) =
-            (columns.scales.clone(), padded(bias.unwrap_or_default()).into_owned());
+        let mut multipliers = columns.scales.clone();
+        let mut bias = match bias {
+            Some(bias) => padded(bias).into_owned(),
+            None => filled(multipliers.len(), 0.0),
+        };
         dispatch(Isa::current(), Divide { scale, y_scale, multipliers: &mut multipliers, bias: &mut bias });
         let least = C::saturated(i32::MIN).widened();
         let least = if relu { least.max(zero_point) } else { least };
-        Self { multipliers, bias, zero_point, least, codes: PhantomData }
+        // Sums stay within 2^31; a step beyond that is one that `narrow` clamps before it becomes an integer.
+        let limit = 2f32.powi(31);
+        let is_small = |(bias, multiplier): (&f32, &f32)| (bias.abs() + limit) * multiplier < limit;
+        let small = bias.iter().zip(&multipliers).fold(true, |all, one| all & is_small(one));
+        Self { multipliers, bias, small, zero_point, least, codes: PhantomData }
     }
 }
 
-/// Turns scales of weights into multipliers, and the bias, which may be empty, into steps.
+/// Turns scales of weights into multipliers, and the bias into steps.
 struct Divide<'a> {
     scale: f32,
     y_scale: f32,
@@ -354,7 +388,7 @@ impl<C: Byte> Epilogue for ToCodes<C> {
     fn group<V: Vector>(&self, v: V, at: usize) -> CodesGroup<V> {
         CodesGroup {
             multipliers: v.load(&self.multipliers[at..]),
-            bias: if self.bias.is_empty() { [v.splat(0.0); 4] } else { v.load(&self.bias[at..]) },
+            bias: v.load(&self.bias[at..]),
             least: v.splat((self.least - self.zero_point) as f32),
             zero_point: v.splat16(self.zero_point as i16),
         }
@@ -376,6 +410,19 @@ impl<C: Byte> Epilogue for ToCodes<C> {
             steps[j] = v.max(step, group.least);
         }
         v.store_bytes::<C, S, false>(v.narrow::<C>(steps, group.zero_point), to);
+    }
+
+    fn to_bytes<'a>(&'a self, base: &'a [i32]) -> Option<(ToBytes<'a>, AsBytes<C>)> {
+        let least = C::saturated(i32::MIN).widened();
+        let finish = ToBytes {
+            base,
+            bias: &self.bias,
+            multipliers: &self.multipliers,
+            zero_point: (self.zero_point - least) as i16,
+            least: (self.least - least) as u8,
+            flip: least.unsigned_abs() as u8,
+        };
+        self.small.then_some((finish, |to| to.bytes()))
     }
 }
 

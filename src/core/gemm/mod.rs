@@ -20,7 +20,7 @@ mod state;
 
 pub(crate) use columns::Columns;
 pub use dynamic::{dynamic_params, dynamic_params_in};
-pub(crate) use epilogue::{Corrections, Epilogue, FinishBlock};
+pub(crate) use epilogue::{AsBytes, Corrections, Epilogue, FinishBlock};
 pub use multiply::{Activations, Each, Finish, Results, multiply};
 pub(crate) use multiply::{Place, Plan, WithEpilogue, multiply_into, with_epilogue};
 pub use pack::{PackedWeights, WeightParams};

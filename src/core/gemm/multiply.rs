@@ -188,6 +188,11 @@ const BLOCK: usize = 2048;
 /// Bytes of weights, in the last cache, in as much time as a thread reads and writes a byte of memory.
 const CACHED_PER_BYTE: usize = 3;
 
+/// Blocks of so few rows have kernels of their own.
+const FEW: usize = 4;
+/// Rows that meet a panel while it is in the first cache.
+const AT_ONCE: usize = 64;
+
 /// Some rows times some panels.
 pub(crate) struct Task<'a, T> {
     /// Blocks of rows.
@@ -221,6 +226,24 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
             let data = &weights.panels.bytes()[panels.start * bytes..panels.end * bytes];
             Panels { data, depth, count: panels.len(), ahead }
         };
+        // Where rows are few, weights are read ahead, and more sums than one are made for each output.
+        let base = if P::IN_REGISTERS && plan.height > FEW { corrections.base() } else { None };
+        if let Some((finish, as_bytes)) = base.as_ref().and_then(|base| epilogue.to_bytes(base)) {
+            return threads::for_each(bytes, tasks.into_iter(), |task| {
+                let Task { blocks, panels, to } = task;
+                let (mut to, mut done, mut room) = (as_bytes(to), 0, Vec::new());
+                let together = (AT_ONCE / plan.height).max(1);
+                for block in plan.blocks_of(blocks, together) {
+                    let rows = prepared.rows(p.vector(), block, &mut room);
+                    let own = done..done + block.lines * block.count;
+                    done = own.end;
+                    let columns = 0..to.columns();
+                    let finish = finish.from(panels.start * P::NR);
+                    p.codes(rows, strip(panels.clone()), &finish, to.part(own, columns));
+                }
+                true
+            });
+        }
         threads::for_each(bytes, tasks.into_iter(), |mut task| {
             // Panels whose sums are finished together: whole groups, unless they are the last ones.
             let whole = (task.panels.len() * P::NR).next_multiple_of(PADDED);

@@ -1,5 +1,6 @@
 //! ONNX files: the core's messages as Python objects, and back.
 
+mod file;
 mod read;
 mod write;
 
@@ -7,8 +8,8 @@ use bytes::Bytes;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
+pub use file::*;
 pub use read::*;
-pub use write::*;
 
 use super::array::{Array, data, is_contiguous, len};
 use crate::error::Error;

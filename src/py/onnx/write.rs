@@ -1,9 +1,4 @@
-//! Python objects as the core's messages, and those into a file, or into two.
-
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+//! Python objects as the core's messages.
 
 use bytes::Bytes;
 use numpy::PyUntypedArray;
@@ -12,12 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFloat, PyMapping, PyString};
 use quantray_core::onnx::attribute::TYPES;
 use quantray_core::onnx::messages as proto;
-use quantray_core::onnx::{self, ELEMENTS, Element};
+use quantray_core::onnx::{ELEMENTS, Element};
 
 use super::Held;
 use crate::array::{Array, contiguous};
 use crate::error::Error;
-use crate::files::replace;
 
 type Object<'a, 'py> = &'a Bound<'py, PyAny>;
 
@@ -78,7 +72,8 @@ fn kept(object: Object<'_, '_>, field: u32, known: &[u32]) -> PyResult<Vec<Bytes
     Ok(all.into_iter().filter(|(n, _)| *n == field).map(|(_, part)| part.into()).collect())
 }
 
-fn model(m: Object<'_, '_>) -> PyResult<proto::Model> {
+/// The message of a ModelFile.
+pub fn model(m: Object<'_, '_>) -> PyResult<proto::Model> {
     Ok(proto::Model {
         ir_version: get(m, "ir_version")?,
         opset_import: opsets(m)?,
@@ -378,60 +373,4 @@ fn dimension(d: Object<'_, '_>) -> PyResult<proto::Dimension> {
         }
     };
     Ok(proto::Dimension { value, ..proto::Dimension::default() })
-}
-
-/// Writes a model's objects to a file.
-///
-/// Parameters
-/// ----------
-/// model : ModelFile
-/// path : str
-/// external : bool, optional
-///     Whether large initializers go into a file beside it, of the same name and ".data"; by default only where the
-///     model takes more than 2 GB.
-///
-/// Raises
-/// ------
-/// ValueError, TypeError
-///     Where the model is not one; the message names the node or tensor.
-/// OSError
-///     Where the file cannot be written. What was there before is still there.
-#[pyfunction]
-#[pyo3(name = "_write_onnx", signature = (model, path, external=None))]
-pub fn write_onnx(
-    py: Python<'_>,
-    model: &Bound<'_, PyAny>,
-    path: &str,
-    external: Option<bool>,
-) -> PyResult<()> {
-    let mut made = self::model(model)?;
-    onnx::check(&made).map_err(|e| PyValueError::new_err(format!("cannot write {path}: {e}")))?;
-    let path = Path::new(path);
-    let mut beside = OsString::from(path);
-    beside.push(".data");
-    let written = py.detach(|| {
-        if !external.unwrap_or_else(|| onnx::size(&made) > onnx::MOST) {
-            return replace(path, |part| file(part, |to| onnx::write(made, to)));
-        }
-        let name = Path::new(&beside).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let moved = onnx::move_out(&mut made, &name);
-        if moved.is_empty() {
-            return replace(path, |part| file(part, |to| onnx::write(made, to)));
-        }
-        // The new data take their place last, at once after the model's: until then both files are the old ones.
-        replace(Path::new(&beside), |part| {
-            file(part, |to| onnx::write_data(&moved, to))?;
-            replace(path, |part| file(part, |to| onnx::write(made, to)))
-        })
-    });
-    written.map_err(|e| Error::file("write", &path.to_string_lossy(), e).into())
-}
-
-fn file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<(), String> {
-    let written = File::create(path).and_then(|f| {
-        let mut to = BufWriter::new(f);
-        write(&mut to)?;
-        to.flush()
-    });
-    written.map_err(|e| e.to_string())
 }

@@ -54,18 +54,18 @@ use crate::error::{Error, Result};
 ///
 /// A grid is a scale, a zero point and a dtype. What is written, and what becomes of it:
 ///
-/// ========================================================= ==========================================================
-/// `q[1:]`, `q.T`, `q.reshape(-1)`, `q.tile(2)`               elements moved: a QTensor of the same grid
+/// =========================================================== ==========================================================
+/// `q[1:]`, `q.T`, `q.reshape(-1)`, `q.tile(2)`                elements moved: a QTensor of the same grid
 /// `np.concatenate([q, q])`, `np.where(m, q, q)`, `np.flip(q)` the same, where all tensors are of one grid
-/// `np.concatenate([q, x])`, `np.where(m, q, 0.0)`            float32: not all of one grid
-/// `qt.cat([q, other])`, `qt.where(m, q, 0.0)`                a QTensor of the first one's grid
-/// `q[0]` of one axis                                         an element of its own, as NumPy's; `q[0, ...]` is the view
+/// `np.concatenate([q, x])`, `np.where(m, q, 0.0)`             float32: not all of one grid
+/// `qt.cat([q, other])`, `qt.where(m, q, 0.0)`                 a QTensor of the first one's grid
+/// `q[0]` of one axis                                          an element of its own, as NumPy's; `q[0, ...]` is the view
 /// `q += 1`, `q[...] = x`, `q.fill_(x)`, `q.copy_(other)`      `q` itself, in its own grid; what lies beyond saturates
-/// `q.relu()`, `q.clamp(0, 1)`, `q.max()`, `q.mean()`         a QTensor of the same grid, rounded to it
-/// `q + q`, `q - q`, `q * q`, `q @ q`                         a QTensor of a new grid, chosen from the result's range
-/// `q + 1`, `q * x`, `-q`, `q / q`, `q > 1`                   arrays of float32, or of bool
-/// `np.mean(q)`, `np.exp(q)`, `q.sum()`, `q.std()`            arrays of float32
-/// ========================================================= ==========================================================
+/// `q.relu()`, `q.clamp(0, 1)`, `q.max()`, `q.mean()`          a QTensor of the same grid, rounded to it
+/// `q + q`, `q - q`, `q * q`, `q @ q`                          a QTensor of a new grid, chosen from the result's range
+/// `q + 1`, `q * x`, `-q`, `q / q`, `q > 1`                    arrays of float32, or of bool
+/// `np.mean(q)`, `np.exp(q)`, `q.sum()`, `q.std()`             arrays of float32
+/// =========================================================== ==========================================================
 ///
 /// >>> import numpy as np, quantray as qt
 /// >>> q = qt.quantize_per_tensor([0.11, -0.25], scale=0.1, zero_point=0, dtype=qt.qint8)

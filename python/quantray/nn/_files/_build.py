@@ -113,7 +113,8 @@ class Builder:
                 made = kind.__new__(kind)
                 Module.__init__(made)
             else:
-                made = kind(**{key: self._decoded(value, path) for key, value in self.config(number).items()})
+                make = getattr(kind, "_rebuild", kind)
+                made = make(**{key: self._decoded(value, path) for key, value in self.config(number).items()})
         for key, child in self.children(number).items():
             inner = None if child is None else self.module(child, joined(path, key))
             if key in made._modules:

@@ -19,6 +19,10 @@ CONSTANTS = ".constants."
 #: Where a file's modules may come from, and what their names begin with there.
 _SPACES = {"": "nn", "intrinsic.": "nn.intrinsic", "quantized.": "nn.quantized"}
 _SPACES["quantized.dynamic."] = "nn.quantized.dynamic"
+#: Names that are imported when they are first asked for.
+_LATE = {"quantized.": ("WeightOnly",)}
+_SPACES["intrinsic.quantized."] = "nn.intrinsic.quantized"
+_SPACES["intrinsic.quantized.dynamic."] = "nn.intrinsic.quantized.dynamic"
 
 
 @functools.cache
@@ -27,7 +31,7 @@ def known() -> dict[str, type[Module]]:
     found: dict[str, type[Module]] = {}
     for prefix, path in _SPACES.items():
         space = importlib.import_module(f"quantray.{path}")
-        for name in space.__all__:
+        for name in (*space.__all__, *_LATE.get(prefix, ())):
             value = getattr(space, name)
             if isinstance(value, type) and issubclass(value, Module) and value is not GraphModule:
                 found[prefix + name] = value

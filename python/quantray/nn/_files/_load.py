@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from quantray import _core
 from quantray._core import QTensor
-from quantray._files import MODEL
+from quantray._files import MODEL, Tensors
+from quantray._files import read as read_file
 from quantray.nn import _init
 from quantray.nn._files._build import Builder
 from quantray.nn._files._describe import Describer
@@ -79,7 +80,7 @@ def rebuilt(state: dict[str, Any], text: str, path: Any) -> Any:
         builder = Builder(about, {**state, **tensors})
         root = about.get("model")
         if root is None or not builder.is_complete(root):
-            return tensors
+            return Tensors(tensors)
         with _init.rebuilding(_numbers_in(tensors)):
             model = builder.module(root).eval()
         _tie(model, about.get("same", {}))
@@ -101,7 +102,7 @@ def _tie(model: Module, same: Mapping[str, str]) -> None:
 
 def load_into(model: Module, path: str | os.PathLike[str], strict: bool) -> Incompatible:
     """Takes a file into a model of its class: arrays, layers of integers where floats are, and graphs."""
-    read = _core.load(path)
+    read = read_file(path)
     if isinstance(read, QTensor):
         raise ValueError(f"state_dict must be a file of named tensors, got one tensor in {path}")
     text = _core.read_metadata(path).get(MODEL)

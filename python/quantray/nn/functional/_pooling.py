@@ -273,6 +273,8 @@ def _adaptive(dims: int, input: Any, output_size: Any, kind: str) -> Any:
     sizes = per_axis(sizes, dims, "output_size")
     if 0 in lengths:
         raise ValueError(f"input must be at least 1 long along each axis, got shape {shape}")
+    # Too little memory is known before windows are counted one by one.
+    np.empty((*shape[:-dims], *sizes), np.float32)
     for axis in reversed(range(len(shape) - dims, len(shape))):
         n, count = shape[axis], sizes[axis - len(shape)]
         if n % count:

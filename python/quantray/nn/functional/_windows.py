@@ -2,8 +2,8 @@
 
 With x the images, w the kernels and y the results, `correlate` makes y of x and w, `spread` x of y and w (the
 gradient for x, and transposed convolution), `relate` w of x and y (the gradient for w). Images have their
-channels last. Windows are copied out into a matrix a few images or rows at a time, as many as stay in a
-cache: memory does not grow with the batch.
+channels last. The first two are compiled kernels; for the third, windows are copied out into a matrix a few
+images or rows at a time, as many as stay in a cache: memory does not grow with the batch.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+
+from quantray import _core
 
 if TYPE_CHECKING:
     from quantray.nn.functional._arguments import Floats
@@ -117,38 +119,28 @@ class _Columns:
         return room.reshape(width, positions).T if self._across else room.reshape(positions, width)
 
 
-def _depthwise(w: Floats, geometry: Geometry) -> bool:
-    """Whether each channel is convolved for itself."""
-    return geometry.groups > 1 and w.shape[1] == 1
-
-
 def _groups(n: int, groups: int) -> list[slice]:
     size = n // groups
     return [slice(i * size, (i + 1) * size) for i in range(groups)]
 
 
+def _kernel(x: Floats, w: Floats, geometry: Geometry, **more: Any) -> Floats:
+    """Images by the kernels of float programs, which pack the weights for this one call."""
+    settings: dict[str, Any] = {
+        "weight": w,
+        "stride": geometry.stride,
+        "padding": list(geometry.padding),
+        "dilation": geometry.dilation,
+        "groups": geometry.groups,
+        **more,
+    }
+    program = _core.Program(["float32"], [("conv", (0,), 1, settings)], [1])
+    return np.moveaxis(program(np.moveaxis(x, -1, 1))[0], 1, -1)
+
+
 def correlate(x: Floats, w: Floats, geometry: Geometry) -> Floats:
     """Convolution: x (N, lengths, C), w (O, C / groups, kernel) -> y (N, outputs, O)."""
-    outputs = geometry.outputs(x.shape[1:-1])
-    y = np.empty((len(x), *outputs, len(w)), np.float32)
-    if _depthwise(w, geometry):
-        _correlate_channels(_pad(x, geometry), w, geometry, y)
-        return y
-    columns = _Columns(x, geometry, outputs)
-    pairs = list(zip(_groups(x.shape[-1], geometry.groups), _groups(len(w), geometry.groups), strict=True))
-    # (O, C, kernel) -> (kernel, C, O), for each group.
-    kernels = [
-        np.moveaxis(w[made], (0, 1), (-1, -2)).reshape(-1, made.stop - made.start) for _, made in pairs
-    ]
-    for images, rows in _pieces(len(x), outputs, len(kernels[0])):
-        out = y[images, rows]
-        for (taken, made), kernel in zip(pairs, kernels, strict=True):
-            matrix = columns.matrix(images, rows, taken)
-            if geometry.groups == 1:
-                np.matmul(matrix, kernel, out=out.reshape(len(matrix), -1))
-            else:
-                out[..., made] = (matrix @ kernel).reshape(*out.shape[:-1], -1)
-    return y
+    return _kernel(x, w, geometry)
 
 
 def relate(x: Floats, y: Floats, geometry: Geometry) -> Floats:
@@ -171,33 +163,11 @@ def relate(x: Floats, y: Floats, geometry: Geometry) -> Floats:
 
 def spread(y: Floats, w: Floats, geometry: Geometry, lengths: Sequence[int]) -> Floats:
     """The gradient for images, and transposed convolution: y (N, outputs, O) -> x (N, lengths, C)."""
-    outputs, groups = y.shape[1:-1], geometry.groups
-    c = w.shape[1]
-    x = np.zeros((len(y), *geometry.padded(lengths), c * groups), np.float32)
-    if _depthwise(w, geometry):
-        _spread_channels(y, w, geometry, x)
-    else:
-        pairs = list(zip(_groups(c * groups, groups), _groups(len(w), groups), strict=True))
-        for images, rows in _pieces(len(y), outputs, max(c, len(w) // groups)):
-            for made, taken in pairs:
-                part = y[images, rows, ..., taken]
-                matrix = part.reshape(-1, part.shape[-1])
-                for offset in geometry.offsets():
-                    sums = (matrix @ w[(taken, slice(None), *offset)]).reshape(*part.shape[:-1], c)
-                    x[(images, *geometry.met(offset, rows, outputs), made)] += sums
-    return x[_inner(lengths, geometry)]
-
-
-def _correlate_channels(x: Floats, w: Floats, geometry: Geometry, y: Floats) -> None:
-    """`correlate` of padded images where each channel has kernels of its own."""
-    c = x.shape[-1]
-    kernels = w.reshape(c, -1, *geometry.kernel)
-    for images, rows in _pieces(len(x), y.shape[1:-1], 2 * y.shape[-1]):
-        out = y[images, rows].reshape(-1, *y[images, rows].shape[1:-1], c, kernels.shape[1])
-        out[...] = 0
-        for offset in geometry.offsets():
-            met = x[(images, *geometry.met(offset, rows, y.shape[1:-1]))]
-            out += met[..., None] * kernels[(slice(None), slice(None), *offset)]
+    outputs = y.shape[1:-1]
+    # What no window reaches at the ends.
+    windows = zip(geometry.padded(lengths), geometry.reach, geometry.stride, outputs, strict=True)
+    more = tuple(n - r - s * (o - 1) for n, r, s, o in windows)
+    return _kernel(y, w, geometry, transposed=True, output_padding=more)
 
 
 def _relate_channels(x: Floats, y: Floats, geometry: Geometry) -> Floats:
@@ -212,15 +182,3 @@ def _relate_channels(x: Floats, y: Floats, geometry: Geometry) -> Floats:
             products = (met[..., None] * part).reshape(len(ones), -1)
             sums[(slice(None), slice(None), *offset)] += (ones @ products).reshape(c, -1)
     return sums.reshape(-1, 1, *geometry.kernel)
-
-
-def _spread_channels(y: Floats, w: Floats, geometry: Geometry, x: Floats) -> None:
-    c = x.shape[-1]
-    kernels = w.reshape(c, -1, *geometry.kernel)
-    for images, rows in _pieces(len(x), y.shape[1:-1], 2 * y.shape[-1]):
-        part = y[images, rows]
-        part = part.reshape(*part.shape[:-1], c, -1)
-        for offset in geometry.offsets():
-            products: Any = part * kernels[(slice(None), slice(None), *offset)]
-            sums = products[..., 0] if products.shape[-1] == 1 else products.sum(-1)
-            x[(images, *geometry.met(offset, rows, y.shape[1:-1]))] += sums

@@ -3,6 +3,10 @@
 Source: `torch.ao.nn.intrinsic`.
 """
 
+import sys
+from importlib import import_module
+from types import ModuleType
+
 from quantray.nn.intrinsic._fused import (
     BNReLU2d,
     BNReLU3d,
@@ -23,6 +27,7 @@ from quantray.nn.intrinsic._fused import (
     LinearBnReLU1d,
     LinearReLU,
 )
+from quantray.nn.intrinsic._more import ConvAdd2d, ConvAddReLU2d, LinearLeakyReLU, LinearTanh
 from quantray.nn.intrinsic._sums import Add, AddReLU
 
 __all__ = [
@@ -30,6 +35,8 @@ __all__ = [
     "AddReLU",
     "BNReLU2d",
     "BNReLU3d",
+    "ConvAdd2d",
+    "ConvAddReLU2d",
     "ConvBn1d",
     "ConvBn2d",
     "ConvBn3d",
@@ -45,5 +52,22 @@ __all__ = [
     "FusedWeighted",
     "LinearBn1d",
     "LinearBnReLU1d",
+    "LinearLeakyReLU",
     "LinearReLU",
+    "LinearTanh",
 ]
+
+#: Imported when they are first asked for.
+_LAZY = ("qat", "quantized")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LAZY:
+        return import_module(f"quantray.nn.intrinsic.{name}")
+    raise AttributeError(
+        f"module 'quantray.nn.intrinsic' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_LAZY])

@@ -97,7 +97,49 @@ class FusedWeighted(Sequential):
         return layer.weight * along_outputs(layer, factor_of(norm)), folded_bias(layer.bias, norm)
 
 
-class ConvReLU1d(FusedWeighted):
+class _ConvReLU(FusedWeighted):
+    has_relu = True
+
+    def __init__(self, conv: Module, relu: Module) -> None:
+        super().__init__(conv, relu)
+
+
+class _ConvBn(FusedWeighted):
+    has_norm = True
+
+    def __init__(self, conv: Module, bn: Module) -> None:
+        super().__init__(conv, bn)
+
+
+class _ConvBnReLU(FusedWeighted):
+    has_norm = has_relu = True
+
+    def __init__(self, conv: Module, bn: Module, relu: Module) -> None:
+        super().__init__(conv, bn, relu)
+
+
+class _LinearReLU(FusedWeighted):
+    has_relu = True
+
+    def __init__(self, linear: Module, relu: Module) -> None:
+        super().__init__(linear, relu)
+
+
+class _LinearBn(FusedWeighted):
+    has_norm = True
+
+    def __init__(self, linear: Module, bn: Module) -> None:
+        super().__init__(linear, bn)
+
+
+class _LinearBnReLU(FusedWeighted):
+    has_norm = has_relu = True
+
+    def __init__(self, linear: Module, bn: Module, relu: Module) -> None:
+        super().__init__(linear, bn, relu)
+
+
+class ConvReLU1d(_ConvReLU):
     """Conv1d, then ReLU.
 
     >>> from quantray import nn, quantization as tq
@@ -109,10 +151,8 @@ class ConvReLU1d(FusedWeighted):
     )
     """
 
-    has_relu = True
 
-
-class ConvReLU2d(FusedWeighted):
+class ConvReLU2d(_ConvReLU):
     """Conv2d, then ReLU.
 
     >>> from quantray import nn, quantization as tq
@@ -124,10 +164,8 @@ class ConvReLU2d(FusedWeighted):
     )
     """
 
-    has_relu = True
 
-
-class ConvReLU3d(FusedWeighted):
+class ConvReLU3d(_ConvReLU):
     """Conv3d, then ReLU.
 
     >>> from quantray import nn, quantization as tq
@@ -139,10 +177,8 @@ class ConvReLU3d(FusedWeighted):
     )
     """
 
-    has_relu = True
 
-
-class LinearReLU(FusedWeighted):
+class LinearReLU(_LinearReLU):
     """Linear, then ReLU.
 
     >>> from quantray import nn, quantization as tq
@@ -154,10 +190,8 @@ class LinearReLU(FusedWeighted):
     )
     """
 
-    has_relu = True
 
-
-class ConvBn1d(FusedWeighted):
+class ConvBn1d(_ConvBn):
     """Conv1d, then BatchNorm1d.
 
     >>> from quantray import nn, quantization as tq
@@ -169,10 +203,8 @@ class ConvBn1d(FusedWeighted):
     )
     """
 
-    has_norm = True
 
-
-class ConvBn2d(FusedWeighted):
+class ConvBn2d(_ConvBn):
     """Conv2d, then BatchNorm2d.
 
     >>> from quantray import nn, quantization as tq
@@ -184,10 +216,8 @@ class ConvBn2d(FusedWeighted):
     )
     """
 
-    has_norm = True
 
-
-class ConvBn3d(FusedWeighted):
+class ConvBn3d(_ConvBn):
     """Conv3d, then BatchNorm3d.
 
     >>> from quantray import nn, quantization as tq
@@ -199,10 +229,8 @@ class ConvBn3d(FusedWeighted):
     )
     """
 
-    has_norm = True
 
-
-class ConvBnReLU1d(FusedWeighted):
+class ConvBnReLU1d(_ConvBnReLU):
     """Conv1d, BatchNorm1d, ReLU.
 
     >>> from quantray import nn, quantization as tq
@@ -215,10 +243,8 @@ class ConvBnReLU1d(FusedWeighted):
     )
     """
 
-    has_norm = has_relu = True
 
-
-class ConvBnReLU2d(FusedWeighted):
+class ConvBnReLU2d(_ConvBnReLU):
     """Conv2d, BatchNorm2d, ReLU.
 
     >>> from quantray import nn, quantization as tq
@@ -231,10 +257,8 @@ class ConvBnReLU2d(FusedWeighted):
     )
     """
 
-    has_norm = has_relu = True
 
-
-class ConvBnReLU3d(FusedWeighted):
+class ConvBnReLU3d(_ConvBnReLU):
     """Conv3d, BatchNorm3d, ReLU.
 
     >>> from quantray import nn, quantization as tq
@@ -247,10 +271,8 @@ class ConvBnReLU3d(FusedWeighted):
     )
     """
 
-    has_norm = has_relu = True
 
-
-class ConvTransposeBn1d(FusedWeighted):
+class ConvTransposeBn1d(_ConvBn):
     """ConvTranspose1d, then BatchNorm1d.
 
     >>> from quantray import nn, quantization as tq
@@ -262,10 +284,8 @@ class ConvTransposeBn1d(FusedWeighted):
     )
     """
 
-    has_norm = True
 
-
-class ConvTransposeBn2d(FusedWeighted):
+class ConvTransposeBn2d(_ConvBn):
     """ConvTranspose2d, then BatchNorm2d.
 
     >>> from quantray import nn, quantization as tq
@@ -277,10 +297,8 @@ class ConvTransposeBn2d(FusedWeighted):
     )
     """
 
-    has_norm = True
 
-
-class ConvTransposeBn3d(FusedWeighted):
+class ConvTransposeBn3d(_ConvBn):
     """ConvTranspose3d, then BatchNorm3d.
 
     >>> from quantray import nn, quantization as tq
@@ -292,10 +310,8 @@ class ConvTransposeBn3d(FusedWeighted):
     )
     """
 
-    has_norm = True
 
-
-class LinearBn1d(FusedWeighted):
+class LinearBn1d(_LinearBn):
     """Linear, then BatchNorm1d.
 
     >>> from quantray import nn, quantization as tq
@@ -307,10 +323,8 @@ class LinearBn1d(FusedWeighted):
     )
     """
 
-    has_norm = True
 
-
-class LinearBnReLU1d(FusedWeighted):
+class LinearBnReLU1d(_LinearBnReLU):
     """Linear, BatchNorm1d, ReLU.
 
     >>> from quantray import nn, quantization as tq
@@ -323,10 +337,13 @@ class LinearBnReLU1d(FusedWeighted):
     )
     """
 
-    has_norm = has_relu = True
+
+class _BnReLU(Sequential):
+    def __init__(self, batch_norm: Module, relu: Module) -> None:
+        super().__init__(batch_norm, relu)
 
 
-class BNReLU2d(Sequential):
+class BNReLU2d(_BnReLU):
     """BatchNorm2d, then ReLU.
 
     >>> from quantray import nn, quantization as tq
@@ -339,7 +356,7 @@ class BNReLU2d(Sequential):
     """
 
 
-class BNReLU3d(Sequential):
+class BNReLU3d(_BnReLU):
     """BatchNorm3d, then ReLU.
 
     >>> from quantray import nn, quantization as tq

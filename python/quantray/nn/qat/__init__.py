@@ -5,6 +5,11 @@
 Source: `torch.ao.nn.qat`, `torch.ao.nn.intrinsic.qat`.
 """
 
+import sys
+from importlib import import_module
+from types import ModuleType
+
+from quantray.nn.qat._embedding import Embedding, EmbeddingBag
 from quantray.nn.qat._statistics import freeze_bn_stats, update_bn_stats
 from quantray.nn.qat._weighted import (
     QAT_MODULES,
@@ -26,8 +31,22 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "Embedding",
+    "EmbeddingBag",
     "FusedQAT",
     "Linear",
     "freeze_bn_stats",
     "update_bn_stats",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "dynamic":
+        return import_module("quantray.nn.qat.dynamic")
+    raise AttributeError(
+        f"module 'quantray.nn.qat' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "dynamic"])

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from quantray import nn
+from quantray.nn._factory import check_factory
 from quantray.nn._tracing import whole
 from quantray.nn.intrinsic._fused import FusedWeighted, along_outputs, factor_of
 
+if TYPE_CHECKING:
+    from quantray.nn.functional._arguments import PerAxis
 
-class QAT(nn.Module):
-    """What is common to layers whose weights are fake-quantized."""
+
+def check_qconfig(cls: type, qconfig: Any) -> Any:
+    """A QConfig whose weight is fake-quantized, as modules for training need one.
+
+    Raises
+    ------
+    ValueError
+        There is none; it says how to get one.
+    """
+    if qconfig is None:
+        raise ValueError(
+            f"qconfig must be given for {cls.__name__}: quantization.get_default_qat_qconfig() is one"
+        )
+    return qconfig
+
+
+class Trained(nn.Module):
+    """What is common to modules whose weights are fake-quantized."""
 
     #: The float layer.
     float_module: ClassVar[type[nn.Module]]
 
     @classmethod
-    def from_float(cls, module: nn.Module) -> Any:
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
         """From a float layer with a `qconfig`: its parameters are shared, not copied."""
+        module = mod
+        if not isinstance(module, cls.float_module):
+            raise TypeError(f"mod must be a {cls.float_module.__name__}, got {type(module).__name__}")
+        check_qconfig(cls, getattr(module, "qconfig", None))
         made = cls.__new__(cls)
         made.__dict__.update(module.__dict__)
         # The float module keeps its own tables of what is inside it.
@@ -26,12 +49,21 @@ class QAT(nn.Module):
         made.add_module("weight_fake_quant", module.qconfig.weight())
         return made
 
+    def _train_with(self, qconfig: Any) -> None:
+        """Takes a QConfig, whose weight half makes the fake quantization."""
+        self.qconfig = check_qconfig(type(self), qconfig)
+        self.add_module("weight_fake_quant", qconfig.weight())
+
     def to_float(self) -> nn.Module:
         """The float layer, with weights as they are before they are fake-quantized."""
         made = self.float_module.__new__(self.float_module)
         made.__dict__.update(self.__dict__)
         made.__dict__["_modules"] = {k: v for k, v in self._modules.items() if k != "weight_fake_quant"}
         return made
+
+
+class QAT(Trained):
+    """What is common to layers, linear and convolutional, whose weights are fake-quantized."""
 
     def weight_and_bias(self) -> tuple[Any, Any]:
         """What integers will stand for: before they are fake-quantized."""
@@ -56,8 +88,45 @@ class Linear(QAT, nn.Linear):
 
     float_module = nn.Linear
 
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        qconfig: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        check_factory(device, dtype)
+        check_qconfig(type(self), qconfig)
+        super().__init__(in_features, out_features, bias)
+        self._train_with(qconfig)
 
-class Conv1d(QAT, nn.Conv1d):
+
+class _Conv(QAT):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: PerAxis | str = 0,
+        dilation: PerAxis = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        qconfig: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        check_factory(device, dtype)
+        check_qconfig(type(self), qconfig)
+        begin: Any = super().__init__
+        begin(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
+        self._train_with(qconfig)
+
+
+class Conv1d(_Conv, nn.Conv1d):
     """Conv1d with a fake-quantized weight.
 
     >>> import numpy as np
@@ -71,7 +140,7 @@ class Conv1d(QAT, nn.Conv1d):
     float_module = nn.Conv1d
 
 
-class Conv2d(QAT, nn.Conv2d):
+class Conv2d(_Conv, nn.Conv2d):
     """Conv2d with a fake-quantized weight.
 
     >>> import numpy as np
@@ -85,7 +154,7 @@ class Conv2d(QAT, nn.Conv2d):
     float_module = nn.Conv2d
 
 
-class Conv3d(QAT, nn.Conv3d):
+class Conv3d(_Conv, nn.Conv3d):
     """Conv3d with a fake-quantized weight.
 
     >>> import numpy as np
@@ -164,9 +233,20 @@ class FusedQAT(FusedWeighted):
         self.weight_fake_quant = fused.qconfig.weight()
 
     @classmethod
-    def from_float(cls, module: FusedWeighted) -> FusedQAT:
-        """From a fused module with a `qconfig`: what is inside is shared, not copied."""
-        return cls(module)
+    def from_float(cls, mod: FusedWeighted, use_precomputed_fake_quant: bool = False) -> FusedQAT:
+        """From a fused module with a `qconfig`: what is inside is shared, not copied.
+
+        It is of the class of the same name in `nn.intrinsic.qat`, where there is one.
+        """
+        from quantray.nn.intrinsic.qat import TRAINED
+
+        kind: Any = TRAINED.get(type(mod), FusedQAT) if cls is FusedQAT else cls
+        if cls is not FusedQAT and TRAINED.get(type(mod)) is not cls:
+            raise TypeError(f"mod must be of nn.intrinsic.{cls.__name__}, got {type(mod).__name__}")
+        check_qconfig(kind, getattr(mod, "qconfig", None))
+        made = kind.__new__(kind)
+        FusedQAT.__init__(made, mod)
+        return made
 
     def to_float(self) -> FusedWeighted:
         """The fused module, with weights as they are before they are fake-quantized."""

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from quantray import _core
 from quantray._core import (
     QTensor,
     per_channel_affine_float_qparams,
@@ -14,6 +15,7 @@ from quantray._core import (
     quint8,
 )
 from quantray.nn import _embedding, _init
+from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
 from quantray.nn.functional._embedding import embedding, embedding_bag, padding_row
@@ -44,11 +46,42 @@ class _Table(Module):
 
     weight: Any
 
-    def _make(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, dtype: Any) -> None:
+    def _make(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None,
+        max_norm: float | None,
+        weight: Any,
+        dtype: Any,
+    ) -> None:
+        super().__init__()
+        if not _init.is_rebuilding():
+            check_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if max_norm is not None:
+            raise ValueError(f"max_norm must be None, got {max_norm}: rows of integers are not scaled again")
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = padding_row(padding_idx, num_embeddings)
-        dtype = _DTYPES.get(dtype, dtype)
+        dtype = dtype if isinstance(dtype, _core.dtype) else _DTYPES.get(str(dtype), dtype)
         self.register_buffer("weight", quantized_table(_init.zeros((num_embeddings, embedding_dim)), dtype))
+        if weight is not None:
+            self.set_weight(weight)
+
+    @staticmethod
+    def _table_of(mod: Module, dtype: Any) -> QTensor:
+        """The table of a float module: by its fake quantization, its QConfig, or each row's own range."""
+        trained = getattr(mod, "weight_fake_quant", None)
+        if trained is not None:
+            if not trained.has_data:
+                trained.forward(mod.weight)
+            scales, zero_points = trained.calculate_qparams()
+            return quantize_per_channel(
+                mod.weight, scales, zero_points, 0, trained.dtype, qscheme=per_channel_affine_float_qparams
+            )
+        qconfig = getattr(mod, "qconfig", None)
+        if dtype is None:
+            dtype = quint8 if qconfig is None else qconfig.weight().dtype
+        return quantized_table(mod.weight, dtype)
 
     def set_weight(self, weight: QTensor) -> None:
         """Takes a table of shape (num_embeddings, embedding_dim), of any dtype and scheme."""
@@ -89,6 +122,10 @@ class Embedding(_Table):
         Rows of the table, and their length.
     padding_idx : int, optional
         Kept from the float module; look-ups do not depend on it.
+    max_norm, norm_type, scale_grad_by_freq, sparse
+        For torch's sake: None, and without effect.
+    _weight : QTensor, optional
+        The table; zeros by default.
     dtype : dtype or str
         quint8 or quint4x2.
 
@@ -103,18 +140,36 @@ class Embedding(_Table):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, dtype: Any = quint8
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: QTensor | None = None,
+        dtype: Any = quint8,
     ) -> None:
-        super().__init__()
-        self._make(num_embeddings, embedding_dim, padding_idx, dtype)
+        self._make(num_embeddings, embedding_dim, padding_idx, max_norm, _weight, dtype)
 
     @classmethod
-    def from_float(cls, module: Module, *, dtype: Any = quint8) -> Self:
-        """The table of a float `nn.Embedding`, each row with a scale and zero point of its own."""
-        check_source(cls, module, _embedding.Embedding)
-        made = cls(module.num_embeddings, module.embedding_dim, module.padding_idx, dtype)
-        made.set_weight(quantized_table(module.weight, dtype))
-        made.training = module.training
+    def from_float(cls, mod: Module, use_precomputed_fake_quant: bool = False, *, dtype: Any = None) -> Self:
+        """The table of a float `nn.Embedding`, each row with a scale and zero point of its own.
+
+        Parameters
+        ----------
+        mod : nn.Embedding
+            Or one of `nn.qat`, whose table is quantized as it was trained.
+        use_precomputed_fake_quant : bool
+            Accepted for torch's sake.
+        dtype : dtype, optional
+            By default that of the `qconfig`, or quint8.
+        """
+        check_source(cls, mod, _embedding.Embedding)
+        table = cls._table_of(mod, dtype)
+        made = cls(mod.num_embeddings, mod.embedding_dim, mod.padding_idx, _weight=table, dtype=table.dtype)
+        made.training = mod.training
         return made
 
     @whole
@@ -133,14 +188,18 @@ class EmbeddingBag(_Table):
     ----------
     num_embeddings, embedding_dim : int
         Rows of the table, and their length.
+    max_norm, norm_type, scale_grad_by_freq, sparse
+        For torch's sake: None, and without effect.
     mode : str
         "sum", "mean" or "max".
+    _weight : QTensor, optional
+        The table; zeros by default.
     include_last_offset : bool
         Whether the last one of the offsets is where the last bag ends.
-    padding_idx : int, optional
-        A row that belongs to no bag.
     dtype : dtype or str
         quint8 or quint4x2.
+    padding_idx : int, optional
+        A row that belongs to no bag.
 
     >>> import numpy as np
     >>> from quantray import nn
@@ -156,24 +215,37 @@ class EmbeddingBag(_Table):
         self,
         num_embeddings: int,
         embedding_dim: int,
-        mode: Literal["sum", "mean", "max"] = "mean",
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: Literal["sum", "mean", "max"] = "sum",
+        sparse: bool = False,
+        _weight: QTensor | None = None,
         include_last_offset: bool = False,
-        padding_idx: int | None = None,
         dtype: Any = quint8,
+        padding_idx: int | None = None,
     ) -> None:
-        super().__init__()
+        if mode not in ("sum", "mean", "max"):
+            raise ValueError(f'mode must be "sum", "mean" or "max", got {mode!r}')
+        self._make(num_embeddings, embedding_dim, padding_idx, max_norm, _weight, dtype)
         self.mode: Literal["sum", "mean", "max"] = mode
         self.include_last_offset = include_last_offset
-        self._make(num_embeddings, embedding_dim, padding_idx, dtype)
 
     @classmethod
-    def from_float(cls, module: Module, *, dtype: Any = quint8) -> Self:
-        """The table of a float `nn.EmbeddingBag`, each row with a scale and zero point of its own."""
-        check_source(cls, module, _embedding.EmbeddingBag)
-        lengths = (module.num_embeddings, module.embedding_dim)
-        made = cls(*lengths, module.mode, module.include_last_offset, module.padding_idx, dtype)
-        made.set_weight(quantized_table(module.weight, dtype))
-        made.training = module.training
+    def from_float(cls, mod: Module, use_precomputed_fake_quant: bool = False, *, dtype: Any = None) -> Self:
+        """The table of a float `nn.EmbeddingBag`; see `Embedding.from_float`."""
+        check_source(cls, mod, _embedding.EmbeddingBag)
+        table = cls._table_of(mod, dtype)
+        made = cls(
+            mod.num_embeddings,
+            mod.embedding_dim,
+            mode=mod.mode,
+            include_last_offset=mod.include_last_offset,
+            padding_idx=mod.padding_idx,
+            _weight=table,
+            dtype=table.dtype,
+        )
+        made.training = mod.training
         return made
 
     @whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from quantray import nn, ops
 from quantray._core import QTensor
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._grid import Grid, OnGrids
+from quantray.nn.quantized._observed import observed_grid
+from quantray.nn.quantized._output import checked_zero_point
 
 #: Modules that one operator computes from integers, and what it is told of them.
 _OPERATORS: dict[type[nn.Module], tuple[Callable[..., QTensor], Callable[[Any], dict[str, Any]]]] = {
@@ -61,7 +63,15 @@ class Requantized(OnGrids):
 class QFunctional(OnGrids, nn.FloatFunctional):
     """Sums, products and joins of quantized tensors: what `FloatFunctional` becomes.
 
-    A sum of a quantized tensor and floats is rounded once. With `relu` negative sums are 0.
+    A sum of a quantized tensor and floats is rounded once.
+
+    Parameters
+    ----------
+    grid : Grid, optional
+        Of results. Without one `scale` and `zero_point` are 1 and 0, to be set, and the dtype is that of the
+        inputs, as torch has it; `add_scalar` and `mul_scalar` move the input's grid.
+    relu : bool
+        Whether negative sums are 0.
 
     >>> import quantray as qt
     >>> from quantray import nn
@@ -73,15 +83,47 @@ class QFunctional(OnGrids, nn.FloatFunctional):
     Source: `torch.ao.nn.quantized.QFunctional`.
     """
 
-    def __init__(self, grid: Sequence[Any], relu: bool = False) -> None:
+    def __init__(self, grid: Sequence[Any] | None = None, relu: bool = False) -> None:
         super().__init__()
-        self.grid = Grid.checked(grid)
+        #: Whether results have their input's dtype, as torch's have; a grid says which one.
+        self.keeps_dtype = grid is None
+        self.grid = Grid(1.0, 0) if grid is None else Grid.checked(grid)
         self.relu = relu
+
+    @classmethod
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
+        """Of a `FloatFunctional` whose `activation_post_process` has seen its results."""
+        return cls(observed_grid(cls, mod))
+
+    def _set_grid(self, name: str, value: Any) -> None:
+        # Of either dtype, as long as no input has decided.
+        if self.keeps_dtype and name == "zero_point":
+            self.grid = self.grid._replace(zero_point=checked_zero_point(name, value))
+        else:
+            super()._set_grid(name, value)
+
+    def _accept(self, name: str, value: Any) -> Any:
+        if self.keeps_dtype and name == "zero_point":
+            return checked_zero_point("", value)
+        return super()._accept(name, value)
+
+    def _grid_for(self, args: tuple[Any, ...]) -> Grid:
+        """The grid of a result: with `keeps_dtype` of the first tensor's dtype."""
+        first: Any = args[0]
+        if isinstance(first, (list, tuple)) and first:
+            first = cast("Any", first[0])
+        if not self.keeps_dtype or not isinstance(first, QTensor) or first.dtype.bits != 8:
+            return self.grid
+        kind = first.dtype
+        return Grid.checked((self.grid.scale, self.grid.zero_point, kind.name, kind.qmin, kind.qmax))
 
     @whole
     def forward(self, name: str, *args: Any) -> QTensor:
         """One of the functions, by name."""
-        grid = self.grid
+        if self.keeps_dtype and name in ("add_scalar", "mul_scalar"):
+            # The grid moves with the number, as torch's does.
+            return (ops.add_scalar if name == "add_scalar" else ops.mul_scalar)(*args)
+        grid = self._grid_for(args)
         scale, zero_point, dtype = grid.output
         if name == "cat":
             tensors, dim = args
@@ -106,7 +148,8 @@ class QFunctional(OnGrids, nn.FloatFunctional):
         return grid.quantize(super().forward(name, *map(_floats, args)))
 
     def _config(self) -> dict[str, Any]:
-        return {"grid": self.grid, "relu": self.relu}
+        # A file's grid is one that was found; one that inputs complete is given its numbers by the state.
+        return {"grid": None if self.keeps_dtype else self.grid, "relu": self.relu}
 
     def extra_repr(self) -> str:
         return f"{'relu, ' if self.relu else ''}{self.grid}"

@@ -155,10 +155,28 @@ class OnGrids(Module):
         """The output's scale; None where it is floats."""
         return None if self.grid is None else self.grid.scale
 
+    @scale.setter
+    def scale(self, value: Any) -> None:
+        self._set_grid("scale", value)
+
     @property
     def zero_point(self) -> int | None:
         """The output's zero point; None where it is floats."""
         return None if self.grid is None else self.grid.zero_point
+
+    @zero_point.setter
+    def zero_point(self, value: Any) -> None:
+        self._set_grid("zero_point", value)
+
+    def _set_grid(self, name: str, value: Any) -> None:
+        """Another scale or zero point of the output, a number or an array of one."""
+        if self.grid is None:
+            raise AttributeError(f"{name} cannot be set: the output of this {self._get_name()} is floats")
+        try:
+            number = self.grid.accept(name, value)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+        self.grid = self.grid._replace(**{name: number})
 
     def _more_state(self) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -25,7 +25,7 @@ def packed_weight(weight: QTensor, low: int, high: int) -> QTensor:
     >>> from quantray.nn.quantized._packing import packed_weight
     >>> small = packed_weight(qt.quantize_per_tensor([-1.0, 0.5, 0.0], 0.5, 0, qt.qint8), -2, 1)
     >>> small.dtype, small.nbytes, small.tolist()
-    (quantray.quint2x4, 1, [-1.0, 0.5, 0.0])
+    (quint2x4, 1, [-1.0, 0.5, 0.0])
     """
     codes = np.asarray(weight.int_repr())
     name = next((name for name, bits in _BITS.items() if high - low < 2**bits), None)

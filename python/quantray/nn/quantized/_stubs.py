@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 
 from quantray import nn
-from quantray._core import QTensor
+from quantray._core import QTensor, quint8
+from quantray.nn._factory import check_factory
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._grid import Grid, OnGrids
+from quantray.nn.quantized._observed import observed_grid
+from quantray.nn.quantized._output import checked_scale, one_number
 
 
 class Quantize(OnGrids):
     """Quantizes its input: what `QuantStub` becomes.
+
+    Parameters
+    ----------
+    scale : float, array of one element, or Grid
+        A `Grid` says all by itself.
+    zero_point : int or array of one element
+    dtype : dtype
+        quint8 or qint8.
+    factory_kwargs : dict, optional
+        Accepted for torch's sake.
+
+    >>> import quantray as qt
+    >>> qt.nn.quantized.Quantize(0.5, 10, qt.quint8)([0.0, 1.2]).int_repr()
+    array([10, 12], dtype=uint8)
 
     >>> from quantray import nn
     >>> nn.quantized.Quantize(nn.quantized.Grid(0.5, 10))([0.0, 1.2]).int_repr()
@@ -23,9 +40,38 @@ class Quantize(OnGrids):
     Source: `torch.ao.nn.quantized.Quantize`.
     """
 
-    def __init__(self, grid: Sequence[Any]) -> None:
+    def __init__(
+        self, scale: Any, zero_point: Any = 0, dtype: Any = quint8, factory_kwargs: Any = None
+    ) -> None:
         super().__init__()
-        self.grid = Grid.checked(grid)
+        if isinstance(scale, (Grid, tuple, list)):
+            self.grid = Grid.checked(cast("Sequence[Any]", scale))
+            return
+        check_factory(None if factory_kwargs is None else factory_kwargs.get("device"), None)
+        name = getattr(dtype, "name", dtype)
+        made = {
+            "scale": checked_scale("scale", scale),
+            "zero_point": int(one_number("zero_point", zero_point)),
+        }
+        if name not in ("quint8", "qint8"):
+            raise ValueError(f"dtype must be quint8 or qint8, got {dtype!r}")
+        codes = (0, 255) if name == "quint8" else (-128, 127)
+        self.grid = Grid.checked((made["scale"], made["zero_point"], name, *codes))
+
+    @classmethod
+    def _rebuild(cls, grid: Sequence[Any]) -> Self:
+        """A module as files describe it."""
+        return cls(tuple(grid))
+
+    @classmethod
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
+        """Of a `QuantStub` whose `activation_post_process` has seen the values."""
+        return cls(observed_grid(cls, mod))
+
+    @property
+    def dtype(self) -> Any:
+        """Of the output."""
+        return self.grid.output[2]
 
     @whole
     def forward(self, input: Any) -> QTensor:
@@ -49,6 +95,11 @@ class DeQuantize(nn.Module):
 
     Source: `torch.ao.nn.quantized.DeQuantize`.
     """
+
+    @classmethod
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
+        """Of a `DeQuantStub`."""
+        return cls()
 
     @whole
     def forward(self, input: Any) -> Any:

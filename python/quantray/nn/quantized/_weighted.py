@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from quantray._core import (
 from quantray.nn import _init
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._grid import Grid, OnGrids
+from quantray.nn.quantized._observed import Observed
 from quantray.nn.quantized._packing import packed_weight, unpacked_weight
 
 if TYPE_CHECKING:
@@ -41,7 +42,25 @@ class Weighted(OnGrids):
     #: The axis of the weight that outputs lie on.
     axis: ClassVar[int] = 0
 
-    def __init__(
+    #: The float layer that it takes the place of.
+    float_module: ClassVar[type[nn.Module]]
+    #: Whether ReLU belongs to it.
+    has_relu: ClassVar[bool] = False
+
+    def _empty(self, shape: Sequence[int], outputs: int, bias: bool, settings: Sequence[Any]) -> None:
+        """A layer of zeros on torch's first grid, that is to be given its weight."""
+        super().__init__()
+        self._fill(shape, outputs, bias, settings, Grid(1.0, 0), relu=self.has_relu)
+
+    @classmethod
+    def _rebuild(cls, *args: Any, **config: Any) -> Self:
+        """A layer as files describe it, of zeros."""
+        made = cls.__new__(cls)
+        OnGrids.__init__(made)
+        made._fill(*args, **config)
+        return made
+
+    def _fill(
         self,
         shape: Sequence[int],
         outputs: int,
@@ -54,7 +73,6 @@ class Weighted(OnGrids):
         dtype: str = "qint8",
         weight_range: Sequence[int] | None = None,
     ) -> None:
-        super().__init__()
         self._settings = list(settings)
         low, high = (-128, 127) if dtype == "qint8" else (0, 255)
         #: The least and the greatest code that the weight may have.
@@ -87,7 +105,7 @@ class Weighted(OnGrids):
     ) -> Any:
         """The layer of integers that takes the place of a float one."""
         relu6 = isinstance(activation, nn.ReLU6)
-        made = cls(
+        made = cls._rebuild(
             weight.shape,
             0 if bias is None else len(bias),
             False,
@@ -100,6 +118,41 @@ class Weighted(OnGrids):
             weight_range,
         )
         made.set_weight_bias(weight, bias)
+        return made
+
+    @classmethod
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
+        """The layer of an observed one.
+
+        Parameters
+        ----------
+        mod : Module
+            A float layer, one of `nn.intrinsic` or of `nn.qat`. It has a `qconfig`, for its weight, and an
+            `activation_post_process` that has seen its outputs.
+        use_precomputed_fake_quant : bool
+            Accepted for torch's sake: a trained weight is quantized as it was trained in any case.
+
+        Raises
+        ------
+        TypeError
+            For another kind of layer.
+        ValueError
+            Without a `qconfig` or an observer, or where that has seen no data.
+
+        Source: `torch.ao.nn.quantized.Linear.from_float`.
+        """
+        seen = Observed.of(cls, mod, cls.float_module)
+        observer = seen.weight_observer()
+        made = cls.of(
+            seen.layer,
+            quantize_weight(seen.weight, observer, cls.axis),
+            None if seen.bias is None else np.asarray(seen.bias, np.float32),
+            grid=seen.grid(),
+            input_grid=None,
+            activation=seen.activation,
+            weight_range=(int(observer.quant_min), int(observer.quant_max)),
+        )
+        made.training = mod.training
         return made
 
     @staticmethod
@@ -190,162 +243,6 @@ class Weighted(OnGrids):
             parts.append(f"input ({self.input_grid})")
         parts.append("output floats" if self.grid is None else str(self.grid))
         return ", ".join(parts)
-
-
-def _tuple(values: Any) -> Any:
-    return values if isinstance(values, (int, str)) else list(values)
-
-
-class Linear(Weighted):
-    """Linear on integers.
-
-    >>> import numpy as np
-    >>> from quantray import nn, quantization as tq
-    >>> layer = nn.Linear(2, 4)
-    >>> x = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
-    >>> small = tq.quantize(layer, x, verbose=False)
-    >>> isinstance(small, nn.quantized.Linear), bool(np.abs(small(x) - layer(x)).max() < 0.1)
-    (True, True)
-
-    Source: `torch.ao.nn.quantized.Linear`.
-    """
-
-    packer = ops.PackedLinear
-
-    @staticmethod
-    def settings_of(layer: nn.Module) -> list[Any]:
-        return []
-
-
-class _Conv(Weighted):
-    @staticmethod
-    def settings_of(layer: nn.Module) -> list[Any]:
-        if layer.padding_mode != "zeros":
-            raise ValueError(f"padding_mode must be 'zeros' for integers, got {layer.padding_mode!r}")
-        return [_tuple(layer.stride), _tuple(layer.padding), _tuple(layer.dilation), layer.groups]
-
-
-class Conv1d(_Conv):
-    """Conv1d on integers.
-
-    >>> import numpy as np
-    >>> from quantray import nn, quantization as tq
-    >>> layer = nn.Conv1d(2, 4, 3)
-    >>> x = np.random.default_rng(0).normal(size=(2, 2, 6)).astype(np.float32)
-    >>> small = tq.quantize(layer, x, verbose=False)
-    >>> isinstance(small, nn.quantized.Conv1d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
-    (True, True)
-
-    Source: `torch.ao.nn.quantized.Conv1d`.
-    """
-
-    packer = ops.PackedConv1d
-
-
-class Conv2d(_Conv):
-    """Conv2d on integers.
-
-    >>> import numpy as np
-    >>> from quantray import nn, quantization as tq
-    >>> layer = nn.Conv2d(2, 4, 3)
-    >>> x = np.random.default_rng(0).normal(size=(1, 2, 6, 6)).astype(np.float32)
-    >>> small = tq.quantize(layer, x, verbose=False)
-    >>> isinstance(small, nn.quantized.Conv2d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
-    (True, True)
-
-    Source: `torch.ao.nn.quantized.Conv2d`.
-    """
-
-    packer = ops.PackedConv2d
-
-
-class Conv3d(_Conv):
-    """Conv3d on integers.
-
-    >>> import numpy as np
-    >>> from quantray import nn, quantization as tq
-    >>> layer = nn.Conv3d(2, 4, 3)
-    >>> x = np.random.default_rng(0).normal(size=(1, 2, 4, 4, 4)).astype(np.float32)
-    >>> small = tq.quantize(layer, x, verbose=False)
-    >>> isinstance(small, nn.quantized.Conv3d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
-    (True, True)
-
-    Source: `torch.ao.nn.quantized.Conv3d`.
-    """
-
-    packer = ops.PackedConv3d
-
-
-class _ConvTranspose(Weighted):
-    axis = 1
-
-    @staticmethod
-    def settings_of(layer: nn.Module) -> list[Any]:
-        values = (layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation)
-        return [_tuple(value) for value in values]
-
-
-class ConvTranspose1d(_ConvTranspose):
-    """ConvTranspose1d on integers.
-
-    >>> import numpy as np
-    >>> from quantray import nn, quantization as tq
-    >>> layer = nn.ConvTranspose1d(2, 4, 3)
-    >>> x = np.random.default_rng(0).normal(size=(2, 2, 6)).astype(np.float32)
-    >>> small = tq.quantize(layer, x, verbose=False)
-    >>> isinstance(small, nn.quantized.ConvTranspose1d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
-    (True, True)
-
-    Source: `torch.ao.nn.quantized.ConvTranspose1d`.
-    """
-
-    packer = ops.PackedConvTranspose1d
-
-
-class ConvTranspose2d(_ConvTranspose):
-    """ConvTranspose2d on integers.
-
-    >>> import numpy as np
-    >>> from quantray import nn, quantization as tq
-    >>> layer = nn.ConvTranspose2d(2, 4, 3)
-    >>> x = np.random.default_rng(0).normal(size=(1, 2, 6, 6)).astype(np.float32)
-    >>> small = tq.quantize(layer, x, verbose=False)
-    >>> isinstance(small, nn.quantized.ConvTranspose2d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
-    (True, True)
-
-    Source: `torch.ao.nn.quantized.ConvTranspose2d`.
-    """
-
-    packer = ops.PackedConvTranspose2d
-
-
-class ConvTranspose3d(_ConvTranspose):
-    """ConvTranspose3d on integers.
-
-    >>> import numpy as np
-    >>> from quantray import nn, quantization as tq
-    >>> layer = nn.ConvTranspose3d(2, 4, 3)
-    >>> x = np.random.default_rng(0).normal(size=(1, 2, 4, 4, 4)).astype(np.float32)
-    >>> small = tq.quantize(layer, x, verbose=False)
-    >>> isinstance(small, nn.quantized.ConvTranspose3d), bool(np.abs(small(x) - layer(x)).max() < 0.1)
-    (True, True)
-
-    Source: `torch.ao.nn.quantized.ConvTranspose3d`.
-    """
-
-    packer = ops.PackedConvTranspose3d
-
-
-#: The layer of integers that takes each float layer's place.
-QUANTIZED_MODULES: dict[type[nn.Module], type[Weighted]] = {
-    nn.Linear: Linear,
-    nn.Conv1d: Conv1d,
-    nn.Conv2d: Conv2d,
-    nn.Conv3d: Conv3d,
-    nn.ConvTranspose1d: ConvTranspose1d,
-    nn.ConvTranspose2d: ConvTranspose2d,
-    nn.ConvTranspose3d: ConvTranspose3d,
-}
 
 
 def quantize_weight(weight: Any, observer: Any, axis: int) -> QTensor:

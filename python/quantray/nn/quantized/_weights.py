@@ -30,6 +30,12 @@ def check_source(cls: type, module: Module, wanted: type) -> None:
         raise TypeError(f"module must be a {wanted.__name__} for {cls.__name__}, got {type(module).__name__}")
 
 
+def check_weight_dtype(dtype: Any) -> None:
+    """Raises for another dtype of weights than qint8."""
+    if dtype is not qint8:
+        raise ValueError(f"dtype must be qint8 for a weight, got {dtype}")
+
+
 def blank_weight(shape: tuple[int, ...], per_channel: bool = True, axis: int = 0) -> QTensor:
     """A weight of zeros, for a module that is to load its own."""
     codes = _init.zeros(shape, np.int8)
@@ -59,8 +65,7 @@ def quantized_weight(
     """A weight as symmetric 8-bit integers, with a scale for each output, along `axis`, or one for all."""
     from quantray.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver
 
-    if dtype is not qint8:
-        raise ValueError(f"dtype must be qint8 for a weight, got {dtype}")
+    check_weight_dtype(dtype)
     values = np.asarray(weight, np.float32)
     if not np.isfinite(values).all():
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])

@@ -1,5 +1,9 @@
 """Attention, written out in the standard's operators."""
 
+# Arguments of nodes are trees of whatever functions take: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import math

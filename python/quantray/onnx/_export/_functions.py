@@ -1,8 +1,12 @@
 """Functions of elements, arithmetic, normalizations, reductions."""
 
+# Arguments of nodes are trees of whatever functions take: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -95,7 +99,7 @@ def _clip(to: Writing, node: Node) -> None:
 
 @writes("numpy.clip", "ndarray.clip")
 def _clip_call(to: Writing, node: Node) -> None:
-    x, low, high = (*node.args, None, None)[:3]
+    x, low, high = cast("Any", (*node.args, None, None)[:3])
     dtype = to.fact(x).dtype
     ends = ["" if end is None else to.constant(np.asarray(end, dtype)) for end in (low, high)]
     if any(isinstance(end, Ref) for end in (low, high)):
@@ -264,7 +268,7 @@ def _affine(to: Writing, node: Node, y: str, weight: Any, bias: Any) -> str:
 
 @writes("instance_norm")
 def _instance_norm(to: Writing, node: Node) -> None:
-    channels = to.fact(node.args[0]).shape[1]
+    channels: Any = to.fact(node.args[0]).shape[1]
     weight, bias = node.get("weight"), node.get("bias")
     if node.get("running_mean") is not None and not node.get("use_input_stats", True):
         raise NotExported("an instance normalization by running statistics")
@@ -301,7 +305,7 @@ def _batch_norm(to: Writing, node: Node) -> None:
     (x,), given = bound(F.batch_norm, node, ("input",))
     if given["training"]:
         raise NotExported("a batch normalization in training")
-    channels = to.fact(given["running_mean"]).shape[0]
+    channels: Any = to.fact(given["running_mean"]).shape[0]
     weight = (
         to.constant(np.ones(channels, np.float32)) if given["weight"] is None else to.value(given["weight"])
     )

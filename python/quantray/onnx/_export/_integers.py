@@ -1,7 +1,11 @@
-"""Nodes of integers, as QDQ: the float operator between what dequantizes its inputs and what quantizes its output.
+"""Nodes of integers, as QDQ: float operators between what dequantizes inputs and what quantizes outputs.
 
 Zero points are even: runtimes that add them before rounding, and those that add them after it, agree then.
 """
+
+# Arguments of nodes are trees of whatever functions take: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 
 from __future__ import annotations
 
@@ -127,7 +131,7 @@ def weight_of(to: Writing, node: Node, module: Any, *, turned: bool = False) -> 
     """A layer's weight: integers in the file, dequantized; as it lies, or turned for a product."""
     weight = module.weight()
     codes = np.asarray(weight.int_repr())
-    if codes.dtype not in (np.int8, np.uint8):
+    if str(codes.dtype) not in ("int8", "uint8"):
         raise NotExported(f"weights of {weight.dtype}")
     if str(weight.qscheme()).endswith("per_channel_affine"):
         scales = np.asarray(weight.q_per_channel_scales(), np.float32)

@@ -1,8 +1,12 @@
 """Products with weights, and of two arrays."""
 
+# Arguments of nodes are trees of whatever functions take: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,7 +17,7 @@ from quantray.onnx._export._writing import NotExported, Writing, writes
 
 @writes("linear", "functional.linear")
 def _linear(to: Writing, node: Node) -> None:
-    x, weight, bias = (*node.args, None, None)[:3]
+    x, weight, bias = cast("Any", (*node.args, None, None)[:3])
     to.put(node, linear(to, node, to.value(x), len(to.fact(x).shape), weight, bias))
 
 

@@ -1,5 +1,9 @@
 """Nodes that are whole modules: recurrent layers, normalizations, dynamic layers, tables."""
 
+# Arguments of nodes are trees of whatever functions take: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from typing import Any
@@ -195,8 +199,7 @@ def _finished(to: Writing, node: Node, y: str, bias: Any, relu: bool) -> str:
 
 def _table(to: Writing, node: Node, module: Any) -> None:
     """Rows of codes, each with its own scale and its own zero point, which is a float."""
-    weight = module.weight
-    weight = weight() if callable(weight) else weight
+    weight: Any = module.weight
     codes = np.asarray(weight.int_repr())
     if codes.shape != tuple(weight.shape):
         raise NotExported(f"a table of {weight.dtype}")

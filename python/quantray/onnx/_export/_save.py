@@ -1,5 +1,9 @@
 """Saves models as ONNX files."""
 
+# Arguments of nodes are trees of whatever functions take: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import os
@@ -34,9 +38,9 @@ def save(
 ) -> None:
     """Writes a model as an ONNX file, which other runtimes read.
 
-    Integers are written as QDQ: float operators between QuantizeLinear and DequantizeLinear, weights as integers,
-    biases as int32, zero points even. Layers of `quantize_dynamic` become DynamicQuantizeLinear and integer
-    products; files have one range for all rows there. Lengths that may differ are named.
+    Integers are written as QDQ: float operators between QuantizeLinear and DequantizeLinear, weights as
+    integers, biases as int32, zero points even. Layers of `quantize_dynamic` become DynamicQuantizeLinear
+    and integer products; files have one range for all rows there. Lengths that may differ are named.
 
     Parameters
     ----------

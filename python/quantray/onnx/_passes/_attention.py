@@ -1,4 +1,4 @@
-"""Self-attention as exporters write it out: three products, heads, scores, softmax, and a product of the result."""
+"""Self-attention as exporters write it out: three products, heads, scores, softmax, a last product."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def _taken(draft: Draft, name: str) -> tuple[int | None, str]:
     if inner.op == "Split":
         is_first = inner.attributes.get("axis", 0) == 0
         return (inner.outputs.index(node.inputs[0]) if is_first else None), inner.inputs[0]
-    given = [draft.constant(each) for each in inner.inputs[1:]]
+    given: list[Array] = [draft.constant(each) for each in inner.inputs[1:]]
     if any(value is None or value.size != 1 for value in given) or len(given) < 3:
         return None, name
     start, end, axis = (int(value.reshape(())) for value in given[:3])
@@ -210,7 +210,7 @@ def _taken(draft: Draft, name: str) -> tuple[int | None, str]:
 
 def _axes(draft: Draft, node: NodeFile) -> list[int] | None:
     if len(node.inputs) > 1:
-        found = draft.constant(node.inputs[1])
+        found: Array = draft.constant(node.inputs[1])
         return None if found is None else found.reshape(-1).tolist()
     axes = node.attributes.get("axes")
     return None if axes is None else list(axes)
@@ -220,7 +220,7 @@ def _last_lengths(draft: Draft, name: str, count: int) -> tuple[int, ...] | None
     """The last lengths of a shape, where these are constants."""
     known = draft.constant(name)
     if known is not None:
-        ends = known.reshape(-1)[-count:].tolist()
+        ends: list[int] = known.reshape(-1)[-count:].tolist()
     else:
         joined = draft.producer(name, "Concat")
         if joined is None:

@@ -81,10 +81,11 @@ def _foldable(draft: Draft, name: str) -> NodeFile | None:
     if conv is None or not draft.is_used_once(name):
         return None
     known = [draft.constant(each) for each in conv.inputs[1:] if each]
-    if any(value is None for value in known) or known[0].dtype != np.float32:
+    weight = known[0] if known else None
+    if weight is None or any(value is None for value in known) or weight.dtype != np.float32:
         return None
     is_plain = conv.op == "Conv" or conv.attributes.get("group", 1) == 1
-    return conv if is_plain and 3 <= known[0].ndim <= 5 else None
+    return conv if is_plain and 3 <= weight.ndim <= 5 else None
 
 
 def _channels(draft: Draft, conv: NodeFile) -> int:
@@ -104,12 +105,12 @@ def _of_channels(value: Array, channels: int, ndim: int) -> Array | None:
 
 def _scaled(draft: Draft, node: NodeFile, conv: NodeFile, scale: Array, shift: Array) -> NodeFile:
     weight = draft.constants[conv.inputs[1]]
-    has_bias = len(conv.inputs) > 2 and bool(conv.inputs[2])
-    bias = draft.constants[conv.inputs[2]] if has_bias else np.zeros(len(scale), np.float32)
+    given = list(conv.inputs)
+    bias = draft.constants[given[2]] if given[2:] and given[2] else np.zeros(len(scale), np.float32)
     along = [1] * weight.ndim
     along[0 if conv.op == "Conv" else 1] = -1
-    new_weight = conv.inputs[1]
+    new_weight = given[1]
     if np.any(scale != 1):
-        new_weight = draft.add(conv.inputs[1], (weight * scale.reshape(along)).astype(np.float32))
-    new_bias = draft.add(f"{conv.inputs[1]}.bias", (bias * scale + shift).astype(np.float32))
-    return replace(conv, inputs=(conv.inputs[0], new_weight, new_bias), outputs=node.outputs[:1])
+        new_weight = draft.add(given[1], (weight * scale.reshape(along)).astype(np.float32))
+    new_bias = draft.add(f"{given[1]}.bias", (bias * scale + shift).astype(np.float32))
+    return replace(conv, inputs=(given[0], new_weight, new_bias), outputs=node.outputs[:1])

@@ -9,7 +9,11 @@ import numpy as np
 from quantray import _core
 from quantray.nn._gradients import untraced
 from quantray.nn._tracing import whole
-from quantray.quantization.fake_quantize._functions import fake_quantize
+from quantray.quantization.fake_quantize._functions import (
+    fake_quantize,
+    fake_quantize_rounded,
+    rounding_of,
+)
 from quantray.quantization.observer import (
     FixedQParamsObserver,
     MovingAverageMinMaxObserver,
@@ -23,6 +27,10 @@ from quantray.quantization.observer._types import PER_CHANNEL, SYMMETRIC
 
 class FakeQuantizeBase(Makes, Shared):
     """Base of modules that fake-quantize.
+
+    One of your own defines `observe(x)`, which takes in an array, `quantize(X)`, which gives one of values
+    that codes stand for, and `has_data`; with `calculate_qparams()`, `dtype`, `qscheme`, `quant_min` and
+    `quant_max`, models that were trained with it convert.
 
     They observe in training mode. In evaluation mode scale and zero point stay as they are, as after
     `disable_observer`, but for those that saw nothing yet, and those of each input (`is_dynamic`). An array
@@ -63,11 +71,19 @@ class FakeQuantizeBase(Makes, Shared):
 
     def _observe(self, x: Any) -> None:
         """Takes in the values of an array that is not empty."""
-        raise NotImplementedError(f"{type(self).__name__} must define _observe(x)")
+        self.observe(x)
+
+    def observe(self, x: Any) -> None:
+        """Takes in the values of an array that is not empty: what a fake quantization of your own defines."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define observe(x): it takes in the values of an array"
+        )
 
     def calculate_qparams(self) -> tuple[Any, Any]:
         """Scale and zero point: what a converted model gets."""
-        raise NotImplementedError(f"{type(self).__name__} must define calculate_qparams()")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define calculate_qparams(): scale and zero point, as arrays"
+        )
 
     @property
     def has_data(self) -> bool:
@@ -76,7 +92,9 @@ class FakeQuantizeBase(Makes, Shared):
 
     def quantize(self, X: Any) -> Any:
         """Fake-quantizes without observing, whatever is enabled."""
-        raise NotImplementedError(f"{type(self).__name__} must define quantize(X)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define quantize(X): an array of values that codes stand for"
+        )
 
     def enable_fake_quant(self, enabled: bool = True) -> None:
         """Whether the output is quantized, or the input as it is."""
@@ -109,6 +127,9 @@ class FakeQuantize(FakeQuantizeBase):
         The codes; the observer's by default.
     is_dynamic : bool
         Whether the range is that of each input.
+    rounding : str or callable
+        See `quantray.grids.rounding_function`; in training mode alone: evaluated, a model rounds to the
+        nearest code, as its integers will.
     **observer_kwargs
         For the observer: `dtype`, `qscheme`, `ch_axis`, ...
 
@@ -135,9 +156,12 @@ class FakeQuantize(FakeQuantizeBase):
         quant_min: int | None = None,
         quant_max: int | None = None,
         is_dynamic: bool = False,
+        rounding: Any = "nearest",
         **observer_kwargs: Any,
     ) -> None:
         super().__init__()
+        #: What rounds in training; None for the contract's rounding.
+        self.rounding = rounding_of(rounding)
         if quant_min is not None or quant_max is not None:
             observer_kwargs |= {"quant_min": quant_min, "quant_max": quant_max}
         if is_dynamic:
@@ -181,6 +205,10 @@ class FakeQuantize(FakeQuantizeBase):
         axis = self.ch_axis if self.is_per_channel else None
         with self._lock:
             scale, zero_point = self.scale, self.zero_point
+        if self.rounding is not None and self.training:
+            return fake_quantize_rounded(
+                X, scale, zero_point, axis, self.quant_min, self.quant_max, self.rounding
+            )
         return fake_quantize(X, scale, zero_point, axis, self.quant_min, self.quant_max)
 
     def _follow(self) -> None:

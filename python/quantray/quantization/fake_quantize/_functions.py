@@ -32,6 +32,11 @@ def fake_quantize(
 def _(
     wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Callable[[Any], Sequence[Any]]:
+    return _passing(args)
+
+
+def _passing(args: tuple[Any, ...]) -> Callable[[Any], Sequence[Any]]:
+    """The gradient that passes where codes are within their range."""
     x, scale, zero_point, axis, quant_min, quant_max = args
 
     def pull(g: Any) -> Sequence[Any]:
@@ -47,6 +52,36 @@ def _(
         return [dx]
 
     return pull
+
+
+def rounding_of(rounding: Any) -> Any:
+    """What rounds, as it can be copied and saved: a name, a function, None for the contract's rounding."""
+    if isinstance(rounding, str) and rounding == "nearest":
+        return None
+    from quantray.grids import rounding_function
+
+    made = rounding_function(rounding)
+    return made if isinstance(rounding, str) and rounding == "stochastic" else rounding
+
+
+@differentiable
+def fake_quantize_rounded(
+    x: Any, scale: Any, zero_point: Any, axis: int | None, quant_min: int, quant_max: int, rounding: Any
+) -> Any:
+    """The same with any rounding; its gradient is that of rounding to the nearest code."""
+    from quantray.grids._fake import _along, rounded_codes
+
+    given = np.asarray(x, np.float32)
+    codes = rounded_codes(given, scale, zero_point, axis, quant_min, quant_max, rounding)
+    steps = (codes - _along(zero_point, axis, given.ndim)).astype(np.float32)
+    return steps * np.asarray(_along(scale, axis, given.ndim), np.float32)
+
+
+@fake_quantize_rounded.gradient
+def _(
+    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Callable[[Any], Sequence[Any]]:
+    return _passing(args[:6])
 
 
 def _float_qparams(

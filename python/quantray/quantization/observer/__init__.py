@@ -5,6 +5,7 @@ not on its order or on how it was split: `merge` of observers on many machines i
 """
 
 from quantray.quantization.observer._base import ObserverBase, UniformQuantizationObserverBase
+from quantray.quantization.observer._channel_mse import PerChannelMSEObserver
 from quantray.quantization.observer._counting import CountingObserver
 from quantray.quantization.observer._defaults import (
     default_affine_fixed_qparams_observer,
@@ -32,6 +33,7 @@ from quantray.quantization.observer._fixed import (
     RecordingObserver,
     ReuseInputObserver,
 )
+from quantray.quantization.observer._fixed_scales import FixedScalesObserver
 from quantray.quantization.observer._histogram import HistogramObserver
 from quantray.quantization.observer._mean_std import MeanStdObserver
 from quantray.quantization.observer._min_max import MinMaxObserver, PerChannelMinMaxObserver
@@ -48,6 +50,7 @@ __all__ = [
     "CountingObserver",
     "EntropyObserver",
     "FixedQParamsObserver",
+    "FixedScalesObserver",
     "HistogramObserver",
     "MSEObserver",
     "MeanStdObserver",
@@ -56,6 +59,7 @@ __all__ = [
     "MovingAveragePerChannelMinMaxObserver",
     "NoopObserver",
     "ObserverBase",
+    "PerChannelMSEObserver",
     "PerChannelMinMaxObserver",
     "PercentileObserver",
     "PlaceholderObserver",

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from quantray import _core
+from quantray.nn._factory import check_factory
 from quantray.nn._gradients import untraced
 from quantray.nn._tracing import whole
 from quantray.quantization.observer import _types
@@ -19,9 +20,13 @@ from quantray.quantization.observer._state import Shared
 class ObserverBase(Makes, Shared):
     """Base of all observers: modules that look at the arrays they are called with and return them unchanged.
 
-    What they saw is in their buffers, and so in the state_dict. An array without elements is as if it were
-    not there. Many threads may call one observer at once: it takes in one array after the other, and has in
-    the end what one thread's calls would have given, in the order of these calls where that matters.
+    An observer of your own defines `observe(x)`, which takes in an array, and `range()`, the smallest and the
+    largest value that codes are to hold, if it derives from `UniformQuantizationObserverBase`; or else
+    `calculate_qparams()`. Numbers that it keeps by `register_buffer` are saved with the model.
+
+    What observers saw is in their buffers, and so in the state_dict. An array without elements is as if it
+    were not there. Many threads may call one observer at once: it takes in one array after the other, and has
+    in the end what one thread's calls would have given, in the order of these calls where that matters.
 
     Parameters
     ----------
@@ -39,6 +44,8 @@ class ObserverBase(Makes, Shared):
         self.is_dynamic = is_dynamic
         # Whether all values so far were infinite; None before the first one.
         self._infinite: bool | None = None
+        # Whether an observer of the user's, which has `observe` alone, was given something.
+        self._was_fed = False
 
     @whole
     def forward(self, input: Any) -> Any:
@@ -59,7 +66,14 @@ class ObserverBase(Makes, Shared):
 
     def _observe(self, x: Any) -> None:
         """Takes in the values of an array that is not empty."""
-        raise NotImplementedError(f"{type(self).__name__} must define _observe(x)")
+        self.observe(x)
+        self._was_fed = True
+
+    def observe(self, x: Any) -> None:
+        """Takes in the values of an array that is not empty: what an observer of your own defines."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define observe(x): it takes in the values of an array"
+        )
 
     def calculate_qparams(self) -> tuple[Floats, Any]:
         """Scale and zero point, arrays of shape (1,) or (channels,), for what was observed.
@@ -74,7 +88,7 @@ class ObserverBase(Makes, Shared):
     @property
     def has_data(self) -> bool:
         """Whether `calculate_qparams` has an answer."""
-        return False
+        return self._was_fed
 
     def reset_min_max_vals(self) -> None:
         """Forgets what was observed."""
@@ -130,6 +144,8 @@ class UniformQuantizationObserverBase(ObserverBase):
         Half the codes: 7 bits. Nothing here needs it: these kernels add 8-bit products exactly.
     quant_min, quant_max : int, optional
         The codes to use, such as -8 and 7 for 4 bits in qint8; the dtype's by default.
+    factory_kwargs : dict, optional
+        Accepted for torch's sake.
     eps : float
         The smallest scale.
     is_dynamic : bool
@@ -145,10 +161,13 @@ class UniformQuantizationObserverBase(ObserverBase):
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
+        factory_kwargs: Any = None,
         eps: float = EPS,
         is_dynamic: bool = False,
     ) -> None:
         super().__init__(_types.quantized_dtype(dtype), is_dynamic)
+        if factory_kwargs:
+            check_factory(factory_kwargs.get("device"), None)
         self.qscheme = _types.scheme(qscheme, self._schemes())
         self.reduce_range = bool(reduce_range)
         if self.reduce_range and self.qscheme in _types.SYMMETRIC and self.dtype == _core.quint8:
@@ -181,7 +200,44 @@ class UniformQuantizationObserverBase(ObserverBase):
 
     def _range(self) -> tuple[Any, Any]:
         """The range that scale and zero point are made for."""
-        raise NotImplementedError(f"{type(self).__name__} must define _range()")
+        found: Any = self.range()
+        if not isinstance(found, tuple) or len(found) != 2:  # pyright: ignore[reportUnknownArgumentType]
+            raise TypeError(
+                f"{type(self).__name__}.range() must give the smallest and the largest value, got {found!r}"
+            )
+        low, high = (np.asarray(v, np.float32) for v in found)  # pyright: ignore[reportUnknownVariableType]
+        if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
+            raise ValueError(
+                f"{type(self).__name__}.range() must give finite numbers, the smaller one first, "
+                f"got {low} and {high}"
+            )
+        return low, high
+
+    def range(self) -> tuple[Any, Any]:
+        """The smallest and the largest value that codes are to hold: what one of your own defines.
+
+        Numbers, or arrays of one for each channel.
+
+        >>> import numpy as np
+        >>> from quantray import quantization as tq
+        >>> class Middle(tq.UniformQuantizationObserverBase):
+        ...     def __init__(self, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.register_buffer("low", np.array(0.0))
+        ...         self.register_buffer("high", np.array(0.0))
+        ...     def observe(self, x):
+        ...         low, high = np.quantile(x, [0.01, 0.99])
+        ...         self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+        ...     def range(self):
+        ...         return self.low, self.high
+        >>> observer = Middle()
+        >>> _ = observer(np.linspace(0, 2.55, 1000))
+        >>> observer.calculate_qparams()[0].round(4)
+        array([0.0099], dtype=float32)
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define range(): the smallest and the largest value, as a tuple"
+        )
 
     def calculate_qparams(self) -> tuple[Floats, Any]:
         """Scale and zero point, arrays of shape (1,) or (channels,), for what was observed.

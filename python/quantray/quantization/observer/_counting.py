@@ -45,7 +45,7 @@ class CountingObserver(UniformQuantizationObserverBase):
         for name, value in (("bins", bins), ("upsample_rate", upsample_rate)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps)
+        super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps=eps)
         self.bins, self.upsample_rate = bins, upsample_rate
         # At least two bins on each side of 0, which is an edge: the widest ones then hold all floats.
         self._most = max(bins * upsample_rate, 4)

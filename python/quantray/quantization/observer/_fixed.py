@@ -81,6 +81,8 @@ class PlaceholderObserver(ObserverBase):
         float32 by default: not quantized.
     custom_op_name : str
         Kept in `custom_op`.
+    compute_dtype : dtype, optional
+        torch's former way to say `is_dynamic`.
     quant_min, quant_max : int, optional
     qscheme : qscheme, optional
         per_tensor_affine by default.
@@ -99,13 +101,14 @@ class PlaceholderObserver(ObserverBase):
         self,
         dtype: Any = np.float32,
         custom_op_name: str = "",
+        compute_dtype: Any = None,
         quant_min: int | None = None,
         quant_max: int | None = None,
         qscheme: Any = None,
         eps: float | None = None,
         is_dynamic: bool = False,
     ) -> None:
-        super().__init__(dtype, is_dynamic)
+        super().__init__(dtype, is_dynamic or compute_dtype is not None)
         self.qscheme = _types.scheme(_core.per_tensor_affine if qscheme is None else qscheme)
         self.quant_min, self.quant_max = quant_min, quant_max
         self.eps = EPS if eps is None else eps

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from quantray import _core
+from quantray.nn._factory import check_factory
 from quantray.quantization.observer._counting import CountingObserver
 from quantray.quantization.observer._loss import squared_error
 from quantray.quantization.observer._qparams import EPS
@@ -56,6 +57,7 @@ class HistogramObserver(CountingObserver):
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
+        factory_kwargs: Any = None,
         eps: float = EPS,
         is_dynamic: bool = False,
         upsample_rate: int = 64,
@@ -63,6 +65,8 @@ class HistogramObserver(CountingObserver):
         super().__init__(
             bins, dtype, qscheme, reduce_range, quant_min, quant_max, eps, is_dynamic, upsample_rate
         )
+        if factory_kwargs:
+            check_factory(factory_kwargs.get("device"), None)
         # torch's: as many as the dtype has codes.
         self.dst_nbins = 2**self._bits
 

@@ -55,7 +55,7 @@ class MeanStdObserver(UniformQuantizationObserverBase):
     ) -> None:
         if not 0 < k < math.inf:
             raise ValueError(f"k must be positive and finite, got {k!r}")
-        super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps, is_dynamic)
+        super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps=eps, is_dynamic=is_dynamic)
         self.k = float(k)
         self.reset_min_max_vals()
 

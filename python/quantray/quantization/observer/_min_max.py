@@ -96,6 +96,7 @@ class MinMaxObserver(_Range):
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
+        factory_kwargs: Any = None,
         eps: float = EPS,
         is_dynamic: bool = False,
     ) -> None:
@@ -108,6 +109,7 @@ class MinMaxObserver(_Range):
             quant_max=quant_max,
             eps=eps,
             is_dynamic=is_dynamic,
+            factory_kwargs=factory_kwargs,
         )
 
     @classmethod
@@ -145,6 +147,7 @@ class PerChannelMinMaxObserver(_Range):
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
+        factory_kwargs: Any = None,
         eps: float = EPS,
         is_dynamic: bool = False,
     ) -> None:
@@ -157,6 +160,7 @@ class PerChannelMinMaxObserver(_Range):
             reduce_range=reduce_range,
             quant_min=quant_min,
             quant_max=quant_max,
+            factory_kwargs=factory_kwargs,
             eps=eps,
         )
         self.ch_axis = ch_axis

@@ -94,7 +94,7 @@ class MovingAverageMinMaxObserver(_Averages, MinMaxObserver):
         eps: float = EPS,
         is_dynamic: bool = False,
     ) -> None:
-        super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps, is_dynamic)
+        super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps=eps, is_dynamic=is_dynamic)
         self.averaging_constant = _check_constant(averaging_constant, is_dynamic)
 
 
@@ -133,5 +133,7 @@ class MovingAveragePerChannelMinMaxObserver(_Averages, PerChannelMinMaxObserver)
         eps: float = EPS,
         is_dynamic: bool = False,
     ) -> None:
-        super().__init__(ch_axis, dtype, qscheme, reduce_range, quant_min, quant_max, eps, is_dynamic)
+        super().__init__(
+            ch_axis, dtype, qscheme, reduce_range, quant_min, quant_max, eps=eps, is_dynamic=is_dynamic
+        )
         self.averaging_constant = _check_constant(averaging_constant, is_dynamic)

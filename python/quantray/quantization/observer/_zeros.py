@@ -37,3 +37,21 @@ def warn_of_zero_values(low: Any, high: Any, eps: float, name: str, stacklevel: 
             f"{eps:.3g}; give the observer a smaller eps, or scale the values",
             stacklevel=stacklevel,
         )
+
+
+#: The smallest scale of what is quantized as it comes.
+_SMALLEST = float(np.float32(6.1e-5))
+
+
+def warn_of_zero_inputs(x: Any, name: str, stacklevel: int = 2) -> None:
+    """Warns where all values that a layer quantizes as they come become 0."""
+    values = np.asarray(x)
+    if values.dtype.kind != "f" or not values.size:
+        return
+    largest = float(np.abs(values).max())
+    if 0 < largest < _SMALLEST / 2:
+        warnings.warn(
+            f"{name}: all values of the input become 0: the largest is {largest:.3g}, and the smallest scale "
+            f"of what is quantized as it comes is {_SMALLEST:.3g}; scale them, or leave the layer in float",
+            stacklevel=stacklevel,
+        )

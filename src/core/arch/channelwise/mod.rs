@@ -1,6 +1,6 @@
 //! Sums of products for each channel by itself: the inner loops of depthwise convolutions.
 //!
-//! Channels lie side by side, [`CHANNELS`] of them in a *cell*, which for each channel holds `KU` elements of an image
+//! Channels lie side by side, up to [`CHANNELS`] of them in a *cell*, which for each channel holds `KU` elements of an image
 //! one after the other, so that one instruction multiplies and adds them: two 16-bit numbers, or four bytes. Cells are
 //! made once for a line of the output ([`Channelwise::interleave`]), and met by all positions whose kernels reach them
 //! ([`Channelwise::sums`]). The sums are exact modulo 2^32: every instruction set gives the same ones.
@@ -13,11 +13,14 @@ mod plain;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
-use super::isa::Isa;
-use super::product::{Product, Stored, WithProduct, with_product};
-use super::vector::{Byte, Vector};
+use std::mem::MaybeUninit;
 
-/// Channels of a cell: a group of every instruction set's vectors divides it.
+use super::isa::Isa;
+use super::product::{Product, Stored, ToBytes, WithProduct, with_product};
+use super::vector::{Byte, Vector};
+use super::window::Window;
+
+/// Channels of a cell, at most: a group of every instruction set's vectors divides it.
 pub(crate) const CHANNELS: usize = 64;
 
 /// Weights of the kind that an instruction set multiplies.
@@ -74,8 +77,10 @@ pub(crate) struct Positions<'a, A, W> {
     pub(crate) step: usize,
     /// The cells that the first position meets.
     pub(crate) taps: &'a [usize],
-    /// The weights of a cell for each.
+    /// The weights of a cell of `CHANNELS` for each.
     pub(crate) weights: &'a [W],
+    /// How many elements further they are met, where an instruction set has `codes`; what leaves the cell is 0.
+    pub(crate) later: usize,
     /// How many channels are wanted.
     pub(crate) channels: usize,
 }
@@ -90,6 +95,10 @@ pub(crate) trait Channelwise: Copy + Send + Sync + 'static {
     type V: Vector;
     /// Elements that lie side by side.
     const KU: usize;
+    /// Cells have a multiple of so many channels.
+    const UNIT: usize = CHANNELS;
+    /// Whether it has `codes`.
+    const IN_REGISTERS: bool = false;
 
     /// The vectors that go with it.
     fn vector(self) -> Self::V;
@@ -101,6 +110,22 @@ pub(crate) trait Channelwise: Copy + Send + Sync + 'static {
     /// Writes the sums of each position, `CHANNELS` apart: at least as many as are wanted. Slices that are too short
     /// panic.
     fn sums(self, positions: &Positions<'_, Self::A, Self::W>, out: &mut [i32]);
+
+    /// The codes that such sums become, without their way through memory: a row of the room for each position. Slices
+    /// that are too short panic.
+    fn codes(
+        self,
+        _positions: &Positions<'_, Self::A, Self::W>,
+        _finish: &ToBytes<'_>,
+        _to: Window<'_, MaybeUninit<u8>>,
+    ) {
+        unreachable!("only where `IN_REGISTERS` says so")
+    }
+}
+
+/// Elements of a cell of so many channels.
+pub(crate) const fn cell<P: Channelwise>(channels: usize) -> usize {
+    channels.next_multiple_of(P::UNIT) * P::KU
 }
 
 /// The checks that make the reads and writes of `interleave` safe.
@@ -108,17 +133,23 @@ pub(crate) trait Channelwise: Copy + Send + Sync + 'static {
 fn check_lines<P: Channelwise, C>(lines: &[Line<'_, C>], channels: usize, count: usize, to: &[P::A]) {
     assert!(lines.len() == P::KU && channels <= CHANNELS && count > 0);
     assert!(lines.iter().all(|(line, next)| line.len() >= (count - 1) * next + channels));
-    assert!(to.len() >= count * CHANNELS * P::KU);
+    assert!(to.len() >= count * cell::<P>(channels));
 }
 
 /// The checks that make the reads and writes of `sums` safe.
 #[inline]
 fn check_positions<P: Channelwise>(positions: &Positions<'_, P::A, P::W>, out: &[i32]) {
-    let Positions { cells, count, step, taps, weights, channels } = *positions;
-    let cell = CHANNELS * P::KU;
-    let last = taps.iter().max().map_or(0, |tap| (tap + count.saturating_sub(1) * step + 1) * cell);
-    assert!(cells.len() >= last && weights.len() >= taps.len() * cell);
-    assert!(channels <= CHANNELS && out.len() >= count * CHANNELS);
+    check_cells::<P>(positions);
+    assert!(positions.later == 0 && out.len() >= positions.count * CHANNELS);
+}
+
+/// The checks that make the reads of cells and weights safe.
+#[inline]
+fn check_cells<P: Channelwise>(positions: &Positions<'_, P::A, P::W>) {
+    let Positions { cells, count, step, taps, weights, channels, .. } = *positions;
+    let last = taps.iter().max().map_or(0, |tap| tap + count.saturating_sub(1) * step + 1);
+    assert!(channels <= CHANNELS && cells.len() >= last * cell::<P>(channels));
+    assert!(weights.len() >= taps.len() * CHANNELS * P::KU);
 }
 
 /// Calls a function that makes the sums of `M` positions and `$lanes` channels, for all positions and channels.

@@ -37,7 +37,7 @@ macro_rules! plain {
 
             fn sums(self, positions: &Positions<'_, i16, i16>, out: &mut [i32]) {
                 check_positions::<Self>(positions, out);
-                let Positions { cells, count, step, taps, weights, channels } = *positions;
+                let Positions { cells, count, step, taps, weights, channels, .. } = *positions;
                 for (at, out) in out.chunks_exact_mut(CHANNELS).take(count).enumerate() {
                     for channel in (0..channels).step_by(LANES) {
                         let mut sums = [0i32; LANES];

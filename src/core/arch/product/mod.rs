@@ -12,6 +12,7 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod codes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod plain;
@@ -21,10 +22,14 @@ mod signed;
 mod vnni;
 mod wide;
 
+use std::mem::MaybeUninit;
+
 use super::channelwise::Channelwise;
 use super::isa::Isa;
 use super::vector::{Byte, Vector};
+use super::window::Window;
 
+pub(crate) use codes::ToBytes;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Dotprod, I8mm};
 pub(crate) use wide::{
@@ -134,6 +139,8 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     /// Whether a panel's sums are written row after row, so that rows may follow each other closer than `NR`: what
     /// lies beyond their columns is written over by the next one.
     const IN_ORDER: bool = true;
+    /// Whether it has `codes`.
+    const IN_REGISTERS: bool = false;
 
     /// The vectors that go with it.
     fn vector(self) -> Self::V;
@@ -145,6 +152,18 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     /// stride of less than the panels wants one panel, and `IN_ORDER` if it is less than that. Slices that are too
     /// short panic.
     fn block(self, rows: Rows<'_, Self::A>, panels: Panels<'_>, out: &mut [i32], stride: usize);
+
+    /// The codes that such sums become, without their way through memory: as many rows and columns as the room has,
+    /// which ends in the last panel. Slices that are too short panic.
+    fn codes(
+        self,
+        _rows: Rows<'_, Self::A>,
+        _panels: Panels<'_>,
+        _finish: &ToBytes<'_>,
+        _to: Window<'_, MaybeUninit<u8>>,
+    ) {
+        unreachable!("only where `IN_REGISTERS` says so")
+    }
 }
 
 /// A tile function for each number of rows up to twelve.
@@ -190,6 +209,15 @@ pub(crate) struct Panels<'a> {
 /// The checks that make the reads and writes of a block safe.
 #[inline]
 fn check<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>, out: &[i32], stride: usize) {
+    check_rows::<P>(rows, panels);
+    let (all, count) = (rows.lines.len() * rows.count, panels.count);
+    assert!(stride >= count * P::NR || count == 1 && (P::IN_ORDER || stride >= P::NR));
+    assert!(out.len() >= (all - 1) * stride + count * P::NR);
+}
+
+/// The checks that make the reads of rows and panels safe.
+#[inline]
+fn check_rows<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>) {
     let Panels { data, depth, count, .. } = panels;
     assert!((1..=P::MR).contains(&rows.count) && count > 0);
     assert_eq!(data.len(), count * P::NR * depth);
@@ -200,10 +228,7 @@ fn check<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>, out: &[i32], stri
     assert!(run.is_multiple_of(unit) && run * rows.runs.len() == depth);
     assert!(P::RUNS || rows.runs == [0] && rows.lines == [0]);
     let lines = rows.lines.iter().max().expect("at least one line");
-    let all = rows.lines.len() * rows.count;
     assert!(rows.data.len() >= lines + (rows.count - 1) * rows.stride + last + run);
-    assert!(stride >= count * P::NR || count == 1 && (P::IN_ORDER || stride >= P::NR));
-    assert!(out.len() >= (all - 1) * stride + count * P::NR);
 }
 
 /// What tile functions take: one panel, and where its sums go. Rows, runs and steps are checked already.

@@ -121,6 +121,7 @@ impl<'a, A: Digit> Inputs<'a, A> {
     }
 
     /// Group by group the digits of all rows, the units and sums of these rows and those after them.
+    #[cfg(target_arch = "x86_64")] // Nobody else asks for several at once.
     #[inline(always)]
     pub(super) fn groups(&self) -> impl Iterator<Item = (&'a [A], &'a [f32], &'a [Sum])> + use<'a, A> {
         let (rows, first) = (self.rows, self.first_row);

@@ -10,6 +10,7 @@ from quantray import ops
 from quantray._core import QTensor, qint8, quantize_per_tensor_dynamic, quint8
 from quantray.nn import _conv, _init
 from quantray.nn import functional as F
+from quantray.nn._factory import check_factory
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._weights import blank_weight, quantized_weight, taken_apart
@@ -68,6 +69,7 @@ class _Dynamic(_conv.Geometry):
     def from_float(
         cls,
         module: Module,
+        use_precomputed_fake_quant: bool = False,
         *,
         dtype: Any = qint8,
         per_channel: bool = True,
@@ -164,12 +166,15 @@ class _Forward(_Dynamic):
         groups: int = 1,
         bias: bool = True,
         padding_mode: PaddingMode = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+        reduce_range: bool = False,
         *,
         per_channel: bool = True,
         per_row: bool = True,
-        reduce_range: bool = False,
         relu: bool = False,
     ) -> None:
+        check_factory(device, dtype)
         settings = (
             in_channels,
             out_channels,
@@ -210,12 +215,15 @@ class _Transposed(_Dynamic):
         bias: bool = True,
         dilation: PerAxis = 1,
         padding_mode: Literal["zeros"] = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+        reduce_range: bool = False,
         *,
         per_channel: bool = True,
         per_row: bool = True,
-        reduce_range: bool = False,
         relu: bool = False,
     ) -> None:
+        check_factory(device, dtype)
         if isinstance(padding, str):
             raise ValueError(f"padding must be integers, got {padding!r}")
         settings = (kernel_size, stride, padding, dilation, output_padding, groups, padding_mode)

@@ -8,9 +8,10 @@ import numpy as np
 
 from quantray._core import PackedLinear, QTensor, qint8, quantize_per_tensor_dynamic, quint8
 from quantray.nn import _init, _linear
+from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
-from quantray.nn.quantized._weights import blank_weight, quantized_weight, taken_apart
+from quantray.nn.quantized._weights import blank_weight, check_weight_dtype, quantized_weight, taken_apart
 
 
 class Linear(Module):
@@ -22,8 +23,10 @@ class Linear(Module):
     ----------
     in_features, out_features : int
         Lengths of the input's and the output's last axis.
-    bias : bool
+    bias_ : bool
         Whether there is a bias, in float32.
+    dtype : dtype
+        Of the weight: qint8.
     per_channel : bool
         Whether each output's weights have a scale of their own.
     per_row : bool
@@ -32,6 +35,9 @@ class Linear(Module):
         Whether the input is quantized to 7 bits, as torch does, whose sums may saturate. Not with `per_row`.
     relu : bool
         Whether negative outputs become 0.
+    is_smoothed : bool
+        Whether inputs are multiplied by a factor each, `input_factor`, before they are quantized: what a
+        remedy has made even (`quantray.quantization.remedies.refine`).
 
     >>> import numpy as np
     >>> from quantray import nn
@@ -50,18 +56,30 @@ class Linear(Module):
         self,
         in_features: int,
         out_features: int,
-        bias: bool = True,
+        bias_: bool = True,
+        dtype: Any = qint8,
         *,
         per_channel: bool = True,
         per_row: bool = True,
         reduce_range: bool = False,
         relu: bool = False,
+        is_smoothed: bool = False,
     ) -> None:
         super().__init__()
+        if not _init.is_rebuilding():
+            check_sizes(in_features=in_features, out_features=out_features)
+        check_weight_dtype(dtype)
         self.in_features, self.out_features = in_features, out_features
         self._set(per_channel, per_row, reduce_range, relu)
+        if is_smoothed:
+            self.input_factor = np.ones(in_features, np.float32)
         weight = blank_weight((out_features, in_features), per_channel)
-        self.set_weight_bias(weight, _init.zeros((out_features,)) if bias else None)
+        self.set_weight_bias(weight, _init.zeros((out_features,)) if bias_ else None)
+
+    @classmethod
+    def _rebuild(cls, in_features: int, out_features: int, bias: bool = True, **options: Any) -> Self:
+        """A layer as files describe it."""
+        return cls(in_features, out_features, bias, **options)
 
     def set_weight_bias(self, weight: QTensor, bias: Any = None) -> None:
         """Takes a weight, qint8 of shape (out_features, in_features), and a bias."""
@@ -74,6 +92,7 @@ class Linear(Module):
     def from_float(
         cls,
         module: Module,
+        use_precomputed_fake_quant: bool = False,
         *,
         dtype: Any = qint8,
         per_channel: bool = True,
@@ -122,6 +141,12 @@ class Linear(Module):
             raise ValueError("reduce_range must be False with per_row=True, got True")
         self.per_channel, self.per_row = per_channel, per_row
         self.reduce_range, self.relu = reduce_range, relu
+        #: What each input is multiplied by before it is quantized; None for nothing.
+        self.input_factor: Any = None
+
+    def _given(self, input: Any) -> Any:
+        """The input as it is quantized."""
+        return input if self.input_factor is None else input * self.input_factor
 
     def weight(self) -> QTensor:
         """The weight, shape (out_features, in_features)."""
@@ -134,23 +159,27 @@ class Linear(Module):
     @whole
     def forward(self, input: Any) -> Any:
         """Shape (..., out_features), float32."""
+        input = self._given(input)
         if not self.reduce_range:
             return self._packed.dynamic(input, per_row=self.per_row, relu=self.relu)
         return self._packed(quantize_per_tensor_dynamic(input, quint8, True), relu=self.relu)
 
     def into(self, input: Any, out: Any, relu: bool = False) -> Any:
         """The same, written into `out`, an array of float32; with `relu` negative numbers become 0."""
+        input = self._given(input)
         if not self.reduce_range:
             return self._packed.dynamic(input, per_row=self.per_row, relu=relu, out=out)
         return self._packed(quantize_per_tensor_dynamic(input, quint8, True), relu=relu, out=out)
 
     def _own_state(self) -> dict[str, Any]:
         bias = self.bias()
-        return {"weight": self.weight(), **({} if bias is None else {"bias": bias})}
+        state: dict[str, Any] = {"weight": self.weight(), **({} if bias is None else {"bias": bias})}
+        return state if self.input_factor is None else {**state, "input_factor": self.input_factor}
 
     def _assign(self, state: dict[str, Any]) -> None:
         if state:
             self.set_weight_bias(state.get("weight", self.weight()), state.get("bias", self.bias()))
+            self.input_factor = state.get("input_factor", self.input_factor)
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -161,6 +190,7 @@ class Linear(Module):
             "per_row": self.per_row,
             "reduce_range": self.reduce_range,
             "relu": self.relu,
+            "is_smoothed": self.input_factor is not None,
         }
 
     def _get_name(self) -> str:

@@ -40,7 +40,14 @@ class PackedRecurrent(Configured):
         )
 
     @classmethod
-    def from_float(cls, module: Module, *, dtype: Any = qint8, per_channel: bool = True) -> Self:
+    def from_float(
+        cls,
+        module: Module,
+        use_precomputed_fake_quant: bool = False,
+        *,
+        dtype: Any = qint8,
+        per_channel: bool = True,
+    ) -> Self:
         """The module of a float one.
 
         Parameters

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantray._core import PackedGRUCell, PackedLSTMCell, PackedRNNCell, QTensor
+from quantray._core import PackedGRUCell, PackedLSTMCell, PackedRNNCell, QTensor, qint8
 from quantray.nn import _recurrent_cells
 from quantray.nn._recurrent_cells import RecurrentCell
 from quantray.nn._recurrent_states import states_out
+from quantray.nn.quantized._weights import check_weight_dtype
 from quantray.nn.quantized.dynamic._packed import PackedRecurrent
 
 
@@ -42,6 +43,8 @@ class LSTMCell(_Cell, _recurrent_cells.LSTMCell):
     ----------
     input_size, hidden_size, bias
         As for `nn.LSTMCell`.
+    dtype : dtype
+        Of the weights: qint8.
     per_channel : bool
         Whether each row of weights has a scale of its own.
 
@@ -59,8 +62,15 @@ class LSTMCell(_Cell, _recurrent_cells.LSTMCell):
     _source = _recurrent_cells.LSTMCell
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, *, per_channel: bool = True
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = qint8,
+        *,
+        per_channel: bool = True,
     ) -> None:
+        check_weight_dtype(dtype)
         super().__init__(input_size, hidden_size, bias)
         self._empty(per_channel)
 
@@ -73,7 +83,7 @@ class GRUCell(_Cell, _recurrent_cells.GRUCell):
 
     Parameters
     ----------
-    input_size, hidden_size, bias, per_channel
+    input_size, hidden_size, bias, dtype, per_channel
         As for `LSTMCell`.
 
     >>> import numpy as np
@@ -90,8 +100,15 @@ class GRUCell(_Cell, _recurrent_cells.GRUCell):
     _source = _recurrent_cells.GRUCell
 
     def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, *, per_channel: bool = True
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        dtype: Any = qint8,
+        *,
+        per_channel: bool = True,
     ) -> None:
+        check_weight_dtype(dtype)
         super().__init__(input_size, hidden_size, bias)
         self._empty(per_channel)
 
@@ -106,6 +123,8 @@ class RNNCell(_Cell, _recurrent_cells.RNNCell):
     ----------
     input_size, hidden_size, bias, nonlinearity
         As for `nn.RNNCell`.
+    dtype : dtype
+        Of the weights: qint8.
     per_channel : bool
         Whether each row of weights has a scale of its own.
 
@@ -128,9 +147,11 @@ class RNNCell(_Cell, _recurrent_cells.RNNCell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: str = "tanh",
+        dtype: Any = qint8,
         *,
         per_channel: bool = True,
     ) -> None:
+        check_weight_dtype(dtype)
         super().__init__(input_size, hidden_size, bias, nonlinearity)
         self._empty(per_channel)
 

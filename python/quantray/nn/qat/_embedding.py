@@ -1,0 +1,153 @@
+"""Tables that are fake-quantized in every call, so that training learns to live with it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from quantray import nn
+from quantray._core import per_channel_affine_float_qparams
+from quantray.nn._factory import check_factory
+from quantray.nn._tracing import whole
+from quantray.nn.functional._embedding import embedding, embedding_bag
+from quantray.nn.qat._weighted import Trained, check_qconfig
+
+
+def is_for_tables(qconfig: Any) -> bool:
+    """Whether a QConfig fake-quantizes rows with float zero points."""
+    made = qconfig.weight()
+    return (
+        isinstance(made, nn.Module)
+        and made.qscheme == per_channel_affine_float_qparams
+        and hasattr(made, "fake_quant_enabled")
+    )
+
+
+def check_table_qconfig(cls: type, qconfig: Any) -> None:
+    """Raises where rows would not get float zero points."""
+    check_qconfig(cls, qconfig)
+    scheme = getattr(qconfig.weight(), "qscheme", None)
+    if scheme != per_channel_affine_float_qparams:
+        raise ValueError(
+            "qconfig must quantize weights by per_channel_affine_float_qparams for a table, as "
+            f"quantization.default_embedding_qat_qconfig does, got {scheme}"
+        )
+
+
+class _Table(Trained):
+    @classmethod
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
+        """From a float table with a `qconfig`: the table is shared, not copied."""
+        check_table_qconfig(cls, getattr(mod, "qconfig", None))
+        return super().from_float(mod, use_precomputed_fake_quant)
+
+
+class Embedding(_Table, nn.Embedding):
+    """Embedding with a fake-quantized table.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight
+        As for `nn.Embedding`.
+    device, dtype
+        For torch's sake: "cpu" and float32, or None.
+    qconfig : QConfig
+        Its weight half makes the fake quantization, of rows with float zero points.
+
+    >>> from quantray import nn, quantization as tq
+    >>> table = nn.qat.Embedding(10, 4, qconfig=tq.default_embedding_qat_qconfig)
+    >>> table([1, 2]).shape
+    (2, 4)
+
+    Source: `torch.ao.nn.qat.Embedding`.
+    """
+
+    float_module = nn.Embedding
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        _weight: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        qconfig: Any = None,
+    ) -> None:
+        check_factory(device, dtype)
+        check_table_qconfig(type(self), qconfig)
+        sizes = (num_embeddings, embedding_dim, padding_idx, max_norm, norm_type)
+        super().__init__(*sizes, scale_grad_by_freq, sparse, _weight)
+        self._train_with(qconfig)
+
+    @whole
+    def forward(self, input: Any) -> Any:
+        """Shape (*input.shape, embedding_dim)."""
+        return embedding(input, self.weight_fake_quant(self.weight), self.padding_idx, self.max_norm)
+
+
+class EmbeddingBag(_Table, nn.EmbeddingBag):
+    """EmbeddingBag with a fake-quantized table.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim, max_norm, norm_type, scale_grad_by_freq, mode, sparse, _weight
+        As for `nn.EmbeddingBag`, as are `include_last_offset` and `padding_idx`.
+    qconfig : QConfig
+        Its weight half makes the fake quantization, of rows with float zero points.
+    device, dtype
+        For torch's sake: "cpu" and float32, or None.
+
+    >>> from quantray import nn, quantization as tq
+    >>> table = nn.qat.EmbeddingBag(10, 4, qconfig=tq.default_embedding_qat_qconfig)
+    >>> table([[1, 2]]).shape
+    (1, 4)
+
+    Source: `torch.ao.nn.qat.EmbeddingBag`.
+    """
+
+    float_module = nn.EmbeddingBag
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: Literal["sum", "mean", "max"] = "mean",
+        sparse: bool = False,
+        _weight: Any = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        qconfig: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        check_factory(device, dtype)
+        check_table_qconfig(type(self), qconfig)
+        sizes = (num_embeddings, embedding_dim, max_norm, norm_type, scale_grad_by_freq, mode, sparse)
+        super().__init__(*sizes, _weight, include_last_offset, padding_idx)
+        self._train_with(qconfig)
+
+    @whole
+    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
+        """Shape (bags, embedding_dim)."""
+        return embedding_bag(
+            input,
+            self.weight_fake_quant(self.weight),
+            offsets,
+            self.max_norm,
+            self.norm_type,
+            mode=self.mode,
+            per_sample_weights=per_sample_weights,
+            include_last_offset=self.include_last_offset,
+            padding_idx=self.padding_idx,
+        )
+
+
+#: Which tables have a twin for training.
+QAT_TABLES: dict[type[nn.Module], type[_Table]] = {nn.Embedding: Embedding, nn.EmbeddingBag: EmbeddingBag}

@@ -1,0 +1,89 @@
+"""What a user's metric says of a model: one finite number, or an error that names the model."""
+
+# What NumPy's functions give of arrays of any kind has no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sized
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from quantray.graph._graph import leaves
+
+#: `metric(model, data)`, or `metric(model)`: larger is better.
+Metric = Callable[..., float]
+
+
+def measured(metric: Metric, model: Any, data: Any, what: str) -> float:
+    """What a metric says of a model: a finite number.
+
+    Raises
+    ------
+    ValueError
+        It is none. An error that the metric itself raises is told which model it was for.
+    """
+    try:
+        value = metric(model, data) if takes_data(metric) else metric(model)
+    except Exception as error:
+        error.add_note(f"metric raised this for: {what}")
+        raise
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"metric must give a number, got {type(value).__name__} for: {what}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"metric must give a finite number, got {number} for: {what}")
+    return number
+
+
+def takes_data(metric: Metric) -> bool:
+    """Whether a metric wants data beside the model."""
+    try:
+        parameters = inspect.signature(metric).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in places if p.default is p.empty]
+    return len(needed) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def check_held_out(data: Any, held_out: Any, metric: Metric) -> None:
+    """Raises where a metric has no data of its own: none, no batch, or those that are calibrated with."""
+    if not takes_data(metric):
+        return
+    if held_out is None:
+        raise ValueError("data_held_out must be what metric(model, data) is measured on, got None")
+    if isinstance(held_out, Sized) and len(held_out) == 0:
+        raise ValueError("data_held_out must hold at least one batch, got none")
+    if _are_same(data, held_out):
+        raise ValueError(
+            "data_held_out must be other data than data: what is calibrated with says nothing of what a "
+            "model does with data that it has not seen"
+        )
+
+
+def _are_same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.shape == b.shape and (np.shares_memory(a, b) or bool(np.array_equal(a, b)))
+    if not isinstance(a, (list, tuple)) or not isinstance(b, (list, tuple)) or len(a) != len(b):
+        return False
+    missing = object()
+    pairs = zip_longest(leaves(list(a)), leaves(list(b)), fillvalue=missing)
+    return all(x is y or (x is not missing and y is not missing and _leaf_same(x, y)) for x, y in pairs)
+
+
+def _leaf_same(x: Any, y: Any) -> bool:
+    if np.shape(x) != np.shape(y):
+        return False
+    try:
+        return bool(np.array_equal(np.asarray(x), np.asarray(y)))
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,100 @@
+"""Ranges of activations by the observer that loses least of what the model returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from quantray import nn
+from quantray.quantization.observer import (
+    HistogramObserver,
+    MinMaxObserver,
+    MSEObserver,
+    UniformQuantizationObserverBase,
+)
+from quantray.quantization.observer._types import PER_TENSOR
+from quantray.quantization.qconfig import QConfig
+from quantray.quantization.qconfig_mapping import QConfigMapping
+from quantray.quantization.remedies._measuring import output_sqnr
+from quantray.quantization.remedies._rewriting import Rewriting
+
+M = TypeVar("M", bound=nn.Module)
+
+#: What is tried, in this order.
+OBSERVERS = (HistogramObserver, MinMaxObserver, MSEObserver)
+
+
+def activation_ranges(
+    model: M,
+    batches: Iterable[Any] | Any,
+    qconfig_mapping: QConfig | QConfigMapping | None = None,
+    *,
+    observers: Iterable[Any] = OBSERVERS,
+    transform: Callable[[Any], Any] | None = None,
+) -> M:
+    """The float model as it is, which brings along the kind of observer that its output loses least with.
+
+    Parameters
+    ----------
+    model : Module
+        Of floats; it is not changed.
+    batches : iterable
+        Arrays, or tuples of the model's arguments: what ranges are taken from, and the output looked at.
+    qconfig_mapping : QConfigMapping or QConfig, optional
+        How it is to be quantized; ranges that are fixed stay as they are.
+    observers : iterable
+        Classes of observers: those that are tried.
+    transform : callable, optional
+        What makes the model's arguments of a batch.
+
+    Raises
+    ------
+    ValueError
+        For no observers.
+
+    >>> import numpy as np
+    >>> from quantray import nn, quantization as tq
+    >>> model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+    >>> x = np.random.default_rng(0).standard_normal((256, 64)).astype(np.float32)
+    >>> found = tq.remedies.activation_ranges(model, x, tq.qconfig_for_bits(8, 3, qat=False))
+    >>> type(found.qconfig_mapping.resolve("0", "Linear").activation()).__name__
+    'MSEObserver'
+
+    Source: "A White Paper on Neural Network Quantization" (Nagel et al., arXiv:2106.08295), section 3.1.
+    """
+    base = Rewriting(model, batches, qconfig_mapping, transform)
+    given = list(base.batches())
+    best: tuple[float, Any] | None = None
+    for observer in observers:
+        tried = base.model.copy()
+        tried.__dict__["qconfig_mapping"] = with_observer(base.mapping, observer)
+        found = output_sqnr(model, tried, given, given)
+        if best is None or found > best[0]:
+            best = found, tried
+    if best is None:
+        raise ValueError("observers must be classes of observers, got none")
+    return best[1]
+
+
+def with_observer(mapping: QConfigMapping, observer: Any) -> QConfigMapping:
+    """A mapping whose activations are observed by another class, in the same bits."""
+
+    def changed(qconfig: QConfig | None) -> QConfig | None:
+        if qconfig is None:
+            return None
+        before: Any = qconfig.activation()
+        known = isinstance(before, UniformQuantizationObserverBase) and before.qscheme in PER_TENSOR
+        if not known or before.is_dynamic or isinstance(before, observer):
+            return qconfig
+        settings: dict[str, Any] = {"dtype": before.dtype, "qscheme": before.qscheme}
+        if before.has_customized_qrange:
+            settings |= {"quant_min": before.quant_min, "quant_max": before.quant_max}
+        elif before.reduce_range or issubclass(observer, HistogramObserver):
+            settings["reduce_range"] = before.reduce_range
+        return QConfig(observer.with_args(**settings), qconfig.weight)
+
+    made = mapping.to_dict()
+    found: dict[str, Any] = {"": changed(made[""])}
+    for kind in ("object_type", "module_name_regex", "module_name"):
+        found[kind] = [(key, changed(qconfig)) for key, qconfig in made[kind]]
+    return QConfigMapping.from_dict(found)

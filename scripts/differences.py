@@ -1,0 +1,157 @@
+"""Writes docs/differences-from-torch.md: what is not as in torch, on purpose.
+
+    python scripts/differences.py
+
+The rows below are the whole list of differences; what keeps the grid stands in `help(quantray.QTensor)`, and
+names that are left out in `quantray.left_out()`. A test holds the page to them.
+"""
+
+import re
+from pathlib import Path
+
+import quantray as qt
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "differences-from-torch.md"
+
+#: Where, what torch 2.15 does, what quantray does.
+DIFFERENCES = {
+    "Tensors": [
+        (
+            "A scale of 0, negative, NaN or infinite; a zero point of 256",
+            "is taken, and fails later",
+            "ValueError",
+        ),
+        (
+            "NaN",
+            "becomes 255, 0 or the least integer, by the code path",
+            "ValueError, with count and first place",
+        ),
+        ("Infinities", "become 0 or 127 at the end of an array, saturate inside", "saturate everywhere"),
+        ("float64, float16, integers, lists", "are refused", "are taken, rounded to float32 first"),
+        ("`q[0] = other`", "copies codes, whatever the scales", "converts values"),
+        (
+            "`q.copy_(other)`",
+            "swaps the scale under older views",
+            "converts values; views keep their base's grid",
+        ),
+        ("`q[0]` of one axis", "is a view", "is an element of its own, as NumPy's; `q[0, ...]` is the view"),
+        ("`q += 1`, `q[::2] = x`, assignment by a mask, of a list", "raise", "work, in the grid of `q`"),
+        ("`q + q`, `q @ q`, `q.sum()`, `q.argmax()`, `where`", "raise", "work: see what keeps the grid"),
+        (
+            "Views per channel",
+            "have a wrong axis or stale scales, or fail late",
+            "carry their channels; what cannot raises",
+        ),
+        ("`np.asarray(q)`, `q.tolist()`, pickling, DLPack", "raise", "work"),
+        ("`q.int_repr()`", "is a copy", "is the memory itself"),
+        ("`make_per_tensor_quantized_tensor(codes, ...)`", "copies", "adopts the array"),
+        ("`q.std()`", "is rounded to the grid", "is float32"),
+        (
+            "Dequantized channels",
+            "are scaled in float64",
+            "in float32, so that a view shows its base's values",
+        ),
+    ],
+    "Operators": [
+        ("Vector bodies and ends of arrays", "differ by one step, here and there", "are the same everywhere"),
+        ("8-bit sums on CPUs without VNNI", "saturate in 16 bits; depthwise ones on all", "are exact"),
+        (
+            "`q.data_ptr()`, `q.layout`, `q.type()`",
+            "speak of storage",
+            "an address, `strided`, the module's name in front",
+        ),
+    ],
+    "Observers and training": [
+        (
+            "Default activations (`get_default_qconfig`, `default_observer`)",
+            "leave a bit unused",
+            "use all 8 bits",
+        ),
+        ("Learnable fake quantization", "is off by a step of its gradient below zero", "is right"),
+        ("`FusedMovingAvgObsFakeQuantize`", "computes scales in a way of its own", "as its observer does"),
+        ("Observers in `eval()`", "go on observing", "rest, unless they saw nothing yet"),
+        ("Ranges of values near 3.4e38", "give infinite codes", "give the largest scale that is finite"),
+        ("The trained and the converted model", "may differ by steps", "have the same scales and weights"),
+    ],
+    "Models": [
+        (
+            "`prepare`, `convert` without stubs and `fuse_modules`",
+            "quantize nothing",
+            "do it all from a call",
+        ),
+        (
+            "`prepare(model, inplace)`, `quantize(model, run_fn, run_args)`",
+            "are the only form",
+            "are one form of two, told apart by type",
+        ),
+        (
+            "`convert(mapping=...)`",
+            "replaces classes",
+            "`graph.register_layer` does; another mapping is refused",
+        ),
+        (
+            "Dynamic layers",
+            "quantize inputs to 7 bits, one scale for all",
+            "8 bits, a scale for each row, unless told",
+        ),
+        ("Dynamic convolutions", "round their output to the input's grid", "give the sums"),
+        ("A second layer of `nn.quantizable.LSTM`, both ways", "fails", "works"),
+    ],
+    "Files": [
+        (
+            "`torch.load`",
+            "runs what a file says",
+            "`load` runs nothing; `.pt` files are refused with the way out",
+        ),
+        (
+            "Quantized models",
+            "need their class and a state of packed objects",
+            "load by their graph, without the class",
+        ),
+    ],
+}
+
+
+def table(rows: list[tuple[str, ...]], heads: tuple[str, ...]) -> list[str]:
+    """Lines of a Markdown table."""
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
+
+
+def grids() -> list[tuple[str, str]]:
+    """The table of `help(quantray.QTensor)`."""
+    lines = (qt.QTensor.__doc__ or "").splitlines()
+    rules = [i for i, line in enumerate(lines) if line.strip().startswith("====")]
+    rows = []
+    for line in lines[rules[0] + 1 : rules[1]]:
+        # Columns are two blanks apart, or one where the first is as long as there is room.
+        parts = re.split(r"\s{2,}", line.strip(), maxsplit=1)
+        if len(parts) == 1:
+            left, _, right = line.strip().rpartition("` ")
+            parts = [f"{left}`", right]
+        rows.append((parts[0], parts[1]))
+    return rows
+
+
+def page() -> str:
+    """The page."""
+    lines = [
+        "# Differences from torch",
+        "",
+        "Names, arguments and integers are torch 2.15's, bit for bit, but for what stands here. This page is",
+        "written by `scripts/differences.py`, and tests hold what it says.",
+    ]
+    for where, rows in DIFFERENCES.items():
+        lines += ["", f"## {where}", "", *table(rows, ("what", "torch", "quantray"))]
+    lines += ["", "## What keeps the grid", "", "A grid is a scale, a zero point and a dtype.", ""]
+    lines += table(grids(), ("written", "what becomes of it"))
+    lines += ["", "## Left out on purpose", "", "Each raises an AttributeError that says the same.", ""]
+    by_text: dict[str, list[str]] = {}
+    for name, text in qt.left_out().items():
+        by_text.setdefault(text, []).append(f"`{name}`")
+    rows = [(", ".join(names), text) for text, names in by_text.items()]
+    return "\n".join([*lines, *table(rows, ("names", "instead"))]) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

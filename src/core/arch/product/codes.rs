@@ -1,0 +1,46 @@
+//! Sums that become codes before they leave the registers.
+
+use std::mem::MaybeUninit;
+
+use super::{Panels, Product, Rows, check_rows};
+use crate::arch::window::Window;
+
+/// What turns the sums of each column into codes: `clamp(rint((f32(sum + base) + bias) * multiplier) + zero_point)`, for
+/// products so small that none leaves 31 bits. Tables are padded to whole panels.
+pub(crate) struct ToBytes<'a> {
+    pub(crate) base: &'a [i32],
+    pub(crate) bias: &'a [f32],
+    pub(crate) multipliers: &'a [f32],
+    /// For codes less `offset`, which is 0 or, where they are signed, -128: codes as unsigned bytes.
+    pub(crate) zero_point: i16,
+    pub(crate) least: u8,
+    /// What turns the highest bit of signed codes.
+    pub(crate) flip: u8,
+}
+
+impl<'a> ToBytes<'a> {
+    /// The same, from a column on.
+    pub(crate) fn from(&self, column: usize) -> Self {
+        let (bias, multipliers) = (&self.bias[column..], &self.multipliers[column..]);
+        Self { base: &self.base[column..], bias, multipliers, ..*self }
+    }
+
+    /// How many columns its tables have.
+    pub(crate) fn columns(&self) -> usize {
+        self.base.len().min(self.bias.len()).min(self.multipliers.len())
+    }
+}
+
+/// The checks that make the reads and writes of `Product::codes` safe.
+#[inline]
+pub(super) fn check<P: Product>(
+    rows: Rows<'_, P::A>,
+    panels: Panels<'_>,
+    finish: &ToBytes<'_>,
+    to: &Window<'_, MaybeUninit<u8>>,
+) {
+    check_rows::<P>(rows, panels);
+    let columns = panels.count * P::NR;
+    assert!(to.rows() == rows.lines.len() * rows.count && to.columns().div_ceil(P::NR) == panels.count);
+    assert!(finish.columns() >= columns);
+}

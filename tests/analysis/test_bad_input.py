@@ -1,0 +1,110 @@
+"""What cannot be compared is said by name."""
+
+import numpy as np
+import pytest
+import quantray as qt
+from cases import mlp
+from quantray import nn
+from quantray import quantization as tq
+
+compare, sensitivity = qt.analysis.compare, qt.analysis.sensitivity
+
+
+@pytest.fixture
+def models(rng):
+    model, x = mlp(rng)
+    return model, tq.quantize(model, x, verbose=False), x
+
+
+def test_models_that_do_not_correspond(models, rng):
+    _model, int8, x = models
+
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Linear(16, 6)
+
+        def forward(self, x):
+            return self.one(x)
+
+    other = Named().eval()
+    with pytest.raises(ValueError, match=r"do not correspond: no node of int8"):
+        compare(other, int8, x)
+    other, _ = mlp(rng)
+    with pytest.raises(ValueError, match=r"do not correspond: the weights of 0 are other ones"):
+        compare(other, int8, x)
+    other, _ = mlp(rng, hidden=24)
+    with pytest.raises(ValueError, match="do not correspond: 0 gives shape"):
+        compare(other, int8, x)
+
+
+def test_what_is_no_pair_of_a_float_and_a_quantized_model(models):
+    model, int8, x = models
+    with pytest.raises(ValueError, match="int8 must be quantized"):
+        compare(model, model, x)
+    with pytest.raises(ValueError, match="model must be the float model"):
+        compare(int8, int8, x)
+    with pytest.raises(TypeError, match=r"model must be a quantray\.nn\.Module"):
+        compare(lambda x: x, int8, x)
+    with pytest.raises(ValueError, match="seen data"):
+        compare(model, tq.prepare(model), x)
+
+
+def test_no_data(models):
+    model, int8, _ = models
+    with pytest.raises(ValueError, match="batches must hold at least one batch"):
+        compare(model, int8, [])
+    with pytest.raises(ValueError, match="batches must hold at least one batch"):
+        sensitivity(model, [])
+
+
+def test_batches_that_do_not_fit_are_counted(models):
+    model, int8, x = models
+    with pytest.raises(ValueError, match="batch 1: "):
+        compare(model, int8, [x, x[:, :3]])
+    with pytest.raises(TypeError, match="transform"):
+        compare(model, int8, [(x, np.zeros(len(x)))])
+
+
+def test_metrics(models):
+    model, int8, x = models
+    with pytest.raises(ValueError, match="metric must give a finite number, got nan for: model"):
+        sensitivity(model, x, lambda model: np.nan)
+    with pytest.raises(ValueError, match="metric must give a number, got list"):
+        compare(model, int8, x, metric=lambda model: [])
+
+    def broken(model):
+        raise RuntimeError("no labels")
+
+    with pytest.raises(RuntimeError, match="no labels") as caught:
+        sensitivity(model, x, broken)
+    assert any("metric raised this for: model" in note for note in caught.value.__notes__)
+
+
+def test_nodes_that_never_ran_are_listed(rng):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x, deep):
+            return self.b(self.a(x)) if deep else self.a(x)
+
+    model, x = Two().eval(), rng.standard_normal((8, 4)).astype(np.float32)
+    ready = tq.prepare(model)
+    tq.calibrate(ready, [(x, True), (x, False)], show_progress=False)
+    result = compare(model, tq.convert(ready), [(x, False)])
+    assert result.unreached == ["b"]
+    assert "never ran: b" in str(result)
+
+
+def test_models_are_left_as_they_were(models):
+    model, int8, x = models
+    model.train()
+    before, was = model(x), int8(x)
+    compare(model, int8, x)
+    sensitivity(model, x)
+    assert model.training
+    assert all(each.training for each in model.modules())
+    np.testing.assert_array_equal(model(x), before)
+    np.testing.assert_array_equal(int8(x), was)
