@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from quantray._cli._data import batches
+from quantray._cli._data import batches, positive
 from quantray._cli._errors import Usage
 
 HELP = "how far the outputs of two files are apart"
@@ -17,9 +17,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be typed."""
     parser.add_argument("first", help="an ONNX file, most often the one in floats")
     parser.add_argument("second", help="another one with the same inputs and outputs")
-    parser.add_argument("--data", required=True, help="an .npz with samples for each input, or an .npy for the only one")
-    parser.add_argument("--batch", type=int, default=16, help="samples in one call (16)")
-    parser.add_argument("--min-cosine", type=float, help="end with 1 where an output's mean cosine is below it")
+    parser.add_argument(
+        "--data", required=True, help="an .npz with samples for each input, or an .npy for the only one"
+    )
+    parser.add_argument("--batch", type=positive, default=16, help="samples in one call (16)")
+    parser.add_argument(
+        "--min-cosine", type=float, help="end with 1 where an output's mean cosine is below it"
+    )
 
 
 def run(given: argparse.Namespace) -> dict[str, Any]:
@@ -28,6 +32,10 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     from quantray._tables import Column, Table
 
     first, second = onnx.load(given.first), onnx.load(given.second)
+    takes = [[value.name for value in model.inputs] for model in (first, second)]
+    if takes[0] != takes[1]:
+        one, two = (", ".join(each) for each in takes)
+        raise Usage(f"{given.first} takes {one}, and {given.second} {two}")
     names = [value.name for value in first.outputs]
     if len(names) != len(second.outputs):
         raise Usage(f"{given.first} has {len(names)} outputs, and {given.second} {len(second.outputs)}")
@@ -36,13 +44,26 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         ones, twos = (_tuple(model(*batch)) for model in (first, second))
         for pairs, one, two in zip(found, ones, twos, strict=True):
             if np.shape(one) != np.shape(two):
-                raise Usage(f"an output is of shape {np.shape(one)} in the first file, and {np.shape(two)} in the second")
+                raise Usage(
+                    f"an output is of shape {np.shape(one)} in the first file, and {np.shape(two)} in the second"
+                )
             pairs.append((np.asarray(one, np.float64), np.asarray(two, np.float64)))
     rows = [difference(name, pairs) for name, pairs in zip(names, found, strict=True)]
     if not given.json and not given.quiet:
-        heads = ("output", "samples", "cosine", "least cosine", "SQNR dB", "greatest difference", "same greatest %")
+        heads = (
+            "output",
+            "samples",
+            "cosine",
+            "least cosine",
+            "SQNR dB",
+            "greatest difference",
+            "same greatest %",
+        )
         columns = [Column(heads[0]), *(Column(head, right=True) for head in heads[1:])]
-        texts = [[str(value) if isinstance(value, str) else f"{value:,.6g}" for value in row.values()] for row in rows]
+        texts = [
+            [str(value) if isinstance(value, str) else f"{value:,.6g}" for value in row.values()]
+            for row in rows
+        ]
         print(Table(columns, texts))
     result: dict[str, Any] = {"outputs": rows}
     if given.min_cosine is not None:
@@ -66,7 +87,9 @@ def difference(name: str, pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
         "cosine": float(np.mean(cosines)),
         "least_cosine": float(np.min(cosines)),
         "sqnr_db": float("inf") if noise == 0 else float(10 * np.log10(max(signal, 1e-300) / noise)),
-        "greatest_difference": max(float(np.abs(a - b).max(initial=0)) for a, b in zip(ones, twos, strict=True)),
+        "greatest_difference": max(
+            float(np.abs(a - b).max(initial=0)) for a, b in zip(ones, twos, strict=True)
+        ),
         "same_greatest_percent": 100 * float(np.mean(same)) if same else 100.0,
     }
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import Any
 
 import numpy as np
 
 from quantray._cli._errors import Usage
+
+
+def positive(text: str) -> int:
+    """A number of samples, out of what was typed."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
+    return value
 
 
 def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
@@ -21,12 +30,13 @@ def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
         raise Usage(f"{path}: arrays must have one number of samples, got {lengths}")
     count = counts.pop() if counts else 1
     fixed = next((v.shape[0] for v in model.inputs if v.shape and isinstance(v.shape[0], int)), None)
+    if count == 0 or (fixed and count % fixed):
+        wanted = f"a multiple of {fixed}, which the model takes at a time" if fixed else "1 or more"
+        raise Usage(f"{path} must have samples in number {wanted}, got {count}")
     size = fixed or rows
-    made = [
-        tuple(array[i : i + size] if array.ndim else array for array in arrays)
-        for i in range(0, count, size)
+    return [
+        tuple(array[i : i + size] if array.ndim else array for array in arrays) for i in range(0, count, size)
     ]
-    return [batch for batch in made if fixed is None or all(len(a) == fixed for a in batch if a.ndim)]
 
 
 def inputs(path: str, model: Any) -> list[Any]:
@@ -40,7 +50,9 @@ def inputs(path: str, model: Any) -> list[Any]:
     names = [value.name for value in model.inputs]
     if isinstance(found, np.ndarray):
         if len(names) != 1:
-            raise Usage(f"{path} is one array, and the model has {len(names)} inputs ({', '.join(names)}): give an .npz")
+            raise Usage(
+                f"{path} is one array, and the model has {len(names)} inputs ({', '.join(names)}): give an .npz"
+            )
         return [found]
     given = {name: found[name] for name in found.files}
     if len(names) == 1 and len(given) == 1 and names[0] not in given:
