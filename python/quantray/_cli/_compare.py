@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from quantray._cli._data import batches
+from quantray._cli._data import batches, positive
 from quantray._cli._errors import Usage
 
 HELP = "how far the outputs of two files are apart"
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", required=True, help="an .npz with samples for each input, or an .npy for the only one"
     )
-    parser.add_argument("--batch", type=int, default=16, help="samples in one call (16)")
+    parser.add_argument("--batch", type=positive, default=16, help="samples in one call (16)")
     parser.add_argument(
         "--min-cosine", type=float, help="end with 1 where an output's mean cosine is below it"
     )
@@ -32,6 +32,10 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     from quantray._tables import Column, Table
 
     first, second = onnx.load(given.first), onnx.load(given.second)
+    takes = [[value.name for value in model.inputs] for model in (first, second)]
+    if takes[0] != takes[1]:
+        one, two = (", ".join(each) for each in takes)
+        raise Usage(f"{given.first} takes {one}, and {given.second} {two}")
     names = [value.name for value in first.outputs]
     if len(names) != len(second.outputs):
         raise Usage(f"{given.first} has {len(names)} outputs, and {given.second} {len(second.outputs)}")

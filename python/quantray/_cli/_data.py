@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import Any
 
@@ -10,10 +11,18 @@ import numpy as np
 from quantray._cli._errors import Usage
 
 
+def positive(text: str) -> int:
+    """A number of samples, out of what was typed."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
+    return value
+
+
 def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
-    """What a model is called with, `rows` at a time: of an .npz with an array for each input, or of an .npy
-    for the
-    only one.
+    """What a model is called with, `rows` at a time.
+
+    A file is an .npz with an array for each input, or an .npy for the only one.
     """
     arrays = inputs(path, model)
     counts = {len(array) for array in arrays if array.ndim}
@@ -22,11 +31,13 @@ def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
         raise Usage(f"{path}: arrays must have one number of samples, got {lengths}")
     count = counts.pop() if counts else 1
     fixed = next((v.shape[0] for v in model.inputs if v.shape and isinstance(v.shape[0], int)), None)
+    if count == 0 or (fixed and count % fixed):
+        wanted = f"a multiple of {fixed}, which the model takes at a time" if fixed else "1 or more"
+        raise Usage(f"{path} must have samples in number {wanted}, got {count}")
     size = fixed or rows
-    made = [
+    return [
         tuple(array[i : i + size] if array.ndim else array for array in arrays) for i in range(0, count, size)
     ]
-    return [batch for batch in made if fixed is None or all(len(a) == fixed for a in batch if a.ndim)]
 
 
 def inputs(path: str, model: Any) -> list[Any]:

@@ -8,7 +8,7 @@ import time
 import warnings
 from typing import Any
 
-from quantray._cli._data import batches
+from quantray._cli._data import batches, positive
 from quantray._cli._errors import Usage
 
 HELP = "make a file of integers of a float model"
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--dynamic", action="store_true", help="integer weights alone in the file; needs no data"
     )
     parser.add_argument("--bits", type=int, default=8, choices=range(2, 9), metavar="2..8", help="of weights")
-    parser.add_argument("--batch", type=int, default=16, help="samples in one call (16)")
+    parser.add_argument("--batch", type=positive, default=16, help="samples in one call (16)")
     parser.add_argument(
         "--float", action="append", default=[], metavar="NODE", help="a node that stays in float"
     )

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from quantray._cli._data import batches
+from quantray._cli._data import batches, positive
 
 HELP = "compute a file's outputs for some arrays, and time it"
 
@@ -20,8 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--data", required=True, help="an .npz with an array for each input, or an .npy for the only one"
     )
     parser.add_argument("-o", "--output", help="an .npz to write the outputs to")
-    parser.add_argument("--batch", type=int, default=16, help="samples in one call (16)")
-    parser.add_argument("--repeat", type=int, default=1, help="how often to go through all samples")
+    parser.add_argument("--batch", type=positive, default=16, help="samples in one call (16)")
+    parser.add_argument("--repeat", type=positive, default=1, help="how often to go through all samples")
     parser.add_argument("--threads", type=int, help="by default one for each core")
 
 
@@ -35,7 +35,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     data = batches(given.data, model, given.batch)
     times: list[float] = []
     outputs: list[tuple[Any, ...]] = []
-    for turn in range(max(given.repeat, 1)):
+    for turn in range(given.repeat):
         for batch in data:
             began = time.perf_counter()
             made: Any = model(*batch)

@@ -166,8 +166,15 @@ class Writing:
         self.values[Ref(node.name, out)] = name
 
     def file(self, name: str, inputs: Sequence[ValueInfo], outputs: Sequence[ValueInfo]) -> GraphFile:
-        """The graph, whole."""
-        return GraphFile(name, tuple(self.nodes), self.initializers, tuple(inputs), tuple(outputs))
+        """The graph, without what no output depends on."""
+        wanted = {value.name for value in outputs}
+        nodes: list[NodeFile] = []
+        for node in reversed(self.nodes):
+            if wanted.intersection(node.outputs):
+                wanted.update(node.inputs)
+                nodes.append(node)
+        held = {name: tensor for name, tensor in self.initializers.items() if name in wanted}
+        return GraphFile(name, tuple(reversed(nodes)), held, tuple(inputs), tuple(outputs))
 
 
 def _attribute(value: Any) -> Any:
