@@ -166,9 +166,7 @@ unsafe fn sums<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<'_, u
     for r in 0..M {
         for j in 0..2 {
             // SAFETY: the caller's promise.
-            unsafe {
-                _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sums[0][r][j])
-            };
+            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sums[0][r][j]) };
         }
     }
 }
