@@ -14,7 +14,9 @@ use crate::arch::channelwise::{
 use crate::arch::product::{Stored, ToBytes};
 use crate::arch::{Byte, Isa, Vector, Window, map};
 use crate::error::Stopped;
-use crate::gemm::{AsBytes, Columns, Corrections, Epilogue, Finish, FinishBlock, Space, WeightParams, WithEpilogue};
+use crate::gemm::{
+    AsBytes, Columns, Corrections, Epilogue, Finish, FinishBlock, Space, WeightParams, WithEpilogue,
+};
 use crate::memory::filled;
 use crate::threads;
 
