@@ -146,13 +146,6 @@ macro_rules! products {
                 }
             }
         }
-        for r in 0..$rows {
-            for j in 0..2 {
-                for u in 1..$ways {
-                    $sums[0][r][j] = _mm512_add_epi32($sums[0][r][j], $sums[u][r][j]);
-                }
-            }
-        }
     }};
 }
 
@@ -165,8 +158,12 @@ unsafe fn sums<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<'_, u
     products!(t, sums, M, U, AHEAD);
     for r in 0..M {
         for j in 0..2 {
+            let mut sum = sums[0][r][j];
+            for more in &sums[1..] {
+                sum = _mm512_add_epi32(sum, more[r][j]);
+            }
             // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sums[0][r][j]) };
+            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sum) };
         }
     }
 }
