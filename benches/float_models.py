@@ -1,10 +1,10 @@
-"""Models and single layers in float32, by programs, beside peers' float32: time, and the share of what registers can do.
+"""Models and single layers in float32, by programs, beside peers' float32: time, and the share of the peak.
 
     pip install torch onnx onnxruntime openvino          # peers; each has a column where it can be imported
     OPENBLAS_NUM_THREADS=1 python benches/float_models.py [--quick] [--threads 1] [--only layers]
 
-benches/README.md says what the columns mean. The share counts each product and each sum of the definition, also those
-with padding, against the fused multiply-adds of one core's registers (`quantray.ops.peaks`).
+benches/README.md says what the columns mean. The share counts each product and each sum of the definition,
+also those with padding, against the fused multiply-adds of one core's registers (`quantray.ops.peaks`).
 """
 
 from __future__ import annotations

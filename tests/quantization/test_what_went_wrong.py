@@ -455,6 +455,21 @@ def test_a_row_is_what_it_is_in_any_batch(x):
         assert decibels(model(x[:5]), whole[:5]) > 25
 
 
+def test_a_layer_that_stays_float_keeps_its_normalization(rng):
+    nn.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU()
+    )
+    x = rng.standard_normal((16, 1, 8, 8)).astype(np.float32)
+    for _ in range(3):
+        model(x)
+    model.eval()
+    mapping = tq.get_default_qconfig_mapping().set_module_name("3", None)
+    int8 = tq.quantize(model, x, mapping, verbose=False)
+    want = model(x)
+    assert decibels(want, int8(x)) > 35
+
+
 def test_inputs_that_all_become_0_are_said_with_the_layers_name(x):
     model = tq.quantize_dynamic(nn.Sequential(nn.Linear(8, 4), nn.Sequential(nn.Tanh(), nn.Linear(4, 2))))
     with pytest.warns(UserWarning, match=r"^0: all values of the input become 0: the largest is .*e-09"):

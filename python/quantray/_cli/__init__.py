@@ -1,7 +1,7 @@
 """The command line: `quantray quantize`, `inspect`, `compare`, `run`; also `python -m quantray`.
 
-It ends with 0 where all went well, with 1 where a file cannot be read or computed, and with 2 where the command was
-not understood.
+It ends with 0 where all went well, with 1 where a file cannot be read or computed, and with 2 where the
+command was not understood.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         for pairs, one, two in zip(found, ones, twos, strict=True):
             if np.shape(one) != np.shape(two):
                 raise Usage(
-                    f"an output is of shape {np.shape(one)} in the first file, and {np.shape(two)} in the second"
+                    f"an output is of shape {np.shape(one)} in the first file, {np.shape(two)} in the second"
                 )
             pairs.append((np.asarray(one, np.float64), np.asarray(two, np.float64)))
     rows = [difference(name, pairs) for name, pairs in zip(names, found, strict=True)]

@@ -20,7 +20,8 @@ def positive(text: str) -> int:
 
 
 def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
-    """What a model is called with, `rows` at a time: of an .npz with an array for each input, or of an .npy for the
+    """What a model is called with, `rows` at a time: of an .npz with an array for each input, or of an .npy
+    for the
     only one.
     """
     arrays = inputs(path, model)
@@ -51,7 +52,7 @@ def inputs(path: str, model: Any) -> list[Any]:
     if isinstance(found, np.ndarray):
         if len(names) != 1:
             raise Usage(
-                f"{path} is one array, and the model has {len(names)} inputs ({', '.join(names)}): give an .npz"
+                f"{path} is one array, the model has {len(names)} inputs ({', '.join(names)}): give an .npz"
             )
         return [found]
     given = {name: found[name] for name in found.files}

@@ -41,7 +41,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             made: Any = model(*batch)
             times.append(time.perf_counter() - began)
             if turn == 0:
-                outputs.append(made if isinstance(made, tuple) else (made,))
+                outputs.append(cast("Any", made if isinstance(made, tuple) else (made,)))
     names = [value.name for value in model.outputs]
     whole = {
         name: np.concatenate([np.atleast_1d(each) for each in column])

@@ -78,17 +78,19 @@ class Pairs:
         home = node.scope if module is None else str(node.value).rpartition(".")[0]
         inside = [n for n in self._free if n.scope == home and _are_alike(n, node)]
         if module is not None and callable(getattr(module, "weight", None)):
-            inside = [n for n in inside if n.kind in LAYERS and self._has_weight(n, module.weight())]
+            inside = [n for n in inside if n.kind in LAYERS and self._has_weight(n, module)]
         if not inside:
             return None
         self._free.remove(inside[-1])
         return Ref(inside[-1].name)
 
-    def _has_weight(self, node: Node, codes: Any) -> bool:
+    def _has_weight(self, node: Node, module: Any) -> bool:
         weight = weights_of(node, self.graph, self._side.model)[1]
-        if not isinstance(codes, QTensor) or np.shape(weight) != tuple(codes.shape):
+        grouped = getattr(module, "dequantized", None)
+        found = np.asarray(module.weight().dequantize() if grouped is None else grouped())
+        if np.shape(weight) != found.shape:
             return False
-        a, b = np.ravel(weight), np.ravel(codes.dequantize())
+        a, b = np.ravel(weight), np.ravel(found)
         return float(a @ b) > 0.9 * float(np.linalg.norm(a) * np.linalg.norm(b))
 
     def _settled(self, ref: Ref) -> Ref:
@@ -196,7 +198,9 @@ def weighted_of(node: Node, pairs: Pairs, side: Side, other: Side) -> Weighted |
     settings = {key: value for key, value in mine.kwargs.items() if not list(_lengths(value))}
     if len(settings) != len(mine.kwargs):
         return None
-    dequantized = found.dequantize()
+    # Weights in groups are saved as rows of groups, which are not of the layer's shape.
+    grouped = getattr(module, "dequantized", None)
+    dequantized = found.dequantize() if grouped is None else grouped()
     if np.shape(weight) != dequantized.shape:
         raise ValueError(
             f"model and int8 do not correspond: {node.name} has a weight of shape {np.shape(weight)} in "
@@ -212,7 +216,7 @@ def weighted_of(node: Node, pairs: Pairs, side: Side, other: Side) -> Weighted |
         found,
         settings,
         limits,
-        getattr(module, "weight_range", (-128, 127)),
+        getattr(module, "weight_range", getattr(module, "code_range", (-128, 127))),
     )
 
 

@@ -204,7 +204,7 @@ def _with_other_values(
     python: frozenset[str],
     changing: frozenset[Any],
 ) -> _Once:
-    """A run of other values; of the same ones, where others are no input of the model: shapes, places, files."""
+    """A run of other values; of the same ones, where others are no input of the model: shapes, places."""
     try:
         return _once(model, example, others(example.arrays, shapes), python, changing)
     except Exception:

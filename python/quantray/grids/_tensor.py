@@ -32,7 +32,7 @@ def block_shape(shape: Sequence[int], block: Any, axis: int = -1) -> tuple[int, 
         if not -len(lengths) <= axis < len(lengths):
             raise ValueError(f"axis must be from {-len(lengths)} to {len(lengths) - 1}, got {axis!r}")
         made = [1] * len(lengths)
-        made[axis] = int(block)
+        made[axis] = int(cast("Any", block))
     elif isinstance(block, (tuple, list)):
         made = [*cast("Sequence[Any]", block)]
         if len(made) != len(lengths):

@@ -149,7 +149,7 @@ __all__ = [
 ]
 
 #: Imported when they are first asked for.
-_LAZY = ("intrinsic", "qat", "quantizable", "quantized")
+_LAZY = ("intrinsic", "qat", "quantizable", "quantized", "utils")
 
 
 def __getattr__(name: str) -> ModuleType:

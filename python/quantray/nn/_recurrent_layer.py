@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class RecurrentLayer(Configured):
         ----------
         input : array
             Shape (steps, batch, input_size), with `batch_first` (batch, steps, input_size); or, for one
-            sequence, (steps, input_size).
+            sequence, (steps, input_size). Or a `PackedSequence` of `nn.utils.rnn`; the output is one, too.
         hx : array, or for an LSTM a tuple of two, optional
             The first hidden state, with an LSTM's first cell state. Shapes (layers * directions, batch,
             output size) and (layers * directions, batch, hidden_size), without the batch for one sequence.
@@ -140,8 +140,46 @@ class RecurrentLayer(Configured):
         state : array, or for an LSTM a tuple of two
             The last ones, in the shapes of `hx`.
         """
+        if type(input).__name__ == "PackedSequence":
+            return self._run_packed(input, hx)
         x, states = self._checked(input, hx)
         return self._run(x, states)
+
+    def _run_packed(self, packed: Any, hx: Any) -> tuple[Any, Any]:
+        """Sequences of one length after the other, without padding: all as they would be by themselves."""
+        from quantray.nn.utils import rnn
+
+        rnn._check(packed, "input")
+        whole, lengths = rnn.padded(packed), rnn.lengths_of(packed)
+        states = states_in(hx, self._has_cell_state)
+        if states and packed.sorted_indices is not None:
+            states = tuple(state[:, packed.sorted_indices] for state in states)
+        outputs: list[Any] = []
+        ended: list[tuple[Any, ...]] = []
+        for length in sorted(set(lengths.tolist()), reverse=True):
+            chosen = np.flatnonzero(lengths == length)
+            rows = slice(int(chosen[0]), int(chosen[-1]) + 1)
+            x = whole[:length, rows]
+            given = states and states_out(tuple(state[:, rows] for state in states))
+            order = (1, 0, 2)
+            x, own = self._checked(x.transpose(order) if self.batch_first else x, given)
+            output, last = self._run(x, own)
+            output = output.transpose(order) if self.batch_first else output
+            short = len(whole) - length
+            if short:
+                output = F.cat([output, np.zeros((short, *np.shape(output)[1:]), np.float32)], 0)
+            outputs.append(output)
+            ended.append(cast("Any", last if isinstance(last, tuple) else (last,)))
+        merged = outputs[0] if len(outputs) == 1 else F.cat(outputs, 1)
+        last = tuple(
+            parts[0] if len(parts) == 1 else F.cat(list(parts), 1) for parts in zip(*ended, strict=True)
+        )
+        if packed.unsorted_indices is not None:
+            last = tuple(state[:, packed.unsorted_indices] for state in last)
+        again = rnn.pack_padded_sequence(merged, lengths)
+        return again._replace(
+            sorted_indices=packed.sorted_indices, unsorted_indices=packed.unsorted_indices
+        ), states_out(last)
 
     def _checked(self, input: Any, hx: Any) -> tuple[Any, tuple[Any, ...] | None]:
         """The input and the states, of the shapes that they must have."""

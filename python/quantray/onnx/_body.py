@@ -1,5 +1,8 @@
 """A graph of a file as a module: its nodes' modules, called one after the other."""
 
+# Attributes and values are trees of whatever a file holds: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -57,9 +60,8 @@ class Body(Module):
             module = self.get_submodule(row.path)
             with said_of(row.path):
                 made: Any = module(*[values[name] for name in row.inputs])
-            if not isinstance(made, tuple):
-                made = (made,)
-            for name, value in zip(row.outputs, made, strict=False):
+            values_made: list[Any] = list(made) if isinstance(made, tuple) else [made]
+            for name, value in zip(row.outputs, values_made, strict=False):
                 if name:
                     values[name] = value
             for name in row.drop:

@@ -1,9 +1,13 @@
 """From what a file holds to modules: constants folded, layers recognized, the rest step by step."""
 
+# Attributes and values are trees of whatever a file holds: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -166,7 +170,7 @@ class Builder:
         call, constants = self._call(node, wanted)
         with np.errstate(all="ignore"), said_of(call.title):
             made = row.function(call, *constants)
-        values: Any = made if isinstance(made, tuple) else (made,)
+        values: list[Any] = list(made) if isinstance(made, tuple) else [made]
         arrays: list[Array] = [np.asarray(value) for value in values]
         if sum(array.nbytes for array in arrays) > _FOLDED:
             return False

@@ -1,5 +1,8 @@
 """Whether a model's names fit together, whatever its operators mean: all that does not is said at once."""
 
+# Attributes and values are trees of whatever a file holds: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import heapq
@@ -111,7 +114,8 @@ def _subgraphs(node: NodeFile) -> Iterator[tuple[str, GraphFile]]:
         if isinstance(value, GraphFile):
             yield name, value
         elif isinstance(value, tuple):
-            yield from ((name, v) for v in value if isinstance(v, GraphFile))
+            many: tuple[Any, ...] = value
+            yield from ((name, v) for v in many if isinstance(v, GraphFile))
 
 
 class _Graph:
@@ -214,8 +218,9 @@ class _Nodes:
         for name, value in node.attributes.items():
             if isinstance(value, GraphFile):
                 attributes[name] = self._body(value, f"{place}: {name}", reads)
-            elif isinstance(value, tuple) and any(isinstance(v, GraphFile) for v in value):
-                bodies = (self._body(v, f"{place}: {name}", reads) for v in value)
+            elif isinstance(value, tuple) and any(isinstance(v, GraphFile) for v in list[Any](value)):
+                many: list[Any] = list(value)
+                bodies = (self._body(v, f"{place}: {name}", reads) for v in many)
                 attributes[name] = Many("GRAPHS", tuple(bodies))
         same = all(made is node.attributes[name] for name, made in attributes.items())
         return reads, node if same else replace(node, attributes={**node.attributes, **attributes})

@@ -5,9 +5,12 @@ of them is NumPy's, of objects: NumPy moves and computes with them as with integ
 meet arrays that are not known yet, they become a node of the graph.
 """
 
+# Attributes and values are trees of whatever a file holds: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -61,7 +64,7 @@ def settled(x: Array) -> Array:
     if not is_lengths(x) or any(type(item) is Length for item in x.ravel()):
         return x
     values = [plain(item) for item in x.ravel()]
-    dtype = np.bool_ if all(type(v) is bool for v in values) else None
+    dtype: Any = np.bool_ if all(type(v) is bool for v in values) else None
     dtype = dtype or (np.float32 if any(isinstance(v, float) for v in values) else np.int64)
     return np.array(values, dtype).reshape(x.shape)
 
@@ -90,7 +93,7 @@ def integers(x: Array, what: str) -> tuple[Any, ...]:
         They are values that are not known when a graph is made.
     """
     if isinstance(x, (int, np.integer)):
-        return (int(x),)
+        return (int(cast("Any", x)),)
     if is_lengths(x):
         return tuple(plain(item) for item in x.ravel())
     return tuple(int(item) for item in x.reshape(-1).tolist())

@@ -29,8 +29,8 @@ class Value(NamedTuple):
     dtype : str
         As the file has it: "float32", "int64", "float16".
     shape : tuple of int, str or None, optional
-        Lengths: numbers, names of lengths that are free, None for those without a name; None where the file does
-        not say how many axes there are.
+        Lengths: numbers, names of lengths that are free, None for those without a name; None where the file
+        does not say how many axes there are.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Value(NamedTuple):
 class Model(Body):
     """A model that a file holds.
 
-    It is called with arrays in the order of its inputs, or by their names, and gives its output, or a tuple of
-    them. It is an `nn.Module`: quantization, reports and analysis take it as they take all others.
+    It is called with arrays in the order of its inputs, or by their names, and gives its output, or a tuple
+    of them. It is an `nn.Module`: quantization, reports and analysis take it as they take all others.
 
     Attributes
     ----------
@@ -164,10 +164,10 @@ class Model(Body):
         return tuple(value.name for value in self.outputs)
 
     def _example_inputs(self) -> tuple[Any, ...] | None:
-        """Zeros, of the shapes that the file says; lengths that are free have a number that most models take."""
+        """Zeros, of the shapes that the file says; free lengths have a number that most models take."""
         if any(value.shape is None for value in self.inputs):
             return None
-        lengths = {axis: n for axis, n in enumerate((2, 16, 64, 64, 8))}
+        lengths = dict(enumerate((2, 16, 64, 64, 8)))
         return tuple(
             np.zeros(
                 tuple(
@@ -242,8 +242,8 @@ class Model(Body):
 def _other_length(n: int, step: int, taken: set[int]) -> int:
     """Another length than one that was tried, and than those of other axes.
 
-    It stays in step with what the strides of a model may be together, and differs by so much that the lengths of all
-    its layers do.
+    It stays in step with what the strides of a model may be together, and differs by so much that the lengths
+    of all its layers do.
     """
     made = n - step if n > 2 * step else n + step
     while made in taken:

@@ -1,7 +1,7 @@
 """Names of modules for what a file calls its nodes.
 
-Exporters write paths: torch's "/layer1/layer1.0/conv1/Conv" becomes the module `layer1.0.conv1`, so that tables,
-settings and states read as those of the model that was exported.
+Exporters write paths: torch's "/layer1/layer1.0/conv1/Conv" becomes the module `layer1.0.conv1`, so that
+tables, settings and states read as those of the model that was exported.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Names:
     Parameters
     ----------
     nodes : iterable of (str, str)
-        All names that will be asked for, with their operators: one that stands alone in its scope is called as
-        the scope is.
+        All names that will be asked for, with their operators: one that stands alone in its scope is called
+        as the scope is.
 
-    >>> nodes = [("/fc/Gemm", "Gemm"), ("/block/block.0/Conv", "Conv"), ("/block/block.0/Relu", "Relu"), ("", "Add")]
+    >>> nodes = [("/fc/Gemm", "Gemm"), ("/b/b.0/Conv", "Conv"), ("/b/b.0/Relu", "Relu"), ("", "Add")]
     >>> names = Names(nodes)
     >>> [names.path(*node) for node in nodes]
-    ['fc', 'block.0.Conv', 'block.0.Relu', 'Add_0']
+    ['fc', 'b.0.Conv', 'b.0.Relu', 'Add_0']
     """
 
     def __init__(self, nodes: Iterable[tuple[str, str]] = ()) -> None:

@@ -1,4 +1,4 @@
-"""A step: one node of a file as a module, which knows its operator and those of its inputs that are constants."""
+"""A step: one node of a file as a module, which knows its operator and its constants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from quantray.onnx.operators import Array, Call, Operator
 class Step(Module):
     """Computes one node.
 
-    Its floats of more than one element are parameters, named as the file has them; other constants are settings.
+    Its floats of more than one element are parameters, named as the file has them; other constants are
+    settings.
 
     Attributes
     ----------
@@ -54,5 +55,7 @@ class Step(Module):
         return f"{self.call.op} (onnx's reference)" if self.operator.is_reference else self.call.op
 
     def extra_repr(self) -> str:
-        shown: dict[str, Any] = {k: v for k, v in self.call.attributes.items() if isinstance(v, (int, float, str, tuple))}
+        shown: dict[str, Any] = {
+            k: v for k, v in self.call.attributes.items() if isinstance(v, (int, float, str, tuple))
+        }
         return ", ".join(f"{name}={value}" for name, value in shown.items())

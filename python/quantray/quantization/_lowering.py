@@ -63,9 +63,11 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
     # What lowers nodes of other families registers itself.
     from quantray.quantization import (
         _attention_steps,
+        _created_steps,
         _element_steps,
         _float_steps,
         _image_steps,
+        _index_steps,
         _layer_steps,
         _move_steps,
         _norm_steps,
@@ -74,8 +76,8 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
         _reduction_steps,
     )
 
-    del _attention_steps, _element_steps, _float_steps, _image_steps, _layer_steps, _move_steps, _norm_steps
-    del _onnx_steps, _place_steps, _reduction_steps
+    del _attention_steps, _created_steps, _element_steps, _float_steps, _image_steps, _index_steps
+    del _layer_steps, _move_steps, _norm_steps, _onnx_steps, _place_steps, _reduction_steps
     return Lowering(graph.but(guards=()).pruned(), model, grids, is_near).result()
 
 

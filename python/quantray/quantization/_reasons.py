@@ -44,10 +44,10 @@ def reason(node: Node, reading: Reading) -> Reason:
             return Reason("a hook gives another value", "let it return None")
         case _:
             pass
-    if reading.is_without_qconfig(node):
-        return Reason("no qconfig", "give it one")
     if node.name in amplitudes(reading.graph):
         return Reason("its outputs are squared to a spectrum", "a qconfig for its name")
+    if reading.is_without_qconfig(node):
+        return Reason("no qconfig", "give it one")
     if reading.is_between(node):
         return _of_between(node, reading)
     if part_of(node, reading.model) is None:

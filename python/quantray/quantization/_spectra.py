@@ -1,8 +1,8 @@
 """Layers whose outputs are amplitudes: a spectrum is made of their squares, by a root or a logarithm.
 
-The filters of a Fourier transform are a convolution to every tool. Their amplitudes span many powers of ten, and
-what follows looks at small ones as closely as at great ones: a grid of 256 even steps loses all but the loudest.
-Such front ends stay in float by default.
+The filters of a Fourier transform are a convolution to every tool. Their amplitudes span many powers of ten,
+and what follows looks at small ones as closely as at great ones: a grid of 256 even steps loses all but the
+loudest. Such front ends stay in float by default.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ def amplitudes(graph: Graph) -> frozenset[str]:
 
 
 def _is_square(node: Node) -> bool:
+    if node.kind == "formula":
+        return any(map(_is_square, node.value[0].graph))
     if node.kind == "numpy.square":
         return True
     if node.kind in ("numpy.power", "pow"):
@@ -77,7 +79,7 @@ def kind_of_part(node: Node) -> Part | None:
 
 
 def _leads_to_level(node: Node, graph: Graph, users: dict[Ref, list[str]]) -> bool:
-    """Whether a root or a logarithm is taken of squares: of them, of their sum, or of what a filter makes of it."""
+    """Whether a root or a logarithm is taken of squares, of their sum, or of what filters make of it."""
     todo, seen = [node.name], set[str]()
     while todo:
         name = todo.pop()
@@ -87,6 +89,6 @@ def _leads_to_level(node: Node, graph: Graph, users: dict[Ref, list[str]]) -> bo
         for taker in (graph.nodes[user] for user in users.get(Ref(name), ())):
             if _LEVELS.intersection(_kinds(taker)):
                 return True
-            if taker.kind in _BETWEEN or kind_of_part(taker) is Part.KEEPS:
+            if taker.kind in _BETWEEN or taker.kind == "formula" or kind_of_part(taker) is Part.KEEPS:
                 todo.append(taker.name)
     return False

@@ -71,8 +71,8 @@ def quantize_dynamic(
     qconfig_spec : set or mapping, optional
         Which modules: a set of classes and of dotted names, or a mapping from these to a QConfig, or to
         None for what stays in float. By default all classes that there is an integer version of, but
-        convolutions: these gain by `quantize`, which takes their ranges from data, and lose accuracy by ranges
-        of single images. A class of layers is meant where they are fused, too.
+        convolutions: these gain by `quantize`, which takes their ranges from data, and lose accuracy by
+        ranges of single images. A class of layers is meant where they are fused, too.
     dtype : dtype
         Of the weights: qint8, or quint8; tables of embeddings are quint8, or quint4x2 if asked for.
     mapping : mapping, optional

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from quantray import nn
 from quantray.nn.intrinsic import FusedWeighted
@@ -98,7 +98,7 @@ def prepare(
     model.eval()
     if qconfig_mapping is None:
         qconfig_mapping = model.__dict__.get("qconfig_mapping")
-    settings = Settings(model, qconfig_mapping, get_default_qconfig_mapping())
+    settings = Settings(model, cast("Any", qconfig_mapping), get_default_qconfig_mapping())
     settings.allowed = None if allow_list is None else frozenset(allow_list)
     settings.left = (*custom["non_traceable_module_name"], *custom["non_traceable_module_class"])
     model = _with_observed_classes(model, settings, custom["float_to_observed_custom_module_class"])

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::{Kernel, Vector};
+use super::{Kernel, Then, Vector};
 
 /// One line of an output: all positions along its last axis, with all channels.
 pub(crate) struct DepthwiseLine<'a> {
@@ -29,7 +29,7 @@ pub(crate) struct DepthwiseLine<'a> {
     /// The least and the greatest result.
     pub(crate) limits: (f32, f32),
     /// What becomes of all results then.
-    pub(crate) then: Option<&'a (dyn Fn(&mut [f32]) + Sync)>,
+    pub(crate) then: Option<Then<'a>>,
     /// For each position a result for each channel.
     pub(crate) to: &'a mut [MaybeUninit<f32>],
 }
@@ -119,6 +119,7 @@ fn wide<V: Vector, const P: usize, const C: usize>(
 }
 
 /// `n` channels from one on, of so many positions, which `met` elements of the kernel's lines meet.
+#[expect(clippy::needless_range_loop, reason = "each turn is a register")]
 #[inline(always)]
 fn some<V: Vector, const P: usize, const C: usize>(
     v: V,

@@ -14,6 +14,9 @@ use super::{Isa, Kernel, Vector, Window, dispatch};
 /// The start of a run that lies outside of the image, and so holds zeros.
 pub(crate) const OUTSIDE: usize = usize::MAX;
 
+/// What becomes of finished results.
+pub(crate) type Then<'a> = &'a (dyn Fn(&mut [f32]) + Sync);
+
 /// Rows of a block.
 #[derive(Clone, Copy)]
 pub(crate) struct FloatRows<'a> {
@@ -56,7 +59,7 @@ pub(crate) struct Ending<'a> {
     /// The least and the greatest result.
     pub(crate) limits: (f32, f32),
     /// What becomes of each piece of a row then.
-    pub(crate) then: Option<&'a (dyn Fn(&mut [f32]) + Sync)>,
+    pub(crate) then: Option<Then<'a>>,
 }
 
 /// A block of rows times some panels.
@@ -188,6 +191,7 @@ fn strip<V: Vector, const N: usize, const ROWS: usize, const SOME: usize>(
 /// Some rows times a panel. Those beyond `count` are the last one again, whose sums are dropped.
 ///
 /// Callers have been through `FloatBlock::check`.
+#[expect(clippy::needless_range_loop, reason = "each turn is a register")]
 #[inline(always)]
 fn tile<V: Vector, const N: usize, const ROWS: usize>(
     v: V,

@@ -24,7 +24,9 @@ mod x86_64;
 
 pub use bandwidth::read_bandwidth;
 pub(crate) use float_depthwise::DepthwiseLine;
-pub(crate) use float_tile::{Chunk, Ending, FloatBlock, FloatRows, OUTSIDE, Panel, TILES, float_panels};
+pub(crate) use float_tile::{
+    Chunk, Ending, FloatBlock, FloatRows, OUTSIDE, Panel, TILES, Then, float_panels,
+};
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;

@@ -53,8 +53,9 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// The elements from one on.
+    /// The elements from one on; a view without any may begin beyond them.
     pub(super) fn from(self, at: usize) -> Self {
+        let at = at.min(self.len());
         match self {
             Self::U8(all) => Self::U8(&all[at..]),
             Self::I8(all) => Self::I8(&all[at..]),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::cell::Cell;
 use super::steps::{Hidden, Inputs, Make, Pass, Room, States};
 use super::{Shape, each, order, outputs};
-use crate::affine::{self, Affine};
+use crate::affine::{self, Affine, Channels};
 use crate::arch::product::{Product, WithProduct, with_product};
 use crate::arch::{Isa, slots};
 use crate::error::{Result, Stopped};
@@ -150,7 +150,7 @@ fn sorted<T: Copy>(cell: Cell, units: usize, values: &[T]) -> Vec<T> {
 }
 
 /// A layer of one direction, or of two (the second one from the last step to the first): the output of all of them, side
-/// by side, for an input of rows step by step.
+/// by side, for an input of rows step by step, which has one scale, or one for each row with `per_row`.
 ///
 /// # Errors
 /// NaN in the input, or an interrupt; inside, an input or a state whose range is not finite.
@@ -163,16 +163,23 @@ pub fn quantized_layer(
     shape: Shape,
     states: Vec<States<'_>>,
     y: &mut [f32],
+    per_row: bool,
 ) -> std::result::Result<Result<()>, Stopped> {
     let Some(first) = directions.first() else { return Ok(Ok(())) };
     assert_eq!(x.len(), shape.rows() * first.inputs(), "an input for each step and row");
     assert_eq!(states.len(), directions.len(), "states for each direction");
-    let (scales, zero_points) = match dynamic_params(x, shape.rows(), false)? {
+    let (scales, zero_points) = match dynamic_params(x, shape.rows(), per_row)? {
         Ok(params) => params,
         Err(error) => return Ok(Err(error)),
     };
     let mut codes = filled(x.len(), 0u8);
-    let affine = Affine::PerTensor { scale: scales[0], zero_point: zero_points[0] };
+    let affine = match per_row {
+        true => {
+            let layout = Channels { outer: 1, channels: shape.rows(), inner: first.inputs() };
+            Affine::PerChannel { scales: &scales, zero_points: &zero_points, layout }
+        },
+        false => Affine::PerTensor { scale: scales[0], zero_point: zero_points[0] },
+    };
     affine::quantize(x, slots(&mut codes), &affine)?;
     let work = shape.rows() * first.w_hh.columns() * (first.inputs() + first.outputs()) * directions.len();
     let parts = outputs(y, directions.len(), first.outputs(), shape);
@@ -206,10 +213,12 @@ impl Make for InputProduct<'_> {
         let weights = &self.direction.w_ih;
         let depth = weights.depth();
         let codes = Codes::U8(&self.codes[rows.start * depth..rows.end * depth]);
+        // One for all rows, or those of these.
+        let own = if self.scales.len() == 1 { 0..1 } else { rows.clone() };
         let x = Activations {
             codes: Matrix::dense(codes, rows.len(), depth).into(),
-            scales: self.scales,
-            zero_points: self.zero_points,
+            scales: &self.scales[own.clone()],
+            zero_points: &self.zero_points[own],
         };
         let wanted = rows.len() * weights.columns();
         reserve(to, wanted.saturating_sub(to.len()));

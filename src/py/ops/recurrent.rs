@@ -192,6 +192,7 @@ impl Network {
         input: &Bound<'py, PyAny>,
         state: Option<&Bound<'py, PyAny>>,
         axes: Axes,
+        per_row: bool,
     ) -> PyResult<(Array<'py>, States<'py>)> {
         let py = input.py();
         let first = self.first();
@@ -231,11 +232,11 @@ impl Network {
                 let states = all.by_ref().take(per_layer).collect();
                 let x = if i == 0 { x } else { &last };
                 let done = if i + 1 == self.layers() {
-                    quantized_layer(&directions, x, shape, states, to)?
+                    quantized_layer(&directions, x, shape, states, to, per_row)?
                 } else {
                     let mut y = vec![0f32; shape.rows() * per_layer * outputs];
                     let shape = quantray_core::recurrent::Shape { batch_first: false, ..shape };
-                    let done = quantized_layer(&directions, x, shape, states, &mut y)?;
+                    let done = quantized_layer(&directions, x, shape, states, &mut y, per_row)?;
                     last = y;
                     done
                 };
@@ -318,6 +319,9 @@ macro_rules! layers {
             /// state : array_like or tuple of two, optional
             ///     The first hidden state, of an LSTM with the first cell state. Shape (layers * directions, batch,
             ///     output size or, for the cell state, hidden_size), without the batch for one sequence. Zeros by default.
+            /// per_row : bool
+            ///     Whether each row of each step of the input has a scale of its own, as audio wants it, whose frames
+            ///     are silent and loud. By default all steps have one, as torch's.
             ///
             /// Returns
             /// -------
@@ -325,13 +329,15 @@ macro_rules! layers {
             ///     As the input, with directions * output size on the last axis; float32.
             /// state : numpy.ndarray or tuple of two
             ///     The last ones, in the first ones' shapes.
-            #[pyo3(signature = (input, state=None))]
+            #[pyo3(signature = (input, state=None, *, per_row=false))]
             fn __call__<'py>(
                 &self,
                 input: &Bound<'py, PyAny>,
                 state: Option<&Bound<'py, PyAny>>,
+                per_row: bool,
             ) -> PyResult<(Array<'py>, Bound<'py, PyAny>)> {
-                let (y, states) = self.0.run(input, state, Axes::Steps { batch_first: self.0.batch_first })?;
+                let axes = Axes::Steps { batch_first: self.0.batch_first };
+                let (y, states) = self.0.run(input, state, axes, per_row)?;
                 Ok((y, states.into_python(input.py())?))
             }
 
@@ -519,7 +525,7 @@ macro_rules! cells {
                 input: &Bound<'py, PyAny>,
                 state: Option<&Bound<'py, PyAny>>,
             ) -> PyResult<Bound<'py, PyAny>> {
-                self.network.run(input, state, Axes::Step)?.1.into_python(input.py())
+                self.network.run(input, state, Axes::Step, false)?.1.into_python(input.py())
             }
 
             /// The weights, unpacked: `(w_ih, w_hh)`.

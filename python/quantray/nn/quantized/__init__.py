@@ -35,6 +35,7 @@ from quantray.nn.quantized._normalization import (
     LayerNorm,
 )
 from quantray.nn.quantized._stubs import DeQuantize, Quantize
+from quantray.nn.quantized._weight_only_linear import WeightOnlyLinear
 
 __all__ = [
     "ELU",
@@ -69,6 +70,7 @@ __all__ = [
     "Requantized",
     "Sigmoid",
     "Softmax",
+    "WeightOnlyLinear",
     "dynamic",
 ]
 

@@ -11,6 +11,7 @@ from quantray._core import (
     QTensor,
     make_per_channel_quantized_tensor,
     make_per_tensor_quantized_tensor,
+    per_channel_affine_float_qparams,
     per_tensor_affine,
     per_tensor_symmetric,
     qint8,
@@ -161,7 +162,17 @@ class Weighted(OnGrids):
         raise NotImplementedError
 
     def set_weight_bias(self, w: QTensor, b: Any) -> None:
-        """Packs another weight and bias."""
+        """Packs another weight and bias; codes of 2 and 4 bits get bytes of their own.
+
+        Raises
+        ------
+        TypeError
+            For float zero points, which sums of integers have no place for.
+        """
+        if isinstance(w, QTensor) and w.dtype.bits < 8:  # pyright: ignore[reportUnnecessaryIsInstance]
+            if w.qscheme() is per_channel_affine_float_qparams:
+                raise TypeError("w must have integer zero points, got per_channel_affine_float_qparams")
+            w = unpacked_weight(w, quint8, 0)
         self.packed = self.packer(w, b, *self._settings)
 
     def weight(self) -> QTensor:

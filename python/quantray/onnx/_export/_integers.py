@@ -1,4 +1,4 @@
-"""Nodes of integers, as QDQ: the float operator between what dequantizes its inputs and what quantizes its output.
+"""Nodes of integers, as QDQ: float operators between what dequantizes inputs and what quantizes outputs.
 
 Zero points are even: runtimes that add them before rounding, and those that add them after it, agree then.
 """

@@ -38,9 +38,9 @@ def save(
 ) -> None:
     """Writes a model as an ONNX file, which other runtimes read.
 
-    Integers are written as QDQ: float operators between QuantizeLinear and DequantizeLinear, weights as integers,
-    biases as int32, zero points even. Layers of `quantize_dynamic` become DynamicQuantizeLinear and integer
-    products; files have one range for all rows there. Lengths that may differ are named.
+    Integers are written as QDQ: float operators between QuantizeLinear and DequantizeLinear, weights as
+    integers, biases as int32, zero points even. Layers of `quantize_dynamic` become DynamicQuantizeLinear
+    and integer products; files have one range for all rows there. Lengths that may differ are named.
 
     Parameters
     ----------

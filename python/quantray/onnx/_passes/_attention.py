@@ -1,4 +1,4 @@
-"""Self-attention as exporters write it out: three products, heads, scores, softmax, and a product of the result."""
+"""Self-attention as exporters write it out: three products, heads, scores, softmax, a last product."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ Rule = Callable[["Draft", NodeFile], "NodeFile | None"]
 class Draft:
     """Nodes that compute, and constants.
 
-    A rule looks at one node and what makes its inputs, and gives a node that makes the same outputs. What nothing
-    needs any more goes.
+    A rule looks at one node and what makes its inputs, and gives a node that makes the same outputs. What
+    nothing needs any more goes.
 
     Attributes
     ----------
@@ -49,6 +49,10 @@ class Draft:
         """The node that makes a value, if it is one of some operators of the standard."""
         node = self._producers.get(name)
         return node if node is not None and node.op in ops and node.domain in ("", "ai.onnx") else None
+
+    def maker(self, name: str) -> NodeFile | None:
+        """The node that makes a value, whatever it is."""
+        return self._producers.get(name)
 
     def is_used_once(self, name: str) -> bool:
         """Whether one node alone takes a value."""

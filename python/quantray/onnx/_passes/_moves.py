@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from quantray.onnx._file import NodeFile
 from quantray.onnx._passes._draft import Draft
@@ -13,8 +14,9 @@ def transpositions(draft: Draft, node: NodeFile) -> NodeFile | None:
     before = _before(draft, node, "Transpose")
     if before is None:
         return None
-    first, second = before.attributes.get("perm"), node.attributes.get("perm")
-    if not isinstance(first, tuple) or not isinstance(second, tuple) or len(first) != len(second):
+    first: Any = before.attributes.get("perm")
+    second: Any = node.attributes.get("perm")
+    if first is None or second is None or len(first) != len(second):
         return None
     order = tuple(int(first[int(axis)]) for axis in second)
     if order == tuple(range(len(order))):

@@ -13,7 +13,7 @@ import numpy as np
 from quantray import graph
 from quantray.nn import functional as F
 from quantray.onnx._lengths import shape_of
-from quantray.onnx.operators._registry import Array, Call, operator, padded
+from quantray.onnx.operators._registry import Array, Call, filled, operator
 
 _MICROSOFT = "com.microsoft"
 
@@ -38,7 +38,7 @@ def join_heads(x: Array) -> Array:
 @operator("Attention")
 def _attention(call: Call, q: Array, k: Array, v: Array, *more: Array) -> Any:
     """The standard's: heads by attributes where arrays have 3 axes."""
-    mask, past_key, past_value, valid = padded(more, 4)
+    mask, past_key, past_value, valid = filled(more, 4)
     is_flat = np.ndim(q) == 3
     if is_flat:
         heads, own = call.get("q_num_heads"), call.get("kv_num_heads")
@@ -124,7 +124,7 @@ def _rotated(call: Call, x: Array, cos: Array, sin: Array, positions: Array, is_
 
 @operator("LinearAttention")
 def _linear_attention(call: Call, q: Array, k: Array, v: Array, *more: Array) -> Any:
-    state, decay, beta = padded(more, 3)
+    state, decay, beta = filled(more, 3)
     heads, own = int(call.get("q_num_heads", 0)), int(call.get("kv_num_heads", 0))
     rule = call.choice("update_rule", ("linear", "gated", "delta", "gated_delta"), "gated_delta")
     if own <= 0 or heads <= 0 or heads % own:
@@ -155,7 +155,7 @@ def _tensor_scatter(call: Call, cache: Array, update: Array, places: Array = Non
 
 @operator("Attention", domain=_MICROSOFT)
 def _attention_of_weights(call: Call, x: Array, weight: Array, bias: Array = None, *more: Array) -> Any:
-    mask, past, added = padded(more, 3)
+    mask, past, added = filled(more, 3)
     rows = np.matmul(x, weight)
     rows = rows if bias is None else rows + bias
     return _of_rows(call, rows, mask, past, added)
@@ -165,7 +165,7 @@ def _attention_of_weights(call: Call, x: Array, weight: Array, bias: Array = Non
 def _qattention(
     call: Call, x: Array, weight: Array, bias: Array, x_scale: Array, weight_scale: Array, *more: Array
 ) -> Any:
-    mask, x_zero, weight_zero, past = padded(more, 4)
+    mask, x_zero, weight_zero, past = filled(more, 4)
     inputs = (x, weight, x_scale, weight_scale, x_zero, weight_zero, bias)
     rows = graph.apply("onnx.matmul_integer_to_float", *inputs)
     return _of_rows(call, rows, mask, past, None)
@@ -207,7 +207,7 @@ def _attended(call: Call, q: Array, k: Array, v: Array, mask: Array, added: Arra
 
 @operator("MultiHeadAttention", domain=_MICROSOFT)
 def _multi_head_attention(call: Call, q: Array, k: Array = None, v: Array = None, *more: Array) -> Any:
-    bias, mask, added, past_key, past_value = padded(more, 5)
+    bias, mask, added, past_key, past_value = filled(more, 5)
     heads = call.get("num_heads")
     if not heads:
         raise call.error("it has no num_heads")

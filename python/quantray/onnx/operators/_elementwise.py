@@ -2,6 +2,7 @@
 
 # Arrays and stand-ins of them are of any dtype and shape: what NumPy's stubs make of them says nothing here.
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
 
 from __future__ import annotations
 

@@ -173,9 +173,11 @@ _BEYOND = 2**31 - 1
 def _span(first: Any, last: Any, step: Any) -> slice:
     if type(first) is not Length and first == 0 and step > 0:
         first = None
-    if type(last) is not Length and (last >= _BEYOND or (step < 0 and last <= -_BEYOND)):
+    end: Any = last
+    if type(last) is not Length and (end >= _BEYOND or (step < 0 and end <= -_BEYOND)):
         last = None
-    if step < 0 and type(first) is not Length and first is not None and first >= _BEYOND:
+    begin: Any = first
+    if step < 0 and type(first) is not Length and first is not None and begin >= _BEYOND:
         first = None
     return slice(first, last, None if step == 1 else step)
 
@@ -207,12 +209,19 @@ def _split(call: Call, x: Array, sizes: Array = None) -> Any:
 @operator("Expand", takes_lengths=True)
 def _expand(call: Call, x: Array, shape: Array) -> Array:
     """Broadcast both ways: a length of 1 in the shape keeps the array's."""
-    wanted, own = list(integers(shape, "shape")), list(shape_of(as_array(x)))
+    wanted: list[Any] = list(integers(shape, "shape"))
+    own: list[Any] = list(shape_of(as_array(x)))
     ndim = max(len(wanted), len(own))
     wanted, own = [1] * (ndim - len(wanted)) + wanted, [1] * (ndim - len(own)) + own
-    full = [n if type(m) is not Length and m == 1 else m for m, n in zip(wanted, own, strict=True)]
-    full = [n if type(m) is Length and m == 1 else m for m, n in zip(full, own, strict=True)]
+    full: list[Any] = [n if type(m) is not Length and m == 1 else m for m, n in zip(wanted, own, strict=True)]
+    full = [n if _is_one(m) else m for m, n in zip(full, own, strict=True)]
     return np.broadcast_to(as_array(x), tuple(_settle(full)))
+
+
+def _is_one(length: Any) -> bool:
+    """Whether a length that is not known yet is 1 here: the graph holds for such, or for all others."""
+    known: Any = length
+    return type(length) is Length and bool(known == 1)
 
 
 @operator("Tile", takes_lengths=True)
@@ -235,11 +244,9 @@ def _constant_of_shape(call: Call, shape: Array) -> Array:
 
 @operator("Range", takes_lengths=True)
 def _range(call: Call, start: Array, limit: Array, delta: Array) -> Array:
-    known = [type(x) is np.ndarray for x in (start, limit, delta)]
-    if not all(known) and not any(map(is_lengths, (start, limit, delta))):
-        return np.arange(start.item(), limit.item(), delta.item(), start.dtype)
     if not any(map(is_lengths, (start, limit, delta))):
-        return np.arange(start.item(), limit.item(), delta.item(), start.dtype)
+        ends: Any = (start.item(), limit.item(), delta.item())
+        return np.arange(*ends, dtype=start.dtype)
     (first, last, step) = (integer(x, "Range") for x in (start, limit, delta))
     count = -((first - last) // step)
     if type(first) is Length or type(step) is Length:
@@ -304,10 +311,10 @@ def pad(call: Call, x: Array, pairs: list[tuple[Any, Any]], mode: str, value: An
     if x.dtype == np.float32 and mode == "constant" and np.ndim(x) > 2 and pairs[:2] == [(0, 0), (0, 0)]:
         sides = [n for p in reversed(pairs[2:]) for n in p]
         return F.pad(x, sides, "constant", float(value))
-    names = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}
     if mode == "constant":
         return np.pad(x, pairs, "constant", constant_values=value)
-    return np.pad(x, pairs, names[mode])
+    name: Any = mode
+    return np.pad(x, pairs, name)
 
 
 def _whole(n: Any) -> Any:

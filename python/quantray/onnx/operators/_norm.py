@@ -14,7 +14,7 @@ from quantray import nn
 from quantray.nn import functional as F
 from quantray.onnx._lengths import shape_of
 from quantray.onnx.operators._products import placed
-from quantray.onnx.operators._registry import Array, Call, layer, operator, padded
+from quantray.onnx.operators._registry import Array, Call, filled, layer, operator
 
 
 @operator("BatchNormalization")
@@ -88,7 +88,7 @@ def _embed_layer_norm(
     call: Call, ids: Array, segments: Array, words: Array, places: Array, *more: Array
 ) -> Any:
     """onnxruntime's: embeddings of words, places and segments, normalized; how many words each row has."""
-    kinds, scale, shift, mask, positions = padded(more, 5)
+    kinds, scale, shift, mask, positions = filled(more, 5)
     total = F.embedding(ids, words)
     total = total + (places[: shape_of(ids)[1]] if positions is None else F.embedding(positions, places))
     if segments is not None and kinds is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from quantray import nn
+from quantray._core import make_per_channel_quantized_tensor
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import fixed_shape, shape_of
@@ -53,6 +54,26 @@ def linear(weight: Array, bias: Array) -> nn.Module:
     return placed(made, weight=weight, bias=bias)
 
 
+@operator("DynamicLinear", domain="quantray")
+def _dynamic_linear(call: Call, *inputs: Array) -> Array:
+    raise call.error("its weights are no constants")
+
+
+@layer("DynamicLinear", domain="quantray")
+def _dynamic_linear_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+    """A layer of integer weights, whose input is quantized by its own range."""
+    weight, scales, zeros = constants[1:4]
+    bias = constants[4] if len(constants) > 4 else None
+    codes = np.ascontiguousarray(weight.T)
+    rows = len(codes)
+    scales = np.broadcast_to(scales.astype(np.float64), rows).copy()
+    zeros = np.broadcast_to(zeros.astype(np.int64), rows).copy()
+    with rebuilding(2 * weight.size + 2 * rows):
+        made = nn.quantized.dynamic.Linear(codes.shape[1], rows, bias is not None, per_row=False)
+    made.set_weight_bias(make_per_channel_quantized_tensor(codes, scales, zeros, axis=0), bias)
+    return made
+
+
 @operator("Gemm")
 def _gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
     alpha, beta = float(call.get("alpha", 1.0)), float(call.get("beta", 1.0))
@@ -72,8 +93,9 @@ def _gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
 @layer("Gemm")
 def _gemm_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
     weight, c = constants[1], constants[2] if len(constants) > 2 else None
-    known = weight is not None and weight.ndim == 2 and weight.dtype.kind == "f" and constants[0] is None
-    if not known or call.get("transA"):
+    if weight is None or weight.ndim != 2 or weight.dtype.kind != "f" or constants[0] is not None:
+        return None
+    if call.get("transA"):
         return None
     weight = weight if call.get("transB") else weight.T
     weight = weight * np.float32(call.get("alpha", 1.0))

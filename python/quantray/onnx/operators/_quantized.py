@@ -13,7 +13,7 @@ from quantray import graph
 from quantray.onnx._lengths import shape_of
 from quantray.onnx._types import NAMES
 from quantray.onnx._windows import Window
-from quantray.onnx.operators._registry import Array, Call, operator, padded
+from quantray.onnx.operators._registry import Array, Call, filled, operator
 
 _MICROSOFT = "com.microsoft"
 
@@ -85,13 +85,14 @@ def _conv_integer(call: Call, x: Array, w: Array, x_zero: Array = None, w_zero: 
 @operator("QLinearConv")
 @operator("QLinearConv", domain=_MICROSOFT)
 def _qlinear_conv(call: Call, *inputs: Array) -> Array:
-    if len(inputs) not in (8, 9) or any(x is None for x in inputs[:8]):
+    given: list[Array] = list(inputs)
+    if len(given) not in (8, 9) or any(x is None for x in given[:8]):
         raise call.error("it takes images, weight and result, with a scale and a zero point each, and a bias")
     if call.get("channels_last"):
         raise call.error("channels_last must be 0: channels are the second axis")
-    settings = _geometry(call, inputs[0], inputs[3])
-    bias = inputs[8] if len(inputs) > 8 else None
-    return graph.apply("onnx.qlinear_conv", *inputs[:8], bias, kind=_kind(call, 7, inputs[7]), **settings)
+    settings = _geometry(call, given[0], given[3])
+    bias = given[8] if len(given) > 8 else None
+    return graph.apply("onnx.qlinear_conv", *given[:8], bias, kind=_kind(call, 7, given[7]), **settings)
 
 
 # onnxruntime's own
@@ -109,7 +110,7 @@ def _dynamic_quantize_matmul(call: Call, *inputs: Array) -> Array:
 
 @operator("QGemm", domain=_MICROSOFT)
 def _qgemm(call: Call, *inputs: Array) -> Array:
-    padded = padded(inputs, 9)
+    padded = filled(inputs, 9)
     return graph.apply(
         "onnx.qgemm",
         *padded,
@@ -122,7 +123,7 @@ def _qgemm(call: Call, *inputs: Array) -> Array:
 
 @operator("MatMulNBits", domain=_MICROSOFT)
 def _matmul_blocks(call: Call, a: Array, b: Array, scales: Array, *more: Array) -> Array:
-    zeros, order, bias = padded(more, 3)
+    zeros, order, bias = filled(more, 3)
     settings = {
         name: int(call.get(key, 0)) for name, key in (("k", "K"), ("n", "N"), ("block_size", "block_size"))
     }

@@ -12,7 +12,7 @@ import numpy as np
 
 from quantray import graph, nn
 from quantray.nn._init import rebuilding
-from quantray.onnx.operators._registry import Array, Call, layer, operator, padded
+from quantray.onnx.operators._registry import Array, Call, filled, layer, operator
 
 #: Where a file's gates stand in the order of `nn`'s: i, o, f, c are our i, f, g, o; z, r, h our r, z, n.
 _GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -76,7 +76,7 @@ def _recurrent(call: Call, *inputs: Array) -> Any:
 
 @operator("DynamicQuantizeLSTM", domain="com.microsoft")
 def _dynamic_quantize_lstm(call: Call, *inputs: Array) -> Any:
-    padded = padded(inputs, 12)
+    padded = filled(inputs, 12)
     settings = {**_settings(call), "activations": call.get("activations") or ()}
     settings.pop("linear_before_reset")
     return graph.apply("onnx.dynamic_quantize_lstm", *padded, **settings)
@@ -99,7 +99,7 @@ def _settings(call: Call) -> dict[str, Any]:
 @layer("LSTM", "GRU", "RNN")
 def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
     """A layer without what `nn`'s cannot do: other activations, peepholes, lengths, clipping."""
-    padded = padded(constants, 8)
+    padded = filled(constants, 8)
     _, w, r, b, lengths, h, c, peepholes = padded
     ways = 2 if call.get("direction", "forward") == "bidirectional" else 1
     plain = _activations(call) == _ACTIVATIONS[call.op] * ways or (

@@ -161,7 +161,7 @@ def layer(*names: str, domain: str = "") -> Callable[[Builder], Builder]:
     return add
 
 
-def padded(inputs: Sequence[Array], count: int) -> list[Any]:
+def filled(inputs: Sequence[Array], count: int) -> list[Any]:
     """Inputs, and None for those that are left out at the end."""
     return [*inputs, *[None] * count][:count]
 

@@ -14,7 +14,7 @@ from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.onnx._lengths import integers, shape_of
 from quantray.onnx.functions._resize import ROUNDINGS, TRANSFORMS
-from quantray.onnx.operators._registry import Array, Call, operator, padded
+from quantray.onnx.operators._registry import Array, Call, filled, operator
 
 _LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
 
@@ -29,7 +29,7 @@ def _resize(call: Call, x: Array, *more: Array) -> Array:
     """Opset 10 has scales alone, its second input; 11 has regions, scales and sizes."""
     if call.version < 11:
         return _resized_simply(call, x, more[0])
-    roi, scales, sizes = padded(more, 3)
+    roi, scales, sizes = filled(more, 3)
     settings = {
         "transform": call.choice("coordinate_transformation_mode", TRANSFORMS),
         "rounding": call.choice("nearest_mode", ROUNDINGS),

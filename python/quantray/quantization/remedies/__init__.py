@@ -21,6 +21,7 @@ from quantray.quantization.remedies.gptq import gptq
 from quantray.quantization.remedies.mixed_precision import keep_in_float
 from quantray.quantization.remedies.refine import refine
 from quantray.quantization.remedies.smooth import smooth
+from quantray.quantization.remedies.weight_only import weight_only
 from quantray.quantization.remedies.weight_ranges import weight_ranges
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "keep_in_float",
     "refine",
     "smooth",
+    "weight_only",
     "weight_ranges",
 ]

@@ -131,7 +131,7 @@ def fitted_codes(
     """Codes and scales of a weight for what goes into its layer, and what its bias is to be moved by."""
     count = max(moments.count, 1)
     own = [h / count for h in moments.own]
-    wanted = _least_squares(weight, moments, own)
+    wanted = least_squares(weight, moments, own)
     importance = as_weight(
         [
             np.broadcast_to(np.diag(h), w.shape)
@@ -162,7 +162,7 @@ def fitted_codes(
     return codes, scales, shift.astype(np.float32)
 
 
-def _least_squares(weight: Any, moments: Moments, own: list[Any]) -> Any:
+def least_squares(weight: Any, moments: Moments, own: list[Any]) -> Any:
     """The weights whose outputs for what goes in are nearest to the exact ones."""
     count = max(moments.count, 1)
     made: list[Any] = []

@@ -49,7 +49,7 @@ def best_scales(
     weights = np.asarray(weight, np.float64)
     best, least = whole.astype(np.float64), np.full(whole.shape, np.inf)
     # The range of codes is not symmetric: a scale by the greatest code holds all weights, too.
-    for part in np.linspace((high - low) / 2 / max(high, 1), 0.2, _TRIED):
+    for part in (1.0, *np.linspace((high - low) / 2 / max(high, 1), 0.2, _TRIED)):
         scale = np.maximum(np.float32(part) * whole, np.finfo(np.float32).eps).astype(np.float64)
         error = (np.clip(np.rint(weights / scale), low, high) * scale - weights) ** 2
         if importance is not None:

@@ -128,11 +128,11 @@ def refine(
         )
         bias = weighted.bias
         module.set_weight_bias(made, shift if bias is None else (bias + shift).astype(np.float32))
-        _renew(other)
+        renew(other)
     return other.model  # type: ignore[return-value]
 
 
-def _renew(other: Side) -> None:
+def renew(other: Side) -> None:
     """Programs hold the weights that were there when they were made."""
     runner = other.model._runner
     if isinstance(runner, Converted):

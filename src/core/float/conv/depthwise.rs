@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::FloatImage;
-use crate::arch::{self, DepthwiseLine, Isa};
+use crate::arch::{self, DepthwiseLine, Isa, Then};
 use crate::conv::Piece;
 use crate::error::Stopped;
 use crate::float::apply_here;
@@ -99,7 +99,7 @@ impl Channelwise {
                     begin: &begin,
                     residual: finish.residual.map(|all| &all[row * line..][..line]),
                     limits: finish.limits,
-                    then: then.as_ref().map(|then| then as &(dyn Fn(&mut [f32]) + Sync)),
+                    then: then.as_ref().map(|then| then as Then<'_>),
                     to,
                 };
                 arch::dispatch(isa, work);

@@ -11,7 +11,7 @@ use crate::error::Stopped;
 use crate::float::product::{Finish, PackedFloats, Part, Plain, multiply_parts};
 use crate::gemm::Space;
 use crate::memory::filled;
-use crate::threads;
+use crate::threads::{self, Poll};
 
 /// A convolution of floats, of any kind.
 #[derive(Debug, Clone)]
@@ -49,6 +49,7 @@ impl FloatConv {
         // From one output's weights to the next output's, and from one input's.
         let place = |o: usize, i: usize, tap| weight_at(&geometry, (inputs, outputs), o, i, tap);
         let mut packed = Vec::with_capacity(pieces.len());
+        let mut poll = Poll::new();
         for piece in &pieces {
             let taps: Vec<[usize; 3]> = taps(piece).collect();
             if channelwise {
@@ -64,7 +65,8 @@ impl FloatConv {
                 };
                 let from = Plain { x: weights, down: 1, right };
                 let at = |k: usize| place(first, k % in_group, taps[k / in_group]);
-                PackedFloats::gathered(isa, taps.len() * in_group, of_group, from, at)
+                let sides = (taps.len() * in_group, of_group);
+                PackedFloats::gathered(isa, sides, from, at, || poll.end_if_interrupted())
             });
             packed.push(Weights::Products(of_groups.collect()));
         }

@@ -46,7 +46,7 @@ impl Products<'_> {
     fn packed(&self, start: usize) -> PackedFloats {
         let ((_, depth, columns), (down, right)) = (self.sides, self.right.strides);
         let x = &self.right.x[start.min(self.right.x.len())..];
-        PackedFloats::new(Isa::current(), depth, columns, Plain { x, down, right })
+        PackedFloats::of_product(Isa::current(), depth, columns, Plain { x, down, right })
     }
 }
 

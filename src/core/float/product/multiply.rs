@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::packed::PackedFloats;
-use crate::arch::{self, Chunk, Ending, FloatBlock, FloatRows, Panel, TILES, Window};
+use crate::arch::{self, Chunk, Ending, FloatBlock, FloatRows, Panel, TILES, Then, Window};
 use crate::error::Stopped;
 use crate::float::{Function, apply_here};
 use crate::threads;
@@ -234,7 +234,7 @@ fn run<R: Rows>(
     let end = Ending {
         residual: finish.residual.map(|all| (&all[task.rows.start * of + task.first + column..], of)),
         limits: finish.limits,
-        then: then.as_ref().map(|then| then as &(dyn Fn(&mut [f32]) + Sync)),
+        then: then.as_ref().map(|then| then as Then<'_>),
     };
     for first in task.rows.clone().step_by(tall) {
         let own = first..(first + tall).min(task.rows.end);

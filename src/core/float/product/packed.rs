@@ -2,6 +2,7 @@
 
 use crate::arch::{Isa, Lines, Panel, float_panels};
 use crate::memory::{Ended, end, filled};
+use crate::threads::Poll;
 
 /// A matrix of weights, as products read it: panels of columns, and in each for every step of the depth a weight for
 /// each column.
@@ -49,16 +50,22 @@ impl PackedFloats {
     /// # Panics
     /// Weights beyond the memory.
     pub fn new(isa: Isa, depth: usize, columns: usize, from: Plain<'_>) -> Self {
-        Self::gathered(isa, depth, columns, from, |k| k * from.down)
+        let mut poll = Poll::new();
+        Self::gathered(isa, (depth, columns), from, |k| k * from.down, || poll.end_if_interrupted())
     }
 
-    /// The same, with a place for each step of the depth.
+    /// The same on any thread: of matrices that are computed, whose products look for an interrupt.
+    pub(super) fn of_product(isa: Isa, depth: usize, columns: usize, from: Plain<'_>) -> Self {
+        Self::gathered(isa, (depth, columns), from, |k| k * from.down, || {})
+    }
+
+    /// The same, with a place for each step of the depth; `between` is called now and then.
     pub(crate) fn gathered(
         isa: Isa,
-        depth: usize,
-        columns: usize,
+        (depth, columns): (usize, usize),
         from: Plain<'_>,
         place: impl Fn(usize) -> usize,
+        mut between: impl FnMut(),
     ) -> Self {
         let panels = panels(isa, depth, columns);
         let (lanes, _) = float_panels(isa);
@@ -75,6 +82,7 @@ impl PackedFloats {
         let natural =
             depth > 0 && order.iter().enumerate().all(|(k, &(at, step))| step == k && at == order[0].0 + k);
         for panel in &panels {
+            between();
             let wide = panel.vectors * lanes;
             let room = &mut all[panel.start..][..depth * wide];
             if from.right == 1 {
@@ -158,4 +166,4 @@ fn turn(from: &[f32], (columns, depth): (usize, usize), right: usize, to: &mut [
 }
 
 /// Steps that are laid out before the next column's.
-const STEPS: usize = 16;
+const STEPS: usize = 64;

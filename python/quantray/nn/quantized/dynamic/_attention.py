@@ -132,8 +132,8 @@ class MultiheadAttention(_attention.MultiheadAttention):
             "bias": self.in_proj.bias() is not None,
             "add_zero_attn": self.add_zero_attn,
             "batch_first": self.batch_first,
-            "per_channel": self.in_proj.per_channel,
-            "per_row": self.in_proj.per_row,
+            "per_channel": getattr(self.in_proj, "per_channel", True),
+            "per_row": getattr(self.in_proj, "per_row", True),
         }
 
     def _get_name(self) -> str:

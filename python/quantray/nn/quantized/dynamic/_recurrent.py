@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from quantray._core import PackedGRU, PackedLSTM, QTensor, qint8
 from quantray.nn import _recurrent
+from quantray.nn._module import Module
 from quantray.nn._recurrent_layer import RecurrentLayer
 from quantray.nn._recurrent_states import states_out
 from quantray.nn.quantized._weights import check_weight_dtype
@@ -18,6 +19,37 @@ class _Layer(PackedRecurrent, RecurrentLayer):
 
     #: The operator's class.
     _operation: Any
+    per_row: bool
+
+    @classmethod
+    def from_float(
+        cls,
+        module: Module,
+        use_precomputed_fake_quant: bool = False,
+        *,
+        dtype: Any = qint8,
+        per_channel: bool = True,
+        per_row: bool = True,
+    ) -> Self:
+        """The module of a float one.
+
+        Parameters
+        ----------
+        module : Module
+            Of the float class of the same name. Its weights must be finite.
+        use_precomputed_fake_quant : bool
+            As `nn.quantized.dynamic.Linear.from_float` has it.
+        dtype : dtype
+            Of the weights: qint8.
+        per_channel : bool
+            Whether each row of weights has a scale of its own.
+        per_row : bool
+            Whether each row of each step of the input has one: frames of speech are silent and loud. torch
+            has one for all steps.
+        """
+        made = super().from_float(module, use_precomputed_fake_quant, dtype=dtype, per_channel=per_channel)
+        made.per_row = per_row
+        return made
 
     def _parts(self) -> list[dict[str, tuple[int, ...]]]:
         return [self._shapes(end) for end in self._ends()]
@@ -36,7 +68,7 @@ class _Layer(PackedRecurrent, RecurrentLayer):
         return list(zip(self._packed.weights(), self._packed.biases(), strict=True))
 
     def _run(self, x: Any, states: tuple[Any, ...] | None) -> tuple[Any, Any]:
-        return self._packed(x, states_out(states) if states else None)
+        return self._packed(x, states_out(states) if states else None, per_row=self.per_row)
 
 
 class LSTM(_Layer, _recurrent.LSTM):
@@ -54,6 +86,9 @@ class LSTM(_Layer, _recurrent.LSTM):
         Of the weights: qint8.
     per_channel : bool
         Whether each row of weights has a scale of its own.
+    per_row : bool
+        Whether each row of each step of the input has a scale of its own, as `from_float` sets it; by
+        default all steps have one.
 
     >>> import numpy as np
     >>> from quantray import nn
@@ -66,7 +101,7 @@ class LSTM(_Layer, _recurrent.LSTM):
     Source: `torch.ao.nn.quantized.dynamic.LSTM`.
     """
 
-    _arguments = (*_recurrent.LSTM._arguments, "per_channel")
+    _arguments = (*_recurrent.LSTM._arguments, "per_channel", "per_row")
     _source = _recurrent.LSTM
     _operation = PackedLSTM
 
@@ -83,10 +118,12 @@ class LSTM(_Layer, _recurrent.LSTM):
         dtype: Any = qint8,
         *,
         per_channel: bool = True,
+        per_row: bool = False,
     ) -> None:
         check_weight_dtype(dtype)
         how = (num_layers, bias, batch_first, dropout, bidirectional, proj_size)
         super().__init__(input_size, hidden_size, *how)
+        self.per_row = per_row
         self._empty(per_channel)
 
 
@@ -101,6 +138,9 @@ class GRU(_Layer, _recurrent.GRU):
         Of the weights: qint8.
     per_channel : bool
         Whether each row of weights has a scale of its own.
+    per_row : bool
+        Whether each row of each step of the input has a scale of its own, as `from_float` sets it; by
+        default all steps have one.
 
     >>> import numpy as np
     >>> from quantray import nn
@@ -113,7 +153,7 @@ class GRU(_Layer, _recurrent.GRU):
     Source: `torch.ao.nn.quantized.dynamic.GRU`.
     """
 
-    _arguments = (*_recurrent.GRU._arguments, "per_channel")
+    _arguments = (*_recurrent.GRU._arguments, "per_channel", "per_row")
     _source = _recurrent.GRU
     _operation = PackedGRU
 
@@ -129,7 +169,9 @@ class GRU(_Layer, _recurrent.GRU):
         dtype: Any = qint8,
         *,
         per_channel: bool = True,
+        per_row: bool = False,
     ) -> None:
         check_weight_dtype(dtype)
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        self.per_row = per_row
         self._empty(per_channel)

@@ -153,8 +153,8 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
             "batch_first": self.self_attn.batch_first,
             "norm_first": self.norm_first,
             "bias": self.linear1.bias() is not None,
-            "per_channel": self.linear1.per_channel,
-            "per_row": self.linear1.per_row,
+            "per_channel": getattr(self.linear1, "per_channel", True),
+            "per_row": getattr(self.linear1, "per_row", True),
         }
 
     def _get_name(self) -> str:

@@ -1,0 +1,57 @@
+"""Products that onnxruntime quantized dynamically become layers of integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import quantray as qt
+from numpy.testing import assert_allclose
+from onnx import TensorProto, helper, numpy_helper
+from patterns import expected, steps
+
+
+def model(rng, columns, has_bias, signed):
+    """What `onnxruntime.quantization.quantize_dynamic` writes of a product."""
+    kind = np.int8 if signed else np.uint8
+    codes = rng.integers(*((-127, 128) if signed else (0, 256)), (12, columns)).astype(kind)
+    per_column = columns > 1
+    scales = rng.uniform(0.005, 0.02, columns if per_column else ()).astype(np.float32)
+    zeros = (np.zeros if signed else lambda n, t: rng.integers(100, 150, n).astype(t))(np.shape(scales), kind)
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("MatMulInteger", ["q", "w", "z", "wz"], ["sums"], "/fc/MatMul_quant"),
+        helper.make_node("Cast", ["sums"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["s", "ws"], ["factor"]),
+        helper.make_node("Mul", ["floats", "factor"], ["product" if has_bias else "y"]),
+    ]
+    constants = {"w": codes, "wz": zeros, "ws": scales}
+    if has_bias:
+        nodes.append(helper.make_node("Add", ["product", "b"], ["y"]))
+        constants["b"] = rng.normal(size=columns).astype(np.float32)
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "m", 12])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "m", columns])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.checker.check_model(made)
+    return made.SerializeToString(), float(np.max(scales))
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_dynamic_product(rng, has_bias, signed):
+    file, scale = model(rng, 7, has_bias, signed)
+    loaded = qt.onnx.load(file)
+    assert steps(loaded) == ["DynamicQuantizedLinear"]
+    assert loaded.plan.rows[0].path == "fc"
+    for shape in ((2, 3, 12), (1, 5, 12)):
+        x = rng.normal(size=shape).astype(np.float32)
+        want = expected(file, {"x": x})[0]
+        # One step of the input, times a weight, is what another rounding of the range may make.
+        step = (max(x.max(), 0) - min(x.min(), 0)) / 255 * scale * 128
+        for _ in range(2):
+            assert_allclose(loaded(x), want, atol=step)

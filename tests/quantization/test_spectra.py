@@ -1,0 +1,56 @@
+"""Filters whose outputs are squared to a spectrum stay in float and say so; a name of one's own goes first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from quantray import nn
+from quantray import quantization as tq
+from quantray.nn import functional as F
+
+
+class Spectrum(nn.Module):
+    """A Fourier transform by a convolution, its magnitude or its logarithm, and a classifier."""
+
+    def __init__(self, level):
+        super().__init__()
+        self.level = level
+        self.transform = nn.Conv1d(1, 32, 32, stride=16, bias=False)
+        k, n = np.arange(16)[:, None], np.arange(32)
+        waves = np.concatenate([np.cos(2 * np.pi * k * n / 32), np.sin(2 * np.pi * k * n / 32)])
+        self.transform.weight = waves[:, None].astype(np.float32)
+        self.hidden, self.head = nn.Conv1d(16, 8, 1), nn.Linear(8, 2)
+
+    def forward(self, x):
+        h = self.transform(x)
+        power = h[:, :16] ** 2 + np.square(h[:, 16:])
+        h = np.sqrt(power) if self.level == "root" else np.log(power + 1e-3)
+        return self.head(F.relu(self.hidden(h)).mean(2))
+
+
+@pytest.mark.parametrize("level", ["root", "logarithm"])
+def test_front_ends_stay_in_float(level, rng):
+    model = Spectrum(level).eval()
+    x = rng.standard_normal((32, 1, 256), np.float32)
+    small = tq.quantize(model, x, verbose=False)
+    lines = {line.name: line for line in tq.report(small).lines}
+    assert not lines["transform"].in_integers
+    assert lines["hidden"].in_integers
+    assert "squared to a spectrum" in str(tq.report(small))
+    named = tq.get_default_qconfig_mapping()
+    named.set_module_name("transform", tq.get_default_qconfig())
+    asked = tq.quantize(model, x, named, verbose=False)
+    assert {line.name: line for line in tq.report(asked).lines}["transform"].in_integers
+
+
+def test_products_of_two_layers_are_no_spectrum(rng):
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.c(np.sqrt(np.abs(self.a(x) * self.b(x))))
+
+    small = tq.quantize(Gated().eval(), rng.standard_normal((32, 8), np.float32), verbose=False)
+    assert all(line.in_integers for line in tq.report(small).lines if line.name in ("a", "b", "c"))
