@@ -328,6 +328,16 @@ def test_copies_and_pickles(model, pair):
     assert np.abs(model(*pair)[0]).max() > 0
 
 
+def test_branches_go_through_a_pickle():
+    choose = helper.make_node(
+        "If", ["c"], ["y"], then_branch=branches("t", "Exp"), else_branch=branches("e", "Neg")
+    )
+    made = file_of([choose], [value("c", [], TensorProto.BOOL), value("x", ["n"])], [value("y", ["n"])])
+    other, x = pickle.loads(pickle.dumps(load(made.SerializeToString()))), np.float32([1, 2])
+    np.testing.assert_allclose(other(True, x), np.exp(x), rtol=1e-6)
+    np.testing.assert_array_equal(other(False, x), -x)
+
+
 def test_its_state_goes_round(model, pair, tmp_path):
     want, state = model(*pair), model.state_dict()
     assert any(np.array_equal(array, WEIGHT.T) or np.array_equal(array, WEIGHT) for array in state.values())
@@ -388,8 +398,9 @@ def test_quantized_by_batches_of_names(rng):
     for feeds in batches[:2]:
         want = peer(proto, feeds)
         for made in (int8(**feeds), int8(feeds), int8.run(None, feeds)):
-            for one, two in zip(made, want, strict=True):
-                assert 0 < np.abs(one - two).max() < 0.2
+            # The difference of two inputs is given as it is: nothing after it would gain by integers.
+            assert 0 < np.abs(made[0] - want[0]).max() < 0.2
+            assert np.abs(made[1] - want[1]).max() < 0.2
     same = tq.quantize(model, [tuple(feeds[name] for name in "ab") for feeds in batches], verbose=False)
     np.testing.assert_array_equal(same(**batches[0])[0], int8(**batches[0])[0])
     with pytest.raises(TypeError, match="inputs are missing: b"):
