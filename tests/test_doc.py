@@ -121,7 +121,7 @@ def readme_blocks():
 
 
 def test_readme_has_its_blocks():
-    assert len(readme_blocks()) == 2
+    assert len(readme_blocks()) == 4
 
 
 @pytest.mark.parametrize("block", readme_blocks())

@@ -1,7 +1,17 @@
 """ONNX: models out of files, and into them.
 
->>> import quantray as qt                                    # doctest: +SKIP
->>> model = qt.onnx.load("model.onnx")                       # doctest: +SKIP
+>>> import os, tempfile, numpy as np
+>>> import quantray as qt
+>>> from quantray import nn, quantization as tq
+>>> file = os.path.join(tempfile.mkdtemp(), "model.onnx")
+>>> x = np.random.default_rng(0).random((32, 4), np.float32)
+>>> qt.onnx.save(nn.Sequential(nn.Linear(4, 8), nn.Sigmoid()), file, x)
+>>> model = qt.onnx.load(file)
+>>> model.inputs, model(x).shape
+((Value(name='input', dtype='float32', shape=('n', 4)),), (32, 8))
+>>> int8 = tq.quantize(model, x, verbose=False)
+>>> bool(np.abs(int8(x) - model(x)).max() < 0.01)
+True
 """
 
 from quantray.onnx._export import save

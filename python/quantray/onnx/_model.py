@@ -269,6 +269,12 @@ def _checked(value: Value, given: Any, lengths: dict[str, tuple[int, str]]) -> A
         )
         if not is_same_kind and not (array.dtype.kind in "iu" and dtype.kind in "iu"):
             raise ValueError(f"{value.name} must be an array of {value.dtype}, got {array.dtype}")
+        if dtype.kind in "iu" and array.size:
+            limits = np.iinfo(dtype)
+            if array.min() < limits.min or array.max() > limits.max:
+                raise ValueError(
+                    f"{value.name} must be of {value.dtype}'s range, got values from {array.min()} to {array.max()}"
+                )
         array = array.astype(dtype)
     if value.shape is None:
         return array

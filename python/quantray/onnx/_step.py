@@ -10,7 +10,7 @@ import numpy as np
 from quantray.nn import Module
 from quantray.onnx._errors import said_of
 from quantray.onnx._lengths import as_array, of_objects
-from quantray.onnx.operators import Array, Call, Operator
+from quantray.onnx.operators import Array, Call, Operator, find
 
 
 class Step(Module):
@@ -50,6 +50,15 @@ class Step(Module):
         # Infinities and NaN are numbers like others in files: NumPy's warnings of them say nothing here.
         with said_of(self.call.title), np.errstate(all="ignore"):
             return of_objects(self.operator.function(self.call, *inputs))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Rows of the table are found again by name: what they compute may be no function of a module's top level.
+        return {**self.__dict__, "operator": self.operator if self.operator.is_reference else None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.operator is None:
+            self.__dict__["operator"] = find(self.call.domain, self.call.op)
 
     def _get_name(self) -> str:
         return f"{self.call.op} (onnx's reference)" if self.operator.is_reference else self.call.op

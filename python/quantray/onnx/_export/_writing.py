@@ -166,7 +166,7 @@ class Writing:
         self.values[Ref(node.name, out)] = name
 
     def file(self, name: str, inputs: Sequence[ValueInfo], outputs: Sequence[ValueInfo]) -> GraphFile:
-        """The graph, without what no output depends on."""
+        """The graph, whole, without what no output depends on."""
         wanted = {value.name for value in outputs}
         nodes: list[NodeFile] = []
         for node in reversed(self.nodes):
