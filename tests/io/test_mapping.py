@@ -1,4 +1,4 @@
-"""Files that are cut while they are in use: what is read at once does not mind, what is mapped ends the process."""
+"""Files that are cut while in use: what is read at once does not mind, what is mapped ends the process."""
 
 import os
 import signal
