@@ -1,4 +1,4 @@
-"""`Model`: how it is called, what it says of itself, what it refuses; beside onnxruntime where it computes."""
+"""`Model`: how it is called, what it says of itself, what it refuses; beside onnxruntime."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_what_numpy_makes_arrays_of_is_taken(model, pair):
 def test_inputs_that_are_not_the_models(model, pair, args, kwargs, said):
     given = [pair[0]] * args
     with pytest.raises(TypeError, match=said):
-        model(*given, **{name: pair[0] for name in kwargs})
+        model(*given, **dict.fromkeys(kwargs, pair[0]))
 
 
 def test_a_mapping_is_looked_at_likewise(model, pair):

@@ -273,7 +273,8 @@ def _checked(value: Value, given: Any, lengths: dict[str, tuple[int, str]]) -> A
             limits = np.iinfo(dtype)
             if array.min() < limits.min or array.max() > limits.max:
                 raise ValueError(
-                    f"{value.name} must be of {value.dtype}'s range, got values from {array.min()} to {array.max()}"
+                    f"{value.name} must be of {value.dtype}'s range, got values from {array.min()} to "
+                    f"{array.max()}"
                 )
         array = array.astype(dtype)
     if value.shape is None:
