@@ -57,7 +57,7 @@ class Step(Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self.operator is None:
+        if state["operator"] is None:
             self.__dict__["operator"] = find(self.call.domain, self.call.op)
 
     def _get_name(self) -> str:
