@@ -12,7 +12,7 @@ from typing import Any
 from quantray import nn
 from quantray.nn import intrinsic
 from quantray.nn.intrinsic._fused import FusedWeighted
-from quantray.nn.intrinsic.qat._base import _Conv, _ConvBn, _Trained
+from quantray.nn.intrinsic.qat._base import Trained, TrainedConv, TrainedConvBn
 from quantray.nn.qat._statistics import freeze_bn_stats, update_bn_stats
 from quantray.nn.qat._weighted import check_qconfig
 
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-class LinearReLU(_Trained):
+class LinearReLU(Trained):
     """Linear with a fake-quantized weight, then ReLU.
 
     Parameters
@@ -58,7 +58,7 @@ class LinearReLU(_Trained):
         self._begin(nn.Linear(in_features, out_features, bias), qconfig)
 
 
-class LinearBn1d(_Trained):
+class LinearBn1d(Trained):
     """Linear with its BatchNorm1d folded into a fake-quantized weight.
 
     Parameters
@@ -97,7 +97,7 @@ class LinearBn1d(_Trained):
         self._begin(nn.Linear(in_features, out_features, bias), qconfig, norm, freeze_bn)
 
 
-class ConvReLU1d(_Conv):
+class ConvReLU1d(TrainedConv):
     """Conv1d with a fake-quantized weight, then ReLU.
 
     Parameters
@@ -119,7 +119,7 @@ class ConvReLU1d(_Conv):
     fused, kinds = intrinsic.ConvReLU1d, (nn.Conv1d, None)
 
 
-class ConvBn1d(_ConvBn):
+class ConvBn1d(TrainedConvBn):
     """Conv1d with its BatchNorm1d folded into a fake-quantized weight.
 
     Parameters
@@ -145,7 +145,7 @@ class ConvBn1d(_ConvBn):
     fused, kinds = intrinsic.ConvBn1d, (nn.Conv1d, nn.BatchNorm1d)
 
 
-class ConvBnReLU1d(_ConvBn):
+class ConvBnReLU1d(TrainedConvBn):
     """Conv1d with its BatchNorm1d folded into a fake-quantized weight, then ReLU.
 
     Parameters
@@ -171,7 +171,7 @@ class ConvBnReLU1d(_ConvBn):
     fused, kinds = intrinsic.ConvBnReLU1d, (nn.Conv1d, nn.BatchNorm1d)
 
 
-class ConvReLU2d(_Conv):
+class ConvReLU2d(TrainedConv):
     """Conv2d with a fake-quantized weight, then ReLU.
 
     Parameters
@@ -193,7 +193,7 @@ class ConvReLU2d(_Conv):
     fused, kinds = intrinsic.ConvReLU2d, (nn.Conv2d, None)
 
 
-class ConvBn2d(_ConvBn):
+class ConvBn2d(TrainedConvBn):
     """Conv2d with its BatchNorm2d folded into a fake-quantized weight.
 
     Parameters
@@ -219,7 +219,7 @@ class ConvBn2d(_ConvBn):
     fused, kinds = intrinsic.ConvBn2d, (nn.Conv2d, nn.BatchNorm2d)
 
 
-class ConvBnReLU2d(_ConvBn):
+class ConvBnReLU2d(TrainedConvBn):
     """Conv2d with its BatchNorm2d folded into a fake-quantized weight, then ReLU.
 
     Parameters
@@ -245,7 +245,7 @@ class ConvBnReLU2d(_ConvBn):
     fused, kinds = intrinsic.ConvBnReLU2d, (nn.Conv2d, nn.BatchNorm2d)
 
 
-class ConvReLU3d(_Conv):
+class ConvReLU3d(TrainedConv):
     """Conv3d with a fake-quantized weight, then ReLU.
 
     Parameters
@@ -267,7 +267,7 @@ class ConvReLU3d(_Conv):
     fused, kinds = intrinsic.ConvReLU3d, (nn.Conv3d, None)
 
 
-class ConvBn3d(_ConvBn):
+class ConvBn3d(TrainedConvBn):
     """Conv3d with its BatchNorm3d folded into a fake-quantized weight.
 
     Parameters
@@ -293,7 +293,7 @@ class ConvBn3d(_ConvBn):
     fused, kinds = intrinsic.ConvBn3d, (nn.Conv3d, nn.BatchNorm3d)
 
 
-class ConvBnReLU3d(_ConvBn):
+class ConvBnReLU3d(TrainedConvBn):
     """Conv3d with its BatchNorm3d folded into a fake-quantized weight, then ReLU.
 
     Parameters
@@ -320,7 +320,7 @@ class ConvBnReLU3d(_ConvBn):
 
 
 #: Which class fused modules become, by their own.
-TRAINED: dict[type[FusedWeighted], type[_Trained]] = {
+TRAINED: dict[type[FusedWeighted], type[Trained]] = {
     kind.fused: kind
     for kind in (
         ConvBn1d,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quantray.nn.functional._arguments import PerAxis
 
 
-class _Trained(FusedQAT):
+class Trained(FusedQAT):
     #: The fused module of floats.
     fused: ClassVar[type[FusedWeighted]]
     #: The classes of its layer and its normalization.
@@ -60,7 +60,7 @@ class _Trained(FusedQAT):
             self.norm.reset_running_stats()
 
 
-class _Conv(_Trained):
+class TrainedConv(Trained):
     def __init__(
         self,
         in_channels: int,
@@ -89,7 +89,7 @@ class _Conv(_Trained):
         self._begin(self.kinds[0](*sizes), qconfig)
 
 
-class _ConvBn(_Trained):
+class TrainedConvBn(Trained):
     def __init__(
         self,
         in_channels: int,
