@@ -7,16 +7,14 @@ Source: `torch.ao.nn.intrinsic.qat`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from quantray import nn
 from quantray.nn import intrinsic
 from quantray.nn.intrinsic._fused import FusedWeighted
+from quantray.nn.intrinsic.qat._base import Trained, TrainedConv, TrainedConvBn
 from quantray.nn.qat._statistics import freeze_bn_stats, update_bn_stats
-from quantray.nn.qat._weighted import FusedQAT, check_qconfig
-
-if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import PerAxis
+from quantray.nn.qat._weighted import check_qconfig
 
 __all__ = [
     "ConvBn1d",
@@ -35,106 +33,7 @@ __all__ = [
 ]
 
 
-class _Trained(FusedQAT):
-    #: The fused module of floats.
-    fused: ClassVar[type[FusedWeighted]]
-    #: The classes of its layer and its normalization.
-    kinds: ClassVar[tuple[Any, Any]]
-
-    def _begin(
-        self, layer: nn.Module, qconfig: Any, norm: nn.Module | None = None, frozen: bool = False
-    ) -> None:
-        parts = [layer, *([] if norm is None else [norm]), *([nn.ReLU()] if self.fused.has_relu else [])]
-        fused = self.fused(*parts)
-        fused.qconfig = check_qconfig(type(self), qconfig)
-        FusedQAT.__init__(self, fused)
-        if frozen:
-            self.freeze_bn_stats()
-
-    @property
-    def weight(self) -> Any:
-        """The layer's weight, before anything is folded into it."""
-        return self.layer.weight
-
-    @property
-    def bias(self) -> Any:
-        """The layer's bias, or None."""
-        return self.layer.bias
-
-    @property
-    def bn(self) -> nn.Module | None:
-        """The batch normalization, if there is one."""
-        return self.norm
-
-    def freeze_bn_stats(self) -> nn.Module:
-        """Keeps running statistics as they are; returns this module."""
-        freeze_bn_stats(self)
-        return self
-
-    def update_bn_stats(self) -> nn.Module:
-        """Lets running statistics follow the data again; returns this module."""
-        update_bn_stats(self)
-        return self
-
-    def reset_running_stats(self) -> None:
-        """Running statistics as in the beginning."""
-        if self.norm is not None:
-            self.norm.reset_running_stats()
-
-
-class _Conv(_Trained):
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: PerAxis,
-        stride: PerAxis = 1,
-        padding: PerAxis | str = 0,
-        dilation: PerAxis = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        qconfig: Any = None,
-    ) -> None:
-        check_qconfig(type(self), qconfig)
-        sizes = (
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-        )
-        self._begin(self.kinds[0](*sizes), qconfig)
-
-
-class _ConvBn(_Trained):
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: PerAxis,
-        stride: PerAxis = 1,
-        padding: PerAxis | str = 0,
-        dilation: PerAxis = 1,
-        groups: int = 1,
-        bias: bool | None = None,
-        padding_mode: str = "zeros",
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        freeze_bn: bool = False,
-        qconfig: Any = None,
-    ) -> None:
-        check_qconfig(type(self), qconfig)
-        sizes = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
-        layer = self.kinds[0](*sizes, bool(bias), padding_mode)
-        self._begin(layer, qconfig, self.kinds[1](out_channels, eps, momentum), freeze_bn)
-
-
-class LinearReLU(_Trained):
+class LinearReLU(Trained):
     """Linear with a fake-quantized weight, then ReLU.
 
     Parameters
@@ -159,7 +58,7 @@ class LinearReLU(_Trained):
         self._begin(nn.Linear(in_features, out_features, bias), qconfig)
 
 
-class LinearBn1d(_Trained):
+class LinearBn1d(Trained):
     """Linear with its BatchNorm1d folded into a fake-quantized weight.
 
     Parameters
@@ -198,7 +97,7 @@ class LinearBn1d(_Trained):
         self._begin(nn.Linear(in_features, out_features, bias), qconfig, norm, freeze_bn)
 
 
-class ConvReLU1d(_Conv):
+class ConvReLU1d(TrainedConv):
     """Conv1d with a fake-quantized weight, then ReLU.
 
     Parameters
@@ -220,7 +119,7 @@ class ConvReLU1d(_Conv):
     fused, kinds = intrinsic.ConvReLU1d, (nn.Conv1d, None)
 
 
-class ConvBn1d(_ConvBn):
+class ConvBn1d(TrainedConvBn):
     """Conv1d with its BatchNorm1d folded into a fake-quantized weight.
 
     Parameters
@@ -246,7 +145,7 @@ class ConvBn1d(_ConvBn):
     fused, kinds = intrinsic.ConvBn1d, (nn.Conv1d, nn.BatchNorm1d)
 
 
-class ConvBnReLU1d(_ConvBn):
+class ConvBnReLU1d(TrainedConvBn):
     """Conv1d with its BatchNorm1d folded into a fake-quantized weight, then ReLU.
 
     Parameters
@@ -272,7 +171,7 @@ class ConvBnReLU1d(_ConvBn):
     fused, kinds = intrinsic.ConvBnReLU1d, (nn.Conv1d, nn.BatchNorm1d)
 
 
-class ConvReLU2d(_Conv):
+class ConvReLU2d(TrainedConv):
     """Conv2d with a fake-quantized weight, then ReLU.
 
     Parameters
@@ -294,7 +193,7 @@ class ConvReLU2d(_Conv):
     fused, kinds = intrinsic.ConvReLU2d, (nn.Conv2d, None)
 
 
-class ConvBn2d(_ConvBn):
+class ConvBn2d(TrainedConvBn):
     """Conv2d with its BatchNorm2d folded into a fake-quantized weight.
 
     Parameters
@@ -320,7 +219,7 @@ class ConvBn2d(_ConvBn):
     fused, kinds = intrinsic.ConvBn2d, (nn.Conv2d, nn.BatchNorm2d)
 
 
-class ConvBnReLU2d(_ConvBn):
+class ConvBnReLU2d(TrainedConvBn):
     """Conv2d with its BatchNorm2d folded into a fake-quantized weight, then ReLU.
 
     Parameters
@@ -346,7 +245,7 @@ class ConvBnReLU2d(_ConvBn):
     fused, kinds = intrinsic.ConvBnReLU2d, (nn.Conv2d, nn.BatchNorm2d)
 
 
-class ConvReLU3d(_Conv):
+class ConvReLU3d(TrainedConv):
     """Conv3d with a fake-quantized weight, then ReLU.
 
     Parameters
@@ -368,7 +267,7 @@ class ConvReLU3d(_Conv):
     fused, kinds = intrinsic.ConvReLU3d, (nn.Conv3d, None)
 
 
-class ConvBn3d(_ConvBn):
+class ConvBn3d(TrainedConvBn):
     """Conv3d with its BatchNorm3d folded into a fake-quantized weight.
 
     Parameters
@@ -394,7 +293,7 @@ class ConvBn3d(_ConvBn):
     fused, kinds = intrinsic.ConvBn3d, (nn.Conv3d, nn.BatchNorm3d)
 
 
-class ConvBnReLU3d(_ConvBn):
+class ConvBnReLU3d(TrainedConvBn):
     """Conv3d with its BatchNorm3d folded into a fake-quantized weight, then ReLU.
 
     Parameters
@@ -421,7 +320,7 @@ class ConvBnReLU3d(_ConvBn):
 
 
 #: Which class fused modules become, by their own.
-TRAINED: dict[type[FusedWeighted], type[_Trained]] = {
+TRAINED: dict[type[FusedWeighted], type[Trained]] = {
     kind.fused: kind
     for kind in (
         ConvBn1d,
