@@ -1,4 +1,4 @@
-"""`Model`: how it is called, what it says of itself, what it refuses; beside onnxruntime where it computes."""
+"""`Model`: how it is called, what it says of itself and refuses; beside onnxruntime where it computes."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_what_numpy_makes_arrays_of_is_taken(model, pair):
 def test_inputs_that_are_not_the_models(model, pair, args, kwargs, said):
     given = [pair[0]] * args
     with pytest.raises(TypeError, match=said):
-        model(*given, **{name: pair[0] for name in kwargs})
+        model(*given, **dict.fromkeys(kwargs, pair[0]))
 
 
 def test_a_mapping_is_looked_at_likewise(model, pair):
@@ -146,11 +146,19 @@ def test_a_mapping_is_looked_at_likewise(model, pair):
 @pytest.mark.parametrize(
     ("a", "b", "said"),
     [
-        (np.zeros((4, 6), np.float32), np.zeros((5, 6), np.float32), "n is one length: 4 of a, and 5 of b, axis 0"),
+        (
+            np.zeros((4, 6), np.float32),
+            np.zeros((5, 6), np.float32),
+            "n is one length: 4 of a, and 5 of b, axis 0",
+        ),
         (np.zeros((4, 7), np.float32), np.zeros((4, 6), np.float32), "a must be 6 long along axis 1"),
         (np.zeros(6, np.float32), np.zeros((4, 6), np.float32), "a must have 2 axes"),
         (np.zeros((4, 6), np.float32), np.zeros((1, 4, 6), np.float32), "b must have 2 axes"),
-        (np.zeros((4, 6), complex), np.zeros((4, 6), np.float32), "a must be an array of float32, got complex128"),
+        (
+            np.zeros((4, 6), complex),
+            np.zeros((4, 6), np.float32),
+            "a must be an array of float32, got complex128",
+        ),
         (np.array([["x"] * 6]), np.zeros((1, 6), np.float32), "a must be an array of float32, got <U1"),
         (np.zeros((4, 6), bool), np.zeros((4, 6), np.float32), "a must be an array of float32, got bool"),
     ],
@@ -242,7 +250,11 @@ def test_if_takes_a_branch():
 
 
 def test_one_model_takes_both_branches():
-    choose = [helper.make_node("If", ["c"], ["y"], then_branch=branches("t", "Exp"), else_branch=branches("e", "Neg"))]
+    choose = [
+        helper.make_node(
+            "If", ["c"], ["y"], then_branch=branches("t", "Exp"), else_branch=branches("e", "Neg")
+        )
+    ]
     made = file_of(choose, [value("c", [], TensorProto.BOOL), value("x", ["n"])], [value("y", ["n"])])
     model, x = load(made.SerializeToString()), np.float32([1, 2])
     for flag in (True, False, True, True, False):
@@ -271,13 +283,18 @@ def test_loop_carries_and_collects():
 
 def test_loop_until_a_condition():
     body = helper.make_graph(
-        [helper.make_node("Add", ["carried", "carried"], ["next"]), helper.make_node("Less", ["next", "most"], ["on"])],
+        [
+            helper.make_node("Add", ["carried", "carried"], ["next"]),
+            helper.make_node("Less", ["next", "most"], ["on"]),
+        ],
         "body",
         [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("carried", [])],
         [value("on", [], TensorProto.BOOL), value("next", [])],
     )
     nodes = [helper.make_node("Loop", ["", "yes", "x"], ["y"], body=body)]
-    made = file_of(nodes, [value("x", [])], [value("y", [])], [("most", np.float32(100)), ("yes", np.array(True))])
+    made = file_of(
+        nodes, [value("x", [])], [value("y", [])], [("most", np.float32(100)), ("yes", np.array(True))]
+    )
     for x in (1, 30, 200):
         agrees(made, {"x": np.array(x, np.float32)})
 
@@ -290,7 +307,9 @@ def test_scan_sums_up():
         [value("next", [2]), value("kept", [2])],
     )
     nodes = [helper.make_node("Scan", ["start", "x"], ["last", "all"], body=body, num_scan_inputs=1)]
-    made = file_of(nodes, [value("start", [2]), value("x", ["n", 2])], [value("last", [2]), value("all", ["n", 2])])
+    made = file_of(
+        nodes, [value("start", [2]), value("x", ["n", 2])], [value("last", [2]), value("all", ["n", 2])]
+    )
     for n in (3, 7):
         x = np.arange(2 * n, dtype=np.float32).reshape(n, 2)
         model = agrees(made, {"start": np.float32([1, 2]), "x": x})
@@ -426,7 +445,9 @@ def test_saved_and_read_again(rng, tmp_path):
 
 def test_a_file_holds_nothing_of_no_use(rng, tmp_path):
     model = load(network(rng).SerializeToString())
-    qt.onnx.save(tq.quantize(model, rng.standard_normal((64, 6)).astype(np.float32), verbose=False), tmp_path / "q")
+    qt.onnx.save(
+        tq.quantize(model, rng.standard_normal((64, 6)).astype(np.float32), verbose=False), tmp_path / "q"
+    )
     graph = onnx.load(tmp_path / "q").graph
     used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     assert {tensor.name for tensor in graph.initializer} <= used

@@ -272,9 +272,8 @@ def _checked(value: Value, given: Any, lengths: dict[str, tuple[int, str]]) -> A
         if dtype.kind in "iu" and array.size:
             limits = np.iinfo(dtype)
             if array.min() < limits.min or array.max() > limits.max:
-                raise ValueError(
-                    f"{value.name} must be of {value.dtype}'s range, got values from {array.min()} to {array.max()}"
-                )
+                got = f"values from {array.min()} to {array.max()}"
+                raise ValueError(f"{value.name} must be of {value.dtype}'s range, got {got}")
         array = array.astype(dtype)
     if value.shape is None:
         return array

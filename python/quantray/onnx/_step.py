@@ -52,12 +52,12 @@ class Step(Module):
             return of_objects(self.operator.function(self.call, *inputs))
 
     def __getstate__(self) -> dict[str, Any]:
-        # Rows of the table are found again by name: what they compute may be no function of a module's top level.
+        # Rows of the table are found again by name: their functions may be inside of others.
         return {**self.__dict__, "operator": self.operator if self.operator.is_reference else None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self.operator is None:
+        if self.__dict__["operator"] is None:
             self.__dict__["operator"] = find(self.call.domain, self.call.op)
 
     def _get_name(self) -> str:
