@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import quantray as qt
-from cases import decibels, imbalanced, mlp, outlying
+from faulty_models import decibels, imbalanced, mlp, outlying
 from quantray import nn
 from quantray import quantization as tq
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import quantray as qt
-from cases import decibels, mlp
+from faulty_models import decibels, mlp
 from numpy.testing import assert_allclose
 from quantray import nn
 from quantray import quantization as tq

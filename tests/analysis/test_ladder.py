@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import quantray as qt
-from cases import imbalanced, mlp
+from faulty_models import imbalanced, mlp
 from quantray import quantization as tq
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import quantray as qt
-from cases import imbalanced, mlp
+from faulty_models import imbalanced, mlp
 from quantray import quantization as tq
 from quantray.analysis import _style
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import decibels, imbalanced, mlp, outlying
+from faulty_models import decibels, imbalanced, mlp, outlying
 from numpy.testing import assert_allclose, assert_array_equal
 from quantray import nn
 from quantray import quantization as tq

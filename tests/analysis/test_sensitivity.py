@@ -2,7 +2,7 @@
 
 import numpy as np
 import quantray as qt
-from cases import decibels, mlp
+from faulty_models import decibels, mlp
 from numpy.testing import assert_allclose
 from quantray import quantization as tq
 

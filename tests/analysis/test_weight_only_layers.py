@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import quantray as qt
-from cases import decibels
+from faulty_models import decibels
 from numpy.testing import assert_allclose, assert_array_equal
 from quantray import nn
 from quantray import quantization as tq

@@ -1,4 +1,4 @@
-"""`Model`: how it is called, what it says of itself and refuses; beside onnxruntime where it computes."""
+"""`Model`: how it is called, what it says of itself, what it refuses; beside onnxruntime."""
 
 from __future__ import annotations
 

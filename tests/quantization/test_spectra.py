@@ -1,4 +1,4 @@
-"""Filters whose outputs are squared to a spectrum stay in float and say so; a name of one's own goes first."""
+"""Filters whose outputs are squared to a spectrum stay in float and say so; a name goes first."""
 
 from __future__ import annotations
 

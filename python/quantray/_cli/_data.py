@@ -20,9 +20,9 @@ def positive(text: str) -> int:
 
 
 def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
-    """What a model is called with, `rows` at a time: of an .npz with an array for each input, or of an .npy
-    for the
-    only one.
+    """What a model is called with, `rows` at a time.
+
+    A file is an .npz with an array for each input, or an .npy for the only one.
     """
     arrays = inputs(path, model)
     counts = {len(array) for array in arrays if array.ndim}

@@ -776,6 +776,10 @@ class Module:
         """What stands between the parentheses of the repr."""
         return ""
 
+    def _class_name(self) -> str:
+        """What reports call its kind."""
+        return type(self).__name__
+
     def _get_name(self) -> str:
         return type(self).__name__
 

@@ -169,7 +169,7 @@ class RecurrentLayer(Configured):
             if short:
                 output = F.cat([output, np.zeros((short, *np.shape(output)[1:]), np.float32)], 0)
             outputs.append(output)
-            ended.append(cast("Any", last if isinstance(last, tuple) else (last,)))
+            ended.append(cast("tuple[Any, ...]", last if isinstance(last, tuple) else (last,)))
         merged = outputs[0] if len(outputs) == 1 else F.cat(outputs, 1)
         last = tuple(
             parts[0] if len(parts) == 1 else F.cat(list(parts), 1) for parts in zip(*ended, strict=True)

@@ -52,6 +52,8 @@ class Control(Module):
     def _get_name(self) -> str:
         return self.call.op
 
+    _class_name = _get_name
+
 
 def truth(x: Array) -> bool:
     """Whether a condition holds: a decision that a graph takes for granted."""

@@ -272,8 +272,10 @@ def _checked(value: Value, given: Any, lengths: dict[str, tuple[int, str]]) -> A
         if dtype.kind in "iu" and array.size:
             limits = np.iinfo(dtype)
             if array.min() < limits.min or array.max() > limits.max:
-                got = f"values from {array.min()} to {array.max()}"
-                raise ValueError(f"{value.name} must be of {value.dtype}'s range, got {got}")
+                raise ValueError(
+                    f"{value.name} must be of {value.dtype}'s range, got values from {array.min()} to "
+                    f"{array.max()}"
+                )
         array = array.astype(dtype)
     if value.shape is None:
         return array

@@ -52,7 +52,7 @@ class Step(Module):
             return of_objects(self.operator.function(self.call, *inputs))
 
     def __getstate__(self) -> dict[str, Any]:
-        # Rows of the table are found again by name: their functions may be inside of others.
+        # Rows of the table are found again by name: what they compute may be no function of a module's own.
         return {**self.__dict__, "operator": self.operator if self.operator.is_reference else None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -62,6 +62,8 @@ class Step(Module):
 
     def _get_name(self) -> str:
         return f"{self.call.op} (onnx's reference)" if self.operator.is_reference else self.call.op
+
+    _class_name = _get_name
 
     def extra_repr(self) -> str:
         shown: dict[str, Any] = {

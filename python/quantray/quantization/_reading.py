@@ -239,8 +239,8 @@ def has_inside(module: nn.Module) -> bool:
 
 
 def class_name(module: nn.Module) -> str:
-    """What a module calls itself; one between integers is called as the module that it was."""
-    return (module.module if isinstance(module, Requantized) else module)._get_name()
+    """A module's class; of one between integers, that of the module that it was."""
+    return (module.module if isinstance(module, Requantized) else module)._class_name()
 
 
 def limits_words(limits: Any) -> str:

@@ -177,7 +177,7 @@ pub fn quantized_layer(
         true => {
             let layout = Channels { outer: 1, channels: shape.rows(), inner: first.inputs() };
             Affine::PerChannel { scales: &scales, zero_points: &zero_points, layout }
-        },
+        }
         false => Affine::PerTensor { scale: scales[0], zero_point: zero_points[0] },
     };
     affine::quantize(x, slots(&mut codes), &affine)?;

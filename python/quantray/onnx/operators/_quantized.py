@@ -85,14 +85,13 @@ def _conv_integer(call: Call, x: Array, w: Array, x_zero: Array = None, w_zero: 
 @operator("QLinearConv")
 @operator("QLinearConv", domain=_MICROSOFT)
 def _qlinear_conv(call: Call, *inputs: Array) -> Array:
-    given: list[Array] = list(inputs)
-    if len(given) not in (8, 9) or any(x is None for x in given[:8]):
+    given = filled(inputs, 9)
+    if len(inputs) > 9 or any(x is None for x in given[:8]):
         raise call.error("it takes images, weight and result, with a scale and a zero point each, and a bias")
     if call.get("channels_last"):
         raise call.error("channels_last must be 0: channels are the second axis")
     settings = _geometry(call, given[0], given[3])
-    bias = given[8] if len(given) > 8 else None
-    return graph.apply("onnx.qlinear_conv", *given[:8], bias, kind=_kind(call, 7, given[7]), **settings)
+    return graph.apply("onnx.qlinear_conv", *given, kind=_kind(call, 7, given[7]), **settings)
 
 
 # onnxruntime's own

@@ -80,7 +80,9 @@ impl Channelwise for Vnni {
                 };
                 // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; cells, weights, tables and room have
                 // been checked.
-                unsafe { codes(positions, at, channel, finish, (out.add(at * stride + channel), stride, wanted)) };
+                unsafe {
+                    codes(positions, at, channel, finish, (out.add(at * stride + channel), stride, wanted))
+                };
             }
         }
     }

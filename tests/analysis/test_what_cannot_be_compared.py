@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import quantray as qt
-from cases import mlp
+from faulty_models import mlp
 from quantray import nn
 from quantray import quantization as tq
 
