@@ -29,7 +29,7 @@ pub trait Op: Debug + Send + Sync {
 
     /// Numbers that lengths decide, and that what it makes depends on beside its shape: where they are others for some of
     /// the images than for all, images do not pass by themselves.
-    fn counts<'a>(&'a self) -> Vec<&'a Dim> {
+    fn counts(&self) -> Vec<&Dim> {
         Vec::new()
     }
 

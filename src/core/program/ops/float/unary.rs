@@ -99,8 +99,11 @@ impl Function {
     }
 }
 
+/// A function by its name.
+type Named = (&'static str, fn(f32) -> f32);
+
 /// Functions that few models have.
-const SLOW: [(&str, fn(f32) -> f32); 14] = [
+const SLOW: [Named; 14] = [
     ("tan", libm::tanf),
     ("arcsin", libm::asinf),
     ("arccos", libm::acosf),

@@ -289,9 +289,9 @@ impl Kernel for Rows<'_> {
                         to.write(x * a.1 + y * b.1);
                     }
                 } else {
-                    for i in 0..inner {
+                    for (i, to) in to.iter_mut().enumerate() {
                         let two = a.0[i] * a.1 + b.0[i] * b.1;
-                        to[i].write(two + (c.0[i] * c.1 + d.0[i] * d.1));
+                        to.write(two + (c.0[i] * c.1 + d.0[i] * d.1));
                     }
                 }
             }
