@@ -359,8 +359,8 @@ mod tests {
             let chosen = program.push("", Where, vec![less, rest, 0]);
             program.give(chosen);
             let prepared = program.prepare(values.to_vec(), vec![]).unwrap();
-            // Nothing lies between the steps; of one element it does, since that is broadcast.
-            prop_assert!(prepared.memory() == 0 || values[0].len() == 1);
+            // Nothing lies between the steps; images of one element pass by themselves, and such ones are broadcast.
+            prop_assert!(prepared.memory() == 0 || values[0].len() == shape[0]);
             let mut made = vec![0f32; values[0].len()];
             let inputs = [Memory::F32(&x), Memory::F32(&y)];
             program.run(&prepared, &inputs, vec![Room::F32(slots(&mut made))]).unwrap();
