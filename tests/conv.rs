@@ -134,9 +134,7 @@ fn convolutions_on_every_instruction_set() {
         let zero = |signed: bool, r: &mut Random| r.below(256) as i32 - if signed { 128 } else { 0 };
         let table = if number % 5 == 0 { 1 } else { outputs };
         let scales: Vec<f32> = (0..table).map(|_| random.unit() * 0.1 + 0.001).collect();
-        // Half of the signed ones have none, as those of networks.
-        let without = number % 8 >= 6;
-        let zeros: Vec<i32> = (0..table).map(|_| if without { 0 } else { zero(w_signed, random) }).collect();
+        let zeros: Vec<i32> = (0..table).map(|_| zero(w_signed, random)).collect();
         let params = WeightParams { scales: &scales, zero_points: &zeros };
         let x_zero = zero(x_signed, random);
         let bias: Vec<f32> = (0..outputs).map(|_| (random.unit() - 0.5) * 9.0).collect();

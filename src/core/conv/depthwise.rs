@@ -218,7 +218,6 @@ impl<C: Byte, E: Epilogue> WithChannelwise for AllLines<'_, '_, C, E> {
         let work = taps.len() * P::KU * columns.count.next_multiple_of(CHANNELS) * positions / PER_BYTE;
         let base = if P::IN_REGISTERS { corrections.base() } else { None };
         let to_bytes = base.as_ref().and_then(|base| epilogue.to_bytes(base));
-        let to_bytes = to_bytes.filter(|(finish, _)| finish.added.is_none());
         let [height, step] = [run.piece.kernel(), run.piece.stride()].map(|of| of[1]);
         // One kind of cell that holds all lines of two positions, one above the other.
         let pairs = to_bytes.is_some()
@@ -326,7 +325,7 @@ impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
                     let row = l * output[2] + at;
                     let to = to.part(row..row + count, first..first + channels);
                     if let Some((finish, as_bytes)) = self.to_bytes {
-                        self.p.codes(&positions, &finish.from(0, first), as_bytes(to));
+                        self.p.codes(&positions, &finish.from(first), as_bytes(to));
                         continue;
                     }
                     self.p.sums(&positions, sums);

@@ -232,14 +232,13 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
             return threads::for_each(bytes, tasks.into_iter(), |task| {
                 let Task { blocks, panels, to } = task;
                 let (mut to, mut done, mut room) = (as_bytes(to), 0, Vec::new());
-                let first = plan.row(blocks.start);
                 let together = (AT_ONCE / plan.height).max(1);
                 for block in plan.blocks_of(blocks, together) {
                     let rows = prepared.rows(p.vector(), block, &mut room);
                     let own = done..done + block.lines * block.count;
-                    let finish = finish.from(first + done, panels.start * P::NR);
                     done = own.end;
                     let columns = 0..to.columns();
+                    let finish = finish.from(panels.start * P::NR);
                     p.codes(rows, strip(panels.clone()), &finish, to.part(own, columns));
                 }
                 true

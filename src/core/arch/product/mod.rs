@@ -29,7 +29,7 @@ use super::isa::Isa;
 use super::vector::{Byte, Vector};
 use super::window::Window;
 
-pub(crate) use codes::{Added, ToBytes};
+pub(crate) use codes::ToBytes;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Dotprod, I8mm};
 pub(crate) use wide::{

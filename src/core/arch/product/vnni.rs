@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use std::mem::MaybeUninit;
 
-use super::codes::{self, Added, ToBytes};
+use super::codes::{self, ToBytes};
 use super::{Panels, Product, Rows, Tile, each_panel};
 use crate::arch::window::Window;
 use crate::arch::x86_64::avx512::Avx512;
@@ -68,17 +68,14 @@ impl Product for Vnni {
         mut to: Window<'_, MaybeUninit<u8>>,
     ) {
         codes::check::<Self>(rows, panels, finish, &to);
-        let tile = match finish.added {
-            None => super::by_rows!(rows.count, codes),
-            Some(_) => super::by_rows!(rows.count, codes_with),
-        };
+        let tile = super::by_rows!(rows.count, codes);
         let (columns, stride) = (to.columns(), to.stride());
         let out = to.row(0).as_mut_ptr().cast::<u8>();
         for i in 0..panels.count {
             let column = i * NR;
             let wanted = u32::MAX >> (NR - NR.min(columns - column));
+            let finish = finish.from(column);
             for (l, line) in rows.lines.iter().enumerate() {
-                let finish = finish.from(l * rows.count, column);
                 // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; the function is the one for so many
                 // rows. `check` has seen that every run of every row of every line holds its steps, that there are
                 // panels of as many, columns of each table, and rows and columns of the room.
@@ -149,6 +146,13 @@ macro_rules! products {
                 }
             }
         }
+        for r in 0..$rows {
+            for j in 0..2 {
+                for u in 1..$ways {
+                    $sums[0][r][j] = _mm512_add_epi32($sums[0][r][j], $sums[u][r][j]);
+                }
+            }
+        }
     }};
 }
 
@@ -161,38 +165,17 @@ unsafe fn sums<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<'_, u
     products!(t, sums, M, U, AHEAD);
     for r in 0..M {
         for j in 0..2 {
-            let mut sum = sums[0][r][j];
-            for more in &sums[1..] {
-                sum = _mm512_add_epi32(sum, more[r][j]);
-            }
             // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sum) };
+            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sums[0][r][j]) };
         }
     }
 }
 
 /// # Safety
-/// As `finished`, with nothing that is added.
+/// The CPU has AVX-512 F, BW, VL and VNNI; each run of the tile's `M` rows holds `4 * steps` steps, its panel as many
+/// for each run, the tables `NR` columns, and its output is bytes, `M` rows of those that are wanted.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn codes<const M: usize>(t: Tile<'_, u8>, finish: &ToBytes<'_>, wanted: u32) {
-    // SAFETY: the caller's promise.
-    unsafe { finished::<M, false>(t, finish, wanted) }
-}
-
-/// # Safety
-/// As `finished`, with something that is added.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn codes_with<const M: usize>(t: Tile<'_, u8>, finish: &ToBytes<'_>, wanted: u32) {
-    // SAFETY: the caller's promise.
-    unsafe { finished::<M, true>(t, finish, wanted) }
-}
-
-/// # Safety
-/// The CPU has AVX-512 F, BW, VL and VNNI; each run of the tile's `M` rows holds `4 * steps` steps, its panel as many
-/// for each run, the tables `NR` columns, and its output is bytes, `M` rows of those that are wanted; so is what is
-/// added, where there is something.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn finished<const M: usize, const ADDS: bool>(t: Tile<'_, u8>, finish: &ToBytes<'_>, wanted: u32) {
     const { assert!(M > 0) };
     const WAYS: usize = 1;
     const NEVER: usize = 0;
@@ -213,34 +196,11 @@ unsafe fn finished<const M: usize, const ADDS: bool>(t: Tile<'_, u8>, finish: &T
     // Packing twice leaves four bytes from each vector in turn.
     let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     let out = t.out.cast::<u8>();
-    let [scale, inv] = match finish.added {
-        Some(added) => [added.scale, added.inv],
-        None => [0.0; 2],
-    }
-    .map(|x| _mm512_set1_ps(x));
-    let (of_added, turn, added, apart) = match finish.added {
-        Some(Added { codes, stride, zero_point, flip, .. }) => {
-            (_mm512_set1_epi32(zero_point), _mm_set1_epi8(flip as i8), codes.as_ptr(), stride)
-        }
-        None => (_mm512_setzero_si512(), _mm_setzero_si128(), [].as_ptr(), 0),
-    };
     for r in (0..M).step_by(2) {
         let half = |r: usize| {
             let step = |j: usize| {
-                let sum = _mm512_cvtepi32_ps(sums[0][r][j]);
-                if !ADDS {
-                    let sum = _mm512_add_ps(sum, bias[j]);
-                    return _mm512_cvtps_epi32(_mm512_mul_ps(sum, multipliers[j]));
-                }
-                // SAFETY: the caller's promise; of a row no more is read than is wanted.
-                let codes = unsafe {
-                    let codes = added.wrapping_add(r * apart + 16 * j).cast();
-                    _mm_maskz_loadu_epi8((wanted >> (16 * j)) as u16, codes)
-                };
-                let codes = _mm512_cvtepu8_epi32(_mm_xor_si128(codes, turn));
-                let value = _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_sub_epi32(codes, of_added)));
-                let result = _mm512_add_ps(_mm512_mul_ps(sum, multipliers[j]), bias[j]);
-                _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_add_ps(result, value), inv))
+                let sum = _mm512_add_ps(_mm512_cvtepi32_ps(sums[0][r][j]), bias[j]);
+                _mm512_cvtps_epi32(_mm512_mul_ps(sum, multipliers[j]))
             };
             _mm512_adds_epi16(_mm512_packs_epi32(step(0), step(1)), zero_point)
         };
