@@ -54,3 +54,38 @@ def test_products_of_two_layers_are_no_spectrum(rng):
 
     small = tq.quantize(Gated().eval(), rng.standard_normal((32, 8), np.float32), verbose=False)
     assert all(line.in_integers for line in tq.report(small).lines if line.name in ("a", "b", "c"))
+
+
+class Mel(nn.Module):
+    """Powers of a spectrum, filters over them, their logarithm, and a classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.filters, self.head = nn.Linear(33, 8, bias=False), nn.Linear(8, 2)
+        self.filters.weight = np.abs(self.filters.weight)
+
+    def forward(self, power):
+        return self.head(np.log(np.maximum(self.filters(power), 1e-5)))
+
+
+def test_filters_whose_logarithm_is_taken_stay_in_float(rng):
+    model = Mel().eval()
+    power = (10 ** rng.uniform(-6, 2, (64, 33))).astype(np.float32)
+    small = tq.quantize(model, power, verbose=False)
+    lines = {line.name: line for line in tq.report(small).lines}
+    assert not lines["filters"].in_integers
+    assert lines["head"].in_integers
+    assert "a root or a logarithm is taken of its outputs" in " ".join(str(tq.report(small)).split())
+
+
+def test_a_logarithm_of_two_layers_is_no_level(rng):
+    class Odds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x):
+            return np.log(F.relu(self.a(x)) + F.relu(self.b(x)) + 1)
+
+    small = tq.quantize(Odds().eval(), rng.standard_normal((32, 8), np.float32), verbose=False)
+    assert all(line.in_integers for line in tq.report(small).lines if line.name in ("a", "b"))

@@ -68,6 +68,12 @@ class Body(Module):
                 values.pop(name, None)
         return tuple(values[name] if name in values else known[name] for name in plan.outputs)
 
+    def stays_in_float(self) -> Mapping[str, str]:
+        """Layers that `quantize_dynamic` leaves as they are unless they are named, and why."""
+        from quantray.onnx._levels import levels
+
+        return levels(self, self.plan.rows)
+
     def _get_name(self) -> str:
         return "Graph"
 

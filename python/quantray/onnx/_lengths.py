@@ -74,6 +74,14 @@ def plain(item: Any) -> Any:
     return item.item() if isinstance(item, np.generic) else item
 
 
+def whole(item: Any) -> Any:
+    """A number as an integer, where it is one: a length that a file has made a float is a length still."""
+    if type(item) is Length and item.expr.op == "mul" and item.expr.args[1:] == (1.0,):
+        inner = item.expr.args[0]
+        return Length(int(item.value), inner) if float(item.value).is_integer() else item
+    return int(item) if type(item) is float and item.is_integer() else item
+
+
 def as_array(x: Array) -> Array:
     """Lengths as an array that can meet others: a node of the graph, where they are not known yet."""
     if not is_lengths(x):

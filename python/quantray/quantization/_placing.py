@@ -15,7 +15,7 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Graph, Node, Part, Ref, Rewriter
 from quantray.quantization._settings import Settings, home_of, part_of
-from quantray.quantization._spectra import amplitudes
+from quantray.quantization._spectra import front_ends
 
 #: Kinds that make values which no code of their input's grid stands for: they are rounded to it again.
 _BETWEEN = ("avg_pool", "adaptive_avg_pool", "mean", "interpolate", "clip")
@@ -41,7 +41,7 @@ class Placement:
         self.qconfigs = {
             node.name: settings.of(node, model) for node in graph if part_of(node, model) is not None
         }
-        for name in amplitudes(graph):
+        for name in front_ends(graph):
             if name in self.qconfigs and not settings.is_named(graph.nodes[name], model):
                 self.qconfigs[name] = None
         self.parts = {node.name: part_of(node, model) for node in graph}

@@ -10,7 +10,7 @@ from quantray.graph._show import place
 from quantray.quantization._integers import LAYER, QUANTIZE, SUMS
 from quantray.quantization._reading import Reading
 from quantray.quantization._settings import part_of
-from quantray.quantization._spectra import amplitudes
+from quantray.quantization._spectra import front_ends
 from quantray.quantization.dynamic import _modules
 
 
@@ -44,8 +44,9 @@ def reason(node: Node, reading: Reading) -> Reason:
             return Reason("a hook gives another value", "let it return None")
         case _:
             pass
-    if node.name in amplitudes(reading.graph):
-        return Reason("its outputs are squared to a spectrum", "a qconfig for its name")
+    signal = front_ends(reading.graph).get(node.name)
+    if signal is not None:
+        return Reason(signal, "a qconfig for its name")
     if reading.is_without_qconfig(node):
         return Reason("no qconfig", "give it one")
     if reading.is_between(node):

@@ -1,11 +1,14 @@
-"""Layers whose outputs are amplitudes: a spectrum is made of their squares, by a root or a logarithm.
+"""Front ends of signals: layers whose outputs are levels, or amplitudes whose squares become levels.
 
-The filters of a Fourier transform are a convolution to every tool. Their amplitudes span many powers of ten,
-and what follows looks at small ones as closely as at great ones: a grid of 256 even steps loses all but the
-loudest. Such front ends stay in float by default.
+The filters of a Fourier transform are a convolution to every tool, and those of the mel scale are a product.
+What they give spans many powers of ten, and what follows, a root or a logarithm, looks at small values as
+closely as at great ones: a grid of 256 even steps loses all but the loudest. Such front ends stay in float by
+default.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from quantray.graph import Graph, Node, Part, Ref, kind_of
 
@@ -33,16 +36,44 @@ _BETWEEN = frozenset(
 )
 
 
-def amplitudes(graph: Graph) -> frozenset[str]:
-    """Names of the layers of a graph whose outputs are squared on the way to a root or a logarithm."""
+#: What may stand between a layer and the root or logarithm of what it gives.
+_BESIDE = frozenset({"add", "mul", "divide", "clip", "relu", "numpy.maximum", "numpy.divide", "numpy.abs"})
+
+
+def front_ends(graph: Graph) -> dict[str, str]:
+    """Names of the layers of a graph that make levels or amplitudes, with what is done with their outputs."""
     users = graph.users()
-    found: set[str] = set()
+    found: dict[str, str] = {}
     for node in graph:
-        if _is_square(node) and _leads_to_level(node, graph, users):
+        if _is_square(node) and _leads_to_level(node, graph, users, _is_between, _has_level):
             source = _layer_before(graph.nodes[node.inputs[0].node], graph)
             if source is not None:
-                found.add(source.name)
-    return frozenset(found)
+                found[source.name] = "its outputs are squared to a spectrum"
+        elif _is_layer(node) and _leads_to_level(node, graph, users, _is_beside, _is_level):
+            found[node.name] = "a root or a logarithm is taken of its outputs"
+    return found
+
+
+def _is_layer(node: Node) -> bool:
+    return node.kind in ("layer", "linear", "matmul", "numpy.matmul") or node.kind.startswith("conv")
+
+
+def _is_between(node: Node) -> bool:
+    return node.kind in _BETWEEN or node.kind == "formula" or kind_of_part(node) is Part.KEEPS
+
+
+def _is_beside(node: Node) -> bool:
+    """Whether it computes with one value alone, and leaves great ones great."""
+    if len(node.inputs) != 1:
+        return False
+    if node.kind == "formula":
+        return _is_plain(node, _BESIDE)
+    return node.kind in _BESIDE or kind_of_part(node) is Part.KEEPS
+
+
+def _is_plain(formula: Node, kinds: frozenset[str]) -> bool:
+    """Whether a formula is made of functions of some kinds alone."""
+    return kinds.issuperset(kind for kind in _kinds(formula) if kind not in ("input", "constant"))
 
 
 def _is_square(node: Node) -> bool:
@@ -63,7 +94,7 @@ def _kinds(node: Node) -> list[str]:
 
 def _layer_before(node: Node, graph: Graph) -> Node | None:
     """The layer that makes a value, which may have been moved since."""
-    while node.kind not in ("layer", "linear") and not node.kind.startswith("conv"):
+    while not _is_layer(node):
         is_moved = node.kind != "input" and node.inputs and kind_of_part(node) is Part.KEEPS
         if not is_moved:
             return None
@@ -78,8 +109,24 @@ def kind_of_part(node: Node) -> Part | None:
     return kind_of(node.kind).part
 
 
-def _leads_to_level(node: Node, graph: Graph, users: dict[Ref, list[str]]) -> bool:
-    """Whether a root or a logarithm is taken of squares, of their sum, or of what filters make of it."""
+def _has_level(node: Node) -> bool:
+    """Whether a root or a logarithm is among what it computes."""
+    return bool(_LEVELS.intersection(_kinds(node)))
+
+
+def _is_level(node: Node) -> bool:
+    """Whether it is a root or a logarithm, of a value that nothing but factors and limits have changed."""
+    return _has_level(node) and (node.kind != "formula" or _is_plain(node, _BESIDE | _LEVELS))
+
+
+def _leads_to_level(
+    node: Node,
+    graph: Graph,
+    users: dict[Ref, list[str]],
+    is_passed: Callable[[Node], bool],
+    is_level: Callable[[Node], bool],
+) -> bool:
+    """Whether a root or a logarithm is taken of a value, or of what nodes that may be passed make of it."""
     todo, seen = [node.name], set[str]()
     while todo:
         name = todo.pop()
@@ -87,8 +134,8 @@ def _leads_to_level(node: Node, graph: Graph, users: dict[Ref, list[str]]) -> bo
             continue
         seen.add(name)
         for taker in (graph.nodes[user] for user in users.get(Ref(name), ())):
-            if _LEVELS.intersection(_kinds(taker)):
+            if is_level(taker):
                 return True
-            if taker.kind in _BETWEEN or taker.kind == "formula" or kind_of_part(taker) is Part.KEEPS:
+            if is_passed(taker):
                 todo.append(taker.name)
     return False

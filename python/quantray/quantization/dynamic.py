@@ -6,7 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,16 @@ from quantray.quantization.observer._zeros import warn_of_zero_values
 from quantray.quantization.qconfig import QConfig
 
 M = TypeVar("M", bound=nn.Module)
+
+
+@runtime_checkable
+class SaysWhatStays(Protocol):
+    """A module that knows which of its layers lose too much by 8 bits."""
+
+    def stays_in_float(self) -> Mapping[str, str]:
+        """Paths of layers below it, and why they stay in float unless they are asked for by name."""
+        ...
+
 
 #: What weights of products, and tables of embeddings, can be.
 _WEIGHTS, _TABLES = (qint8, quint8), (quint8, quint4x2)
@@ -99,7 +109,8 @@ def quantize_dynamic(
     Warns
     -----
     UserWarning
-        Where nothing was quantized; and for modules with a matrix, or more, of weights that were asked for
+        Where nothing was quantized; for layers of a file whose outputs are levels of a signal, which stay in
+        float unless they are named; and for modules with a matrix, or more, of weights that were asked for
         and are left in float, since they have no integer version.
 
     >>> import numpy as np
@@ -135,6 +146,13 @@ def quantize_dynamic(
                 f"qconfig_spec has {key.__name__}, which has no integer version; these have: {have}"
             )
     model = model if inplace else model.copy()
+    stays = {
+        f"{path}.{name}" if path else name: why
+        for path, module in model.named_modules()
+        if isinstance(module, SaysWhatStays)
+        for name, why in module.stays_in_float().items()
+    }
+    stays = {path: why for path, why in stays.items() if path not in wanted}
     settings = {"dtype": dtype, "per_row": per_row, "per_channel": per_channel}
     asked = tuple(key for key, choice in wanted.items() if isinstance(key, type) and choice)
     made: dict[int, nn.Module] = {}
@@ -154,6 +172,9 @@ def quantize_dynamic(
         inherited = wanted.get(path, own)
         choice = wanted.get(path, by_kind[0] if by_kind else own if path and kinds[0] in known else False)
         new = module
+        if path in stays:
+            made[id(module)] = module
+            return module
         if choice is not False and choice is not None and kinds[0] in known and _is_taken(module):
             try:
                 new = _from_float(known[kinds[0]], module, choice, settings)
@@ -185,7 +206,10 @@ def quantize_dynamic(
         warn_of_zero_values(weight, weight, float(np.finfo(np.float32).eps), name, stacklevel=3)
     if left and count:
         warnings.warn(f"left in float, without an integer version: {', '.join(left)}", stacklevel=2)
-    if count == 0:
+    if stays:
+        said = ", ".join(f"{path} ({why})" for path, why in stays.items())
+        warnings.warn(f"left in float, unless qconfig_spec names them: {said}", stacklevel=2)
+    elif count == 0:
         warnings.warn("nothing was quantized: the model has none of the classes asked for", stacklevel=2)
     result.eval()
     if count:

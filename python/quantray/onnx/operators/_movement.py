@@ -22,6 +22,7 @@ from quantray.onnx._lengths import (
     is_lengths,
     settled,
     shape_of,
+    whole,
 )
 from quantray.onnx.operators._registry import Array, Call, layer, operator
 
@@ -247,11 +248,16 @@ def _range(call: Call, start: Array, limit: Array, delta: Array) -> Array:
     if not any(map(is_lengths, (start, limit, delta))):
         ends: Any = (start.item(), limit.item(), delta.item())
         return np.arange(*ends, dtype=start.dtype)
-    (first, last, step) = (integer(x, "Range") for x in (start, limit, delta))
-    count = -((first - last) // step)
-    if type(first) is Length or type(step) is Length:
-        first, step = int(first), int(step)
-    return graph.apply("array.ramp", count, first, step, (-1,), "int64")
+    (first, last, step) = (
+        whole(integer(x, "Range") if is_lengths(x) else x.item()) for x in (start, limit, delta)
+    )
+    is_whole = all(isinstance(n, int) for n in (first, last, step))
+    count = -((first - last) // step) if is_whole else math.ceil((last - first) / step)
+    # Lengths have no dtype of their own; what they meet here has the one of the outcome.
+    known = [x.dtype for x in (start, limit, delta) if not is_lengths(x)]
+    dtype = known[0] if known else np.dtype(np.int64 if is_whole else np.float32)
+    number = float if dtype.kind == "f" else int
+    return graph.apply("array.ramp", count, number(first), number(step), (-1,), str(dtype))
 
 
 @operator("OneHot")

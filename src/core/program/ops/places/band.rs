@@ -10,7 +10,15 @@ use super::super::axis_in;
 use crate::error::{Error, Result};
 
 fn length(dim: &Dim, known: &Known<'_>) -> Result<usize> {
-    let n = dim.of(known)?;
+    checked(dim.of(known)?)
+}
+
+/// How many numbers a range has: none, where it ends before it begins, as in Python.
+fn count(dim: &Dim, known: &Known<'_>) -> Result<usize> {
+    checked(dim.of(known)?.max(0))
+}
+
+fn checked(n: i64) -> Result<usize> {
     let found = usize::try_from(n).ok().filter(|&n| n < 1 << 40);
     found.ok_or_else(|| Error::value("length", n, "at least 0, and small enough for memory"))
 }
@@ -79,7 +87,7 @@ impl Op for Ramp {
     fn plan(&self, _: &[&Value], known: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         match self {
             Self::Integers(n, start, step, ty) => {
-                let (n, start, step) = (length(n, known)?, start.of(known)?, step.of(known)?);
+                let (n, start, step) = (count(n, known)?, start.of(known)?, step.of(known)?);
                 let of = move |i: usize| start.wrapping_add(step.wrapping_mul(i as i64));
                 let run = move |io: Io<'_>| {
                     match io.to {
@@ -99,7 +107,7 @@ impl Op for Ramp {
                     fill(io.to.floats(), |i| (start + step * i as f64) as f32);
                     Ok(())
                 };
-                Ok(Task::new(Value::new(Type::F32, vec![length(n, known)?]), run).into())
+                Ok(Task::new(Value::new(Type::F32, vec![count(n, known)?]), run).into())
             }
         }
     }

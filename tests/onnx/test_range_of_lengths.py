@@ -1,0 +1,48 @@
+"""Range up to a length that differs from call to call, in each type, beside onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from quantray import onnx
+
+WHOLE = [(0, 1), (1, 2), (10, -1), (0, 3)]
+ODD = [(0.5, 1.0), (0.0, 0.5), (0.25, 0.3)]
+
+
+@pytest.mark.parametrize("less", [0, 3])
+@pytest.mark.parametrize(
+    ("dtype", "start", "step"),
+    [(d, *ends) for d in (np.float32, np.int32, np.int64) for ends in WHOLE]
+    + [(np.float32, *ends) for ends in ODD],
+)
+def test_like_onnxruntime(dtype, start, step, less):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "one"], ["length"]),
+        helper.make_node("Sub", ["length", "less"], ["shorter"]),
+        helper.make_node("Cast", ["shorter"], ["end"], to=kind),
+        helper.make_node("Range", ["start", "end", "step"], ["y"]),
+    ]
+    constants = {"one": np.int64(1), "less": np.int64(less), "start": dtype(start), "step": dtype(step)}
+    graph = helper.make_graph(
+        nodes,
+        "range",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["a", "b"])],
+        [helper.make_tensor_value_info("y", kind, ["c"])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    file = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+    ).SerializeToString()
+    model, session = onnx.load(file), onnxruntime.InferenceSession(file)
+    # Shorter than the first one, down to a range that ends before it begins.
+    for n in (5, 8, 5, 2):
+        x = np.zeros((2, n), np.float32)
+        wanted = session.run(None, {"x": x})[0]
+        given = model(x)
+        assert (given.dtype, given.shape) == (wanted.dtype, wanted.shape)
+        np.testing.assert_allclose(given, wanted, rtol=1e-6)
