@@ -48,7 +48,9 @@ def outputs(notebook):
 def text_of(notebook):
     """What each cell prints, in one piece: how a kernel cuts a stream into messages is a matter of chance."""
     cells = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
-    printed = ["".join(o.text for o in cell if o.output_type == "stream" and o.name == "stdout") for cell in cells]
+    printed = [
+        "".join(o.text for o in cell if o.output_type == "stream" and o.name == "stdout") for cell in cells
+    ]
     return [text for text in printed if text]
 
 
