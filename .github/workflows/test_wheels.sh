@@ -36,7 +36,7 @@ for python in $PYTHONS; do
     "$own" -m pytest -q
   else # The others load the same wheel: that they do, and its integers, is enough.
     "$own" -m pip install --quiet --only-binary :all: numpy pytest hypothesis
-    "$own" -m pytest -q tests/test_golden.py tests/test_threads.py
+    "$own" -m pytest -q tests/tensor/test_golden.py tests/threads/test_threads.py
   fi
 done
 
@@ -44,9 +44,9 @@ if [ -n "$FREE_THREADED_PYTHON" ]; then
   own=$(environment free-threaded "$FREE_THREADED_PYTHON")
   "$own" -m pip install --quiet --only-binary :all: numpy pytest hypothesis pytest-run-parallel
   "$own" -m pip install --quiet --find-links "$wheels" --no-index --no-deps quantray
-  "$own" -m pytest -q tests/test_golden.py tests/test_threads.py
+  "$own" -m pytest -q tests/tensor/test_golden.py tests/threads/test_threads.py
   # Each test in eight threads at once, which nothing holds back there.
-  "$own" -m pytest -q --parallel-threads=8 tests/test_views.py tests/test_operators.py
+  "$own" -m pytest -q --parallel-threads=8 tests/tensor/test_views.py tests/ops/test_operators.py
 else
   echo "test_wheels.sh: no free-threaded Python here: its wheel was not tested"
 fi

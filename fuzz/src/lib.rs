@@ -1,6 +1,6 @@
 //! What fuzz targets share: bytes as arguments, every instruction set in turn, comparison with the plain functions.
 
-#[path = "../../tests/common/mod.rs"]
+#[path = "../../tests/core/common/mod.rs"]
 pub mod common;
 pub mod convolutions;
 #[path = "../../tests/onnx/damage.rs"]

@@ -26,7 +26,7 @@ SPACES = {
 MODULES = {f"{space}.{n}": getattr(of, n) for space, of in SPACES.items() for n in of.__all__}
 MODULES = {name: value for name, value in MODULES.items() if inspect.isclass(value)}
 
-README = pathlib.Path(__file__).parent.parent / "README.md"
+README = pathlib.Path(__file__).parents[2] / "README.md"
 
 
 def documented():

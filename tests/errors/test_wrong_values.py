@@ -1,7 +1,7 @@
 """Every public name of models, called with some forty wrong values for each argument: errors that say so.
 
-Functions of tensors are swept in `test_tensor_faults.py`. Here one argument at a time is wrong, and the
-others are what `VALID` has for their names, so that calls come as far as they can.
+Functions of tensors are swept in `tensor/test_tensor_faults.py`. Here one argument at a time is wrong, and
+the others are what `VALID` has for their names, so that calls come as far as they can.
 """
 
 import inspect

