@@ -35,6 +35,12 @@ _TABLES: dict[type[nn.Module], Any] = {
     qat.EmbeddingBag: quantized.EmbeddingBag,
 }
 
+#: What computes whole sequences, with integers of weights, where its QConfig is one of dynamic quantization.
+_RECURRENT: dict[type[nn.Module], Any] = {
+    nn.LSTM: quantized.dynamic.LSTM,
+    nn.GRU: quantized.dynamic.GRU,
+}
+
 
 class Conversion:
     """One model's way from observers to integers."""
@@ -54,6 +60,7 @@ class Conversion:
         self._graphs = graphs
         self.graphs = [self._converted(graph) for graph in graphs]
         self._convert_tables()
+        self._convert_recurrent()
 
     def reached(self) -> list[nn.Module]:
         """The modules that the graphs come through."""
@@ -85,6 +92,22 @@ class Conversion:
             weight: Any = None if qconfig is None else qconfig.weight()
             if getattr(weight, "qscheme", None) is per_channel_affine_float_qparams:
                 self.modules[path] = kind.from_float(module, dtype=weight.dtype)
+
+    def _convert_recurrent(self) -> None:
+        """Recurrent layers whose QConfig has inputs quantized in each call: by the range of each frame."""
+        for path, module in self.model.named_modules():
+            kind = _RECURRENT.get(type(module))
+            if kind is None or path in self.modules:
+                continue
+            qconfig = self.runner.settings.of_module(path, type(module), self.model)
+            if qconfig is None or not getattr(qconfig.activation(), "is_dynamic", False):
+                continue
+            name = ".".join(part for part in (self.prefix, path) if part) or "model"
+            try:
+                per_channel = hasattr(qconfig.weight(), "ch_axis")
+                self.modules[path] = kind.from_float(module, per_channel=per_channel)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"{name} ({module._get_name()}): {error}") from None
 
     def grid(self, path: str) -> Grid:
         """The grid that an observer has found."""

@@ -19,6 +19,7 @@ from quantray.quantization.qconfig import (
     default_reuse_input_qconfig,
     get_default_qat_qconfig,
     get_default_qconfig,
+    per_channel_dynamic_qconfig,
 )
 
 #: A class of modules, a function, or the name of either.
@@ -179,6 +180,17 @@ def get_default_qconfig_mapping(backend: str = "x86", version: int = 0) -> QConf
     Source: `torch.ao.quantization.get_default_qconfig_mapping`.
     """
     return _default(get_default_qconfig(backend, version), is_qat=False)
+
+
+def default_quantize_mapping() -> QConfigMapping:
+    """What `quantize` does by default: `get_default_qconfig_mapping`, and recurrent layers dynamically.
+
+    Frames of a sequence are loud and silent: a range that calibration finds fits few of them.
+    """
+    mapping = get_default_qconfig_mapping()
+    for kind in ("LSTM", "GRU"):
+        mapping.set_object_type(kind, per_channel_dynamic_qconfig)
+    return mapping
 
 
 def get_default_qconfig_dict(backend: str = "x86", version: int = 0) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from quantray.quantization._metric import Metric, check_held_out
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare, prepare_qat
+from quantray.quantization.qconfig_mapping import default_quantize_mapping
 from quantray.quantization.report import report
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def quantize(
         Some hundred samples like those that the model will see, in batches: arrays, or tuples of its
         arguments. One array is one batch.
     qconfig_mapping : QConfigMapping or QConfig, optional
-        How each module is quantized; `get_default_qconfig_mapping()` by default.
+        How each module is quantized; by default as `get_default_qconfig_mapping()` says, and LSTM and GRU
+        dynamically: integers of weights, the range of each frame found in each call.
     mapping : mapping, optional
         As for `convert`.
     inplace : bool
@@ -136,6 +138,8 @@ def quantize(
         raise ValueError("data must hold at least one batch, got none")
     args = as_arguments(first if transform is None else transform(first), model)
     check_arguments(model, args)
+    if qconfig_mapping is None and not _brings_settings(model):
+        qconfig_mapping = default_quantize_mapping()
     ready = prepare(model, cast("Any", qconfig_mapping), args, inplace=inplace)
     # What can be gone through once only goes on; of others the bar knows how many there are.
     rest = itertools.chain([first], batches) if batches is given else given
@@ -144,6 +148,11 @@ def quantize(
     if verbose:
         print(report(made).short())
     return made
+
+
+def _brings_settings(model: nn.Module) -> bool:
+    """Whether a model says itself how it is to be quantized."""
+    return "qconfig_mapping" in model.__dict__ or any("qconfig" in m.__dict__ for m in model.modules())
 
 
 def _by_metric(

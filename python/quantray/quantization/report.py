@@ -120,6 +120,14 @@ def _lines_of(model: nn.Module, prefix: str, counts: _Counts) -> list[Line]:
 
 
 def _line(node: Node, name: str, reading: Reading, counts: _Counts) -> Line:
+    whole = reading.module(node) if node.kind == "module" else None
+    codes = [] if whole is None else _codes(whole._own_state())
+    if whole is not None and codes:
+        # A dynamic layer of a model that is static elsewhere: floats on its wires, integers inside.
+        own, size = whole._own_state(), counts.of_module(whole)
+        bits = _weight_bits(whole, own), _activation_bits(whole, True)
+        text = f"{'/'.join(codes)} -> float32"
+        return Line(name, class_name(whole), text, size, *bits, True, is_call=reading.is_call(node))
     module = _holder(node, reading)
     size = counts.of_module(module) if module is not None else counts.of(reading.arrays(node))
     found = reason(node, reading)

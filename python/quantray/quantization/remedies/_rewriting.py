@@ -15,7 +15,7 @@ from quantray.quantization._settings import Settings
 from quantray.quantization._sides import Float
 from quantray.quantization.observer._types import PER_CHANNEL
 from quantray.quantization.qconfig import QConfig
-from quantray.quantization.qconfig_mapping import QConfigMapping, get_default_qconfig_mapping
+from quantray.quantization.qconfig_mapping import QConfigMapping, default_quantize_mapping
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -77,7 +77,7 @@ class Rewriting:
         self.graph: Graph
         self._capture()
         self.mapping = mapping_of(self.model, qconfig_mapping)
-        self.settings = Settings(self.model, self.mapping, get_default_qconfig_mapping())
+        self.settings = Settings(self.model, self.mapping, default_quantize_mapping())
         #: Why layers were left as they are.
         self.skipped: dict[str, str] = {}
 
@@ -245,7 +245,7 @@ def mapping_of(model: nn.Module, given: QConfig | QConfigMapping | None) -> QCon
                 found.set_module_name(path, module.__dict__["qconfig"])
         return found
     if given is None:
-        return get_default_qconfig_mapping()
+        return default_quantize_mapping()
     if isinstance(given, QConfig):
         return QConfigMapping().set_global(given)
     if not isinstance(given, QConfigMapping):  # pyright: ignore[reportUnnecessaryIsInstance]
