@@ -218,12 +218,17 @@ def test_a_layer_of_two_names_is_quantized_under_both():
     assert type(small[1]) is dynamic.Linear
 
 
-def test_static_quantization_leaves_them_in_float(tagger, rng):
+def test_static_quantization_has_a_range_for_each_frame_or_floats(tagger, rng):
     x = rng.standard_normal((32, 9, 4), dtype=np.float32)
     int8 = tq.quantize(tagger, [x], verbose=False)
-    for name in ("lstm", "gru", "rnn", "cell"):
+    assert (type(int8.lstm), type(int8.gru)) == (dynamic.LSTM, dynamic.GRU)
+    for name in ("rnn", "cell"):
         assert kinds(int8)[name] == "float32"
         assert type(int8.get_submodule(name)) is type(tagger.get_submodule(name))
+    # Steps by hand say nothing of them: they stay as they are, as in torch.
+    prepared = tq.prepare(tagger, None, (x,))
+    prepared(x)
+    assert type(tq.convert(prepared).lstm) is nn.LSTM
     assert type(int8.embed) is nn.quantized.Linear
     assert int8.embed.grid is None  # what takes it computes in floats
     assert_allclose(int8(x), tagger(x), atol=0.03)
