@@ -194,13 +194,8 @@ def attention(scale, masked, fused):
     return nodes
 
 
-@pytest.mark.parametrize("scale", ["before", "after"])
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("fused", [False, True])
-def test_attention(rng, scale, masked, fused):
-    heads, width = 4, 24
-    x = rng.normal(size=(2, 7, width)).astype(F)
-    mask = np.where(rng.random((2, 1, 1, 7)) < 0.3, F(-1e9), F(0))
+def parts_of_attention(rng, heads, width):
+    """Weights and numbers that `attention` names."""
     names = {
         name: (rng.normal(size=(width, width if name != "wqkv" else 3 * width)) * 0.3).astype(F)
         for name in ("wq", "wk", "wv", "wo", "wqkv")
@@ -215,6 +210,17 @@ def test_attention(rng, scale, masked, fused):
         "three": np.array([0, 0, width]),
         **{f"i{i}": np.array(i) for i in range(3)},
     }
+    return names
+
+
+@pytest.mark.parametrize("scale", ["before", "after"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+def test_attention(rng, scale, masked, fused):
+    heads, width = 4, 24
+    x = rng.normal(size=(2, 7, width)).astype(F)
+    mask = np.where(rng.random((2, 1, 1, 7)) < 0.3, F(-1e9), F(0))
+    names = parts_of_attention(rng, heads, width)
     nodes = attention(scale, masked, fused)
     inputs = {"x": x, "mask": mask} if masked else {"x": x}
     model = made(nodes, inputs, ["y"], only(nodes, names), free=(0,))
@@ -224,6 +230,23 @@ def test_attention(rng, scale, masked, fused):
     for _ in range(2):
         # Node by node the first time, by the program the second.
         assert_allclose(loaded(**inputs), want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "lengths", [(1, 4, 7, 7), (4, 7, 7), (7, 7), (1, 1, 7, 7), (2, 1, 1, 7), (2, 4, 7, 7), (7,)]
+)
+@pytest.mark.parametrize("fused", [False, True])
+def test_attention_with_a_mask_that_is_constant(rng, fused, lengths):
+    """Of places relative to each other, as Swin has it, or of what may see what."""
+    x = rng.normal(size=(2, 7, 24)).astype(F)
+    names = parts_of_attention(rng, 4, 24) | {"mask": (3 * rng.normal(size=lengths)).astype(F)}
+    nodes = attention("before", True, fused)
+    model = made(nodes, {"x": x}, ["y"], only(nodes, names))
+    loaded = qt.onnx.load(model)
+    assert steps(loaded) == ["SelfAttention"]
+    want = expected(model, {"x": x})[0]
+    for _ in range(2):
+        assert_allclose(loaded(x), want, rtol=1e-4, atol=1e-4)
 
 
 def test_values_that_others_take_stay(rng):

@@ -23,15 +23,19 @@ class SelfAttention(nn.Module):
     Attributes
     ----------
     attention : nn.MultiheadAttention
+    bias : array, optional
+        What is added to all scores, where it does not depend on the input: of places relative to each other.
     """
 
-    def __init__(self, attention: nn.MultiheadAttention) -> None:
+    def __init__(self, attention: nn.MultiheadAttention, bias: Array = None) -> None:
         super().__init__()
         self.attention = attention
+        self.register_buffer("bias", bias)
 
     def forward(self, x: Array, mask: Array = None) -> Array:
         """Of shape (batch, steps, width); the mask's broadcasts to (batch, heads, steps, steps)."""
         padding: Any = None
+        mask = self.bias if mask is None else mask
         if mask is not None:
             lengths = (1,) * (4 - np.ndim(mask)) + tuple(shape_of(mask))
             batch, steps, _ = shape_of(x)
@@ -63,4 +67,4 @@ def _self_attention_layer(call: Call, constants: Sequence[Array]) -> nn.Module |
         made = nn.MultiheadAttention(width, call.get("num_heads"), batch_first=True)
     placed(made, in_proj_weight=in_weight, in_proj_bias=in_bias)
     placed(made.out_proj, weight=out_weight, bias=out_bias)
-    return SelfAttention(made)
+    return SelfAttention(made, constants[1])
