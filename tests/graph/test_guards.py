@@ -168,3 +168,29 @@ def test_forward_does_not_run_again(rng):
     for n in (4, 2, 9):
         model(rows(rng, n))
     assert Watched.calls == after <= 3
+
+
+def test_decisions_by_lengths_of_inner_wires_choose_graphs(rng):
+    """One step is done otherwise than several: two graphs, which are asked of the inputs, and stay."""
+
+    class Steps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            h = np.swapaxes(self.layer(x), 1, 2)
+            return h[..., 0] if h.shape[2] == 1 else h[..., 1:].mean(axis=2)
+
+    model = Steps().eval()
+    many, one = rng.standard_normal((2, 6, 4), np.float32), rng.standard_normal((2, 1, 4), np.float32)
+    plain = model.copy()
+    small = tq.quantize(model, [many, one], verbose=False)
+    for steps in (6, 1, 3, 1, 9):
+        x = rng.standard_normal((2, steps, 4), np.float32)
+        h = np.swapaxes(plain.layer(x), 1, 2)
+        want = h[..., 0] if steps == 1 else h[..., 1:].mean(axis=2)
+        np.testing.assert_allclose(small(x), want, atol=0.5)
+        # Node by node the first time, by the program the second.
+        np.testing.assert_array_equal(small(x), small(x))
+    assert len(small._runner.graphs) == 2

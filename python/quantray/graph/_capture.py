@@ -558,14 +558,32 @@ class _Lengths:
             ):
                 continue
             elif isinstance(subject, Expr):
+                subject = self._of_inputs(subject)
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
         return list(found.values())
 
+    def _of_inputs(self, expr: Any) -> Any:
+        """The same, of lengths of inputs where inner wires have these: known before the graph runs."""
+        if not isinstance(expr, Expr):
+            return expr
+        if expr.op != "dim":
+            return Expr(expr.op, tuple(map(self._of_inputs, expr.args)))
+        ref, axis = expr.args
+        pair = tuple(shapes[ref.node, ref.out][axis] for shapes in self._shapes)
+        if self._a.tracer.nodes[int(ref.node)].kind == "input" or pair not in self.symbols:
+            return expr
+        _, source, own = self.symbols[pair]
+        return Expr("dim", (source, own))
+
     def _is_fixed(self, subject: Any) -> bool:
-        """Whether all lengths in it are those of inner wires, and no input's: weights decide them, where
-        every length of every input has differed between the runs.
+        """Whether all lengths in it are those of weights, or of inner wires and no input's: weights decide
+        them, where every length of every input has differed between the runs.
         """
-        inputs = [f for n in self._a.tracer.nodes if n.kind == "input" for f in n.facts]
+        nodes = self._a.tracer.nodes
+        leaves = _lengths_in(subject)
+        if leaves and all(nodes[int(leaf.args[0].node)].kind in ("parameter", "constant") for leaf in leaves):
+            return True
+        inputs = [f for n in nodes if n.kind == "input" for f in n.facts]
         others = [f for n in self._b.tracer.nodes if n.kind == "input" for f in n.facts]
         free = all(
             m != n
@@ -657,10 +675,9 @@ class _Lengths:
 
 
 def _is_always_so(subject: Any) -> bool:
-    """Whether a comparison is one of a length with itself."""
-    return (
-        isinstance(subject, Expr)
-        and len(subject.args) == 2
-        and subject.op != "dim"
-        and subject.args[0] == subject.args[1]
-    )
+    """Whether a comparison is one of a length with itself, or asks whether it is negative."""
+    if not isinstance(subject, Expr) or len(subject.args) != 2 or subject.op == "dim":
+        return False
+    first, second = subject.args
+    is_sign = subject.op in ("lt", "ge") and isinstance(first, Expr) and first.op == "dim" and second == 0
+    return first == second or (is_sign and not isinstance(second, Expr))

@@ -50,13 +50,15 @@ class GraphRunner:
         self.example: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self._mark = Mark()
         self._lock = threading.RLock()
+        #: Places of graphs, and kinds of inputs for which what they take for granted inside does not hold.
+        self._refused: set[tuple[int, Any]] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_refused")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.RLock()
+        self._lock, self._refused = threading.RLock(), set()
 
     # What subclasses say
 
@@ -110,13 +112,14 @@ class GraphRunner:
                 # It was taken to look only: captured again, what it gives back is a value of the graph.
                 self.changing |= {found.hook}
                 self.forget(module)
-            except _DoesNotHold as found:
+            except DoesNotHold as found:
                 failed += 1
-                if failed > 2:
+                if failed > 2 + len(self.graphs):
                     raise ValueError(f"what the model decides changes from call to call: {found}") from None
-                with self._lock:
-                    if graph in self.graphs:
-                        self.graphs.remove(graph)
+                if len(self.graphs) > _MOST_GRAPHS:
+                    self.forget(module)
+                else:
+                    self.refuse(graph, inputs)
 
     def find(
         self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
@@ -140,11 +143,22 @@ class GraphRunner:
     def _fitting(
         self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Graph, dict[str, Any]] | None:
-        for graph in tuple(self.graphs):
+        for at, graph in enumerate(tuple(self.graphs)):
             inputs = fitting(graph, args, kwargs, bool(module.training), module)
-            if inputs is not None and _is_within(graph.rows, inputs):
+            if inputs is not None and _is_within(graph.rows, inputs) and not self.is_refused(at, inputs):
                 return graph, inputs
         return None
+
+    def is_refused(self, at: int, inputs: Mapping[str, Any]) -> bool:
+        """Whether a graph, by its place, was found out not to be for inputs of this kind."""
+        return bool(self._refused) and (at, _kinds_of(inputs)) in self._refused
+
+    def refuse(self, graph: Graph, inputs: Mapping[str, Any]) -> None:
+        """Notes that what a graph takes for granted inside does not hold for inputs of this kind."""
+        with self._lock:
+            at = next((i for i, each in enumerate(self.graphs) if each is graph), None)
+            if at is not None:
+                self._refused.add((at, _kinds_of(inputs)))
 
     def capture(
         self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
@@ -176,7 +190,7 @@ class GraphRunner:
         def check(node: Node, environment: Environment) -> None:
             for guard in late.get(node.name, ()):
                 if not holds(guard, environment):
-                    raise _DoesNotHold(str(guard))
+                    raise DoesNotHold(str(guard))
 
         return run(
             graph,
@@ -219,6 +233,7 @@ class GraphRunner:
         """Graphs of what the module was before it changed."""
         with self._lock:
             self.graphs.clear()
+            self._refused.clear()
             self._mark.changed = self._mark.touched = False
 
     def detach(self, module: Module) -> None:
@@ -247,8 +262,18 @@ def shapes_of(graph: Graph, module: Module, lengths: Mapping[str, int]) -> dict[
     return found
 
 
-class _DoesNotHold(Exception):
+class DoesNotHold(Exception):
     """A guard that is looked at while the graph runs."""
+
+
+#: Decisions by values may want a graph each: of so many all are let go.
+_MOST_GRAPHS = 64
+
+
+def _kinds_of(inputs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What lengths are decided by: shapes and dtypes."""
+    plain = map(untraced, inputs.values())
+    return tuple((np.shape(array), np.asarray(array).dtype) for array in plain)
 
 
 def few_rows(tree: Any) -> Any:

@@ -12,7 +12,7 @@ from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import Guard, last_of
 from quantray.graph._run import Environment, holds, named, run
-from quantray.graph._runner import arguments, fitting
+from quantray.graph._runner import DoesNotHold, arguments, fitting
 from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple, map_tree, rebuilt
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization import _node_state
@@ -58,12 +58,19 @@ class Converted(Programmed):
                 except ValueError as error:
                     raise _placed(error, self.graphs) from None
         args, kwargs = arguments(module, args, kwargs)
-        graph, inputs = self.find(module, args, kwargs)
-        made = self.made(module, graph)
-        arrays = list(inputs.values())
-        key = shapes_of(arrays)
-        if self._late or key not in made.checked:
-            output = floats(self.run(module, graph, inputs))
+        while True:
+            graph, inputs = self.find(module, args, kwargs)
+            made = self.made(module, graph)
+            arrays = list(inputs.values())
+            key = shapes_of(arrays)
+            if not self._late and key in made.checked:
+                break
+            try:
+                output = floats(self.run(module, graph, inputs))
+            except DoesNotHold:
+                # Another one may be for such inputs; where there is none, that is said.
+                self.refuse(graph, inputs)
+                continue
             if not self._late:
                 made.checked.add(key)
             return output
@@ -89,10 +96,10 @@ class Converted(Programmed):
     def find(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
     ) -> tuple[Graph, dict[str, Any]]:
-        for graph in self.graphs:
+        for at, graph in enumerate(self.graphs):
             args_now, kwargs_now = _cast((args, kwargs), graph)
             inputs = fitting(graph, args_now, kwargs_now, graph.training, module)
-            if inputs is not None:
+            if inputs is not None and not self.is_refused(at, inputs):
                 return graph, inputs
         raise ValueError(
             why_none_fits(
@@ -113,9 +120,7 @@ class Converted(Programmed):
         def each(node: Node, environment: Environment) -> None:
             for guard in late.get(node.name, ()):
                 if not holds(guard, environment):
-                    raise ValueError(
-                        f"the model was captured where {guard}, which does not hold for this input"
-                    )
+                    raise DoesNotHold(str(guard))
             for path, when, key in self._late.get(node.name, ()):
                 _call_late(module, path, when, key, environment, node)
 

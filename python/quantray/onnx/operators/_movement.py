@@ -214,15 +214,27 @@ def _expand(call: Call, x: Array, shape: Array) -> Array:
     own: list[Any] = list(shape_of(as_array(x)))
     ndim = max(len(wanted), len(own))
     wanted, own = [1] * (ndim - len(wanted)) + wanted, [1] * (ndim - len(own)) + own
-    full: list[Any] = [n if type(m) is not Length and m == 1 else m for m, n in zip(wanted, own, strict=True)]
-    full = [n if _is_one(m) else m for m, n in zip(full, own, strict=True)]
-    return np.broadcast_to(as_array(x), tuple(_settle(full)))
+    full = tuple(_settle(_broadcast(m, n) for m, n in zip(wanted, own, strict=True)))
+    x = as_array(x)
+    if type(x) is np.ndarray and any(type(n) is Length for n in full):
+        # NumPy would make numbers of the lengths, which the graph would be for alone.
+        if x.size == 1:
+            return graph.apply("array.full", full, x.item(), str(x.dtype))
+        return graph.apply("numpy.broadcast_to", x, full)
+    return np.broadcast_to(x, full)
 
 
-def _is_one(length: Any) -> bool:
-    """Whether a length that is not known yet is 1 here: the graph holds for such, or for all others."""
-    known: Any = length
-    return type(length) is Length and bool(known == 1)
+def _broadcast(wanted: Any, own: Any) -> Any:
+    """What two lengths become. Whether one is 1 is asked of it where nothing else tells: the graph holds for
+    such alone, or for all others.
+    """
+    if type(own) is not Length and own == 1:
+        return wanted
+    if type(wanted) is not Length:
+        return own if wanted == 1 else wanted
+    if type(own) is Length and own.expr == wanted.expr:
+        return wanted
+    return own if bool(wanted == 1) else wanted
 
 
 @operator("Tile", takes_lengths=True)
@@ -230,7 +242,10 @@ def _tile(call: Call, x: Array, repeats: Array, axis: Array = None) -> Array:
     if axis is not None:
         # Opset 1: one axis, so many times.
         return np.concatenate([as_array(x)] * integer(repeats, "tiles"), integer(axis, "axis"))
-    return np.tile(as_array(x), integers(repeats, "repeats"))
+    x, counts = as_array(x), integers(repeats, "repeats")
+    if type(x) is np.ndarray and any(type(n) is Length for n in counts):
+        return graph.apply("numpy.tile", x, counts)
+    return np.tile(x, counts)
 
 
 @operator("ConstantOfShape", takes_lengths=True)

@@ -1,4 +1,4 @@
-"""Range up to a length that differs from call to call, in each type, beside onnxruntime."""
+"""Arrays that lengths make, which differ from call to call, beside onnxruntime."""
 
 from __future__ import annotations
 
@@ -46,3 +46,33 @@ def test_like_onnxruntime(dtype, start, step, less):
         given = model(x)
         assert (given.dtype, given.shape) == (wanted.dtype, wanted.shape)
         np.testing.assert_allclose(given, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("op", ["Expand", "Tile"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (2, 1)])
+def test_constants_as_large_as_inputs(op, shape):
+    """One graph for all lengths, a length of 1 included."""
+    held = np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(shape)
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node(op, ["held", "shape"], ["large"]),
+        helper.make_node("ReduceSum", ["large"], ["sum"], keepdims=1),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "constant",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["a", "b"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b"])],
+        [numpy_helper.from_array(held, "held")],
+    )
+    file = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+    ).SerializeToString()
+    model, session = onnx.load(file), onnxruntime.InferenceSession(file)
+    rows, columns = (n if op == "Expand" and n > 1 else None for n in shape)
+    for a, b in ((3, 4), (1, 4), (5, 1), (1, 1), (2, 3)):
+        x = np.ones((rows or a, columns or b), np.float32)
+        np.testing.assert_allclose(model(x), session.run(None, {"x": x})[0], rtol=1e-6)
+    if held.size == 1:
+        assert len(model._program.graphs) == 1
