@@ -1,7 +1,7 @@
 //! ONNX files as protobuf messages: read, checked and written. What operators mean is none of its business.
 //!
 //! [`read`] finds the messages of a file and refuses what is not one; [`check`] compares each tensor's bytes with its
-//! shape before anything of that size is allocated; [`tensor`] says where a tensor's elements lie; [`mod@write`] puts messages
+//! shape before anything of that size is allocated; [`tensor`] says where a tensor's elements lie; `write` puts messages
 //! into a file.
 
 pub mod attribute;

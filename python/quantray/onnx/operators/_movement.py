@@ -234,7 +234,8 @@ def _broadcast(wanted: Any, own: Any) -> Any:
         return own if wanted == 1 else wanted
     if type(own) is Length and own.expr == wanted.expr:
         return wanted
-    return own if bool(wanted == 1) else wanted
+    known: Any = wanted
+    return own if known == 1 else wanted
 
 
 @operator("Tile", takes_lengths=True)

@@ -146,10 +146,12 @@ macro_rules! products {
                 }
             }
         }
-        for r in 0..$rows {
-            for j in 0..2 {
-                for u in 1..$ways {
-                    $sums[0][r][j] = _mm512_add_epi32($sums[0][r][j], $sums[u][r][j]);
+        if let Some((first, further)) = $sums.split_first_mut() {
+            for further in further {
+                for (first, further) in first.iter_mut().zip(further) {
+                    for (first, further) in first.iter_mut().zip(further) {
+                        *first = _mm512_add_epi32(*first, *further);
+                    }
                 }
             }
         }
@@ -163,10 +165,10 @@ macro_rules! products {
 unsafe fn sums<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<'_, u8>) {
     let mut sums = [[[_mm512_setzero_si512(); 2]; M]; U];
     products!(t, sums, M, U, AHEAD);
-    for r in 0..M {
-        for j in 0..2 {
+    for (r, sums) in sums[0].iter().enumerate() {
+        for (j, sum) in sums.iter().enumerate() {
             // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sums[0][r][j]) };
+            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), *sum) };
         }
     }
 }
