@@ -2,7 +2,8 @@
 
     python benches/record.py tensor.py --quick
 
-The file's name is the date, the program and the CPU; nothing in it is edited afterwards.
+The file's name is the date, the program and the CPU. Its head has the command, the CPU, versions, the commit
+and the machine's load; below are the program's rows as it printed them. Nothing is edited afterwards.
 """
 
 import argparse
@@ -32,6 +33,19 @@ def versions() -> str:
     return ", ".join(found)
 
 
+def commit() -> str:
+    """What was checked out, and whether files differed from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=HERE)
+        return done.stdout.strip()
+
+    name = git("rev-parse", "--short=12", "HEAD")
+    if not name:
+        return "unknown: no git checkout"
+    return f"{name}, with changes" if git("status", "--porcelain", "--untracked-files=no") else name
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help="a file of benches")
@@ -59,6 +73,7 @@ def main() -> None:
         f"- command: `{command}`",
         f"- CPU: {cpu_model()}, {os.cpu_count()} cores, {info['isa']} of {', '.join(info['available'])}",
         f"- versions: {versions()}",
+        f"- commit: {commit()}",
         f"- load of the machine before and after: {before}, {load()}",
         "",
         "",

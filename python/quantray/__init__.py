@@ -66,10 +66,8 @@ from quantray._creation import (
     as_tensor,
     empty,
     eye,
-    finfo,
     from_numpy,
     full,
-    iinfo,
     is_tensor,
     linspace,
     no_grad,
@@ -82,6 +80,7 @@ from quantray._creation import (
     zeros,
 )
 from quantray._files import load
+from quantray._limits import finfo, iinfo
 from quantray._random import manual_seed
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ DTYPES: dict[str, type[np.generic]] = {
 }
 
 
-def _dtype(dtype: Any, default: type[np.generic] = np.float32) -> np.dtype[Any]:
+def numpy_dtype(dtype: Any, default: type[np.generic] = np.float32) -> np.dtype[Any]:
     """A NumPy dtype from what users pass: one, its name, torch's name of it."""
     if dtype is None:
         return np.dtype(default)
@@ -136,7 +136,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
 def _array(data: Any, dtype: Any) -> Array:
     made = np.asarray(data)
     if dtype is not None:
-        return made.astype(_dtype(dtype), copy=False)
+        return made.astype(numpy_dtype(dtype), copy=False)
     if hasattr(data, "dtype"):
         return made
     # Python's own numbers: NumPy's default is float64, torch's float32.
@@ -185,7 +185,7 @@ def zeros(
     Source: `torch.zeros`.
     """
     _device(device, requires_grad)
-    return np.zeros(_size_of(args, size), _dtype(dtype))
+    return np.zeros(_size_of(args, size), numpy_dtype(dtype))
 
 
 def ones(
@@ -200,7 +200,7 @@ def ones(
     Source: `torch.ones`.
     """
     _device(device, requires_grad)
-    return np.ones(_size_of(args, size), _dtype(dtype))
+    return np.ones(_size_of(args, size), numpy_dtype(dtype))
 
 
 def empty(
@@ -215,7 +215,7 @@ def empty(
     Source: `torch.empty`.
     """
     _device(device, requires_grad)
-    return np.empty(_size_of(args, size), _dtype(dtype))
+    return np.empty(_size_of(args, size), numpy_dtype(dtype))
 
 
 def full(
@@ -244,7 +244,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None) 
     Source: `torch.eye`.
     """
     _device(device)
-    return np.eye(n, m, dtype=_dtype(dtype))
+    return np.eye(n, m, dtype=numpy_dtype(dtype))
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Array:
@@ -263,7 +263,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
         raise ValueError(f"step must lead from start, {start}, to end, {end}, got {step}")
     made = cast("Any", np.arange(start, end, step))
     whole = made.dtype.kind in "iu"
-    return made.astype(_dtype(dtype, np.int64 if whole else np.float32), copy=False)
+    return made.astype(numpy_dtype(dtype, np.int64 if whole else np.float32), copy=False)
 
 
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None) -> Array:
@@ -279,7 +279,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     if steps.__index__() < 0:
         raise ValueError(f"steps must be at least 0, got {steps}")
     made = cast("Any", np.linspace(start, end, steps.__index__()))
-    return made.astype(_dtype(dtype))
+    return made.astype(numpy_dtype(dtype))
 
 
 def rand(
@@ -294,7 +294,7 @@ def rand(
     Source: `torch.rand`; the numbers are those of `numpy.random.default_rng`.
     """
     _device(device, requires_grad)
-    wanted = _dtype(dtype)
+    wanted = numpy_dtype(dtype)
     kept = np.float64 if wanted == np.float64 else np.float32
     return generator().random(_size_of(args, size), kept).astype(wanted, copy=False)
 
@@ -311,7 +311,7 @@ def randn(
     Source: `torch.randn`; the numbers are those of `numpy.random.default_rng`.
     """
     _device(device, requires_grad)
-    wanted = _dtype(dtype)
+    wanted = numpy_dtype(dtype)
     kept = np.float64 if wanted == np.float64 else np.float32
     return generator().standard_normal(_size_of(args, size), kept).astype(wanted, copy=False)
 
@@ -333,7 +333,7 @@ def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, 
     first, last = low.__index__(), high.__index__()
     if first >= last:
         raise ValueError(f"high must be greater than low, {first}, got {last}")
-    return generator().integers(first, last, _size([size])).astype(_dtype(dtype, np.int64), copy=False)
+    return generator().integers(first, last, _size([size])).astype(numpy_dtype(dtype, np.int64), copy=False)
 
 
 def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Array:
@@ -346,49 +346,7 @@ def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Array:
     Source: `torch.randperm`.
     """
     _device(device)
-    return generator().permutation(n.__index__()).astype(_dtype(dtype, np.int64), copy=False)
-
-
-class iinfo:
-    """The range of an integer type, NumPy's or a quantized one's.
-
-    Parameters
-    ----------
-    type : dtype
-
-    >>> import quantray as qt
-    >>> qt.iinfo(qt.qint8).max, qt.iinfo(qt.uint8).max
-    (127, 255)
-
-    Source: `torch.iinfo`.
-    """
-
-    def __init__(self, type: Any) -> None:
-        if isinstance(type, quantized_dtype):
-            self.min, self.max, self.bits, self.dtype = type.qmin, type.qmax, type.bits, type.name
-            return
-        found = np.iinfo(_dtype(type))
-        self.min, self.max, self.bits, self.dtype = (
-            int(found.min),
-            int(found.max),
-            found.bits,
-            str(found.dtype),
-        )
-
-    def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
-
-
-def finfo(type: Any = np.float32) -> np.finfo[Any]:
-    """The range of a type of floats.
-
-    >>> import quantray as qt
-    >>> float(qt.finfo(qt.float32).eps)
-    1.1920928955078125e-07
-
-    Source: `torch.finfo`.
-    """
-    return np.finfo(_dtype(type))
+    return generator().permutation(n.__index__()).astype(numpy_dtype(dtype, np.int64), copy=False)
 
 
 def no_grad() -> contextlib.AbstractContextManager[None]:

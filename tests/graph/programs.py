@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 from quantray import graph, nn
+from quantray.graph._fitting import fitting
 from quantray.graph._graph import Guard, leaves, wires
 from quantray.graph._run import holds, run
-from quantray.graph._runner import fitting
 
 
 class Program(nn.Module):

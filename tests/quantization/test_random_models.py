@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from quantray import graph
 from quantray import quantization as tq
+from quantray.graph._fitting import fitting
 from quantray.graph._graph import leaves
 from quantray.graph._run import run
-from quantray.graph._runner import fitting
 from random_models import LAYOUT, models
 
 MANY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,8 +3,8 @@
 import numpy as np
 from quantray import QTensor
 from quantray.graph import Ref
+from quantray.graph._arguments import as_arrays
 from quantray.graph._run import run
-from quantray.graph._runner import as_arrays
 from quantray.quantization._integers import compute
 from quantray.quantization._prepared import prepared_of
 

@@ -12,20 +12,21 @@ what the capture took for granted. Where none fits, the model is captured again.
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from quantray.graph._arguments import arguments, few_rows
 from quantray.graph._capture import capture
-from quantray.graph._graph import About, Graph, Node, Ref, last_of, map_tree, wires
+from quantray.graph._fitting import fitting, is_of_inputs
+from quantray.graph._graph import About, Graph, Node, Ref, last_of, map_tree
 from quantray.graph._lengths import named
 from quantray.graph._run import Environment, HookChanges, holds, run
-from quantray.nn._gradients import is_traced, untraced
-from quantray.nn._module import Mark, Module
+from quantray.nn._gradients import untraced
+from quantray.nn._module import Module
+from quantray.nn._registry import Mark
 
 
 class GraphRunner:
@@ -181,7 +182,7 @@ class GraphRunner:
     ) -> Any:
         """A graph's output by what computes a node of a module."""
         guarded = [
-            g for g in graph.guards if not isinstance(g.subject, Ref) and not _is_of_inputs(g.subject, graph)
+            g for g in graph.guards if not isinstance(g.subject, Ref) and not is_of_inputs(g.subject, graph)
         ]
         late: dict[str | None, list[Any]] = {}
         for guard in guarded:
@@ -276,156 +277,7 @@ def _kinds_of(inputs: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple((np.shape(array), np.asarray(array).dtype) for array in plain)
 
 
-def few_rows(tree: Any) -> Any:
-    """What a model is called with, of which a few rows are left: an example to capture by."""
-    return map_tree(
-        lambda leaf: leaf[:2].copy() if isinstance(leaf, np.ndarray) and leaf.ndim else leaf, tree
-    )
-
-
-def arguments(
-    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What a module is called with, as graphs know it: arrays in the place of what can become arrays,
-    arguments by position wherever `forward` takes them so, and none that is what it would be by itself.
-    """
-    if kwargs or any(type(arg) in _DEFAULTS for arg in args):
-        args, kwargs = _as_few(module, args, kwargs)
-    return as_arrays(args), as_arrays(dict(kwargs))
-
-
-#: Types of values that arguments may have by default.
-_DEFAULTS = (type(None), bool, int, float, str)
-
-
-def _as_few(
-    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-    try:
-        signature = _signature(type(module))
-        bound = signature.bind(module, *args, **kwargs)
-    except (TypeError, ValueError):
-        # `forward` will say what is wrong with them.
-        return args, kwargs
-    given = dict(bound.kwargs)
-    for name in list(given):
-        if name in signature.parameters and _is_default(signature.parameters[name], given[name]):
-            del given[name]
-    positional = list(bound.args[1:])
-    parameters = list(signature.parameters.values())[1:]
-    while 0 < len(positional) <= len(parameters) and _is_default(
-        parameters[len(positional) - 1], positional[-1]
-    ):
-        positional.pop()
-    return tuple(positional), given
-
-
-def _is_default(parameter: inspect.Parameter, value: Any) -> bool:
-    default = parameter.default
-    return type(value) in _DEFAULTS and type(default) is type(value) and bool(default == value)
-
-
-@functools.cache
-def _signature(kind: type[Module]) -> inspect.Signature:
-    return inspect.signature(kind.forward)
-
-
-def as_arrays(tree: Any) -> Any:
-    """Arguments with arrays in the place of lists of numbers, QTensors, and other libraries' arrays.
-
-    Floats become float32, which all layers compute in.
-    """
-    if isinstance(tree, dict):
-        return {key: as_arrays(value) for key, value in tree.items()}
-    if isinstance(tree, tuple):
-        items = [as_arrays(item) for item in tree]
-        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
-    if isinstance(tree, list):
-        if tree and all(map(_is_number_or_list, tree)):
-            return as_arrays(np.asarray(tree))
-        return [as_arrays(item) for item in tree]
-    if is_traced(tree):
-        return tree
-    if isinstance(tree, (np.ndarray, np.generic)):
-        return np.asarray(tree, np.float32) if tree.dtype.kind == "f" else tree
-    if hasattr(tree, "__array__") and not isinstance(tree, type):
-        return as_arrays(np.asarray(tree))
-    return tree
-
-
-def _is_number_or_list(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_number_or_list, value))
-    return isinstance(value, (int, float, np.generic))
-
-
 def _is_within(rows: tuple[int, int] | None, inputs: Mapping[str, Any]) -> bool:
     if rows is None:
         return True
     return all(rows[0] <= len(untraced(array)) <= rows[1] for array in inputs.values() if np.ndim(array))
-
-
-def fitting(
-    graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any], training: bool, model: Module | None
-) -> dict[str, Any] | None:
-    """A graph's inputs among arguments; None where the graph is for others."""
-    if graph.training != training or len(args) != len(graph.args) or kwargs.keys() != graph.kwargs.keys():
-        return None
-    inputs: dict[str, Any] = {}
-    if not _match((graph.args, dict(graph.kwargs)), (args, dict(kwargs)), inputs):
-        return None
-    symbols: dict[str, int] = {}
-    for name, array in inputs.items():
-        fact, plain = graph.nodes[name].facts[0], untraced(array)
-        if plain.dtype != fact.dtype or len(plain.shape) != len(fact.shape):
-            return None
-        for length, known in zip(plain.shape, fact.shape, strict=True):
-            if isinstance(known, str) and symbols.setdefault(known, length) != length:
-                return None
-    if graph.guards:
-        environment = Environment(graph, None)
-        environment.values = {Ref(name): array for name, array in inputs.items()}
-        environment.values.update(_decisions(graph, inputs, model))
-        for guard in graph.guards:
-            known = isinstance(guard.subject, Ref) or _is_of_inputs(guard.subject, graph)
-            if known and not holds(guard, environment):
-                return None
-    return inputs
-
-
-def _decisions(graph: Graph, inputs: Mapping[str, Any], model: Module | None) -> dict[Ref, Any]:
-    """The wires whose truth a graph took for granted: they come from integers alone."""
-    subjects = tuple(guard.subject for guard in graph.guards if isinstance(guard.subject, Ref))
-    if not subjects:
-        return {}
-    part = graph.__dict__.get("_decisions")
-    if part is None:
-        part = graph.__dict__["_decisions"] = graph.but(output=subjects, guards=()).pruned()
-    return dict(zip(subjects, run(part, inputs, model), strict=True))
-
-
-def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:
-    if isinstance(pattern, Ref):
-        if not (isinstance(given, (np.ndarray, np.generic)) or is_traced(given)):
-            return False
-        inputs[pattern.node] = given
-        return True
-    if isinstance(pattern, (tuple, list)):
-        return (
-            isinstance(given, (tuple, list))
-            and len(given) == len(pattern)
-            and all(_match(p, g, inputs) for p, g in zip(pattern, given, strict=True))
-        )
-    if isinstance(pattern, dict):
-        return (
-            isinstance(given, dict)
-            and pattern.keys() == given.keys()
-            and all(_match(p, given[key], inputs) for key, p in pattern.items())
-        )
-    if isinstance(given, (np.ndarray, np.generic)) or is_traced(given):
-        return False
-    return pattern is given or (type(pattern) is type(given) and bool(pattern == given))
-
-
-def _is_of_inputs(subject: Any, graph: Graph) -> bool:
-    return all(graph.nodes[ref.node].kind == "input" for ref in wires(subject))

@@ -22,7 +22,7 @@ from quantray.graph._lengths import Length, Shape
 from quantray.graph._trees import is_sequence
 
 if TYPE_CHECKING:
-    from quantray.graph._tracer import Tracer
+    from quantray.graph._recorder import Recorder
 
 
 class View(NamedTuple):
@@ -60,7 +60,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __init__(
         self,
-        tracer: Tracer,
+        tracer: Recorder,
         ref: Ref,
         example: Any,
         storage: Storage | None = None,

@@ -37,7 +37,7 @@ from quantray.nn._graph_module import GraphModule
 from quantray.nn._layer_norm import LayerNorm, RMSNorm
 from quantray.nn._linear import Linear
 from quantray.nn._loss import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
-from quantray.nn._module import Module, Parameter
+from quantray.nn._module import Module
 from quantray.nn._norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -63,6 +63,7 @@ from quantray.nn._pooling import (
 )
 from quantray.nn._recurrent import GRU, LSTM, RNN
 from quantray.nn._recurrent_cells import GRUCell, LSTMCell, RNNCell
+from quantray.nn._registry import Parameter
 from quantray.nn._shape import Flatten, Identity, Unflatten, Upsample
 from quantray.nn._stubs import DeQuantStub, FloatFunctional, QuantStub
 from quantray.nn._transformer import TransformerEncoder, TransformerEncoderLayer

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from quantray.nn import _init
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
-from quantray.nn._module import Parameter
+from quantray.nn._registry import Parameter
 
 
 class _Inplace(Configured):

@@ -9,7 +9,8 @@ import numpy as np
 from quantray.nn import _init
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._linear import Linear
-from quantray.nn._module import Module, Parameter
+from quantray.nn._module import Module
+from quantray.nn._registry import Parameter
 from quantray.nn.functional._arguments import floats
 from quantray.nn.functional._attention import (
     appended,

@@ -9,9 +9,10 @@ import numpy as np
 
 from quantray.nn import _init
 from quantray.nn import functional as F
-from quantray.nn._module import Module, Parameter
+from quantray.nn._module import Module
+from quantray.nn._registry import Parameter
 from quantray.nn.functional._arguments import per_axis
-from quantray.nn.functional._conv import transposed_lengths
+from quantray.nn.functional._conv_transpose import transposed_lengths
 
 if TYPE_CHECKING:
     from quantray.nn.functional._arguments import PerAxis

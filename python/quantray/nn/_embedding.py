@@ -8,7 +8,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from quantray.nn import _init
-from quantray.nn._module import Module, Parameter
+from quantray.nn._module import Module
+from quantray.nn._registry import Parameter
 from quantray.nn.functional._embedding import embedding, embedding_bag, padding_row
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from quantray.nn import _init
 from quantray.nn import functional as F
-from quantray.nn._module import Module, Parameter
+from quantray.nn._module import Module
+from quantray.nn._registry import Parameter
 
 
 class Linear(Module):

@@ -10,9 +10,11 @@ import numpy as np
 from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref
+from quantray.graph._arguments import arguments
+from quantray.graph._fitting import fitting
 from quantray.graph._graph import Guard, last_of
 from quantray.graph._run import Environment, holds, named, run
-from quantray.graph._runner import DoesNotHold, arguments, fitting
+from quantray.graph._runner import DoesNotHold
 from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple, map_tree, rebuilt
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization import _node_state

@@ -9,7 +9,8 @@ from typing import Any
 
 from quantray import nn
 from quantray.graph import Graph, Node
-from quantray.graph._runner import few_rows, fitting
+from quantray.graph._arguments import few_rows
+from quantray.graph._fitting import fitting
 from quantray.quantization._converted import why_none_fits
 from quantray.quantization._floating import FloatProgram
 from quantray.quantization.observer._zeros import warn_of_zero_inputs

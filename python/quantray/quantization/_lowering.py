@@ -18,7 +18,7 @@ from quantray.graph._lengths import evaluate
 from quantray.graph._run import parameter_of
 from quantray.graph._trees import leaves, map_tree
 from quantray.nn.quantized._grid import Grid
-from quantray.quantization._integers import code_of, compute
+from quantray.quantization._integers import compute
 
 #: Dtypes that steps know; arrays of others only go into calls.
 DTYPES = ("float32", "int64", "int32", "uint8", "int8", "bool")
@@ -68,6 +68,7 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
         _float_steps,
         _image_steps,
         _index_steps,
+        _integer_steps,
         _layer_steps,
         _move_steps,
         _norm_steps,
@@ -77,7 +78,7 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
     )
 
     del _attention_steps, _created_steps, _element_steps, _float_steps, _image_steps, _index_steps
-    del _layer_steps, _move_steps, _norm_steps, _onnx_steps, _place_steps, _reduction_steps
+    del _integer_steps, _layer_steps, _move_steps, _norm_steps, _onnx_steps, _place_steps, _reduction_steps
     return Lowering(graph.but(guards=()).pruned(), model, grids, is_near).result()
 
 
@@ -323,88 +324,3 @@ def step_of(*kinds: str) -> Callable[[_StepOf], _StepOf]:
 @step_of("tap")
 def _tap(to: Lowering, node: Node) -> None:
     raise NotLowered(node.kind)
-
-
-@step_of("int.quantize")
-def _quantize(to: Lowering, node: Node) -> None:
-    grid = to.grids[Ref(node.name)]
-    to.put(node, to.step("quantize", (to.number(node.args[0]),), node, grid=settings_of(grid)))
-
-
-@step_of("int.dequantize")
-def _dequantize(to: Lowering, node: Node) -> None:
-    to.put(node, to.step("dequantize", (to.number(node.args[0]),), node))
-
-
-def _layer_step(to: Lowering, layer: Node, node: Node, grid: Grid | None, limits: Any, *more: int) -> int:
-    module: Any = to.model.get_submodule(layer.value.path)
-    op = "linear" if isinstance(module.packed, ops.PackedLinear) else "conv"
-    return to.step(
-        op,
-        (to.number(layer.args[0]), *more),
-        node,
-        packed=module.packed,
-        relu=limits is not None,
-        relu6=limits is not None and limits[1] == 6,
-        to=None if grid is None else settings_of(grid),
-    )
-
-
-@step_of("int.layer")
-def _layer(to: Lowering, node: Node) -> None:
-    to.put(node, _layer_step(to, node, node, to.grids.get(Ref(node.name)), node.value.limits))
-
-
-@step_of("int.table")
-def _table(to: Lowering, node: Node) -> None:
-    source, grid = to.grids[node.inputs[0]], to.grids[Ref(node.name)]
-    table = node.value.codes(source, grid).tobytes()
-    # The table has codes of the grid's range alone.
-    full = (
-        grid._replace(quant_min=-128, quant_max=127)
-        if grid.dtype == "qint8"
-        else grid._replace(quant_min=0, quant_max=255)
-    )
-    to.put(node, to.step("table", (to.number(node.args[0]),), node, table=table, grid=settings_of(full)))
-
-
-@step_of("int.add")
-def _sum(to: Lowering, node: Node) -> None:
-    a, b = node.args[:2]
-    grid, limits = to.grids[Ref(node.name)], node.get("limits")
-    for term, other in ((a, b), (b, a)):
-        if term.node in to.merged:
-            layer = to.graph.nodes[term.node]
-            to.put(node, _layer_step(to, layer, node, grid, limits, to.number(other)))
-            return
-    if a not in to.grids and b in to.grids:
-        a, b = b, a
-    sources = to.number(a), to.number(b)
-    if b not in to.grids:
-        # Floats and codes.
-        sources = sources[::-1]
-    made = to.step("add", sources, node, grid=settings_of(grid), relu=limits is not None)
-    if limits is not None and limits[1] is not None:
-        low = -128 if grid.dtype == "qint8" else 0
-        made = to.step("clamp", (made,), node, lo=low, hi=int(code_of(limits[1], grid)))
-    to.put(node, made)
-
-
-@step_of("int.sub", "int.mul")
-def _difference(to: Lowering, node: Node) -> None:
-    sources = tuple(to.number(ref) for ref in node.args[:2])
-    grid = settings_of(to.grids[Ref(node.name)])
-    to.put(node, to.step(node.kind.removeprefix("int."), sources, node, grid=grid))
-
-
-@step_of("int.matmul")
-def _matmul(to: Lowering, node: Node) -> None:
-    sources = tuple(to.number(ref) for ref in node.args[:2])
-    to.put(node, to.step("matmul", sources, node, grid=settings_of(to.grids[Ref(node.name)])))
-
-
-@step_of("int.concat")
-def _concat(to: Lowering, node: Node) -> None:
-    sources = tuple(to.number(ref) for ref in node.args[0])
-    grid = settings_of(to.grids[Ref(node.name)])
-    to.put(node, to.step("cat", sources, node, axis=int(node.get("axis")), grid=grid))

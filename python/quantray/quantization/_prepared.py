@@ -7,9 +7,9 @@ from typing import Any
 
 from quantray import nn
 from quantray.graph import Graph, Node, normalize
+from quantray.graph._arguments import arguments
 from quantray.graph._graph import map_tree
 from quantray.graph._run import call, named
-from quantray.graph._runner import arguments
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats

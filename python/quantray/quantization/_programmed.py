@@ -6,7 +6,7 @@ from typing import Any
 
 from quantray import nn
 from quantray.graph import Graph, Ref
-from quantray.graph._runner import _is_of_inputs
+from quantray.graph._fitting import is_of_inputs
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._lowering import Lowered, lower
 from quantray.quantization._shown import Shown
@@ -53,7 +53,7 @@ class Programmed(Shown):
                 if any(node.kind == "python" and not node.value for node in graph):
                     # It may give back anything, and not arrays alone.
                     made.checked = _Nothing()
-                elif all(isinstance(g.subject, Ref) or _is_of_inputs(g.subject, graph) for g in graph.guards):
+                elif all(isinstance(g.subject, Ref) or is_of_inputs(g.subject, graph) for g in graph.guards):
                     made.checked = _Everything()
                 self._made[at] = made
         return made

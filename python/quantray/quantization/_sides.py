@@ -13,8 +13,9 @@ from typing import Any
 from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Ref, normalize
+from quantray.graph._arguments import arguments
 from quantray.graph._run import Environment, call, run
-from quantray.graph._runner import GraphRunner, arguments
+from quantray.graph._runner import GraphRunner
 from quantray.nn.quantized import Grid
 from quantray.quantization._batches import as_arguments, check_arguments, check_model
 from quantray.quantization._converted import Converted

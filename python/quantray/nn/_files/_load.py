@@ -18,7 +18,8 @@ from quantray.nn._files._build import Builder
 from quantray.nn._files._describe import Describer
 from quantray.nn._files._known import CONSTANTS, VERSION, is_container, is_prepared, joined, names
 from quantray.nn._files._versions import as_version_2, with_grids
-from quantray.nn._module import Incompatible, Module
+from quantray.nn._module import Module
+from quantray.nn._state import Incompatible
 
 
 class Wanting(ValueError):

@@ -27,14 +27,8 @@ from quantray.nn.functional._activation import (
 )
 from quantray.nn.functional._arithmetic import add, matmul, mul
 from quantray.nn.functional._attention import scaled_dot_product_attention
-from quantray.nn.functional._conv import (
-    conv1d,
-    conv2d,
-    conv3d,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
-)
+from quantray.nn.functional._conv import conv1d, conv2d, conv3d
+from quantray.nn.functional._conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from quantray.nn.functional._dropout import (
     alpha_dropout,
     dropout,

@@ -7,7 +7,6 @@ images.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
@@ -24,18 +23,18 @@ if TYPE_CHECKING:
 Vjp = Callable[[Any], Sequence[Any]]
 
 
-def _channels_last(x: Any, dims: int) -> Floats:
+def channels_last(x: Any, dims: int) -> Floats:
     """Images as a batch with the channels last; (C, lengths) is a batch of one."""
     x = floats(x)
     return np.moveaxis(x if x.ndim == dims + 2 else x[None], 1, -1)
 
 
-def _channels_second(y: Floats, batched: bool) -> Floats:
+def channels_second(y: Floats, batched: bool) -> Floats:
     y = np.moveaxis(y, -1, 1)
     return y if batched else y[0]
 
 
-def _sum_of_pixels(g: Floats) -> Any:
+def sum_of_pixels(g: Floats) -> Any:
     """The sum over all but the last axis, of each image first: rounding errors stay small."""
     return g.reshape(len(g), -1, g.shape[-1]).sum(1).sum(0, dtype=np.float64)
 
@@ -43,54 +42,24 @@ def _sum_of_pixels(g: Floats) -> Any:
 @differentiable
 def _conv(input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
     dims = len(geometry.kernel)
-    y = correlate(_channels_last(input, dims), floats(weight), geometry)
+    y = correlate(channels_last(input, dims), floats(weight), geometry)
     if bias is not None:
         y += floats(bias)
-    return _channels_second(y, np.ndim(input) == dims + 2)
+    return channels_second(y, np.ndim(input) == dims + 2)
 
 
 @_conv.gradient
 def _conv_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
     input, weight, _, geometry = args
     dims, batched = len(geometry.kernel), np.ndim(input) == len(geometry.kernel) + 2
-    x, w = _channels_last(input, dims), floats(weight)
+    x, w = channels_last(input, dims), floats(weight)
 
     def vjp(g: Any) -> list[Any]:
-        g = np.ascontiguousarray(_channels_last(g, dims))
+        g = np.ascontiguousarray(channels_last(g, dims))
         each = {
-            0: lambda: _channels_second(spread(g, w, geometry, x.shape[1:-1]), batched),
+            0: lambda: channels_second(spread(g, w, geometry, x.shape[1:-1]), batched),
             1: lambda: relate(x, g, geometry),
-            2: lambda: _sum_of_pixels(g),
-        }
-        return [each[i]() for i in wanted]
-
-    return vjp
-
-
-@differentiable
-def _conv_transpose(input: Any, weight: Any, bias: Any, geometry: Geometry, lengths: tuple[int, ...]) -> Any:
-    dims = len(geometry.kernel)
-    x = np.ascontiguousarray(_channels_last(input, dims))
-    y = spread(x, floats(weight), geometry, lengths)
-    if bias is not None:
-        y += floats(bias)
-    return _channels_second(y, np.ndim(input) == dims + 2)
-
-
-@_conv_transpose.gradient
-def _conv_transpose_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Vjp:
-    input, weight, _, geometry, _ = args
-    dims, batched = len(geometry.kernel), np.ndim(input) == len(geometry.kernel) + 2
-    x, w = np.ascontiguousarray(_channels_last(input, dims)), floats(weight)
-
-    def vjp(g: Any) -> list[Any]:
-        g = _channels_last(g, dims)
-        each = {
-            0: lambda: _channels_second(correlate(g, w, geometry), batched),
-            1: lambda: relate(g, x, geometry),
-            2: lambda: _sum_of_pixels(g),
+            2: lambda: sum_of_pixels(g),
         }
         return [each[i]() for i in wanted]
 
@@ -113,7 +82,7 @@ def _sides(
     return tuple((p, p) for p in per_axis(padding, dims, "padding", 0))
 
 
-def _check_weight(x: Sequence[int], w: Sequence[int], bias: Any, dims: int, groups: int, flip: bool) -> None:
+def check_weight(x: Sequence[int], w: Sequence[int], bias: Any, dims: int, groups: int, flip: bool) -> None:
     """Raises where channels do not fit; `flip` for transposed convolution, whose weight has inputs first."""
     first, second = ("in", "out") if flip else ("out", "in")
     if len(w) != dims + 2 or 0 in w[2:]:
@@ -145,7 +114,7 @@ def _convolution(
 ) -> Any:
     x, w = np.shape(input), np.shape(weight)
     check_lengths(x, dims)
-    _check_weight(x, w, bias, dims, groups.__index__(), flip=False)
+    check_weight(x, w, bias, dims, groups.__index__(), flip=False)
     stride, dilation = per_axis(stride, dims, "stride"), per_axis(dilation, dims, "dilation")
     sides = _sides(padding, dims, w[2:], stride, dilation)
     geometry = Geometry(w[2:], stride, sides, dilation, groups.__index__())
@@ -261,151 +230,3 @@ def conv3d(
     Source: `torch.nn.functional.conv3d`.
     """
     return _convolution(3, input, weight, bias, stride, padding, dilation, groups)
-
-
-def transposed_lengths(
-    lengths: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    output_padding: Sequence[int],
-    dilation: Sequence[int],
-) -> tuple[int, ...]:
-    """The lengths that a transposed convolution makes."""
-    settings = zip(lengths, kernel, stride, padding, output_padding, dilation, strict=True)
-    return tuple((n - 1) * s - 2 * p + d * (k - 1) + more + 1 for n, k, s, p, more, d in settings)
-
-
-def _transposed(
-    dims: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    stride: PerAxis,
-    padding: PerAxis,
-    output_padding: PerAxis,
-    groups: SupportsIndex,
-    dilation: PerAxis,
-) -> Any:
-    x, w = np.shape(input), np.shape(weight)
-    check_lengths(x, dims)
-    _check_weight(x, w, bias, dims, groups.__index__(), flip=True)
-    stride, dilation = per_axis(stride, dims, "stride"), per_axis(dilation, dims, "dilation")
-    pads, more = per_axis(padding, dims, "padding", 0), per_axis(output_padding, dims, "output_padding", 0)
-    if any(m >= max(s, d) for m, s, d in zip(more, stride, dilation, strict=True)):
-        raise ValueError(f"output_padding must be less than stride or dilation, got {output_padding}")
-    lengths = transposed_lengths(x[-dims:], w[2:], stride, pads, more, dilation)
-    if min(lengths) < 1 or math.prod(x[-dims:]) == 0:
-        raise ValueError(f"padding must leave an output at least 1 long, got {pads}, which leaves {lengths}")
-    geometry = Geometry(w[2:], stride, tuple((p, p) for p in pads), dilation, groups.__index__())
-    return _conv_transpose(input, weight, bias, geometry, lengths)
-
-
-@traced
-def conv_transpose1d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: PerAxis = 1,
-    padding: PerAxis = 0,
-    output_padding: PerAxis = 0,
-    groups: SupportsIndex = 1,
-    dilation: PerAxis = 1,
-) -> Any:
-    """Transposed convolution of sequences; see `conv_transpose2d`.
-
-    Parameters
-    ----------
-    input : array
-        Shape (N, C, L) or (C, L).
-    weight : array
-        Shape (C, out_channels / groups, k).
-    bias, stride, padding, output_padding, groups, dilation
-        As for `conv_transpose2d`.
-
-    >>> from quantray.nn import functional as F
-    >>> F.conv_transpose1d([[[1.0, 2.0]]], [[[1.0, 10.0]]], stride=2)
-    array([[[ 1., 10.,  2., 20.]]], dtype=float32)
-
-    Source: `torch.nn.functional.conv_transpose1d`.
-    """
-    return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
-
-
-@traced
-def conv_transpose2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: PerAxis = 1,
-    padding: PerAxis = 0,
-    output_padding: PerAxis = 0,
-    groups: SupportsIndex = 1,
-    dilation: PerAxis = 1,
-) -> Any:
-    """Transposed convolution of images: each pixel adds a kernel, times its value, to the pixels around.
-
-    Parameters
-    ----------
-    input : array
-        Shape (N, C, H, W), or (C, H, W) for one image.
-    weight : array
-        Shape (C, out_channels / groups, kH, kW).
-    bias : array, optional
-        Shape (out_channels,).
-    stride, dilation : int or sequence of int
-        Of the output: pixels from one kernel to the next; from one element of the kernel to the next.
-    padding : int or sequence of int
-        Pixels that are cut off at both ends of each axis.
-    output_padding : int or sequence of int
-        Pixels more at each axis's end; less than `stride` or `dilation`.
-    groups : int
-        Parts of the channels that are each for themselves.
-
-    Returns
-    -------
-    array of float32
-        Shape (N, out_channels, lengths), with
-        `(n - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1` for a length n.
-
-    >>> import numpy as np
-    >>> from quantray.nn import functional as F
-    >>> F.conv_transpose2d([[[[1.0, 2.0]]]], np.ones((1, 1, 2, 2)))
-    array([[[[1., 3., 2.],
-             [1., 3., 2.]]]], dtype=float32)
-
-    Source: `torch.nn.functional.conv_transpose2d`.
-    """
-    return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
-
-
-@traced
-def conv_transpose3d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: PerAxis = 1,
-    padding: PerAxis = 0,
-    output_padding: PerAxis = 0,
-    groups: SupportsIndex = 1,
-    dilation: PerAxis = 1,
-) -> Any:
-    """Transposed convolution of volumes; see `conv_transpose2d`.
-
-    Parameters
-    ----------
-    input : array
-        Shape (N, C, D, H, W) or (C, D, H, W).
-    weight : array
-        Shape (C, out_channels / groups, kD, kH, kW).
-    bias, stride, padding, output_padding, groups, dilation
-        As for `conv_transpose2d`.
-
-    >>> import numpy as np
-    >>> from quantray.nn import functional as F
-    >>> F.conv_transpose3d(np.ones((1, 1, 1, 1, 1)), np.ones((1, 4, 2, 3, 3)), stride=2).shape
-    (1, 4, 2, 3, 3)
-
-    Source: `torch.nn.functional.conv_transpose3d`.
-    """
-    return _transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)

@@ -9,7 +9,8 @@ import numpy as np
 
 from quantray import _core
 from quantray._core import QTensor
-from quantray.nn._module import Module, as_array
+from quantray.nn._module import Module
+from quantray.nn._state import as_array
 
 
 class Grid(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor, quantize_per_tensor
-from quantray.nn._module import as_array
+from quantray.nn._state import as_array
 from quantray.nn.quantized._grid import is_scale
 
 

@@ -408,11 +408,6 @@ def _center_crop_pad(call: Call, x: Array, shape: Array) -> Array:
     return graph.apply("onnx.center_crop_pad", x, lengths, axes)
 
 
-@operator("Det")
-def _det(call: Call, x: Array) -> Array:
-    return graph.apply("onnx.determinant", x)
-
-
 @operator("Optional", "OptionalGetElement", takes_lengths=True)
 def _optional(call: Call, x: Array = None) -> Array:
     """A value that may not be there is the array itself, where it is."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from quantray import nn
+from quantray import graph, nn
 from quantray._core import make_per_channel_quantized_tensor
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
@@ -236,3 +236,8 @@ def _activated(call: Call, y: Array) -> Array:
     if name not in known:
         raise call.error(f"activation must be one of {', '.join(n for n in known if n)}, got {name!r}")
     return known[name]()
+
+
+@operator("Det")
+def _det(call: Call, x: Array) -> Array:
+    return graph.apply("onnx.determinant", x)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from quantray.nn import Module
-from quantray.nn._module import as_array
+from quantray.nn._state import as_array
 from quantray.quantization.observer._lock import Lock
 
 #: Buffers whose length depends on what was observed.

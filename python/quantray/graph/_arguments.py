@@ -1,0 +1,100 @@
+"""What a model is called with, as its graphs know it."""
+
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from quantray.graph._graph import map_tree
+from quantray.nn._gradients import is_traced
+from quantray.nn._module import Module
+
+#: Types of values that arguments may have by default.
+_DEFAULTS = (type(None), bool, int, float, str)
+
+
+def few_rows(tree: Any) -> Any:
+    """What a model is called with, of which a few rows are left: an example to capture by."""
+    return map_tree(
+        lambda leaf: leaf[:2].copy() if isinstance(leaf, np.ndarray) and leaf.ndim else leaf, tree
+    )
+
+
+def arguments(
+    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a module is called with, as graphs know it: arrays in the place of what can become arrays,
+    arguments by position wherever `forward` takes them so, and none that is what it would be by itself.
+    """
+    if kwargs or any(type(arg) in _DEFAULTS for arg in args):
+        args, kwargs = _as_few(module, args, kwargs)
+    return as_arrays(args), as_arrays(dict(kwargs))
+
+
+def _as_few(
+    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    try:
+        signature = _signature(type(module))
+        bound = signature.bind(module, *args, **kwargs)
+    except (TypeError, ValueError):
+        # `forward` will say what is wrong with them.
+        return args, kwargs
+    given = dict(bound.kwargs)
+    for name in list(given):
+        if name in signature.parameters and _is_default(signature.parameters[name], given[name]):
+            del given[name]
+    positional = list(bound.args[1:])
+    parameters = list(signature.parameters.values())[1:]
+    while 0 < len(positional) <= len(parameters) and _is_default(
+        parameters[len(positional) - 1], positional[-1]
+    ):
+        positional.pop()
+    return tuple(positional), given
+
+
+def _is_default(parameter: inspect.Parameter, value: Any) -> bool:
+    default = parameter.default
+    return type(value) in _DEFAULTS and type(default) is type(value) and bool(default == value)
+
+
+@functools.cache
+def _signature(kind: type[Module]) -> inspect.Signature:
+    return inspect.signature(kind.forward)
+
+
+def as_arrays(tree: Any) -> Any:
+    """Arguments with arrays in the place of lists of numbers, QTensors, and other libraries' arrays.
+
+    Floats become float32, which all layers compute in.
+    """
+    if isinstance(tree, dict):
+        return {key: as_arrays(value) for key, value in tree.items()}
+    if isinstance(tree, tuple):
+        items = [as_arrays(item) for item in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
+    if isinstance(tree, list):
+        if tree and all(map(_is_number_or_list, tree)):
+            return as_arrays(np.asarray(tree))
+        return [as_arrays(item) for item in tree]
+    if is_traced(tree):
+        return tree
+    if isinstance(tree, (np.ndarray, np.generic)):
+        return np.asarray(tree, np.float32) if tree.dtype.kind == "f" else tree
+    if hasattr(tree, "__array__") and not isinstance(tree, type):
+        return as_arrays(np.asarray(tree))
+    return tree
+
+
+def _is_number_or_list(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_number_or_list, value))
+    return isinstance(value, (int, float, np.generic))

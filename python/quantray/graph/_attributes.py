@@ -1,0 +1,77 @@
+"""What a module's attributes are: before its forward runs, and put back after it."""
+
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quantray.graph._values import has_value
+from quantray.nn._gradients import untraced
+from quantray.nn._module import Module
+
+
+def stateless_copy(module: Module) -> Module:
+    """A module that shares its arrays, but whose own tables may change."""
+    made = module.__class__.__new__(module.__class__)
+    made.__dict__.update(module.__dict__)
+    for table in ("_parameters", "_buffers"):
+        plain = {k: untraced(v) for k, v in module.__dict__[table].items()}
+        copies = {
+            k: v.copy() if isinstance(v, np.ndarray) and table == "_buffers" else v for k, v in plain.items()
+        }
+        made.__dict__[table] = copies
+    made.__dict__["_modules"] = {
+        name: None if child is None else stateless_copy(child) for name, child in module._modules.items()
+    }
+    made.__dict__["_runner"], made.__dict__["_marks"] = None, ()
+    return made
+
+
+def attributes(module: Module) -> dict[str, Any]:
+    """What a module's attributes are: its tables' entries each by itself."""
+    found: dict[str, Any] = {}
+    for name, value in module.__dict__.items():
+        if name in ("_parameters", "_buffers", "_modules"):
+            found.update({f"{name}.{key}": item for key, item in value.items()})
+        elif name not in ("_runner", "_marks"):
+            found[name] = value
+    return found
+
+
+def changed_attributes(before: dict[str, Any], module: Module) -> list[tuple[str, Any]]:
+    now = attributes(module)
+    changed = [
+        (name, value) for name, value in now.items() if name not in before or before[name] is not value
+    ]
+    changed += [(name, None) for name in before if name not in now]
+    # What NumPy or Python may have made again as it was.
+    changed = [(n, v) for n, v in changed if not (n in before and _is_equal(before[n], v))]
+    return [(name.rpartition(".")[2], value) for name, value in changed]
+
+
+def _is_equal(a: Any, b: Any) -> bool:
+    return (
+        type(a) is type(b)
+        and isinstance(a, (int, float, str, bool, tuple))
+        and not has_value((a, b))
+        and bool(a == b)
+    )
+
+
+def restore(module: Module, before: dict[str, Any]) -> None:
+    tables: dict[str, dict[str, Any]] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
+    plain: dict[str, Any] = {}
+    for name, value in before.items():
+        table, dot, key = name.partition(".")
+        if dot and table in tables:
+            tables[table][key] = value
+        else:
+            plain[name] = value
+    kept = {name: module.__dict__[name] for name in ("_runner", "_marks")}
+    module.__dict__.clear()
+    module.__dict__.update({**plain, **tables, **kept})

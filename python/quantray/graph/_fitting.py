@@ -1,0 +1,83 @@
+"""Whether a graph is for some arguments: their types, their lengths, and what it took for granted."""
+
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from quantray.graph._graph import Graph, Ref, wires
+from quantray.graph._run import Environment, holds, run
+from quantray.nn._gradients import is_traced, untraced
+from quantray.nn._module import Module
+
+
+def fitting(
+    graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any], training: bool, model: Module | None
+) -> dict[str, Any] | None:
+    """A graph's inputs among arguments; None where the graph is for others."""
+    if graph.training != training or len(args) != len(graph.args) or kwargs.keys() != graph.kwargs.keys():
+        return None
+    inputs: dict[str, Any] = {}
+    if not _match((graph.args, dict(graph.kwargs)), (args, dict(kwargs)), inputs):
+        return None
+    symbols: dict[str, int] = {}
+    for name, array in inputs.items():
+        fact, plain = graph.nodes[name].facts[0], untraced(array)
+        if plain.dtype != fact.dtype or len(plain.shape) != len(fact.shape):
+            return None
+        for length, known in zip(plain.shape, fact.shape, strict=True):
+            if isinstance(known, str) and symbols.setdefault(known, length) != length:
+                return None
+    if graph.guards:
+        environment = Environment(graph, None)
+        environment.values = {Ref(name): array for name, array in inputs.items()}
+        environment.values.update(_decisions(graph, inputs, model))
+        for guard in graph.guards:
+            known = isinstance(guard.subject, Ref) or is_of_inputs(guard.subject, graph)
+            if known and not holds(guard, environment):
+                return None
+    return inputs
+
+
+def _decisions(graph: Graph, inputs: Mapping[str, Any], model: Module | None) -> dict[Ref, Any]:
+    """The wires whose truth a graph took for granted: they come from integers alone."""
+    subjects = tuple(guard.subject for guard in graph.guards if isinstance(guard.subject, Ref))
+    if not subjects:
+        return {}
+    part = graph.__dict__.get("_decisions")
+    if part is None:
+        part = graph.__dict__["_decisions"] = graph.but(output=subjects, guards=()).pruned()
+    return dict(zip(subjects, run(part, inputs, model), strict=True))
+
+
+def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:
+    if isinstance(pattern, Ref):
+        if not (isinstance(given, (np.ndarray, np.generic)) or is_traced(given)):
+            return False
+        inputs[pattern.node] = given
+        return True
+    if isinstance(pattern, (tuple, list)):
+        return (
+            isinstance(given, (tuple, list))
+            and len(given) == len(pattern)
+            and all(_match(p, g, inputs) for p, g in zip(pattern, given, strict=True))
+        )
+    if isinstance(pattern, dict):
+        return (
+            isinstance(given, dict)
+            and pattern.keys() == given.keys()
+            and all(_match(p, given[key], inputs) for key, p in pattern.items())
+        )
+    if isinstance(given, (np.ndarray, np.generic)) or is_traced(given):
+        return False
+    return pattern is given or (type(pattern) is type(given) and bool(pattern == given))
+
+
+def is_of_inputs(subject: Any, graph: Graph) -> bool:
+    return all(graph.nodes[ref.node].kind == "input" for ref in wires(subject))

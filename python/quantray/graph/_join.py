@@ -1,0 +1,96 @@
+"""The one graph that two runs of a capture are cases of."""
+
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from quantray.graph._free_lengths import Differ, Lengths, Once
+from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, Refusal
+
+#: Kinds that arrays become which lengths make.
+_MADE = frozenset({"array.ramp", "array.triangle", "array.diagonal", "array.full"})
+
+
+class Joined(NamedTuple):
+    """What two runs have shown."""
+
+    graph: Graph
+    #: What arrays were taken for that lengths seem to make.
+    made: dict[str, Any]
+    #: Whether one of these was so short that it may go on in another way.
+    is_thin: bool
+    #: Whether Python has got the number of rows: it may decide by it, unseen, for other ones.
+    counts_rows: bool
+
+
+def join(a: Once, b: Once, training: bool) -> Joined:
+    """The graph that both runs are cases of."""
+    lengths = Lengths(a, b)
+    first, second = a.tracer.nodes, b.tracer.nodes
+    for one, two in zip(first, second, strict=False):
+        if one.kind != two.kind:
+            raise Differ(one.scope, f"other work for other sizes or values ({one.kind}, {two.kind})", one.at)
+    if len(first) != len(second):
+        last = (first if len(first) > len(second) else second)[min(len(first), len(second))]
+        raise Differ(last.scope, f"other work for other sizes or values ({last.kind})", last.at)
+    nodes: list[Node] = []
+    for one, two in zip(first, second, strict=True):
+        facts = tuple(lengths.fact(f, g) for f, g in zip(one.facts, two.facts, strict=True))
+        if one.kind == "constant":
+            nodes.append(lengths.constant(one, two).but(facts=facts))
+            continue
+        args, kwargs = _merged(one, (one.args, dict(one.kwargs)), (two.args, dict(two.kwargs)), lengths)
+        nodes.append(one.but(args=args, kwargs=kwargs, facts=facts))
+    made = {str(i): (n.kind, n.args) for i, n in enumerate(nodes) if n.kind in _MADE}
+    output = _merged(first[-1] if first else Node("", ""), a.output, b.output, lengths)
+    named, rename = a.tracer.named(nodes)
+    graph = Graph(
+        named,
+        rename(a.args),
+        rename(a.kwargs),
+        rename(output),
+        tuple(Guard(rename(g.subject), g.outcome, g.at) for g in lengths.guards()),
+        tuple(dict.fromkeys(a.tracer.refusals)) + _from_values(a, b),
+        training,
+    )
+    kept = graph.pruned()
+    needed = {node.scope for node in kept}
+    graph = kept.but(unused=frozenset(node.scope for node in graph) - needed)
+    return Joined(graph, made, lengths.is_thin, lengths.counts_rows())
+
+
+def _from_values(a: Once, b: Once) -> tuple[Refusal, ...]:
+    known = {r.scope for r in a.tracer.refusals}
+    chosen = sorted(a.tracer.python - known)
+    reason = "what it computes depends on values, or on chance"
+    return tuple(Refusal(scope, reason) for scope in chosen)
+
+
+def _merged(node: Node, a: Any, b: Any, lengths: Lengths) -> Any:
+    """Arguments that hold for both runs: a number that is one length in the first and in the second is that
+    length.
+
+    Raises where a plain value is not the same in both.
+    """
+    if isinstance(a, (tuple, list)) and type(a) is type(b) and len(a) == len(b):
+        items = [_merged(node, x, y, lengths) for x, y in zip(a, b, strict=True)]
+        return type(a)(*items) if hasattr(a, "_fields") else type(a)(items)
+    if isinstance(a, dict) and type(a) is type(b) and a.keys() == b.keys():
+        return {key: _merged(node, x, b[key], lengths) for key, x in a.items()}
+    if type(a) is slice and type(b) is slice:
+        pairs = ((a.start, b.start), (a.stop, b.stop), (a.step, b.step))
+        return slice(*(_merged(node, x, y, lengths) for x, y in pairs))
+    if isinstance(a, (Ref, Expr)) or isinstance(b, (Ref, Expr)):
+        if a != b:
+            raise Differ(node.scope, "other wires for other sizes or values", node.at)
+        return a
+    if a is b or (type(a) is type(b) and (a == b or (a != a and b != b))):
+        return a
+    length = lengths.number(a, b)
+    if length is None:
+        raise Differ(node.scope, f"a value that differs with sizes or values: {a!r}, {b!r}", node.at)
+    return length

@@ -1,0 +1,362 @@
+"""What a capture writes down: nodes of wires, and what was decided by lengths."""
+
+# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, NoReturn, cast
+
+import numpy as np
+
+from quantray._core import QTensor
+from quantray.graph._array_functions import ABOUT, DECISIONS, VIEWS, WRITE, split
+from quantray.graph._functions import function_of, name_of, wrapped
+from quantray.graph._graph import Fact, Node, Place, Ref, Refusal, leaves, map_tree, map_wires
+from quantray.graph._lengths import Length
+from quantray.graph._refused import Refused, where
+from quantray.graph._values import Storage, Value, View, Whole, example_of
+from quantray.nn._module import Module
+from quantray.nn._tracing import state
+
+
+class Call:
+    """A module's call that is under way."""
+
+    __slots__ = ("first", "path")
+
+    def __init__(self, path: str, first: int) -> None:
+        self.path, self.first = path, first
+
+
+class Recorder:
+    """Nodes as they are written down: with numbers while a capture runs, and with names at its end.
+
+    Parameters
+    ----------
+    model : Module or callable
+        What is captured.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.nodes: list[Node] = []
+        self.guards: list[tuple[Any, Any, Place, bool]] = []
+        self.refusals: list[Refusal] = []
+        self.refused: list[Refused] = []
+        self._calls: list[Call] = []
+        self._paths: dict[int, str] = {}
+        self._singles: dict[int, str] = {}
+        self._settled: set[str] = set()
+        if isinstance(model, Module):
+            for path, module in model.named_modules():
+                self._paths.setdefault(id(module), path)
+        #: Stand-ins of parameters and buffers, by their array's id: arrays are kept alive by `_kept`.
+        self._arrays: dict[int, Value] = {}
+        self._constants: dict[int, Ref] = {}
+        #: The lengths that a node's result is made of, where it is made of nothing else.
+        self._from_lengths: dict[str, list[Length]] = {}
+        self._kept: list[Any] = []
+        self._undo: list[tuple[Storage, Ref, Any, int]] = []
+
+    def where(self) -> Place:
+        """What is running: a line of the model's code, or a node of the file that it comes from."""
+        file = getattr(self.model, "_file", "")
+        return Place(f"{file}, {self._calls[-1].path}", 0) if file and self._calls else where()
+
+    # The life of a capture
+
+    def is_current(self) -> bool:
+        """Whether this is the capture that is under way on this thread."""
+        return cast("object", state.tracer) is self
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """As long as this lasts, calls on this thread are what they are without a capture."""
+        before, state.tracer = state.tracer, None
+        try:
+            yield
+        finally:
+            state.tracer = before
+
+    def refuse(self, reason: str, at: Place | None = None) -> NoReturn:
+        """Says that something cannot become a node."""
+        error = Refused(reason, at or self.where())
+        # Kept, since `except` in the model's code may swallow it.
+        self.refused.append(error)
+        raise error
+
+    def guard(self, expr: Any, outcome: Any, *, needs_number: bool) -> None:
+        """Notes that something was decided by lengths."""
+        self.guards.append((expr, outcome, self.where(), needs_number))
+
+    # Nodes
+
+    def add(
+        self,
+        kind: str,
+        args: Any,
+        kwargs: Any,
+        examples: list[Any],
+        value: Any = None,
+        name: str | None = None,
+    ) -> int:
+        """A node; its number."""
+        scope = self._calls[-1].path if self._calls else ""
+        short = kind.rpartition(".")[2]
+        wanted = name or (f"{scope}.{short}" if scope else short)
+        facts = tuple(
+            Fact(tuple(np.shape(e)), np.asarray(e).dtype if not hasattr(e, "dtype") else e.dtype)
+            for e in examples
+        )
+        self.nodes.append(Node(wanted, kind, args, kwargs, facts, scope, self.where(), value))
+        return len(self.nodes) - 1
+
+    def ref(self, number: int, out: int = 0) -> Ref:
+        """A wire of a node that has only a number yet."""
+        return Ref(str(number), out)
+
+    def lowered(self, value: Any) -> Any:
+        """A leaf of arguments as a node holds it."""
+        if type(value) is Value:
+            return value._now()
+        if type(value) is Length:
+            return value.expr
+        if type(value) is Whole:
+            return value.ref
+        if isinstance(value, (np.ndarray, QTensor)):
+            return self._constant(value)
+        if callable(value) and not isinstance(value, type):
+            known = name_of(value)
+            if known is None:
+                self.refuse(f"a function is an argument: {value!r}")
+        return value
+
+    def _constant(self, array: Any) -> Ref:
+        known = self._arrays.get(id(array))
+        if known is not None:
+            return known._now()
+        if id(array) not in self._constants:
+            self._kept.append(array)
+            value = array if isinstance(array, QTensor) else array.copy()
+            if not isinstance(array, QTensor):
+                value.flags.writeable = False
+            number = self.add("constant", (), {}, [array], value, "constant")
+            self._constants[id(array)] = self.ref(number)
+        return self._constants[id(array)]
+
+    def input(self, name: str, array: Any) -> Value:
+        """A stand-in of what the model is called with."""
+        # A forward may change its input in place; the caller's array stays as it is.
+        example = np.array(array)
+        return Value(self, self.ref(self.add("input", (), {}, [example], None, name)), example)
+
+    def raw(self, name: str, args: Any, kwargs: Any, examples: Any) -> tuple[Ref, Any]:
+        """A node of arguments that are wires already, beside the examples that flow on them."""
+        with self.paused():
+            example = function_of(name)(*example_of(examples), **example_of(kwargs))
+        number = self.add(name, map_tree(self.lowered, args), map_tree(self.lowered, kwargs), [example])
+        return self.ref(number), example
+
+    def emit(
+        self, name: str, args: Any, kwargs: Any, function: Callable[..., Any] | None = None, value: Any = None
+    ) -> Any:
+        """A function's call as a node: its result as stand-ins."""
+        # Wires first: an example that is written to later must not be seen.
+        lowered_args, lowered_kwargs = map_tree(self.lowered, args), map_tree(self.lowered, kwargs)
+        concrete = example_of(args), example_of(kwargs)
+        with self.paused():
+            result = (function or function_of(name))(*concrete[0], **concrete[1])
+        found = leaves(result)
+        for item in found:
+            if isinstance(item, QTensor):
+                self.refuse(f"{name} makes a QTensor")
+            if not isinstance(item, (np.ndarray, np.generic)) and item is not None:
+                self.refuse(f"{name} makes a Python {type(item).__name__} of an array's values")
+        number = self.add(name, lowered_args, lowered_kwargs, [e for e in found if e is not None], value)
+        given = [leaf for leaf in leaves((args, kwargs)) if type(leaf) is Value]
+        count = iter(range(len(found)))
+        first = args[0] if args and type(args[0]) is Value else None
+
+        def stand_in(item: Any) -> Any:
+            if item is None:
+                return None
+            ref = self.ref(number, next(count))
+            if not isinstance(item, np.ndarray):
+                return Value(self, ref, item)
+            view = (View(name, args[1:], kwargs),)
+            for source in given:
+                example = source._example
+                if item is example:
+                    # What gives back its argument as it is: Dropout in evaluation, Identity.
+                    if source is first:
+                        same = View("array.identity", (), {})
+                        return Value(self, ref, item, source._storage, (*source._views, same))
+                    return source
+                if not (
+                    item.nbytes and isinstance(example, np.ndarray) and np.may_share_memory(item, example)
+                ):
+                    continue
+                if np.shares_memory(item, example):
+                    if name in VIEWS and source is first and len(found) == 1:
+                        return Value(self, ref, item, source._storage, (*source._views, *view))
+                    made = Value(self, ref, item)
+                    made._storage.shared_by = source._storage.shared_by = name
+                    return made
+            return Value(self, ref, item)
+
+        return map_tree(stand_in, result)
+
+    def note_write(self, storage: Storage) -> None:
+        """Remembers what an array was before it is written to, for what is cut back."""
+        self._undo.append((storage, storage.ref, storage.example, storage.version))
+
+    def write_into(self, out: Any, result: Any, name: str) -> Any:
+        """`out=`: a stand-in's elements become the result's."""
+        if isinstance(out, tuple):
+            out = out[0] if len(out) == 1 else out
+        if type(out) is not Value:
+            self.refuse(f"{name} writes into an array that was made outside of the graph: leave out= away")
+        out._now()
+        if result.dtype != out.dtype:
+            if not np.can_cast(result.dtype, out.dtype, "same_kind"):
+                raise TypeError(f"cannot write {result.dtype} of {name} into an array of {out.dtype}")
+            result = result.astype(out.dtype)
+        if np.shape(result._example) != np.shape(out._example):
+            result = np.broadcast_to(result, out.shape)
+        out._write(result)
+        return out
+
+    # What stand-ins hand over
+
+    def call_ufunc(self, ufunc: Any, method: str, args: Any, kwargs: dict[str, Any]) -> Any:
+        """A ufunc, or a method of it."""
+        if not self.is_current():
+            self.refuse("an array that a forward kept from an earlier call is used")
+        name = name_of(ufunc)
+        if name is None:
+            self.refuse(f"there is no name that finds the ufunc {ufunc.__name__} again")
+        out = kwargs.pop("out", None)
+        if method == "at":
+            if type(args[0]) is not Value:
+                self.refuse(f"{name}.at writes into an array that was made outside of the graph")
+            args[0]._write(self.emit(wrapped("at", name), args, kwargs))
+            return None
+        if method != "__call__":
+            name = f"{name}.{method}"
+        if out is None or all(o is None for o in out):
+            made = self.emit(name, args, kwargs)
+            self._note_lengths(made, args, kwargs)
+            return made
+        if len(out) > 1:
+            self.refuse(f"{name} writes into several arrays: leave out= away")
+        if "where" in kwargs and type(out[0]) is Value:
+            result = self.emit(wrapped("where", name), (out[0], *args), kwargs)
+        else:
+            result = self.emit(name, args, kwargs)
+        return self.write_into(out[0], result, name)
+
+    def _note_lengths(self, made: Any, args: Any, kwargs: Any) -> None:
+        """Remembers what is made of lengths alone."""
+        if kwargs or type(made) is not Value:
+            return
+        found: list[Length] = []
+        for arg in args:
+            if type(arg) is Length:
+                found.append(arg)
+            elif type(arg) is Value and arg._ref.node in self._from_lengths:
+                found += self._from_lengths[arg._ref.node]
+            elif type(arg) is Value or not isinstance(arg, (int, float, np.number)):
+                return
+        self._from_lengths[made._ref.node] = found
+
+    def take_number(self, ref: Ref) -> bool:
+        """Whether a wire is a number that lengths make; it is taken for granted then."""
+        known = self._from_lengths.get(ref.node)
+        for length in known or ():
+            self.guard(length.expr, length.value, needs_number=True)
+        return known is not None
+
+    def call_numpy(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """A function of NumPy's."""
+        answer = ABOUT.get(function)
+        if answer is not None:
+            return answer(*args, **kwargs)
+        if not self.is_current():
+            self.refuse("an array that a forward kept from an earlier call is used")
+        if function in DECISIONS:
+            self.refuse(f"a decision on values (np.{function.__name__})")
+        if function in (np.split, np.array_split, getattr(np, "unstack", None)) and type(args[0]) is Value:
+            return split(function, *args, **kwargs)
+        name = name_of(function)
+        if name is None:
+            self.refuse(f"there is no name that finds the function {function!r} again")
+        if function in WRITE:
+            if type(args[0]) is not Value:
+                self.refuse(f"{name} writes into an array that was made outside of the graph")
+            args[0]._write(self.emit(wrapped("into", name), args, kwargs))
+            return None
+        out = kwargs.pop("out", None)
+        result = self.emit(name, args, kwargs)
+        return result if out is None else self.write_into(out, result, name)
+
+    def truth(self, value: Value) -> bool:
+        """`bool` of a stand-in: of what comes from integers alone it is a guard."""
+        ref = value._now()
+        if self.take_number(ref):
+            return bool(value._example)
+        if not self._is_from_integers(ref):
+            self.refuse(
+                "a decision on values (if, while, and, or, not, assert) that are not known when a model is "
+                "captured"
+            )
+        outcome = bool(value._example)
+        self.guards.append((ref, outcome, self.where(), False))
+        return outcome
+
+    def _is_from_integers(self, ref: Ref) -> bool:
+        seen: set[str] = set()
+        todo = [ref.node]
+        while todo:
+            number = todo.pop()
+            if number in seen:
+                continue
+            seen.add(number)
+            node = self.nodes[int(number)]
+            if node.kind in ("input", "parameter") and node.facts[0].is_float:
+                return False
+            if node.kind in ("module", "python"):
+                return False
+            todo += [wire.node for wire in node.inputs]
+        return True
+
+    # The end
+
+    def named(self, nodes: list[Node]) -> tuple[dict[str, Node], Callable[[Any], Any]]:
+        """Nodes with names of their own, and what puts names in the place of numbers in a tree.
+
+        `nodes` are its own, as two runs have shown them to be.
+        """
+        names: list[str] = []
+        taken: dict[str, int] = {}
+        for number, node in enumerate(nodes):
+            wanted = self._singles.get(number, node.name)
+            taken[wanted] = taken.get(wanted, 0) + 1
+            name = wanted if taken[wanted] == 1 else f"{wanted}#{taken[wanted]}"
+            while name in taken and taken[wanted] > 1:
+                taken[wanted] += 1
+                name = f"{wanted}#{taken[wanted]}"
+            taken.setdefault(name, 1)
+            names.append(name)
+
+        def renamed(tree: Any) -> Any:
+            return map_wires(lambda ref: Ref(names[int(ref.node)], ref.out), tree)
+
+        made = {
+            name: node.but(name=name, args=renamed(node.args), kwargs=renamed(dict(node.kwargs)))
+            for name, node in zip(names, nodes, strict=True)
+        }
+        return made, renamed
