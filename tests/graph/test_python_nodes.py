@@ -222,3 +222,45 @@ def test_a_forward_that_makes_quantized_tensors_runs_as_python(x):
     model = Net(Own())
     made = tq.quantize(model, x, verbose=False)
     assert np.abs(made(x) - model(x)).max() < 0.1 * np.abs(model(x)).max()
+
+
+class PicksByValue(nn.Module):
+    def forward(self, a, b, k):
+        return a if int(k) % 7 == 3 else b
+
+
+class GivenBack(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pick, self.first, self.last = PicksByValue(), nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x, k):
+        return self.last(self.pick(self.first(x), x, k))
+
+
+def test_which_argument_python_gives_back_may_change_from_call_to_call(rng):
+    model = GivenBack()
+    x = rng.standard_normal((32, 4), np.float32)
+    small = tq.quantize(model, [(x, np.array(k)) for k in (1, 3)], verbose=False)
+    captured = graph.capture(model, (x, np.array(1)))
+    for k in range(8):
+        wanted = model(x, np.array(k))
+        np.testing.assert_allclose(
+            graph.run(captured, {"x": x, "k": np.array(k)}, model), wanted, rtol=1e-5, atol=1e-6
+        )
+        assert np.abs(small(x, np.array(k)) - wanted).max() < 0.1
+
+
+def test_a_hook_may_give_back_its_argument_in_one_call_alone(rng):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    x = rng.standard_normal((8, 4), np.float32)
+    asked: list[int] = []
+
+    def hook(module, args, output):
+        asked.append(0)
+        return output if float(args[0].sum()) > 0 else np.zeros_like(output)
+
+    model[0].register_forward_hook(hook)
+    small = tq.quantize_dynamic(model)
+    for sign in (1, -1, 1):
+        assert np.abs(small(sign * np.abs(x)) - model(sign * np.abs(x))).max() < 0.1

@@ -23,6 +23,10 @@ from quantray.nn._module import Module
 from quantray.nn._tracing import state
 
 
+#: Kinds that may give back one of their arguments in one call, and another one in the next.
+_BY_VALUES = frozenset({"python", "module", "hook"})
+
+
 class Call:
     """A module's call that is under way."""
 
@@ -190,17 +194,17 @@ class Recorder:
             view = (View(name, args[1:], kwargs),)
             for source in given:
                 example = source._example
-                if item is example:
+                if item is example and name not in _BY_VALUES:
                     # What gives back its argument as it is: Dropout in evaluation, Identity.
                     if source is first:
                         same = View("array.identity", (), {})
                         return Value(self, ref, item, source._storage, (*source._views, same))
                     return source
-                if not (
+                if item is not example and not (
                     item.nbytes and isinstance(example, np.ndarray) and np.may_share_memory(item, example)
                 ):
                     continue
-                if np.shares_memory(item, example):
+                if item is example or np.shares_memory(item, example):
                     if name in VIEWS and source is first and len(found) == 1:
                         return Value(self, ref, item, source._storage, (*source._views, *view))
                     made = Value(self, ref, item)

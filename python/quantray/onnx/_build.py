@@ -171,6 +171,9 @@ class Builder:
         with np.errstate(all="ignore"), said_of(call.title):
             made = row.function(call, *constants)
         values: list[Any] = list(made) if isinstance(made, tuple) else [made]
+        if any(value is None or isinstance(value, list) for value in values):
+            # Sequences and values that are not there are no constants.
+            return False
         arrays: list[Array] = [np.asarray(value) for value in values]
         if sum(array.nbytes for array in arrays) > _FOLDED:
             return False

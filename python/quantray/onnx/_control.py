@@ -139,9 +139,27 @@ class Scan(Control):
         return tuple(np.stack(each) for each in zip(*rows, strict=True))
 
 
+class SequenceMap(Control):
+    """A graph that is called for each item of a sequence, and with those of others beside it."""
+
+    def run(self, inputs: list[Any], around: dict[str, Array]) -> Any:
+        sequences: list[list[Array]] = [each for each in inputs if isinstance(each, list)]
+        lengths = sorted(set(map(len, sequences)))
+        if len(lengths) != 1:
+            raise self.call.error(f"it takes sequences of one length, got {lengths}")
+        made: list[tuple[Array, ...]] = []
+        for i in range(lengths[0]):
+            items: list[Array] = [each[i] if isinstance(each, list) else each for each in inputs]
+            made.append(self.call_graph("body", items, around))
+        if not made:
+            return tuple([] for _ in self.call.wanted)
+        return tuple([as_array(x) for x in each] for each in zip(*made, strict=True))
+
+
 #: By operator: the class, and the attributes that are graphs.
 CONTROLS: dict[str, tuple[type[Control], tuple[str, ...]]] = {
     "If": (If, ("then_branch", "else_branch")),
     "Loop": (Loop, ("body",)),
     "Scan": (Scan, ("body",)),
+    "SequenceMap": (SequenceMap, ("body",)),
 }

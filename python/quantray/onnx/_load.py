@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from quantray.onnx._body import Plan
 from quantray.onnx._build import Builder, Unknown, opsets
 from quantray.onnx._check import checked
-from quantray.onnx._file import ModelFile, read
+from quantray.onnx._file import ModelFile, ValueInfo, read
 from quantray.onnx._model import Model, Value
 from quantray.onnx._passes import inline_functions
 
@@ -61,13 +62,23 @@ def build(file: ModelFile, name: str = "") -> Model:
     return model.eval()
 
 
-def _value(value: Any) -> Value:
-    if value.kind != "tensor" or value.dtype is None:
+#: What values of models may be; elements of sequences are arrays of one type.
+_KINDS = re.compile(r"(optional\()?(sequence\()?tensor\((\w+)[,)]")
+
+
+def _value(value: ValueInfo) -> Value:
+    if value.kind == "tensor" and value.dtype is not None:
+        shape = None if value.shape is None else tuple(map(_length, value.shape))
+        return Value(value.name, str(value.dtype), shape)
+    known = _KINDS.match(value.kind)
+    if known is None:
+        what = value.kind or "of no type that the file says"
         raise ValueError(
-            f"{value.name} must be a tensor: sequences, maps and optional values are not computed"
+            f"{value.name} must be a tensor, a sequence of tensors or an optional one of these, it is {what}"
         )
-    shape = None if value.shape is None else tuple(map(_length, value.shape))
-    return Value(value.name, str(value.dtype), shape)
+    optional, sequence, dtype = known.groups()
+    kind = " ".join(word for word, is_so in (("optional", optional), ("sequence", sequence)) if is_so)
+    return Value(value.name, dtype, None, kind or "tensor")
 
 
 def _length(length: int | str | None) -> int | str | None:

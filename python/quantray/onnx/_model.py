@@ -31,13 +31,18 @@ class Value(NamedTuple):
     shape : tuple of int, str or None, optional
         Lengths: numbers, names of lengths that are free, None for those without a name; None where the file
         does not say how many axes there are.
+    kind : str
+        "tensor"; "sequence": a list of arrays; "optional" or "optional sequence": or None.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str | None, ...] | None
+    kind: str = "tensor"
 
     def __str__(self) -> str:
+        if self.kind != "tensor":
+            return f"{self.name} {self.kind} of {self.dtype}"
         if self.shape is None:
             return f"{self.name} {self.dtype}"
         lengths = ", ".join("?" if n is None else str(n) for n in self.shape)
@@ -129,7 +134,7 @@ class Model(Body):
     def forward(self, *arrays: Any) -> Any:
         """The same, of arrays in the order of the inputs."""
         values = dict(zip(self.plan.inputs, arrays, strict=True))
-        found = tuple(as_array(value) for value in self.outputs_of(values))
+        found = tuple(_plain(value) for value in self.outputs_of(values))
         return found[0] if len(found) == 1 else found
 
     def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Any]) -> list[Any]:
@@ -201,9 +206,10 @@ class Model(Body):
 
     def _other_shapes(self, shapes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]] | None:
         """Each length that the file leaves free becomes another one: the graph is for all of them."""
-        known = {id(value): shape for value, shape in zip(self.inputs, shapes, strict=True)}
         if any(value.shape is None for value in self.inputs):
+            # Of sequences there are more arrays than inputs, and their lengths are not said.
             return None
+        known = {id(value): shape for value, shape in zip(self.inputs, shapes, strict=True)}
         tries: list[list[tuple[int, ...]]] = []
         for step in (32, 1):
             changed: dict[str, int] = {}
@@ -256,8 +262,22 @@ def type_name(module: Any) -> str:
     return str(module._get_name())
 
 
+def _plain(value: Any) -> Any:
+    """An output: lengths as an array, and each item of a sequence likewise."""
+    return [as_array(item) for item in value] if isinstance(value, list) else as_array(value)
+
+
 def _checked(value: Value, given: Any, lengths: dict[str, tuple[int, str]]) -> Any:
-    """An input as an array of the dtype that it is computed in."""
+    """An input as an array of the dtype that it is computed in; the items of a sequence likewise."""
+    if given is None and value.kind.startswith("optional"):
+        return None
+    if value.kind.endswith("sequence"):
+        if not isinstance(given, (list, tuple)):
+            raise ValueError(
+                f"{value.name} must be a list of arrays of {value.dtype}, got {type(given).__name__}"
+            )
+        item = value._replace(kind="tensor")
+        return [_checked(item, each, lengths) for each in given]
     if is_traced(given) or (state.tracer is not None and not isinstance(given, np.generic)):
         return given
     array = np.asarray(given)

@@ -17,6 +17,7 @@ from quantray.onnx.operators import (  # noqa: F401
     _reduction,
     _resize,
     _self_attention,
+    _sequences,
     _signal,
 )
 from quantray.onnx.operators._registry import Array, Builder, Call, Operator, find, known, layer, operator

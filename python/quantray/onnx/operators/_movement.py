@@ -406,16 +406,3 @@ def _center_crop_pad(call: Call, x: Array, shape: Array) -> Array:
     if len(lengths) != len(axes):
         raise call.error(f"shape must be {len(axes)} lengths, got {len(lengths)}")
     return graph.apply("onnx.center_crop_pad", x, lengths, axes)
-
-
-@operator("Optional", "OptionalGetElement", takes_lengths=True)
-def _optional(call: Call, x: Array = None) -> Array:
-    """A value that may not be there is the array itself, where it is."""
-    if x is None:
-        raise call.error("an optional value without an element is not computed with")
-    return x
-
-
-@operator("OptionalHasElement", takes_lengths=True)
-def _has_element(call: Call, x: Array = None) -> Array:
-    return np.array(x is not None)
