@@ -67,7 +67,10 @@ def test_the_program_computes_what_its_graph_says(network):
     made = tq.quantize(model, x, verbose=False)
     runner = made._runner
     graph, inputs = runner.find(made, (x,), {})
-    assert_array_equal(floats(runner.run(made, graph, inputs)), made(x))
+    want = floats(runner.run(made, graph, inputs))
+    # Products and sums that stayed in floats add up in another order.
+    has_floats = any(node.kind == "layer" or node.kind.endswith("mean") for node in graph)
+    np.testing.assert_allclose(made(x), want, rtol=0, atol=1e-5 if has_floats else 0)
 
 
 def test_trained_and_converted_are_the_same_numbers(network, rng):

@@ -189,7 +189,7 @@ class Conversion:
         self.graphs = [followed(graph, self.modules) for graph in self.graphs]
         model = replaced(model, self.modules)
         clean(model, self.graphs)
-        runner = Converted(self.graphs, self.prefix)
+        runner = Converted(self.graphs, self.prefix, is_near=not self.runner.is_trained)
         model.__dict__["_runner"] = runner
         runner.refresh(model)
         self.result = model

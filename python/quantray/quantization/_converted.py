@@ -30,11 +30,15 @@ class Converted(Programmed):
     ----------
     graphs : list of Graph
         In integers, one for each kind of input that the prepared model has seen.
+    is_near : bool
+        Whether nodes that were left in floats may add up in another order than NumPy does. What was trained
+        keeps the bits that it was trained with.
     """
 
-    def __init__(self, graphs: list[Graph], prefix: str = "") -> None:
+    def __init__(self, graphs: list[Graph], prefix: str = "", is_near: bool = False) -> None:
         super().__init__(prefix)
         self.graphs = graphs
+        self.is_near = is_near
         #: The program for one array of a shape and dtype: what most calls are.
         self._direct: dict[Any, Any] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
@@ -53,10 +57,10 @@ class Converted(Programmed):
             self.refresh(module)
         if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
             x = args[0]
-            program = self._direct.get((x.shape, x.dtype))
-            if program is not None:
+            lowered = self._direct.get((x.shape, x.dtype))
+            if lowered is not None:
                 try:
-                    return program(x)[0]
+                    return lowered.of_one(x)
                 except ValueError as error:
                     raise _placed(error, self.graphs) from None
         args, kwargs = arguments(module, args, kwargs)
@@ -73,12 +77,16 @@ class Converted(Programmed):
                 # Another one may be for such inputs; where there is none, that is said.
                 self.refuse(graph, inputs)
                 continue
-            if not self._late:
-                made.checked.add(key)
-            return output
+            if self._late:
+                return output
+            made.checked.add(key)
+            if not self.is_near or key not in made.checked:
+                return output
+            # What the program gives from now on: last bits are the same in all calls.
+            break
         decides = any(isinstance(guard.subject, Ref) for guard in graph.guards)
-        if len(arrays) == 1 and len(args) == 1 and not kwargs and made.lowered.is_single and not decides:
-            self._direct[key[0]] = made.lowered.program
+        if len(arrays) == 1 and len(args) == 1 and not kwargs and not decides:
+            self._direct[key[0]] = made.lowered
         try:
             return made.lowered(arrays)
         except ValueError as error:
@@ -156,7 +164,7 @@ class Converted(Programmed):
         """The graphs, as JSON."""
         from quantray.quantization._files import described
 
-        return described("converted", self.graphs, self.prefix, writer)
+        return described("converted", self.graphs, self.prefix, writer) | {"is_near": self.is_near}
 
 
 def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:

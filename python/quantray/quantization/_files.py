@@ -89,7 +89,8 @@ def attach(module: nn.Module, about: Any, tensors: Mapping[str, Any]) -> None:
             raise Unreadable("there are no graphs")
         for graph in read:
             check(graph, module)
-        runner = Converted(read, prefix) if kind == "converted" else Dynamic(prefix, read)
+        is_near = found.get("is_near") is True
+        runner = Converted(read, prefix, is_near) if kind == "converted" else Dynamic(prefix, read)
     module.__dict__["_runner"] = runner
     if isinstance(runner, Converted):
         runner.refresh(module)

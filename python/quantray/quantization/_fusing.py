@@ -9,6 +9,7 @@ import numpy as np
 
 from quantray import nn
 from quantray.graph import Fact, Graph, Node, Ref, Rewriter, kind_of, run
+from quantray.graph._graph import map_wires, wires
 from quantray.graph.kinds import LAYERS
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import BATCH_NORMS
@@ -191,6 +192,8 @@ class Formula:
 def collapse(graph: Graph) -> Graph:
     """Nodes that compute one value's elements, by whatever formula, as one node each: `formula`."""
     users, outputs = graph.users(), set(graph.outputs)
+    # What decides whether the graph is the right one is asked for, too.
+    outputs |= {ref for guard in graph.guards for ref in wires(guard.subject)}
     #: For each node of a region the wire that it depends on, and the region's nodes.
     sources: dict[str, Ref] = {}
     regions: dict[str, frozenset[str]] = {}
@@ -222,6 +225,29 @@ def collapse(graph: Graph) -> Graph:
         elif node.name not in taken:
             made.add(node)
     return made.graph().pruned()
+
+
+def expanded(graph: Graph) -> Graph:
+    """Formulas as the nodes that they are made of: what stays in floats has kernels node by node."""
+    if not any(node.kind == "formula" for node in graph):
+        return graph
+    made = Rewriter(graph)
+    for node in graph:
+        if node.kind != "formula":
+            made.add(node)
+            continue
+        inner: Graph = node.value[0].graph
+        given = Ref(inner.inputs[0])
+
+        def outside(ref: Ref, given: Ref = given, x: Ref = node.args[0]) -> Ref:
+            return x if ref == given else ref
+
+        # Names inside are those that the nodes had; formulas may share constants.
+        for each in inner:
+            if each.kind != "input" and each.name not in made.nodes:
+                args, kwargs = map_wires(outside, (each.args, dict(each.kwargs)))
+                made.add(each.but(args=args, kwargs=kwargs))
+    return made.graph()
 
 
 def _begins(region: frozenset[str], graph: Graph) -> set[Ref]:

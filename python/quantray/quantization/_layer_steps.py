@@ -1,8 +1,9 @@
 """Layers with weights of floats as steps of a program, with what comes after them in their finish.
 
 A layer's step takes the batch normalization after it into its weights, then a sum with what there is
-already, then limits, then a function; each where nothing else asks for what lies between. Sums are added up
-in another order than NumPy's: layers are steps only where no integers follow (`is_near`).
+already, then limits, then a function; each where nothing else asks for what lies between. Layers that
+quantization has left in floats have the normalization and limits with them already. Sums are added up in
+another order than NumPy's: layers are steps only where last bits may differ (`is_near`).
 """
 
 from __future__ import annotations
@@ -70,18 +71,27 @@ class _Layer:
 
     def __init__(self, to: Lowering, node: Node) -> None:
         self.to, self.last = to, node
-        self.is_transposed, self.groups = "transpose" in node.kind, int(node.get("groups") or 1)
+        fused = node.value if node.kind == "layer" else None
+        kind = node.kind if fused is None else fused.kind
+        self.is_transposed, self.groups = "transpose" in kind, int(node.get("groups") or 1)
         x, weight, bias = node.args
         _need(to.is_near and isinstance(x, Ref) and to.graph.fact(x).dtype == _FLOAT)
         self.x: Any = x
-        self.weight = np.asarray(self._fixed(weight))
+        weight, bias = self._fixed(weight), None if bias is None else self._fixed(bias)
+        if fused is not None:
+            _need(fused.fake is None)
+            weight, bias = fused.weight_and_bias(to.model, (None, weight, bias), dict(node.kwargs))
+        self.weight = np.asarray(weight)
         _need(self.weight.dtype == _FLOAT and node.facts[0].dtype == _FLOAT)
-        self.bias = None if bias is None else np.asarray(self._fixed(bias))
+        self.bias = None if bias is None else np.asarray(bias)
         self.outputs = self.weight.shape[1] * self.groups if self.is_transposed else len(self.weight)
-        self.is_rows = node.kind == "linear"
+        self.is_rows = kind == "linear"
         self.residual: Ref | None = None
         self.params: dict[str, Any] = {}
         self._absorbed: list[str] = []
+        if fused is not None and fused.limits is not None:
+            self.params["limits"] = fused.limits
+            return
         self._absorb(self._norm)
         while self._absorb(self._bias):
             pass
@@ -181,6 +191,11 @@ class _Layer:
         params |= {"weight": self.weight, "bias": self.bias, **self.params}
         self.to.put(self.last, self.to.step(op, sources, node, **params))
         self.to.absorbed.update(self._absorbed)
+
+
+@step_of("layer")
+def _fused(to: Lowering, node: Node) -> None:
+    (_linear if node.value.kind == "linear" else _conv)(to, node)
 
 
 @step_of("linear")

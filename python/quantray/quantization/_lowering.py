@@ -16,8 +16,9 @@ from quantray.graph import Expr, Graph, Node, Ref
 from quantray.graph._graph import wires
 from quantray.graph._lengths import evaluate
 from quantray.graph._run import parameter_of
-from quantray.graph._trees import leaves, map_tree
+from quantray.graph._trees import is_tuple, leaves, map_tree
 from quantray.nn.quantized._grid import Grid
+from quantray.quantization._fusing import expanded
 from quantray.quantization._integers import compute
 
 #: Dtypes that steps know; arrays of others only go into calls.
@@ -39,10 +40,26 @@ class Lowered:
         self.called = called
         #: Whether the model returns one array.
         self.is_single = isinstance(output, _Slot)
+        #: Whether it returns a plain tuple of arrays, in their order.
+        self.is_flat = (
+            output.__class__ is tuple
+            and is_tuple(output)
+            and all(isinstance(each, _Slot) and each.index == i for i, each in enumerate(output))
+        )
+
+    def of_one(self, x: Any) -> Any:
+        """What a model of one input returns, as most do."""
+        made = self.program(x)
+        return made[0] if self.is_single else self._placed(made)
 
     def __call__(self, inputs: list[Any]) -> Any:
         """What the model returns."""
-        made = self.program(*inputs)
+        return self._placed(self.program(*inputs))
+
+    def _placed(self, made: Any) -> Any:
+        """Results where they belong."""
+        if self.is_flat:
+            return tuple(made)
         return map_tree(lambda leaf: made[leaf.index] if isinstance(leaf, _Slot) else leaf, self.output)
 
 
@@ -79,7 +96,7 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
 
     del _attention_steps, _created_steps, _element_steps, _float_steps, _image_steps, _index_steps
     del _integer_steps, _layer_steps, _move_steps, _norm_steps, _onnx_steps, _place_steps, _reduction_steps
-    return Lowering(graph.but(guards=()).pruned(), model, grids, is_near).result()
+    return Lowering(expanded(graph.but(guards=()).pruned()), model, grids, is_near).result()
 
 
 def settings_of(grid: Grid) -> tuple[Any, ...]:
