@@ -6,7 +6,7 @@ are calls back into NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -37,12 +37,12 @@ class Lowered:
         self.program, self.output = program, output
         #: Nodes that are calls into Python.
         self.called = called
-        #: Whether the model returns one array.
-        self.is_single = isinstance(output, _Slot)
 
-    def __call__(self, inputs: list[Any]) -> Any:
+    def __call__(self, inputs: Sequence[Any]) -> Any:
         """What the model returns."""
         made = self.program(*inputs)
+        if isinstance(self.output, _Slot):
+            return made[self.output.index]
         return map_tree(lambda leaf: made[leaf.index] if isinstance(leaf, _Slot) else leaf, self.output)
 
 
