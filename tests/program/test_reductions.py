@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from program.lowered import check
+from program.lowered import Function, check, run
 from program.test_elements import layouts, values
-from quantray import ops
+from quantray import graph, ops
+from quantray.quantization._lowering import lower
 
 
 @st.composite
@@ -59,8 +60,6 @@ def test_sums_of_floats(given: tuple[np.ndarray, Any, bool]) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 expected = np.asarray(getattr(np, name)(exact, axes, keepdims=keep))
-        from program.lowered import run
-
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = run(lambda x: getattr(np, name)(x, axis=axes, keepdims=keep), x)  # noqa: B023
@@ -86,6 +85,43 @@ def test_norms(axes: Any) -> None:
     infinite = np.float32([[-np.inf, -np.inf], [np.inf, 1]])
     program = ops.Program(["float32"], [("logsumexp", (0,), 1, {"axes": 1})], [1])
     assert program(infinite)[0].tolist() == [-np.inf, np.inf]
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda x: np.linalg.norm(x),
+        lambda x: np.linalg.norm(x, keepdims=True),
+        lambda x: np.linalg.norm(x, axis=1, keepdims=True),
+        lambda x: np.linalg.norm(x, None, (0, 2)),
+        lambda x: np.linalg.norm(x, 2, -1, True),
+        lambda x: np.linalg.norm(x, ord=1, axis=0),
+        lambda x: np.linalg.vector_norm(x, axis=(0, 1)),
+        lambda x: np.linalg.vector_norm(x, axis=2, ord=1),
+        lambda x: np.linalg.vector_norm(x, keepdims=True),
+    ],
+)
+def test_norms_of_linalg(norm: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 40, 5)).astype(np.float32)
+    found = run(norm, x)
+    expected = norm(x.astype(np.float64))
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("order", [3, np.inf, 0, "fro"])
+def test_other_norms_are_calls(order: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    axis = (0, 1) if order == "fro" else 1
+    model = Function(lambda x: np.linalg.norm(x, order, axis)).eval()
+    made = lower(graph.normalize(graph.capture(model, (x,))), model, {}, is_near=True)
+    assert made.called
+    np.testing.assert_array_equal(made([x]), np.linalg.norm(x, order, axis))
+    # Of a matrix and with an order, it is one of singular values.
+    model = Function(lambda x: np.linalg.norm(x, 2)).eval()
+    made = lower(graph.normalize(graph.capture(model, (x,))), model, {}, is_near=True)
+    assert made.called
 
 
 @given(arrays(("float32", "int64", "int32")))

@@ -22,7 +22,6 @@ from quantray.graph._values import Storage, Value, View, Whole, example_of
 from quantray.nn._module import Module
 from quantray.nn._tracing import state
 
-
 #: Kinds that may give back one of their arguments in one call, and another one in the next.
 _BY_VALUES = frozenset({"python", "module", "hook"})
 

@@ -39,8 +39,6 @@ class Converted(Programmed):
         super().__init__(prefix)
         self.graphs = graphs
         self.is_near = is_near
-        #: The program for one array of a shape and dtype: what most calls are.
-        self._direct: dict[Any, Any] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
         self._late: dict[str, list[tuple[str, str, int]]] = {}
 
@@ -49,20 +47,15 @@ class Converted(Programmed):
             self.refresh(module)
         return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_direct": {}}
-
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._mark.changed or self._mark.touched:
             self.refresh(module)
-        if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
-            x = args[0]
-            lowered = self._direct.get((x.shape, x.dtype))
-            if lowered is not None:
-                try:
-                    return lowered.of_one(x)
-                except ValueError as error:
-                    raise _placed(error, self.graphs) from None
+        route = None if kwargs else self._routes.find(args)
+        if route is not None:
+            try:
+                return route.lowered(args)
+            except ValueError as error:
+                raise _placed(error, self.graphs) from None
         args, kwargs = arguments(module, args, kwargs)
         while True:
             graph, inputs = self.find(module, args, kwargs)
@@ -80,13 +73,11 @@ class Converted(Programmed):
             if self._late:
                 return output
             made.checked.add(key)
-            if not self.is_near or key not in made.checked:
+            if not self.is_near:
                 return output
             # What the program gives from now on: last bits are the same in all calls.
             break
-        decides = any(isinstance(guard.subject, Ref) for guard in graph.guards)
-        if len(arrays) == 1 and len(args) == 1 and not kwargs and not decides:
-            self._direct[key[0]] = made.lowered
+        self._routes.add(graph, module, inputs, made.lowered)
         try:
             return made.lowered(arrays)
         except ValueError as error:
@@ -95,8 +86,7 @@ class Converted(Programmed):
     def refresh(self, module: nn.Module) -> None:
         """Looks anew at scales, weights and hooks."""
         with self._lock:
-            self._made.clear()
-            self._direct.clear()
+            self.renew()
             self._late = _late_hooks(self.graphs, module)
             self.watch(module)
 

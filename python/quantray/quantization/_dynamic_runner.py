@@ -72,6 +72,6 @@ class Dynamic(FloatProgram):
     def forget(self, module: nn.Module) -> None:
         if self.is_fixed:
             self._mark.changed = self._mark.touched = False
-            self._made.clear()
+            self.renew()
         else:
             super().forget(module)

@@ -35,8 +35,12 @@ class FloatProgram(Programmed):
         if module.training:
             return module._call(args, kwargs)
         if self._mark.touched:
-            self._made.clear()
+            self.renew()
             self._mark.touched = False
+        if not kwargs and not self._mark.changed:
+            route = self._routes.find(args)
+            if route is not None:
+                return route.lowered(args)
         return super().__call__(module, args, kwargs)
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
@@ -48,4 +52,5 @@ class FloatProgram(Programmed):
             output = super().run(module, graph, inputs)
             made.checked.add(key)
             return output
+        self._routes.add(graph, module, inputs, made.lowered)
         return made.lowered(arrays)

@@ -6,7 +6,7 @@ are calls back into NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -38,8 +38,6 @@ class Lowered:
         self.program, self.output = program, output
         #: Nodes that are calls into Python.
         self.called = called
-        #: Whether the model returns one array.
-        self.is_single = isinstance(output, _Slot)
         #: Whether it returns a plain tuple of arrays, in their order.
         self.is_flat = (
             output.__class__ is tuple
@@ -47,17 +45,11 @@ class Lowered:
             and all(isinstance(each, _Slot) and each.index == i for i, each in enumerate(output))
         )
 
-    def of_one(self, x: Any) -> Any:
-        """What a model of one input returns, as most do."""
-        made = self.program(x)
-        return made[0] if self.is_single else self._placed(made)
-
-    def __call__(self, inputs: list[Any]) -> Any:
+    def __call__(self, inputs: Sequence[Any]) -> Any:
         """What the model returns."""
-        return self._placed(self.program(*inputs))
-
-    def _placed(self, made: Any) -> Any:
-        """Results where they belong."""
+        made = self.program(*inputs)
+        if isinstance(self.output, _Slot):
+            return made[self.output.index]
         if self.is_flat:
             return tuple(made)
         return map_tree(lambda leaf: made[leaf.index] if isinstance(leaf, _Slot) else leaf, self.output)

@@ -9,14 +9,15 @@ from quantray.graph import Graph, Ref
 from quantray.graph._fitting import is_of_inputs
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._lowering import Lowered, lower
+from quantray.quantization._routes import Routes
 from quantray.quantization._shown import Shown
 
 
 class Made:
     """What a graph has become for a module."""
 
-    def __init__(self, grids: dict[Ref, Grid], lowered: Lowered) -> None:
-        self.grids, self.lowered = grids, lowered
+    def __init__(self, graph: Graph, grids: dict[Ref, Grid], lowered: Lowered) -> None:
+        self.graph, self.grids, self.lowered = graph, grids, lowered
         #: Shapes that what the graph took for granted was looked at for, node by node.
         self.checked: Any = set()
 
@@ -31,12 +32,13 @@ class Programmed(Shown):
 
     def __init__(self, prefix: str = "") -> None:
         super().__init__(prefix)
-        #: By the graph's place among the graphs.
+        #: By the graph's identity, as long as it holds the graph.
         self._made: dict[int, Made] = {}
+        self._routes = Routes()
 
     def __getstate__(self) -> dict[str, Any]:
         # Programs are made anew for the CPU that they run on.
-        return {**super().__getstate__(), "_made": {}}
+        return {**super().__getstate__(), "_made": {}, "_routes": Routes()}
 
     def grids(self, module: nn.Module, graph: Graph) -> dict[Ref, Grid]:
         """The grid of each wire of codes."""
@@ -44,23 +46,27 @@ class Programmed(Shown):
 
     def made(self, module: nn.Module, graph: Graph) -> Made:
         """The grids and the program of a graph."""
-        at = next(i for i, each in enumerate(self.graphs) if each is graph)
-        made = self._made.get(at)
+        made = self._made.get(id(graph))
         if made is None:
             with self._lock:
                 grids = self.grids(module, graph)
-                made = Made(grids, lower(graph, module, grids, is_near=self.is_near))
+                made = Made(graph, grids, lower(graph, module, grids, is_near=self.is_near))
                 if any(node.kind == "python" and not node.value for node in graph):
                     # It may give back anything, and not arrays alone.
                     made.checked = _Nothing()
                 elif all(isinstance(g.subject, Ref) or is_of_inputs(g.subject, graph) for g in graph.guards):
                     made.checked = _Everything()
-                self._made[at] = made
+                self._made[id(graph)] = made
         return made
+
+    def renew(self) -> None:
+        """Forgets programs, which hold the weights that were there when they were made."""
+        self._made.clear()
+        self._routes.clear()
 
     def forget(self, module: nn.Module) -> None:
         super().forget(module)
-        self._made.clear()
+        self.renew()
 
 
 class _Everything:

@@ -83,6 +83,23 @@ def _logsumexp(to: Lowering, node: Node) -> None:
     _reduced(to, node, "logsumexp", given, FLOAT)
 
 
+@step_of("numpy.linalg.norm", "numpy.linalg.vector_norm")
+def _norm(to: Lowering, node: Node) -> None:
+    near(to)
+    is_vector = node.kind.endswith("vector_norm")
+    names = ("a", "axis", "keepdims", "ord") if is_vector else ("a", "ord", "axis", "keepdims")
+    given = arguments(node, *names)
+    order, found = given["ord"], axes(given["axis"])
+    of_vectors = is_vector or (found is not None and len(found) == 1)
+    need(made_dtype(node) == FLOAT and to.graph.fact(node.args[0]).dtype == FLOAT)
+    # Without an order it is that of all elements; with one, and two axes, it may be a matrix's.
+    if order is None or (of_vectors and order == 2):
+        _reduced(to, node, "l2", given, FLOAT)
+    else:
+        need(of_vectors and order == 1)
+        _reduced(to, node, "l1", given, FLOAT)
+
+
 @step_of("numpy.argmax", "ndarray.argmax", "numpy.argmin", "ndarray.argmin")
 def _place(to: Lowering, node: Node) -> None:
     given = arguments(node, "a", "axis", "out", "keepdims")

@@ -138,7 +138,7 @@ def renew(other: Side) -> None:
     if isinstance(runner, Converted):
         runner.refresh(other.model)
     elif isinstance(runner, Programmed):
-        runner._made.clear()
+        runner.renew()
 
 
 def _moments(
