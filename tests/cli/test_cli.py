@@ -209,7 +209,7 @@ def test_inspect_as_json(run):
     code, out, _ = run("inspect", "theirs.onnx", "--json")
     found = one_object(out)
     assert code == 0
-    assert found["inputs"][0] == {"name": "a", "dtype": "float32", "shape": ["batch", 8]}
+    assert found["inputs"][0] == {"name": "a", "dtype": "float32", "shape": ["batch", 8], "kind": "tensor"}
     assert [value["name"] for value in found["outputs"]] == ["y"]
     assert found["opset"] == 13
     assert found["parameters"] == 32

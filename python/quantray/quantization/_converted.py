@@ -73,7 +73,8 @@ class Converted(Programmed):
             if self._late:
                 return output
             made.checked.add(key)
-            if not self.is_near:
+            # What Python gives back as a whole, which may be anything, is never noted.
+            if not self.is_near or key not in made.checked:
                 return output
             # What the program gives from now on: last bits are the same in all calls.
             break
