@@ -89,3 +89,44 @@ def test_a_logarithm_of_two_layers_is_no_level(rng):
 
     small = tq.quantize(Odds().eval(), rng.standard_normal((32, 8), np.float32), verbose=False)
     assert all(line.in_integers for line in tq.report(small).lines if line.name in ("a", "b"))
+
+
+class Octaves(nn.Module):
+    """A transform of two octaves, the lower one after a filter that halves the rate, and a classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.upper, self.lower = (nn.Conv1d(1, 16, 32, stride=s, bias=False) for s in (16, 8))
+        self.half = nn.Conv1d(1, 1, 7, stride=2, padding=3, bias=False)
+        self.hidden, self.head = nn.Conv1d(16, 8, 1), nn.Linear(8, 2)
+
+    def forward(self, x):
+        octaves = [self.upper(x), self.lower(self.half(x))]
+        n = octaves[1].shape[2]
+        h = np.stack([np.concatenate([-o[:, :8, :n], o[:, 8:, :n]], axis=1) for o in octaves], axis=3)
+        level = np.sqrt(np.square(h * np.float32(0.5)).sum(axis=3))
+        return self.head(F.relu(self.hidden(level)).mean(2))
+
+
+def test_all_layers_of_a_spectrum_and_the_filters_before_them_stay_in_float(rng):
+    small = tq.quantize(Octaves().eval(), rng.standard_normal((32, 1, 256), np.float32), verbose=False)
+    lines = {line.name: line for line in tq.report(small).lines}
+    assert [name for name in ("upper", "lower", "half", "hidden", "head") if lines[name].in_integers] == [
+        "hidden",
+        "head",
+    ]
+    assert "filters the signal of a spectrum" in str(lines["half"])
+
+
+def test_a_norm_of_length_one_is_no_spectrum(rng):
+    class Embeds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 8)
+
+        def forward(self, x):
+            h = self.last(self.first(x))
+            return h / np.sqrt(np.square(h).sum(axis=1, keepdims=True))
+
+    small = tq.quantize(Embeds().eval(), rng.standard_normal((64, 16), np.float32), verbose=False)
+    assert all(line.in_integers for line in tq.report(small).lines if line.name in ("first", "last"))

@@ -28,9 +28,10 @@ class Names:
         as the scope is.
 
     >>> nodes = [("/fc/Gemm", "Gemm"), ("/b/b.0/Conv", "Conv"), ("/b/b.0/Relu", "Relu"), ("", "Add")]
+    >>> nodes += [("m/act/Relu;m/bias/BiasAdd;m/conv/Conv2D", "Conv")]
     >>> names = Names(nodes)
     >>> [names.path(*node) for node in nodes]
-    ['fc', 'b.0.Conv', 'b.0.Relu', 'Add_0']
+    ['fc', 'b.0.Conv', 'b.0.Relu', 'Add_0', 'm.act.Relu']
     """
 
     def __init__(self, nodes: Iterable[tuple[str, str]] = ()) -> None:
@@ -54,9 +55,12 @@ class Names:
 
 
 def _parts(name: str) -> list[str]:
-    """The parts of a path; a scope that says its own path again says it once."""
+    """The parts of a path; a scope that says its own path again says it once.
+
+    Of nodes that TensorFlow has fused, whose name lists all of their names, the first one is taken.
+    """
     whole: list[str] = []
-    for scope in name.split("/"):
+    for scope in name.partition(";")[0].split("/"):
         last = whole[-1] if whole else ""
         if last and scope.startswith(f"{last}."):
             whole[-1] = scope

@@ -34,8 +34,20 @@ _WITHOUT = frozenset(
 _BETWEEN = frozenset(
     {"add", "clip", "numpy.maximum", "numpy.sum", "ndarray.sum", "mul", "linear", "layer", "matmul"}
 )
-
-
+#: What leaves signals what they are, beside what moves the elements of one.
+_CARRYING = frozenset(
+    {
+        "numpy.negative",
+        "neg",
+        "numpy.pad",
+        "functional.pad",
+        "pad",
+        "concat",
+        "numpy.concatenate",
+        "numpy.stack",
+    }
+)
+_FACTORS = frozenset({"mul", "numpy.multiply", "mul_scalar", "numpy.divide"})
 #: What may stand between a layer and the root or logarithm of what it gives.
 _BESIDE = frozenset({"add", "mul", "divide", "clip", "relu", "numpy.maximum", "numpy.divide", "numpy.abs"})
 
@@ -46,9 +58,13 @@ def front_ends(graph: Graph) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in graph:
         if _is_square(node) and _leads_to_level(node, graph, users, _is_between, _has_level):
-            source = _layer_before(graph.nodes[node.inputs[0].node], graph)
-            if source is not None:
+            if not _is_squared_alone(node.inputs[0], graph, users):
+                # A norm by which the value itself is divided is no spectrum.
+                continue
+            for source in _layers_before(node, graph):
                 found[source.name] = "its outputs are squared to a spectrum"
+                for filter_ in _filters_before(source, graph):
+                    found.setdefault(filter_.name, "it filters the signal of a spectrum")
         elif _is_layer(node) and _leads_to_level(node, graph, users, _is_beside, _is_level):
             found[node.name] = "a root or a logarithm is taken of its outputs"
     return found
@@ -92,14 +108,47 @@ def _kinds(node: Node) -> list[str]:
     return [each.kind for each in node.value[0].graph] if node.kind == "formula" else [node.kind]
 
 
-def _layer_before(node: Node, graph: Graph) -> Node | None:
-    """The layer that makes a value, which may have been moved since."""
-    while not _is_layer(node):
-        is_moved = node.kind != "input" and node.inputs and kind_of_part(node) is Part.KEEPS
-        if not is_moved:
-            return None
-        node = graph.nodes[node.inputs[0].node]
-    return node
+def _is_squared_alone(ref: Ref, graph: Graph, users: dict[Ref, list[str]]) -> bool:
+    """Whether nothing but squares is made of a value."""
+    return all(_is_square(graph.nodes[name]) for name in users.get(ref, ()))
+
+
+def _is_carried(node: Node, graph: Graph) -> bool:
+    """Whether it moves the elements of signals, turns their signs, or has a factor for each."""
+    if node.kind in _CARRYING or kind_of_part(node) is Part.KEEPS:
+        return True
+    if node.kind == "formula":
+        return len(node.inputs) == 1 and not _is_square(node) and _is_plain(node, _CARRYING | _FACTORS)
+    if node.kind not in _FACTORS:
+        return False
+    return sum(graph.nodes[ref.node].kind not in ("parameter", "constant") for ref in node.inputs) == 1
+
+
+def _layers_before(square: Node, graph: Graph) -> list[Node]:
+    """The layers that make the values that are squared, which may have been carried elsewhere since."""
+    todo, found = [graph.nodes[ref.node] for ref in square.inputs], dict[str, Node]()
+    while todo:
+        node = todo.pop()
+        if _is_layer(node):
+            found[node.name] = node
+        elif node.kind != "input" and _is_carried(node, graph):
+            todo += [graph.nodes[ref.node] for ref in node.inputs]
+    return list(found.values())
+
+
+def _filters_before(layer: Node, graph: Graph) -> list[Node]:
+    """The layers that a signal passes before one: none, where it is more than a signal."""
+    todo, found = [graph.nodes[ref.node] for ref in layer.inputs], dict[str, Node]()
+    while todo:
+        node = todo.pop()
+        if node.name in found or node.kind in ("input", "parameter", "constant"):
+            continue
+        if _is_layer(node) and not (node.kind == "layer" and node.value.limits is not None):
+            found[node.name] = node
+        elif not _is_carried(node, graph):
+            return []
+        todo += [graph.nodes[ref.node] for ref in node.inputs]
+    return list(found.values())
 
 
 def kind_of_part(node: Node) -> Part | None:
