@@ -329,6 +329,10 @@ def test_a_layer_that_saw_no_data_is_named(model, images):
 def test_nothing_to_quantize_is_said():
     with pytest.warns(UserWarning, match="nothing was quantized"):
         tq.quantize_dynamic(nn.Sequential(nn.ReLU()))
+    with pytest.warns(
+        UserWarning, match=r"asked for \(.*Linear.*\); it has Conv2d, which qconfig_spec may name"
+    ):
+        tq.quantize_dynamic(nn.Sequential(nn.Conv2d(1, 2, 3)))
 
 
 def test_report_prints_and_shows(model, images, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
@@ -212,12 +212,20 @@ def quantize_dynamic(
         said = ", ".join(f"{path} ({why})" for path, why in stays.items())
         warnings.warn(f"left in float, unless qconfig_spec names them: {said}", stacklevel=2)
     elif count == 0:
-        warnings.warn("nothing was quantized: the model has none of the classes asked for", stacklevel=2)
+        warnings.warn(_nothing(model, asked, known), stacklevel=2)
     result.eval()
     if count:
         # Layers that are called by themselves need none.
         result.__dict__["_runner"] = Dynamic() if result._modules else None
     return cast("M", result)
+
+
+def _nothing(model: nn.Module, asked: Sequence[type], known: Mapping[type[nn.Module], Any]) -> str:
+    """Which classes were looked for, and which ones there are instead."""
+    classes = ", ".join(sorted(kind.__name__ for kind in asked)) or "none"
+    said = f"nothing was quantized: the model has no layer of the classes asked for ({classes})"
+    others = {kind.__name__ for module in model.modules() for kind in _kinds(module) if kind in known}
+    return f"{said}; it has {', '.join(sorted(others))}, which qconfig_spec may name" if others else said
 
 
 def _is_taken(module: nn.Module) -> bool:
