@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx import parser as onnx_parser
 from quantray import onnx
 
 WHOLE = [(0, 1), (1, 2), (10, -1), (0, 3)]
@@ -76,3 +77,28 @@ def test_constants_as_large_as_inputs(op, shape):
         np.testing.assert_allclose(model(x), session.run(None, {"x": x})[0], rtol=1e-6)
     if held.size == 1:
         assert len(model._program.graphs) == 1
+
+
+def test_loop_over_frames():
+    """Lengths that differ by little have as many frames: the graph must not hold for others, too."""
+    file = onnx_parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        sums (float[1, 1, n] x) => (float y) {
+            frames = AveragePool<kernel_shape=[40], strides=[40]>(x)
+            shape = Shape(frames)
+            two = Constant<value_int=2>()
+            count = Gather(shape, two)
+            start = Constant<value_float=0.0>()
+            y = Loop(count, , start) <body = body (int64 i, bool go, float sum) => (bool on, float more) {
+                on = Identity(go)
+                axis = Constant<value_int=2>()
+                frame = Gather<axis=2>(frames, i)
+                part = ReduceSum<keepdims=0>(frame)
+                more = Add(sum, part)
+            }>
+        }"""
+    ).SerializeToString()
+    model, session = onnx.load(file), onnxruntime.InferenceSession(file)
+    for n in (330, 350, 200, 400, 81):
+        x = np.arange(n, dtype=np.float32).reshape(1, 1, n) / n
+        np.testing.assert_allclose(model(x), session.run(None, {"x": x})[0], rtol=1e-5)

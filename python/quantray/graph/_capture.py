@@ -122,7 +122,8 @@ def _captured(
         differ: Differ | None = None
         for shapes in _tries(first, example) if tries is None else tries:
             try:
-                found = _second(model, example, first, shapes, python, changing, training)
+                has_differed = tries is not None and differ is not None
+                found = _second(model, example, first, shapes, python, changing, training, has_differed)
             except Differ as error:
                 differ = error
                 continue
@@ -200,10 +201,11 @@ def _second(
     python: frozenset[str],
     changing: frozenset[Any],
     training: bool,
+    has_differed: bool,
 ) -> Joined:
     """The graph that also holds for other shapes; raises where there is none."""
     second = _once(model, example, others(example.arrays, shapes), python, changing)
-    found = join(first, second, training)
+    found = join(first, second, training, has_differed)
     if found.is_thin:
         # Two examples of an array do not show how it goes on.
         more = [

@@ -39,8 +39,8 @@ class Differ(Exception):
 class Lengths:
     """Which lengths differ between two runs, and what they are called."""
 
-    def __init__(self, a: Once, b: Once) -> None:
-        self._a, self._b = a, b
+    def __init__(self, a: Once, b: Once, has_differed: bool = False) -> None:
+        self._a, self._b, self._has_differed = a, b, has_differed
         #: Whether an array was recognized by less than three of its elements.
         self.is_thin = False
         self._shapes = [
@@ -100,15 +100,17 @@ class Lengths:
         )
 
     def guards(self) -> list[Guard]:
-        """What was decided by lengths and by values. Numbers that were made of lengths that differ between
-        the runs have been compared; others hold for these lengths alone.
+        """What was decided by lengths and by values. Numbers that were made of lengths, and that differ
+        between the runs, have been compared; others hold for these lengths alone.
         """
         found: dict[tuple[Any, Any], Guard] = {}
         for subject, outcome, at, needs_number in self._a.tracer.guards:
             if isinstance(subject, Ref):
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
             elif (
-                _is_always_so(subject) or (needs_number and self._varies(subject)) or self._is_fixed(subject)
+                _is_always_so(subject)
+                or (needs_number and self._value(subject, 0) != self._value(subject, 1))
+                or self._is_fixed(subject)
             ):
                 continue
             elif isinstance(subject, Expr):
@@ -144,7 +146,8 @@ class Lengths:
             for f, g in zip(inputs, others, strict=True)
             for m, n in zip(f.shape, g.shape, strict=False)
         )
-        return free and not self._varies(subject)
+        # A run that did other work has shown lengths that are not fixed, whatever this one shows.
+        return free and not self._has_differed and not self._varies(subject)
 
     def counts_rows(self) -> bool:
         """Whether a number was made of a length that goes with the number of rows."""

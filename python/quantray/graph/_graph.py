@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from quantray.graph._called import ArrayOfLengths, Called
 from quantray.graph._trees import leaves as leaves
 from quantray.graph._trees import map_tree as map_tree
 
@@ -187,6 +188,8 @@ class Graph:
     rows : tuple of int, optional
         The fewest and the most rows that it was captured with, where Python has got their number: what it
         did with it for others is not known.
+    calls : tuple of Called
+        Calls of modules that stand for nodes of a file, each after those that are part of it.
     """
 
     nodes: Mapping[str, Node]
@@ -199,6 +202,7 @@ class Graph:
     about: Mapping[str, About] = field(default_factory=dict[str, About], compare=False, repr=False)
     unused: frozenset[str] = frozenset()
     rows: tuple[int, int] | None = None
+    calls: tuple[Called, ...] = field(default=(), compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
@@ -321,7 +325,11 @@ class Rewriter:
         """The new graph; its output and guards follow the replacements."""
         old = self.old
         guards = tuple(dataclasses.replace(guard, subject=self.map(guard.subject)) for guard in old.guards)
-        return old.but(nodes=self.nodes, output=self.map(old.output), guards=guards, **changes)
+        calls = tuple(
+            dataclasses.replace(call, args=self.map(call.args), output=self.map(call.output))
+            for call in old.calls
+        )
+        return old.but(nodes=self.nodes, output=self.map(old.output), guards=guards, calls=calls, **changes)
 
 
 # Wires in trees of arguments
@@ -335,6 +343,8 @@ def map_wires(function: Callable[[Ref], Ref], tree: Any) -> Any:
             return function(value)
         if isinstance(value, Expr):
             return Expr(value.op, tuple(leaf(arg) for arg in value.args))
+        if isinstance(value, ArrayOfLengths):
+            return ArrayOfLengths(tuple(leaf(item) for item in value.items), value.shape)
         return value
 
     return map_tree(leaf, tree)

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from quantray.graph._called import Called
 from quantray.graph._free_lengths import Differ, Lengths, Once
 from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, Refusal
 
@@ -27,9 +30,9 @@ class Joined(NamedTuple):
     counts_rows: bool
 
 
-def join(a: Once, b: Once, training: bool) -> Joined:
-    """The graph that both runs are cases of."""
-    lengths = Lengths(a, b)
+def join(a: Once, b: Once, training: bool, has_differed: bool = False) -> Joined:
+    """The graph that both runs are cases of; `has_differed` says that a third one is no case of it."""
+    lengths = Lengths(a, b, has_differed)
     first, second = a.tracer.nodes, b.tracer.nodes
     for one, two in zip(first, second, strict=False):
         if one.kind != two.kind:
@@ -56,11 +59,18 @@ def join(a: Once, b: Once, training: bool) -> Joined:
         tuple(Guard(rename(g.subject), g.outcome, g.at) for g in lengths.guards()),
         tuple(dict.fromkeys(a.tracer.refusals)) + _from_values(a, b),
         training,
+        calls=tuple(_renamed(call, numbers, list(named), rename) for call, numbers in a.tracer.calls),
     )
     kept = graph.pruned()
     needed = {node.scope for node in kept}
     graph = kept.but(unused=frozenset(node.scope for node in graph) - needed)
     return Joined(graph, made, lengths.is_thin, lengths.counts_rows())
+
+
+def _renamed(call: Called, numbers: range, names: list[str], rename: Callable[[Any], Any]) -> Called:
+    """A call with names in the place of numbers."""
+    nodes = frozenset(names[number] for number in numbers)
+    return replace(call, args=rename(call.args), output=rename(call.output), nodes=nodes)
 
 
 def _from_values(a: Once, b: Once) -> tuple[Refusal, ...]:

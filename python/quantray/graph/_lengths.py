@@ -132,6 +132,9 @@ def _arithmetic(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
         if not (type(other) is Length or isinstance(other, (bool, int, float, np.integer))):
             return NotImplemented
         other = int(cast("Any", other)) if isinstance(other, np.integer) else other
+        if name == "mul" and type(other) is int and other in (0, 1):
+            # None of a length is no length, and all of it is the same one.
+            return other and self
         left, right = (other, self) if swapped else (self, other)
         value = function(_plain(left), _plain(right))
         return Length(value, Expr(name, (_expr(left), _expr(right))))

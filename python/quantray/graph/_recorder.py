@@ -14,6 +14,7 @@ import numpy as np
 
 from quantray._core import QTensor
 from quantray.graph._array_functions import ABOUT, DECISIONS, VIEWS, WRITE, split
+from quantray.graph._called import Called
 from quantray.graph._functions import function_of, name_of, wrapped
 from quantray.graph._graph import Fact, Node, Place, Ref, Refusal, leaves, map_tree, map_wires
 from quantray.graph._lengths import Length
@@ -50,6 +51,8 @@ class Recorder:
         self.guards: list[tuple[Any, Any, Place, bool]] = []
         self.refusals: list[Refusal] = []
         self.refused: list[Refused] = []
+        #: Finished calls of modules that stand for nodes of files, and the numbers of their nodes.
+        self.calls: list[tuple[Called, range]] = []
         self._calls: list[Call] = []
         self._paths: dict[int, str] = {}
         self._singles: dict[int, str] = {}

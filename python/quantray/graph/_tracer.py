@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from quantray.graph._attributes import attributes, changed_attributes, restore, stateless_copy
+from quantray.graph._called import ArrayOfLengths, Called
 from quantray.graph._functions import function_of
 from quantray.graph._graph import Place, Refusal, leaves, map_tree
+from quantray.graph._lengths import Length
 from quantray.graph._recorder import Call, Recorder
 from quantray.graph._refused import Refused
 from quantray.graph._values import Storage, Value, Whole, example_of, has_value
@@ -91,11 +93,17 @@ class Tracer(Recorder):
             # Made inside of forward, or kept elsewhere: its parameters are constants.
             return module._call(args, kwargs)
         self._calls.append(Call(path, len(self.nodes)))
+        decided = len(self.guards)
         try:
-            return self._call_known(module, path, args, kwargs)
+            output = self._call_known(module, path, args, kwargs)
         finally:
             call = self._calls.pop()
             self._note_single(call)
+        if module._stands_for_node:
+            decides = len(self.guards) > decided
+            called = Called(path, map_tree(_noted, args), map_tree(_noted, output), decides=decides)
+            self.calls.append((called, range(call.first, len(self.nodes))))
+        return output
 
     def _note_single(self, call: Call) -> None:
         """A module whose call is one node gives it its name."""
@@ -205,6 +213,7 @@ class Tracer(Recorder):
         self._constants = {key: ref for key, ref in self._constants.items() if int(ref.node) < nodes}
         self._from_lengths = {key: v for key, v in self._from_lengths.items() if int(key) < nodes}
         self._singles = {number: path for number, path in self._singles.items() if number < nodes}
+        self.calls = [(call, numbers) for call, numbers in self.calls if numbers.stop <= nodes]
         paths = {r.scope for r in self.refusals}
         self.refusals = [r for r in self.refusals if r.scope in paths and self._still_there(r.scope)]
 
@@ -242,3 +251,14 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
 
 def _copied(leaf: Any) -> Any:
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
+def _noted(leaf: Any) -> Any:
+    """A leaf of a call as it is remembered: wires and lengths in the place of what stands for them."""
+    if type(leaf) is Value:
+        return leaf._ref
+    if type(leaf) is Length:
+        return leaf.expr
+    if type(leaf) is np.ndarray and leaf.dtype == object:
+        return ArrayOfLengths(tuple(_noted(item) for item in leaf.ravel()), leaf.shape)
+    return leaf

@@ -72,6 +72,8 @@ class Module(Registry):
     _stays_in_evaluation: bool = False
     #: Whether a call may leave out modules that are inside of it.
     _is_branching: bool = False
+    #: Whether it is one node of a file, so that a graph remembers its calls.
+    _stands_for_node: bool = False
     _pre_hooks: dict[int, PreHook]
     _hooks: dict[int, Hook]
     #: What runs in the place of `forward`, once the model is prepared or converted.

@@ -64,7 +64,7 @@ def settled(x: Array) -> Array:
     if not is_lengths(x) or any(type(item) is Length for item in x.ravel()):
         return x
     values = [plain(item) for item in x.ravel()]
-    dtype: Any = np.bool_ if all(type(v) is bool for v in values) else None
+    dtype: Any = np.bool_ if values and all(type(v) is bool for v in values) else None
     dtype = dtype or (np.float32 if any(isinstance(v, float) for v in values) else np.int64)
     return np.array(values, dtype).reshape(x.shape)
 

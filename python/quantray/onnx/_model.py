@@ -211,7 +211,8 @@ class Model(Body):
             return None
         known = {id(value): shape for value, shape in zip(self.inputs, shapes, strict=True)}
         tries: list[list[tuple[int, ...]]] = []
-        for step in (32, 1):
+        # Longer ones come last: values that count elements may be too many for shorter arrays.
+        for way in (32, 1, -32):
             changed: dict[str, int] = {}
             made: list[tuple[int, ...]] = []
             for value in self.inputs:
@@ -222,7 +223,7 @@ class Model(Body):
                         continue
                     key = name or f"{value.name}.{axis}"
                     if key not in changed:
-                        changed[key] = _other_length(n, 1 if axis == 0 else step, set(changed.values()))
+                        changed[key] = _other_length(n, _step(n, axis, way), set(changed.values()))
                     lengths.append(changed[key])
                 made.append(tuple(lengths))
             if made not in tries and made != list(shapes):
@@ -245,15 +246,24 @@ class Model(Body):
         return f"{text}\n{line}" if line else text
 
 
-def _other_length(n: int, step: int, taken: set[int]) -> int:
-    """Another length than one that was tried, and than those of other axes.
+def _step(n: int, axis: int, way: int) -> int:
+    """By how much a length becomes another one: rows by one, others by a fourth or by so much.
 
     It stays in step with what the strides of a model may be together, and differs by so much that the lengths
     of all its layers do.
     """
+    if axis == 0 or way == 1:
+        return 1 if way > 0 else -1
+    return way * max(n // (4 * abs(way)), 1)
+
+
+def _other_length(n: int, step: int, taken: set[int]) -> int:
+    """Another length than one that was tried, and than those of other axes: shorter where that leaves enough,
+    and longer by a step below zero.
+    """
     made = n - step if n > 2 * step else n + step
     while made in taken:
-        made += step
+        made += abs(step)
     return made
 
 

@@ -42,26 +42,33 @@ class Lowered:
         self.is_flat = (
             output.__class__ is tuple
             and is_tuple(output)
-            and all(isinstance(each, _Slot) and each.index == i for i, each in enumerate(output))
+            and all(isinstance(e, _Slot) and e.index == i and e.dtype is None for i, e in enumerate(output))
         )
 
     def __call__(self, inputs: Sequence[Any]) -> Any:
         """What the model returns."""
         made = self.program(*inputs)
         if isinstance(self.output, _Slot):
-            return made[self.output.index]
+            return self.output.of(made)
         if self.is_flat:
             return tuple(made)
-        return map_tree(lambda leaf: made[leaf.index] if isinstance(leaf, _Slot) else leaf, self.output)
+        return map_tree(lambda leaf: leaf.of(made) if isinstance(leaf, _Slot) else leaf, self.output)
 
 
 class _Slot:
     """Where a result of the program is in what the model returns."""
 
-    __slots__ = ("index",)
+    __slots__ = ("dtype", "index")
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, dtype: Any) -> None:
         self.index = index
+        #: What calls give of integers that steps do not know: those come as int64.
+        self.dtype = dtype if dtype.kind in "iu" and str(dtype) not in DTYPES else None
+
+    def of(self, made: Any) -> Any:
+        """The result."""
+        found = made[self.index]
+        return found if self.dtype is None else found.astype(self.dtype)
 
 
 def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near: bool = False) -> Lowered:
@@ -133,7 +140,7 @@ class Lowering:
             if not isinstance(leaf, Ref):
                 return leaf
             outputs.append(self.number(leaf))
-            return _Slot(len(outputs) - 1)
+            return _Slot(len(outputs) - 1, self.graph.fact(leaf).dtype)
 
         output = map_tree(slot, self.graph.output)
         names = list(self.graph.inputs)

@@ -87,8 +87,11 @@ def _divide_any(a: Array, b: Array) -> Array:
 
 
 def _divide_lengths(a: Any, b: Any) -> Any:
-    values = [item.value if type(item) is Length else item for item in (a, b)]
-    return a / b if any(isinstance(value, float) for value in values) else a // b
+    x, y = (item.value if type(item) is Length else item for item in (a, b))
+    if isinstance(x, float) or isinstance(y, float):
+        return a / b
+    # Towards zero, and not downwards.
+    return -(-a // b) if (x < 0) != (y < 0) else a // b
 
 
 def _modulo(call: Call, a: Array, b: Array) -> Array:

@@ -296,11 +296,12 @@ def _trilu(call: Call, x: Array, k: Array = None) -> Array:
     return np.triu(x, diagonal) if call.get("upper", 1) else np.tril(x, diagonal)
 
 
-@operator("Pad")
+@operator("Pad", takes_lengths=True)
 def _pad(call: Call, x: Array, pads: Array = None, value: Array = None, axes: Array = None) -> Array:
     """Attributes before opset 11, and inputs after it."""
+    x = as_array(x)
     sides = call.get("pads", call.get("paddings")) if pads is None else integers(pads, "pads")
-    number = call.get("value", 0.0) if value is None else value.item()
+    number = call.get("value", 0.0) if value is None else as_array(value).item()
     ndim = np.ndim(x)
     given = range(ndim) if axes is None else [call.axis(a, ndim) for a in integers(axes, "axes")]
     pairs: list[tuple[Any, Any]] = [(0, 0)] * ndim
@@ -318,16 +319,9 @@ def pad(call: Call, x: Array, pairs: list[tuple[Any, Any]], mode: str, value: An
     if mode not in _MODES:
         raise call.error(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
     pairs = [(_whole(a), _whole(b)) for a, b in pairs]
-    if any(type(n) is not Length and n < 0 for p in pairs for n in p):
-        cut = tuple(
-            slice(
-                -a if type(a) is not Length and a < 0 else None,
-                b if type(b) is not Length and b < 0 else None,
-            )
-            for a, b in pairs
-        )
-        x = x[cut]
-        pairs = [tuple(n if type(n) is Length else max(n, 0) for n in p) for p in pairs]  # type: ignore[misc]
+    if any(n < 0 for p in pairs for n in p):
+        x = x[tuple(slice(-a if a < 0 else None, b if b < 0 else None) for a, b in pairs)]
+        pairs = [(0 if a < 0 else a, 0 if b < 0 else b) for a, b in pairs]
     if not any(type(n) is Length or n for p in pairs for n in p):
         return x
     if x.dtype == np.float32 and mode == "constant" and np.ndim(x) > 2 and pairs[:2] == [(0, 0), (0, 0)]:
