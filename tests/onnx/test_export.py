@@ -143,13 +143,13 @@ def test_dynamic_is_nearer_to_floats_than_a_tenth(rng, tmp_path):
 
 
 def test_what_has_no_operator_is_named(tmp_path):
-    class Sorted(nn.Module):
+    class Middle(nn.Module):
         def forward(self, x):
-            return np.sort(np.partition(x, 2, axis=1), axis=1)
+            return np.median(np.partition(x, 2, axis=1), axis=1)
 
     path = tmp_path / "model.onnx"
-    with pytest.raises(ValueError, match=r"2 nodes have no operator in ONNX:\n.*partition.*\n.*sort"):
-        qt.onnx.save(Sorted(), path, np.zeros((2, 4), np.float32))
+    with pytest.raises(ValueError, match=r"2 nodes have no operator in ONNX:\n.*partition.*\n.*median"):
+        qt.onnx.save(Middle(), path, np.zeros((2, 4), np.float32))
     assert not path.exists()
 
 
@@ -158,7 +158,7 @@ def test_bad_arguments(tmp_path, rng):
     path = tmp_path / "model.onnx"
     with pytest.raises(ValueError, match="example_inputs must be what the model is called with, got None"):
         qt.onnx.save(model, path)
-    with pytest.raises(ValueError, match="opset must be from 13 to 23, got 7"):
+    with pytest.raises(ValueError, match="opset must be from 13 to 28, got 7"):
         qt.onnx.save(model, path, np.zeros((1, 4), np.float32), opset=7)
     with pytest.raises(ValueError, match="input_names must be 1 names"):
         qt.onnx.save(model, path, np.zeros((1, 4), np.float32), input_names=["a", "b"])
@@ -175,3 +175,18 @@ def test_names(tmp_path, rng):
     found = qt.onnx.load(tmp_path / "m.onnx")
     assert [v.name for v in found.inputs] == ["image"]
     assert found.run(["score"], {"image": x})[0].shape == (2, 2)
+
+
+def test_opset_is_the_least_that_has_the_operators(rng, tmp_path):
+    class Triangle(nn.Module):
+        def forward(self, x):
+            return np.tril(x)
+
+    path, x = tmp_path / "model.onnx", rng.standard_normal((3, 4), np.float32)
+    with pytest.raises(ValueError, match="opset must be at least 14, which Trilu came with, got 13"):
+        qt.onnx.save(Triangle(), path, x, opset=13)
+    assert not path.exists()
+    for wanted, made in ((None, 14), (18, 18)):
+        qt.onnx.save(Triangle(), path, x, opset=wanted)
+        assert onnx.load(path).opset_import[0].version == made
+        assert_allclose(run(path, x)[0], np.tril(x))

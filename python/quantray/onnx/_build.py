@@ -188,11 +188,16 @@ class Builder:
         kind, bodies = CONTROLS[node.op]
         taken: dict[str, tuple[str, ...]] = {}
         made: dict[str, Body] = {}
+        graphs: dict[str, GraphFile] = {}
+        constants_around: dict[str, Array] = {}
         for attribute in bodies:
             inner = node.attributes.get(attribute)
             if not isinstance(inner, GraphFile):
                 raise ValueError(f"{node.name} ({node.op}): it has no graph {attribute!r}")
-            free = [name for name in sorted(free_names(inner)) if name not in self.constants]
+            names = sorted(free_names(inner))
+            free = [name for name in names if name not in self.constants]
+            graphs[attribute] = inner
+            constants_around.update({name: self.constants[name] for name in names if name in self.constants})
             builder = Builder(self.versions, self.constants, self.types.inner())
             body = Body(Plan((), (), (), {}))
             body.plan = builder.build(inner, body, free)
@@ -201,6 +206,7 @@ class Builder:
             taken[attribute], made[attribute] = tuple(free), body
         call, constants = self._call(node, wanted)
         module = kind(call, constants, taken)
+        module.graphs, module.constants = graphs, constants_around
         for attribute, body in made.items():
             module.add_module(attribute, body)
         self._put(module, node, home, [*(node.inputs[i] for i in call.given), *module.around])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from quantray.nn import Module
+from quantray.onnx._file import GraphFile
 from quantray.onnx._lengths import as_array, integer, settled, shape_of
 from quantray.onnx.operators import Array, Call
 
@@ -23,10 +24,14 @@ class Control(Module):
     """
 
     _is_branching = True
+    _stands_for_node = True
 
     def __init__(self, call: Call, constants: Sequence[Array], taken: dict[str, tuple[str, ...]]) -> None:
         super().__init__()
         self.call, self.slots = call, list(constants)
+        #: Its graphs as the file has them, and constants around them that they take.
+        self.graphs: dict[str, GraphFile] = {}
+        self.constants: dict[str, Array] = {}
         #: For each graph the values around the node that it takes.
         self.taken = taken
         #: All of them, once each: what the step is called with after its own inputs.

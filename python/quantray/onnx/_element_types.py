@@ -28,6 +28,14 @@ class ElementTypes:
     def __init__(self, around: Mapping[str, str] | None = None) -> None:
         self._known: dict[str, str] = dict(around or {})
 
+    def of(self, name: str) -> str | None:
+        """The type of a value, if it is known."""
+        return self._known.get(name)
+
+    def note(self, name: str, kind: str) -> None:
+        """Notes the type of a value, where it is not known."""
+        self._known.setdefault(name, kind)
+
     def inner(self) -> ElementTypes:
         """For a graph inside of a node."""
         return ElementTypes(self._known)

@@ -25,6 +25,8 @@ class Step(Module):
         The node's settings.
     """
 
+    _stands_for_node = True
+
     def __init__(
         self, call: Call, operator: Operator, constants: Sequence[Array], names: Sequence[str]
     ) -> None:

@@ -36,6 +36,9 @@ NAMES = {
     26: "int2",
 }
 
+#: The numbers of types by their names.
+NUMBERS = {name: number for number, name in NAMES.items()}
+
 #: Types that are computed in another dtype than their own.
 _COMPUTED = {
     "float16": "float32",
@@ -64,6 +67,11 @@ def numpy_dtype(kind: int | str) -> np.dtype[Any]:
     if name in ("string", "complex64", "complex128") or name not in NAMES.values():
         raise ValueError(f"values of type {name} are not computed with; known are {', '.join(_known())}")
     return np.dtype(_COMPUTED.get(name, name))
+
+
+def is_narrow(name: str | None) -> bool:
+    """Whether a type is one of fewer than 8 bits, or of floats of 8 bits, which no array has."""
+    return name is not None and name.startswith(("float8", "float4", "int4", "uint4", "int2", "uint2"))
 
 
 def _known() -> list[str]:

@@ -20,7 +20,8 @@ _UNARY = {
     "numpy.absolute": "Abs", "numpy.reciprocal": "Reciprocal", "numpy.sign": "Sign", "numpy.floor": "Floor",
     "numpy.ceil": "Ceil", "numpy.rint": "Round", "numpy.sin": "Sin", "numpy.cos": "Cos", "numpy.tan": "Tan",
     "numpy.arcsin": "Asin", "numpy.arccos": "Acos", "numpy.arctan": "Atan", "numpy.sinh": "Sinh",
-    "numpy.cosh": "Cosh", "numpy.arcsinh": "Asinh", "numpy.arccosh": "Acosh", "numpy.arctanh": "Atanh",
+    "numpy.cosh": "Cosh", "numpy.tanh": "Tanh", "numpy.arcsinh": "Asinh", "numpy.arccosh": "Acosh",
+    "numpy.arctanh": "Atanh",
     "numpy.isnan": "IsNaN", "numpy.isinf": "IsInf", "numpy.logical_not": "Not", "identity": "Identity",
     "array.identity": "Identity", "numpy.ascontiguousarray": "Identity", "scipy.special.erf": "Erf",
 }  # fmt: skip
@@ -47,17 +48,17 @@ def unary_name(kind: str) -> str | None:
 
 @writes(*_BINARY)
 def _binary(to: Writing, node: Node) -> None:
-    names = _same_type(to, node.args[:2], node)
+    names = same_type(to, node.args[:2], node)
     y = to.op(_BINARY[node.kind], names, node=node)
     to.put(node, limited(to, node, y, node.get("limits")))
 
 
 @writes("numpy.not_equal")
 def _not_equal(to: Writing, node: Node) -> None:
-    to.put(node, to.op("Not", [to.op("Equal", _same_type(to, node.args, node))], node=node))
+    to.put(node, to.op("Not", [to.op("Equal", same_type(to, node.args, node))], node=node))
 
 
-def _same_type(to: Writing, args: Any, node: Node) -> list[str]:
+def same_type(to: Writing, args: Any, node: Node) -> list[str]:
     """Operands of one dtype, which ONNX wants and NumPy makes."""
     dtypes = [to.fact(arg).dtype for arg in args if isinstance(arg, Ref)]
     wanted = np.result_type(*dtypes) if dtypes else node.facts[0].dtype
@@ -184,7 +185,7 @@ def _softmax(to: Writing, node: Node) -> None:
 @writes("numpy.where")
 def _where(to: Writing, node: Node) -> None:
     condition, a, b = node.args
-    names = _same_type(to, (a, b), node)
+    names = same_type(to, (a, b), node)
     to.put(node, to.op("Where", [to.value(condition), *names], node=node))
 
 

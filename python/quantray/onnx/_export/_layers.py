@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -87,13 +88,13 @@ def conv(to: Writing, node: Node, inputs: list[str], kind: str, settings: Any, k
 @writes(*(f"{kind}_pool{n}d" for kind in ("max", "avg") for n in (1, 2, 3)))
 def _pool(to: Writing, node: Node) -> None:
     (x,) = node.inputs
-    to.put(node, pool(to, node, to.value(x), node.kind, node.kwargs, len(to.fact(x).shape)))
+    to.put(node, pool(to, node, to.value(x), to.fact(x).shape, node.kind, node.kwargs))
 
 
-def pool(to: Writing, node: Node, x: str, kind: str, settings: Any, ndim: int) -> str:
+def pool(to: Writing, node: Node, x: str, shape: Any, kind: str, settings: Any) -> str:
     """A pool of names."""
     dims = int(kind[-2])
-    if ndim != dims + 2:
+    if len(shape) != dims + 2:
         raise NotExported("a pool of one image without its batch")
     kernel = per_axis(settings["kernel_size"], dims, "kernel_size")
     stride = settings.get("stride")
@@ -106,11 +107,23 @@ def pool(to: Writing, node: Node, x: str, kind: str, settings: Any, ndim: int) -
     }
     if kind.startswith("max"):
         attributes["dilations"] = list(per_axis(settings.get("dilation", 1), dims, "dilation"))
-        return to.op("MaxPool", [x], node=node, **attributes)
+        return to.op("MaxPool", [x], node=node, version=_version(shape, attributes), **attributes)
     if settings.get("divisor_override") is not None:
         raise NotExported("divisor_override of an average")
     attributes["count_include_pad"] = int(bool(settings.get("count_include_pad", True)))
-    return to.op("AveragePool", [x], node=node, **attributes)
+    return to.op("AveragePool", [x], node=node, version=_version(shape, attributes), **attributes)
+
+
+def _version(shape: Any, attributes: Mapping[str, Any]) -> int:
+    """Before opset 22 the standard counts windows that begin on the padding of the end, which nobody does."""
+    if not attributes["ceil_mode"]:
+        return 13
+    names = ("kernel_shape", "strides", "pads")
+    dilations = attributes.get("dilations", [1] * len(shape))
+    for n, k, s, p, d in zip(shape[2:], *(attributes[name] for name in names), dilations, strict=False):
+        if isinstance(n, int) and -(-(n + 2 * p - d * (k - 1) - 1) // s) * s >= n + p:
+            return 22
+    return 13
 
 
 @writes(*(f"adaptive_{kind}_pool{n}d" for kind in ("max", "avg") for n in (1, 2, 3)))

@@ -148,7 +148,7 @@ MOVES: dict[str, Move] = {
 for _dims in (1, 2, 3):
     for _kind in ("max", "avg"):
         MOVES[f"{_kind}_pool{_dims}d"] = lambda to, node, x, shape, given, kind=f"{_kind}_pool{_dims}d": pool(
-            to, node, x, kind, given, len(shape)
+            to, node, x, shape, kind, given
         )
         MOVES[f"adaptive_{_kind}_pool{_dims}d"] = (
             lambda to, node, x, shape, given, kind=f"adaptive_{_kind}_pool{_dims}d": adaptive(
@@ -287,8 +287,10 @@ def _ramp(to: Writing, node: Node) -> None:
 @writes("array.lengths")
 def _lengths(to: Writing, node: Node) -> None:
     items, shape = node.args
-    flat = to.shape(list(items))
-    to.put(node, to.op("Reshape", [flat, to.constant(np.array(shape, np.int64))], node=node))
+    made = to.lengths(list(items), shape)
+    if node.facts[0].is_float and not any(isinstance(n, float) for n in items):
+        made = to.op("Cast", [made], to=1)
+    to.put(node, made)
 
 
 @writes("numpy.flip")

@@ -16,15 +16,21 @@ from quantray import __version__
 from quantray.graph import Fact, Graph, Node, Ref, capture, normalize
 from quantray.graph._trees import leaves
 from quantray.nn import Module
+from quantray.onnx._control import Control
+from quantray.onnx._export._forms import adapted
+from quantray.onnx._export._own import write_call, write_own
+from quantray.onnx._export._versions import GREATEST, LEAST, format_of, least, plain
 from quantray.onnx._export._writing import NotExported, Writing, writer_of
-from quantray.onnx._file import ModelFile, ValueInfo, write
+from quantray.onnx._file import GraphFile, ModelFile, NodeFile, ValueInfo, write
+from quantray.onnx._model import Model
+from quantray.onnx._passes import uses
 from quantray.quantization._batches import as_arguments, check_model
 from quantray.quantization._converted import Converted
 from quantray.quantization._integers import grids_of
 from quantray.quantization._prepared import Prepared
 
-#: The versions that files are written for: what all runtimes of the last years read.
-_OPSET, _OPSET_OF_NORMS, _IR = 13, 17, 8
+#: Layer normalizations are operators from this one on; other files are of the least.
+_OPSET_OF_NORMS = 17
 
 
 def save(
@@ -40,7 +46,9 @@ def save(
 
     Integers are written as QDQ: float operators between QuantizeLinear and DequantizeLinear, weights as
     integers, biases as int32, zero points even. Layers of `quantize_dynamic` become DynamicQuantizeLinear
-    and integer products; files have one range for all rows there. Lengths that may differ are named.
+    and integer products; files have one range for all rows there. Lengths that may differ are named. Nodes
+    of a file that the model comes from are written as they were where nothing else stands for them, graphs
+    inside of nodes too.
 
     Parameters
     ----------
@@ -50,14 +58,16 @@ def save(
     example_inputs : array, or tuple or mapping of arrays, optional
         What the model is called with; a converted model, or one that has been called, needs none.
     opset : int, optional
-        Of the standard's operators: 13 by default, 17 where there are layer normalizations.
+        Of the standard's operators: by default the least one from 13 on that has all operators of the
+        model, and 17 where there are layer normalizations.
     input_names, output_names : sequence of str, optional
         By default the names of `forward`'s arguments, and those of the file that the model comes from.
 
     Raises
     ------
     ValueError
-        Something has no operator in ONNX: all such nodes are named. Nothing is written.
+        Something has no operator in ONNX: all such nodes are named. `opset` is too low for one: the error
+        says the least. Nothing is written.
 
     >>> import tempfile, os, numpy as np
     >>> import quantray as qt
@@ -74,25 +84,75 @@ def save(
     Source: the ONNX standard, https://onnx.ai/onnx/operators/.
     """
     check_model(model)
+    _check_kinds(model)
     graph, grids = _graph_of(model, example_inputs)
     has_norms = any(node.kind == "layer_norm" for node in graph)
-    wanted = opset or (_OPSET_OF_NORMS if has_norms else _OPSET)
-    if not _OPSET <= wanted <= 23:
-        raise ValueError(f"opset must be from {_OPSET} to 23, got {wanted}")
+    wanted = opset or (_OPSET_OF_NORMS if has_norms else LEAST)
+    if not LEAST <= wanted <= GREATEST:
+        raise ValueError(f"opset must be from {LEAST} to {GREATEST}, got {wanted}")
     to = Writing(graph, model, grids, wanted)
     inputs = _inputs(to, graph, input_names)
+    _write_decisions(to)
     for node in graph:
         if node.kind != "input":
             _write(to, node)
+    outputs = _outputs(to, graph, model, output_names) if not to.refused else []
+    nodes = _settled(to, outputs, is_given=opset is not None)
     if to.refused:
-        raise ValueError(
-            f"{len(to.refused)} nodes have no operator in ONNX:\n  " + "\n  ".join(to.refused[:20])
-        )
-    outputs = _outputs(to, graph, model, output_names)
-    file = to.file(type(model).__name__, inputs, outputs)
+        raise ValueError(f"{len(to.refused)} nodes have no operator in ONNX:\n  " + "\n  ".join(to.refused))
+    needed = {name for node in nodes for name in uses(node)} | {value.name for value in outputs}
+    held = {name: tensor for name, tensor in to.initializers.items() if name in needed}
+    file = GraphFile(type(model).__name__, tuple(nodes), held, tuple(inputs), tuple(outputs))
+    domains = {**to.domains, "": to.opset}
     write(
-        ModelFile(_IR, dict(to.domains), file, producer_name="quantray", producer_version=__version__), path
+        ModelFile(format_of(to.opset), domains, file, producer_name="quantray", producer_version=__version__),
+        path,
     )
+
+
+def _check_kinds(model: Module) -> None:
+    """Sequences are unrolled inside of a model; at its ends they have no fixed number of arrays."""
+    values = (*model.inputs, *model.outputs) if isinstance(model, Model) else ()
+    others = [f"{value.name} ({value.kind})" for value in values if value.kind != "tensor"]
+    if others:
+        raise ValueError(
+            f"inputs and outputs of files that are saved must be arrays, got {', '.join(others)}"
+        )
+
+
+def _settled(to: Writing, outputs: Sequence[ValueInfo], *, is_given: bool) -> list[NodeFile]:
+    """The nodes that outputs need, all in the forms of one opset, which becomes the file's."""
+    if to.refused:
+        return []
+    nodes, _ = to.live(outputs)
+    nodes = [plain(node) for node in nodes]
+    needs = [least(node, to.versions.get(node.name, LEAST), to.types) for node in nodes]
+    needed = max(needs, default=LEAST)
+    if is_given and needed > to.opset:
+        names = sorted({node.op for node, own in zip(nodes, needs, strict=True) if own == needed})
+        raise ValueError(
+            f"opset must be at least {needed}, which {', '.join(names)} came with, got {to.opset}"
+        )
+    to.opset = max(needed, to.opset)
+    made: list[NodeFile] = []
+    for node in nodes:
+        try:
+            made += adapted(to, node, to.versions.get(node.name, LEAST), to.opset)
+        except NotExported as error:
+            to.refused.append(f"{node.name.partition('/')[0]}: {error}")
+    return made
+
+
+def _write_decisions(to: Writing) -> None:
+    """Branches and loops that values have decided are written whole; integers hold for what was decided."""
+    if to.grids:
+        return
+    for call in reversed(to.graph.calls):
+        module = to.model.get_submodule(call.scope)
+        # The outermost one comes first, and takes those inside of it along.
+        if call.decides and isinstance(module, Control) and not call.nodes <= to.done:
+            to.decided.append((call, module))
+            to.done |= call.nodes
 
 
 def _graph_of(model: Module, example: Any) -> tuple[Graph, Mapping[Ref, Any]]:
@@ -135,15 +195,28 @@ def _is_double(x: Any) -> bool:
 
 
 def _write(to: Writing, node: Node) -> None:
+    try:
+        for call, module in list(to.decided):
+            if node.name in call.nodes:
+                to.decided.remove((call, module))
+                write_call(to, call, module)
+        if node.name not in to.done:
+            _write_one(to, node)
+    except NotExported as error:
+        to.refused.append(f"{node.name}: {error}")
+        for out in range(max(len(node.facts), 1)):
+            to.values.setdefault(Ref(node.name, out), "")
+
+
+def _write_one(to: Writing, node: Node) -> None:
     writer = writer_of(node.kind)
     try:
         if writer is None:
             raise NotExported(f"a step {node.kind}")
         writer(to, node)
-    except NotExported as error:
-        to.refused.append(f"{node.name}: {error}")
-        for out in range(max(len(node.facts), 1)):
-            to.values.setdefault(Ref(node.name, out), "")
+    except NotExported:
+        if not write_own(to, node):
+            raise
 
 
 def _inputs(to: Writing, graph: Graph, names: Sequence[str] | None) -> list[ValueInfo]:
@@ -154,7 +227,7 @@ def _inputs(to: Writing, graph: Graph, names: Sequence[str] | None) -> list[Valu
     for name, wanted in zip(own, names or own, strict=True):
         fact = graph.nodes[name].facts[0]
         used = to.name(wanted)
-        to.values[Ref(name)] = used
+        to.put(graph.nodes[name], used)
         made.append(ValueInfo(used, str(fact.dtype), _lengths(fact)))
     return made
 

@@ -13,9 +13,12 @@ import numpy as np
 
 from quantray._core import QTensor
 from quantray.graph import Expr, Fact, Graph, Node, Ref
+from quantray.graph._called import Called
 from quantray.graph._run import parameter_of
 from quantray.nn import Module
-from quantray.onnx._file import GraphFile, NodeFile, Tensor, ValueInfo
+from quantray.onnx._element_types import ElementTypes
+from quantray.onnx._file import GraphFile, Many, NodeFile, SparseTensor, Tensor, ValueInfo
+from quantray.onnx._passes import uses
 
 Array = Any
 
@@ -33,7 +36,7 @@ class Writing:
     model : Module
         Whose parameters the graph reads.
     opset : int
-        Of the standard's operators that is written for.
+        Of the standard's operators that is written for, or a later one, where an operator needs it.
     grids : mapping of Ref to Grid
         Of the wires of codes.
     """
@@ -41,12 +44,21 @@ class Writing:
     def __init__(self, graph: Graph, model: Module, grids: Mapping[Ref, Any], opset: int) -> None:
         self.graph, self.model, self.grids, self.opset = graph, model, grids, opset
         self.nodes: list[NodeFile] = []
+        #: By node, the version whose form it is in.
+        self.versions: dict[str, int] = {}
+        #: Types of values, as far as they are known.
+        self.types = ElementTypes()
+        #: Names of the graph's nodes that are written already.
+        self.done: set[str] = set()
+        #: Calls that are written whole, with their modules, once the first of their nodes comes.
+        self.decided: list[tuple[Called, Any]] = []
         self.initializers: dict[str, Tensor] = {}
         self.values: dict[Ref, str] = {}
         self.domains: dict[str, int] = {"": opset}
         self._taken: set[str] = set()
         self._constants: dict[Any, str] = {}
         self._lengths: dict[Any, str] = {}
+        self._shapes: dict[str, str] = {}
         self._kept: list[Array] = []
         #: Nodes that cannot be written, and why.
         self.refused: list[str] = []
@@ -103,6 +115,7 @@ class Writing:
         if known is None:
             known = self._constants[key] = self.name(name or "constant")
             self.initializers[known] = Tensor.of(known, array, dtype)
+            self.types.note(known, dtype or str(array.dtype))
             # An id means an array as long as that lives.
             self._kept.append(array)
         return known
@@ -124,12 +137,18 @@ class Writing:
             source = self.graph.nodes[ref.node]
             if isinstance(known, int) and source.kind in ("constant", "parameter"):
                 return self.length(known)
-            shape = self.op("Shape", [self.value(ref)])
-            return self.op("Gather", [shape, self.constant(np.array([axis], np.int64))], axis=0)
-        names = {"add": "Add", "sub": "Sub", "mul": "Mul", "floordiv": "Div", "mod": "Mod"}
+            name = self.value(ref)
+            if name not in self._shapes:
+                self._shapes[name] = self.op("Shape", [name])
+            return self.op("Gather", [self._shapes[name], self.constant(np.array([axis], np.int64))], axis=0)
+        names = {"add": "Add", "sub": "Sub", "mul": "Mul", "floordiv": "Div", "mod": "Mod", "neg": "Neg"}
         if expr.op not in names:
             raise NotExported(f"a length that is worked out by {expr.op}")
-        return self.op(names[expr.op], [self.length(arg) for arg in expr.args])
+        args = [self.length(arg) for arg in expr.args]
+        if expr.op == "floordiv" and _may_be_negative(expr.args[0]):
+            # Files divide towards zero, lengths downwards: ends of what is rounded up are negative.
+            args[0] = self.op("Sub", [args[0], self.op("Mod", args)])
+        return self.op(names[expr.op], args)
 
     def shape(self, lengths: Sequence[Any]) -> str:
         """The name of an array of several lengths."""
@@ -138,6 +157,22 @@ class Writing:
         if len(lengths) == 1:
             return self.length(lengths[0])
         return self.op("Concat", [self.length(n) for n in lengths], axis=0)
+
+    def lengths(self, items: Sequence[Any], shape: Sequence[int]) -> str:
+        """The name of an array of lengths of any shape; of floats where there is one among them."""
+        if any(isinstance(n, float) for n in items):
+            parts = [
+                self.constant(np.array([n], np.float32))
+                if isinstance(n, float)
+                else self.op("Cast", [self.length(n)], to=1)
+                for n in items
+            ]
+            flat = parts[0] if len(parts) == 1 else self.op("Concat", parts, axis=0)
+        else:
+            flat = self.shape(items)
+        return (
+            flat if len(shape) == 1 else self.op("Reshape", [flat, self.constant(np.array(shape, np.int64))])
+        )
 
     # Nodes
 
@@ -150,34 +185,60 @@ class Writing:
         domain: str = "",
         outputs: int = 1,
         out: Sequence[str] | None = None,
+        version: int = 13,
         **attributes: Any,
     ) -> Any:
-        """Adds a node; the name of its output, or a tuple of names where there are several."""
+        """Adds a node; the name of its output, or a tuple of names where there are several.
+
+        `version` is that of the operator's form: of the standard's operators an opset, of others that of
+        their domain.
+        """
         base = node.name if node is not None else op.lower()
         names = tuple(out) if out is not None else tuple(self.name(base) for _ in range(outputs))
         given = {key: _attribute(value) for key, value in attributes.items() if value is not None}
-        self.nodes.append(NodeFile(f"{base}/{op}_{len(self.nodes)}", op, domain, tuple(inputs), names, given))
+        made = NodeFile(f"{base}/{op}_{len(self.nodes)}", op, domain, _trimmed(inputs), names, given)
+        self.nodes.append(made)
+        self.types.of_node(made)
         if domain:
-            self.domains[domain] = 1
+            self.domains[domain] = version if domain.startswith("ai.onnx") else 1
+        else:
+            self.versions[made.name] = version
         return names[0] if len(names) == 1 else names
 
     def put(self, node: Node, name: str, out: int = 0) -> None:
         """Notes what the name of a node's output is."""
         self.values[Ref(node.name, out)] = name
+        if out < len(node.facts):
+            self.types.note(name, str(node.facts[out].dtype))
 
-    def file(self, name: str, inputs: Sequence[ValueInfo], outputs: Sequence[ValueInfo]) -> GraphFile:
-        """The graph, whole, without what no output depends on."""
+    def live(self, outputs: Sequence[ValueInfo]) -> tuple[list[NodeFile], set[str]]:
+        """The nodes that some outputs depend on, and all names that they take."""
         wanted = {value.name for value in outputs}
         nodes: list[NodeFile] = []
         for node in reversed(self.nodes):
             if wanted.intersection(node.outputs):
-                wanted.update(node.inputs)
+                wanted |= uses(node)
                 nodes.append(node)
-        held = {name: tensor for name, tensor in self.initializers.items() if name in wanted}
-        return GraphFile(name, tuple(reversed(nodes)), held, tuple(inputs), tuple(outputs))
+        return nodes[::-1], wanted
+
+
+def _may_be_negative(length: Any) -> bool:
+    if not isinstance(length, Expr):
+        return bool(length < 0)
+    return length.op in ("sub", "neg") or (
+        length.op != "dim" and any(_may_be_negative(arg) for arg in length.args)
+    )
+
+
+def _trimmed(inputs: Sequence[str]) -> tuple[str, ...]:
+    """Without those that are left out at the end."""
+    count = max((i + 1 for i, name in enumerate(inputs) if name), default=0)
+    return tuple(inputs[:count])
 
 
 def _attribute(value: Any) -> Any:
+    if isinstance(value, (Many, Tensor, SparseTensor, GraphFile)):
+        return value
     if isinstance(value, (list, tuple)):
         return tuple(_attribute(item) for item in value)
     if isinstance(value, (bool, np.bool_, np.integer)):

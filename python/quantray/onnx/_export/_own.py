@@ -1,0 +1,207 @@
+"""Nodes of a file written as they were: operator, attributes, constants, graphs inside.
+
+What a module that stands for a node has computed in functions, or in Python where values decide, is that one
+node again.
+"""
+
+# Arguments of nodes are trees of whatever functions take: their leaves have no type that could be said.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from quantray.graph import Expr, Node, Ref
+from quantray.graph._called import ArrayOfLengths, Called
+from quantray.graph._trees import leaves
+from quantray.onnx._control import Control
+from quantray.onnx._export._versions import plain
+from quantray.onnx._export._writing import NotExported, Writing
+from quantray.onnx._file import GraphFile, NodeFile, SparseTensor, Tensor, ValueInfo
+from quantray.onnx._passes import free_names
+from quantray.onnx._step import Step
+from quantray.onnx._types import NAMES, NUMBERS, computed, is_narrow
+
+#: Attributes that name a type, and types that are computed in float32: files that are written have that.
+_TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
+_FLOATS = ("float16", "float64", "bfloat16")
+
+#: Operators that take an input's type for a setting. Others compute with what arrays hold.
+_BY_TYPES = ("CastLike", "DequantizeLinear", "QuantizeLinear")
+
+
+def calls_around(to: Writing, node: Node) -> list[Called]:
+    """Calls of modules that a node is part of, the innermost first."""
+    found = [call for call in to.graph.calls if node.name in call.nodes]
+    if not found and node.kind == "python" and node.value:
+        # A graph out of a file does not know its calls.
+        outputs = tuple(Ref(node.name, out) for out in range(len(node.facts)))
+        found = [Called(node.value, node.args, outputs, frozenset({node.name}))]
+    return found
+
+
+def write_own(to: Writing, node: Node) -> bool:
+    """Writes the file's node that a node comes from; False where there is none."""
+    for call in calls_around(to, node):
+        module = to.model.get_submodule(call.scope)
+        if isinstance(module, (Step, Control)):
+            write_call(to, call, module)
+            return True
+    return False
+
+
+def write_call(to: Writing, call: Called, module: Step | Control) -> None:
+    """Writes the node that a module stands for."""
+    settings = module.call
+    inputs = [_slot(to, module, slot, at) for at, slot in enumerate(module.slots)]
+    given = [_value(to, arg) for arg in call.args]
+    for at, name in zip(settings.given, given, strict=False):
+        inputs[at] = _typed(to, module, name, at)
+    attributes = {name: attribute(value) for name, value in settings_of(settings.attributes).items()}
+    if isinstance(module, Control):
+        around = dict(zip(module.around, given[len(settings.given) :], strict=True))
+        for name, found in module.graphs.items():
+            attributes[name] = _Inner(to, call.scope, around, module.constants).graph(found, {})
+    refs = leaves(call.output)
+    names = [to.name(call.scope) if wanted or not i else "" for i, wanted in enumerate(settings.wanted)]
+    made = plain(NodeFile("", settings.op, settings.domain, (), (), attributes))
+    to.op(
+        settings.op,
+        inputs,
+        domain=settings.domain,
+        out=names,
+        version=settings.version,
+        **made.attributes,
+    )
+    for ref, name in zip(refs, names, strict=False):
+        if isinstance(ref, Ref) and ref.node in call.nodes and ref.node in to.graph.nodes:
+            name = _computed(to, name, to.fact(ref).dtype)
+            to.put(to.graph.nodes[ref.node], name, ref.out)
+    to.done |= call.nodes
+
+
+def _slot(to: Writing, module: Any, slot: Any, at: int) -> str:
+    """The constant that an input is."""
+    if slot is None:
+        return ""
+    array = np.asarray(getattr(module, slot) if isinstance(slot, str) else slot)
+    name = f"{module.call.name}.{slot}" if isinstance(slot, str) else ""
+    if array.dtype == object:
+        raise NotExported("texts")
+    return _typed(to, module, to.constant(array, name=name), at)
+
+
+def _typed(to: Writing, module: Any, name: str, at: int) -> str:
+    """An input of the type that the file had, where that decides what a node means."""
+    types = module.call.types
+    kind = types[at] if at < len(types) else None
+    if kind is None or not name or module.call.op not in _BY_TYPES or not is_narrow(kind):
+        return name
+    return to.op("Cast", [name], to=NUMBERS[kind])
+
+
+def _computed(to: Writing, name: str, dtype: Any) -> str:
+    """An output of a type that no array has, in the dtype that it is computed in."""
+    return to.op("Cast", [name], to=NUMBERS[str(dtype)]) if is_narrow(to.types.of(name)) else name
+
+
+def _value(to: Writing, arg: Any) -> str:
+    if arg is None:
+        return ""
+    if isinstance(arg, ArrayOfLengths):
+        return to.lengths(arg.items, arg.shape)
+    return to.value(arg) if isinstance(arg, (Ref, Expr)) else to.constant(np.asarray(arg))
+
+
+def attribute(value: Any) -> Any:
+    """An attribute of floats in float32."""
+    if isinstance(value, np.ndarray):
+        return Tensor.of("", computed(value))
+    if isinstance(value, Tensor):
+        return _tensor(value)
+    if isinstance(value, (SparseTensor, GraphFile, ValueInfo)):
+        raise NotExported(f"an attribute of {type(value).__name__}")
+    return value
+
+
+def _tensor(tensor: Tensor) -> Tensor:
+    return Tensor.of(tensor.name, tensor.array().astype(np.float32)) if tensor.dtype in _FLOATS else tensor
+
+
+def settings_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes that name types, of floats that are computed in float32."""
+    made = dict(attributes)
+    for name in _TYPES:
+        if NAMES.get(made.get(name, 0)) in _FLOATS:
+            made[name] = 1
+    return made
+
+
+class _Inner:
+    """A graph inside of a node, with names that nothing else in the file has."""
+
+    def __init__(
+        self, to: Writing, scope: str, around: Mapping[str, str], constants: Mapping[str, Any]
+    ) -> None:
+        self._to, self._scope = to, scope
+        self._around, self._constants = around, constants
+
+    def graph(self, found: GraphFile, outer: Mapping[str, str]) -> GraphFile:
+        """The same graph; `outer` are the names of graphs between it and the node."""
+        names = dict(outer)
+        own = [value.name for value in found.inputs] + list(found.initializers)
+        own += [name for node in found.nodes for name in node.outputs if name]
+        names.update({name: self._to.name(f"{self._scope}/{name}") for name in own})
+        for name in free_names(found) - set(names):
+            if name in self._around:
+                names[name] = self._around[name]
+            elif name in self._constants:
+                names[name] = self._to.constant(np.asarray(self._constants[name]), name=name)
+            else:
+                raise NotExported(f"a graph that takes {name!r}, which is not written")
+        initializers = {
+            names[name]: self._initializer(names[name], t) for name, t in found.initializers.items()
+        }
+        return GraphFile(
+            self._to.name(f"{self._scope}/{found.name or 'graph'}"),
+            tuple(self._node(node, names) for node in found.nodes),
+            initializers,
+            tuple(_renamed(value, names) for value in found.inputs if value.name not in found.initializers),
+            tuple(_renamed(value, names) for value in found.outputs),
+        )
+
+    def _initializer(self, name: str, tensor: Any) -> Tensor:
+        if tensor.dtype == "string":
+            raise NotExported("texts")
+        return (
+            replace(_tensor(tensor), name=name)
+            if isinstance(tensor, Tensor)
+            else Tensor.of(name, tensor.array())
+        )
+
+    def _node(self, node: NodeFile, names: Mapping[str, str]) -> NodeFile:
+        attributes = {
+            name: self.graph(value, names) if isinstance(value, GraphFile) else attribute(value)
+            for name, value in settings_of(node.attributes).items()
+        }
+        made = replace(
+            node,
+            name=self._to.name(f"{self._scope}/{node.name or node.op}"),
+            inputs=tuple(names[name] if name else "" for name in node.inputs),
+            outputs=tuple(names[name] if name else "" for name in node.outputs),
+            attributes=attributes,
+            metadata={},
+            kept=(),
+        )
+        return plain(made)
+
+
+def _renamed(value: ValueInfo, names: Mapping[str, str]) -> ValueInfo:
+    dtype = "float32" if value.dtype in _FLOATS else value.dtype
+    encoded = None if dtype != value.dtype else value.encoded
+    return replace(value, name=names[value.name], dtype=dtype, encoded=encoded, metadata={})
