@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 
 use arbitrary::Result;
-use quantray_core::affine::{self, Code};
+use quantray_core::affine::{self, Code, Pages};
 use quantray_core::qparams::DType;
 use quantray_fuzz::common::collect;
 use quantray_fuzz::{Input, bits, everywhere, nan, same, target};
@@ -27,7 +27,8 @@ fn of<C: Code + PartialEq + Debug + Into<i32> + TryFrom<i32, Error: Debug>>(
             (Ok(got), None) => same(&got, &codes, on),
             (got, found) => assert_eq!(got.err(), *found, "{on}"),
         }
-        let got = collect(x.len(), |out| affine::dequantize::<C>(&codes, out, &params.affine()));
+        let got =
+            collect(x.len(), |out| affine::dequantize::<C>(&codes, out, &params.affine(), Pages::There));
         same(&bits(&got.expect("nothing stops it")), &bits(&values), on);
     });
     Ok(())

@@ -5,8 +5,8 @@
 use std::mem::MaybeUninit;
 
 use arbitrary::Result;
-use quantray_core::affine;
 use quantray_core::affine::gradient::Grid;
+use quantray_core::affine::{self, Pages};
 use quantray_core::qparams::DType;
 use quantray_fuzz::common::{Params, collect};
 use quantray_fuzz::{Input, bits, everywhere, nan, same, target};
@@ -24,12 +24,17 @@ fn run(input: &mut Input<'_>) -> Result<()> {
     let (values, passes): (Vec<f32>, Vec<bool>) = (0..x.len()).map(one).unzip();
     everywhere(shared, |_, on| {
         let affine = params.affine();
-        match (collect(x.len(), |out| affine::fake_quantize(&x, out, None, &affine, lo, hi)), &found) {
+        match (
+            collect(x.len(), |out| affine::fake_quantize(&x, out, None, &affine, (lo, hi), Pages::There)),
+            &found,
+        ) {
             (Ok(got), None) => same(&bits(&got), &bits(&values), on),
             (got, found) => assert_eq!(got.err(), *found, "{on}"),
         }
         let mut mask = vec![MaybeUninit::new(false); x.len()];
-        let got = collect(x.len(), |out| affine::fake_quantize(&x, out, Some(&mut mask), &affine, lo, hi));
+        let got = collect(x.len(), |out| {
+            affine::fake_quantize(&x, out, Some(&mut mask), &affine, (lo, hi), Pages::There)
+        });
         if let Ok(got) = got {
             same(&bits(&got), &bits(&values), on);
             // SAFETY: initialized above.

@@ -16,6 +16,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyModule};
+use quantray_core::affine::Pages;
 use quantray_core::qparams::DType;
 
 use super::tensor::QTensor;
@@ -418,6 +419,8 @@ pub struct Output<'py> {
     target: Array<'py>,
     /// Where the kernel writes.
     pub array: Array<'py>,
+    /// What that memory is.
+    pub pages: Pages,
 }
 
 impl<'py> Output<'py> {
@@ -468,7 +471,7 @@ impl<'py> Output<'py> {
     ) -> PyResult<Self> {
         let Some(out) = out else {
             let array = empty(py, number, shape)?;
-            return Ok(Self { target: array.clone(), array });
+            return Ok(Self { target: array.clone(), array, pages: Pages::Fresh });
         };
         let target = out
             .cast::<PyUntypedArray>()
@@ -491,8 +494,11 @@ impl<'py> Output<'py> {
             return Err(Error::value("out", "a read-only array", "writable").into());
         }
         let direct = is_contiguous(&target) && may_be_written(&target);
-        let array = if direct { target.clone() } else { empty(py, number, shape)? };
-        Ok(Self { target, array })
+        let (array, pages) = match direct {
+            true => (target.clone(), Pages::There),
+            false => (empty(py, number, shape)?, Pages::Fresh),
+        };
+        Ok(Self { target, array, pages })
     }
 
     /// The caller's array, filled.

@@ -107,7 +107,7 @@ impl Fake {
         let (values, y) = (elements::<f32>(x), elements_mut::<f32>(&output.array));
         let affine = self.affine();
         run::kernel(py, values.len(), "input", x.shape(), || {
-            affine::fake_quantize(values, y, None, &affine, self.quant_min, self.quant_max)
+            affine::fake_quantize(values, y, None, &affine, (self.quant_min, self.quant_max), output.pages)
         })?;
         output.finish()
     }

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use quantray_core::affine::{self, Affine, Channels};
+use quantray_core::affine::{self, Affine, Channels, Pages};
 use quantray_core::error;
 use quantray_core::float::Place;
 use quantray_core::memory::{self, Ended};
@@ -139,20 +139,21 @@ pub fn dequantize(
     shape: &[usize],
     codes: &Array<'_>,
     out: &mut [MaybeUninit<f32>],
+    pages: Pages,
 ) -> PyResult<()> {
     let n = out.len();
     with_affine(quantizer, shape, |affine| match quantizer.dtype() {
         DType::QInt8 => {
             let codes = elements::<i8>(codes);
-            kernel(py, n, "codes", shape, || affine::dequantize(codes, out, affine))
+            kernel(py, n, "codes", shape, || affine::dequantize(codes, out, affine, pages))
         }
         DType::QUInt8 => {
             let codes = elements::<u8>(codes);
-            kernel(py, n, "codes", shape, || affine::dequantize(codes, out, affine))
+            kernel(py, n, "codes", shape, || affine::dequantize(codes, out, affine, pages))
         }
         DType::QInt32 => {
             let codes = elements::<i32>(codes);
-            kernel(py, n, "codes", shape, || affine::dequantize(codes, out, affine))
+            kernel(py, n, "codes", shape, || affine::dequantize(codes, out, affine, pages))
         }
         dtype @ (DType::QUInt4x2 | DType::QUInt2x4) => {
             let codes = elements::<u8>(codes);

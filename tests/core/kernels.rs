@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::mem::MaybeUninit;
 
-use quantray_core::affine::{self, Channels, Code};
+use quantray_core::affine::{self, Channels, Code, Pages};
 use quantray_core::arch::{self, Isa};
 use quantray_core::error::Stopped;
 use quantray_core::observe::{self, Bins, EXPONENTS, MinMax};
@@ -134,7 +134,8 @@ fn quantizes<C: Code + PartialEq + Debug + Into<i32> + TryFrom<i32, Error: Debug
         everywhere(|on| {
             let got = collect(n, |out| affine::quantize::<C>(&x, out, &params.affine())).unwrap();
             same(&got, &codes, &x, on, &params);
-            let got = collect(n, |out| affine::dequantize::<C>(&codes, out, &params.affine())).unwrap();
+            let got = collect(n, |out| affine::dequantize::<C>(&codes, out, &params.affine(), Pages::There))
+                .unwrap();
             same(&bits(&got), &bits(&values), &codes, on, &params);
         });
     }
@@ -198,12 +199,16 @@ fn fake_quantize() {
         let (values, passes): (Vec<f32>, Vec<bool>) =
             (0..n).map(|i| params.fake_quantize(i, x[i], lo, hi)).unzip();
         everywhere(|on| {
-            let got =
-                collect(n, |out| affine::fake_quantize(&x, out, None, &params.affine(), lo, hi)).unwrap();
+            let got = collect(n, |out| {
+                affine::fake_quantize(&x, out, None, &params.affine(), (lo, hi), Pages::There)
+            })
+            .unwrap();
             same(&bits(&got), &bits(&values), &x, on, &params);
             let mut got = Vec::new();
             let mask = collect(n, |mask| {
-                got = collect(n, |out| affine::fake_quantize(&x, out, Some(mask), &params.affine(), lo, hi))?;
+                got = collect(n, |out| {
+                    affine::fake_quantize(&x, out, Some(mask), &params.affine(), (lo, hi), Pages::There)
+                })?;
                 Ok(())
             });
             same(&bits(&got), &bits(&values), &x, on, &params);
@@ -310,7 +315,7 @@ fn rejections(x: &[f32], params: &Params) -> Vec<(&'static str, Result<(), Stopp
     let fake = |mask: bool| {
         collect(n, |out| {
             let mut memory = vec![MaybeUninit::new(false); n];
-            affine::fake_quantize(x, out, mask.then_some(&mut memory[..]), &affine, 0, 15)
+            affine::fake_quantize(x, out, mask.then_some(&mut memory[..]), &affine, (0, 15), Pages::There)
         })
     };
     let layout = Channels { outer: n / 2, channels: 2, inner: 1 };
@@ -402,8 +407,13 @@ fn memory_starts_and_ends_anywhere() {
                     same(&out[to..to + n], &codes, x, on, params);
                     assert!(out[..to].iter().chain(&out[to + n..]).all(|&b| b == 77), "{on}: wrote outside");
                     let mut back = vec![MaybeUninit::new(7f32); n + 128];
-                    affine::dequantize::<u8>(&out[to..to + n], &mut back[start..start + n], &params.affine())
-                        .unwrap();
+                    affine::dequantize::<u8>(
+                        &out[to..to + n],
+                        &mut back[start..start + n],
+                        &params.affine(),
+                        Pages::There,
+                    )
+                    .unwrap();
                     // SAFETY: as above.
                     let back: Vec<f32> = back.into_iter().map(|x| unsafe { x.assume_init() }).collect();
                     same(&bits(&back[start..start + n]), &bits(&values), &codes, on, params);
@@ -438,7 +448,15 @@ fn nothing_beyond_an_array_is_touched() {
                     affine::quantize::<u8>(x, out.slice(n, at_end), &affine).unwrap();
                     affine::quantize::<i32>(x, out.slice(n, at_end), &affine).unwrap();
                     let mask = mask.slice(n, at_end);
-                    affine::fake_quantize(x, out.slice(n, at_end), Some(mask), &affine, 0, 255).unwrap();
+                    affine::fake_quantize(
+                        x,
+                        out.slice(n, at_end),
+                        Some(mask),
+                        &affine,
+                        (0, 255),
+                        Pages::There,
+                    )
+                    .unwrap();
                     observe::min_max(x).unwrap();
                     if rows.len() == n {
                         observe::min_max_per_channel(x, rows).unwrap();
@@ -453,8 +471,15 @@ fn nothing_beyond_an_array_is_touched() {
         for at_end in [true, false] {
             everywhere(|_| {
                 for affine in all.iter().map(Params::affine) {
-                    affine::dequantize::<i8>(x.slice(n, at_end), out.slice(n, at_end), &affine).unwrap();
-                    affine::dequantize::<i32>(x.slice(n, at_end), out.slice(n, at_end), &affine).unwrap();
+                    affine::dequantize::<i8>(x.slice(n, at_end), out.slice(n, at_end), &affine, Pages::There)
+                        .unwrap();
+                    affine::dequantize::<i32>(
+                        x.slice(n, at_end),
+                        out.slice(n, at_end),
+                        &affine,
+                        Pages::There,
+                    )
+                    .unwrap();
                     for dtype in [DType::QUInt4x2, DType::QUInt2x4] {
                         let codes = x.slice(n.div_ceil(dtype.elements_per_item()), at_end);
                         affine::dequantize_packed(dtype, codes, out.slice(n, at_end), &affine).unwrap();

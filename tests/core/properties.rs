@@ -1,7 +1,7 @@
 //! What must hold for all inputs, on the best instruction set: found by trying many.
 
 use proptest::prelude::*;
-use quantray_core::affine::{self, Channels};
+use quantray_core::affine::{self, Channels, Pages};
 use quantray_core::observe::{self, MinMax};
 use quantray_core::threads;
 
@@ -17,7 +17,7 @@ fn quantize(x: &[f32], params: &Params) -> Vec<u8> {
 }
 
 fn dequantize(codes: &[u8], params: &Params) -> Vec<f32> {
-    collect(codes.len(), |out| affine::dequantize::<u8>(codes, out, &params.affine())).unwrap()
+    collect(codes.len(), |out| affine::dequantize::<u8>(codes, out, &params.affine(), Pages::There)).unwrap()
 }
 
 proptest! {
@@ -64,7 +64,7 @@ proptest! {
         x in prop::collection::vec(-1e8f32..1e8, 1..200),
     ) {
         let params = Params::Tensor(scale, zero_point);
-        let fake = collect(x.len(), |out| affine::fake_quantize(&x, out, None, &params.affine(), 0, 255)).unwrap();
+        let fake = collect(x.len(), |out| affine::fake_quantize(&x, out, None, &params.affine(), (0, 255), Pages::There)).unwrap();
         prop_assert_eq!(fake, dequantize(&quantize(&x, &params), &params));
     }
 

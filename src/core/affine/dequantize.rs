@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::walk::{Source, Spans, Uses, Walk};
 use super::{Affine, wide};
-use crate::arch::{self, Byte, Isa, Kernel, Slot, Vector};
+use crate::arch::{self, Byte, Isa, Kernel, Pages, Slot, Vector};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -18,10 +18,11 @@ pub(super) fn bytes<C: Byte>(
     codes: &[C],
     out: &mut [MaybeUninit<f32>],
     affine: &Affine<'_>,
+    pages: Pages,
 ) -> Result<(), Stopped> {
     let walk = Walk::new(affine, USES);
     let moved = codes.len() * 5;
-    let stream = moved >= arch::stream_from();
+    let stream = pages.streamed(moved, 4 * out.len());
     let isa = Isa::current();
     let step = walk.step(threads::CHUNK_BYTES / 5);
     threads::for_each(moved, out.chunks_mut(step).enumerate(), |(i, out)| {
@@ -32,7 +33,12 @@ pub(super) fn bytes<C: Byte>(
 }
 
 /// From i32.
-pub(super) fn wide(codes: &[i32], out: &mut [MaybeUninit<f32>], affine: &Affine<'_>) -> Result<(), Stopped> {
+pub(super) fn wide(
+    codes: &[i32],
+    out: &mut [MaybeUninit<f32>],
+    affine: &Affine<'_>,
+    _: Pages,
+) -> Result<(), Stopped> {
     wide::dequantize(codes, out, affine)
 }
 

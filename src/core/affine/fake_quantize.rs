@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::walk::{Source, Spans, Uses, Walk};
 use super::{Affine, nan_in, wide};
-use crate::arch::{self, Isa, Kernel, Slot, Vector};
+use crate::arch::{self, Isa, Kernel, Pages, Slot, Vector};
 use crate::error::Stopped;
 use crate::{qparams, threads};
 
@@ -19,21 +19,20 @@ pub(super) fn run(
     out: &mut [MaybeUninit<f32>],
     mask: Option<&mut [MaybeUninit<bool>]>,
     affine: &Affine<'_>,
-    quant_min: i32,
-    quant_max: i32,
+    bounds: (i32, i32),
+    pages: Pages,
 ) -> Result<(), Stopped> {
     let small = |n: i32| (-SMALL..=SMALL).contains(&n);
     let exact = match affine {
         Affine::PerTensor { zero_point, .. } => small(*zero_point),
         Affine::PerChannel { zero_points, .. } => zero_points.iter().all(|&z| small(z)),
         Affine::PerChannelFloat { .. } => true,
-    } && (affine.is_float() || small(quant_min) && small(quant_max));
+    } && (affine.is_float() || small(bounds.0) && small(bounds.1));
     let uses = Uses { inv: true, scale: true, zero_point: exact, zero_point64: !exact, ..Uses::default() };
     let walk = Walk::new(affine, uses);
     let moved = x.len() * (8 + usize::from(mask.is_some()));
     let step = walk.step(threads::CHUNK_BYTES / 8);
-    let bounds = (quant_min, quant_max);
-    let stream = moved >= arch::stream_from();
+    let stream = pages.streamed(moved, 4 * out.len());
     let isa = Isa::current();
     let nan = AtomicBool::new(false);
     let chunk = |i: usize, out: &mut [MaybeUninit<f32>], mask: Option<&mut [MaybeUninit<bool>]>| {

@@ -15,6 +15,7 @@ mod wide;
 
 use std::mem::MaybeUninit;
 
+pub use crate::arch::Pages;
 use crate::error::Stopped;
 use crate::qparams::DType;
 
@@ -97,7 +98,7 @@ impl Affine<'_> {
 }
 
 mod sealed {
-    use super::{Affine, MaybeUninit, Stopped};
+    use super::{Affine, MaybeUninit, Pages, Stopped};
 
     /// How the kernels of a code are reached.
     pub trait Kernels: Sized {
@@ -106,6 +107,7 @@ mod sealed {
             codes: &[Self],
             out: &mut [MaybeUninit<f32>],
             affine: &Affine<'_>,
+            pages: Pages,
         ) -> Result<(), Stopped>;
     }
 }
@@ -133,8 +135,9 @@ macro_rules! code {
                 codes: &[Self],
                 out: &mut [MaybeUninit<f32>],
                 affine: &Affine<'_>,
+                pages: Pages,
             ) -> Result<(), Stopped> {
-                dequantize::$kernels(codes, out, affine)
+                dequantize::$kernels(codes, out, affine, pages)
             }
         }
     };
@@ -167,13 +170,14 @@ pub fn dequantize<C: Code>(
     codes: &[C],
     out: &mut [MaybeUninit<f32>],
     affine: &Affine<'_>,
+    pages: Pages,
 ) -> Result<(), Stopped> {
     assert_eq!(codes.len(), out.len(), "as many floats as codes");
     affine.check(codes.len());
-    C::dequantize(codes, out, affine)
+    C::dequantize(codes, out, affine, pages)
 }
 
-/// Floats to the floats that their codes in `quant_min ..= quant_max` stand for, and, in `mask`, where the gradient
+/// Floats to the floats that their codes in `quant_min ..= quant_max`, given as a pair, stand for, and, in `mask`, where the gradient
 /// passes: [`crate::qparams::passes_gradient`].
 ///
 /// # Errors
@@ -186,13 +190,13 @@ pub fn fake_quantize(
     out: &mut [MaybeUninit<f32>],
     mask: Option<&mut [MaybeUninit<bool>]>,
     affine: &Affine<'_>,
-    quant_min: i32,
-    quant_max: i32,
+    (quant_min, quant_max): (i32, i32),
+    pages: Pages,
 ) -> Result<(), Stopped> {
     assert_eq!(x.len(), out.len(), "as many floats out as in");
     assert!(mask.as_ref().is_none_or(|mask| mask.len() == x.len()), "as many truth values as floats");
     affine.check(x.len());
-    fake_quantize::run(x, out, mask, affine, quant_min, quant_max)
+    fake_quantize::run(x, out, mask, affine, (quant_min, quant_max), pages)
 }
 
 /// Floats to codes of a packed data type: flat, element 0 in the low bits, the rest of the last byte 0. The zero point

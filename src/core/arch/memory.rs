@@ -170,6 +170,27 @@ pub fn set_stream_from(bytes: usize) {
     STREAM_FROM.store(bytes, Ordering::Relaxed);
 }
 
+/// What results are written to, as the caches see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// Memory that may have been written before.
+    There,
+    /// Memory that was just asked for: where that is much, the system gives it out page by page as it is touched, and
+    /// zeros each through the caches, where plain stores find it.
+    Fresh,
+}
+
+/// From here on the C library asks the system for each piece of memory, and keeps none (glibc's greatest
+/// `M_MMAP_THRESHOLD`).
+const NEVER_KEPT: usize = 32 << 20;
+
+impl Pages {
+    /// Whether a kernel that moves so many bytes, and writes so many of them, stores around the caches.
+    pub(crate) fn streamed(self, moved: usize, written: usize) -> bool {
+        moved >= stream_from() && (self == Self::There || written < NEVER_KEPT)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,5 +200,14 @@ mod tests {
         assert_eq!(kibibytes("32768K"), Some(32 << 20));
         assert_eq!(kibibytes("32M"), None);
         assert!(last_level_cache() > 0);
+    }
+
+    #[test]
+    fn pages_that_are_zeroed_at_the_first_touch_are_in_the_caches() {
+        let all = stream_from().max(NEVER_KEPT);
+        assert!(Pages::There.streamed(all, all));
+        assert!(!Pages::Fresh.streamed(all, all));
+        assert!(Pages::Fresh.streamed(all, NEVER_KEPT - 1));
+        assert!(!Pages::There.streamed(stream_from() - 1, 1));
     }
 }

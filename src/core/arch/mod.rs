@@ -31,7 +31,7 @@ pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;
 pub(crate) use memory::{Lines, ask_for, byte_slots, bytes, slots};
-pub use memory::{last_level_cache, stream_from};
+pub use memory::{Pages, last_level_cache, stream_from};
 pub use peak::peaks;
 pub(crate) use table::look_up;
 pub(crate) use transpose::transpose;

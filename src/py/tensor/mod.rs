@@ -139,7 +139,14 @@ impl QTensor {
         let own = self.codes(py);
         let output = Output::new::<f32>(py, out, shape, own)?;
         let codes = if is_contiguous(own) { own.clone() } else { contiguous(own)? };
-        run::dequantize(py, self.quantizer(), shape, &codes, elements_mut::<f32>(&output.array))?;
+        run::dequantize(
+            py,
+            self.quantizer(),
+            shape,
+            &codes,
+            elements_mut::<f32>(&output.array),
+            output.pages,
+        )?;
         output.finish()
     }
 

@@ -6,7 +6,7 @@ use super::super::op::{Hint, Need, Op, Planned, Task};
 use super::super::value::{Grid, Type, Value};
 use super::elementwise::table_task;
 use super::{check_floats, each_element, grid_of};
-use crate::affine::{self, Affine};
+use crate::affine::{self, Affine, Pages};
 use crate::error::{Result, Stopped};
 use crate::qparams::{dequantize_one, quantize_one};
 
@@ -27,8 +27,8 @@ pub(super) fn quantize(x: &[f32], grid: Grid, to: Room<'_>) -> Result<(), Stoppe
 /// Codes to floats.
 pub(super) fn dequantize(x: Memory<'_>, grid: Grid, to: Room<'_>) -> Result<(), Stopped> {
     match x {
-        Memory::U8(x) => affine::dequantize(x, to.floats(), &affine_of(grid)),
-        Memory::I8(x) => affine::dequantize(x, to.floats(), &affine_of(grid)),
+        Memory::U8(x) => affine::dequantize(x, to.floats(), &affine_of(grid), Pages::There),
+        Memory::I8(x) => affine::dequantize(x, to.floats(), &affine_of(grid), Pages::There),
         _ => panic!("codes as planned"),
     }
 }
