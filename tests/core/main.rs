@@ -7,6 +7,7 @@ mod guard;
 
 mod conv;
 mod display;
+mod dynamic;
 mod float_layers;
 mod floats;
 mod gemm;

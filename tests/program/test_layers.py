@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from program.lowered import check, run
 from quantray import graph, nn, ops
+from quantray import quantization as tq
 from quantray.nn import functional as F
 from quantray.quantization._lowering import lower
 
@@ -177,3 +178,46 @@ def test_recurrent_layers_of_other_lengths() -> None:
     program = ops.Program(["float32"], [step], [1])
     with pytest.raises(ValueError, match=r"layer: input must be of shape \(steps, batch, 4\)"):
         program(normal(2, 3, 5))
+
+
+# Functions before layers that quantize floats: their floats are made row by row
+
+
+class Between(nn.Module):
+    """Two layers, and functions of single elements between them."""
+
+    def __init__(self, how: str, width: int) -> None:
+        super().__init__()
+        self.first, self.second, self.how = nn.Linear(24, width), nn.Linear(width, 9), how
+
+    def between(self, y: Any) -> Any:
+        if self.how == "one":
+            return F.gelu(y)
+        if self.how == "two sources":
+            return F.silu(y) * y[:, :1]
+        return (F.relu(y) * 0.5 + np.float32(1)).reshape(2, -1, y.shape[-1])
+
+    def forward(self, x: Any) -> Any:
+        y = self.first(x)
+        z = self.between(y)
+        return (self.second(z), z) if self.how == "seen" else self.second(z)
+
+
+@pytest.mark.parametrize("per_row", [True, False])
+@pytest.mark.parametrize("width", [1, 65, 1536, 17000])
+@pytest.mark.parametrize("how", ["one", "two sources", "many", "seen"])
+def test_functions_before_dynamic_layers(how: str, width: int, per_row: bool) -> None:
+    nn.manual_seed(0)
+    model: Any = tq.quantize_dynamic(Between(how, width).eval(), per_row=per_row)
+    for rows in (2, 14):
+        x = normal(rows, 24, seed=rows) * 3
+        y = model.first(x)
+        expected = model.second(model.between(y))
+        for _ in range(3):
+            found = model(x)
+            found, seen = found if how == "seen" else (found, None)
+            np.testing.assert_array_equal(found, expected)
+            assert seen is None or np.array_equal(seen, model.between(y))
+    x[0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        model(x)

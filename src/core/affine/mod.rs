@@ -13,6 +13,8 @@ mod quantize;
 mod walk;
 mod wide;
 
+pub(crate) use quantize::codes;
+
 use std::mem::MaybeUninit;
 
 pub use crate::arch::Pages;

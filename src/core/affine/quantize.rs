@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::walk::{Source, Spans, Uses, Walk};
+use super::walk::{Lane, Source, Spans, Uses, Walk};
 use super::{Affine, nan_in, wide};
 use crate::arch::{self, Byte, Isa, Kernel, Slot, Vector};
 use crate::error::Stopped;
@@ -87,6 +87,21 @@ impl<S> Quantize<'_, S> {
         }
         v.any(op.nan)
     }
+}
+
+/// The codes of a slice with one set of parameters, for a kernel that has other things to do, too; it returns whether it
+/// met NaN.
+#[inline(always)]
+pub(crate) fn codes<V: Vector, C: Byte, S: Slot<Item = C>>(
+    v: V,
+    x: &[f32],
+    out: &mut [S],
+    (scale, zero_point): (f32, i32),
+) -> bool {
+    let groups = Groups::<V, false> { v, qmax: 0.0 };
+    let mut op = Op::<V, S, false, false> { groups, x, out, start: 0, nan: v.none() };
+    op.span(0..x.len(), Lane { inv: 1.0 / scale, scale, zero_point: f64::from(zero_point) });
+    v.any(op.nan)
 }
 
 struct Op<'a, V: Vector, S, const STREAM: bool, const BEFORE: bool> {

@@ -1,27 +1,146 @@
-//! Scales and zero points for activations, from their own range.
+//! Scales and zero points for activations, from their own range, and their codes.
 
-use crate::affine::Channels;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::affine::{self, Affine, Channels};
+use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::{Result, Stopped};
 use crate::memory::filled;
 use crate::observe;
 use crate::qparams::{DType, range_to_qparams};
+use crate::threads;
 
 /// Scales and zero points.
 type Params = (Vec<f32>, Vec<i32>);
+
+/// Floats that are there, or that are made where they are wanted.
+pub trait Floats: Sync {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Those from one to another: where they lie, or made in `room`.
+    fn get<'a>(&'a self, range: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32];
+
+    /// Bytes that are read and written in as much time as it takes to make all of them.
+    fn work(&self) -> usize {
+        0
+    }
+}
+
+impl Floats for &[f32] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn get<'a>(&'a self, range: Range<usize>, _: &'a mut Vec<f32>) -> &'a [f32] {
+        &self[range]
+    }
+}
+
+/// Rows up to so many floats stay in the first two caches between the look at their range and their codes.
+pub(crate) const CACHED: usize = 16 << 10;
+/// Floats of rows that are made at once: they stay in the first cache.
+const AT_ONCE: usize = 4096;
+
+/// The codes of `x` in quint8, of 7 bits where `reduce_range`; the scale and the zero point of all of it, or one of each
+/// for each of its `rows`.
+///
+/// # Errors
+/// NaN, or an interrupt; inside, a range that is not finite. Then codes mean nothing.
+///
+/// # Panics
+/// Lengths that disagree.
+pub fn dynamic_codes(
+    x: &dyn Floats,
+    rows: usize,
+    per_row: bool,
+    reduce_range: bool,
+    codes: &mut [MaybeUninit<u8>],
+) -> std::result::Result<Result<Params>, Stopped> {
+    assert_eq!(x.count(), codes.len(), "a code for each float");
+    let count = if per_row { rows } else { 1 };
+    let n = x.count().checked_div(count).unwrap_or(0);
+    if (1..=CACHED).contains(&n) {
+        let (mut scales, mut zero_points) = (filled(count, 1f32), filled(count, 0i32));
+        let (step, few) = ((threads::CHUNK_BYTES / 5 / n).max(1), (AT_ONCE / n).max(1));
+        let params = scales.chunks_mut(step).zip(zero_points.chunks_mut(step));
+        let pieces = codes.chunks_mut(step * n).zip(params).enumerate();
+        let (isa, good) = (Isa::current(), AtomicBool::new(true));
+        threads::for_each(6 * x.count() + x.work(), pieces, |(i, (codes, (scales, zero_points)))| {
+            let (mut room, mut at) = (Vec::new(), i * step * n);
+            let params = scales.chunks_mut(few).zip(zero_points.chunks_mut(few));
+            let fine = codes.chunks_mut(few * n).zip(params).all(|(codes, (scales, zero_points))| {
+                let x = x.get(at..at + codes.len(), &mut room);
+                at += codes.len();
+                arch::dispatch(isa, Rows { x, n, reduce_range, codes, scales, zero_points })
+            });
+            good.fetch_and(fine, Ordering::Relaxed);
+            fine
+        })?;
+        if good.into_inner() {
+            return Ok(Ok((scales, zero_points)));
+        }
+        // What is wrong, and where first, is said below.
+    }
+    let mut room = Vec::new();
+    let x = x.get(0..x.count(), &mut room);
+    let (scales, zero_points) = match params(x, rows, per_row, reduce_range)? {
+        Ok(params) => params,
+        Err(error) => return Ok(Err(error)),
+    };
+    let layout = Channels { outer: 1, channels: count, inner: n };
+    let affine = match (&scales[..], &zero_points[..]) {
+        (&[scale], &[zero_point]) => Affine::PerTensor { scale, zero_point },
+        (scales, zero_points) => Affine::PerChannel { scales, zero_points, layout },
+    };
+    affine::quantize(x, codes, &affine)?;
+    Ok(Ok((scales, zero_points)))
+}
+
+/// Some rows of `n`: their parameters, and their codes. Gives whether each has a range.
+struct Rows<'a> {
+    x: &'a [f32],
+    n: usize,
+    reduce_range: bool,
+    codes: &'a mut [MaybeUninit<u8>],
+    scales: &'a mut [f32],
+    zero_points: &'a mut [i32],
+}
+
+impl Kernel for Rows<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<V: Vector>(self, v: V) -> bool {
+        let rows = self.x.chunks_exact(self.n).zip(self.codes.chunks_exact_mut(self.n));
+        let params = self.scales.iter_mut().zip(self.zero_points);
+        for ((x, codes), (scale, zero_point)) in rows.zip(params) {
+            let (range, nan) = observe::Run(x).run(v);
+            let Ok(found) = range_to_qparams(range.min, range.max, DType::QUInt8, self.reduce_range) else {
+                return false;
+            };
+            (*scale, *zero_point) = (found.0 as f32, found.1);
+            if nan {
+                return false;
+            }
+            affine::codes(v, x, codes, (*scale, *zero_point));
+        }
+        true
+    }
+}
 
 /// The scale and the zero point of quint8 for all of `x`, or one of each for each of its `rows`.
 ///
 /// # Errors
 /// NaN, or an interrupt; inside, a range that is not finite.
 pub fn dynamic_params(x: &[f32], rows: usize, per_row: bool) -> std::result::Result<Result<Params>, Stopped> {
-    dynamic_params_in(x, rows, per_row, false)
+    params(x, rows, per_row, false)
 }
 
 /// The same, of 7 bits where `reduce_range`.
-///
-/// # Errors
-/// As [`dynamic_params`].
-pub fn dynamic_params_in(
+fn params(
     x: &[f32],
     rows: usize,
     per_row: bool,

@@ -19,7 +19,8 @@ mod scales;
 mod state;
 
 pub(crate) use columns::Columns;
-pub use dynamic::{dynamic_params, dynamic_params_in};
+pub(crate) use dynamic::CACHED;
+pub use dynamic::{Floats, dynamic_codes, dynamic_params};
 pub(crate) use epilogue::{AsBytes, Corrections, Epilogue, FinishBlock};
 pub use multiply::{Activations, Each, Finish, Results, multiply};
 pub(crate) use multiply::{Place, Plan, WithEpilogue, multiply_into, with_epilogue};

@@ -136,7 +136,7 @@ fn widen<V: Vector>(v: V, x: [V::F; 4], lo: &mut [V::F; 4], hi: &mut [V::F; 4], 
 }
 
 /// The range of a slice, and whether it holds NaN (and then the range is anything).
-struct Run<'a>(&'a [f32]);
+pub(crate) struct Run<'a>(pub(crate) &'a [f32]);
 
 impl Kernel for Run<'_> {
     type Output = (MinMax, bool);

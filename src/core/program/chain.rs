@@ -5,12 +5,14 @@
 //! from tiles of sources, and of links before it. A step by itself is a chain of one link.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::memory::{Memory, Room};
 use super::value::{Kind, Value};
-use crate::arch::Lines;
+use crate::arch::{Lines, slots};
 use crate::error::Stopped;
+use crate::gemm::Floats;
 use crate::threads;
 
 /// How a source lies beside the result.
@@ -101,6 +103,11 @@ impl Chain {
         self.sources[source].0 == Lie::Same
     }
 
+    /// Whether it makes so many floats.
+    pub(super) fn makes_floats(&self, count: usize) -> bool {
+        self.len == count && self.links.last().is_some_and(|link| link.kind == Kind::F32)
+    }
+
     /// Whether both fit into one.
     pub(super) fn fits(&self, before: &Self) -> bool {
         let small = |n: usize, m: usize| n + m <= MOST;
@@ -135,8 +142,8 @@ impl Chain {
         Self { len: self.len, sources, links }
     }
 
-    /// Makes the value.
-    pub(super) fn run(&self, from: &[Memory<'_>], to: Room<'_>) -> Result<(), Stopped> {
+    /// Elements of a row, which a tile does not reach beyond, and of a tile.
+    fn cut(&self) -> (usize, usize) {
         let row = self.sources.iter().map(|(lie, _)| lie.run(self.len)).min().unwrap_or(self.len).max(1);
         let row = if row >= LONG { row } else { self.len.max(1) };
         let spread = |(lie, kind): &(Lie, Kind)| match lie {
@@ -149,8 +156,23 @@ impl Chain {
             0 => self.len.max(1),
             n => (CACHED / n).clamp(*TILE.start(), *TILE.end()),
         };
+        (row, tile)
+    }
+
+    /// Bytes that are read and written in as much time as all of it takes.
+    fn work(&self) -> usize {
         let size = self.links.last().map_or(1, |link| link.kind.size());
-        let bytes = (self.sources.len() + 1) * self.len * size.max(4) + 4 * self.len * self.links.len();
+        (self.sources.len() + 1) * self.len * size.max(4) + 4 * self.len * self.links.len()
+    }
+
+    /// What it makes of these, as floats that are made where they are wanted.
+    pub(super) fn of<'a>(&'a self, from: &'a [Memory<'a>]) -> Made<'a> {
+        Made { chain: self, from, cut: self.cut() }
+    }
+
+    /// Makes the value.
+    pub(super) fn run(&self, from: &[Memory<'_>], to: Room<'_>) -> Result<(), Stopped> {
+        let ((row, tile), bytes) = (self.cut(), self.work());
         let piece = (threads::CHUNK_BYTES * self.len.max(1) / bytes.max(1)).max(LONG);
         // A piece is whole tiles, or whole rows.
         let piece = if piece > row { piece / row * row } else { piece.next_multiple_of(64) };
@@ -227,6 +249,29 @@ impl Chain {
             };
         }
         (link.run)(&taken[..link.from.len()], to);
+    }
+}
+
+/// Floats of a chain.
+pub(super) struct Made<'a> {
+    chain: &'a Chain,
+    from: &'a [Memory<'a>],
+    cut: (usize, usize),
+}
+
+impl Floats for Made<'_> {
+    fn count(&self) -> usize {
+        self.chain.len
+    }
+
+    fn get<'a>(&'a self, range: Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
+        room.resize(range.len(), 0.0);
+        self.chain.piece(self.from, range.start, Room::F32(slots(room)), self.cut);
+        room
+    }
+
+    fn work(&self) -> usize {
+        self.chain.work()
     }
 }
 
@@ -312,7 +357,6 @@ mod tests {
     use super::super::steps::Program;
     use super::super::value::Type;
     use super::*;
-    use crate::arch::slots;
     use proptest::prelude::*;
 
     /// Floats for a value that lies in some order of its axes.

@@ -1,4 +1,5 @@
-//! Tasks that make single elements become one with the task that takes these, where no other does.
+//! Tasks that make single elements become one with the task that takes these, where no other does: a chain of such, or a
+//! product that looks at its rows one by one.
 
 use super::op::Does;
 use super::plan::{Buffer, Draft, Home};
@@ -13,9 +14,15 @@ pub(super) fn fuse(drafts: &mut Vec<Draft>, buffers: &mut [Buffer]) {
             let buffer = drafts[i].from[k].buffer;
             let (before, rest) = drafts.split_at_mut(i);
             let (before, own) = (&mut before[maker[buffer]], &mut rest[0]);
-            let (Does::Chain(first), Does::Chain(second)) = (&before.run, &own.run) else { break };
-            let replaced: Vec<bool> = own.from.iter().map(|source| source.buffer == buffer).collect();
-            own.run = Does::Chain(second.after(first, &replaced));
+            let Does::Chain(first) = &before.run else { break };
+            match &mut own.run {
+                Does::Chain(second) => {
+                    let replaced: Vec<bool> = own.from.iter().map(|source| source.buffer == buffer).collect();
+                    *second = second.after(first, &replaced);
+                }
+                Does::Floats(taking) => taking.before = Some(first.clone()),
+                Does::Run(_) => break,
+            }
             own.from.retain(|source| source.buffer != buffer);
             own.from.append(&mut before.from);
             gone[maker[buffer]] = true;
@@ -27,18 +34,24 @@ pub(super) fn fuse(drafts: &mut Vec<Draft>, buffers: &mut [Buffer]) {
     drafts.retain(|_| !gone.next().unwrap_or(false));
 }
 
-/// A source of a chain that another chain makes for it alone.
+/// A source that a chain makes for this task alone, and can as well make within it.
 fn next(drafts: &[Draft], buffers: &[Buffer], maker: &[usize], i: usize) -> Option<usize> {
     let draft = &drafts[i];
-    let Does::Chain(chain) = &draft.run else { return None };
     (0..draft.from.len()).find(|&k| {
         let buffer = draft.from[k].buffer;
         let Some(before) = drafts.get(maker[buffer]) else { return false };
         let Does::Chain(first) = &before.run else { return false };
         let own: Vec<usize> = (0..draft.from.len()).filter(|&k| draft.from[k].buffer == buffer).collect();
-        matches!(buffers[buffer].home, Home::Arena)
+        let alone = matches!(buffers[buffer].home, Home::Arena)
             && buffers[buffer].readers == own.len()
-            && own.iter().all(|&k| chain.takes(k) && draft.from[k].at == 0)
-            && chain.fits(first)
+            && own.iter().all(|&k| draft.from[k].at == 0);
+        alone
+            && match &draft.run {
+                Does::Chain(chain) => own.iter().all(|&k| chain.takes(k)) && chain.fits(first),
+                Does::Floats(taking) => {
+                    taking.once && taking.before.is_none() && first.makes_floats(draft.from[k].value.len())
+                }
+                Does::Run(_) => false,
+            }
     })
 }

@@ -8,6 +8,7 @@ use super::dims::{Dim, Known};
 use super::memory::{Memory, Room};
 use super::value::{Value, c_strides};
 use crate::error::{Error, Result, Stopped};
+use crate::gemm::Floats;
 
 /// A step of a program: one value from others.
 pub trait Op: Debug + Send + Sync {
@@ -76,6 +77,29 @@ pub enum Does {
     Run(Box<Run>),
     /// Each element from those at its place: others of the kind before and behind it become one with it.
     Chain(Chain),
+    /// From the floats of its one source, a few at a time.
+    Floats(Taking),
+}
+
+/// Computes a value from floats, that lie in memory or are made where they are wanted.
+pub struct Taking {
+    /// What makes the floats, of all sources.
+    pub(super) before: Option<Chain>,
+    /// Whether each of them is asked for but once.
+    pub(super) once: bool,
+    run: Box<FromFloats>,
+}
+
+type FromFloats = dyn Fn(&dyn Floats, Room<'_>, &mut [u8]) -> Result<(), Trouble> + Send + Sync;
+
+impl Taking {
+    /// Does it.
+    pub(super) fn run(&self, io: Io<'_>) -> Result<(), Trouble> {
+        match &self.before {
+            Some(chain) => (self.run)(&chain.of(io.from), io.to, io.scratch),
+            None => (self.run)(&io.from[0].floats(), io.to, io.scratch),
+        }
+    }
 }
 
 /// How a source must lie: broadcast to this shape, with these strides.
@@ -114,6 +138,18 @@ impl Task {
         let work = value.bytes();
         let chain = Chain::new(from, &value, tile);
         Self { value, needs: Vec::new(), scratch: 0, work, run: Does::Chain(chain) }
+    }
+
+    /// One that takes the floats of its one source, in C order; where it asks for each of them `once`, they may be made
+    /// just then.
+    pub(super) fn rows(
+        value: Value,
+        once: bool,
+        run: impl Fn(&dyn Floats, Room<'_>, &mut [u8]) -> Result<(), Trouble> + Send + Sync + 'static,
+    ) -> Self {
+        let work = value.bytes();
+        let run = Does::Floats(Taking { before: None, once, run: Box::new(run) });
+        Self { value, needs: Vec::new(), scratch: 0, work, run }
     }
 
     /// With sources that lie so.

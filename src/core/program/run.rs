@@ -51,6 +51,7 @@ impl Plan {
             let done = match &task.run {
                 Does::Run(run) => run(Io { from, to, scratch }),
                 Does::Chain(chain) => chain.run(from, to).map_err(Trouble::from),
+                Does::Floats(taking) => taking.run(Io { from, to, scratch }),
             };
             done.map_err(|why| Failed { step: task.step, why })?;
         }

@@ -5,12 +5,11 @@ use std::ops::Range;
 use super::cell::Cell;
 use super::steps::{Hidden, Inputs, Make, Pass, Room, States};
 use super::{Shape, each, order, outputs};
-use crate::affine::{self, Affine, Channels};
 use crate::arch::product::{Product, WithProduct, with_product};
 use crate::arch::{Isa, slots};
 use crate::error::{Result, Stopped};
 use crate::gemm::{
-    self, Activations, Codes, Finish, Matrix, PackedWeights, Results, State, WeightParams, dynamic_params,
+    self, Activations, Codes, Finish, Matrix, PackedWeights, Results, State, WeightParams, dynamic_codes,
     multiply,
 };
 use crate::memory::{filled, reserve};
@@ -168,19 +167,12 @@ pub fn quantized_layer(
     let Some(first) = directions.first() else { return Ok(Ok(())) };
     assert_eq!(x.len(), shape.rows() * first.inputs(), "an input for each step and row");
     assert_eq!(states.len(), directions.len(), "states for each direction");
-    let (scales, zero_points) = match dynamic_params(x, shape.rows(), per_row)? {
+    let mut codes = filled(x.len(), 0u8);
+    let found = dynamic_codes(&x, shape.rows(), per_row, false, slots(&mut codes))?;
+    let (scales, zero_points) = match found {
         Ok(params) => params,
         Err(error) => return Ok(Err(error)),
     };
-    let mut codes = filled(x.len(), 0u8);
-    let affine = match per_row {
-        true => {
-            let layout = Channels { outer: 1, channels: shape.rows(), inner: first.inputs() };
-            Affine::PerChannel { scales: &scales, zero_points: &zero_points, layout }
-        }
-        false => Affine::PerTensor { scale: scales[0], zero_point: zero_points[0] },
-    };
-    affine::quantize(x, slots(&mut codes), &affine)?;
     let work = shape.rows() * first.w_hh.columns() * (first.inputs() + first.outputs()) * directions.len();
     let parts = outputs(y, directions.len(), first.outputs(), shape);
     let parts = directions.iter().zip(states).zip(parts).enumerate().collect();

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use quantray_core::affine;
 use quantray_core::arch::Isa;
 use quantray_core::gemm::{
-    Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, dynamic_params, multiply,
+    Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, dynamic_codes, multiply,
 };
 use quantray_core::qparams::{DType, Quantizer};
 
@@ -158,17 +157,10 @@ impl PackedLinear {
         let depth = self.packed.depth();
         let values = elements::<f32>(&x);
         let rows: usize = shape[..shape.len() - 1].iter().product();
-        let (scales, zero_points) =
-            kernel(py, values.len(), "input", in_shape, || dynamic_params(values, rows, per_row))?
-                .map_err(Error)?;
         let codes = empty(py, u8::TYPE, &[values.len()])?;
-        let layout = affine::Channels { outer: 1, channels: rows, inner: depth };
-        let params = match (&scales[..], &zero_points[..]) {
-            (&[scale], &[zero_point]) => affine::Affine::PerTensor { scale, zero_point },
-            (scales, zero_points) => affine::Affine::PerChannel { scales, zero_points, layout },
-        };
         let room = elements_mut::<u8>(&codes);
-        kernel(py, values.len(), "input", in_shape, || affine::quantize(values, room, &params))?;
+        let found = || dynamic_codes(&values, rows, per_row, false, room);
+        let (scales, zero_points) = kernel(py, values.len(), "input", in_shape, found)?.map_err(Error)?;
         let x_codes = Matrix::dense(Codes::U8(elements(&codes)), rows, depth);
         let activations = Activations { codes: x_codes.into(), scales: &scales, zero_points: &zero_points };
         self.results(Form::Floats, &activations, &x, &shape, relu, out)

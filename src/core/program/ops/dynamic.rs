@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::memory::Memory;
+use super::super::memory::{Memory, Room};
 use super::super::op::{Io, Need, Planned, Task, Trouble};
 use super::super::value::{Type, Value};
 use super::layer::{Conv, Images, Linear};
-use crate::affine::{self, Affine, Channels};
 use crate::arch::slots;
 use crate::error::Result;
-use crate::gemm::{Activations, Codes, Matrix, Results, dynamic_params_in, multiply};
+use crate::gemm::{Activations, CACHED, Codes, Floats, Matrix, Results, dynamic_codes, multiply};
 
 /// How a layer quantizes floats.
 #[derive(Debug, Clone, Copy)]
@@ -28,21 +27,17 @@ impl Linear {
         let rows: usize = x.shape[..x.shape.len() - 1].iter().product();
         let (weights, layer) = (Arc::clone(&self.weights), self.layer.clone());
         let Dynamic { apart, reduce_range } = self.dynamic;
-        let run = move |io: Io<'_>| -> Result<(), Trouble> {
-            let (values, codes) = (io.from[0].floats(), &mut io.scratch[..rows * depth]);
-            let (scales, zero_points) = dynamic_params_in(values, rows, apart, reduce_range)??;
-            let layout = Channels { outer: 1, channels: rows, inner: depth };
-            let params = match (&scales[..], &zero_points[..]) {
-                (&[scale], &[zero_point]) => Affine::PerTensor { scale, zero_point },
-                (scales, zero_points) => Affine::PerChannel { scales, zero_points, layout },
-            };
-            affine::quantize(values, slots(codes), &params)?;
+        let run = move |values: &dyn Floats, to: Room<'_>, scratch: &mut [u8]| -> Result<(), Trouble> {
+            let codes = &mut scratch[..rows * depth];
+            let (scales, zero_points) = dynamic_codes(values, rows, apart, reduce_range, slots(codes))??;
             let codes = Matrix::dense(Codes::U8(codes), rows, depth).into();
             let x = Activations { codes, scales: &scales, zero_points: &zero_points };
-            Ok(multiply(&x, &weights, &layer.finish(), Results::Floats(io.to.floats()))?)
+            Ok(multiply(&x, &weights, &layer.finish(), Results::Floats(to.floats()))?)
         };
+        // Where all is looked at before the first code is made, what comes before would be made twice.
+        let few = depth <= CACHED && (apart || rows * depth <= CACHED);
         let work = rows.saturating_mul(depth).saturating_mul(columns) / 16 + 10 * rows * depth;
-        let task = Task::new(made, run).needs(vec![Need::contiguous(x)]);
+        let task = Task::rows(made, few, run).needs(vec![Need::contiguous(x)]);
         Ok(task.scratch((rows * depth).max(1)).work(work).into())
     }
 }
@@ -69,9 +64,8 @@ impl Conv {
             let room = to.len() / groups;
             let all = io.from[0].floats().chunks_exact(each).zip(codes.chunks_exact_mut(each));
             for ((values, codes), to) in all.zip(to.chunks_exact_mut(room)) {
-                let (scales, zero_points) = dynamic_params_in(values, 1, false, reduce_range)??;
+                let (scales, zero_points) = dynamic_codes(&values, 1, false, reduce_range, slots(codes))??;
                 let (scale, zero_point) = (scales[0], zero_points[0]);
-                affine::quantize(values, slots(codes), &Affine::PerTensor { scale, zero_point })?;
                 let image = images.of(Memory::U8(codes));
                 conv.run(&image, (scale, zero_point), &layer.finish(), Results::Floats(to))?;
             }
