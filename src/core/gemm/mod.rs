@@ -9,9 +9,11 @@
 mod columns;
 mod dynamic;
 mod epilogue;
+mod finisher;
 mod multiply;
 mod pack;
 mod patches;
+mod plan;
 pub mod reference;
 mod residual;
 mod rows;
@@ -20,12 +22,14 @@ mod state;
 
 pub(crate) use columns::Columns;
 pub use dynamic::{dynamic_params, dynamic_params_in};
-pub(crate) use epilogue::{AsBytes, Corrections, Epilogue, FinishBlock};
+pub(crate) use epilogue::{Corrections, Epilogue};
+pub(crate) use finisher::{Finisher, Room};
 pub use multiply::{Activations, Each, Finish, Results, multiply};
-pub(crate) use multiply::{Place, Plan, WithEpilogue, multiply_into, with_epilogue};
+pub(crate) use multiply::{WithEpilogue, multiply_into, with_epilogue};
 pub use pack::{PackedWeights, WeightParams};
 pub(crate) use patches::run;
 pub use patches::{Patches, Space};
+pub(crate) use plan::{Place, Plan};
 pub use residual::{Addend, Residual};
 pub use scales::check_scales;
 pub(crate) use state::{State, WIDE};
