@@ -273,7 +273,7 @@ struct Pool {
 struct State {
     jobs: Vec<Arc<Job>>,
     /// The threads, once there has been work for them.
-    threads: Option<rayon::ThreadPool>,
+    threads: Option<rayon_core::ThreadPool>,
     /// Workers that rayon has been asked for and that have not gone back to it.
     serving: usize,
 }
@@ -372,7 +372,7 @@ impl Pool {
         self.jobs.fetch_add(1, Ordering::Release);
         if state.threads.as_ref().is_none_or(|threads| threads.current_num_threads() < helpers) {
             let named =
-                rayon::ThreadPoolBuilder::new().num_threads(helpers).thread_name(|_| "quantray".into());
+                rayon_core::ThreadPoolBuilder::new().num_threads(helpers).thread_name(|_| "quantray".into());
             match named.build() {
                 // A smaller pool before it ends by itself, once its workers have gone back to it.
                 Ok(threads) => state.threads = Some(threads),

@@ -57,7 +57,7 @@ impl<C: Byte> Kernel for Dequantize<'_, C> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) {
-        if self.stream {
+        if V::STREAMS && self.stream {
             self.spans::<V, true>(v);
             v.fence();
         } else {

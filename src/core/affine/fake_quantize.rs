@@ -85,7 +85,7 @@ impl Kernel for FakeQuantize<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> bool {
-        let nan = match (self.before, self.stream) {
+        let nan = match (self.before, V::STREAMS && self.stream) {
             (false, false) => spans::<V, false, false>(v, self.chunk),
             (false, true) => spans::<V, true, false>(v, self.chunk),
             (true, false) => spans::<V, false, true>(v, self.chunk),

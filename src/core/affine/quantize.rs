@@ -62,7 +62,7 @@ impl<C: Byte, S: Slot<Item = C>> Kernel for Quantize<'_, S> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> bool {
-        match (self.before, self.stream) {
+        match (self.before, V::STREAMS && self.stream) {
             (None, false) => self.spans::<V, C, false, false>(v, 0.0),
             (None, true) => self.spans::<V, C, true, false>(v, 0.0),
             (Some(qmax), false) => self.spans::<V, C, false, true>(v, qmax),

@@ -234,35 +234,42 @@ impl<'a> Walk<'a> {
         elements.div_ceil(unit) * unit
     }
 
-    /// Visits the spans of a flat range.
+    /// Visits the spans of a flat range. `span` stands here twice, once for each kind of source, since it is inlined.
     #[inline(always)]
     pub fn each(&self, range: Range<usize>, op: &mut impl Spans) {
-        match &self.cut {
-            Cut::Whole(lane) => op.span(range, *lane),
-            Cut::Runs(layout) => {
-                for (run, channel) in Runs::new(range, *layout) {
-                    op.span(run, self.affine.lane(channel));
-                }
+        let runs = match &self.cut {
+            Cut::Whole(_) => Some(Runs::one(range.clone())),
+            Cut::Runs(layout) => Some(Runs::new(range.clone(), *layout)),
+            Cut::Blocks { .. } | Cut::Written { .. } => None,
+        };
+        if let Some(runs) = runs {
+            for (run, channel) in runs {
+                let lane = match &self.cut {
+                    Cut::Whole(lane) => *lane,
+                    _ => self.affine.lane(channel),
+                };
+                op.span(run, lane);
             }
-            Cut::Blocks { tables, block } => {
-                let mut at = range.start;
-                while at < range.end {
+            return;
+        }
+        let mut at = range.start;
+        while at < range.end {
+            let own;
+            let (tables, offset, end) = match &self.cut {
+                Cut::Blocks { tables, block } => {
                     let offset = at % block;
-                    let end = range.end.min(at - offset + block);
-                    op.span(at..end, tables.from(offset));
-                    at = end;
+                    (tables, offset, range.end.min(at - offset + block))
                 }
-            }
-            Cut::Written { layout, uses } => {
-                let period = layout.channels * layout.inner;
-                let mut at = range.start;
-                while at < range.end {
+                Cut::Written { layout, uses } => {
+                    let period = layout.channels * layout.inner;
                     let end = range.end.min(at + BLOCK).min((at / period + 1) * period);
-                    let tables = Tables::new(at..end, self.affine, *layout, *uses);
-                    op.span(at..end, tables.from(0));
-                    at = end;
+                    own = Tables::new(at..end, self.affine, *layout, *uses);
+                    (&own, 0, end)
                 }
-            }
+                Cut::Whole(_) | Cut::Runs(_) => return,
+            };
+            op.span(at..end, tables.from(offset));
+            at = end;
         }
     }
 }
@@ -321,6 +328,13 @@ struct Runs {
 }
 
 impl Runs {
+    /// All of it as one run.
+    #[inline(always)]
+    fn one(range: Range<usize>) -> Self {
+        let layout = Channels { channels: 1, inner: 0, outer: 1 };
+        Self { at: range.start, end: range.end, run_end: range.end, channel: 0, layout }
+    }
+
     #[inline(always)]
     fn new(range: Range<usize>, layout: Channels) -> Self {
         let Range { start: at, end } = range;

@@ -33,6 +33,7 @@ pub use memory::set_stream_from;
 pub(crate) use memory::{Lines, ask_for, byte_slots, bytes, slots};
 pub use memory::{Pages, last_level_cache, stream_from};
 pub use peak::peaks;
+pub(crate) use scalar::Scalar;
 pub(crate) use table::look_up;
 pub(crate) use transpose::transpose;
 pub(crate) use vector::{Byte, Kernel, Slot, Vector, copy_to, map};
@@ -85,5 +86,5 @@ pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
         return v.run(kernel);
     }
     let _ = isa;
-    scalar::Scalar.run(kernel)
+    Scalar.run(kernel)
 }

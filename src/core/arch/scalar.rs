@@ -16,14 +16,15 @@ fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 impl Vector for Scalar {
     const LANES: usize = LANES;
     const REGISTERS: usize = 16;
+    const STREAMS: bool = false;
     type F = [f32; LANES];
     type Z = [i16; 4 * LANES];
-    type B = [i16; 4 * LANES];
+    type B = [u8; 4 * LANES];
     type Q = [u8; 16];
     type M = [bool; LANES];
     type I = [i32; LANES];
 
-    #[inline(always)]
+    /// A function of its own, as it is for other instruction sets: called from many places it is compiled once.
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
@@ -164,12 +165,13 @@ impl Vector for Scalar {
     fn load16(self, from: &[i16]) -> Self::Z {
         std::array::from_fn(|i| from[..Self::GROUP][i])
     }
-    #[inline(always)]
+    /// A function of its own: without vectors for it, it is long, and stands in every kernel that makes codes.
+    #[inline(never)]
     fn narrow<C: Byte>(self, a: [Self::F; 4], z: Self::Z) -> Self::B {
         // `as` saturates, and gives 0 for NaN.
         std::array::from_fn(|i| {
             let steps = a.as_flattened()[i].round_ties_even() as i32;
-            C::saturated(steps.saturating_add(i32::from(z[i]))).widened() as i16
+            C::saturated(steps.saturating_add(i32::from(z[i]))).widened() as u8
         })
     }
     #[inline(always)]
@@ -180,7 +182,8 @@ impl Vector for Scalar {
     #[inline(always)]
     fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: Self::B, to: &mut [S]) {
         for (to, value) in to[..Self::GROUP].iter_mut().zip(value) {
-            *to = S::of(C::saturated(i32::from(value)));
+            let code = if C::SIGNED { i32::from(value as i8) } else { i32::from(value) };
+            *to = S::of(C::saturated(code));
         }
     }
 

@@ -112,6 +112,9 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     /// Registers for vectors.
     const REGISTERS: usize;
 
+    /// Whether it stores around the caches where it is asked to: nothing is compiled for that elsewhere.
+    const STREAMS: bool = true;
+
     /// A vector of floats.
     type F: Copy;
     /// 16-bit zero points for a group, in whatever order `narrow` meets them.

@@ -5,17 +5,20 @@
 //! share: each holds a few neighbours, one from each line, or several of one line where that takes fewer cells (in one
 //! dimension). Padding appears there, and nowhere else.
 
+use std::hint::black_box;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::geometry::Piece;
+use super::interleave::{Interleave, ToCells};
 use crate::arch::channelwise::{
-    CHANNELS, Channelwise, Line, Positions, Weight, Weights, WithChannelwise, cell, with_channelwise,
+    CHANNELS, Channelwise, Positions, Weight, Weights, WithChannelwise, with_channelwise,
 };
 use crate::arch::product::{Stored, ToBytes};
-use crate::arch::{Byte, Isa, Vector, Window, map};
+use crate::arch::{Isa, Window};
 use crate::error::Stopped;
 use crate::gemm::{
-    AsBytes, Columns, Corrections, Epilogue, Finish, FinishBlock, Space, WeightParams, WithEpilogue,
+    Codes, Columns, Corrections, Epilogue, Finish, Finisher, Room, Space, WeightParams, WithEpilogue,
 };
 use crate::memory::filled;
 use crate::threads;
@@ -27,10 +30,10 @@ const AT_ONCE: usize = 32;
 
 /// The elements of a kernel, as cells meet them.
 #[derive(Debug, Clone)]
-struct Cells {
+pub(super) struct Cells {
     /// For each kind of cell what its elements are, as far as it has any: a line of the kernel, and an element of it for
     /// the first of the taps.
-    kinds: Vec<Vec<(usize, usize)>>,
+    pub(super) kinds: Vec<Vec<(usize, usize)>>,
     /// The cells that make a sum: their kind, and how far each lies from the first one.
     taps: Vec<(usize, usize)>,
 }
@@ -62,7 +65,7 @@ impl Cells {
 /// Weights less their zero points.
 #[derive(Debug, Clone)]
 pub(super) struct Depthwise {
-    cells: Cells,
+    pub(super) cells: Cells,
     /// Elements of a cell.
     ku: usize,
     /// Elements of a line of the kernel.
@@ -170,11 +173,11 @@ impl WithChannelwise for Pack<'_> {
 }
 
 /// A depthwise convolution of images that lie channels last, with as many channels as there are outputs.
-pub(super) struct Run<'a, C> {
+pub(super) struct Run<'a> {
     pub(super) isa: Isa,
     pub(super) depthwise: &'a Depthwise,
     pub(super) piece: &'a Piece,
-    pub(super) codes: &'a [C],
+    pub(super) codes: Codes<'a>,
     /// Lengths of the images.
     pub(super) space: Space,
     /// What lies before each axis.
@@ -185,7 +188,7 @@ pub(super) struct Run<'a, C> {
     pub(super) finish: &'a Finish<'a>,
 }
 
-impl<C: Byte> WithEpilogue for Run<'_, C> {
+impl WithEpilogue for Run<'_> {
     fn run<E: Epilogue>(self, epilogue: &E, to: &mut [MaybeUninit<E::Out>]) -> Result<(), Stopped> {
         if to.is_empty() {
             return Ok(());
@@ -194,65 +197,52 @@ impl<C: Byte> WithEpilogue for Run<'_, C> {
     }
 }
 
-struct AllLines<'a, 'b, C, E: Epilogue> {
-    run: &'a Run<'b, C>,
+struct AllLines<'a, 'b, E: Epilogue> {
+    run: &'a Run<'b>,
     epilogue: &'a E,
     to: &'a mut [MaybeUninit<E::Out>],
 }
 
-impl<C: Byte, E: Epilogue> WithChannelwise for AllLines<'_, '_, C, E> {
+impl<E: Epilogue> WithChannelwise for AllLines<'_, '_, E> {
     type Output = Result<(), Stopped>;
 
     fn run<P: Channelwise>(self, p: P) -> Result<(), Stopped> {
         let Self { run, epilogue, to } = self;
-        let Depthwise { cells, parts, columns, .. } = run.depthwise;
-        let offset = P::A::offset::<C>();
-        let corrections = Corrections::new(columns, run.x_zero, run.finish.int_bias, offset, &[]);
-        let (positions, stride, dilation) = (run.output[2], run.piece.stride()[2], run.piece.dilation()[2]);
-        let count = positions.div_ceil(positions.div_ceil(AT_ONCE));
-        let reach = cells.taps.iter().map(|(_, x)| x * dilation + 1).max().unwrap_or(1);
-        let of_kind = (count - 1) * stride + reach;
-        let taps = cells.taps.iter().map(|&(kind, x)| kind * of_kind + x * dilation);
-        let taps: Vec<usize> = taps.collect::<Vec<_>>().repeat(*parts);
-        let line = positions * columns.count;
-        let work = taps.len() * P::KU * columns.count.next_multiple_of(CHANNELS) * positions / PER_BYTE;
+        let Run { depthwise, piece, output, .. } = run;
+        let offset = match run.codes {
+            Codes::U8(_) => P::A::offset::<u8>(),
+            Codes::I8(_) => P::A::offset::<i8>(),
+        };
+        let corrections = Corrections::new(&depthwise.columns, run.x_zero, run.finish.int_bias, offset, &[]);
         let base = if P::IN_REGISTERS { corrections.base() } else { None };
-        let to_bytes = base.as_ref().and_then(|base| epilogue.to_bytes(base));
-        let [height, step] = [run.piece.kernel(), run.piece.stride()].map(|of| of[1]);
-        // One kind of cell that holds all lines of two positions, one above the other.
-        let pairs = to_bytes.is_some()
-            && height + step <= P::KU
-            && run.piece.kernel()[0] == 1
-            && run.piece.dilation()[1] == 1
-            && cells.kinds.len() == 1
-            && cells.kinds[0].len() == height;
-        let together = if pairs { 2 } else { 1 };
-        let lines = (threads::CHUNK_BYTES / work.max(1)).max(1).next_multiple_of(together);
-        let pieces = to.chunks_mut(lines * line).enumerate();
-        threads::for_each(work * run.output.iter().product::<usize>() / positions, pieces, |(i, to)| {
-            let kernel = Lines {
-                p,
-                run,
-                epilogue,
-                corrections: &corrections,
-                to_bytes: to_bytes.as_ref(),
-                pairs,
-                taps: &taps,
-                of_kind,
-                count,
-                fill: [C::saturated(run.x_zero[0]); CHANNELS],
-            };
-            let mut cells = room(cells.kinds.len() * of_kind * CHANNELS * P::KU);
-            let mut sums = room::<i32>(if to_bytes.is_some() { 0 } else { count * CHANNELS });
-            let (mut at, mut rest) = (i * lines, to);
-            while !rest.is_empty() {
-                // Two lines of one image, where that is how they are made.
-                let some = together.min(run.output[1] - at % run.output[1]).min(rest.len() / line);
-                let to;
-                (to, rest) = rest.split_at_mut(some * line);
-                kernel.lines(at, some, to, aligned(&mut cells), aligned(&mut sums));
-                at += some;
+        let (to_bytes, as_bytes) = base.as_ref().and_then(|base| epilogue.to_bytes(base)).unzip();
+        let lines = Lines::new(p, (depthwise, piece, *output), to_bytes.as_ref());
+        let (unsigned, signed);
+        let image: &dyn ToCells<P> = match run.codes {
+            Codes::U8(codes) => {
+                unsigned = Interleave::new(p, run, codes, &lines);
+                &unsigned
             }
+            Codes::I8(codes) => {
+                signed = Interleave::new(p, run, codes, &lines);
+                &signed
+            }
+        };
+        let (at_once, line) = (lines.at_once, lines.line());
+        let work = lines.work * output.iter().product::<usize>() / output[2];
+        threads::for_each(work, to.chunks_mut(at_once * line).enumerate(), |(i, to)| {
+            let (start, columns) = (i * at_once, depthwise.columns.count);
+            let count = to.len() / line;
+            let mut room = Room {
+                v: p.vector(),
+                corrections: &corrections,
+                epilogue,
+                as_bytes,
+                first: (start * output[2], 0),
+                to: Window::new(to, columns, 0..columns),
+            };
+            // Seen through, it would be compiled once more for each kind of result.
+            lines.piece(start..start + count, image, black_box(&mut room as &mut dyn Finisher));
             true
         })
     }
@@ -272,129 +262,119 @@ fn aligned<T>(room: &mut [T]) -> &mut [T] {
 }
 
 /// What makes lines of the output.
-struct Lines<'a, 'b, P, C, E: Epilogue> {
+pub(super) struct Lines<'a, P> {
     p: P,
-    run: &'a Run<'b, C>,
-    epilogue: &'a E,
-    corrections: &'a Corrections<'a>,
+    depthwise: &'a Depthwise,
+    piece: &'a Piece,
+    /// Positions along each axis.
+    output: Space,
     /// Where codes are made in registers: how.
-    to_bytes: Option<&'a (ToBytes<'a>, AsBytes<E::Out>)>,
+    to_bytes: Option<&'a ToBytes<'a>>,
     /// Whether cells hold what the position below meets, too.
-    pairs: bool,
-    taps: &'a [usize],
+    pub(super) pairs: bool,
+    taps: Vec<usize>,
     /// Cells of a kind.
-    of_kind: usize,
+    pub(super) of_kind: usize,
     /// Positions that are made at once.
     count: usize,
-    /// What padding holds.
-    fill: [C; CHANNELS],
+    /// What a line takes, in bytes that are read and written.
+    work: usize,
+    /// Lines of a piece of work.
+    at_once: usize,
 }
 
-impl<P: Channelwise, C: Byte, E: Epilogue> Lines<'_, '_, P, C, E> {
-    /// One line, or as many as cells hold all elements of, one below the other.
+impl<'a, P: Channelwise> Lines<'a, P> {
+    #[inline(never)]
+    fn new(
+        p: P,
+        (depthwise, piece, output): (&'a Depthwise, &'a Piece, Space),
+        to_bytes: Option<&'a ToBytes<'a>>,
+    ) -> Self {
+        let Depthwise { cells, parts, columns, .. } = depthwise;
+        let (positions, stride, dilation) = (output[2], piece.stride()[2], piece.dilation()[2]);
+        let count = positions.div_ceil(positions.div_ceil(AT_ONCE));
+        let reach = cells.taps.iter().map(|(_, x)| x * dilation + 1).max().unwrap_or(1);
+        let of_kind = (count - 1) * stride + reach;
+        let taps = cells.taps.iter().map(|&(kind, x)| kind * of_kind + x * dilation);
+        let taps: Vec<usize> = taps.collect::<Vec<_>>().repeat(*parts);
+        let work = taps.len() * P::KU * columns.count.next_multiple_of(CHANNELS) * positions / PER_BYTE;
+        let [height, step] = [piece.kernel(), piece.stride()].map(|of| of[1]);
+        // One kind of cell that holds all lines of two positions, one above the other.
+        let pairs = to_bytes.is_some()
+            && height + step <= P::KU
+            && piece.kernel()[0] == 1
+            && piece.dilation()[1] == 1
+            && cells.kinds.len() == 1
+            && cells.kinds[0].len() == height;
+        let together = if pairs { 2 } else { 1 };
+        let at_once = (threads::CHUNK_BYTES / work.max(1)).max(1).next_multiple_of(together);
+        Self { p, depthwise, piece, output, to_bytes, pairs, taps, of_kind, count, work, at_once }
+    }
+
+    /// Results of a line.
+    fn line(&self) -> usize {
+        self.output[2] * self.depthwise.columns.count
+    }
+
+    /// Some lines.
+    fn piece(&self, lines: Range<usize>, image: &dyn ToCells<P>, to: &mut dyn Finisher) {
+        let kinds = self.depthwise.cells.kinds.len();
+        let mut cells = room(kinds * self.of_kind * CHANNELS * P::KU);
+        let mut sums = room::<i32>(if self.to_bytes.is_some() { 0 } else { self.count * CHANNELS });
+        let (cells, sums) = (aligned(&mut cells), aligned(&mut sums));
+        let mut at = lines.start;
+        while at < lines.end {
+            // Two lines of one image, where that is how they are made.
+            let together = if self.pairs { 2 } else { 1 };
+            let some = together.min(self.output[1] - at % self.output[1]).min(lines.end - at);
+            self.lines(at, some, (at - lines.start) * self.output[2], image, to, cells, sums);
+            at += some;
+        }
+    }
+
+    /// One line, or as many as cells hold all elements of, one below the other: results from a row of the task on.
+    #[expect(clippy::too_many_arguments, reason = "memory that lines share")]
     fn lines(
         &self,
         line: usize,
         lines: usize,
-        to: &mut [MaybeUninit<E::Out>],
+        row: usize,
+        image: &dyn ToCells<P>,
+        to: &mut dyn Finisher,
         cells: &mut [P::A],
         sums: &mut [i32],
     ) {
-        let Run { depthwise, piece, output, .. } = self.run;
+        let Self { depthwise, piece, output, .. } = self;
         let columns = depthwise.columns.count;
         let (y, rest) = (line % output[1], line / output[1]);
-        let (z, image) = (rest % output[0], rest / output[0]);
+        let (z, number) = (rest % output[0], rest / output[0]);
         let block = self.taps.len() * CHANNELS * P::KU;
         let weights = P::W::of(&depthwise.weights);
-        let mut to = Window::new(to, columns, 0..columns);
         for at in (0..output[2]).step_by(self.count) {
             let count = self.count.min(output[2] - at);
             for first in (0..columns).step_by(CHANNELS) {
                 let channels = CHANNELS.min(columns - first);
-                self.interleave(image, [z, y, at], first, channels, cells);
+                image.interleave(number, [z, y, at], first, channels, cells);
                 for l in 0..lines {
                     let positions = Positions {
                         cells,
                         count,
                         step: piece.stride()[2],
-                        taps: self.taps,
+                        taps: &self.taps,
                         weights: &weights[first / CHANNELS * block..][..block],
                         later: l * piece.stride()[1],
                         channels,
                     };
-                    let row = l * output[2] + at;
-                    let to = to.part(row..row + count, first..first + channels);
-                    if let Some((finish, as_bytes)) = self.to_bytes {
-                        self.p.codes(&positions, &finish.from(first), as_bytes(to));
+                    let row = row + l * output[2] + at;
+                    let (rows, columns) = (row..row + count, first..first + channels);
+                    if let Some(finish) = self.to_bytes {
+                        self.p.codes(&positions, &finish.from(first), to.bytes(rows, columns));
                         continue;
                     }
                     self.p.sums(&positions, sums);
-                    self.p.vector().run(FinishBlock {
-                        corrections: self.corrections,
-                        epilogue: self.epilogue,
-                        sums,
-                        stride: CHANNELS,
-                        first_row: line * output[2] + at,
-                        first_column: first,
-                        to,
-                    });
+                    to.finish(sums, CHANNELS, rows, columns);
                 }
             }
         }
     }
-
-    /// Makes the cells that positions from `position` on meet, of some channels.
-    fn interleave(&self, image: usize, position: Space, first: usize, channels: usize, cells: &mut [P::A]) {
-        let Run { depthwise, piece, codes, space, before, .. } = self.run;
-        let (stride, dilation, origin) = (piece.stride(), piece.dilation(), piece.origin(*before));
-        let height = piece.kernel()[1];
-        let (pixel, padding) = (depthwise.columns.count, (&self.fill[..], 0));
-        // Where an element of the kernel lies, in elements of the image from its start.
-        let at = |a: usize, tap: usize| {
-            (origin[a] + position[a] * stride[a] + tap * dilation[a]) as isize - before[a] as isize
-        };
-        let inside = |a: usize, tap: usize| usize::try_from(at(a, tap)).ok().filter(|&i| i < space[a]);
-        let cell = cell::<P>(channels);
-        for (kind, cells) in cells.chunks_mut(self.of_kind * cell).enumerate() {
-            let Some(kind) = depthwise.cells.kinds.get(kind) else { break };
-            // The line of the image that each element is of, and where the first cell's lies there.
-            let mut lines = [(None, 0isize); MOST];
-            let place = |(line, x): (usize, usize)| ([line / height, line % height], x);
-            // What the position below meets, where one kind is all lines of the kernel.
-            let below = (height..MOST).map(|line| ([0, line], 0)).take(if self.pairs { MOST } else { 0 });
-            let elements = kind.iter().copied().map(place).chain(below);
-            for (to, ([z, y], x)) in lines.iter_mut().zip(elements) {
-                let codes = inside(0, z).zip(inside(1, y)).and_then(|(z, y)| {
-                    let before = (image * space[0] + z) * space[1] + y;
-                    codes.get(before * space[2] * pixel + first..)
-                });
-                *to = (codes, at(2, x));
-            }
-            let mut done = 0;
-            while done < self.of_kind {
-                // As far as none of the elements enters or leaves the image.
-                let mut run = self.of_kind - done;
-                let own: [Line<'_, C>; MOST] = map(lines, |(line, x)| {
-                    let Some(line) = line else { return padding };
-                    let x = x + done as isize;
-                    match usize::try_from(x) {
-                        Ok(x) if x < space[2] => {
-                            run = run.min(space[2] - x);
-                            (&line[x * pixel..], pixel)
-                        }
-                        Ok(_) => padding,
-                        Err(_) => {
-                            run = run.min(x.unsigned_abs());
-                            padding
-                        }
-                    }
-                });
-                self.p.interleave(&own[..P::KU], channels, run, &mut cells[done * cell..]);
-                done += run;
-            }
-        }
-    }
 }
-
-/// Elements of a cell, at most.
-const MOST: usize = 4;

@@ -10,6 +10,7 @@
 mod depthwise;
 mod geometry;
 mod image;
+mod interleave;
 mod packed;
 pub mod reference;
 

@@ -330,7 +330,7 @@ impl<C: Byte + InCodes> Laid<'_, C> {
                     isa: conv.isa,
                     depthwise: own,
                     piece,
-                    codes,
+                    codes: C::codes(codes),
                     space,
                     before,
                     output,

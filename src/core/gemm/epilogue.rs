@@ -38,6 +38,7 @@ impl<'a> Corrections<'a> {
     }
 
     /// What is added to the sums of each column, where rows have no values of their own; padded.
+    #[inline(never)]
     pub(crate) fn base(&self) -> Option<Vec<i32>> {
         let &[zero_point] = self.zero_points else { return None };
         if self.columns.zero_points.is_some() {

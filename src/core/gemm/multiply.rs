@@ -1,16 +1,19 @@
 //! The product: cut for the caches and the threads, and finished block by block.
 
+use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::Source;
 use super::columns::{Columns, PADDED};
-use super::epilogue::{Corrections, Epilogue, FinishBlock, ToCodes, ToFloats, ToSums, finish_as_one};
+use super::epilogue::{Corrections, Epilogue, ToCodes, ToFloats, ToSums, finish_as_one};
+use super::finisher::{Finisher, Room};
 use super::pack::PackedWeights;
+use super::plan::{Place, Plan, Task};
 use super::residual::{Residual, SumToCodes, SumToFloats};
-use super::rows::{Block, Prepared};
-use crate::arch::product::{Panels, Product, WithProduct, with_product};
-use crate::arch::{self, Lines, Vector, Window};
+use super::rows::Prepared;
+use crate::arch::product::{Panels, Product, ToBytes, WithProduct, with_product};
+use crate::arch::{self, Lines, Vector};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -80,14 +83,6 @@ impl Results<'_> {
             Self::I8(to, scale, zero_point) => Results::I8(to, *scale, *zero_point),
         }
     }
-}
-
-/// Which columns of wider rows of results a product writes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) first: usize,
-    /// Columns of a row.
-    pub(crate) of: usize,
 }
 
 /// As [`multiply`], into some columns of wider rows.
@@ -181,216 +176,148 @@ struct Multiply<'a, 'b, E: Epilogue> {
     to: &'a mut [MaybeUninit<E::Out>],
 }
 
-/// Weights of a task stay in the second cache while its rows pass.
-const CACHED: usize = 384 << 10;
 /// Sums of a block stay in the first cache.
 const BLOCK: usize = 2048;
-/// Bytes of weights, in the last cache, in as much time as a thread reads and writes a byte of memory.
-const CACHED_PER_BYTE: usize = 3;
-
 /// Blocks of so few rows have kernels of their own.
 const FEW: usize = 4;
 /// Rows that meet a panel while it is in the first cache.
 const AT_ONCE: usize = 64;
-
-/// Some rows times some panels.
-pub(crate) struct Task<'a, T> {
-    /// Blocks of rows.
-    pub(crate) blocks: Range<usize>,
-    pub(crate) panels: Range<usize>,
-    /// Their results.
-    pub(crate) to: Window<'a, MaybeUninit<T>>,
-}
 
 impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
     type Output = Result<(), Stopped>;
 
     fn run<P: Product>(self, p: P) -> Result<(), Stopped> {
         let Self { run: Run { x, weights, finish, place }, epilogue, to } = self;
-        let table = &weights.columns;
         let prepared = Prepared::<P::A>::new::<P>(x.codes, weights)?;
-        let corrections =
-            Corrections::new(table, x.zero_points, finish.int_bias, prepared.offset, &prepared.sums);
-        let (rows, columns, depth) = (x.codes.rows(), weights.columns(), weights.padded);
-        let panels = columns.div_ceil(P::NR);
-        // `threads` counts work in bytes that are read and written.
-        let bytes = (rows * columns * depth / P::PER_BYTE).max(columns * depth / CACHED_PER_BYTE);
-        let sharing = threads::sharing(bytes);
-        let plan = Plan::new::<P>((rows, prepared.line), panels, depth, sharing);
-        let tasks = plan.tasks(to, place, columns, P::NR);
-        // Weights that all fit the last cache come faster when asked for; from memory the CPU's own guesses are better.
-        let ahead = plan.blocks() == 1 && columns * depth <= arch::last_level_cache() / 4;
-        let bytes = if sharing > 1 { bytes } else { 0 };
-        let strip = |panels: Range<usize>| {
-            let bytes = P::NR * depth;
-            let data = &weights.panels.bytes()[panels.start * bytes..panels.end * bytes];
-            Panels { data, depth, count: panels.len(), ahead }
-        };
+        let (table, offset) = (&weights.columns, prepared.offset);
+        let corrections = Corrections::new(table, x.zero_points, finish.int_bias, offset, &prepared.sums);
+        let (plan, bytes) = Plan::of::<P>(x.codes.rows(), prepared.line, weights);
+        let tasks = plan.tasks(to, place, weights.columns(), P::NR);
         // Where rows are few, weights are read ahead, and more sums than one are made for each output.
         let base = if P::IN_REGISTERS && plan.height > FEW { corrections.base() } else { None };
-        if let Some((finish, as_bytes)) = base.as_ref().and_then(|base| epilogue.to_bytes(base)) {
-            return threads::for_each(bytes, tasks.into_iter(), |task| {
-                let Task { blocks, panels, to } = task;
-                let (mut to, mut done, mut room) = (as_bytes(to), 0, Vec::new());
-                let together = (AT_ONCE / plan.height).max(1);
-                for block in plan.blocks_of(blocks, together) {
-                    let rows = prepared.rows(p.vector(), block, &mut room);
-                    let own = done..done + block.lines * block.count;
-                    done = own.end;
-                    let columns = 0..to.columns();
-                    let finish = finish.from(panels.start * P::NR);
-                    p.codes(rows, strip(panels.clone()), &finish, to.part(own, columns));
-                }
-                true
-            });
-        }
-        threads::for_each(bytes, tasks.into_iter(), |mut task| {
-            // Panels whose sums are finished together: whole groups, unless they are the last ones.
-            let whole = (task.panels.len() * P::NR).next_multiple_of(PADDED);
-            let width = ((BLOCK / plan.height).clamp(PADDED, 512) / PADDED * PADDED).min(whole);
-            // Where rows follow each other without a gap, so do their sums.
-            let as_one = columns <= width
-                && task.to.is_dense()
-                && task.to.columns() == columns
-                && (columns >= P::NR || P::IN_ORDER)
-                && !columns.is_multiple_of(P::V::GROUP)
-                && finish_as_one(&corrections, epilogue);
-            let stride = if as_one { columns } else { width };
-            // Rows whose sums are finished together, where that takes all of their columns.
-            let more = if width < whole { 0 } else { BLOCK / stride };
-            let at_once = more.max(plan.height).min(task.to.rows());
-            let mut sums = Lines::zeros(4 * (at_once * stride + PADDED));
-            let sums = sums.ints_mut();
-            let mut room = Vec::new();
-            // Rows that have results, and those that have sums.
-            let (from, mut done, mut waiting) = (plan.row(task.blocks.start), 0, 0);
-            let together = at_once / plan.height;
-            for block in plan.blocks_of(task.blocks.clone(), together) {
-                let rows = prepared.rows(p.vector(), block, &mut room);
-                let at_row = waiting;
-                waiting += block.lines * block.count;
-                let full = waiting + plan.height * block.lines > at_once || done + waiting == task.to.rows();
-                for at in task.panels.clone().step_by((width / P::NR).max(1)) {
-                    let panels = at..task.panels.end.min(at + width / P::NR);
-                    let mut whole = panels.clone();
-                    if stride < panels.len() * P::NR && panels.len() > 1 {
-                        // What the last panel has beyond the last column, the next row's first panel writes over.
-                        whole.end -= 1;
-                        let sums = &mut sums[at_row * stride + whole.len() * P::NR..];
-                        p.block(rows, strip(whole.end..panels.end), sums, stride);
-                    }
-                    p.block(rows, strip(whole), &mut sums[at_row * stride..], stride);
-                    if full {
-                        let start = (at - task.panels.start) * P::NR;
-                        let end = (start + panels.len() * P::NR).min(task.to.columns());
-                        p.vector().run(FinishBlock {
-                            corrections: &corrections,
-                            epilogue,
-                            sums,
-                            stride,
-                            first_row: from + done,
-                            first_column: at * P::NR,
-                            to: task.to.part(done..done + waiting, start..end),
-                        });
-                    }
-                }
-                if full {
-                    (done, waiting) = (done + waiting, 0);
-                }
-            }
+        let (to_bytes, as_bytes) = base.as_ref().and_then(|base| epilogue.to_bytes(base)).unzip();
+        let as_one = finish_as_one(&corrections, epilogue);
+        // Weights that all fit the last cache come faster when asked for; from memory the CPU's own guesses are better.
+        let ahead = plan.blocks() == 1 && weights.columns() * weights.padded <= arch::last_level_cache() / 4;
+        let (prepared, plan, to_bytes) = (&prepared, &plan, to_bytes.as_ref());
+        let work = Work { p, weights, prepared, plan, ahead, to_bytes, as_one };
+        threads::for_each(bytes, tasks.into_iter(), |task| {
+            let Task { blocks, panels, to } = task;
+            let (corrections, first) = (&corrections, (plan.row(blocks.start), panels.start * P::NR));
+            let shape = Shape { rows: to.rows(), columns: to.columns(), dense: to.is_dense() };
+            let mut room = Room { v: p.vector(), corrections, epilogue, as_bytes, first, to };
+            // Seen through, it would be compiled once more for each kind of result.
+            work.task(blocks, panels, shape, black_box(&mut room as &mut dyn Finisher));
             true
         })
     }
 }
 
-/// How a product is cut.
-pub(crate) struct Plan {
-    pub(crate) rows: usize,
-    /// Rows of a line, which no block reaches beyond.
-    pub(crate) line: usize,
-    pub(crate) panels: usize,
-    /// Rows of a block.
-    pub(crate) height: usize,
-    /// Blocks and panels of a task.
-    pub(crate) task_blocks: usize,
-    pub(crate) task_panels: usize,
+/// The results of a task.
+struct Shape {
+    rows: usize,
+    columns: usize,
+    /// Whether rows follow each other without a gap.
+    dense: bool,
 }
 
-impl Plan {
-    fn new<P: Product>((rows, line): (usize, usize), panels: usize, depth: usize, threads: usize) -> Self {
-        // Whole groups of vectors.
-        let unit = (P::V::GROUP / P::NR).max(1);
-        // 13 rows are 7 and 6 rather than 12 and 1: a block of few rows waits for weights.
-        let height = line.div_ceil(line.div_ceil(P::MR)).next_multiple_of(P::ROWS);
-        let blocks = rows / line * line.div_ceil(height);
-        let wanted = match threads {
-            1 => 1,
-            n => 4 * n,
-        };
-        let fit = CACHED / (P::NR * depth).max(1);
-        // With one block of rows nothing is used again, so that only the threads want pieces.
-        let cached = if blocks == 1 { panels } else { fit.max(unit) };
-        let fair = (panels * blocks).div_ceil(wanted).max(unit);
-        let task_panels = cached.min(fair).next_multiple_of(unit).min(panels.next_multiple_of(unit));
-        let chunks = panels.div_ceil(task_panels);
-        // Rows are cut finer: the last task of a few is what threads wait for.
-        let pieces = if threads == 1 { 1 } else { 2 * wanted };
-        let per_task = (blocks * chunks).div_ceil(pieces.max(chunks)).max(1);
-        // Long products look for an interrupt now and then.
-        let often = (64 << 20) / (height * P::NR * task_panels * depth).max(1);
-        Self { rows, line, panels, height, task_blocks: per_task.min(often.max(1)), task_panels }
+/// What all tasks have in common; compiled for each instruction set, not for each kind of result.
+struct Work<'a, P: Product> {
+    p: P,
+    weights: &'a PackedWeights,
+    prepared: &'a Prepared<'a, P::A>,
+    plan: &'a Plan,
+    /// Whether weights are asked for ahead of their use.
+    ahead: bool,
+    /// Where codes are made in registers: how.
+    to_bytes: Option<&'a ToBytes<'a>>,
+    /// Whether sums that follow each other may be finished as one row.
+    as_one: bool,
+}
+
+impl<P: Product> Work<'_, P> {
+    /// Some panels.
+    fn strip(&self, panels: Range<usize>) -> Panels<'_> {
+        let depth = self.weights.padded;
+        let bytes = P::NR * depth;
+        let data = &self.weights.panels.bytes()[panels.start * bytes..panels.end * bytes];
+        Panels { data, depth, count: panels.len(), ahead: self.ahead }
     }
 
-    /// Blocks of rows.
-    fn blocks(&self) -> usize {
-        self.rows / self.line * self.line.div_ceil(self.height)
+    fn task(&self, blocks: Range<usize>, panels: Range<usize>, shape: Shape, to: &mut dyn Finisher) {
+        match self.to_bytes {
+            Some(finish) => self.codes(blocks, panels, shape, finish, to),
+            None => self.sums(blocks, panels, shape, to),
+        }
     }
 
-    /// Some of them; as many together as may be, where each is a whole line.
-    fn blocks_of(&self, blocks: Range<usize>, together: usize) -> impl Iterator<Item = Block> {
-        let per_line = self.line.div_ceil(self.height);
-        let together = if per_line == 1 { together.max(1) } else { 1 };
-        let (mut line, mut at) = (blocks.start / per_line, blocks.start % per_line * self.height);
-        let (length, height, end) = (self.line, self.height, blocks.end);
-        blocks.step_by(together).map(move |b| {
-            let count = height.min(length - at);
-            let block = Block { line, lines: together.min(end - b), at, first: line * length + at, count };
-            at += count;
-            if at == length {
-                (line, at) = (line + block.lines, 0);
-            }
-            block
-        })
-    }
-
-    /// The first row of a block, or the end of all.
-    pub(crate) fn row(&self, block: usize) -> usize {
-        let per_line = self.line.div_ceil(self.height);
-        block / per_line * self.line + block % per_line * self.height
-    }
-
-    /// The tasks: for each run of panels, all rows.
-    pub(crate) fn tasks<'a, T>(
+    /// Codes, made before sums leave the registers.
+    fn codes(
         &self,
-        to: &'a mut [MaybeUninit<T>],
-        place: Place,
-        columns: usize,
-        nr: usize,
-    ) -> Vec<Task<'a, T>> {
-        let mut tasks = Vec::new();
-        let mut rest = Window::new(to, place.of, place.first..place.first + columns);
-        for first in (0..self.panels).step_by(self.task_panels) {
-            let panels = first..(first + self.task_panels).min(self.panels);
-            let width = (panels.len() * nr).min(rest.columns());
-            let mut strip;
-            (strip, rest) = rest.split_columns(width);
-            for first in (0..self.blocks()).step_by(self.task_blocks) {
-                let blocks = first..(first + self.task_blocks).min(self.blocks());
-                let piece;
-                (piece, strip) = strip.split_rows(self.row(blocks.end) - self.row(first));
-                tasks.push(Task { blocks, panels: panels.clone(), to: piece });
+        blocks: Range<usize>,
+        panels: Range<usize>,
+        shape: Shape,
+        finish: &ToBytes<'_>,
+        to: &mut dyn Finisher,
+    ) {
+        let Self { p, prepared, plan, .. } = *self;
+        let (mut done, mut room) = (0, Vec::new());
+        let finish = finish.from(panels.start * P::NR);
+        for block in plan.blocks_of(blocks, (AT_ONCE / plan.height).max(1)) {
+            let rows = prepared.rows(p.vector(), block, &mut room);
+            let own = done..done + block.lines * block.count;
+            done = own.end;
+            p.codes(rows, self.strip(panels.clone()), &finish, to.bytes(own, 0..shape.columns));
+        }
+    }
+
+    /// Sums, finished while they are in the first cache.
+    fn sums(&self, blocks: Range<usize>, panels: Range<usize>, shape: Shape, to: &mut dyn Finisher) {
+        let Self { p, weights, prepared, plan, .. } = *self;
+        let columns = weights.columns();
+        // Panels whose sums are finished together: whole groups, unless they are the last ones.
+        let whole = (panels.len() * P::NR).next_multiple_of(PADDED);
+        let width = ((BLOCK / plan.height).clamp(PADDED, 512) / PADDED * PADDED).min(whole);
+        // Where rows follow each other without a gap, so do their sums.
+        let as_one = columns <= width
+            && shape.dense
+            && shape.columns == columns
+            && (columns >= P::NR || P::IN_ORDER)
+            && !columns.is_multiple_of(P::V::GROUP)
+            && self.as_one;
+        let stride = if as_one { columns } else { width };
+        // Rows whose sums are finished together, where that takes all of their columns.
+        let more = if width < whole { 0 } else { BLOCK / stride };
+        let at_once = more.max(plan.height).min(shape.rows);
+        let mut sums = Lines::zeros(4 * (at_once * stride + PADDED));
+        let sums = sums.ints_mut();
+        let mut room = Vec::new();
+        // Rows that have results, and those that have sums.
+        let (mut done, mut waiting) = (0, 0);
+        for block in plan.blocks_of(blocks, at_once / plan.height) {
+            let rows = prepared.rows(p.vector(), block, &mut room);
+            let at_row = waiting;
+            waiting += block.lines * block.count;
+            let full = waiting + plan.height * block.lines > at_once || done + waiting == shape.rows;
+            for at in panels.clone().step_by((width / P::NR).max(1)) {
+                let some = at..panels.end.min(at + width / P::NR);
+                let mut whole = some.clone();
+                if stride < some.len() * P::NR && some.len() > 1 {
+                    // What the last panel has beyond the last column, the next row's first panel writes over.
+                    whole.end -= 1;
+                    let sums = &mut sums[at_row * stride + whole.len() * P::NR..];
+                    p.block(rows, self.strip(whole.end..some.end), sums, stride);
+                }
+                p.block(rows, self.strip(whole), &mut sums[at_row * stride..], stride);
+                if full {
+                    let start = (at - panels.start) * P::NR;
+                    let end = (start + some.len() * P::NR).min(shape.columns);
+                    to.finish(sums, stride, done..done + waiting, start..end);
+                }
+            }
+            if full {
+                (done, waiting) = (done + waiting, 0);
             }
         }
-        tasks
     }
 }

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::{Sum, Window};
-use crate::arch::{Byte, Vector, copy_to};
+use crate::arch::{Byte, Kernel, Vector, copy_to};
 
 /// What sums are divided by, and what their codes mean.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,6 @@ pub(super) struct Average {
 
 impl Average {
     /// The codes of windows that meet as much as these do along each axis, `f32(sum) / f32(size)`, halves to even.
-    #[inline(always)]
     pub(super) fn write<V: Vector, T: Sum, C: Byte>(
         self,
         v: V,
@@ -27,22 +26,40 @@ impl Average {
         let count: usize = window.iter().map(|w| w.count).product();
         // The average of nothing is 0.
         let divisor = self.divisor.unwrap_or(size.max(1) as i64);
-        let by = By { zeros: count as i64 * i64::from(self.zero_point), divisor: divisor as f32 };
-        match exact_reciprocal(divisor) {
-            Some(inverse) => self.groups::<V, T, C, true>(v, By { divisor: inverse, ..by }, sums, to),
-            None => self.groups::<V, T, C, false>(v, by, sums, to),
-        }
+        let zeros = count as i64 * i64::from(self.zero_point);
+        let (exact, divisor) = match exact_reciprocal(divisor) {
+            Some(inverse) => (true, inverse),
+            None => (false, divisor as f32),
+        };
+        v.run(Quotients { by: By { zeros, divisor }, exact, zero_point: self.zero_point as i16, sums, to });
     }
+}
+
+/// Sums by a divisor, or times its reciprocal where that is `exact`.
+struct Quotients<'a, T, C> {
+    by: By,
+    exact: bool,
+    zero_point: i16,
+    sums: &'a [T],
+    to: &'a mut [MaybeUninit<C>],
+}
+
+impl<T: Sum, C: Byte> Kernel for Quotients<'_, T, C> {
+    type Output = ();
 
     #[inline(always)]
-    fn groups<V: Vector, T: Sum, C: Byte, const MULTIPLY: bool>(
-        self,
-        v: V,
-        by: By,
-        sums: &[T],
-        to: &mut [MaybeUninit<C>],
-    ) {
-        let zero_point = self.zero_point as i16;
+    fn run<V: Vector>(self, v: V) {
+        match self.exact {
+            true => self.groups::<V, true>(v),
+            false => self.groups::<V, false>(v),
+        }
+    }
+}
+
+impl<T: Sum, C: Byte> Quotients<'_, T, C> {
+    #[inline(always)]
+    fn groups<V: Vector, const MULTIPLY: bool>(self, v: V) {
+        let Self { by, zero_point, sums, to, .. } = self;
         let whole = sums.len() / V::GROUP * V::GROUP;
         let (head, tail) = to.split_at_mut(whole);
         for (sums, to) in sums.chunks_exact(V::GROUP).zip(head.chunks_exact_mut(V::GROUP)) {

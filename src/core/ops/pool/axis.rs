@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::Window;
-use crate::arch::{Slot, copy_to};
+use crate::arch::{Kernel, Slot, Vector, copy_to};
 
 /// What codes are collected in.
 pub(super) trait Total: Slot<Item = Self> + Copy + Send + Sync + 'static {
@@ -61,38 +61,45 @@ sum! {
 
 /// Joins what windows along an axis meet: `from` is `outer x length x inner`, `to` is `outer x windows x inner`.
 /// `spare` is memory that calls share.
-#[inline(always)]
-pub(super) fn along<F: Copy, T: Total + From<F>, S: Slot<Item = T>>(
+///
+/// What stands here is compiled without an instruction set's instructions; the loops over elements are kernels of their
+/// own, each of which is compiled once. Inlined wherever they are called, they were a third of the crate.
+pub(super) fn along<V: Vector, F: Copy, S: Slot>(
+    v: V,
     windows: &[Window],
     from: &[F],
     (length, inner): (usize, usize),
     to: &mut [S],
-    spare: &mut Vec<T>,
-) {
+    spare: &mut Vec<S::Item>,
+) where
+    S::Item: Total + From<F>,
+{
     let even = match inner < NARROW {
         true => Even::of(windows, length),
         false => Even::NONE,
     };
     let line = windows.len() * inner;
-    // No closures here or below: one that is not inlined lacks the instructions.
     if even.range.is_empty() {
         for (from, to) in from.chunks_exact(length * inner).zip(to.chunks_exact_mut(line)) {
-            each(windows, from, inner, to);
+            each(v, windows, from, inner, to);
         }
         return;
     }
-    even.shift(from, inner, spare);
+    let (by, stride) = (even.step * inner, even.stride);
+    spare.clear();
+    spare.resize(from.len() - (even.count - 1) * by, S::Item::NONE);
+    v.run(Shift { from, count: even.count, by, to: &mut *spare });
     let Range { start, end } = even.range;
     let first = windows[start].first;
-    if end - start == windows.len() && even.stride * windows.len() == length {
+    if end - start == windows.len() && stride * windows.len() == length {
         // The windows of the next line go on as those of this one.
-        return pick(&spare[first * inner..], inner, even.stride, to);
+        return v.run(Pick { from: &spare[first * inner..], inner, stride, to });
     }
     for (row, (from, to)) in from.chunks_exact(length * inner).zip(to.chunks_exact_mut(line)).enumerate() {
-        each(&windows[..start], from, inner, &mut to[..start * inner]);
-        each(&windows[end..], from, inner, &mut to[end * inner..]);
-        let shifted = &spare[(row * length + first) * inner..];
-        pick(shifted, inner, even.stride, &mut to[start * inner..end * inner]);
+        each(v, &windows[..start], from, inner, &mut to[..start * inner]);
+        each(v, &windows[end..], from, inner, &mut to[end * inner..]);
+        let from = &spare[(row * length + first) * inner..];
+        v.run(Pick { from, inner, stride, to: &mut to[start * inner..end * inner] });
     }
 }
 
@@ -124,21 +131,30 @@ impl Even {
         let more = windows[start..].windows(2).take_while(goes_on).count();
         Self { range: start..start + 1 + more, stride, count: most, step: windows[start].step }
     }
+}
 
-    /// For each place what a window that begins there meets; not for the last ones, where none does.
+/// For each place what a window that begins there meets, `count` elements so far apart; not for the last ones, where
+/// none does. The room holds what changes nothing.
+struct Shift<'a, F, T> {
+    from: &'a [F],
+    count: usize,
+    by: usize,
+    to: &'a mut [T],
+}
+
+impl<F: Copy, T: Total + From<F>> Kernel for Shift<'_, F, T> {
+    type Output = ();
+
     #[inline(always)]
-    fn shift<F: Copy, T: Total + From<F>>(&self, from: &[F], inner: usize, to: &mut Vec<T>) {
-        let by = self.step * inner;
-        let n = from.len() - (self.count - 1) * by;
-        to.clear();
-        to.resize(n, T::NONE);
-        if self.count == 2 {
+    fn run<V: Vector>(self, _: V) {
+        let Self { from, count, by, to } = self;
+        if count == 2 {
             for ((to, &a), &b) in to.iter_mut().zip(from).zip(&from[by..]) {
                 *to = T::from(a).with(T::from(b));
             }
             return;
         }
-        for i in 0..self.count {
+        for i in 0..count {
             for (to, &code) in to.iter_mut().zip(&from[i * by..]) {
                 *to = to.with(T::from(code));
             }
@@ -147,25 +163,37 @@ impl Even {
 }
 
 /// The first run of each `stride` runs.
-#[inline(always)]
-fn pick<T: Copy, S: Slot<Item = T>>(from: &[T], inner: usize, stride: usize, to: &mut [S]) {
-    match (inner, stride) {
-        (_, 1) => copy_to(&from[..to.len()], to),
-        (1, 2) => pick_ones::<T, S, 2>(from, to),
-        (1, 3) => pick_ones::<T, S, 3>(from, to),
-        (1, 4) => pick_ones::<T, S, 4>(from, to),
-        _ => {
-            // As many as fit a constant are copied, those of the next run with them: it is written after this one.
-            let whole = to.len().saturating_sub(NARROW - 1).div_ceil(inner);
-            let mut i = 0;
-            while i < whole {
-                let Some(run) = from[i * stride * inner..].first_chunk::<NARROW>() else { break };
-                copy_to(run, &mut to[i * inner..][..NARROW]);
-                i += 1;
-            }
-            while i * inner < to.len() {
-                copy_to(&from[i * stride * inner..][..inner], &mut to[i * inner..][..inner]);
-                i += 1;
+struct Pick<'a, T, S> {
+    from: &'a [T],
+    inner: usize,
+    stride: usize,
+    to: &'a mut [S],
+}
+
+impl<T: Copy, S: Slot<Item = T>> Kernel for Pick<'_, T, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        let Self { from, inner, stride, to } = self;
+        match (inner, stride) {
+            (_, 1) => copy_to(&from[..to.len()], to),
+            (1, 2) => pick_ones::<T, S, 2>(from, to),
+            (1, 3) => pick_ones::<T, S, 3>(from, to),
+            (1, 4) => pick_ones::<T, S, 4>(from, to),
+            _ => {
+                // As many as fit a constant are copied, those of the next run with them: it is written after this one.
+                let whole = to.len().saturating_sub(NARROW - 1).div_ceil(inner);
+                let mut i = 0;
+                while i < whole {
+                    let Some(run) = from[i * stride * inner..].first_chunk::<NARROW>() else { break };
+                    copy_to(run, &mut to[i * inner..][..NARROW]);
+                    i += 1;
+                }
+                while i * inner < to.len() {
+                    copy_to(&from[i * stride * inner..][..inner], &mut to[i * inner..][..inner]);
+                    i += 1;
+                }
             }
         }
     }
@@ -186,42 +214,63 @@ fn pick_ones<T: Copy, S: Slot<Item = T>, const STRIDE: usize>(from: &[T], to: &m
 }
 
 /// Windows of any kind along one line.
-#[inline(always)]
-pub(super) fn each<F: Copy, T: Total + From<F>, S: Slot<Item = T>>(
+pub(super) fn each<V: Vector, F: Copy, S: Slot>(
+    v: V,
     windows: &[Window],
     from: &[F],
     inner: usize,
     to: &mut [S],
-) {
-    for (&window, to) in windows.iter().zip(to.chunks_exact_mut(inner)) {
-        let mut at = 0;
-        while inner - at >= 64 {
-            copy_to(&block::<F, T, 64>(window, from, inner, at), &mut to[at..]);
-            at += 64;
-        }
-        if inner - at >= 32 {
-            copy_to(&block::<F, T, 32>(window, from, inner, at), &mut to[at..]);
-            at += 32;
-        }
-        if inner >= 16 && at < inner {
-            if inner - at > 16 {
-                copy_to(&block::<F, T, 16>(window, from, inner, at), &mut to[at..]);
+) where
+    S::Item: Total + From<F>,
+{
+    if !windows.is_empty() {
+        v.run(Each { windows, from, inner, to });
+    }
+}
+
+struct Each<'a, F, S> {
+    windows: &'a [Window],
+    from: &'a [F],
+    inner: usize,
+    to: &'a mut [S],
+}
+
+impl<F: Copy, T: Total + From<F>, S: Slot<Item = T>> Kernel for Each<'_, F, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, _: V) {
+        let Self { windows, from, inner, to } = self;
+        for (&window, to) in windows.iter().zip(to.chunks_exact_mut(inner)) {
+            let mut at = 0;
+            while inner - at >= 64 {
+                copy_to(&block::<F, T, 64>(window, from, inner, at), &mut to[at..]);
+                at += 64;
             }
-            // The last ones together with some that are done already.
-            copy_to(&block::<F, T, 16>(window, from, inner, inner - 16), &mut to[inner - 16..]);
-            continue;
-        }
-        if inner == 1 && window.step == 1 {
-            let codes = &from[window.first..][..window.count];
-            let mut all = T::NONE;
-            for &code in codes {
-                all = all.with(T::from(code));
+            if inner - at >= 32 {
+                copy_to(&block::<F, T, 32>(window, from, inner, at), &mut to[at..]);
+                at += 32;
             }
-            to[0] = S::of(all);
-            continue;
-        }
-        for (i, to) in to.iter_mut().enumerate().skip(at) {
-            *to = S::of(block::<F, T, 1>(window, from, inner, i)[0]);
+            if inner >= 16 && at < inner {
+                if inner - at > 16 {
+                    copy_to(&block::<F, T, 16>(window, from, inner, at), &mut to[at..]);
+                }
+                // The last ones together with some that are done already.
+                copy_to(&block::<F, T, 16>(window, from, inner, inner - 16), &mut to[inner - 16..]);
+                continue;
+            }
+            if inner == 1 && window.step == 1 {
+                let codes = &from[window.first..][..window.count];
+                let mut all = T::NONE;
+                for &code in codes {
+                    all = all.with(T::from(code));
+                }
+                to[0] = S::of(all);
+                continue;
+            }
+            for (i, to) in to.iter_mut().enumerate().skip(at) {
+                *to = S::of(block::<F, T, 1>(window, from, inner, i)[0]);
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ pub use wide::pool_wide;
 pub use windows::{Moves, Window, adaptive_windows};
 
 use super::TargetCodes;
-use crate::arch::{Byte, Isa, Kernel, Slot, Vector, dispatch};
+use crate::arch::{Byte, Isa, Kernel, Scalar, Slot, Vector, dispatch};
 use crate::conv::{Image, channels_last};
 use crate::error::Stopped;
 use crate::gemm::{Codes, Space};
@@ -88,7 +88,8 @@ where
                 match taps {
                     0..=IN_16_BITS => dispatch(isa, Averages::<_, i16>(piece, average, PhantomData)),
                     _ if taps <= IN_32_BITS => dispatch(isa, Averages::<_, i32>(piece, average, PhantomData)),
-                    _ => dispatch(isa, Averages::<_, i64>(piece, average, PhantomData)),
+                    // So rare that it is not compiled for more than one instruction set.
+                    _ => Averages::<_, i64>(piece, average, PhantomData).run(Scalar),
                 }
             }
         }
@@ -137,30 +138,33 @@ struct Piece<'a, C> {
 
 impl<C: Byte> Piece<'_, C> {
     /// What each of the windows comes to.
-    #[inline(always)]
-    fn join<T: Total + From<C>, S: Slot<Item = T>>(&self, to: &mut [S]) {
+    fn join<V: Vector, T: Total + From<C>, S: Slot<Item = T>>(&self, v: V, to: &mut [S]) {
         let [depth, height, width] = self.space;
         let plane = height * width * self.channels;
         let window = self.windows[0][self.z];
         if depth == 1 && window.count == 1 {
-            self.join_lines(self.codes, to);
+            self.join_lines(v, self.codes, to);
         } else if window.count == 1 {
-            self.join_lines(&self.codes[window.first * plane..][..plane], to);
+            self.join_lines(v, &self.codes[window.first * plane..][..plane], to);
         } else {
             let mut joined = vec![T::NONE; plane];
-            along(&[window], self.codes, (depth, plane), &mut joined, &mut vec![]);
-            self.join_lines(&joined, to);
+            along(v, &[window], self.codes, (depth, plane), &mut joined, &mut vec![]);
+            self.join_lines(v, &joined, to);
         }
     }
 
-    #[inline(always)]
-    fn join_lines<F: Copy, T: Total + From<F>, S: Slot<Item = T>>(&self, from: &[F], to: &mut [S]) {
+    fn join_lines<V: Vector, F: Copy, T: Total + From<F>, S: Slot<Item = T>>(
+        &self,
+        v: V,
+        from: &[F],
+        to: &mut [S],
+    ) {
         let [_, height, width] = self.space;
         let (lines, windows) = (&self.windows[1][self.lines.clone()], &self.windows[2]);
         let inner = width * self.channels;
         let mut spare = vec![];
         if height == 1 && lines.len() == 1 && lines[0].count == 1 {
-            return along(windows, from, (width, self.channels), to, &mut spare);
+            return along(v, windows, from, (width, self.channels), to, &mut spare);
         }
         if self.channels >= NARROW {
             // One line after the other, which stays in the first cache.
@@ -169,15 +173,15 @@ impl<C: Byte> Piece<'_, C> {
             let images = from.chunks_exact(height * inner).zip(to.chunks_exact_mut(lines.len() * line));
             for (from, to) in images {
                 for (&window, to) in lines.iter().zip(to.chunks_exact_mut(line)) {
-                    each(&[window], from, inner, &mut joined);
-                    each(windows, &joined, self.channels, to);
+                    each(v, &[window], from, inner, &mut joined);
+                    each(v, windows, &joined, self.channels, to);
                 }
             }
             return;
         }
         let mut joined = vec![T::NONE; from.len() / height * lines.len()];
-        along(lines, from, (height, inner), &mut joined, &mut spare);
-        along(windows, &joined, (width, self.channels), to, &mut spare);
+        along(v, lines, from, (height, inner), &mut joined, &mut spare);
+        along(v, windows, &joined, (width, self.channels), to, &mut spare);
     }
 }
 
@@ -188,10 +192,10 @@ impl<C: Byte + Total> Kernel for Greatest<'_, C> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self, _: V) {
+    fn run<V: Vector>(self, v: V) {
         let mut piece = self.0;
         let to = std::mem::take(&mut piece.to);
-        piece.join::<C, _>(to);
+        piece.join::<V, C, _>(v, to);
     }
 }
 
@@ -206,7 +210,7 @@ impl<C: Byte, T: Sum + From<C>> Kernel for Averages<'_, C, T> {
         let Self(mut piece, average, _) = self;
         let to = std::mem::take(&mut piece.to);
         let mut sums = vec![T::NONE; to.len()];
-        piece.join::<T, _>(&mut sums);
+        piece.join::<V, T, _>(v, &mut sums);
         let [planes, lines, windows] = piece.windows;
         let (plane, lines) = (planes[piece.z], &lines[piece.lines.clone()]);
         let same = |all: &[Window]| all.iter().all(|w| w.count == all[0].count && w.size == all[0].size);

@@ -11,12 +11,15 @@ use crate::threads;
 
 /// Numbers in an order in which NaN comes first: `before` says whether one comes before another one.
 trait Ordered: Copy + Send + Sync + PartialEq {
+    /// Whether compilers make vectors of a plain loop by themselves.
+    const PLAIN: bool;
     fn before<const GREATEST: bool>(self, other: Self) -> bool;
 }
 
 macro_rules! ordered {
     ($($t:ty),*) => {$(
         impl Ordered for $t {
+            const PLAIN: bool = true;
             #[inline(always)]
             fn before<const GREATEST: bool>(self, other: Self) -> bool {
                 if GREATEST { self > other } else { self < other }
@@ -27,6 +30,7 @@ macro_rules! ordered {
 ordered!(i64, i32, u8, i8);
 
 impl Ordered for f32 {
+    const PLAIN: bool = false;
     #[inline(always)]
     fn before<const GREATEST: bool>(self, other: Self) -> bool {
         let more = if GREATEST { self > other } else { self < other };
@@ -76,24 +80,33 @@ const LANES: usize = 64;
 /// Columns that pass over all rows together.
 const COLUMNS: usize = 256;
 
+/// What comes before all others.
+#[inline(always)]
+fn greatest<T: Ordered, const GREATEST: bool>(x: &[T]) -> T {
+    let first = |a: T, b: T| if b.before::<GREATEST>(a) { b } else { a };
+    if T::PLAIN {
+        return x.iter().fold(x[0], |a, &b| first(a, b));
+    }
+    let (mut lanes, (blocks, rest)) = ([x[0]; LANES], x.as_chunks::<LANES>());
+    for some in blocks {
+        for k in 0..LANES {
+            lanes[k] = first(lanes[k], some[k]);
+        }
+    }
+    lanes.iter().chain(rest).fold(x[0], |a, &b| first(a, b))
+}
+
 impl<T: Ordered, const GREATEST: bool> Kernel for Rows<'_, T, GREATEST> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) {
         let Self { x, n, inner, to } = self;
-        let first = |a: T, b: T| if b.before::<GREATEST>(a) { b } else { a };
         if inner == 1 {
             for (i, to) in to.iter_mut().enumerate() {
                 let x = &x[i * n..][..n];
                 // First the number, then where it is: both passes go by vectors.
-                let (mut lanes, (blocks, rest)) = ([x[0]; LANES], x.as_chunks::<LANES>());
-                for some in blocks {
-                    for k in 0..LANES {
-                        lanes[k] = first(lanes[k], some[k]);
-                    }
-                }
-                let best = lanes.iter().chain(rest).fold(x[0], |a, &b| first(a, b));
+                let best = greatest::<_, GREATEST>(x);
                 // Neither comes before the other: equal, or both NaN.
                 let at = x.iter().position(|&x| !best.before::<GREATEST>(x) && !x.before::<GREATEST>(best));
                 to.write(at.unwrap_or(0) as i64);

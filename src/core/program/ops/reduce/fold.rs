@@ -10,6 +10,9 @@ use crate::threads;
 
 /// How elements become one. Several run side by side, and are joined at last. All are `#[inline(always)]`.
 trait Fold<T>: Copy + Send + Sync {
+    /// Whether all orders give the same: of such a loop compilers make vectors by themselves, of fewer instructions than
+    /// of lanes that are written out.
+    const ANY_ORDER: bool;
     /// What is kept meanwhile.
     type S: Copy + Send;
     /// What comes out.
@@ -22,11 +25,12 @@ trait Fold<T>: Copy + Send + Sync {
 }
 
 macro_rules! folds {
-    ($($name:ident($t:ty, $s:ty) { $start:expr; |$sum:ident, $x:ident, $p:ident| $add:expr;
+    (any_order: $any:literal; $($name:ident($t:ty, $s:ty) { $start:expr; |$sum:ident, $x:ident, $p:ident| $add:expr;
         |$a:ident, $b:ident| $join:expr; |$all:ident, $n:ident, $q:ident| $end:expr })*) => {$(
         #[derive(Clone, Copy)]
         struct $name;
         impl Fold<$t> for $name {
+            const ANY_ORDER: bool = $any;
             type S = $s;
             type O = $t;
             #[inline(always)]
@@ -42,6 +46,7 @@ macro_rules! folds {
 }
 
 folds! {
+    any_order: false;
     Sum(f32, f64) { 0.0; |s, x, _p| s + f64::from(x); |a, b| a + b; |s, _n, _p| s as f32 }
     Mean(f32, f64) { 0.0; |s, x, _p| s + f64::from(x); |a, b| a + b; |s, n, _p| (s / n as f64) as f32 }
     Product(f32, f64) { 1.0; |s, x, _p| s * f64::from(x); |a, b| a * b; |s, _n, _p| s as f32 }
@@ -70,10 +75,11 @@ folds! {
 }
 
 macro_rules! integers {
-    ($function:ident, $t:ty, $sum:ident, $product:ident, $max:ident, $min:ident) => {
+    ($function:ident, $t:ty, $max:ident, $min:ident $(, $sum:ident, $product:ident)?) => {
         folds! {
-            $sum($t, $t) { 0; |s, x, _p| s.wrapping_add(x); |a, b| a.wrapping_add(b); |s, _n, _p| s }
-            $product($t, $t) { 1; |s, x, _p| s.wrapping_mul(x); |a, b| a.wrapping_mul(b); |s, _n, _p| s }
+            any_order: true;
+            $($sum($t, $t) { 0; |s, x, _p| s.wrapping_add(x); |a, b| a.wrapping_add(b); |s, _n, _p| s }
+            $product($t, $t) { 1; |s, x, _p| s.wrapping_mul(x); |a, b| a.wrapping_mul(b); |s, _n, _p| s })?
             $max($t, $t) { <$t>::MIN; |s, x, _p| s.max(x); |a, b| a.max(b); |s, _n, _p| s }
             $min($t, $t) { <$t>::MAX; |s, x, _p| s.min(x); |a, b| a.min(b); |s, _n, _p| s }
         }
@@ -85,8 +91,8 @@ macro_rules! integers {
             to: &mut [MaybeUninit<$t>],
         ) -> Result<(), Stopped> {
             match of {
-                Reduction::Sum => rows(shape, x, to, Nothing, $sum),
-                Reduction::Prod => rows(shape, x, to, Nothing, $product),
+                $(Reduction::Sum => rows(shape, x, to, Nothing, $sum),
+                Reduction::Prod => rows(shape, x, to, Nothing, $product),)?
                 Reduction::Max | Reduction::Any => rows(shape, x, to, Nothing, $max),
                 Reduction::Min => rows(shape, x, to, Nothing, $min),
                 // Of no truth values all hold.
@@ -100,10 +106,10 @@ macro_rules! integers {
         }
     };
 }
-integers!(integers_of_64, i64, Sum64, Product64, Max64, Min64);
-integers!(integers_of_32, i32, Sum32, Product32, Max32, Min32);
-integers!(bytes, u8, Sum8, Product8, Max8, Min8);
-integers!(signed_bytes, i8, SumS8, ProductS8, MaxS8, MinS8);
+integers!(integers_of_64, i64, Max64, Min64, Sum64, Product64);
+integers!(integers_of_32, i32, Max32, Min32, Sum32, Product32);
+integers!(bytes, u8, Max8, Min8);
+integers!(signed_bytes, i8, MaxS8, MinS8);
 
 /// Squared distances from p, the mean.
 #[derive(Clone, Copy)]
@@ -113,6 +119,7 @@ struct Spread {
 }
 
 impl Fold<f32> for Spread {
+    const ANY_ORDER: bool = false;
     type S = f64;
     type O = f32;
     #[inline(always)]
@@ -140,6 +147,7 @@ impl Fold<f32> for Spread {
 struct Nothing;
 
 impl<T> Fold<T> for Nothing {
+    const ANY_ORDER: bool = true;
     type S = ();
     type O = f32;
     #[inline(always)]
@@ -213,6 +221,13 @@ const COLUMNS: usize = 512;
 /// All of a row.
 #[inline(always)]
 fn whole<T: Copy, F: Fold<T>>(f: F, x: &[T], p: f32) -> F::S {
+    if F::ANY_ORDER {
+        let mut all = f.start();
+        for &x in x {
+            all = f.add(all, x, p);
+        }
+        return all;
+    }
     let (mut lanes, (blocks, rest)) = ([f.start(); LANES], x.as_chunks::<LANES>());
     for some in blocks {
         for i in 0..LANES {
