@@ -14,4 +14,5 @@ mod kernels;
 mod properties;
 mod recurrent;
 mod residual;
+mod rounded;
 mod weight_only;
