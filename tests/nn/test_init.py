@@ -1,5 +1,6 @@
 """How parameters begin, by torch's names: the distributions, in the layers' own arrays."""
 
+import doctest
 import math
 
 import numpy as np
@@ -7,6 +8,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from quantray import nn
 from quantray.nn import init
+
+
+def test_examples():
+    failed, tried = doctest.testmod(init)
+    assert not failed
+    assert tried > 30
 
 
 def weight():

@@ -1,7 +1,7 @@
 """How parameters begin, by torch's names: functions that write to an array and return it.
 
-A module's parameters are arrays, so that `init.zeros_(layer.bias)` changes the layer. Random numbers come from
-the generator that `manual_seed` sets; they are not torch's, the distributions are.
+A module's parameters are arrays, so that `init.zeros_(layer.bias)` changes the layer. Random numbers come
+from the generator that `manual_seed` sets; they are not torch's, the distributions are.
 
 >>> from quantray import nn
 >>> layer = nn.Linear(4, 2)
@@ -81,23 +81,55 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def constant_(tensor: Array, val: float) -> Array:
-    """All elements `val`."""
+    """All elements `val`.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.constant_(np.empty(2), 0.5)
+    array([0.5, 0.5])
+
+    Source: `torch.nn.init.constant_`.
+    """
     _checked(tensor)[...] = val
     return tensor
 
 
 def zeros_(tensor: Array) -> Array:
-    """All elements 0."""
+    """All elements 0.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.zeros_(np.empty(2))
+    array([0., 0.])
+
+    Source: `torch.nn.init.zeros_`.
+    """
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: Array) -> Array:
-    """All elements 1."""
+    """All elements 1.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.ones_(np.empty(2))
+    array([1., 1.])
+
+    Source: `torch.nn.init.ones_`.
+    """
     return constant_(tensor, 1.0)
 
 
 def eye_(tensor: Array) -> Array:
-    """1 on the diagonal of a matrix, 0 elsewhere."""
+    """1 on the diagonal of a matrix, 0 elsewhere.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.eye_(np.empty((1, 2)))
+    array([[1., 0.]])
+
+    Source: `torch.nn.init.eye_`.
+    """
     if _checked(tensor, 2).ndim != 2:
         raise ValueError(f"tensor must have 2 axes, got shape {tensor.shape}")
     tensor[...] = np.eye(*tensor.shape)
@@ -105,13 +137,29 @@ def eye_(tensor: Array) -> Array:
 
 
 def uniform_(tensor: Array, a: float = 0.0, b: float = 1.0) -> Array:
-    """Uniform from `a` to `b`."""
+    """Uniform from `a` to `b`.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.uniform_(np.empty((2, 3))).shape
+    (2, 3)
+
+    Source: `torch.nn.init.uniform_`.
+    """
     _checked(tensor)[...] = generator().uniform(a, b, tensor.shape)
     return tensor
 
 
 def normal_(tensor: Array, mean: float = 0.0, std: float = 1.0) -> Array:
-    """Normal, of a mean and a standard deviation."""
+    """Normal, of a mean and a standard deviation.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.normal_(np.empty((2, 3))).shape
+    (2, 3)
+
+    Source: `torch.nn.init.normal_`.
+    """
     _checked(tensor)[...] = generator().normal(mean, std, tensor.shape)
     return tensor
 
@@ -119,7 +167,15 @@ def normal_(tensor: Array, mean: float = 0.0, std: float = 1.0) -> Array:
 def trunc_normal_(
     tensor: Array, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Array:
-    """Normal, with what lies outside of `a` to `b` drawn anew."""
+    """Normal, with what lies outside of `a` to `b` drawn anew.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.trunc_normal_(np.empty((2, 3))).shape
+    (2, 3)
+
+    Source: `torch.nn.init.trunc_normal_`.
+    """
     if not a < b or b < mean - 5 * std or a > mean + 5 * std:
         raise ValueError(f"a and b must be the ends of a range that the normal reaches, got {a} and {b}")
     made = normal_(_checked(tensor), mean, std)
@@ -129,13 +185,29 @@ def trunc_normal_(
 
 
 def xavier_uniform_(tensor: Array, gain: float = 1.0) -> Array:
-    """Uniform, such that values and gradients keep their spread (Glorot and Bengio, 2010)."""
+    """Uniform, such that values and gradients keep their spread (Glorot and Bengio, 2010).
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.xavier_uniform_(np.empty((2, 3))).shape
+    (2, 3)
+
+    Source: `torch.nn.init.xavier_uniform_`.
+    """
     bound = gain * math.sqrt(6 / sum(_fans(_checked(tensor, 2))))
     return uniform_(tensor, -bound, bound)
 
 
 def xavier_normal_(tensor: Array, gain: float = 1.0) -> Array:
-    """Normal, such that values and gradients keep their spread (Glorot and Bengio, 2010)."""
+    """Normal, such that values and gradients keep their spread (Glorot and Bengio, 2010).
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.xavier_normal_(np.empty((2, 3))).shape
+    (2, 3)
+
+    Source: `torch.nn.init.xavier_normal_`.
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans(_checked(tensor, 2)))))
 
 
@@ -149,7 +221,15 @@ def _kaiming(tensor: Array, a: float, mode: str, nonlinearity: str) -> float:
 def kaiming_uniform_(
     tensor: Array, a: float = 0.0, mode: _Mode = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> Array:
-    """Uniform, such that values keep their spread through rectifiers (He et al., 2015)."""
+    """Uniform, such that values keep their spread through rectifiers (He et al., 2015).
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.kaiming_uniform_(np.empty((2, 3))).shape
+    (2, 3)
+
+    Source: `torch.nn.init.kaiming_uniform_`.
+    """
     bound = math.sqrt(3) * _kaiming(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound)
 
@@ -157,12 +237,28 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Array, a: float = 0.0, mode: _Mode = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> Array:
-    """Normal, such that values keep their spread through rectifiers (He et al., 2015)."""
+    """Normal, such that values keep their spread through rectifiers (He et al., 2015).
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.kaiming_normal_(np.empty((2, 3))).shape
+    (2, 3)
+
+    Source: `torch.nn.init.kaiming_normal_`.
+    """
     return normal_(tensor, 0.0, _kaiming(tensor, a, mode, nonlinearity))
 
 
 def orthogonal_(tensor: Array, gain: float = 1.0) -> Array:
-    """Rows, or columns where they are fewer, at right angles to each other (Saxe et al., 2013)."""
+    """Rows, or columns where they are fewer, at right angles to each other (Saxe et al., 2013).
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> nn.init.orthogonal_(np.empty((2, 3))).shape
+    (2, 3)
+
+    Source: `torch.nn.init.orthogonal_`.
+    """
     rows = _checked(tensor, 2).shape[0]
     columns = tensor.size // max(rows, 1)
     drawn = generator().normal(size=(max(rows, columns), min(rows, columns)))
