@@ -17,9 +17,7 @@ from typing import Any
 
 import maturin
 from maturin import (
-    build_editable,
     build_sdist,
-    build_wheel,
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
@@ -76,6 +74,36 @@ def check_rust() -> None:
     else:
         text = f"building quantray needs Rust {least} or later, got {version}: run `rustup update stable`"
     sys.exit(text)
+
+
+def say(text: str) -> None:
+    """A line for whoever waits: on the terminal, since pip keeps what a build prints for itself."""
+    try:
+        # Below pip's own line, which has no end yet.
+        with open("CONOUT$" if os.name == "nt" else "/dev/tty", "w") as terminal:
+            terminal.write(f"\n{text}\n")
+    except OSError:
+        print(text, file=sys.stderr, flush=True)
+
+
+def build_wheel(
+    wheel_directory: str,
+    config_settings: dict[str, Any] | None = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """maturin's, after a line that says what takes so long."""
+    say("quantray: compiling its Rust part for this machine, which takes some minutes ...")
+    return maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def build_editable(
+    wheel_directory: str,
+    config_settings: dict[str, Any] | None = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """maturin's, after a line that says what takes so long."""
+    say("quantray: compiling its Rust part for this machine, which takes some minutes ...")
+    return maturin.build_editable(wheel_directory, config_settings, metadata_directory)
 
 
 def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) -> list[str]:

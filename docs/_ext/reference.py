@@ -22,6 +22,7 @@ PACKAGES = {
     "quantray.ops": "Operators",
     "quantray.nn": "Modules",
     "quantray.nn.functional": "Functions of models",
+    "quantray.nn.init": "How parameters begin",
     "quantray.quantization": "Quantization",
     "quantray.nn.quantized": "Modules of integers",
     "quantray.nn.quantized.dynamic": "Modules of 8-bit weights",

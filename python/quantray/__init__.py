@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from quantray import _functions, ops
-from quantray._advice import advice, left_out
+from quantray._advice import function_advice, left_out
 from quantray._core import (
     PerChannelAffineQuantizer,
     PerTensorAffineQuantizer,
@@ -105,12 +105,13 @@ if TYPE_CHECKING:
     )
 
 #: Imported when they are first asked for.
-_LAZY = ("analysis", "ao", "grids", "nn", "onnx", "optim", "quantization")
+_LAZY = ("analysis", "ao", "backends", "grids", "nn", "onnx", "optim", "quantization")
 #: Torch's functions that other modules have.
 _PLACES = {
     "quantray.nn.functional": """
-        adaptive_avg_pool1d alpha_dropout avg_pool1d celu celu_ channel_shuffle dropout
-        feature_alpha_dropout max_pool1d max_pool2d max_pool3d native_channel_shuffle
+        adaptive_avg_pool1d alpha_dropout avg_pool1d celu celu_ channel_shuffle conv1d conv2d conv3d
+        conv_transpose1d conv_transpose2d conv_transpose3d dropout feature_alpha_dropout
+        feature_dropout log_softmax max_pool1d max_pool2d max_pool3d native_channel_shuffle
         pixel_shuffle pixel_unshuffle sigmoid tanh threshold threshold_ softmax prelu
     """,
     "quantray.ops": "add int_mm matmul mul sub",
@@ -127,6 +128,7 @@ globals().update({name: value for name, value in DTYPES.items() if name not in (
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 strided, Tensor = "strided", QTensor
+enable_grad = inference_mode = no_grad
 
 
 def __getattr__(name: str) -> Any:
@@ -136,7 +138,7 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(_ELSEWHERE[name]), name)
     if name in DTYPES:
         return DTYPES[name]
-    text = f"module 'quantray' has no attribute {name!r}{advice(name)}"
+    text = f"module 'quantray' has no attribute {name!r}{function_advice(name)}"
     raise AttributeError(text, name=name, obj=sys.modules[__name__])
 
 

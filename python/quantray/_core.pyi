@@ -1,8 +1,8 @@
 """The compiled part of quantray. Everything public here is re-exported by `quantray` or `quantray.ops`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, NamedTuple, Self, SupportsIndex, TypeAlias, final, overload
+from typing import Any, Literal, NamedTuple, Protocol, Self, SupportsIndex, TypeAlias, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ _Path: TypeAlias = str | PathLike[str]
 _Number: TypeAlias = float | np.floating[Any] | np.integer[Any]
 #: A number, or an array of one, as observers give.
 _One: TypeAlias = _Number | npt.NDArray[Any]
+#: A name, `quantray.grids.Stochastic`, or a function from steps to whole numbers.
+_Rounding: TypeAlias = str | Callable[[Any], Any]
 _DTypeObject: TypeAlias = dtype
 _SchemeObject: TypeAlias = qscheme
 _PerAxis: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
@@ -119,6 +121,8 @@ class PerChannelAffineQuantizer:
 
 @final
 class QTensor:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+
     # Reading
     def dequantize(self, out: _Floats | None = None) -> _Floats: ...
     def int_repr(self) -> _Codes: ...
@@ -523,6 +527,8 @@ def quantize_per_tensor(
     *,
     qscheme: _Scheme | None = None,
     out: _Codes | None = None,
+    rounding: _Rounding | None = None,
+    seed: int | None = None,
 ) -> QTensor: ...
 @overload
 def quantize_per_tensor(
@@ -533,6 +539,8 @@ def quantize_per_tensor(
     *,
     qscheme: _Scheme | None = None,
     out: None = None,
+    rounding: _Rounding | None = None,
+    seed: int | None = None,
 ) -> tuple[QTensor, ...]: ...
 def quantize_per_channel(
     input: _Input,
@@ -543,6 +551,8 @@ def quantize_per_channel(
     *,
     qscheme: _Scheme | None = None,
     out: _Codes | None = None,
+    rounding: _Rounding | None = None,
+    seed: int | None = None,
 ) -> QTensor: ...
 def quantize_per_tensor_dynamic(input: _Input, dtype: _DType, reduce_range: bool = False) -> QTensor: ...
 def make_per_tensor_quantized_tensor(
@@ -1661,8 +1671,13 @@ def matmul(
     zero_point: SupportsIndex | None = None,
     dtype: _DType | None = None,
 ) -> QTensor: ...
+
+class _Model(Protocol):
+    def state_dict(self) -> Mapping[str, Any]: ...
+    def save(self, path: _Path) -> None: ...
+
 def save(
-    obj: QTensor | Mapping[str, QTensor | npt.NDArray[Any]],
+    obj: QTensor | Mapping[str, QTensor | npt.NDArray[Any]] | _Model,
     path: _Path,
     *,
     metadata: Mapping[str, str] | None = None,

@@ -12,6 +12,7 @@ import numpy as np
 
 from quantray import ops
 from quantray._core import QTensor, cat, stack
+from quantray._few_functions import FUNCTIONS
 
 
 def _words(text: str) -> list[str]:
@@ -310,6 +311,7 @@ def everything() -> dict[str, Any]:
     own = (
         *(dequantize, empty_like, zeros_like, ones_like, full_like, fill, relu, hstack, vstack, dstack),
         *(column_stack, atleast_1d, atleast_2d, atleast_3d, broadcast_tensors, constant_pad_nd, aminmax),
+        *FUNCTIONS,
     )
     found |= {f.__name__: f for f in own}
     return found | {"concat": cat, "concatenate": cat, "row_stack": vstack, "stack": stack}

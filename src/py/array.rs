@@ -15,7 +15,7 @@ use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMet
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyModule};
+use pyo3::types::{PyDict, PyModule, PyString};
 use quantray_core::affine::Pages;
 use quantray_core::qparams::DType;
 
@@ -329,9 +329,10 @@ pub fn as_float32<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<
         Ok(a) => unmasked(a, arg)?,
         Err(_) => match object.cast::<QTensor>() {
             Ok(q) => return q.get().dequantized(py),
-            Err(_) => {
-                np(py)?.call_method1("asarray", (object,)).map_err(|e| ragged(e, object, arg))?.cast_into()?
-            }
+            Err(_) => match np(py)?.call_method1("asarray", (object,)) {
+                Ok(a) => a.cast_into()?,
+                Err(e) => from_torch(e, object, arg)?,
+            },
         },
     };
     if has_type(&array, f32::TYPE) {
@@ -343,8 +344,18 @@ pub fn as_float32<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<
         // bfloat16 and the 8-bit floats of ml_dtypes are user types that can be cast safely.
         || (dtype.kind() == b'V' && np(py)?.call_method1("can_cast", (&dtype, &float32))?.is_truthy()?);
     if !known {
-        let valid = "an array of real numbers (or anything that numpy.asarray makes one from)";
-        return Err(Error::type_(arg, format!("dtype {dtype}"), valid).into());
+        let valid = match dtype.kind() {
+            b'U' | b'S' | b'T' => {
+                "an array of real numbers, not of texts: use numpy.asarray(input, dtype=float)"
+            }
+            _ => "an array of real numbers (or anything that numpy.asarray makes one from)",
+        };
+        let got = match dtype.kind() {
+            // Of a model, a dict or None, NumPy makes an array of one object.
+            b'O' if array.ndim() == 0 => describe(object),
+            _ => format!("dtype {dtype}"),
+        };
+        return Err(Error::type_(arg, got, valid).into());
     }
     let quiet = PyDict::new(py);
     quiet.set_item("over", "ignore")?;
@@ -387,6 +398,12 @@ fn ragged(error: PyErr, object: &Bound<'_, PyAny>, arg: &str) -> PyErr {
     }
     let valid = format!("something that numpy.asarray makes an array from ({})", error.value(py));
     Error::value(arg, describe(object), valid).into()
+}
+
+/// What NumPy could not read, where it is a tensor of torch: one that asks for gradients, of bfloat16, quantized.
+fn from_torch<'py>(error: PyErr, object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<'py>> {
+    let found = object.py().import("quantray._torch")?.call_method1("values_of", (object,))?;
+    if found.is_none() { Err(ragged(error, object, arg)) } else { Ok(found.cast_into()?) }
 }
 
 /// Whether two arrays may share memory: their address ranges meet.
@@ -530,10 +547,15 @@ pub fn axis_in(arg: &str, axis: isize, ndim: usize) -> Result<usize> {
         return Ok(if axis < 0 { axis + n } else { axis } as usize);
     }
     let valid = match ndim {
-        0 => "absent, since the input has no dimensions".into(),
+        0 => "an axis of the input, which has no dimensions".into(),
         _ => format!("in {} to {} for {ndim} dimensions", -n, n - 1),
     };
     Err(Error::index(arg, axis, valid))
+}
+
+/// The same for torch's methods, which take 0 and -1 where there are no dimensions.
+pub fn dim_in(arg: &str, dim: isize, ndim: usize) -> Result<usize> {
+    axis_in(arg, dim, ndim.max(1))
 }
 
 /// A number that has no elements, as a float64: Python and NumPy numbers, arrays of one element.
@@ -547,7 +569,10 @@ pub fn number(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<f64> {
     }
     object.extract::<f64>().map_err(|e| {
         if e.is_instance_of::<PyTypeError>(object.py()) {
-            Error::type_(arg, describe(object), "a number").into()
+            let several =
+                arg == "scale" && object.len().is_ok_and(|n| n > 1) && !object.is_instance_of::<PyString>();
+            let valid = if several { "one number; quantize_per_channel takes several" } else { "a number" };
+            Error::type_(arg, describe(object), valid).into()
         } else {
             e
         }
@@ -621,6 +646,8 @@ pub fn finite(value: f32, arg: &str) -> Result<f32> {
 /// An object and its type, for messages.
 pub fn describe(object: &Bound<'_, PyAny>) -> String {
     let text = object.repr().map_or_else(|_| "?".into(), |r| r.to_string());
+    // In one line, whatever its repr.
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let short: String = text.chars().take(60).collect();
     format!("{short} ({})", type_name(object))
 }

@@ -6,6 +6,7 @@ use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence, PyTuple};
+use quantray_core::affine::Rounding;
 use quantray_core::observe;
 use quantray_core::qparams::{DType, QParams, Quantizer, range_to_qparams};
 
@@ -14,6 +15,7 @@ use super::array::{
     is_contiguous, len, lengths, tuple_text,
 };
 use super::dtype::parse_dtype;
+use super::rounding::{Rounds, by_function, parse_rounding};
 use super::tensor::QTensor;
 use super::{quantizer, run};
 use crate::error::{Error, Result};
@@ -36,11 +38,30 @@ pub fn quantize_array<'py>(
     out: Option<&Bound<'py, PyAny>>,
     arg: &str,
 ) -> PyResult<QTensor> {
+    quantize_rounded(py, x, quantizer, out, arg, &Rounds::Kernel(Rounding::Nearest))
+}
+
+/// The same by any rounding.
+fn quantize_rounded<'py>(
+    py: Python<'py>,
+    x: &Array<'py>,
+    quantizer: &Arc<Quantizer>,
+    out: Option<&Bound<'py, PyAny>>,
+    arg: &str,
+    rounds: &Rounds<'py>,
+) -> PyResult<QTensor> {
     let (shape, dtype) = (x.shape(), quantizer.dtype());
     quantizer.check_shape(shape).map_err(Error)?;
     let packed = dtype.is_packed().then(|| [len(x).div_ceil(dtype.elements_per_item())]);
     let output = Output::codes(py, dtype, out, packed.as_ref().map_or(shape, |p| p), x)?;
-    run::quantize(py, quantizer, shape, x, &output.array, arg)?;
+    match rounds {
+        Rounds::Kernel(rounding) => run::quantize(py, quantizer, shape, x, &output.array, arg, *rounding)?,
+        Rounds::Function(function) => {
+            let (whole, unit) = by_function(x, quantizer, function)?;
+            let arg = "what rounding gives";
+            run::quantize(py, &unit, shape, &whole, &output.array, arg, Rounding::Nearest)?;
+        }
+    }
     let codes = match out {
         // A view of our own: the caller may assign to the shape of theirs.
         Some(_) => fresh_view(&output.finish()?)?,
@@ -103,6 +124,13 @@ pub fn adopt(codes: &Array<'_>, quantizer: Arc<Quantizer>, size: Option<Vec<usiz
 ///     `per_tensor_affine` (the default) or `per_tensor_symmetric`, which demands the middle as zero point.
 /// out : ndarray, optional
 ///     An integer array of the dtype's memory and the input's shape that the codes are written to.
+/// rounding : str or callable, optional
+///     `"nearest"` (halves to the even code, the default), `"floor"`, `"half_away"` or `"stochastic"`: up as often as the
+///     fraction says. `quantray.grids.Stochastic(seed)` counts its calls; a function from float32 arrays of steps to
+///     whole numbers will do, too.
+/// seed : int, optional
+///     Of `"stochastic"`; without it the seed comes from `quantray.manual_seed`. Codes depend on the seed and on each
+///     element's place, not on threads.
 ///
 /// Returns
 /// -------
@@ -118,10 +146,13 @@ pub fn adopt(codes: &Array<'_>, quantizer: Arc<Quantizer>, size: Option<Vec<usiz
 /// >>> import quantray as qt
 /// >>> qt.quantize_per_tensor([0.184, -9.0], scale=0.01, zero_point=0, dtype=qt.qint8).int_repr()
 /// array([  18, -128], dtype=int8)
+/// >>> qt.quantize_per_tensor([0.5] * 6, 1.0, 0, qt.qint8, rounding="stochastic", seed=0).tolist()
+/// [0.0, 0.0, 1.0, 1.0, 0.0, 1.0]
 ///
-/// Source: `torch.quantize_per_tensor`.
+/// Source: `torch.quantize_per_tensor`; by chance: Gupta et al., Deep Learning with Limited Numerical Precision (2015).
 #[pyfunction]
-#[pyo3(signature = (input, scale, zero_point, dtype, *, qscheme=None, out=None))]
+#[pyo3(signature = (input, scale, zero_point, dtype, *, qscheme=None, out=None, rounding=None, seed=None))]
+#[allow(clippy::too_many_arguments)] // torch's signature, and ours
 pub fn quantize_per_tensor<'py>(
     py: Python<'py>,
     input: &Bound<'py, PyAny>,
@@ -130,23 +161,29 @@ pub fn quantize_per_tensor<'py>(
     dtype: &Bound<'py, PyAny>,
     qscheme: Option<&Bound<'py, PyAny>>,
     out: Option<&Bound<'py, PyAny>>,
+    rounding: Option<&Bound<'py, PyAny>>,
+    seed: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let dtype = parse_dtype(dtype)?;
+    let rounds = parse_rounding(rounding, seed)?;
     let is_list = input.is_instance_of::<PyList>() || input.is_instance_of::<PyTuple>();
     // An observer's scale is an array of one number: it is that of the whole list, unless that holds one array.
     let one_for_all = is_list
         && scale.cast::<PyUntypedArray>().is_ok_and(|a| len(a) == 1)
         && (input.len()? != 1 || input.get_item(0)?.extract::<f64>().is_ok());
     if is_list && !one_for_all && scale.len().is_ok() {
-        return quantize_list(py, input.cast()?, scale, zero_point, dtype, qscheme, out);
+        return quantize_list(py, input.cast()?, scale, zero_point, dtype, qscheme, out, rounds);
     }
     let quantizer = Arc::new(quantizer::per_tensor(scale, zero_point, dtype, qscheme)?);
     let x = as_float32(input, "input")?;
-    let made = quantize_array(py, &x, &quantizer, out, "input")?;
-    warn_of_tiny(&made, &x)?;
+    let made = quantize_rounded(py, &x, &quantizer, out, "input", &rounds)?;
+    if matches!(rounds, Rounds::Kernel(Rounding::Nearest)) {
+        warn_of_tiny(&made, &x)?;
+    }
     Ok(Bound::new(py, made)?.into_any())
 }
 
+#[allow(clippy::too_many_arguments)] // those of its caller
 fn quantize_list<'py>(
     py: Python<'py>,
     inputs: &Bound<'py, PySequence>,
@@ -155,6 +192,7 @@ fn quantize_list<'py>(
     dtype: DType,
     qscheme: Option<&Bound<'py, PyAny>>,
     out: Option<&Bound<'py, PyAny>>,
+    mut rounds: Rounds<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let n = inputs.len()?;
     if scales.len()? != n {
@@ -176,7 +214,13 @@ fn quantize_list<'py>(
     let made = (0..n).map(|i| {
         let zero = if zeros.is_some() { zero_points.get_item(i)? } else { zero_points.clone() };
         let quantizer = Arc::new(quantizer::per_tensor(&scales.get_item(i)?, &zero, dtype, qscheme)?);
-        quantize_with(py, &inputs.get_item(i)?, &quantizer, None)
+        let x = as_float32(&inputs.get_item(i)?, "input")?;
+        let made = quantize_rounded(py, &x, &quantizer, None, "input", &rounds);
+        if let Rounds::Kernel(Rounding::Stochastic { call, .. }) = &mut rounds {
+            // Each array has chances of its own.
+            *call += 1 << 32;
+        }
+        made
     });
     Ok(PyTuple::new(py, made.collect::<PyResult<Vec<_>>>()?)?.into_any())
 }
@@ -200,6 +244,8 @@ fn quantize_list<'py>(
 ///     `per_channel_affine` (the default), `per_channel_symmetric` or `per_channel_affine_float_qparams`.
 /// out : ndarray, optional
 ///     An integer array of the dtype's memory and the input's shape that the codes are written to.
+/// rounding, seed
+///     As in `quantize_per_tensor`.
 ///
 /// Returns
 /// -------
@@ -219,8 +265,8 @@ fn quantize_list<'py>(
 ///
 /// Source: `torch.quantize_per_channel`.
 #[pyfunction]
-#[pyo3(signature = (input, scales, zero_points, axis, dtype, *, qscheme=None, out=None))]
-#[allow(clippy::too_many_arguments)] // torch's signature
+#[pyo3(signature = (input, scales, zero_points, axis, dtype, *, qscheme=None, out=None, rounding=None, seed=None))]
+#[allow(clippy::too_many_arguments)] // torch's signature, and ours
 pub fn quantize_per_channel<'py>(
     py: Python<'py>,
     input: &Bound<'py, PyAny>,
@@ -230,11 +276,14 @@ pub fn quantize_per_channel<'py>(
     dtype: &Bound<'py, PyAny>,
     qscheme: Option<&Bound<'py, PyAny>>,
     out: Option<&Bound<'py, PyAny>>,
+    rounding: Option<&Bound<'py, PyAny>>,
+    seed: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<QTensor> {
     let dtype = parse_dtype(dtype)?;
     let x = as_float32(input, "input")?;
     let quantizer = quantizer::per_channel(x.shape(), scales, zero_points, axis, dtype, qscheme)?;
-    quantize_array(py, &x, &Arc::new(quantizer), out, "input")
+    let rounds = parse_rounding(rounding, seed)?;
+    quantize_rounded(py, &x, &Arc::new(quantizer), out, "input", &rounds)
 }
 
 /// Quantizes floats with the scale and the zero point that just cover their range, widened to hold 0.

@@ -172,8 +172,8 @@ pub fn parse_dtype(object: &Bound<'_, PyAny>) -> PyResult<DType> {
         object.str().ok().and_then(|s| s.to_string().strip_prefix("torch.").and_then(named))
     };
     found.ok_or_else(|| {
-        let valid =
-            "one of qint8, quint8, qint32, quint4x2, quint2x4 (or np.int8, np.uint8, np.int32, or a name)";
+        let valid = "one of qint8, quint8, qint32, quint4x2, quint2x4 (or np.int8, np.uint8, np.int32, or a name); \
+                     quantize_per_group has integers of 1 to 16 bits";
         let wrong_kind = !object.is_instance_of::<PyString>()
             && !object.is_instance_of::<PyArrayDescr>()
             && !object.is_instance_of::<PyType>();

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyFileNotFoundError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use quantray_core::memory;
@@ -51,6 +52,14 @@ const DTYPES: [(&str, Dtype); 12] = [
 
 fn file_error(action: &'static str, path: &str, reason: impl ToString) -> PyErr {
     Error::file(action, path, reason).into()
+}
+
+/// The error of a file that cannot be looked at: Python's own class where there is none.
+fn no_file(path: &str, error: std::io::Error) -> PyErr {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return PyFileNotFoundError::new_err((2, "No such file or directory", path.to_owned()));
+    }
+    file_error("read", path, error)
 }
 
 fn path_text(path: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -257,7 +266,7 @@ fn entry<'py>(name: &str, object: &Bound<'py, PyAny>) -> PyResult<Entry<'py>> {
     Ok(Entry { name: name.into(), codes: contiguous(&array)?, dtype })
 }
 
-/// Writes a QTensor, or a mapping of names to QTensors and NumPy arrays, to a safetensors file.
+/// Writes a QTensor, a mapping of names to QTensors and NumPy arrays, or a model to a safetensors file.
 ///
 /// Scale, zero point and scheme of each QTensor are in the file's metadata under "quantray", as JSON; its codes
 /// are an ordinary tensor of int8, uint8 or int32, which any reader of safetensors can load. Scales of channels, and
@@ -265,7 +274,8 @@ fn entry<'py>(name: &str, object: &Bound<'py, PyAny>) -> PyResult<Entry<'py>> {
 ///
 /// Parameters
 /// ----------
-/// obj : QTensor, or mapping of str to QTensor or ndarray
+/// obj : QTensor, mapping of str to QTensor or ndarray, or Module
+///     A model is written by its method `save`.
 /// path : str or path
 ///     An existing file is replaced, as a whole, once the new one is complete.
 /// metadata : mapping of str to str, optional
@@ -286,18 +296,28 @@ pub fn save<'py>(
     metadata: Option<HashMap<String, String>>,
 ) -> PyResult<()> {
     let py = obj.py();
-    let path = path_text(path)?;
+    let text = path_text(path)?;
+    // A model writes what it is built of, too.
+    if obj.hasattr("state_dict")? && obj.is_instance(&py.import("quantray.nn")?.getattr("Module")?)? {
+        if metadata.is_some() {
+            return Err(Error::value("metadata", "some", "absent for a model, which has its own").into());
+        }
+        obj.call_method1("save", (path,))?;
+        return Ok(());
+    }
+    let path = text;
     let contents = if obj.is_instance_of::<QTensor>() {
         let mut contents = Contents::new([ONLY.to_owned()]);
         contents.add(ONLY, obj)?;
         contents
     } else {
         let items = obj.getattr("items").map_err(|_| {
-            Error::type_(
-                "obj",
-                type_name(obj),
-                "a QTensor, or a mapping of names to QTensors and NumPy arrays",
-            )
+            let valid = match obj.hasattr("state_dict") {
+                Ok(true) => "a QTensor, a mapping of names to QTensors and arrays, or a model of quantray.nn; \
+                             save(model.state_dict(), path) takes the tensors of others",
+                _ => "a QTensor, a mapping of names to QTensors and NumPy arrays, or a model; numpy.save writes arrays",
+            };
+            Error::type_("obj", type_name(obj), valid)
         })?;
         let mut all = Vec::new();
         for item in items.call0()?.try_iter()? {
@@ -348,7 +368,7 @@ fn bytes_of<'a>(a: &'a Array<'_>) -> &'a [u8] {
 
 /// A file's bytes, mapped or read, where its data begin, and its header, which has been checked.
 fn open<'py>(py: Python<'py>, path: &str, mapped: bool) -> PyResult<(Array<'py>, usize, Metadata)> {
-    let size = std::fs::metadata(path).map_err(|e| file_error("read", path, e))?.len();
+    let size = std::fs::metadata(path).map_err(|e| no_file(path, e))?.len();
     if size < 8 {
         return Err(file_error("read", path, format!("{size} bytes are too few for a safetensors file")));
     }

@@ -11,6 +11,7 @@ mod onnx;
 mod ops;
 mod quantizer;
 mod range;
+mod rounding;
 mod run;
 mod settings;
 mod tensor;

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use quantray_core::affine::{self, Affine, Channels, Pages};
+use quantray_core::affine::{self, Affine, Channels, Pages, Rounding};
 use quantray_core::error;
 use quantray_core::float::Place;
 use quantray_core::memory::{self, Ended};
@@ -110,24 +110,27 @@ pub fn quantize(
     x: &Array<'_>,
     codes: &Array<'_>,
     arg: &str,
+    rounding: Rounding,
 ) -> PyResult<()> {
     let x = elements::<f32>(x);
     with_affine(quantizer, shape, |affine| match quantizer.dtype() {
         DType::QInt8 => {
             let out = elements_mut::<i8>(codes);
-            kernel(py, x.len(), arg, shape, || affine::quantize(x, out, affine))
+            kernel(py, x.len(), arg, shape, || affine::quantize_rounded(x, out, affine, rounding))
         }
         DType::QUInt8 => {
             let out = elements_mut::<u8>(codes);
-            kernel(py, x.len(), arg, shape, || affine::quantize(x, out, affine))
+            kernel(py, x.len(), arg, shape, || affine::quantize_rounded(x, out, affine, rounding))
         }
         DType::QInt32 => {
             let out = elements_mut::<i32>(codes);
-            kernel(py, x.len(), arg, shape, || affine::quantize(x, out, affine))
+            kernel(py, x.len(), arg, shape, || affine::quantize_rounded(x, out, affine, rounding))
         }
         dtype @ (DType::QUInt4x2 | DType::QUInt2x4) => {
             let out = elements_mut::<u8>(codes);
-            kernel(py, x.len(), arg, shape, || affine::quantize_packed(dtype, x, out, affine))
+            kernel(py, x.len(), arg, shape, || {
+                affine::quantize_packed_rounded(dtype, x, out, affine, rounding)
+            })
         }
     })
 }

@@ -17,7 +17,7 @@ use crate::common::{Params, Random, channel, collect, floats, reduced, turn};
 use crate::guard::Guarded;
 
 /// Runs something with every instruction set, number of threads and kind of store; returns what it ran.
-fn everywhere(mut check: impl FnMut(&str)) -> Vec<Isa> {
+pub fn everywhere(mut check: impl FnMut(&str)) -> Vec<Isa> {
     let best = Isa::current();
     for &isa in Isa::available() {
         Isa::set_current(isa).unwrap();
@@ -84,7 +84,7 @@ fn lengths() -> Vec<usize> {
 }
 
 /// Lengths or layouts, with parameters of every kind that the data type has.
-fn cases(dtype: DType, random: &mut Random) -> Vec<(usize, Params)> {
+pub fn cases(dtype: DType, random: &mut Random) -> Vec<(usize, Params)> {
     let zero_point = |r: &mut Random| match dtype {
         DType::QInt32 => r.next() as i32 >> r.below(32),
         _ => dtype.qmin() + r.below((dtype.qmax() - dtype.qmin() + 1) as usize) as i32,
@@ -110,7 +110,7 @@ fn cases(dtype: DType, random: &mut Random) -> Vec<(usize, Params)> {
 
 /// Compares and names the first difference.
 #[track_caller]
-fn same<T: Copy + PartialEq + Debug>(got: &[T], want: &[T], x: &[impl Debug], on: &str, params: &Params) {
+pub fn same<T: Copy + PartialEq + Debug>(got: &[T], want: &[T], x: &[impl Debug], on: &str, params: &Params) {
     if got == want {
         return;
     }

@@ -15,4 +15,5 @@ mod kernels;
 mod properties;
 mod recurrent;
 mod residual;
+mod rounded;
 mod weight_only;

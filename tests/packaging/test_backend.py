@@ -65,3 +65,25 @@ def test_the_hooks_of_a_build_are_all_there():
     spec.loader.exec_module(backend)
     assert all(callable(getattr(backend, name)) for name in backend.__all__)
     assert {"build_wheel", "build_editable", "build_sdist"} <= set(backend.__all__)
+
+
+def test_who_waits_is_told_what_for(tmp_path):
+    maturin = tmp_path / "maturin.py"
+    names = ("editable", "sdist", "wheel")
+    maturin.write_text(
+        "prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel = None\n"
+        + "\n".join(f"def build_{name}(*args): return 'built'" for name in names)
+    )
+    hook = "import build_backend; print(build_backend.build_wheel('.'))"
+    path = os.pathsep.join([str(tmp_path), str(BACKEND.parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", hook],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+        # Without a terminal of its own, it goes to what pip shows of a build that fails.
+        start_new_session=True,
+    )
+    assert done.stdout == "built\n"
+    assert "compiling its Rust part" in done.stderr

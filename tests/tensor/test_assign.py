@@ -145,7 +145,7 @@ def test_elements_that_share_bytes(data):
         (MASK, np.ones(4), ValueError, r"value|assign"),
         (0, "1", TypeError, "value must be .*real numbers"),
         (0, 1j, TypeError, "value must be .*real numbers.*complex"),
-        (0, None, TypeError, "value must be .*real numbers.*object"),
+        (0, None, TypeError, "value must be .*real numbers.*None"),
         (0, [1, [2, 3]], ValueError, "value"),
         (2, 1.0, IndexError, "index 2 is out of bounds"),
         ((0, 0, 0, 0), 1.0, IndexError, "3-dimensional, but 4"),

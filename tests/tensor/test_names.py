@@ -34,7 +34,7 @@ LEFT_OUT = {
         "is_xpu",
         "slice_inverse",
     ],
-    "functions": ["slice_inverse", "result_type", "real", "feature_dropout"],
+    "functions": ["slice_inverse"],
     "nn.functional": [],
 }
 

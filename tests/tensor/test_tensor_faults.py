@@ -133,12 +133,80 @@ def test_cards_of_huge_tensors_are_made_at_once():
     assert time.perf_counter() - begin < 1
 
 
-def test_a_flip_of_nothing_is_a_view():
+def test_a_flip_of_nothing_is_a_copy():
+    """As torch's; an empty tuple names no axis, where no argument means all of them."""
     q = qt.quantize_per_tensor(1.5, 0.5, 0, "qint8")
     flipped = q.flip()
     assert flipped.item() == 1.5
     flipped.fill_(1.0)
-    assert q.item() == 1.0
+    assert q.item() == 1.5
+    row = qt.quantize_per_tensor([0.5, 1.5], 0.5, 0, "qint8")
+    assert row.flip(()).tolist() == [0.5, 1.5]
+    assert row.flip().tolist() == row.flip(0).tolist() == [1.5, 0.5]
+
+
+def test_tensors_without_dimensions_take_torchs_dims():
+    q = qt.quantize_per_tensor(1.5, 0.5, 0, "qint8")
+    for made in (
+        q.transpose(0, -1),
+        q.swapaxes(0, 0),
+        q.movedim(0, -1),
+        q.squeeze(0),
+        q.squeeze((-1,)),
+        q.adjoint(),
+        q.max(0).values,
+        q.sort(0).values,
+        q.index_select(0, [0]),
+    ):
+        assert made.shape == ()
+        assert made.item() == 1.5
+    assert q.unfold(0, 1, 1).tolist() == [1.5]
+    assert q.unfold(0, 0, 1).shape == (0,)
+    for call in (lambda: q.transpose(0, 1), lambda: q.squeeze(1), lambda: q.index_select(-2, [0])):
+        with pytest.raises(IndexError):
+            call()
+    with pytest.raises(ValueError, match="index must be one, of an element"):
+        q.index_select(0, [0, 0])
+
+
+def test_no_elements_have_torchs_strides_and_pieces():
+    q = qt.quantize_per_tensor(np.zeros((2, 0, 3)), 0.5, 0, "qint8")
+    assert q.stride() == (3, 3, 1)
+    assert [part.shape for part in q.chunk(2, 1)] == [(2, 0, 3), (2, 0, 3)]
+    assert [part.shape for part in q.split(0, 1)] == [(2, 0, 3)]
+
+
+def test_what_is_joined_lies_in_rows():
+    """Images alone keep channels last."""
+    q = qt.quantize_per_tensor(np.arange(6).reshape(2, 3), 1.0, 0, "qint8").T
+    assert qt.cat([q, q]).is_contiguous()
+    assert qt.stack([q]).view(-1).shape == (6,)
+    image = qt.quantize_per_tensor(np.zeros((1, 3, 4, 4)), 1.0, 0, "qint8").contiguous(
+        memory_format="channels_last"
+    )
+    assert qt.cat([image, image]).is_contiguous(memory_format="channels_last")
+
+
+def test_a_bias_of_whole_numbers_says_which():
+    weight = qt.quantize_per_tensor(np.ones((2, 3)), 0.1, 0, "qint8")
+    for kind in (np.int64, np.int8, np.uint32):
+        with pytest.raises(TypeError, match="bias must be floats, which are real numbers, or int32"):
+            qt.ops.PackedLinear(weight, np.ones(2, kind))
+    x = qt.quantize_per_tensor(np.zeros((1, 3)), 0.5, 0, "quint8")
+    assert qt.ops.PackedLinear(weight, [1, 2])(x).tolist() == [[1.0, 2.0]]
+    assert np.allclose(qt.ops.PackedLinear(weight, np.int32([20, 40]))(x), [[1.0, 2.0]])
+
+
+def test_numpys_functions_that_codes_suffice_for():
+    q = qt.quantize_per_tensor([3.0, 1.0, 2.0], 0.5, 3, "quint8")
+    windows = np.lib.stride_tricks.sliding_window_view(q, 2)
+    assert isinstance(windows, qt.QTensor)
+    assert windows.tolist() == [[3.0, 1.0], [1.0, 2.0]]
+    assert isinstance(np.partition(q, 1), qt.QTensor)
+    assert np.partition(q, 1)[1].item() == 2.0
+    rows = qt.quantize_per_channel(np.ones((2, 3)), [0.5, 0.25], [0, 1], 0, "quint8")
+    assert np.lib.stride_tricks.sliding_window_view(rows, 2, axis=1).axis == 0
+    assert not isinstance(np.partition(rows, 1), qt.QTensor)
 
 
 ERRORS = [
@@ -335,4 +403,10 @@ def test_wrong_values_raise_what_says_so(space):
     assert sum(found.values()) > 1000
     allowed = {"TypeError", "ValueError", "IndexError", "AttributeError", "MemoryError", "OverflowError"}
     # NumPy's own kinds of TypeError and IndexError.
-    assert set(found) <= allowed | {"AxisError", "UFuncTypeError", "DTypePromotionError", "OSError"}, found
+    assert set(found) <= allowed | {
+        "AxisError",
+        "UFuncTypeError",
+        "DTypePromotionError",
+        "OSError",
+        "FileNotFoundError",
+    }, found

@@ -78,4 +78,4 @@ def pyplot() -> Any:
     try:
         return importlib.import_module("matplotlib.pyplot")
     except ImportError:
-        raise ImportError("pictures need matplotlib: pip install 'quantray[plot]'") from None
+        raise ImportError("pictures need matplotlib: pip install matplotlib") from None

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from quantray._core import QTensor, make_per_channel_quantized_tensor, make_per_tensor_quantized_tensor
+from quantray._core import QTensor, quantize_per_channel, quantize_per_tensor
 from quantray.grids._grid import named_grid
 from quantray.grids._rounding import rounding_function
-from quantray.grids._tensor import _checked, quantize_per_group
+from quantray.grids._tensor import quantize_per_group
 from quantray.nn._gradients import differentiable
-
-#: Dtypes whose codes have bytes of their own.
-_WHOLE = (8, 32)
 
 
 def _along(values: Any, axis: int | None, ndim: int) -> Any:
@@ -52,34 +49,19 @@ def quantize(
     input : array
     scale, zero_point : float and int, or arrays of one for each channel
     dtype : dtype
-        qint8, quint8 or qint32.
+        Any of `quantize_per_tensor`.
     axis : int, optional
         Of the channels; None for one scale of all.
     rounding : str or callable
-        See `quantray.grids.rounding_function`; "nearest" is `quantize_per_tensor` and `quantize_per_channel`.
+        As `quantize_per_tensor` and `quantize_per_channel` have it, which this calls.
 
     >>> import quantray as qt
     >>> qt.grids.quantize([0.9, -0.1], 0.5, 10, qt.quint8, rounding="floor").tolist()
     [0.5, -0.5]
     """
-    if getattr(dtype, "bits", None) not in _WHOLE:
-        raise ValueError(f"dtype must be qint8, quint8 or qint32, got {dtype!r}")
-    x = _checked(input)
-    if axis is not None and not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"axis must be from {-x.ndim} to {x.ndim - 1}, got {axis}")
-    kind: Any = dtype.numpy_dtype
-    # Made first: it checks scale and zero point.
-    grid: tuple[Any, Any]
-    zeros: Any = np.zeros(x.shape, kind)
     if axis is None:
-        made = make_per_tensor_quantized_tensor(zeros, scale, zero_point)
-        grid = made.q_scale(), made.q_zero_point()
-    else:
-        made = make_per_channel_quantized_tensor(zeros, scale, zero_point, axis)
-        grid = made.q_per_channel_scales(), made.q_per_channel_zero_points()
-    codes: Any = rounded_codes(x, *grid, axis, dtype.qmin, dtype.qmax, rounding)
-    made.int_repr()[...] = codes.astype(kind)
-    return made
+        return cast("QTensor", quantize_per_tensor(input, scale, zero_point, dtype, rounding=rounding))
+    return quantize_per_channel(input, scale, zero_point, axis, dtype, rounding=rounding)
 
 
 @differentiable

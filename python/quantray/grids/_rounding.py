@@ -63,11 +63,15 @@ class Stochastic:
     def __call__(self, x: Any) -> Any:
         """Whole numbers, float32, of the input's shape."""
         values = np.asarray(x, np.float32)
-        with self._lock:
-            call, self.calls = self.calls, self.calls + 1
-        chance = self.uniform(call, values.size).reshape(values.shape)
+        chance = self.uniform(self.take_call()[1], values.size).reshape(values.shape)
         below = np.floor(values)
         return below + (chance < values - below)
+
+    def take_call(self) -> tuple[int, int]:
+        """The seed, and the number of the call that asks: what a call's random numbers depend on."""
+        with self._lock:
+            call, self.calls = self.calls, self.calls + 1
+        return self.seed, call
 
     def uniform(self, call: int, count: int) -> Any:
         """The numbers of a call, float32, from 0 up to 1: as many as there are elements."""
@@ -106,3 +110,20 @@ def rounding_function(rounding: Any) -> Rounding:
         return rounding
     valid = ", ".join(map(repr, (*_NAMED, "stochastic")))
     raise ValueError(f"rounding must be one of {valid}, Stochastic(seed), or a function, got {rounding!r}")
+
+
+def whole_steps(rounding: Rounding, x: Any, scales: Any, before: Any, axis: int | None) -> Any:
+    """What a function of one's own makes of steps; `before` are zero points that are added before it."""
+    shape = [1] * x.ndim
+    if axis is not None:
+        shape[axis] = -1
+    with np.errstate(over="ignore"):
+        steps = x * (np.float32(1) / scales.reshape(shape))
+    # Beyond all codes, and finite: functions of rounding need not know of infinities.
+    steps = np.clip(steps, np.float32(-(2.0**40)), np.float32(2.0**40))
+    if before is not None:
+        steps = steps + before.reshape(shape)
+    whole = np.asarray(rounding(steps))
+    if whole.shape != x.shape:
+        raise ValueError(f"rounding must give an array of shape {x.shape}, got {whole.shape}")
+    return whole

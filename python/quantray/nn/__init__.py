@@ -150,7 +150,7 @@ __all__ = [
 ]
 
 #: Imported when they are first asked for.
-_LAZY = ("intrinsic", "qat", "quantizable", "quantized", "utils")
+_LAZY = ("init", "intrinsic", "qat", "quantizable", "quantized", "utils")
 
 
 def __getattr__(name: str) -> ModuleType:

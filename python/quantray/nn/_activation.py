@@ -10,6 +10,7 @@ from typing import Any, Literal
 from quantray.nn import _init
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
+from quantray.nn._factory import check_sizes
 from quantray.nn._registry import Parameter
 
 
@@ -279,8 +280,7 @@ class PReLU(Configured):
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         super().__init__()
-        if num_parameters < 1:
-            raise ValueError(f"num_parameters must be at least 1, got {num_parameters}")
+        check_sizes(num_parameters=num_parameters)
         self.num_parameters, self.init = num_parameters, init
         self.weight = Parameter(_init.full((num_parameters,), init))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from quantray.nn import _init
 from quantray.nn import functional as F
+from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._registry import Parameter
 from quantray.nn.functional._arguments import per_axis
@@ -51,8 +52,9 @@ class Geometry(Module):
     ) -> None:
         """Takes the settings, checked."""
         dims = self._dims
+        check_sizes(in_channels=in_channels, out_channels=out_channels, groups=groups)
         for name, size in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if groups < 1 or size < 1 or size % groups:
+            if size % groups:
                 raise ValueError(f"{name} must be a multiple of groups, {groups}, got {size}")
         if padding_mode not in self._modes:
             names = ", ".join(map(repr, self._modes))

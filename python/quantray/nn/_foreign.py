@@ -24,6 +24,9 @@ def check_model(model: Any) -> None:
             "quantray.nn, whose names and state_dict keys are torch's, then "
             "load_state_dict(model.state_dict())"
         )
+    if isinstance(model, type):
+        call = f"{model.__name__}()"
+        raise TypeError(f"model must be a quantray.nn.Module, got the class {call[:-2]}: make one, {call}")
     raise TypeError(f"model must be a quantray.nn.Module, got {kind}")
 
 

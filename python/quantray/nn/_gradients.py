@@ -97,9 +97,7 @@ def _autograd(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ImportError(
-            "gradients need autograd: pip install 'quantray[train]', or '.[train]' in a clone"
-        ) from None
+        raise ImportError("gradients need autograd: pip install autograd") from None
 
 
 def differentiable(forward: Callable[P, R]) -> Differentiable[P, R]:
@@ -130,7 +128,7 @@ def value_and_grad(
     Raises
     ------
     ImportError
-        Without autograd: `pip install 'quantray[train]'`, or `'.[train]'` in a clone.
+        Without autograd: `pip install autograd`.
 
     >>> import numpy as np
     >>> from quantray import nn

@@ -6,6 +6,7 @@ from typing import Any
 
 from quantray.nn import _init
 from quantray.nn import functional as F
+from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._registry import Parameter
 
@@ -43,9 +44,7 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        check_sizes(in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(_init.kaiming_uniform((out_features, in_features)))
         self.register_parameter("bias", _init.bias_for(self.weight, out_features) if bias else None)

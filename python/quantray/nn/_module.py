@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 
 from quantray._core import QTensor
+from quantray.nn._moves import Moves
 from quantray.nn._registry import Registry
 from quantray.nn._runner import OfRunner, Runner
 from quantray.nn._state import Incompatible, as_array, load_state
@@ -43,7 +44,7 @@ class RemovableHandle:
         self._module._changed()
 
 
-class Module(Registry):
+class Module(Moves, Registry):
     """Base of all layers and models.
 
     A subclass calls `super().__init__()`, assigns its parameters (`nn.Parameter(array)`), buffers
@@ -259,6 +260,10 @@ class Module(Registry):
         """
         if isinstance(state_dict, (str, os.PathLike)):
             return self._load_file(state_dict, strict)
+        if not isinstance(state_dict, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            hint = "; give its state_dict()" if hasattr(state_dict, "state_dict") else ""
+            kind = type(state_dict).__name__
+            raise TypeError(f"state_dict must be a mapping of names to arrays, or a path, got {kind}{hint}")
         return load_state(self, state_dict, strict)
 
     def _load_file(self, path: str | os.PathLike[str], strict: bool) -> Incompatible:

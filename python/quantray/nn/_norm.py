@@ -9,6 +9,7 @@ import numpy as np
 from quantray.nn import _init
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
+from quantray.nn._factory import check_sizes
 from quantray.nn._tracing import whole
 
 
@@ -34,8 +35,7 @@ class _Norm(Configured):
         bias: bool,
     ) -> None:
         super().__init__()
-        if num_features < 1:
-            raise ValueError(f"num_features must be at least 1, got {num_features}")
+        check_sizes(num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.register_parameter("weight", _init.full((num_features,), 1) if affine else None)

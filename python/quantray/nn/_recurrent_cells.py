@@ -9,6 +9,7 @@ import numpy as np
 
 from quantray.nn import _init
 from quantray.nn._configured import Configured
+from quantray.nn._factory import check_sizes
 from quantray.nn._recurrent_passes import gru_pass, lstm_pass, rnn_pass
 from quantray.nn._recurrent_states import check_states, states_in, states_out
 from quantray.nn._tracing import whole
@@ -26,9 +27,7 @@ class RecurrentCell(Configured):
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool) -> None:
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        check_sizes(input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self._begin()
 

@@ -11,6 +11,7 @@ import numpy as np
 from quantray.nn import _init
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
+from quantray.nn._factory import check_sizes
 from quantray.nn._gradients import is_traced
 from quantray.nn._recurrent_states import check_states, states_in, states_out
 from quantray.nn._tracing import whole
@@ -58,10 +59,7 @@ class RecurrentLayer(Configured):
         proj_size: int = 0,
     ) -> None:
         super().__init__()
-        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         check_layers(num_layers)
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout must be from 0 to 1, got {dropout}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 
+from quantray._advice import module_advice
 from quantray._core import QTensor
 from quantray.nn import _init
 from quantray.nn._runner import OfRunner
@@ -136,7 +137,8 @@ class Registry:
         if isinstance(known, OfRunner):
             raise known.missing(cast("Module", self))
         # Python adds the nearest name.
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
+        text = f"{type(self).__name__} has no attribute {name!r}{module_advice(name)}"
+        raise AttributeError(text, name=name, obj=self)
 
     def __delattr__(self, name: str) -> None:
         for found in (self._parameters, self._buffers, self._modules):
@@ -180,8 +182,13 @@ class Registry:
         if module is not None and not isinstance(module, Registry):  # pyright: ignore[reportUnnecessaryIsInstance]
             from quantray.nn._foreign import is_torch
 
-            hint = ": build the same layer of quantray.nn" if is_torch(module) else ""
-            kind = f"{type(module).__module__}.{type(module).__name__}" if hint else type(module).__name__
+            kind, hint = type(module).__name__, ""
+            if is_torch(module):
+                kind, hint = f"{type(module).__module__}.{kind}", ": build the same layer of quantray.nn"
+            elif isinstance(module, type):
+                kind, hint = f"the class {module.__name__}", f": make one, {module.__name__}(...)"
+            elif isinstance(module, (list, tuple)):
+                hint = ": write * before it, or nn.ModuleList around it"
             raise TypeError(f"module must be a Module or None, got {kind}{hint}")
         if name not in self._modules:
             self._forget(name)

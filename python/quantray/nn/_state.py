@@ -36,7 +36,9 @@ def load_state(model: Module, given: Mapping[str, Any], strict: bool) -> Incompa
     if strict and (missing or unexpected):
         lines = [f"state_dict does not fit {model._get_name()}:"]
         lines += _listed("missing", missing, unexpected) + _listed("unexpected", unexpected, missing)
-        raise KeyError(_Text("\n".join(lines)))
+        # Few names are one line.
+        text = "\n".join(lines) if len(lines) > 4 else f"{lines[0]} {'; '.join(map(str.strip, lines[1:]))}"
+        raise KeyError(_Text(text))
     # By module, which may have several names: what it takes, and what its runner does.
     accepted: dict[int, tuple[Module, dict[str, Any], dict[str, Any]]] = {}
     taken_from: dict[tuple[int, str], Any] = {}

@@ -12,6 +12,7 @@ from quantray.nn import _init
 from quantray.nn._attention import MultiheadAttention
 from quantray.nn._containers import ModuleList
 from quantray.nn._dropout import Dropout
+from quantray.nn._factory import check_sizes
 from quantray.nn._gradients import is_traced
 from quantray.nn._layer_norm import LayerNorm
 from quantray.nn._linear import Linear
@@ -179,8 +180,7 @@ class TransformerEncoder(Module):
         mask_check: bool = True,
     ) -> None:
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        check_sizes(num_layers=num_layers)
         if _init.is_rebuilding():
             states = [module._own_state() for module in encoder_layer.modules()]
             _init.sized((num_layers, sum(math.prod(v.shape) for state in states for v in state.values())))

@@ -14,8 +14,17 @@
 True
 """
 
+import sys
+from typing import Any
+
 from quantray.onnx._export import save
 from quantray.onnx._load import load
 from quantray.onnx._model import Model, Value
 
 __all__ = ["Model", "Value", "load", "save"]
+
+
+def __getattr__(name: str) -> Any:
+    hint = ": use save(model, path, example_inputs)" if name == "export" else ""
+    text = f"module 'quantray.onnx' has no attribute {name!r}{hint}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])

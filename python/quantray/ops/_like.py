@@ -50,5 +50,6 @@ def mapped(q: QTensor, function: Callable[[npt.NDArray[np.float32]], Any]) -> QT
     if q.axis is None and q.dtype in (qint8, quint8):
         table = like(q, np.arange(q.dtype.qmin, q.dtype.qmax + 1, dtype=q.numpy_dtype))
         made = q.quantizer.quantize(function(table.dequantize())).int_repr()
-        return like(q, made[q.int_repr().astype(np.int64) - q.dtype.qmin])
+        # Of no dimensions, the look-up gives a number.
+        return like(q, np.asarray(made[q.int_repr().astype(np.int64) - q.dtype.qmin]))
     return q.quantizer.quantize(function(q.dequantize()))

@@ -13,7 +13,14 @@ from quantray.nn._foreign import check_model as check_model
 
 
 def as_arguments(given: Any, model: nn.Module | None = None) -> tuple[Any, ...]:
-    """What a model is called with: a tuple of arguments, or one."""
+    """What a model is called with: a tuple of arguments, or one.
+
+    A list of arrays is a tuple of them: loaders of torch give lists.
+    """
+    if isinstance(given, list):
+        parts = cast("list[Any]", given)
+        if parts and all(hasattr(part, "shape") for part in parts):
+            given = tuple(parts)
     args = cast("tuple[Any, ...]", given if isinstance(given, tuple) else (given,))
     return args if model is None else model._arranged(args)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 import numpy as np
 
 from quantray import nn
-from quantray._core import QTensor, qint8, quint4x2, quint8
+from quantray._core import PerTensorAffineQuantizer, QTensor, qint8, quint4x2, quint8
 from quantray._core import dtype as _DType
 from quantray.graph.kinds import registered_layers
 from quantray.nn._conv import _Conv
@@ -127,8 +127,12 @@ def quantize_dynamic(
     Source: `torch.ao.quantization.quantize_dynamic`.
     """
     check_model(model)
+    dtype = _known(dtype)
     if dtype not in (*_WEIGHTS, *_TABLES):
-        raise ValueError(f"dtype must be qint8 or quint8, or quint4x2 for tables, got {dtype!r}")
+        raise ValueError(
+            f"dtype must be qint8 or quint8, or quint4x2 for tables, got {dtype!r}; "
+            "quantization.remedies.weight_only makes layers of weights of 2 to 8 bits"
+        )
     if isinstance(qconfig_spec, (str, type)):
         raise TypeError(
             f"qconfig_spec must be a set of classes and names, or a mapping, got {qconfig_spec!r}: write "
@@ -140,6 +144,11 @@ def quantize_dynamic(
     for key in wanted:
         if isinstance(key, str) and key not in names:
             raise ValueError(f"qconfig_spec names {key!r}, which the model does not have")
+        if isinstance(key, type) and key.__module__.split(".")[0] == "torch":
+            raise ValueError(
+                f"qconfig_spec has torch's class {key.__name__}: write quantray.nn.{key.__name__}, of which "
+                "the model's layers are"
+            )
         if isinstance(key, type) and key not in known:
             have = ", ".join(sorted(kind.__name__ for kind in known))
             raise ValueError(
@@ -237,6 +246,14 @@ def _has_matrix(module: nn.Module) -> bool:
     """Whether a module itself has weights of two axes or more, in float."""
     own = module._own_state().values()
     return any(not isinstance(value, QTensor) and np.ndim(value) > 1 for value in own)
+
+
+def _known(dtype: Any) -> Any:
+    """A dtype from its name, or from NumPy's or torch's one; what is none stays for the message."""
+    try:
+        return PerTensorAffineQuantizer(1.0, 0, dtype).dtype
+    except (TypeError, ValueError):
+        return dtype
 
 
 def _wanted(

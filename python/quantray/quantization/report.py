@@ -10,6 +10,7 @@ from quantray import nn
 from quantray._core import QTensor
 from quantray.graph import Node
 from quantray.nn.quantized import dynamic
+from quantray.quantization._batches import check_model
 from quantray.quantization._integers import DEQUANTIZE, LAYER, QUANTIZE
 from quantray.quantization._lines import Line, Report
 from quantray.quantization._prepared import called_children, prepared_of
@@ -47,6 +48,7 @@ def report(model: nn.Module) -> Report:
     >>> print(found.headline())
     2 of 2 nodes in integers
     """
+    check_model(model)
     counts = _Counts()
     lines = _lines_of(model, "", counts)
     has_graph = bool(lines)

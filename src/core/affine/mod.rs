@@ -9,7 +9,9 @@ mod dequantize;
 mod fake_quantize;
 pub mod gradient;
 mod packed;
+mod philox;
 mod quantize;
+mod rounded;
 mod walk;
 mod wide;
 
@@ -20,6 +22,8 @@ use std::mem::MaybeUninit;
 pub use crate::arch::Pages;
 use crate::error::Stopped;
 use crate::qparams::DType;
+
+pub use rounded::Rounding;
 
 /// How an array, seen as `[outer, channels, inner]` in C order, is cut into channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +108,8 @@ mod sealed {
 
     /// How the kernels of a code are reached.
     pub trait Kernels: Sized {
+        /// A code that is in range.
+        fn of(code: i32) -> Self;
         fn quantize(x: &[f32], out: &mut [MaybeUninit<Self>], affine: &Affine<'_>) -> Result<(), Stopped>;
         fn dequantize(
             codes: &[Self],
@@ -126,6 +132,10 @@ macro_rules! code {
             const DTYPE: DType = $dtype;
         }
         impl sealed::Kernels for $code {
+            #[inline(always)]
+            fn of(code: i32) -> Self {
+                code as Self
+            }
             fn quantize(
                 x: &[f32],
                 out: &mut [MaybeUninit<Self>],
@@ -159,6 +169,27 @@ pub fn quantize<C: Code>(x: &[f32], out: &mut [MaybeUninit<C>], affine: &Affine<
     assert_eq!(x.len(), out.len(), "as many codes as floats");
     affine.check(x.len());
     C::quantize(x, out, affine)
+}
+
+/// Floats to codes by any rounding.
+///
+/// # Errors
+/// As for [`quantize`].
+///
+/// # Panics
+/// Lengths that disagree.
+pub fn quantize_rounded<C: Code>(
+    x: &[f32],
+    out: &mut [MaybeUninit<C>],
+    affine: &Affine<'_>,
+    rounding: Rounding,
+) -> Result<(), Stopped> {
+    if rounding == Rounding::Nearest {
+        return quantize(x, out, affine);
+    }
+    assert_eq!(x.len(), out.len(), "as many codes as floats");
+    affine.check(x.len());
+    rounded::codes(x, out, affine, rounding)
 }
 
 /// Codes to floats.
@@ -219,6 +250,29 @@ pub fn quantize_packed(
     assert_eq!(x.len().div_ceil(dtype.elements_per_item()), out.len(), "a byte for each {}", dtype.name());
     affine.check(x.len());
     packed::quantize(dtype, x, out, affine)
+}
+
+/// Floats to codes of a packed data type by any rounding.
+///
+/// # Errors
+/// As for [`quantize_packed`].
+///
+/// # Panics
+/// Lengths that disagree, or a data type that is not packed.
+pub fn quantize_packed_rounded(
+    dtype: DType,
+    x: &[f32],
+    out: &mut [MaybeUninit<u8>],
+    affine: &Affine<'_>,
+    rounding: Rounding,
+) -> Result<(), Stopped> {
+    if rounding == Rounding::Nearest {
+        return quantize_packed(dtype, x, out, affine);
+    }
+    assert!(dtype.is_packed(), "{} is not packed", dtype.name());
+    assert_eq!(x.len().div_ceil(dtype.elements_per_item()), out.len(), "a byte for each {}", dtype.name());
+    affine.check(x.len());
+    rounded::packed(dtype, x, out, affine, rounding)
 }
 
 /// Codes of a packed data type to floats: the first `out.len()` of them.

@@ -14,10 +14,10 @@ use crate::qparams::DType;
 use crate::threads;
 
 /// Elements of the buffer.
-const PIECE: usize = 2048;
+pub(super) const PIECE: usize = 2048;
 
 /// Elements of one piece of work: whole bytes, also where channels come in blocks of odd length.
-fn step(walk: &Walk<'_>, per_byte: usize) -> usize {
+pub(super) fn step(walk: &Walk<'_>, per_byte: usize) -> usize {
     let step = walk.step(threads::CHUNK_BYTES / 4);
     if step.is_multiple_of(per_byte) { step } else { step * per_byte }
 }
@@ -60,6 +60,20 @@ pub(super) fn dequantize(
     })
 }
 
+/// Codes of a byte each as those of which several share one.
+#[inline(always)]
+pub(super) fn pack(per_byte: usize, codes: &[u8; PIECE], out: &mut [MaybeUninit<u8>]) {
+    if per_byte == 2 {
+        for (out, c) in out.iter_mut().zip(codes.as_chunks::<2>().0) {
+            out.write(c[0] | c[1] << 4);
+        }
+    } else {
+        for (out, c) in out.iter_mut().zip(codes.as_chunks::<4>().0) {
+            out.write(c[0] | c[1] << 2 | c[2] << 4 | c[3] << 6);
+        }
+    }
+}
+
 /// A chunk of whole bytes, which starts at the element `start`. It returns whether it met NaN.
 struct Pack<'a> {
     dtype: DType,
@@ -92,15 +106,7 @@ impl Kernel for Pack<'_> {
             nan |= kernel.run(v);
             // What is left of the last byte is 0.
             buffer[len..].fill(0);
-            if per_byte == 2 {
-                for (out, b) in out.iter_mut().zip(buffer.as_chunks::<2>().0) {
-                    *out = MaybeUninit::new(b[0] | b[1] << 4);
-                }
-            } else {
-                for (out, b) in out.iter_mut().zip(buffer.as_chunks::<4>().0) {
-                    *out = MaybeUninit::new(b[0] | b[1] << 2 | b[2] << 4 | b[3] << 6);
-                }
-            }
+            pack(per_byte, &buffer, out);
         }
         nan
     }

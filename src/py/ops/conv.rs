@@ -21,7 +21,7 @@ use crate::array::{
 };
 use crate::error::Error;
 use crate::run::{kernel, packing};
-use crate::tensor::QTensor;
+use crate::tensor::{Given, QTensor};
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -327,10 +327,11 @@ macro_rules! class {
             #[new]
             #[pyo3(signature = (weight, bias=None, $($arg=None),*), text_signature = $signature)]
             fn new(
-                weight: &Bound<'_, QTensor>,
+                weight: Given<'_>,
                 bias: Option<&Bound<'_, PyAny>>,
                 $($arg: Option<&Bound<'_, PyAny>>),*
             ) -> PyResult<Self> {
+                let weight = &*weight;
                 Conv::new($dims, weight, bias, &$make).map(|made| Self(Arc::new(made)))
             }
 
@@ -360,13 +361,14 @@ macro_rules! class {
             fn __call__<'py>(
                 &self,
                 py: Python<'py>,
-                input: &Bound<'py, QTensor>,
+                input: Given<'py>,
                 scale: Option<&Bound<'py, PyAny>>,
                 zero_point: Option<&Bound<'py, PyAny>>,
                 dtype: Option<&Bound<'py, PyAny>>,
                 relu: bool,
                 out: Option<&Bound<'py, PyAny>>,
             ) -> PyResult<Bound<'py, PyAny>> {
+                let input = &*input;
                 self.0.call(py, input, scale, zero_point, dtype, relu, out)
             }
 

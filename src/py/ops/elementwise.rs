@@ -19,7 +19,7 @@ use crate::create::quantize_to_range;
 use crate::dtype::parse_dtype;
 use crate::error::Error;
 use crate::run::kernel;
-use crate::tensor::QTensor;
+use crate::tensor::{Given, QTensor};
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -162,12 +162,13 @@ macro_rules! functions {
         #[pyfunction]
         #[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, out=None))]
         pub fn $name<'py>(
-            input: &Bound<'py, QTensor>,
+            input: Given<'py>,
             scale: Option<&Bound<'py, PyAny>>,
             zero_point: Option<&Bound<'py, PyAny>>,
             dtype: Option<&Bound<'py, PyAny>>,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<QTensor> {
+            let input = &*input;
             unary(input, $function, Wanted { scale, zero_point, dtype, out }, $fixed)
         }
     )*};
@@ -211,13 +212,14 @@ functions! {
 #[pyfunction]
 #[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, negative_slope=0.01, out=None))]
 pub fn leaky_relu<'py>(
-    input: &Bound<'py, QTensor>,
+    input: Given<'py>,
     scale: Option<&Bound<'py, PyAny>>,
     zero_point: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
     negative_slope: f32,
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<QTensor> {
+    let input = &*input;
     let wanted = Wanted { scale, zero_point, dtype, out };
     unary(input, Function::LeakyRelu(finite(negative_slope, "negative_slope")?), wanted, None)
 }
@@ -228,13 +230,14 @@ pub fn leaky_relu<'py>(
 #[pyfunction]
 #[pyo3(signature = (input, scale=None, zero_point=None, dtype=None, *, alpha=1.0, out=None))]
 pub fn elu<'py>(
-    input: &Bound<'py, QTensor>,
+    input: Given<'py>,
     scale: Option<&Bound<'py, PyAny>>,
     zero_point: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
     alpha: f32,
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<QTensor> {
+    let input = &*input;
     let wanted = Wanted { scale, zero_point, dtype, out };
     unary(input, Function::Elu(finite(alpha, "alpha")?), wanted, None)
 }
@@ -334,14 +337,15 @@ macro_rules! operations {
         #[pyfunction]
         #[pyo3(signature = (a, b, scale=None, zero_point=None, dtype=None, *, relu=false, out=None))]
         pub fn $name<'py>(
-            a: &Bound<'py, QTensor>,
-            b: &Bound<'py, QTensor>,
+            a: Given<'py>,
+            b: Given<'py>,
             scale: Option<&Bound<'py, PyAny>>,
             zero_point: Option<&Bound<'py, PyAny>>,
             dtype: Option<&Bound<'py, PyAny>>,
             relu: bool,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<QTensor> {
+            let (a, b) = (&*a, &*b);
             two($op, a, b, Wanted { scale, zero_point, dtype, out }, relu)
         }
     )*};

@@ -14,7 +14,7 @@ use super::results::handed_out;
 use crate::array::{Array, Output, elements, elements_mut, tuple_text};
 use crate::error::Error;
 use crate::run::kernel;
-use crate::tensor::QTensor;
+use crate::tensor::Given;
 
 /// Images (N, C, lengths) with elements at other places: for each length, which element lies at or before each place,
 /// int64, and how far it is from there to the next one, float32; without `parts` these elements themselves. Means are
@@ -24,10 +24,11 @@ use crate::tensor::QTensor;
 #[pyfunction]
 #[pyo3(name = "_resize")]
 pub fn resize<'py>(
-    input: &Bound<'py, QTensor>,
+    input: Given<'py>,
     lows: Vec<Array<'py>>,
     parts: Option<Vec<Array<'py>>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let input = &*input;
     let (py, q) = (input.py(), input.get());
     let (_, zero_point) = activation(q, "input")?;
     let codes = without_negative_strides(q.codes(py))?;

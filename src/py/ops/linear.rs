@@ -16,7 +16,7 @@ use super::results::{Bias, Form, handed_out};
 use crate::array::{Array, Element, as_float32, elements, elements_mut, empty, from_slice, tuple_text};
 use crate::error::Error;
 use crate::run::{kernel, packing};
-use crate::tensor::QTensor;
+use crate::tensor::{Given, QTensor};
 
 /// A quantized linear layer, `y = x @ weight.T + bias`, with its weight laid out once for this CPU.
 ///
@@ -58,7 +58,8 @@ pub struct PackedLinear {
 impl PackedLinear {
     #[new]
     #[pyo3(signature = (weight, bias=None))]
-    fn new(py: Python<'_>, weight: &Bound<'_, QTensor>, bias: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+    fn new(py: Python<'_>, weight: Given<'_>, bias: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let weight = &*weight;
         let q = weight.get();
         let (scales, zero_points) = self::weight(q, 0, "weight")?;
         let codes = q.codes(py);
@@ -103,13 +104,14 @@ impl PackedLinear {
     fn __call__<'py>(
         &self,
         py: Python<'py>,
-        input: &Bound<'py, QTensor>,
+        input: Given<'py>,
         scale: Option<&Bound<'py, PyAny>>,
         zero_point: Option<&Bound<'py, PyAny>>,
         dtype: Option<&Bound<'py, PyAny>>,
         relu: bool,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let input = &*input;
         let q = input.get();
         let (x_scale, x_zero) = activation(q, "input")?;
         let form = Form::parse(scale, zero_point, dtype, q)?;

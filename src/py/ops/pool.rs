@@ -16,7 +16,7 @@ use super::wide::is_wide;
 use crate::array::{Output, contiguous, describe, elements, elements_mut, integer, tuple_text};
 use crate::error::Error;
 use crate::run::{caught, kernel};
-use crate::tensor::QTensor;
+use crate::tensor::{Given, QTensor};
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -196,7 +196,7 @@ macro_rules! functions {
             text_signature = "(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, out=None)"
         )]
         pub fn $max<'py>(
-            input: &Bound<'py, QTensor>,
+            input: Given<'py>,
             kernel_size: &Bound<'py, PyAny>,
             stride: Option<&Bound<'py, PyAny>>,
             padding: Option<&Bound<'py, PyAny>>,
@@ -204,6 +204,7 @@ macro_rules! functions {
             ceil_mode: bool,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
+            let input = &*input;
             pooled(input.get())?;
             let settings =
                 Settings { kernel_size, stride, padding, dilation, ceil_mode, count_include_pad: true };
@@ -224,7 +225,7 @@ macro_rules! functions {
         )]
         #[expect(clippy::too_many_arguments, reason = "they are the arguments of a Python function")]
         pub fn $average<'py>(
-            input: &Bound<'py, QTensor>,
+            input: Given<'py>,
             kernel_size: &Bound<'py, PyAny>,
             stride: Option<&Bound<'py, PyAny>>,
             padding: Option<&Bound<'py, PyAny>>,
@@ -233,6 +234,7 @@ macro_rules! functions {
             divisor_override: Option<&Bound<'py, PyAny>>,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
+            let input = &*input;
             let divisor = divisor_override.map(|d| integer(d, "divisor_override")).transpose()?;
             if divisor == Some(0) {
                 return Err(Error::value("divisor_override", 0, "another number than 0").into());
@@ -246,10 +248,11 @@ macro_rules! functions {
         #[pyfunction]
         #[pyo3(signature = (input, output_size, *, out=None))]
         pub fn $adaptive_max<'py>(
-            input: &Bound<'py, QTensor>,
+            input: Given<'py>,
             output_size: &Bound<'py, PyAny>,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
+            let input = &*input;
             pooled(input.get())?;
             run(input, Pool::Max, adaptive(input, output_size, $dims)?, out)
         }
@@ -258,10 +261,11 @@ macro_rules! functions {
         #[pyfunction]
         #[pyo3(signature = (input, output_size, *, out=None))]
         pub fn $adaptive_average<'py>(
-            input: &Bound<'py, QTensor>,
+            input: Given<'py>,
             output_size: &Bound<'py, PyAny>,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
+            let input = &*input;
             let kind = average(input.get(), None)?;
             run(input, kind, adaptive(input, output_size, $dims)?, out)
         }

@@ -15,7 +15,7 @@ use crate::create::{quantize_array, quantize_to_range};
 use crate::dtype::parse_dtype;
 use crate::error::Error;
 use crate::run::kernel;
-use crate::tensor::QTensor;
+use crate::tensor::{Given, QTensor};
 
 const NOTHING: Finish<'static> = Finish { bias: None, int_bias: None, relu: false, residual: None };
 
@@ -134,12 +134,13 @@ fn product<'py>(
 #[pyo3(signature = (a, b, scale=None, zero_point=None, dtype=None))]
 pub fn matmul<'py>(
     py: Python<'py>,
-    a: &Bound<'py, QTensor>,
-    b: &Bound<'py, QTensor>,
+    a: Given<'py>,
+    b: Given<'py>,
     scale: Option<&Bound<'py, PyAny>>,
     zero_point: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<QTensor> {
+    let (a, b) = (&*a, &*b);
     let dtype = dtype.map_or(Ok(a.get().quantizer().dtype()), parse_dtype)?;
     if let (None, Some(z)) = (scale, zero_point) {
         return Err(Error::value("zero_point", z, "given with scale, or not at all").into());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use numpy::PyUntypedArrayMethods;
+use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use quantray_core::gemm::{Finish, Results};
 use quantray_core::qparams::{DType, QParams, Quantizer};
@@ -30,7 +30,14 @@ impl Bias {
     /// An array with a finite number, or an int32, for each output.
     pub fn parse(bias: Option<&Bound<'_, PyAny>>, outputs: usize) -> PyResult<Self> {
         let Some(bias) = bias else { return Ok(Self::None) };
-        let ints = bias.cast::<numpy::PyUntypedArray>().is_ok_and(|b| has_type(b, i32::TYPE));
+        let given = bias.cast::<numpy::PyUntypedArray>().ok();
+        let ints = given.is_some_and(|b| has_type(b, i32::TYPE));
+        if let Some(given) = given.filter(|b| !ints && b"iu".contains(&b.dtype().kind())) {
+            // Numbers, or steps of a product? Only int32, which is what files of integer layers hold, says it.
+            let valid =
+                "floats, which are real numbers, or int32, which counts steps of a product: use .astype()";
+            return Err(Error::type_("bias", format!("dtype {}", given.dtype()), valid).into());
+        }
         let array: Array<'_> = match ints {
             true => contiguous(bias.cast()?)?,
             false => as_float32(bias, "bias")?,

@@ -11,7 +11,7 @@ use crate::array::{
 };
 use crate::error::Error;
 use crate::run::kernel;
-use crate::tensor::QTensor;
+use crate::tensor::{Given, QTensor};
 
 type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -105,10 +105,11 @@ fn integers<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<'py>> 
 #[pyfunction]
 #[pyo3(signature = (weight, indices, *, out=None))]
 pub fn embedding<'py>(
-    weight: &Bound<'py, QTensor>,
+    weight: Given<'py>,
     indices: &Bound<'py, PyAny>,
     out: Object<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let weight = &*weight;
     let (py, weight) = (weight.py(), weight.get());
     let held = Held::new(weight, py)?;
     let rows = held.rows(indices)?;
@@ -219,7 +220,7 @@ fn starts(rows: &Array<'_>, offsets: Object<'_, '_>, include_last_offset: bool) 
     weight, indices, offsets=None, *, mode="sum", per_sample_weights=None, include_last_offset=false, out=None
 ))]
 pub fn embedding_bag<'py>(
-    weight: &Bound<'py, QTensor>,
+    weight: Given<'py>,
     indices: &Bound<'py, PyAny>,
     offsets: Object<'_, 'py>,
     mode: &str,
@@ -227,6 +228,7 @@ pub fn embedding_bag<'py>(
     include_last_offset: bool,
     out: Object<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let weight = &*weight;
     let (py, weight) = (weight.py(), weight.get());
     let held = Held::new(weight, py)?;
     let rows = held.rows(indices)?;

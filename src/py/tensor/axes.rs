@@ -6,7 +6,7 @@ use pyo3::types::{PyInt, PyTuple};
 
 use super::QTensor;
 use super::shape::integers;
-use crate::array::{Int, axis_in, describe, np, tuple_text, view_of};
+use crate::array::{Int, axis_in, describe, dim_in, np, tuple_text, view_of};
 use crate::error::{Error, Result};
 
 /// One axis, or several.
@@ -20,10 +20,17 @@ pub(super) fn one_or_more(object: &Bound<'_, PyAny>, arg: &str) -> PyResult<Vec<
 }
 
 impl QTensor {
-    fn swapped(&self, py: Python<'_>, (a, b): ((&str, isize), (&str, isize))) -> PyResult<QTensor> {
+    pub(super) fn swapped(
+        &self,
+        py: Python<'_>,
+        (a, b): ((&str, isize), (&str, isize)),
+    ) -> PyResult<QTensor> {
         let ndim = self.dims(py).len();
+        let (one, two) = (dim_in(a.0, a.1, ndim)?, dim_in(b.0, b.1, ndim)?);
         let mut axes: Vec<isize> = (0..ndim as isize).collect();
-        axes.swap(axis_in(a.0, a.1, ndim)?, axis_in(b.0, b.1, ndim)?);
+        if ndim > 0 {
+            axes.swap(one, two);
+        }
         self.permuted(py, &axes)
     }
 
@@ -88,6 +95,9 @@ impl QTensor {
 
     /// The last two axes swapped: values are real, so that nothing is conjugated. A view.
     fn adjoint(&self, py: Python<'_>) -> PyResult<QTensor> {
+        if self.dims(py).is_empty() {
+            return Ok(self.again(py));
+        }
         self.has_axes(py, "adjoint", 2)?;
         self.swapped(py, (("dim", -2), ("dim", -1)))
     }
@@ -111,7 +121,7 @@ impl QTensor {
         let ndim = self.dims(py).len();
         let axes = |given: &Bound<'_, PyAny>, arg: &str| -> PyResult<Vec<usize>> {
             let axes: Vec<usize> =
-                one_or_more(given, arg)?.iter().map(|&a| axis_in(arg, a, ndim)).collect::<Result<_>>()?;
+                one_or_more(given, arg)?.iter().map(|&a| dim_in(arg, a, ndim)).collect::<Result<_>>()?;
             match axes.iter().enumerate().any(|(i, a)| axes[..i].contains(a)) {
                 true => Err(Error::value(arg, describe(given), "axes that differ").into()),
                 false => Ok(axes),
@@ -125,7 +135,9 @@ impl QTensor {
         let mut order: Vec<isize> = (0..ndim).filter(|d| !from.contains(d)).map(|d| d as isize).collect();
         let mut pairs: Vec<_> = to.into_iter().zip(from).collect();
         pairs.sort_unstable();
-        pairs.into_iter().for_each(|(to, from)| order.insert(to, from as isize));
+        if ndim > 0 {
+            pairs.into_iter().for_each(|(to, from)| order.insert(to, from as isize));
+        }
         self.permuted(py, &order)
     }
 
@@ -165,19 +177,20 @@ impl QTensor {
         self.view_by(py, "diagonal", |a| (a, offset.0, one, two).into_pyobject(py))
     }
 
-    /// The columns of a matrix in reverse order. A view.
+    /// The columns of a matrix in reverse order. A copy; `numpy.fliplr(q)` is a view.
     fn fliplr(&self, py: Python<'_>) -> PyResult<QTensor> {
         self.has_axes(py, "fliplr", 2)?;
-        self.view_by(py, "fliplr", |a| PyTuple::new(py, [a]))
+        self.view_by(py, "fliplr", |a| PyTuple::new(py, [a]))?.copied(py)
     }
 
-    /// The rows in reverse order. A view.
+    /// The rows in reverse order. A copy; `numpy.flipud(q)` is a view.
     fn flipud(&self, py: Python<'_>) -> PyResult<QTensor> {
         self.has_axes(py, "flipud", 1)?;
-        self.view_by(py, "flipud", |a| PyTuple::new(py, [a]))
+        self.view_by(py, "flipud", |a| PyTuple::new(py, [a]))?.copied(py)
     }
 
-    /// Turned `k` times by 90 degrees in the plane of two axes, from the first to the second. A view.
+    /// Turned `k` times by 90 degrees in the plane of two axes, from the first to the second. A copy; `numpy.rot90(q)`
+    /// is a view.
     #[pyo3(signature = (k=1, dims=(0, 1)), text_signature = "($self, k=1, dims=(0, 1))")]
     fn rot90(&self, py: Python<'_>, k: i64, dims: (isize, isize)) -> PyResult<QTensor> {
         self.has_axes(py, "rot90", 2)?;
@@ -186,7 +199,7 @@ impl QTensor {
         if plane.0 == plane.1 {
             return Err(Error::value("dims", format!("{dims:?}"), "two axes that differ").into());
         }
-        self.view_by(py, "rot90", |a| (a, k.rem_euclid(4), plane).into_pyobject(py))
+        self.view_by(py, "rot90", |a| (a, k.rem_euclid(4), plane).into_pyobject(py))?.copied(py)
     }
 
     /// The elements in a larger shape, those of axes of length 1 repeated without a copy. A read-only view.
@@ -237,6 +250,12 @@ impl QTensor {
     fn unfold(&self, py: Python<'_>, dimension: Int, size: Int, step: Int) -> PyResult<QTensor> {
         self.not_packed("unfold")?;
         let ndim = self.dims(py).len();
+        if ndim == 0 {
+            // The windows of one position are one, whose axis is the only one.
+            dim_in("dimension", dimension.0, ndim)?;
+            let windows = self.reshaped(py, &[1], false)?.unfold(py, Int(0), size, step)?;
+            return windows.through(py, |a| a.get_item(0));
+        }
         let axis = axis_in("dimension", dimension.0, ndim)?;
         let n = self.dims(py)[axis] as isize;
         if !(0..=n).contains(&size.0) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::QTensor;
 use super::axes::one_or_more;
 use super::shape::integers;
-use crate::array::{Array, Int, as_array, axis_in, describe, len, np, tuple_text};
+use crate::array::{Array, Int, as_array, axis_in, describe, dim_in, len, np, tuple_text};
 use crate::error::{Error, Result};
 
 impl QTensor {
@@ -179,6 +179,14 @@ impl QTensor {
         dim: Int,
         index: &Bound<'_, PyAny>,
     ) -> PyResult<QTensor> {
+        if self.dims(py).is_empty() {
+            dim_in("dim", dim.0, 0)?;
+            let index = positions(index, "index", 1)?;
+            return match len(&index) {
+                1 => self.copied(py),
+                n => Err(Error::value("index", format!("{n} positions"), "one, of an element").into()),
+            };
+        }
         let (axis, n) = self.along(py, "dim", dim.0)?;
         let index = positions(index, "index", n)?;
         if index.ndim() > 1 {
@@ -245,7 +253,7 @@ impl QTensor {
     fn diag(&self, py: Python<'_>, diagonal: i32) -> PyResult<QTensor> {
         let diagonal = i64::from(diagonal);
         match *self.dims(py) {
-            [_, _] => self.moved(py, "diag()", |a| np(py)?.call_method1("diag", (a, diagonal))),
+            [_, _] => self.moved(py, "diag()", |a| np(py)?.call_method1("diag", (a, diagonal)))?.copied(py),
             [n] => {
                 let Some((_, zero)) = self.single() else {
                     return Err(super::channels::mixed("diag()").into());

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use quantray_core::qparams::{QParams, Quantizer};
 
 use super::QTensor;
 use super::operators::values;
-use crate::array::{Array, axis_in, describe, np, tuple_text, type_name};
+use crate::array::{Array, axis_in, contiguous, describe, np, tuple_text, type_name};
 use crate::error::Error;
 
 /// The tensors of a sequence, at least one.
@@ -104,7 +105,7 @@ pub fn cat(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: isize, axis: Option<
         None => (Arc::clone(first.quantizer()), alike(first, &all)?),
     };
     let made = np(py)?.call_method1("concatenate", (PyList::new(py, codes)?, at))?;
-    QTensor::wrap(made.cast_into()?, quantizer)
+    QTensor::wrap(in_rows(made.cast_into()?)?, quantizer)
 }
 
 /// Tensors of one shape along a new axis.
@@ -136,7 +137,12 @@ pub fn stack(
     };
     let codes = alike(first, &all)?;
     let made = np(py)?.call_method1("stack", (PyList::new(py, codes)?, at))?;
-    QTensor::wrap(made.cast_into()?, quantizer)
+    QTensor::wrap(in_rows(made.cast_into()?)?, quantizer)
+}
+
+/// In rows, as torch joins; images, which have axes enough for channels last, stay in the order that they have in common.
+fn in_rows(made: Array<'_>) -> PyResult<Array<'_>> {
+    if made.ndim() < 4 { contiguous(&made) } else { Ok(made) }
 }
 
 /// The codes of all tensors in the first one's parameters.

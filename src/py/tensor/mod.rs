@@ -9,6 +9,7 @@ mod compare;
 mod copies;
 mod dispatch;
 mod fill;
+mod given;
 mod in_place;
 mod index;
 pub mod join;
@@ -26,6 +27,7 @@ mod show;
 mod sort;
 mod state;
 
+pub use given::Given;
 pub use protocol::rebuild;
 pub use reduce::values_and_indices_class;
 pub use show::set_printoptions;
@@ -33,13 +35,14 @@ pub use show::set_printoptions;
 use std::sync::Arc;
 
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use quantray_core::qparams::{QParams, Quantizer};
 use state::State;
 
 use super::array::{
-    Array, Output, axis_in, contiguous, dtype_named, elements_mut, fresh_view, is_contiguous,
+    Array, Output, axis_in, contiguous, dim_in, dtype_named, elements_mut, fresh_view, is_contiguous,
 };
 use super::dtype::{PyDType, PyScheme, dtype_object, scheme_object};
 use super::{quantizer, run};
@@ -157,7 +160,7 @@ impl QTensor {
         )
     }
 
-    /// An axis from `dim` or its NumPy synonym `axis`.
+    /// An axis from `dim` or its NumPy synonym `axis`; 0 where there are no dimensions.
     fn one_axis(&self, py: Python<'_>, dim: Option<isize>, axis: Option<isize>) -> Result<Option<usize>> {
         let given = match (dim, axis) {
             (Some(_), Some(_)) => {
@@ -167,12 +170,22 @@ impl QTensor {
             (None, Some(a)) => Some(("axis", a)),
             (None, None) => None,
         };
-        given.map(|(name, d)| axis_in(name, d, self.dims(py).len())).transpose()
+        given.map(|(name, d)| dim_in(name, d, self.dims(py).len())).transpose()
     }
 }
 
 #[pymethods]
 impl QTensor {
+    #[new]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let _ = (args, kwargs);
+        Err(PyTypeError::new_err(
+            "a QTensor is made by quantize_per_tensor or quantize_per_channel of floats, by \
+             make_per_tensor_quantized_tensor of integers; quantray.tensor makes plain arrays",
+        ))
+    }
+
     /// The values as a float32 array of the same shape.
     ///
     /// Parameters
@@ -290,7 +303,7 @@ impl QTensor {
     /// ((1, 2), 2)
     #[pyo3(signature = (dim=None))]
     fn size<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
-        match self.one_axis(py, dim, None)? {
+        match dim.map(|d| axis_in("dim", d, self.dims(py).len())).transpose()? {
             None => Ok(self.shape(py)?.into_any()),
             Some(d) => Ok(self.dims(py)[d].into_pyobject(py)?.into_any()),
         }
@@ -334,8 +347,17 @@ impl QTensor {
     #[pyo3(signature = (dim=None))]
     fn stride<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
         let item = self.quantizer().dtype().item_size() as isize;
-        let strides: Vec<isize> = self.codes(py).strides().iter().map(|s| s / item).collect();
-        match self.one_axis(py, dim, None)? {
+        let mut strides: Vec<isize> = self.codes(py).strides().iter().map(|s| s / item).collect();
+        let shape = self.codes(py).shape();
+        if shape.contains(&0) {
+            // NumPy's of no elements are all 0; torch's are those of rows of lengths of at least 1.
+            let mut step = 1;
+            for (stride, &n) in strides.iter_mut().zip(shape).rev() {
+                *stride = step;
+                step *= n.max(1) as isize;
+            }
+        }
+        match dim.map(|d| axis_in("dim", d, self.dims(py).len())).transpose()? {
             None => Ok(PyTuple::new(py, strides)?.into_any()),
             Some(d) => Ok(strides.get(d).copied().unwrap_or(1).into_pyobject(py)?.into_any()),
         }

@@ -476,7 +476,7 @@ impl QTensor {
         let advice = LEFT_OUT.iter().find(|(names, _)| names.contains(&name)).map(|(_, advice)| *advice);
         let text = match advice {
             Some(advice) => format!("a QTensor has no {name:?}: {advice}"),
-            None => format!("'QTensor' object has no attribute '{name}'"),
+            None => other_name(slf.py(), name)?,
         };
         let error = PyAttributeError::new_err(text);
         let value = error.value(slf.py());
@@ -484,6 +484,18 @@ impl QTensor {
         value.setattr("obj", slf)?;
         Err(error)
     }
+}
+
+/// What is said of a name that is not in the list: where NumPy or a module has it.
+fn other_name(py: Python<'_>, name: &str) -> PyResult<String> {
+    if !name.starts_with('_') {
+        let advice: String =
+            py.import("quantray._advice")?.call_method1("tensor_advice", (name,))?.extract()?;
+        if !advice.is_empty() {
+            return Ok(format!("a QTensor has no {name:?}: {advice}"));
+        }
+    }
+    Ok(format!("'QTensor' object has no attribute '{name}'"))
 }
 
 impl QTensor {
@@ -504,7 +516,8 @@ impl QTensor {
             let what = format!("{} has other codes than {named}", own.name());
             return Err(Error::unsupported(what, "use q.requantize(scale, zero_point, dtype)").into());
         }
-        let numpy = np(py)?.call_method1("dtype", (dtype,)).map_err(|_| {
+        let given = if text == named { dtype.clone() } else { PyString::new(py, named).into_any() };
+        let numpy = np(py)?.call_method1("dtype", (given,)).map_err(|_| {
             Error::type_("dtype", describe(dtype), "this tensor's dtype or a NumPy dtype of numbers")
         })?;
         self.dequantized(py)?.call_method1("astype", (numpy,))

@@ -43,6 +43,7 @@ const MOVES: &[(&str, &[usize])] = &[
     ("matrix_transpose", &[0]),
     ("moveaxis", &[0]),
     ("pad", &[0]),
+    ("partition", &[0]),
     ("permute_dims", &[0]),
     ("ravel", &[0]),
     ("repeat", &[0]),
@@ -52,6 +53,7 @@ const MOVES: &[(&str, &[usize])] = &[
     ("rollaxis", &[0]),
     ("rot90", &[0]),
     ("row_stack", &[0]),
+    ("sliding_window_view", &[0]),
     ("sort", &[0]),
     ("split", &[0]),
     ("squeeze", &[0]),
@@ -212,7 +214,7 @@ fn codes_suffice(name: &str, call: &Move<'_, '_>) -> PyResult<bool> {
     };
     Ok(match name {
         // Sorting compares: codes of other channels do not.
-        "sort" => first.single().is_some(),
+        "sort" | "partition" => first.single().is_some(),
         // The rest of a matrix of one diagonal is 0, which is another code.
         "diag" => first.dims(py).len() == 2,
         // What is not there is 0 in NumPy.

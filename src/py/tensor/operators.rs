@@ -100,7 +100,8 @@ impl QTensor {
         if let Ok(other) = other.cast::<QTensor>()
             && multiplies(slf.py(), slf.get(), other.get())
         {
-            return Ok(Bound::new(slf.py(), matmul(slf.py(), slf, other, None, None, None)?)?.into_any());
+            return Ok(Bound::new(slf.py(), matmul(slf.py(), slf.into(), other.into(), None, None, None)?)?
+                .into_any());
         }
         Self::quantized_op(slf, "matmul", other)
     }

@@ -97,6 +97,7 @@ impl QTensor {
         let n = shape[axis];
         let lengths: Vec<usize> = match split_size_or_sections.extract::<isize>() {
             Ok(size) if size > 0 => self::lengths(n, size as usize),
+            Ok(0) if n == 0 => vec![0],
             Ok(size) => return Err(Error::value("split_size_or_sections", size, "at least 1").into()),
             Err(_) => split_size_or_sections.extract().map_err(|_| {
                 let got = describe(split_size_or_sections);
@@ -110,7 +111,8 @@ impl QTensor {
         self.cut(py, &lengths, axis)
     }
 
-    /// At most `chunks` views of equal length along an axis (the last one may be shorter).
+    /// At most `chunks` views of equal length along an axis (the last one may be shorter); of an axis of length 0, as
+    /// many as asked for.
     #[pyo3(signature = (chunks, dim=0, *, axis=None))]
     fn chunk<'py>(
         &self,
@@ -125,7 +127,10 @@ impl QTensor {
         let shape = self.dims(py);
         let axis = axis_in("dim", axis.unwrap_or(dim), shape.len())?;
         let n = shape[axis];
-        self.cut(py, &lengths(n, n.div_ceil(chunks as usize).max(1)), axis)
+        match n {
+            0 => self.cut(py, &vec![0; chunks as usize], axis),
+            _ => self.cut(py, &lengths(n, n.div_ceil(chunks as usize)), axis),
+        }
     }
 
     /// Views of the given lengths along an axis.

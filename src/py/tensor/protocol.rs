@@ -74,7 +74,10 @@ impl QTensor {
         if me.dims(py).is_empty() && !spec.is_empty() {
             return PyFloat::new(py, me.item(py)?).call_method1("__format__", (spec,));
         }
-        slf.str()?.call_method1("__format__", (spec,))
+        slf.str()?.call_method1("__format__", (spec,)).map_err(|_| {
+            let valid = "one of texts, or used for a single element, as in f\"{q[0]:.2f}\"";
+            Error::value("a format of tensors", format!("{spec:?}"), valid).into()
+        })
     }
 
     /// Pickles as its codes, whose memory pickle's protocol 5 and joblib move without a copy, and its parameters.

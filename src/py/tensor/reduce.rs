@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::QTensor;
 use super::shape::keeps_channels;
-use crate::array::{Array, as_array, axis_in, describe, np};
+use crate::array::{Array, as_array, describe, dim_in, np};
 use crate::create::quantize_array;
 use crate::error::{Error, Result};
 
@@ -52,15 +52,18 @@ pub(super) fn axes_of(
     };
     let ndim = q.dims(py).len();
     if let Ok(one) = given.extract::<isize>() {
-        return Ok(Some(vec![axis_in(name, one, ndim)?]));
+        let axis = dim_in(name, one, ndim)?;
+        return Ok(Some(if ndim == 0 { vec![] } else { vec![axis] }));
     }
     let many: Vec<isize> =
         given.extract().map_err(|_| Error::type_(name, describe(given), "an integer or a tuple of them"))?;
-    let mut axes = many.iter().map(|&a| axis_in(name, a, ndim)).collect::<Result<Vec<_>>>()?;
+    let mut axes = many.iter().map(|&a| dim_in(name, a, ndim)).collect::<Result<Vec<_>>>()?;
     axes.sort_unstable();
     if axes.windows(2).any(|w| w[0] == w[1]) {
         return Err(Error::value(name, describe(given), "axes that differ").into());
     }
+    // Without dimensions, 0 and -1 name none.
+    axes.retain(|&axis| axis < ndim);
     Ok(Some(axes))
 }
 
@@ -92,7 +95,7 @@ pub(super) fn reduce<'py>(
 
 impl QTensor {
     fn not_empty(&self, py: Python<'_>, what: &str, axis: Option<usize>) -> Result<()> {
-        let n = axis.map_or_else(|| self.len_of(py), |a| self.dims(py)[a]);
+        let n = axis.map_or_else(|| self.len_of(py), |a| self.dims(py).get(a).copied().unwrap_or(1));
         match n {
             0 => Err(Error::value(
                 "the tensor",
@@ -136,6 +139,10 @@ impl QTensor {
             return Ok(Bound::new(py, self.flat_element(py, at)?)?.into_any());
         };
         keeps_channels(self, Some(axis), &format!("{name}() along the channel axis"))?;
+        if self.dims(py).is_empty() {
+            let zero = np(py)?.call_method1("zeros", ((), "int64"))?;
+            return values_and_indices(py, self.copied(py)?, zero);
+        }
         let codes = self.element_codes(py)?;
         let at = reduce(&position, &codes, Some(&[axis]), true, &[])?;
         let mut values = np(py)?.call_method1("take_along_axis", (&codes, &at, axis))?;
@@ -181,6 +188,7 @@ impl QTensor {
     ) -> PyResult<Bound<'py, PyAny>> {
         self.not_empty(py, name, dim)?;
         // Values, where channels are compared with each other.
+        let dim = dim.filter(|_| !self.dims(py).is_empty());
         let mixes = self.quantizer().axis().is_some_and(|channels| dim.is_none_or(|d| d == channels));
         let comparable = if mixes { self.dequantized(py)? } else { self.element_codes(py)? };
         reduce(name, &comparable, dim.map(|d| [d]).as_ref().map(|d| &d[..]), keepdims, &[])

@@ -9,7 +9,7 @@ use quantray_core::qparams::Quantizer;
 
 use super::QTensor;
 use super::channels::mixed;
-use crate::array::{Int, axis_in, data, describe, np, tuple_text};
+use crate::array::{Int, axis_in, data, describe, is_contiguous, np, tuple_text};
 use crate::error::{Error, Result};
 
 /// Integers given one by one, or as one tuple or list.
@@ -164,9 +164,10 @@ impl QTensor {
         self.reshaped(py, &wanted, false)
     }
 
-    /// All elements along one axis; a view wherever possible.
+    /// All elements along one axis, one after the other in memory; a view where they lie so.
     fn ravel(&self, py: Python<'_>) -> PyResult<QTensor> {
-        self.reshaped(py, &[self.len_of(py) as isize], false)
+        let flat = self.reshaped(py, &[self.len_of(py) as isize], false)?;
+        if is_contiguous(flat.codes(py)) { Ok(flat) } else { flat.copied(py) }
     }
 
     /// Two axes swapped, as in torch; without arguments, or with every axis, as in NumPy. A view.
@@ -177,14 +178,9 @@ impl QTensor {
     /// (2, 1)
     #[pyo3(signature = (*dims))]
     fn transpose(&self, py: Python<'_>, dims: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
-        let ndim = self.dims(py).len();
         match integers(dims, "dims")?[..] {
             [] => self.reversed(py),
-            [a, b] => {
-                let mut axes: Vec<isize> = (0..ndim as isize).collect();
-                axes.swap(axis_in("dim0", a, ndim)?, axis_in("dim1", b, ndim)?);
-                self.permuted(py, &axes)
-            }
+            [a, b] => self.swapped(py, (("dim0", a), ("dim1", b))),
             ref axes => self.permuted(py, axes),
         }
     }
@@ -239,7 +235,8 @@ impl QTensor {
         self.through(py, |a| a.get_item(&key))
     }
 
-    /// The elements in reverse order along the given axes (all of them by default). A view.
+    /// The elements in reverse order along the given axes (all of them by default). A copy, as torch's;
+    /// `numpy.flip(q)` and `q[::-1]` are views.
     #[pyo3(signature = (*dims))]
     fn flip(&self, py: Python<'_>, dims: &Bound<'_, PyTuple>) -> PyResult<QTensor> {
         self.not_packed("flip")?;
@@ -250,14 +247,15 @@ impl QTensor {
             let valid = format!("different axes: the {}. and another one are both axis {d}", i + 1);
             return Err(Error::value("dims", dims, valid).into());
         }
-        if ndim == 0 {
-            return Ok(self.again(py)); // NumPy would give an element, not a view.
+        // NumPy would give an element of no dimensions, and an empty tuple, as in torch, names no axis.
+        if ndim == 0 || axes.is_empty() && !dims.is_empty() {
+            return self.copied(py);
         }
         let axes = match axes.is_empty() {
             true => py.None().into_bound(py),
             false => PyTuple::new(py, axes)?.into_any(),
         };
-        self.through(py, |a| np(py)?.call_method1("flip", (a, &axes)))
+        self.through(py, |a| np(py)?.call_method1("flip", (a, &axes)))?.copied(py)
     }
 
     /// Axes of length 1, and new ones before them, repeated without a copy; -1 keeps a length. A read-only view:

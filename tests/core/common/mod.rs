@@ -57,6 +57,15 @@ impl Params {
         }
     }
 
+    /// The code of element `i` by any rounding of steps, the zero point added as in `quantize`.
+    pub fn rounded(&self, dtype: DType, i: usize, x: f32, round: impl Fn(f32) -> f32) -> i32 {
+        let inv = 1f32 / self.scale(i);
+        let (float, before, after) = self.zero_point(i);
+        let (before, after) = if float || dtype.is_packed() { (before, 0) } else { (0.0, after) };
+        let code = f64::from(round(x * inv + before)) + f64::from(after);
+        code.clamp(f64::from(dtype.qmin()), f64::from(dtype.qmax())) as i32
+    }
+
     /// The code of element `i`; packed data types always add the zero point before rounding.
     pub fn quantize(&self, dtype: DType, i: usize, x: f32) -> i32 {
         let inv = 1f32 / self.scale(i);

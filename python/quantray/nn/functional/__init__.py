@@ -8,6 +8,10 @@ They take float arrays, or whatever NumPy makes one of. Given a QTensor, those t
 array([0., 2.], dtype=float32)
 """
 
+import sys
+from typing import Any
+
+from quantray._advice import advice
 from quantray.nn.functional._activation import (
     elu,
     gelu,
@@ -36,6 +40,7 @@ from quantray.nn.functional._dropout import (
     dropout2d,
     dropout3d,
     feature_alpha_dropout,
+    feature_dropout,
 )
 from quantray.nn.functional._embedding import embedding, embedding_bag
 from quantray.nn.functional._in_place import celu_, elu_, hardtanh_, leaky_relu_, relu_, threshold_
@@ -110,6 +115,7 @@ __all__ = [
     "embedding",
     "embedding_bag",
     "feature_alpha_dropout",
+    "feature_dropout",
     "flatten",
     "gelu",
     "grid_sample",
@@ -155,3 +161,8 @@ __all__ = [
     "upsample_bilinear",
     "upsample_nearest",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    text = f"module 'quantray.nn.functional' has no attribute {name!r}{advice(name)}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])

@@ -141,10 +141,31 @@ def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False) ->
     Source: `torch.nn.functional.feature_alpha_dropout`.
     """
     _check(p)
+    return _alpha_dropped(input, p, _of_channels(input)) if training and p else input
+
+
+def _of_channels(input: Any) -> tuple[int, ...]:
+    """The shape of one chance for each channel."""
     shape = np.shape(input)
     if len(shape) < 2:
         raise ValueError(f"input must have an axis of channels, its second, got shape {shape}")
-    return _alpha_dropped(input, p, (*shape[:2], *[1] * len(shape[2:]))) if training and p else input
+    return (*shape[:2], *[1] * len(shape[2:]))
+
+
+@traced
+def feature_dropout(input: Any, p: float = 0.5, train: bool = True) -> Any:
+    """Whole channels, along the second axis, become 0 by chance, and the others grow; nothing unless `train`.
+
+    >>> import numpy as np
+    >>> from quantray.nn import functional as F
+    >>> y = F.feature_dropout(np.ones((1, 9, 4)), 0.5, True)
+    >>> bool(np.all(y == y[:, :, :1]))
+    True
+
+    Source: `torch.feature_dropout`.
+    """
+    _check(p)
+    return _dropped(input, p, _of_channels(input)) if train and p else input
 
 
 #: The least value of SELU, -scale * alpha.

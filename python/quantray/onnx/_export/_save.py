@@ -84,6 +84,8 @@ def save(
     Source: the ONNX standard, https://onnx.ai/onnx/operators/.
     """
     check_model(model)
+    if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"path must be a str or a path, before example_inputs, got {type(path).__name__}")
     _check_kinds(model)
     graph, grids = _graph_of(model, example_inputs)
     has_norms = any(node.kind == "layer_norm" for node in graph)

@@ -36,11 +36,12 @@ UNSIGNED = (_core.quint8, _core.quint4x2, _core.quint2x4)
 
 
 def quantized_dtype(value: Any) -> _core.dtype:
-    """A quantized dtype from itself, its name, or NumPy's type of its codes."""
+    """A quantized dtype from itself, its name, torch's of this name, or NumPy's type of its codes."""
     if isinstance(value, _core.dtype):
         return value
     try:
-        name = value if isinstance(value, str) and value in _DTYPES else np.dtype(value).name
+        named = str(value).removeprefix("torch.")
+        name = named if named in _DTYPES else np.dtype(value).name
         return _DTYPES[name]
     except (KeyError, TypeError):
         valid = ", ".join(name for name in _DTYPES if name.startswith("q"))
@@ -66,8 +67,8 @@ def any_dtype(value: Any) -> Any:
 
 
 def scheme(value: Any, among: tuple[_core.qscheme, ...] = PER_TENSOR + PER_CHANNEL) -> _core.qscheme:
-    """A scheme from itself or its name, checked to be one of some."""
-    found = _SCHEMES.get(value) if isinstance(value, str) else value
+    """A scheme from itself, its name or torch's of this name, checked to be one of some."""
+    found = _SCHEMES.get(str(value).removeprefix("torch."))
     if found not in among:
         raise ValueError(f"qscheme must be one of {', '.join(s.name for s in among)}, got {value!r}")
     return found
