@@ -9,18 +9,20 @@ from quantray import quantization as tq
 
 compare = qt.analysis.compare
 PER_TENSOR = tq.get_default_qconfig_mapping("qnnpack")
+#: What spares nothing, as `quantize` does by itself.
+PLAIN = tq.get_default_qconfig_mapping()
 
 
 def test_a_good_model_has_no_cause(rng):
     model, x = mlp(rng)
-    result = compare(model, tq.quantize(model, x, verbose=False), x)
+    result = compare(model, tq.quantize(model, x, PLAIN, verbose=False), x)
     assert not any(
         word in row.cause for row in result for word in ("imbalance", "outlier", "clipping", "fit")
     )
     assert result.output > 35
 
 
-@pytest.mark.parametrize("mapping", [None, PER_TENSOR], ids=["per channel", "per tensor"])
+@pytest.mark.parametrize("mapping", [PLAIN, PER_TENSOR], ids=["per channel", "per tensor"])
 def test_imbalance_is_named_and_its_remedy_measured(rng, mapping):
     model, x = imbalanced(rng)
     int8 = tq.quantize(model, x, mapping, verbose=False)
@@ -36,7 +38,7 @@ def test_imbalance_is_named_and_its_remedy_measured(rng, mapping):
 
 def test_outlier_channels_are_numbered(rng):
     model, x = outlying(rng)
-    result = compare(model, tq.quantize(model, x, verbose=False), x)
+    result = compare(model, tq.quantize(model, x, PLAIN, verbose=False), x)
     row = result["1"]
     assert row.cause.startswith("outlier channels")
     assert row.remedy == "smooth"
@@ -47,7 +49,7 @@ def test_outlier_channels_are_numbered(rng):
 
 def test_a_grid_that_does_not_fit(rng):
     model, x = mlp(rng)
-    int8 = tq.quantize(model, 40 * x, verbose=False)
+    int8 = tq.quantize(model, 40 * x, PLAIN, verbose=False)
     result = compare(model, int8, x)
     row = result["input.quantize"]
     assert row.cause.startswith("a grid that does not fit")
@@ -125,7 +127,7 @@ def test_trained_and_converted_apart(rng):
 def test_what_a_comparison_proposes_removes_the_error(rng):
     for make in (imbalanced, outlying):
         model, x = make(rng)
-        int8 = tq.quantize(model, x, verbose=False)
+        int8 = tq.quantize(model, x, PLAIN, verbose=False)
         result = compare(model, int8, x)
         remedy = next(row.remedy for row in result if row.remedy)
         better = tq.quantize(getattr(tq.remedies, remedy)(model, x), x, verbose=False)

@@ -31,7 +31,7 @@ def quantize(model, x, held, **settings):
 
 def test_the_budget_is_kept_by_the_cheapest_remedy(case):
     model, x, held = case
-    plain = accuracy(tq.quantize(model, x, verbose=False), held)
+    plain = accuracy(tq.quantize(model, x, tq.get_default_qconfig_mapping(), verbose=False), held)
     best = quantize(model, x, held, max_drop=0.05)
     assert plain < 0.9
     assert accuracy(best, held) >= 0.95

@@ -20,6 +20,9 @@ remedies = tq.remedies
 
 
 def quantized(model, x, mapping=None):
+    """By the model's own settings, or those given, or plain ones, which spare nothing."""
+    if mapping is None and "qconfig_mapping" not in model.__dict__:
+        mapping = tq.get_default_qconfig_mapping()
     return tq.quantize(model, x, mapping, verbose=False)
 
 

@@ -52,7 +52,8 @@ def test_products_of_two_layers_are_no_spectrum(rng):
         def forward(self, x):
             return self.c(np.sqrt(np.abs(self.a(x) * self.b(x))))
 
-    small = tq.quantize(Gated().eval(), rng.standard_normal((32, 8), np.float32), verbose=False)
+    plain, x = tq.get_default_qconfig_mapping(), rng.standard_normal((32, 8), np.float32)
+    small = tq.quantize(Gated().eval(), x, plain, verbose=False)
     assert all(line.in_integers for line in tq.report(small).lines if line.name in ("a", "b", "c"))
 
 

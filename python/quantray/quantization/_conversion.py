@@ -21,9 +21,10 @@ from quantray.quantization._converted import Converted
 from quantray.quantization._integers import (
     Owner,
 )
-from quantray.quantization._layers import Layer, weights_of
+from quantray.quantization._layers import RELU, Layer, weights_of
 from quantray.quantization._prepared import Prepared
 from quantray.quantization._replacing import Kept, clean, followed, replaced
+from quantray.quantization._settings import is_by_rows
 from quantray.quantization._to_integers import ToIntegers
 from quantray.quantization.observer._zeros import warn_of_zeros
 
@@ -143,15 +144,18 @@ class Conversion:
             codes = quantize_weight(weight, observer, kind.axis)
             weight_observer = getattr(observer, "activation_post_process", observer)
             warn_of_zeros(weight_observer, f"{name}.weight" if name != "model" else "weight", stacklevel=4)
-            settings = {**dict(node.kwargs), "padding_mode": "zeros"}
-            made = kind.of(
-                cast("Any", _Settings(settings)),
-                codes,
-                None if bias is None else np.asarray(bias, np.float32),
-                grid=None,
-                input_grid=None,
-                weight_range=(int(observer.quant_min), int(observer.quant_max)),
-            )
+            bias = None if bias is None else np.asarray(bias, np.float32)
+            if is_by_rows(node, self.runner.settings.of(node, self.model)):
+                made = quantized.dynamic.Linear.of(codes, bias, relu=layer.limits == RELU)
+            else:
+                made = kind.of(
+                    cast("Any", _Settings({**dict(node.kwargs), "padding_mode": "zeros"})),
+                    codes,
+                    bias,
+                    grid=None,
+                    input_grid=None,
+                    weight_range=(int(observer.quant_min), int(observer.quant_max)),
+                )
         except (ValueError, TypeError) as error:
             raise type(error)(f"{name} ({home._get_name()}): {error}") from None
         path = layer.home if _is_only(node, home) else self._beside(layer.home, node, graph)
@@ -189,7 +193,8 @@ class Conversion:
         self.graphs = [followed(graph, self.modules) for graph in self.graphs]
         model = replaced(model, self.modules)
         clean(model, self.graphs)
-        runner = Converted(self.graphs, self.prefix, is_near=not self.runner.is_trained)
+        settings = self.runner.settings
+        runner = Converted(self.graphs, self.prefix, not self.runner.is_trained, settings.spared)
         model.__dict__["_runner"] = runner
         runner.refresh(model)
         self.result = model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,19 +33,28 @@ class Converted(Programmed):
     is_near : bool
         Whether nodes that were left in floats may add up in another order than NumPy does. What was trained
         keeps the bits that it was trained with.
+    spared : dict of str to str
+        Nodes that 8 bits of a fixed range were too little for, and what they lost.
     """
 
-    def __init__(self, graphs: list[Graph], prefix: str = "", is_near: bool = False) -> None:
+    def __init__(
+        self,
+        graphs: list[Graph],
+        prefix: str = "",
+        is_near: bool = False,
+        spared: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(prefix)
         self.graphs = graphs
         self.is_near = is_near
+        self.spared = dict(spared or {})
         #: Hooks that came after the conversion, by the node whose result they see.
         self._late: dict[str, list[tuple[str, str, int]]] = {}
 
     def reading(self, module: nn.Module, graph: Graph) -> ConvertedReading:
         if self._mark.changed:
             self.refresh(module)
-        return ConvertedReading(graph, module, self.made(module, graph).lowered.called)
+        return ConvertedReading(graph, module, self.made(module, graph).lowered.called, self.spared)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._mark.changed or self._mark.touched:
@@ -155,7 +164,8 @@ class Converted(Programmed):
         """The graphs, as JSON."""
         from quantray.quantization._files import described
 
-        return described("converted", self.graphs, self.prefix, writer) | {"is_near": self.is_near}
+        about = {"is_near": self.is_near, "spared": self.spared}
+        return described("converted", self.graphs, self.prefix, writer) | about
 
 
 def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:

@@ -90,12 +90,25 @@ def attach(module: nn.Module, about: Any, tensors: Mapping[str, Any]) -> None:
         for graph in read:
             check(graph, module)
         is_near = found.get("is_near") is True
-        runner = Converted(read, prefix, is_near) if kind == "converted" else Dynamic(prefix, read)
+        runner = (
+            Converted(read, prefix, is_near, _texts(found.get("spared", {})))
+            if kind == "converted"
+            else Dynamic(prefix, read)
+        )
     module.__dict__["_runner"] = runner
     if isinstance(runner, Converted):
         runner.refresh(module)
     else:
         runner.watch(module)
+
+
+def _texts(given: Any) -> dict[str, str]:
+    if not isinstance(given, dict):
+        raise Unreadable("spared must be an object of texts")
+    pairs = cast("dict[Any, Any]", given).items()
+    if not all(isinstance(value, str) for pair in pairs for value in pair):
+        raise Unreadable("spared must be an object of texts")
+    return dict(pairs)
 
 
 def check(graph: Graph, module: nn.Module) -> None:

@@ -18,6 +18,9 @@ from quantray.nn._gradients import untraced
 from quantray.nn.functional._activation import _clip
 from quantray.nn.intrinsic._fused import along, factor_of, folded_bias
 
+#: The limits of a ReLU.
+RELU = (0.0, None)
+
 
 class Layer(NamedTuple):
     """What a `layer` node is made of; its arguments are input, weight and bias, its settings those of the

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from quantray import nn
-from quantray.graph import Graph, Node, Part, Ref, Rewriter
-from quantray.quantization._settings import Settings, home_of, part_of
+from quantray.graph import Graph, Node, Part, Ref, Rewriter, kind_of
+from quantray.quantization._integers import SUMS
+from quantray.quantization._settings import Settings, home_of, is_by_rows, part_of
 from quantray.quantization._spectra import front_ends
 
 #: Kinds that make values which no code of their input's grid stands for: they are rounded to it again.
-_BETWEEN = ("avg_pool", "adaptive_avg_pool", "mean", "interpolate", "clip")
+_BETWEEN = ("avg_pool", "interpolate", "clip")
+#: Kinds that even out roundings.
+_MEANS = ("adaptive_avg_pool", "mean")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Placement:
         for name in front_ends(graph):
             if name in self.qconfigs and not settings.is_named(graph.nodes[name], model):
                 self.qconfigs[name] = None
+        #: Linear layers that take floats and quantize them by rows: nothing of theirs is observed.
+        self.by_rows = {node.name for node in graph if is_by_rows(node, self.qconfigs.get(node.name))}
+        self.qconfigs |= dict.fromkeys(self.by_rows)
         self.parts = {node.name: part_of(node, model) for node in graph}
         self._users = graph.users()
         self._outputs = set(graph.outputs)
@@ -102,6 +108,15 @@ class Placement:
         """Whether the other arrays of a node are weights: of normalizations, PReLU."""
         return node.kind in ("layer_norm", "group_norm", "instance_norm", "prelu", "softmax")
 
+    def _takes_codes(self, node: Node) -> bool:
+        """Whether a node computes on codes; one that needs floats anyway is given what was not rounded. Means
+        are as good of codes, whose roundings they even out.
+        """
+        if node.kind in SUMS or node.kind == "formula" or node.kind.startswith(_MEANS):
+            return True
+        floats = {ref for ref in node.inputs if self.graph.fact(ref).is_float}
+        return node.kind != "module" and kind_of(node.kind).elementwise and len(floats) == 1
+
     def _quantized(self) -> set[Ref]:
         can = self._can()
         wanted: set[Ref] = set()
@@ -114,7 +129,7 @@ class Placement:
                 if part is Part.WEIGHTED:
                     takes = self.is_active(taker) and taker.args[0] == ref
                 elif part in (Part.KEEPS, Part.FOLLOWS):
-                    takes = Ref(taker.name) in wanted
+                    takes = Ref(taker.name) in wanted and (part is Part.KEEPS or self._takes_codes(taker))
                 else:
                     takes = part is Part.ENDS
                 if takes:

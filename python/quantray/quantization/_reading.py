@@ -7,7 +7,7 @@ Looking through these, both are read in the same way.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantray import nn
@@ -32,8 +32,9 @@ class Reading:
     #: Kinds that only stand between others.
     plumbing: tuple[str, ...] = ()
 
-    def __init__(self, graph: Graph, model: nn.Module) -> None:
+    def __init__(self, graph: Graph, model: nn.Module, spared: Mapping[str, str] | None = None) -> None:
         self.graph, self.model = graph, model
+        self._spared = spared or {}
         self._users = graph.users()
         self.outputs = set(graph.outputs)
 
@@ -44,6 +45,10 @@ class Reading:
         for node in self.graph:
             if node.kind not in (*FOLDED, *self.plumbing, "input", "tap") and not self.is_hidden(node):
                 yield node
+
+    def spared(self, node: Node) -> str:
+        """What a node loses by itself in 8 bits of a fixed range, where it is spared for that."""
+        return self._spared.get(node.name.partition("#")[0], "")
 
     def is_hidden(self, node: Node) -> bool:
         """Whether a node is part of another one's row, or computes a weight."""

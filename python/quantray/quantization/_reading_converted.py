@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,14 @@ class ConvertedReading(Reading):
 
     plumbing = (DEQUANTIZE,)
 
-    def __init__(self, graph: Graph, model: nn.Module, called: tuple[str, ...] = ()) -> None:
-        super().__init__(graph, model)
+    def __init__(
+        self,
+        graph: Graph,
+        model: nn.Module,
+        called: tuple[str, ...] = (),
+        spared: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(graph, model, spared)
         #: Nodes that are calls into NumPy, not steps of the program.
         self._called = frozenset(called)
         self._grids = grids_of(graph, model)

@@ -13,7 +13,7 @@ from quantray.nn.quantized import Grid
 from quantray.quantization._integers import SUMS
 from quantray.quantization._layers import Layer
 from quantray.quantization._reading import Reading, bits_between, class_name, limits_words
-from quantray.quantization._settings import Settings, part_of
+from quantray.quantization._settings import Settings, is_by_rows, part_of
 
 _UNSEEN = "nothing seen yet"
 
@@ -44,7 +44,8 @@ class PreparedReading(Reading):
         floats = self.floats_of(node)
         match node.kind:
             case "layer":
-                return bool(floats) and self.observer(node.args[0]) is not None
+                observed = bool(floats) and self.observer(node.args[0]) is not None
+                return observed or is_by_rows(node, self._settings.of(node, self.model))
             case "python" | "hook":
                 return False
             case _:

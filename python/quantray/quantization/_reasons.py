@@ -47,6 +47,8 @@ def reason(node: Node, reading: Reading) -> Reason:
     signal = front_ends(reading.graph).get(node.name)
     if signal is not None:
         return Reason(signal, "a qconfig for its name")
+    if reading.spared(node):
+        return Reason(f"8 bits are too little: {reading.spared(node)}", "a qconfig of yours")
     if reading.is_without_qconfig(node):
         return Reason("no qconfig", "give it one")
     if reading.is_between(node):

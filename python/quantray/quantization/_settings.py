@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from quantray import nn
+from quantray._core import quint8
 from quantray.graph import Node, kind_of
 from quantray.graph.kinds import LAYERS, Part, module_kind
 from quantray.nn._tracing import is_attached
 from quantray.nn.qat import FusedQAT
 from quantray.quantization._layers import Layer
 from quantray.quantization.fake_quantize import FakeQuantizeBase
-from quantray.quantization.observer import ObserverBase
+from quantray.quantization.observer import ObserverBase, PlaceholderObserver
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import QConfigMapping
 
@@ -47,12 +48,14 @@ class Settings:
         self.allowed: frozenset[Any] | None = None
         #: Names of modules, and classes, that stay in float with all inside them.
         self.left: tuple[Any, ...] = ()
+        #: Nodes that are not quantized as others, since they lose too much, and how much.
+        self.spared: dict[str, str] = {}
 
     def inside(self, path: str) -> Settings:
         """The same for a module inside, whose own names begin at itself."""
         made = Settings.__new__(Settings)
         made.mapping, made.prefix, made.outer = self.mapping, path, self.outer
-        made.allowed, made.left = self.allowed, self.left
+        made.allowed, made.left, made.spared = self.allowed, self.left, self.spared
         return made
 
     def _stays(self, path: str, kinds: list[Any], model: nn.Module) -> bool:
@@ -99,6 +102,14 @@ class Settings:
         if self.mapping is None:
             return _inherited(model, path) or self.outer
         return self.mapping.resolve(".".join(part for part in (self.prefix, path) if part), kind)
+
+
+def is_by_rows(node: Node, qconfig: QConfig | None) -> bool:
+    """Whether a node is a linear layer that finds the range of each row of its input in each call."""
+    if qconfig is None or node.kind != "layer" or node.value.kind != "linear" or node.value.fake is not None:
+        return False
+    observer = qconfig.activation()
+    return isinstance(observer, PlaceholderObserver) and observer.is_dynamic and observer.dtype == quint8
 
 
 def _module_at(model: nn.Module, path: str) -> nn.Module | None:

@@ -24,9 +24,10 @@ from quantray.quantization._integers import (
     IntLayer,
     Owner,
 )
-from quantray.quantization._layers import Layer
+from quantray.quantization._layers import RELU, Layer
 from quantray.quantization._placing import Point
-from quantray.quantization._settings import part_of
+from quantray.quantization._settings import is_by_rows, part_of
+from quantray.quantization.qconfig import QConfig
 
 
 class Owned(Protocol):
@@ -125,7 +126,9 @@ class ToIntegers:
             self._alias(ref, node.args[0])
         elif node.kind == "observe":
             self._observe(node, ref)
-        elif node.kind == "layer" and node.args[0] in self.codes:
+        elif node.kind == "layer" and is_by_rows(node, self._qconfig(node)):
+            self._layer_by_rows(node)
+        elif node.kind == "layer" and node.args[0] in self.codes and self._is_quantized(node):
             self._layer(node, ref)
         elif node.kind == "tap":
             mapped = node.but(args=self._codes_tree(node.args))
@@ -134,6 +137,13 @@ class ToIntegers:
             if node.kind == "module":
                 self._swap(node)
             self.made.add(node.but(args=self._floats(node.args), kwargs=self._floats(dict(node.kwargs))))
+
+    def _qconfig(self, node: Node) -> QConfig | None:
+        return self.conversion.runner.settings.of(node, self.model)
+
+    def _is_quantized(self, node: Node) -> bool:
+        """Whether a layer is to be one of integers; one that is not may take what others take as codes."""
+        return node.value.fake is not None or self._qconfig(node) is not None
 
     def _codes_tree(self, tree: Any) -> Any:
         return map_wires(self._now, tree)
@@ -200,6 +210,27 @@ class ToIntegers:
             IntLayer(path, layer.limits),
         )
         self._put(made, ref, grid)
+
+    def _layer_by_rows(self, node: Node) -> None:
+        """A layer that quantizes floats by the range of each row: a module of its own."""
+        layer: Layer = node.value
+        path = self.conversion.layer(node, self.old)
+        made = self.made.add(
+            node.but(kind="module", value=path, args=(self._floats(node.args[0]),), kwargs={})
+        )
+        if layer.limits not in (None, RELU):
+            low, high = layer.limits
+            clip = Node(
+                self.made.name(f"{node.name}.clip"),
+                "clip",
+                (made,),
+                {"low": low, "high": high},
+                node.facts,
+                node.scope,
+                node.at,
+            )
+            self.made.nodes[clip.name] = clip
+            self.made.replace(Ref(node.name), Ref(clip.name))
 
     def _own_input(self, module: Any, path: str, x: Ref) -> None:
         """Floats are quantized on a layer's own input grid; the first layer that takes them keeps it."""

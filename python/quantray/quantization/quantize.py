@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from quantray import nn
 from quantray.quantization._batches import as_arguments, as_batches, check_arguments, check_model
 from quantray.quantization._metric import Metric, check_held_out
+from quantray.quantization._prepared import prepared_of
+from quantray.quantization._sparing import SomeRows, spare
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare, prepare_qat
@@ -52,7 +54,10 @@ def quantize(
         arguments. One array is one batch.
     qconfig_mapping : QConfigMapping or QConfig, optional
         How each module is quantized; by default as `get_default_qconfig_mapping()` says, and LSTM and GRU
-        dynamically: integers of weights, the range of each frame found in each call.
+        dynamically: integers of weights, the range of each frame found in each call. By default, too, some
+        rows of the data show what 8 bits of a fixed range are too little for: linear layers then find the
+        range of each row in the call, and nodes that lose most for the least time stay in floats; the report
+        says how much they would have lost. Whoever gives a mapping gets what it says.
     mapping : mapping, optional
         As for `convert`.
     inplace : bool
@@ -138,12 +143,18 @@ def quantize(
         raise ValueError("data must hold at least one batch, got none")
     args = as_arguments(first if transform is None else transform(first), model)
     check_arguments(model, args)
-    if qconfig_mapping is None and not _brings_settings(model):
+    is_default = qconfig_mapping is None and not _brings_settings(model)
+    if is_default:
         qconfig_mapping = default_quantize_mapping()
     ready = prepare(model, cast("Any", qconfig_mapping), args, inplace=inplace)
     # What can be gone through once only goes on; of others the bar knows how many there are.
     rest = itertools.chain([first], batches) if batches is given else given
-    calibrate(ready, rest, transform=transform, show_progress=verbose)
+    seen = SomeRows(ready, transform)
+    calibrate(ready, rest, transform=seen, show_progress=verbose)
+    runner = prepared_of(ready)
+    if is_default and runner is not None and spare(ready, runner, seen.rows):
+        again = seen.rows if batches is given else given
+        calibrate(ready, again, transform=None if batches is given else transform, show_progress=False)
     made = convert(ready, mapping, inplace=True)
     if verbose:
         print(report(made).short())

@@ -129,7 +129,8 @@ def _line(node: Node, name: str, reading: Reading, counts: _Counts) -> Line:
         own, size = whole._own_state(), counts.of_module(whole)
         bits = _weight_bits(whole, own), _activation_bits(whole, True)
         text = f"{'/'.join(codes)} -> float32"
-        return Line(name, class_name(whole), text, size, *bits, True, is_call=reading.is_call(node))
+        why = f"ranges of rows: {reading.spared(node)}" if reading.spared(node) else ""
+        return Line(name, class_name(whole), text, size, *bits, True, why, is_call=reading.is_call(node))
     module = _holder(node, reading)
     size = counts.of_module(module) if module is not None else counts.of(reading.arrays(node))
     found = reason(node, reading)

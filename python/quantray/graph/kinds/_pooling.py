@@ -23,7 +23,9 @@ POOLS = {
     )
 }
 for _name, _class in POOLS.items():
-    register(Kind(_name, getattr(F, _name), part=Part.KEEPS, class_name=_class))
+    # A mean over all of an image lies in a small part of the range of its pixels: it has a grid of its own.
+    _part = Part.FOLLOWS if _name.startswith("adaptive_avg_pool") else Part.KEEPS
+    register(Kind(_name, getattr(F, _name), part=_part, class_name=_class))
 
 
 @spelling(*(f"functional.{name}" for name in POOLS))
@@ -42,7 +44,7 @@ def _mean_of_traced(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return differentiable_of("numpy.mean")(x, axis=axes, keepdims=keepdims)  # type: ignore[misc]
 
 
-register(Kind("mean", mean, _mean_of_traced, part=Part.KEEPS, class_name="mean"))
+register(Kind("mean", mean, _mean_of_traced, part=Part.FOLLOWS, class_name="mean"))
 
 
 @spelling("ndarray.mean", "numpy.mean")

@@ -128,12 +128,13 @@ class Linear(Module):
         reduce_range: bool = False,
         relu: bool = False,
     ) -> Self:
-        """The layer of a float weight, shape (out_features, in_features), and a bias."""
+        """The layer of a weight, floats or codes of shape (out_features, in_features), and a bias."""
         made = cls.__new__(cls)
         Module.__init__(made)
         made.out_features, made.in_features = np.shape(weight)
         made._set(per_channel, per_row, reduce_range, relu)
-        made.set_weight_bias(quantized_weight(weight, dtype, per_channel), bias)
+        codes = weight if isinstance(weight, QTensor) else quantized_weight(weight, dtype, per_channel)
+        made.set_weight_bias(codes, bias)
         return made
 
     def _set(self, per_channel: bool, per_row: bool, reduce_range: bool, relu: bool) -> None:
