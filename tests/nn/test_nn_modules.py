@@ -127,14 +127,14 @@ def test_training_changes_running_moments_once(rng):
 
 
 BAD = {
-    "in_features must be at least 1, got 0": lambda: nn.Linear(0, 3),
+    "in_features must be a whole number of at least 1, got 0": lambda: nn.Linear(0, 3),
     "out_channels must be a multiple of groups, 2, got 3": lambda: nn.Conv2d(2, 3, 1, groups=2),
     "kernel_size must be an integer or 2 of them, at least 1, got (1, 2, 3)": lambda: nn.Conv2d(
         2, 3, (1, 2, 3)
     ),
     "padding_mode must be one of": lambda: nn.Conv2d(2, 3, 1, padding_mode="mirror"),
     'padding "same" must go with a stride of 1': lambda: nn.Conv2d(2, 4, 3, 2, "same"),
-    "num_features must be at least 1, got 0": lambda: nn.BatchNorm2d(0),
+    "num_features must be a whole number of at least 1, got 0": lambda: nn.BatchNorm2d(0),
     "input must have 4 axes for BatchNorm2d, got shape (2, 3)": lambda: nn.BatchNorm2d(3)(np.ones((2, 3))),
     "num_groups must divide num_channels, 3, got 2": lambda: nn.GroupNorm(2, 3),
     "p must be from 0 to 1, got -1": lambda: nn.Dropout(-1),

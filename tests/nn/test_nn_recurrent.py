@@ -307,8 +307,8 @@ def test_empty_batches():
 
 X, Q = np.zeros((4, 2, 3), np.float32), dynamic.LSTM(3, 5)
 WRONG = {
-    "hidden_size must be at least 1, got 0": lambda: nn.LSTM(3, 0),
-    "num_layers must be at least 1": lambda: nn.GRU(3, 5, 0),
+    "hidden_size must be a whole number of at least 1, got 0": lambda: nn.LSTM(3, 0),
+    "num_layers must be a whole number of at least 1": lambda: nn.GRU(3, 5, 0),
     "dropout must be from 0 to 1, got 2": lambda: nn.GRU(3, 5, 2, dropout=2),
     "proj_size must be from 0 to below hidden_size, 5, got 5": lambda: nn.LSTM(3, 5, proj_size=5),
     'nonlinearity must be "tanh" or "relu", got \'sin\'': lambda: nn.RNN(3, 5, nonlinearity="sin"),
