@@ -147,7 +147,7 @@ pub fn adopt(codes: &Array<'_>, quantizer: Arc<Quantizer>, size: Option<Vec<usiz
 /// >>> qt.quantize_per_tensor([0.184, -9.0], scale=0.01, zero_point=0, dtype=qt.qint8).int_repr()
 /// array([  18, -128], dtype=int8)
 /// >>> qt.quantize_per_tensor([0.5] * 6, 1.0, 0, qt.qint8, rounding="stochastic", seed=0).tolist()
-/// [0.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+/// [1.0, 1.0, 1.0, 0.0, 0.0, 1.0]
 ///
 /// Source: `torch.quantize_per_tensor`; by chance: Gupta et al., Deep Learning with Limited Numerical Precision (2015).
 #[pyfunction]

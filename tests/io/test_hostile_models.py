@@ -101,7 +101,7 @@ def _graph(*nodes, **about):
             "larger than all that the file holds",
         ),
         (_of(_module("Linear", in_features=LARGE, out_features=LARGE)), "larger than all"),
-        (_of(_module("Linear", in_features=1e9, out_features=3)), "whole numbers"),
+        (_of(_module("Linear", in_features=1e9, out_features=3)), "whole number"),
         (_of(_module("Linear", in_features="x", out_features=3)), "cannot be rebuilt"),
         (_of(_module("Linear", weight=3)), "unexpected keyword"),
         (_of(_module("BatchNorm2d", num_features=2**33)), "larger than all"),

@@ -390,7 +390,8 @@ def test_files_of_version_1():
     words = Words()
     words.load_state_dict(REFERENCE / "model-v1-dynamic.safetensors")
     assert isinstance(words.out, nn.quantized.dynamic.Linear)
-    assert_array_equal(words.eval()(known["ids"]), known["dynamic"])
+    # Floats between the layers may be added up in another order than in that version.
+    np.testing.assert_allclose(words.eval()(known["ids"]), known["dynamic"], rtol=0, atol=1e-4)
 
 
 def test_a_parameter_that_the_format_has_no_name_for(path):
