@@ -21,6 +21,7 @@ def single_node(
     *,
     domain: str = "",
     opset: int = OPSET,
+    version: int = 1,
     constants: frozenset[str] | set[str] = frozenset(),
     types: dict[str, int] | None = None,
     free: bool = False,
@@ -28,7 +29,8 @@ def single_node(
 ) -> onnx.ModelProto:
     """A model whose inputs are arrays; an input of None is left out, those in `constants` are initializers.
 
-    `types` are element types that are not those of NumPy's arrays; `free` leaves lengths open.
+    `types` are element types that are not those of NumPy's arrays; `free` leaves lengths open; `version` is
+    that of another domain.
     """
     types = types or {}
     given, held = [], []
@@ -55,7 +57,7 @@ def single_node(
     graph = helper.make_graph([node], "one", given, made, held)
     opsets = [helper.make_opsetid("", opset)]
     if domain:
-        opsets.append(helper.make_opsetid(domain, 1))
+        opsets.append(helper.make_opsetid(domain, version))
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR)
 
 

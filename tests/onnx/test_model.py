@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from quantray import nn
 from quantray import quantization as tq
 from quantray.onnx import Value, load
+from single_node import here, in_onnxruntime, single_node
 
 WEIGHT = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
 
@@ -455,3 +456,14 @@ def test_a_file_holds_nothing_of_no_use(rng, tmp_path):
     # Each weight once.
     sizes = sorted(np.prod(tensor.dims) for tensor in graph.initializer if len(tensor.dims) == 2)
     assert sizes == [48, 96]
+
+
+@pytest.mark.parametrize("op", ["Gemm", "Conv", "ConvTranspose"])
+def test_products_whose_sum_is_given(rng, op):
+    """Weights that are constants, beside a bias that is not."""
+    shape, weight = ((5, 4), (4, 6)) if op == "Gemm" else ((2, 3, 8, 8), (3, 3, 2, 2))
+    inputs = {"x": rng.standard_normal(shape, np.float32), "w": rng.standard_normal(weight, np.float32)}
+    inputs["b"] = rng.standard_normal((5, 1) if op == "Gemm" else (3,), np.float32)
+    given = {"alpha": -2.0, "beta": 0.5} if op == "Gemm" else {}
+    model = single_node(op, inputs, constants={"w"}, **given)
+    np.testing.assert_allclose(here(model, inputs)[0], in_onnxruntime(model, inputs)[0], rtol=1e-5, atol=1e-5)

@@ -326,6 +326,22 @@ def test_a_layer_that_saw_no_data_is_named(model, images):
         tq.quantize(model, [images], verbose=False)
 
 
+def test_weights_that_are_computed_from_parameters(rng):
+    class Bounded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Parameter(rng.standard_normal((4, 8), np.float32))
+
+        def forward(self, x):
+            return F.linear(x, np.tanh(self.inner) * np.float32(-2))
+
+    x = rng.standard_normal((64, 8), np.float32)
+    model = Bounded()
+    want = x @ (np.tanh(np.asarray(model.inner)) * -2).T
+    got = tq.quantize(model, [x], verbose=False)(x)
+    assert np.abs(got - want).max() < 0.03 * np.abs(want).max()
+
+
 def test_nothing_to_quantize_is_said():
     with pytest.warns(UserWarning, match="nothing was quantized"):
         tq.quantize_dynamic(nn.Sequential(nn.ReLU()))

@@ -197,7 +197,15 @@ def collapse(graph: Graph) -> Graph:
     #: For each node of a region the wire that it depends on, and the region's nodes.
     sources: dict[str, Ref] = {}
     regions: dict[str, frozenset[str]] = {}
+    # Weights that are computed from others are no values: layers want them as they are.
+    weights: set[str] = set()
     for node in graph:
+        if node.kind in ("parameter", "constant"):
+            weights.add(node.name)
+            continue
+        if node.inputs and all(ref.node in weights for ref in node.inputs):
+            weights.add(node.name)
+            continue
         found = _varying(node, graph, sources)
         if found is None:
             continue

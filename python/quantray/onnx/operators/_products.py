@@ -81,7 +81,8 @@ def _gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
         a = np.transpose(a)
     weight = b if call.get("transB") else np.transpose(b)
     if alpha != 1:
-        weight = weight * alpha
+        y = F.linear(a, weight) * alpha
+        return y if c is None else y + (c * beta if beta != 1 else c)
     if c is not None and beta != 1:
         c = c * beta
     if c is not None and np.ndim(c) == 1 and np.shape(c) == np.shape(weight)[:1]:
@@ -93,7 +94,7 @@ def _gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
 @layer("Gemm")
 def _gemm_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
     weight, c = constants[1], constants[2] if len(constants) > 2 else None
-    if weight is None or weight.ndim != 2 or weight.dtype.kind != "f" or constants[0] is not None:
+    if weight is None or weight.ndim != 2 or weight.dtype.kind != "f" or call.given != (0,):
         return None
     if call.get("transA"):
         return None
@@ -125,7 +126,7 @@ def _padded(call: Call, x: Array, sides: list[tuple[Any, Any]]) -> tuple[tuple[i
 @layer("Conv")
 def _conv_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
     weight, bias = constants[1], constants[2] if len(constants) > 2 else None
-    if weight is None or not 3 <= weight.ndim <= 5 or weight.dtype.kind != "f":
+    if weight is None or not 3 <= weight.ndim <= 5 or weight.dtype.kind != "f" or call.given != (0,):
         return None
     window = Window.of(call, weight.shape[2:])
     sides = window.fixed_sides()
@@ -168,7 +169,7 @@ def _conv_transpose(call: Call, x: Array, weight: Array, bias: Array = None) -> 
 @layer("ConvTranspose")
 def _conv_transpose_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
     weight, bias = constants[1], constants[2] if len(constants) > 2 else None
-    if weight is None or not 3 <= weight.ndim <= 5 or weight.dtype.kind != "f":
+    if weight is None or not 3 <= weight.ndim <= 5 or weight.dtype.kind != "f" or call.given != (0,):
         return None
     window = Window.of(call, weight.shape[2:])
     sides, more = window.fixed_sides(), window.output_padding
