@@ -102,3 +102,41 @@ def test_loop_over_frames():
     for n in (330, 350, 200, 400, 81):
         x = np.arange(n, dtype=np.float32).reshape(1, 1, n) / n
         np.testing.assert_allclose(model(x), session.run(None, {"x": x})[0], rtol=1e-5)
+
+
+def test_padding_up_to_a_length():
+    """What is missing is a length; arrays that are too long are cut."""
+    file = onnx_parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        padded (float[2, n] x) => (float[2, m] y) {
+            shape = Shape<start=1>(x)
+            wanted = Constant<value_int=64>()
+            missing = Sub(wanted, shape)
+            sides = Constant<value_ints=[0, 0, 0, 1]>()
+            pads = Mul(missing, sides)
+            y = Pad(x, pads)
+        }"""
+    ).SerializeToString()
+    model, session = onnx.load(file), onnxruntime.InferenceSession(file)
+    for n in (40, 9, 63, 64, 90, 30):
+        x = np.arange(2 * n, dtype=np.float32).reshape(2, n)
+        np.testing.assert_array_equal(model(x), session.run(None, {"x": x})[0])
+    assert not any(node.kind == "python" for graph in model._program.graphs for node in graph)
+
+
+def test_values_that_count_elements():
+    """An example's numbers are no places of a shorter array: the graph is found by a longer one."""
+    file = onnx_parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        last (float[n, m] x, int64[k] places) => (float y) {
+            found = Gather<axis=1>(x, places)
+            doubled = Add(x, x)
+            mean = ReduceMean<axes=[1], keepdims=1>(doubled)
+            y = Add(found, mean)
+        }"""
+    ).SerializeToString()
+    model, session = onnx.load(file), onnxruntime.InferenceSession(file)
+    for n in (40, 33, 90):
+        inputs = {"x": np.arange(2 * n, dtype=np.float32).reshape(2, n), "places": np.array([n - 1])}
+        np.testing.assert_allclose(model(**inputs), session.run(None, inputs)[0], rtol=1e-6)
+    assert len(model._program.graphs) == 1

@@ -211,14 +211,15 @@ class Model(Body):
             return None
         known = {id(value): shape for value, shape in zip(self.inputs, shapes, strict=True)}
         tries: list[list[tuple[int, ...]]] = []
-        # Longer ones come last: values that count elements may be too many for shorter arrays.
-        for way in (32, 1, -32):
+        # Longer ones come late: values that count elements may be too many for shorter arrays. The last try
+        # is rows alone, where a file leaves lengths free that its weights fix.
+        for way in (32, 1, -32, 0):
             changed: dict[str, int] = {}
             made: list[tuple[int, ...]] = []
             for value in self.inputs:
                 lengths: list[int] = []
                 for axis, (name, n) in enumerate(zip(value.shape or (), known[id(value)], strict=True)):
-                    if isinstance(name, int):
+                    if isinstance(name, int) or (axis and not way):
                         lengths.append(n)
                         continue
                     key = name or f"{value.name}.{axis}"
@@ -253,7 +254,7 @@ def _step(n: int, axis: int, way: int) -> int:
     of all its layers do.
     """
     if axis == 0 or way == 1:
-        return 1 if way > 0 else -1
+        return -1 if way < 0 else 1
     return way * max(n // (4 * abs(way)), 1)
 
 
