@@ -55,6 +55,8 @@ from quantray.onnx.functions._recurrent import dynamic_quantize_lstm, recurrent
 from quantray.onnx.functions._resize import resize
 from quantray.onnx.functions._signal import dft, mel_weight_matrix, stft, window
 from quantray.onnx.functions._small_floats import to_few_bits, to_small
+from quantray.onnx.functions._support_vectors import support_vector_sums, support_vector_votes
+from quantray.onnx.functions._trees import tree_scores
 
 __all__ = [
     "affine_grid",
@@ -113,10 +115,13 @@ __all__ = [
     "scatter_elements",
     "scatter_nd",
     "stft",
+    "support_vector_sums",
+    "support_vector_votes",
     "tensor_scatter",
     "to_few_bits",
     "to_small",
     "top_k",
+    "tree_scores",
     "unique",
     "window",
 ]
