@@ -234,6 +234,11 @@ def test_names_that_occur_twice():
         graph_of(), opset_imports=[helper.make_opsetid("", 9), helper.make_opsetid("ai.onnx", 10)]
     )
     fails(model.SerializeToString(), 'it imports the operators of "" twice')
+    # Exporters of scikit-learn write the same import twice.
+    again = helper.make_model(
+        graph_of(), opset_imports=[helper.make_opsetid("", 9), helper.make_opsetid("", 9)]
+    )
+    assert onnx_file.read(again.SerializeToString()).opsets[""] == 9
     function = helper.make_function("d", "f", [], [], [], [])
     fails(
         helper.make_model(graph_of(), functions=[function, function]).SerializeToString(), 'two functions "f"'

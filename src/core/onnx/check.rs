@@ -13,9 +13,16 @@ use super::tensor;
 /// # Errors
 /// The first that is wrong, and where it is.
 pub fn check(model: &Model) -> Result<(), Invalid> {
-    let domains = model.opset_import.iter().map(|o| if o.domain == "ai.onnx" { "" } else { &o.domain });
-    if let Some(twice) = repeated(domains) {
-        return Err(Invalid::new(format!("it imports the operators of {twice:?} twice")));
+    // Some exporters import a domain twice, in one version, which says the same.
+    let imports: HashSet<_> = model
+        .opset_import
+        .iter()
+        .map(|o| (if o.domain == "ai.onnx" { "" } else { &o.domain }, o.version))
+        .collect();
+    if let Some(twice) = repeated(imports.iter().map(|&(domain, _)| domain)) {
+        return Err(Invalid::new(format!(
+            "it imports the operators of {twice:?} twice, in different versions"
+        )));
     }
     if let Some(g) = &model.graph {
         graph(g)?;
