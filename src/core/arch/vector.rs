@@ -174,11 +174,39 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn splat(self, value: f32) -> Self::F;
     /// Reads a group of floats.
     fn load(self, from: &[f32]) -> [Self::F; 4];
+    /// Reads up to a group of floats; the others are 0.
+    #[inline(always)]
+    fn load_part(self, from: &[f32]) -> [Self::F; 4] {
+        let mut group = [self.splat(0.0); 4];
+        for (j, to) in group.iter_mut().enumerate() {
+            let at = (j * Self::LANES).min(from.len());
+            let n = from.len() - at;
+            // SAFETY: from there on the slice holds `n` floats.
+            *to = unsafe {
+                let from = from.as_ptr().add(at);
+                if n < Self::LANES { self.read_some(from, n) } else { self.read(from) }
+            };
+        }
+        group
+    }
     /// Asks for the group that lies `AHEAD` after the start of `from`, which need not exist: for reading from memory,
     /// where it took a fifth of the time away beside streaming stores (Zen 3).
     fn prefetch(self, _from: &[f32]) {}
     /// Writes a group of floats; around the caches if `STREAM` and `to` is aligned to a vector.
     fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [Self::F; 4], to: &mut [S]);
+    /// Writes up to a group of floats: as many as there is room for.
+    #[inline(always)]
+    fn store_part<S: Slot<Item = f32>>(self, values: [Self::F; 4], to: &mut [S]) {
+        for (j, value) in values.into_iter().enumerate() {
+            let at = (j * Self::LANES).min(to.len());
+            let n = to.len() - at;
+            // SAFETY: from there on the slice holds `n` slots, which take any float.
+            unsafe {
+                let to = to.as_mut_ptr().cast::<f32>().add(at);
+                if n < Self::LANES { self.write_some(value, to, n) } else { self.write(value, to) }
+            }
+        }
+    }
     /// Writes less than a group of floats; around the caches if `STREAM`, so that a line whose other end is written by
     /// `store` leaves as one.
     fn store_some<S: Slot<Item = f32>, const STREAM: bool>(self, values: &[f32], to: &mut [S]) {

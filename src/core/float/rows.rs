@@ -1,6 +1,6 @@
 //! Rows of floats in groups of vectors, and what is added up over a row.
 
-use crate::arch::{self, Slot, Vector};
+use crate::arch::{Slot, Vector};
 
 /// How many sums run side by side, whatever a vector holds: one group of the widest vectors.
 pub(super) const LANES: usize = 64;
@@ -42,9 +42,7 @@ pub(crate) fn load<V: Vector>(v: V, row: &[f32], at: usize, len: usize) -> [V::F
     if len == V::GROUP {
         return v.load(&row[at..]);
     }
-    let mut padded = [0.0; LANES];
-    padded[..len].copy_from_slice(&row[at..at + len]);
-    v.load(&padded)
+    v.load_part(&row[at..at + len])
 }
 
 /// Writes as much of a group as a part of a row holds.
@@ -59,9 +57,7 @@ pub(crate) fn store<V: Vector, S: Slot<Item = f32>>(
     if len == V::GROUP {
         return v.store::<_, false>(values, &mut row[at..]);
     }
-    let mut padded = [0f32; LANES];
-    v.store::<_, false>(values, &mut padded);
-    arch::copy_to(&padded[..len], &mut row[at..at + len]);
+    v.store_part(values, &mut row[at..at + len]);
 }
 
 /// A function of two vectors for each of a group.
@@ -73,16 +69,28 @@ pub(crate) fn zip<V: Vector>(mut a: [V::F; 4], b: [V::F; 4], f: impl Fn(V::F, V:
     a
 }
 
+/// The places of a group's floats.
+const PLACES: [f32; LANES] = {
+    let mut places = [0.0; LANES];
+    let mut i = 0;
+    while i < LANES {
+        places[i] = i as f32;
+        i += 1;
+    }
+    places
+};
+
 /// The group with `pad` behind its first `len` floats.
 #[inline(always)]
-fn padded<V: Vector>(v: V, values: [V::F; 4], len: usize, pad: f32) -> [V::F; 4] {
+fn padded<V: Vector>(v: V, mut values: [V::F; 4], len: usize, pad: f32) -> [V::F; 4] {
     if len == V::GROUP {
         return values;
     }
-    let mut floats = [0f32; LANES];
-    v.store::<_, false>(values, &mut floats);
-    floats[len..].fill(pad);
-    v.load(&floats)
+    let places = v.load(&PLACES);
+    for j in 0..4 {
+        values[j] = v.select(v.less(places[j], v.splat(len as f32)), values[j], v.splat(pad));
+    }
+    values
 }
 
 /// A way to make one number of two, and what changes nothing.

@@ -5,6 +5,15 @@ use std::arch::x86_64::*;
 use super::registers;
 use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to, map};
 
+/// All bits of the first `n` lanes.
+#[inline(always)]
+fn first(n: usize) -> __m256i {
+    const LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let lanes = &LANES[8 - n.min(8)..][..8];
+    // SAFETY: the slice holds 8 integers; no alignment is asked for, and only `Avx2` calls this.
+    unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
+}
+
 /// Exists only where the CPU has AVX2 and FMA, which came with it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2(());
@@ -55,6 +64,16 @@ impl Vector for Avx2 {
     unsafe fn write(self, value: __m256, to: *mut f32) {
         // SAFETY: the caller has room for 8 floats there; no alignment is asked for.
         unsafe { _mm256_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    unsafe fn read_some(self, from: *const f32, n: usize) -> __m256 {
+        // SAFETY: the caller has so many floats there; what the mask leaves out is not touched.
+        unsafe { _mm256_maskload_ps(from, first(n)) }
+    }
+    #[inline(always)]
+    unsafe fn write_some(self, value: __m256, to: *mut f32, n: usize) {
+        // SAFETY: the caller has room for so many floats there; what the mask leaves out is not touched.
+        unsafe { _mm256_maskstore_ps(to, first(n), value) }
     }
     #[inline(always)]
     fn fused(self, a: __m256, b: __m256, c: __m256) -> __m256 {
