@@ -190,8 +190,9 @@ const CACHED_PER_BYTE: usize = 3;
 
 /// Blocks of so few rows have kernels of their own.
 const FEW: usize = 4;
-/// Rows that meet a panel while it is in the first cache.
+/// Rows that meet a panel while it is in the first cache, and their bytes that are there, too.
 const AT_ONCE: usize = 64;
+const CLOSE: usize = 16 << 10;
 
 /// Some rows times some panels.
 pub(crate) struct Task<'a, T> {
@@ -208,7 +209,7 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
     fn run<P: Product>(self, p: P) -> Result<(), Stopped> {
         let Self { run: Run { x, weights, finish, place }, epilogue, to } = self;
         let table = &weights.columns;
-        let prepared = Prepared::<P::A>::new::<P>(x.codes, weights)?;
+        let prepared = Prepared::<P::A>::new::<P>(x, weights)?;
         let corrections =
             Corrections::new(table, x.zero_points, finish.int_bias, prepared.offset, &prepared.sums);
         let (rows, columns, depth) = (x.codes.rows(), weights.columns(), weights.padded);
@@ -227,18 +228,19 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
             Panels { data, depth, count: panels.len(), ahead }
         };
         // Where rows are few, weights are read ahead, and more sums than one are made for each output.
-        let base = if P::IN_REGISTERS && plan.height > FEW { corrections.base() } else { None };
+        let registers = P::IN_REGISTERS && plan.height > FEW && depth > 0;
+        let base = if registers { corrections.base() } else { None };
         if let Some((finish, as_bytes)) = base.as_ref().and_then(|base| epilogue.to_bytes(base)) {
             return threads::for_each(bytes, tasks.into_iter(), |task| {
                 let Task { blocks, panels, to } = task;
                 let (mut to, mut done, mut room) = (as_bytes(to), 0, Vec::new());
-                let together = (AT_ONCE / plan.height).max(1);
-                for block in plan.blocks_of(blocks, together) {
+                let first = plan.row(blocks.start);
+                for block in plan.blocks_of(blocks, (AT_ONCE, (CLOSE / depth.max(1)).min(AT_ONCE))) {
                     let rows = prepared.rows(p.vector(), block, &mut room);
                     let own = done..done + block.lines * block.count;
+                    let finish = finish.from(first + done, panels.start * P::NR);
                     done = own.end;
                     let columns = 0..to.columns();
-                    let finish = finish.from(panels.start * P::NR);
                     p.codes(rows, strip(panels.clone()), &finish, to.part(own, columns));
                 }
                 true
@@ -264,8 +266,7 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
             let mut room = Vec::new();
             // Rows that have results, and those that have sums.
             let (from, mut done, mut waiting) = (plan.row(task.blocks.start), 0, 0);
-            let together = at_once / plan.height;
-            for block in plan.blocks_of(task.blocks.clone(), together) {
+            for block in plan.blocks_of(task.blocks.clone(), (at_once, 0)) {
                 let rows = prepared.rows(p.vector(), block, &mut room);
                 let at_row = waiting;
                 waiting += block.lines * block.count;
@@ -346,20 +347,20 @@ impl Plan {
         self.rows / self.line * self.line.div_ceil(self.height)
     }
 
-    /// Some of them; as many together as may be, where each is a whole line.
-    fn blocks_of(&self, blocks: Range<usize>, together: usize) -> impl Iterator<Item = Block> {
-        let per_line = self.line.div_ceil(self.height);
-        let together = if per_line == 1 { together.max(1) } else { 1 };
-        let (mut line, mut at) = (blocks.start / per_line, blocks.start % per_line * self.height);
-        let (length, height, end) = (self.line, self.height, blocks.end);
-        blocks.step_by(together).map(move |b| {
-            let count = height.min(length - at);
-            let block = Block { line, lines: together.min(end - b), at, first: line * length + at, count };
-            at += count;
-            if at == length {
-                (line, at) = (line + block.lines, 0);
-            }
-            block
+    /// Some of them, several together: lines with so many rows, where each is a block, or blocks of a line with so many.
+    fn blocks_of(&self, blocks: Range<usize>, (whole, part): (usize, usize)) -> impl Iterator<Item = Block> {
+        let (length, height) = (self.line, self.height);
+        let per_line = length.div_ceil(height);
+        let together = (if per_line == 1 { whole } else { part } / height).max(1);
+        let mut block = blocks.start;
+        std::iter::from_fn(move || {
+            let (line, own) = (block / per_line, block % per_line);
+            let some = together.min(blocks.end.checked_sub(block).filter(|&left| left > 0)?);
+            let (lines, some) = if per_line == 1 { (some, some) } else { (1, some.min(per_line - own)) };
+            block += some;
+            let at = own * height;
+            let count = if per_line == 1 { length } else { (some * height).min(length - at) };
+            Some(Block { line, lines, at, first: line * length + at, count })
         })
     }
 
