@@ -104,6 +104,11 @@ pub(crate) trait Channelwise: Copy + Send + Sync + 'static {
     /// The vectors that go with it.
     fn vector(self) -> Self::V;
 
+    /// Where a channel lies in a cell of `CHANNELS`, and its weights; in a smaller one channels lie in their order.
+    fn place(channel: usize) -> usize {
+        channel
+    }
+
     /// Makes `count` cells of the neighbours in `KU` lines, of `channels` channels, at most `CHANNELS`. Slices that are
     /// too short panic.
     fn interleave<C: Byte>(self, lines: &[Line<'_, C>], channels: usize, count: usize, to: &mut [Self::A]);

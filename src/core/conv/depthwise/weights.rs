@@ -45,6 +45,8 @@ pub(in super::super) struct Depthwise {
     pub(super) cells: Cells,
     /// Elements of a cell.
     ku: usize,
+    /// Where a channel lies in a whole cell.
+    place: fn(usize) -> usize,
     /// Elements of a line of the kernel.
     length: usize,
     /// How many stored weights add up to one: more than one where bytes do not hold them.
@@ -85,7 +87,9 @@ impl Depthwise {
     /// Where a weight is stored.
     fn at(&self, output: usize, part: usize, tap: usize, element: usize) -> usize {
         let cell = (output / CHANNELS * self.parts + part) * self.cells.taps.len() + tap;
-        (cell * CHANNELS + output % CHANNELS) * self.ku + element
+        let channel = output % CHANNELS;
+        let whole = output - channel + CHANNELS <= self.columns.count;
+        (cell * CHANNELS + if whole { (self.place)(channel) } else { channel }) * self.ku + element
     }
 
     pub(in super::super) fn bytes(&self) -> usize {
@@ -126,6 +130,7 @@ impl WithChannelwise for Pack<'_> {
         let mut own = Depthwise {
             cells: Cells::new(depth * height, length, P::KU),
             ku: P::KU,
+            place: P::place,
             length,
             parts: all.iter().map(parts_of).max().unwrap_or(0).max(1),
             weights: P::W::wrap(Vec::new()),

@@ -1,5 +1,7 @@
 //! AVX-512 VNNI: four bytes of each channel, for 16 channels at a time.
 
+mod whole;
+
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -17,6 +19,8 @@ const CELL: usize = CHANNELS * KU;
 const UNIT: usize = 16;
 /// Positions whose codes are made at once, at most: four bytes of each fill a vector.
 const AT_ONCE: usize = 4;
+/// The same of whole cells, whose channels fill four vectors.
+const PAIR: usize = 2;
 
 impl Channelwise for Vnni {
     type A = u8;
@@ -30,12 +34,20 @@ impl Channelwise for Vnni {
         Product::vector(self)
     }
 
+    /// Bytes of four lines, interleaved twice in each quarter of a vector, make four channels of each quarter; packing sums
+    /// twice turns that round.
+    fn place(channel: usize) -> usize {
+        let (quarter, of_quarter) = (channel / UNIT, channel % UNIT);
+        of_quarter / 4 * UNIT + quarter * 4 + of_quarter % 4
+    }
+
     #[inline]
     fn interleave<C: Byte>(self, lines: &[Line<'_, C>], channels: usize, count: usize, to: &mut [u8]) {
         check_lines::<Self, C>(lines, channels, count, to);
         // SAFETY: `self` exists, so the CPU has AVX-512 F, BW and VL; the lines and the room have been checked.
         unsafe {
             match channels {
+                CHANNELS => whole::interleave(lines, count, to),
                 0..=NARROW => interleave_units(lines, channels, count, to),
                 _ => interleave(lines, channels, count, to),
             }
@@ -46,7 +58,12 @@ impl Channelwise for Vnni {
     fn sums(self, positions: &Positions<'_, u8, i8>, out: &mut [i32]) {
         check_positions::<Self>(positions, out);
         // SAFETY: `self` exists, so the CPU has AVX-512 VNNI; positions and room have been checked.
-        unsafe { sums(positions, out) }
+        unsafe {
+            match positions.channels {
+                CHANNELS => whole::sums(positions, out),
+                _ => sums(positions, out),
+            }
+        }
     }
 
     #[inline]
@@ -63,10 +80,15 @@ impl Channelwise for Vnni {
         assert!(count > 0 && to.rows() == below + count && to.columns() == channels);
         assert!(finish.columns() >= channels.next_multiple_of(UNIT));
         let (out, stride) = (to.row(0).as_mut_ptr().cast::<u8>(), to.stride());
-        let whole = count / AT_ONCE * AT_ONCE;
+        let together = if channels == CHANNELS { PAIR } else { AT_ONCE };
+        let whole = count / together * together;
         for (at, end) in [(0, whole), (whole, count)] {
             let codes = match (end - at, second) {
                 (0, _) => continue,
+                (1, None) if channels == CHANNELS => whole::codes::<1, 1>,
+                (1, Some(_)) if channels == CHANNELS => whole::codes::<1, 2>,
+                (_, None) if channels == CHANNELS => whole::codes::<PAIR, 1>,
+                (_, Some(_)) if channels == CHANNELS => whole::codes::<PAIR, 2>,
                 (1, None) => codes::<1, 1>,
                 (2, None) => codes::<2, 1>,
                 (3, None) => codes::<3, 1>,
