@@ -134,9 +134,15 @@ fn convolutions_on_every_instruction_set() {
         let zero = |signed: bool, r: &mut Random| r.below(256) as i32 - if signed { 128 } else { 0 };
         let table = if number % 5 == 0 { 1 } else { outputs };
         let scales: Vec<f32> = (0..table).map(|_| random.unit() * 0.1 + 0.001).collect();
-        let zeros: Vec<i32> = (0..table).map(|_| zero(w_signed, random)).collect();
+        // Half of the signed ones have none, as those of networks.
+        let without = number % 8 >= 6;
+        let zeros: Vec<i32> = (0..table).map(|_| if without { 0 } else { zero(w_signed, random) }).collect();
         let params = WeightParams { scales: &scales, zero_points: &zeros };
-        let x_zero = zero(x_signed, random);
+        // Padding of the least code, as behind ReLU, need not be multiplied.
+        let x_zero = match number % 5 {
+            0..3 => zero(x_signed, random),
+            _ => -128 * i32::from(x_signed),
+        };
         let bias: Vec<f32> = (0..outputs).map(|_| (random.unit() - 0.5) * 9.0).collect();
         let finish = Finish {
             bias: (number % 2 == 0).then_some(&bias[..]),

@@ -23,7 +23,17 @@ fn run<T: Copy + Default>(n: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) ->
 #[test]
 fn residuals_on_every_instruction_set() {
     let random = &mut Random(5);
-    let sizes = [(1, 1, 1), (3, 64, 16), (5, 33, 70), (33, 3, 9), (17, 129, 20), (2, 200, 64), (70, 16, 33)];
+    let sizes = [
+        (1, 1, 1),
+        (3, 64, 16),
+        (5, 33, 70),
+        (33, 3, 9),
+        (17, 129, 20),
+        (2, 200, 64),
+        (70, 16, 33),
+        (9, 5, 3),
+        (31, 70, 12),
+    ];
     for (case, (m, n, k)) in sizes.into_iter().enumerate() {
         let x_codes: Vec<u8> = (0..m * k).map(|_| random.below(256) as u8).collect();
         let w_codes: Vec<i8> = (0..n * k).map(|_| random.below(256) as u8 as i8).collect();

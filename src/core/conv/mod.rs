@@ -10,7 +10,6 @@
 mod depthwise;
 mod geometry;
 mod image;
-mod interleave;
 mod packed;
 pub mod reference;
 

@@ -241,8 +241,8 @@ impl PackedConv {
         let laid = laid_out(self.isa, codes, image, layout, C::saturated(params.1), || {
             C::kept().try_with(Cell::take).unwrap_or_default()
         })?;
-        let images = image.images;
-        let all = Laid { conv: self, codes: &laid, images, before, layout, output, params, finish };
+        let (images, space) = (image.images, image.space);
+        let all = Laid { conv: self, codes: &laid, images, space, before, layout, output, params, finish };
         let done = match (&self.pieces[..], &self.weights[..]) {
             ([piece], [weights]) => all.piece(piece, weights, results),
             _ => match results {
@@ -309,7 +309,8 @@ struct Laid<'a, C> {
     conv: &'a PackedConv,
     codes: &'a [C],
     images: usize,
-    /// The padding before each axis.
+    /// Lengths of an image, and the padding before each axis.
+    space: Space,
     before: Space,
     layout: Layout,
     output: Space,
@@ -320,12 +321,12 @@ struct Laid<'a, C> {
 impl<C: Byte + InCodes> Laid<'_, C> {
     /// One piece, its positions side by side.
     fn piece(&self, piece: &Piece, weights: &Weights, results: Results<'_>) -> Result<(), Stopped> {
-        let Self { conv, codes, images, before, layout, params, finish, .. } = *self;
+        let Self { conv, codes, images, space, before, layout, params, finish, .. } = *self;
         let (scales, x_zero) = ([params.0], [params.1]);
         let output = piece.positions(self.output);
         let groups = match weights {
             Weights::Depthwise(own) => {
-                let (space, x_zero) = (layout.padded, &x_zero);
+                let x_zero = &x_zero;
                 let run = depthwise::Run {
                     isa: conv.isa,
                     depthwise: own,
@@ -348,6 +349,7 @@ impl<C: Byte + InCodes> Laid<'_, C> {
                 codes: C::codes(codes),
                 images,
                 padded: layout.padded,
+                inside: [0, 1, 2].map(|a| (before[a], before[a] + space[a])),
                 channels: layout.channels,
                 group: (group * in_group, in_group),
                 kernel: piece.kernel(),

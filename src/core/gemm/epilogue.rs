@@ -244,6 +244,14 @@ impl<'a> ToFloats<'a> {
         Self { columns, scales, bias: padded(bias.unwrap_or_default()), relu }
     }
 
+    /// The scale of the products of each column, and its bias, padded; where all rows have one scale.
+    pub(super) fn tables(&self) -> Option<[Vec<f32>; 2]> {
+        let &[scale] = self.scales else { return None };
+        let scales: Vec<f32> = self.columns.scales.iter().map(|weight| scale * weight).collect();
+        let bias = if self.bias.is_empty() { filled(scales.len(), 0.0) } else { self.bias.to_vec() };
+        Some([scales, bias])
+    }
+
     /// A group of results of a row, before ReLU.
     #[inline(always)]
     pub(super) fn values<V: Vector>(
@@ -422,6 +430,7 @@ impl<C: Byte> Epilogue for ToCodes<C> {
             zero_point: (self.zero_point - least) as i16,
             least: (self.least - least) as u8,
             flip: least.unsigned_abs() as u8,
+            added: None,
         };
         self.small.then_some((finish, |to| to.bytes()))
     }

@@ -180,21 +180,23 @@ struct Multiply<'a, 'b, E: Epilogue> {
 const BLOCK: usize = 2048;
 /// Blocks of so few rows have kernels of their own.
 const FEW: usize = 4;
-/// Rows that meet a panel while it is in the first cache.
+/// Rows that meet a panel while it is in the first cache, and their bytes that are there, too.
 const AT_ONCE: usize = 64;
+const CLOSE: usize = 16 << 10;
 
 impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
     type Output = Result<(), Stopped>;
 
     fn run<P: Product>(self, p: P) -> Result<(), Stopped> {
         let Self { run: Run { x, weights, finish, place }, epilogue, to } = self;
-        let prepared = Prepared::<P::A>::new::<P>(x.codes, weights)?;
+        let prepared = Prepared::<P::A>::new::<P>(x, weights)?;
         let (table, offset) = (&weights.columns, prepared.offset);
         let corrections = Corrections::new(table, x.zero_points, finish.int_bias, offset, &prepared.sums);
         let (plan, bytes) = Plan::of::<P>(x.codes.rows(), prepared.line, weights);
         let tasks = plan.tasks(to, place, weights.columns(), P::NR);
         // Where rows are few, weights are read ahead, and more sums than one are made for each output.
-        let base = if P::IN_REGISTERS && plan.height > FEW { corrections.base() } else { None };
+        let registers = P::IN_REGISTERS && plan.height > FEW && weights.padded > 0;
+        let base = if registers { corrections.base() } else { None };
         let (to_bytes, as_bytes) = base.as_ref().and_then(|base| epilogue.to_bytes(base)).unzip();
         let as_one = finish_as_one(&corrections, epilogue);
         // Weights that all fit the last cache come faster when asked for; from memory the CPU's own guesses are better.
@@ -260,12 +262,14 @@ impl<P: Product> Work<'_, P> {
         finish: &ToBytes<'_>,
         to: &mut dyn Finisher,
     ) {
-        let Self { p, prepared, plan, .. } = *self;
+        let Self { p, weights, prepared, plan, .. } = *self;
         let (mut done, mut room) = (0, Vec::new());
-        let finish = finish.from(panels.start * P::NR);
-        for block in plan.blocks_of(blocks, (AT_ONCE / plan.height).max(1)) {
+        let first = plan.row(blocks.start);
+        let close = (CLOSE / weights.padded.max(1)).min(AT_ONCE);
+        for block in plan.blocks_of(blocks, (AT_ONCE, close)) {
             let rows = prepared.rows(p.vector(), block, &mut room);
             let own = done..done + block.lines * block.count;
+            let finish = finish.from(first + done, panels.start * P::NR);
             done = own.end;
             p.codes(rows, self.strip(panels.clone()), &finish, to.bytes(own, 0..shape.columns));
         }
@@ -294,7 +298,7 @@ impl<P: Product> Work<'_, P> {
         let mut room = Vec::new();
         // Rows that have results, and those that have sums.
         let (mut done, mut waiting) = (0, 0);
-        for block in plan.blocks_of(blocks, at_once / plan.height) {
+        for block in plan.blocks_of(blocks, (at_once, 0)) {
             let rows = prepared.rows(p.vector(), block, &mut room);
             let at_row = waiting;
             waiting += block.lines * block.count;

@@ -14,6 +14,8 @@ pub struct Patches<'a> {
     pub images: usize,
     /// Lengths of an image, its padding included.
     pub padded: Space,
+    /// Where the image lies in that, along each axis: its first element and the one behind its last.
+    pub inside: [(usize, usize); 3],
     /// Channels of an image.
     pub channels: usize,
     /// The channels of a patch: the first one, and how many.
@@ -69,8 +71,7 @@ impl Patches<'_> {
             stride[2] * self.channels,
         ];
         let counts = [images, output[0], output[1], output[2]];
-        // The last axis that has more than one.
-        let along = (1..4).rev().find(|&a| counts[a] > 1).unwrap_or(0);
+        let along = self.along();
         let [z, y, x] = self.origin;
         let mut starts = vec![((z * height + y) * width + x) * self.channels + self.group.0];
         for a in 0..along {
@@ -81,6 +82,43 @@ impl Patches<'_> {
             starts = starts.iter().flat_map(next).collect();
         }
         Lines { starts, count: counts[along], step: steps[along] }
+    }
+
+    /// What of patches lies on padding, in runs of so many elements with what pads them: for each of `lines` the runs that
+    /// do not, and how much of all runs of a line's first and last patch does.
+    pub(super) fn zeros(&self, padded_run: usize) -> (Vec<(usize, usize)>, (usize, usize)) {
+        let Self { images, inside, kernel, origin, stride, dilation, output, .. } = *self;
+        // Along an axis, the elements of the kernel that meet the image.
+        let meets = |a: usize, position: usize| {
+            let start = origin[a] + position * stride[a];
+            let (first, end) = inside[a];
+            let first = first.saturating_sub(start).div_ceil(dilation[a]).min(kernel[a]);
+            (first, end.saturating_sub(start).div_ceil(dilation[a]).clamp(first, kernel[a]))
+        };
+        let along = self.along();
+        let count = |a: usize| if a < along { output[a - 1] } else { 1 };
+        let mut runs = Vec::new();
+        // Where lines of the kernel are several runs, or patches follow each other along another axis, all count.
+        if self.runs().length != kernel[2] * self.group.1 || along != 3 {
+            return (runs, (0, 0));
+        }
+        for _ in 0..images {
+            for z in (0..count(1)).map(|z| meets(0, z)) {
+                for y in (0..count(2)).map(|y| meets(1, y)) {
+                    let some = z.0 < z.1 && y.0 < y.1;
+                    let all = || (z.0 * kernel[1] + y.0, (z.1 - 1) * kernel[1] + y.1);
+                    runs.push(if some { all() } else { (0, 0) });
+                }
+            }
+        }
+        let ((first, _), (_, end)) = (meets(2, 0), meets(2, output[2] - 1));
+        let last = if end == kernel[2] { 0 } else { padded_run - end * self.group.1 };
+        (runs, (first * self.group.1, last))
+    }
+
+    /// The last axis that has more than one patch, from 1 on, or 0 where images follow each other.
+    fn along(&self) -> usize {
+        (0..3).rev().find(|&a| self.output[a] > 1).map_or(0, |a| a + 1)
     }
 
     /// Where patches start, from one of them on.

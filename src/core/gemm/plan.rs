@@ -83,20 +83,24 @@ impl Plan {
         self.rows / self.line * self.line.div_ceil(self.height)
     }
 
-    /// Some of them; as many together as may be, where each is a whole line.
-    pub(super) fn blocks_of(&self, blocks: Range<usize>, together: usize) -> impl Iterator<Item = Block> {
-        let per_line = self.line.div_ceil(self.height);
-        let together = if per_line == 1 { together.max(1) } else { 1 };
-        let (mut line, mut at) = (blocks.start / per_line, blocks.start % per_line * self.height);
-        let (length, height, end) = (self.line, self.height, blocks.end);
-        blocks.step_by(together).map(move |b| {
-            let count = height.min(length - at);
-            let block = Block { line, lines: together.min(end - b), at, first: line * length + at, count };
-            at += count;
-            if at == length {
-                (line, at) = (line + block.lines, 0);
-            }
-            block
+    /// Some of them, several together: lines with so many rows, where each is a block, or blocks of a line with so many.
+    pub(super) fn blocks_of(
+        &self,
+        blocks: Range<usize>,
+        (whole, part): (usize, usize),
+    ) -> impl Iterator<Item = Block> {
+        let (length, height) = (self.line, self.height);
+        let per_line = length.div_ceil(height);
+        let together = (if per_line == 1 { whole } else { part } / height).max(1);
+        let mut block = blocks.start;
+        std::iter::from_fn(move || {
+            let (line, own) = (block / per_line, block % per_line);
+            let some = together.min(blocks.end.checked_sub(block).filter(|&left| left > 0)?);
+            let (lines, some) = if per_line == 1 { (some, some) } else { (1, some.min(per_line - own)) };
+            block += some;
+            let at = own * height;
+            let count = if per_line == 1 { length } else { (some * height).min(length - at) };
+            Some(Block { line, lines, at, first: line * length + at, count })
         })
     }
 

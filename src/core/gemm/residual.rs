@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 
 use super::columns::Columns;
-use super::epilogue::{Epilogue, ToFloats};
-use crate::arch::{Byte, Slot, Vector};
+use super::epilogue::{AsBytes, Epilogue, ToFloats};
+use crate::arch::product::{Added, ToBytes};
+use crate::arch::{Byte, Slot, Vector, bytes};
 
 /// Numbers that are added to results before they are rounded, in rows as results are.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +122,8 @@ pub(crate) struct SumGroup<V: Vector> {
 /// `quantize(float result + residual)`, as `crate::ops` adds floats and codes.
 pub(crate) struct SumToCodes<'a, C> {
     floats: ToFloats<'a>,
+    /// `scale * weight scale` and the bias for each column, padded, where residuals are codes.
+    tables: Option<[Vec<f32>; 2]>,
     residual: Residual<'a>,
     relu: bool,
     inv: f32,
@@ -137,7 +140,20 @@ impl<'a, C: Byte> SumToCodes<'a, C> {
         (y_scale, zero_point): (f32, i32),
     ) -> Self {
         let floats = ToFloats::new(columns, scales, bias, false);
-        Self { floats, residual, relu, inv: 1.0 / y_scale, zero_point, codes: PhantomData }
+        let inv = 1.0 / y_scale;
+        // What codes stand for: at most so far from 0.
+        let reach = match residual.values {
+            Addend::Floats(_) => f32::INFINITY,
+            Addend::U8(_, scale, _) | Addend::I8(_, scale, _) => 255.0 * scale,
+        };
+        let tables = floats.tables().filter(|[multipliers, bias]| {
+            // As for codes without a residual; half of what fits, since the sum is rounded three times.
+            let limit = 2f32.powi(31);
+            let greatest = |(multiplier, bias): (&f32, &f32)| limit * multiplier + bias.abs() + reach;
+            let all = multipliers.iter().zip(bias).map(greatest);
+            all.fold(true, |all, greatest| all & (greatest * inv < limit / 2.0))
+        });
+        Self { floats, tables, residual, relu, inv, zero_point, codes: PhantomData }
     }
 }
 
@@ -171,6 +187,35 @@ impl<C: Byte> Epilogue for SumToCodes<'_, C> {
             steps[j] = v.mul(sum, v.splat(self.inv));
         }
         v.store_bytes::<C, S, false>(v.narrow::<C>(steps, v.splat16(self.zero_point as i16)), to);
+    }
+
+    fn to_bytes<'b>(&'b self, base: &'b [i32]) -> Option<(ToBytes<'b>, AsBytes<C>)> {
+        let [multipliers, bias] = self.tables.as_ref()?;
+        let (codes, scale, zero_point, lowest) = match self.residual.values {
+            Addend::Floats(_) => return None,
+            Addend::U8(all, scale, zero_point) => (bytes(all), scale, zero_point, 0),
+            Addend::I8(all, scale, zero_point) => (bytes(all), scale, zero_point, i32::from(i8::MIN)),
+        };
+        let added = Added {
+            codes: &codes[self.residual.first..],
+            stride: self.residual.columns,
+            scale,
+            zero_point: zero_point - lowest,
+            flip: lowest.unsigned_abs() as u8,
+            inv: self.inv,
+        };
+        let lowest = C::saturated(i32::MIN).widened();
+        let least = if self.relu { self.zero_point - lowest } else { 0 };
+        let finish = ToBytes {
+            base,
+            bias,
+            multipliers,
+            zero_point: (self.zero_point - lowest) as i16,
+            least: least as u8,
+            flip: lowest.unsigned_abs() as u8,
+            added: Some(added),
+        };
+        Some((finish, |to| to.bytes()))
     }
 }
 

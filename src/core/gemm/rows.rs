@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::multiply::Activations;
 use super::pack::PackedWeights;
 use super::patches::{Lines, Runs};
 use super::{Codes, Matrix, Patches, Source};
-use crate::arch::product::{Product, Rows, Stored};
+use crate::arch::product::{Product, Rows, Stored, Zeros};
 use crate::arch::{Byte, Kernel, Vector};
 use crate::error::Stopped;
 use crate::memory::{filled, reserve};
@@ -30,8 +31,8 @@ pub(super) struct Prepared<'a, A: Stored> {
 enum Lie<'a, A: Stored> {
     /// One after the other, so far apart.
     Apart(Cow<'a, [A]>, usize),
-    /// In an image, and each in several runs.
-    Image(Cow<'a, [A]>, Lines, Runs),
+    /// In an image, and each in several runs; what of them is zeros.
+    Image(Cow<'a, [A]>, Lines, Runs, (Vec<(usize, usize)>, (usize, usize))),
     /// In an image, whose runs do not suit the weights: they are put together block by block, when they are needed,
     /// so far apart, and so do their runs lie.
     Pieces(Patches<'a>, Runs, usize, usize),
@@ -54,16 +55,19 @@ const FEW: usize = 4;
 const FEW_BYTES: usize = 16 << 10;
 
 impl<'a, A: Stored> Prepared<'a, A> {
-    pub(super) fn new<P: Product<A = A>>(x: Source<'a>, weights: &PackedWeights) -> Result<Self, Stopped> {
+    pub(super) fn new<P: Product<A = A>>(
+        x: &Activations<'a>,
+        weights: &PackedWeights,
+    ) -> Result<Self, Stopped> {
         let sums = weights.columns.zero_points.is_some();
-        match x {
+        match x.codes {
             Source::Matrix(x) => match x.codes {
                 Codes::U8(codes) => Self::of::<P, u8>(codes, x, sums),
                 Codes::I8(codes) => Self::of::<P, i8>(codes, x, sums),
             },
-            Source::Patches(x) => match x.codes {
-                Codes::U8(codes) => Self::of_patches::<P, u8>(codes, x, weights, sums),
-                Codes::I8(codes) => Self::of_patches::<P, i8>(codes, x, weights, sums),
+            Source::Patches(patches) => match patches.codes {
+                Codes::U8(codes) => Self::of_patches::<P, u8>(codes, patches, x.zero_points, weights, sums),
+                Codes::I8(codes) => Self::of_patches::<P, i8>(codes, patches, x.zero_points, weights, sums),
             },
         }
     }
@@ -71,6 +75,7 @@ impl<'a, A: Stored> Prepared<'a, A> {
     fn of_patches<P: Product<A = A>, C: Byte>(
         codes: &'a [C],
         x: Patches<'a>,
+        zero_points: &[i32],
         weights: &PackedWeights,
         sums: bool,
     ) -> Result<Self, Stopped> {
@@ -105,7 +110,12 @@ impl<'a, A: Stored> Prepared<'a, A> {
             Some(codes) if codes.len() >= end => Cow::Borrowed(codes),
             _ => Cow::Owned(store(codes, end.max(codes.len()))?),
         };
-        Ok(Self { rows: Lie::Image(data, lines, runs), line, count, offset, sums })
+        // Padding is stored as 0 where that is the zero point.
+        let zeros = match zero_points {
+            [zero_point] if zero_point + offset == 0 => x.zeros(weights.padded_run()),
+            _ => Default::default(),
+        };
+        Ok(Self { rows: Lie::Image(data, lines, runs, zeros), line, count, offset, sums })
     }
 
     fn of<P: Product<A = A>, C: Byte>(codes: &'a [C], x: Matrix<'a>, sums: bool) -> Result<Self, Stopped> {
@@ -154,9 +164,14 @@ impl<'a, A: Stored> Prepared<'a, A> {
         let Block { line, lines, at, first, count } = block;
         let (patches, runs, stride, run) = match &self.rows {
             Lie::Apart(data, stride) => return Rows::new(data, *stride, self.count).part(first, count),
-            Lie::Image(data, all, runs) => {
-                let (data, lines) = (&data[at * all.step..], &all.starts[line..][..lines]);
-                return Rows { data, stride: all.step, count, lines, runs: &runs.starts };
+            Lie::Image(data, all, runs, (of_lines, (first, last))) => {
+                let own = line..line + lines;
+                let first = if at == 0 { *first } else { 0 };
+                let last = if at + count == self.line { *last } else { 0 };
+                let zeros =
+                    Zeros { runs: of_lines.get(own.clone()).unwrap_or_default(), sides: (first, last) };
+                let (data, lines) = (&data[at * all.step..], &all.starts[own]);
+                return Rows { data, stride: all.step, count, lines, runs: &runs.starts, zeros };
             }
             Lie::Pieces(patches, runs, stride, run) => (patches, runs, *stride, *run),
         };

@@ -79,8 +79,9 @@ pub(crate) struct Positions<'a, A, W> {
     pub(crate) taps: &'a [usize],
     /// The weights of a cell of `CHANNELS` for each.
     pub(crate) weights: &'a [W],
-    /// How many elements further they are met, where an instruction set has `codes`; what leaves the cell is 0.
-    pub(crate) later: usize,
+    /// Lines of the output, 1 or where an instruction set has `codes` 2: how many elements further the second one meets
+    /// the cells (what leaves them is 0), and how many rows of the room further its positions lie.
+    pub(crate) second: Option<(usize, usize)>,
     /// How many channels are wanted.
     pub(crate) channels: usize,
 }
@@ -103,6 +104,11 @@ pub(crate) trait Channelwise: Copy + Send + Sync + 'static {
     /// The vectors that go with it.
     fn vector(self) -> Self::V;
 
+    /// Where a channel lies in a cell of `CHANNELS`, and its weights; in a smaller one channels lie in their order.
+    fn place(channel: usize) -> usize {
+        channel
+    }
+
     /// Makes `count` cells of the neighbours in `KU` lines, of `channels` channels, at most `CHANNELS`. Slices that are
     /// too short panic.
     fn interleave<C: Byte>(self, lines: &[Line<'_, C>], channels: usize, count: usize, to: &mut [Self::A]);
@@ -111,8 +117,8 @@ pub(crate) trait Channelwise: Copy + Send + Sync + 'static {
     /// panic.
     fn sums(self, positions: &Positions<'_, Self::A, Self::W>, out: &mut [i32]);
 
-    /// The codes that such sums become, without their way through memory: a row of the room for each position. Slices
-    /// that are too short panic.
+    /// The codes that such sums become, without their way through memory: a row of the room for each position, up to the
+    /// last one's. Slices that are too short panic.
     fn codes(
         self,
         _positions: &Positions<'_, Self::A, Self::W>,
@@ -140,7 +146,7 @@ fn check_lines<P: Channelwise, C>(lines: &[Line<'_, C>], channels: usize, count:
 #[inline]
 fn check_positions<P: Channelwise>(positions: &Positions<'_, P::A, P::W>, out: &[i32]) {
     check_cells::<P>(positions);
-    assert!(positions.later == 0 && out.len() >= positions.count * CHANNELS);
+    assert!(positions.second.is_none() && out.len() >= positions.count * CHANNELS);
 }
 
 /// The checks that make the reads of cells and weights safe.

@@ -16,13 +16,33 @@ pub(crate) struct ToBytes<'a> {
     pub(crate) least: u8,
     /// What turns the highest bit of signed codes.
     pub(crate) flip: u8,
+    /// What is added before results are rounded, and with it another order of operations.
+    pub(crate) added: Option<Added<'a>>,
+}
+
+/// Codes that are added, as what they stand for: `rint(((f32(sum + base) * multiplier + bias) + value) * inv)`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Added<'a> {
+    /// From the first row and column on; rows are `stride` apart.
+    pub(crate) codes: &'a [u8],
+    pub(crate) stride: usize,
+    pub(crate) scale: f32,
+    /// Of codes as unsigned bytes.
+    pub(crate) zero_point: i32,
+    /// What turns the highest bit of signed codes.
+    pub(crate) flip: u8,
+    pub(crate) inv: f32,
 }
 
 impl<'a> ToBytes<'a> {
-    /// The same, from a column on.
-    pub(crate) fn from(&self, column: usize) -> Self {
+    /// The same, from a row and a column on.
+    pub(crate) fn from(&self, row: usize, column: usize) -> Self {
         let (bias, multipliers) = (&self.bias[column..], &self.multipliers[column..]);
-        Self { base: &self.base[column..], bias, multipliers, ..*self }
+        let behind = |added: Added<'a>| {
+            let codes = &added.codes[row * added.stride + column..];
+            Added { codes, ..added }
+        };
+        Self { base: &self.base[column..], bias, multipliers, added: self.added.map(behind), ..*self }
     }
 
     /// How many columns its tables have.
@@ -40,7 +60,11 @@ pub(super) fn check<P: Product>(
     to: &Window<'_, MaybeUninit<u8>>,
 ) {
     check_rows::<P>(rows, panels);
+    assert!(panels.depth > 0);
     let columns = panels.count * P::NR;
     assert!(to.rows() == rows.lines.len() * rows.count && to.columns().div_ceil(P::NR) == panels.count);
     assert!(finish.columns() >= columns);
+    if let Some(Added { codes, stride, .. }) = finish.added {
+        assert!(codes.len() >= (to.rows() - 1) * stride + to.columns());
+    }
 }

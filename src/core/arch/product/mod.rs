@@ -29,7 +29,7 @@ use super::isa::Isa;
 use super::vector::{Byte, Vector};
 use super::window::Window;
 
-pub(crate) use codes::ToBytes;
+pub(crate) use codes::{Added, ToBytes};
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Dotprod, I8mm};
 pub(crate) use wide::{
@@ -98,19 +98,45 @@ pub(crate) struct Rows<'a, A> {
     pub(crate) lines: &'a [usize],
     /// Where the runs of steps lie that make a row, from its start: one, or several that are as long as each other.
     pub(crate) runs: &'a [usize],
+    /// What of them need not be multiplied.
+    pub(crate) zeros: Zeros<'a>,
+}
+
+/// Where activations are stored as 0, so that their products may be left out: the padding of an image.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Zeros<'a> {
+    /// For each line the runs that are not all zeros; empty where all runs count.
+    pub(crate) runs: &'a [(usize, usize)],
+    /// How many elements at the start of each run of the first row of a line are zeros, and at the end of the last row's.
+    pub(crate) sides: (usize, usize),
+}
+
+impl Zeros<'_> {
+    /// The runs of a line that are not all zeros, of so many.
+    #[inline]
+    fn rest(&self, line: usize, runs: usize) -> (usize, usize) {
+        match self.runs.get(line) {
+            None => (0, runs),
+            // One at least, which adds nothing.
+            Some(&(start, end)) if start == end => (0, 1),
+            Some(&some) => some,
+        }
+    }
 }
 
 impl<'a, A> Rows<'a, A> {
     /// Rows that lie in one piece each.
     pub(crate) fn new(data: &'a [A], stride: usize, count: usize) -> Self {
-        Self { data, stride, count, lines: &[0], runs: &[0] }
+        Self { data, stride, count, lines: &[0], runs: &[0], zeros: Zeros::default() }
     }
 
     /// `count` rows from the row `first` on.
     pub(crate) fn part(self, first: usize, count: usize) -> Self {
         assert!(first + count <= self.count);
         let from = (first * self.stride).min(self.data.len());
-        Self { data: &self.data[from..], count, ..self }
+        let (start, end) = self.zeros.sides;
+        let sides = (if first == 0 { start } else { 0 }, if first + count == self.count { end } else { 0 });
+        Self { data: &self.data[from..], count, zeros: Zeros { sides, ..self.zeros }, ..self }
     }
 }
 
@@ -148,13 +174,13 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     /// What makes sums channel by channel on the same CPU.
     fn channelwise(self) -> Self::Channelwise;
 
-    /// Writes the sums of `rows` (1 to `MR` of them in each line) times some panels, side by side: `out[row * stride + column]`. A
-    /// stride of less than the panels wants one panel, and `IN_ORDER` if it is less than that. Slices that are too
-    /// short panic.
+    /// Writes the sums of `rows` (1 to `MR` of them in each line) times some panels, side by side:
+    /// `out[row * stride + column]`. A stride of less than the panels wants one panel, and `IN_ORDER` if it is less than
+    /// that. Slices that are too short panic.
     fn block(self, rows: Rows<'_, Self::A>, panels: Panels<'_>, out: &mut [i32], stride: usize);
 
-    /// The codes that such sums become, without their way through memory: as many rows and columns as the room has,
-    /// which ends in the last panel. Slices that are too short panic.
+    /// The codes that such sums become, without their way through memory, of any number of rows in each line: as many
+    /// rows and columns as the room has, which ends in the last panel. Slices that are too short panic.
     fn codes(
         self,
         _rows: Rows<'_, Self::A>,
@@ -169,20 +195,20 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
 /// A tile function for each number of rows up to twelve.
 #[cfg(target_arch = "x86_64")]
 macro_rules! by_rows {
-    ($rows:expr, $tile:ident) => {
+    ($rows:expr, $tile:ident $(, $more:expr)*) => {
         match $rows {
-            1 => $tile::<1>,
-            2 => $tile::<2>,
-            3 => $tile::<3>,
-            4 => $tile::<4>,
-            5 => $tile::<5>,
-            6 => $tile::<6>,
-            7 => $tile::<7>,
-            8 => $tile::<8>,
-            9 => $tile::<9>,
-            10 => $tile::<10>,
-            11 => $tile::<11>,
-            _ => $tile::<12>,
+            1 => $tile::<1 $(, $more)*>,
+            2 => $tile::<2 $(, $more)*>,
+            3 => $tile::<3 $(, $more)*>,
+            4 => $tile::<4 $(, $more)*>,
+            5 => $tile::<5 $(, $more)*>,
+            6 => $tile::<6 $(, $more)*>,
+            7 => $tile::<7 $(, $more)*>,
+            8 => $tile::<8 $(, $more)*>,
+            9 => $tile::<9 $(, $more)*>,
+            10 => $tile::<10 $(, $more)*>,
+            11 => $tile::<11 $(, $more)*>,
+            _ => $tile::<12 $(, $more)*>,
         }
     };
 }
@@ -209,6 +235,7 @@ pub(crate) struct Panels<'a> {
 /// The checks that make the reads and writes of a block safe.
 #[inline]
 fn check<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>, out: &[i32], stride: usize) {
+    assert!(rows.count <= P::MR);
     check_rows::<P>(rows, panels);
     let (all, count) = (rows.lines.len() * rows.count, panels.count);
     assert!(stride >= count * P::NR || count == 1 && (P::IN_ORDER || stride >= P::NR));
@@ -219,7 +246,7 @@ fn check<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>, out: &[i32], stri
 #[inline]
 fn check_rows<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>) {
     let Panels { data, depth, count, .. } = panels;
-    assert!((1..=P::MR).contains(&rows.count) && count > 0);
+    assert!(rows.count > 0 && count > 0);
     assert_eq!(data.len(), count * P::NR * depth);
     let (run, unit, last) = match rows.runs {
         &[only] => (depth, P::DEPTH, only),
@@ -227,6 +254,9 @@ fn check_rows<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>) {
     };
     assert!(run.is_multiple_of(unit) && run * rows.runs.len() == depth);
     assert!(P::RUNS || rows.runs == [0] && rows.lines == [0]);
+    let zeros = rows.zeros;
+    assert!(zeros.runs.iter().all(|&(start, end)| start <= end && end <= rows.runs.len()));
+    assert!(zeros.sides.0.max(zeros.sides.1) <= run);
     let lines = rows.lines.iter().max().expect("at least one line");
     assert!(rows.data.len() >= lines + (rows.count - 1) * rows.stride + last + run);
 }
@@ -239,6 +269,12 @@ struct Tile<'a, A> {
     panel: *const i8,
     /// Groups of `KU` in a run.
     steps: usize,
+    /// As in [`Zeros`], in groups of `KU`.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "no other architecture's kernel looks")
+    )]
+    sides: (usize, usize),
     out: *mut i32,
     out_stride: usize,
 }
@@ -256,17 +292,21 @@ unsafe fn each_panel<P: Product>(
     stride: usize,
 ) {
     check::<P>(rows, panels, out, stride);
+    let run = panels.depth / rows.runs.len();
+    let sides = (rows.zeros.sides.0 / P::KU, rows.zeros.sides.1 / P::KU);
     for i in 0..panels.count {
         for (l, line) in rows.lines.iter().enumerate() {
+            let (start, end) = rows.zeros.rest(l, rows.runs.len());
             // SAFETY: `check` has seen that every run of every row of every line holds its steps, that there are `count`
             // panels of as many, and that `out` takes their sums; the rest is the caller's promise.
             unsafe {
                 tile(Tile {
                     rows: rows.data.as_ptr().add(*line),
                     row_stride: rows.stride,
-                    runs: rows.runs,
-                    panel: panels.data.as_ptr().add(i * P::NR * panels.depth),
-                    steps: panels.depth / rows.runs.len() / P::KU,
+                    runs: &rows.runs[start..end],
+                    panel: panels.data.as_ptr().add(P::NR * (i * panels.depth + start * run)),
+                    steps: run / P::KU,
+                    sides,
                     out: out.as_mut_ptr().add(l * rows.count * stride + i * P::NR),
                     out_stride: stride,
                 });

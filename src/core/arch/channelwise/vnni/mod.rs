@@ -1,7 +1,10 @@
 //! AVX-512 VNNI: four bytes of each channel, for 16 channels at a time.
 
+mod whole;
+
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::{CHANNELS, Channelwise, Line, Positions, check_cells, check_lines, check_positions, strips};
 use crate::arch::product::{Product, ToBytes, Vnni};
@@ -14,8 +17,10 @@ const KU: usize = 4;
 const CELL: usize = CHANNELS * KU;
 /// Channels of a vector of sums.
 const UNIT: usize = 16;
-/// Positions whose codes are made at once, at most.
-const AT_ONCE: usize = 8;
+/// Positions whose codes are made at once, at most: four bytes of each fill a vector.
+const AT_ONCE: usize = 4;
+/// The same of whole cells, whose channels fill four vectors.
+const PAIR: usize = 2;
 
 impl Channelwise for Vnni {
     type A = u8;
@@ -29,12 +34,20 @@ impl Channelwise for Vnni {
         Product::vector(self)
     }
 
+    /// Bytes of four lines, interleaved twice in each quarter of a vector, make four channels of each quarter; packing sums
+    /// twice turns that round.
+    fn place(channel: usize) -> usize {
+        let (quarter, of_quarter) = (channel / UNIT, channel % UNIT);
+        of_quarter / 4 * UNIT + quarter * 4 + of_quarter % 4
+    }
+
     #[inline]
     fn interleave<C: Byte>(self, lines: &[Line<'_, C>], channels: usize, count: usize, to: &mut [u8]) {
         check_lines::<Self, C>(lines, channels, count, to);
         // SAFETY: `self` exists, so the CPU has AVX-512 F, BW and VL; the lines and the room have been checked.
         unsafe {
             match channels {
+                CHANNELS => whole::interleave(lines, count, to),
                 0..=NARROW => interleave_units(lines, channels, count, to),
                 _ => interleave(lines, channels, count, to),
             }
@@ -45,7 +58,12 @@ impl Channelwise for Vnni {
     fn sums(self, positions: &Positions<'_, u8, i8>, out: &mut [i32]) {
         check_positions::<Self>(positions, out);
         // SAFETY: `self` exists, so the CPU has AVX-512 VNNI; positions and room have been checked.
-        unsafe { sums(positions, out) }
+        unsafe {
+            match positions.channels {
+                CHANNELS => whole::sums(positions, out),
+                _ => sums(positions, out),
+            }
+        }
     }
 
     #[inline]
@@ -56,34 +74,33 @@ impl Channelwise for Vnni {
         mut to: Window<'_, MaybeUninit<u8>>,
     ) {
         check_cells::<Self>(positions);
-        let Positions { count, channels, later, .. } = *positions;
-        assert!(to.rows() == count && to.columns() == channels && later < KU);
+        let Positions { count, channels, second, .. } = *positions;
+        let below = second.map_or(0, |(_, below)| below);
+        assert!(second.is_none_or(|(later, _)| later < KU));
+        assert!(count > 0 && to.rows() == below + count && to.columns() == channels);
         assert!(finish.columns() >= channels.next_multiple_of(UNIT));
-        if count == 0 {
-            return;
-        }
-        // 14 are 7 and 7 rather than 8 and 6.
-        let strip = count.div_ceil(count.div_ceil(AT_ONCE));
         let (out, stride) = (to.row(0).as_mut_ptr().cast::<u8>(), to.stride());
-        for channel in (0..channels).step_by(UNIT) {
-            let wanted = u16::MAX >> (UNIT - UNIT.min(channels - channel));
-            for at in (0..count).step_by(strip) {
-                let codes = match strip.min(count - at) {
-                    1 => codes::<1>,
-                    2 => codes::<2>,
-                    3 => codes::<3>,
-                    4 => codes::<4>,
-                    5 => codes::<5>,
-                    6 => codes::<6>,
-                    7 => codes::<7>,
-                    _ => codes::<AT_ONCE>,
-                };
-                // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; cells, weights, tables and room have
-                // been checked.
-                unsafe {
-                    codes(positions, at, channel, finish, (out.add(at * stride + channel), stride, wanted))
-                };
-            }
+        let together = if channels == CHANNELS { PAIR } else { AT_ONCE };
+        let whole = count / together * together;
+        for (at, end) in [(0, whole), (whole, count)] {
+            let codes = match (end - at, second) {
+                (0, _) => continue,
+                (1, None) if channels == CHANNELS => whole::codes::<1, 1>,
+                (1, Some(_)) if channels == CHANNELS => whole::codes::<1, 2>,
+                (_, None) if channels == CHANNELS => whole::codes::<PAIR, 1>,
+                (_, Some(_)) if channels == CHANNELS => whole::codes::<PAIR, 2>,
+                (1, None) => codes::<1, 1>,
+                (2, None) => codes::<2, 1>,
+                (3, None) => codes::<3, 1>,
+                (_, None) => codes::<AT_ONCE, 1>,
+                (1, Some(_)) => codes::<1, 2>,
+                (2, Some(_)) => codes::<2, 2>,
+                (3, Some(_)) => codes::<3, 2>,
+                (_, Some(_)) => codes::<AT_ONCE, 2>,
+            };
+            // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; cells, weights, tables and room have been
+            // checked.
+            unsafe { codes(positions, at..end, finish, out, stride) };
         }
     }
 }
@@ -124,65 +141,79 @@ unsafe fn interleave_units<C: Byte>(lines: &[Line<'_, C>], channels: usize, coun
     }
 }
 
-/// The codes of `M` positions from `at` on, of 16 channels from `channel` on, to rows so far apart, as far as they are
-/// wanted.
+/// The codes of some positions, a multiple of `M`, in each of `L` lines, to rows so far apart.
 ///
 /// # Safety
-/// The CPU has AVX-512 F, BW, VL and VNNI; the cells that the positions meet are there, and as many weights, 16 columns
+/// The CPU has AVX-512 F, BW, VL and VNNI; the cells that the positions meet are there, and as many weights, whole units
 /// of the tables, and room.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn codes<const M: usize>(
+unsafe fn codes<const M: usize, const L: usize>(
     p: &Positions<'_, u8, i8>,
-    at: usize,
-    channel: usize,
+    positions: Range<usize>,
     finish: &ToBytes<'_>,
-    (out, stride, wanted): (*mut u8, usize, u16),
+    out: *mut u8,
+    stride: usize,
 ) {
     let cell = p.channels.next_multiple_of(UNIT) * KU;
-    let later = _mm_cvtsi32_si128(8 * p.later as i32);
-    // SAFETY: the caller's promise.
-    let (sums, bias, multipliers) = unsafe {
-        let mut sums = [_mm512_loadu_si512(finish.base.as_ptr().add(channel).cast()); M];
-        let cells = p.cells.as_ptr().add(at * p.step * cell + channel * KU);
-        let weights = p.weights.as_ptr().add(channel * KU);
-        for (t, tap) in p.taps.iter().enumerate() {
-            let w = _mm512_sll_epi32(_mm512_loadu_si512(weights.add(t * CELL).cast()), later);
-            let cells = cells.add(tap * cell);
-            for (m, sum) in sums.iter_mut().enumerate() {
-                let x = _mm512_loadu_si512(cells.add(m * p.step * cell).cast());
-                *sum = _mm512_dpbusd_epi32(*sum, x, w);
-            }
-        }
-        let [bias, multipliers] =
-            map([finish.bias, finish.multipliers], |all| _mm512_loadu_ps(all.as_ptr().add(channel)));
-        (sums, bias, multipliers)
-    };
+    let (later, below) = p.second.unwrap_or_default();
+    let later = _mm_cvtsi32_si128(8 * later as i32);
     let zero_point = _mm512_set1_epi16(finish.zero_point);
     let (least, flip) = (_mm512_set1_epi8(finish.least as i8), _mm512_set1_epi8(finish.flip as i8));
     // Packing twice leaves four bytes from each vector in turn.
     let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    for m in (0..M).step_by(4) {
-        let step = |i: usize| {
-            let sum = _mm512_add_ps(_mm512_cvtepi32_ps(sums[(m + i).min(M - 1)]), bias);
-            _mm512_cvtps_epi32(_mm512_mul_ps(sum, multipliers))
+    for channel in (0..p.channels).step_by(UNIT) {
+        let wanted = u16::MAX >> (UNIT - UNIT.min(p.channels - channel));
+        // SAFETY: the caller's promise.
+        let (base, bias, multipliers, cells, weights) = unsafe {
+            (
+                _mm512_loadu_si512(finish.base.as_ptr().add(channel).cast()),
+                _mm512_loadu_ps(finish.bias.as_ptr().add(channel)),
+                _mm512_loadu_ps(finish.multipliers.as_ptr().add(channel)),
+                p.cells.as_ptr().add(channel * KU),
+                p.weights.as_ptr().add(channel * KU),
+            )
         };
-        let half = |i: usize| _mm512_adds_epi16(_mm512_packs_epi32(step(i), step(i + 1)), zero_point);
-        let all = _mm512_max_epu8(_mm512_packus_epi16(half(0), half(2)), least);
-        let all = _mm512_permutexvar_epi32(order, _mm512_xor_si512(all, flip));
-        let lanes = [
-            _mm512_castsi512_si128(all),
-            _mm512_extracti32x4_epi32::<1>(all),
-            _mm512_extracti32x4_epi32::<2>(all),
-            _mm512_extracti32x4_epi32::<3>(all),
-        ];
-        for (i, lane) in lanes.into_iter().enumerate() {
-            if m + i < M {
+        for at in positions.clone().step_by(M) {
+            let mut sums = [[base; M]; L];
+            for (t, tap) in p.taps.iter().enumerate() {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let to = out.add((m + i) * stride).cast::<i8>();
-                    match wanted {
-                        u16::MAX => _mm_storeu_si128(to.cast(), lane),
-                        _ => _mm_mask_storeu_epi8(to, wanted, lane),
+                    let cells = cells.add((at * p.step + tap) * cell);
+                    let w = _mm512_loadu_si512(weights.add(t * CELL).cast());
+                    let v = _mm512_sll_epi32(w, later);
+                    let mut m = 0;
+                    while m < M {
+                        let x = _mm512_loadu_si512(cells.add(m * p.step * cell).cast());
+                        sums[0][m] = _mm512_dpbusd_epi32(sums[0][m], x, w);
+                        if L > 1 {
+                            sums[L - 1][m] = _mm512_dpbusd_epi32(sums[L - 1][m], x, v);
+                        }
+                        m += 1;
+                    }
+                }
+            }
+            for (l, sums) in sums.into_iter().enumerate() {
+                let step = |m: usize| {
+                    let sum = _mm512_add_ps(_mm512_cvtepi32_ps(sums[m.min(M - 1)]), bias);
+                    _mm512_cvtps_epi32(_mm512_mul_ps(sum, multipliers))
+                };
+                let half = |m: usize| _mm512_adds_epi16(_mm512_packs_epi32(step(m), step(m + 1)), zero_point);
+                let all = _mm512_max_epu8(_mm512_packus_epi16(half(0), half(2)), least);
+                let all = _mm512_permutexvar_epi32(order, _mm512_xor_si512(all, flip));
+                let lanes = [
+                    _mm512_castsi512_si128(all),
+                    _mm512_extracti32x4_epi32::<1>(all),
+                    _mm512_extracti32x4_epi32::<2>(all),
+                    _mm512_extracti32x4_epi32::<3>(all),
+                ];
+                for (m, lane) in lanes.into_iter().enumerate().take(M) {
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        let to = out.add((l * below + at + m) * stride + channel).cast::<i8>();
+                        match wanted {
+                            u16::MAX => _mm_storeu_si128(to.cast(), lane),
+                            _ => _mm_mask_storeu_epi8(to, wanted, lane),
+                        }
                     }
                 }
             }
