@@ -11,8 +11,9 @@ from quantray.onnx._passes._inline import inline_functions
 from quantray.onnx._passes._layers import bias_of_product, per_channel
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
 from quantray.onnx._passes._normalizations import layer_norm, rms_norm
+from quantray.onnx._passes._written_out import written_out
 
-__all__ = ["Draft", "free_names", "inline_functions", "simplify", "uses"]
+__all__ = ["Draft", "free_names", "inline_functions", "simplify", "uses", "written_out"]
 
 
 def simplify(draft: Draft) -> None:
