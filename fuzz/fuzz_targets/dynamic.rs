@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Result;
-use quantray_core::gemm::dynamic_params;
+use quantray_core::gemm::{Formula, dynamic_params};
 use quantray_core::qparams::{DType, check_scale, range_to_qparams};
 use quantray_fuzz::{Input, everywhere, nan, target};
 
@@ -21,7 +21,7 @@ fn run(input: &mut Input<'_>) -> Result<()> {
         range_to_qparams(min, max, DType::QUInt8, false)
     };
     let parts: Vec<&[f32]> = if per_row { x.chunks(columns).collect() } else { vec![&x] };
-    everywhere(false, |_, on| match (dynamic_params(&x, rows, per_row), &found) {
+    everywhere(false, |_, on| match (dynamic_params(&x, rows, per_row, Formula::Contract), &found) {
         (Ok(Ok((scales, zero_points))), None) => {
             assert_eq!((scales.len(), zero_points.len()), (parts.len(), parts.len()), "{on}");
             for ((part, scale), zero_point) in parts.iter().zip(scales).zip(zero_points) {

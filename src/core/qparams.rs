@@ -490,6 +490,26 @@ pub fn range_to_qparams(min: f32, max: f32, dtype: DType, reduce_range: bool) ->
     Ok((scale, zero_point.round_ties_even().clamp(qmin, qmax) as i32))
 }
 
+/// The scale and the zero point of quint8 for values from `min` to `max`, which are first widened to hold 0.
+///
+/// All of it in float32; a range of nothing but 0 has a scale of 1.
+/// Source: the ONNX operator DynamicQuantizeLinear, as onnxruntime computes it.
+///
+/// # Errors
+/// A range that is not finite, or whose extent overflows float32's, has no scale.
+pub fn range_to_onnx_qparams(min: f32, max: f32) -> Result<(f32, u8)> {
+    let (min, max) = (min.min(0.0), max.max(0.0));
+    let scale = if max == min { 1.0 } else { (max - min) / 255.0 };
+    if !scale.is_finite() || scale == 0.0 {
+        return Err(Error::value(
+            "input",
+            format!("values from {min} to {max}"),
+            "finite, of a range that has a scale",
+        ));
+    }
+    Ok((scale, (0.0 - min / scale).clamp(0.0, 255.0).round_ties_even() as u8))
+}
+
 /// Whether `rint(x * inv)` of this value is a number.
 #[inline(always)]
 fn steps(x: f32, inv: f32) -> f32 {

@@ -141,10 +141,42 @@ def test_quantize_leaves_a_node_in_float(run, tmp_path):
     assert "MatMulInteger" not in {node.op_type for node in onnx.load(tmp_path / "q.onnx").graph.node}
 
 
+@pytest.mark.parametrize("metric", ["cosine", "agreement"])
+def test_quantize_keeps_a_budget(run, tmp_path, metric):
+    words = ("--data", "data.npz", "--batch", "6", "--metric", metric, "--json")
+    code, out, err = run("quantize", "ours.onnx", "-o", tmp_path / "q.onnx", "--max-drop", "0.05", *words)
+    found = one_object(out)
+    assert (code, err) == (0, "")
+    assert found["ok"]
+    assert found["drop"] == pytest.approx(1 - found["metric"], abs=1e-12)
+    # Every fourth call of six samples is held out.
+    x = np.load("data.npy").reshape(8, 6, 8)[3::4].reshape(-1, 8)
+    one, two = (qt.onnx.load(file)(x).astype(np.float64) for file in ("ours.onnx", tmp_path / "q.onnx"))
+    cosines = (one * two).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
+    wanted = {"cosine": cosines.mean(), "agreement": np.mean(one.argmax(1) == two.argmax(1))}[metric]
+    assert found["metric"] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_quantize_says_where_a_budget_cannot_be_kept(run, tmp_path):
+    words = ("--data", "data.npz", "--held-out", "seven.npz", "--bits", "2", "--max-drop", "0")
+    code, out, _ = run("quantize", "ours.onnx", "-o", tmp_path / "q.onnx", *words, "--json")
+    found = one_object(out)
+    assert code == (0 if found["ok"] else 1)
+    assert found["ok"] == (found["drop"] <= 0)
+    assert found["ok"] or any("max_drop" in text for text in found["warnings"])
+    assert (tmp_path / "q.onnx").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["ours.onnx"], "--data"),
+        (["ours.onnx", "--data", "data.npz", "--metric", "cosine"], "--max-drop"),
+        (["ours.onnx", "--data", "data.npz", "--held-out", "seven.npz"], "--max-drop"),
+        (["ours.onnx", "--data", "data.npz", "--max-drop", "-1"], "--max-drop"),
+        (["ours.onnx", "--data", "data.npz", "--max-drop", "0.1", "--metric", "luck"], "invalid choice"),
+        (["ours.onnx", "--dynamic", "--max-drop", "0.1"], "--dynamic"),
+        (["ours.onnx", "--data", "seven.npz", "--max-drop", "0.1"], "--held-out"),
         (["ours.onnx", "--dynamic", "--data", "data.npz"], "--data"),
         (["ours.onnx", "--dynamic", "--bits", "4"], "--bits"),
         (["ours.onnx", "--data", "data.npz", "--bits", "9"], "invalid choice"),

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use quantray_core::arch::Isa;
 use quantray_core::error::Stopped;
-use quantray_core::gemm::{Floats, dynamic_codes};
+use quantray_core::gemm::{Floats, Formula, dynamic_codes};
 use quantray_core::qparams::{DType, quantize_one, range_to_qparams};
 use quantray_core::threads;
 
@@ -60,9 +60,10 @@ fn everywhere(mut check: impl FnMut(&str)) {
 type Found = (Vec<f32>, Vec<i32>, Vec<u8>);
 
 fn found(x: &dyn Floats, rows: usize, per_row: bool, reduce: bool) -> Result<Result<Found, String>, Stopped> {
+    let formula = if reduce { Formula::SevenBits } else { Formula::Contract };
     let mut params = Ok((vec![], vec![]));
     let codes = collect(x.count(), |out| {
-        params = dynamic_codes(x, rows, per_row, reduce, out)?.map_err(|error| error.to_string());
+        params = dynamic_codes(x, rows, per_row, formula, out)?.map_err(|error| error.to_string());
         if params.is_err() {
             // They mean nothing.
             out.fill(std::mem::MaybeUninit::new(0));

@@ -5,6 +5,7 @@ mod common;
 #[path = "common/guard.rs"]
 mod guard;
 
+mod broadcast;
 mod conv;
 mod display;
 mod dynamic;

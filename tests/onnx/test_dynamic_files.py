@@ -55,3 +55,38 @@ def test_dynamic_product(rng, has_bias, signed):
         step = (max(x.max(), 0) - min(x.min(), 0)) / 255 * scale * 128
         for _ in range(2):
             assert_allclose(loaded(x), want, atol=step)
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("op", ["DynamicQuantizeMatMul", "MatMulIntegerToFloat"])
+def test_products_that_onnxruntime_has_fused(rng, op, has_bias):
+    codes = rng.integers(-127, 128, (12, 7)).astype(np.int8)
+    constants = {"w": codes, "ws": rng.uniform(0.005, 0.02, 7).astype(np.float32), "wz": np.zeros(7, np.int8)}
+    if has_bias:
+        constants["b"] = rng.normal(size=7).astype(np.float32)
+    more = ["b"] if has_bias else []
+    if op == "DynamicQuantizeMatMul":
+        nodes = [helper.make_node(op, ["x", "w", "ws", "wz", *more], ["y"], "/fc/p", domain="com.microsoft")]
+    else:
+        nodes = [
+            helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+            helper.make_node(
+                op, ["q", "w", "s", "ws", "z", "wz", *more], ["y"], "/fc/p", domain="com.microsoft"
+            ),
+        ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "m", 12])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "m", 7])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
+    file = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    loaded = qt.onnx.load(file)
+    assert steps(loaded) == ["DynamicQuantizedLinear"]
+    for _ in range(20):
+        x = rng.normal(size=(2, 3, 12)).astype(np.float32)
+        want = expected(file, {"x": x})[0]
+        for _ in range(2):
+            assert_allclose(loaded(x), want, rtol=1e-5, atol=1e-5)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from quantray._cli._data import batches, positive
+from quantray._cli._difference import as_tuple, difference
 from quantray._cli._errors import Usage
 
 HELP = "how far the outputs of two files are apart"
@@ -41,7 +42,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         raise Usage(f"{given.first} has {len(names)} outputs, and {given.second} {len(second.outputs)}")
     found: list[list[tuple[Any, Any]]] = [[] for _ in names]
     for batch in batches(given.data, first, given.batch):
-        ones, twos = (_tuple(model(*batch)) for model in (first, second))
+        ones, twos = (as_tuple(model(*batch)) for model in (first, second))
         for pairs, one, two in zip(found, ones, twos, strict=True):
             if np.shape(one) != np.shape(two):
                 raise Usage(
@@ -71,34 +72,3 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         if not result["ok"]:
             result["exit"] = 1
     return result
-
-
-def difference(name: str, pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
-    """How far arrays are from each other, sample by sample."""
-    ones = [row.ravel() for one, _ in pairs for row in np.atleast_1d(one)]
-    twos = [row.ravel() for _, two in pairs for row in np.atleast_1d(two)]
-    cosines = [_cosine(a, b) for a, b in zip(ones, twos, strict=True)]
-    signal = sum(float((a**2).sum()) for a in ones)
-    noise = sum(float(((a - b) ** 2).sum()) for a, b in zip(ones, twos, strict=True))
-    same = [a.argmax() == b.argmax() for a, b in zip(ones, twos, strict=True) if a.size > 1]
-    return {
-        "output": name,
-        "samples": len(ones),
-        "cosine": float(np.mean(cosines)),
-        "least_cosine": float(np.min(cosines)),
-        "sqnr_db": float("inf") if noise == 0 else float(10 * np.log10(max(signal, 1e-300) / noise)),
-        "greatest_difference": max(
-            float(np.abs(a - b).max(initial=0)) for a, b in zip(ones, twos, strict=True)
-        ),
-        "same_greatest_percent": 100 * float(np.mean(same)) if same else 100.0,
-    }
-
-
-def _tuple(output: Any) -> tuple[Any, ...]:
-    """A model's outputs, of which there may be one."""
-    return cast("tuple[Any, ...]", output) if isinstance(output, tuple) else (output,)
-
-
-def _cosine(a: Any, b: Any) -> float:
-    lengths = np.linalg.norm(a) * np.linalg.norm(b)
-    return float(a @ b / lengths) if lengths else float(np.array_equal(a, b))

@@ -19,6 +19,14 @@ def positive(text: str) -> int:
     return value
 
 
+def share(text: str) -> float:
+    """How much of a metric may be lost, out of what was typed."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return value
+
+
 def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
     """What a model is called with, `rows` at a time.
 

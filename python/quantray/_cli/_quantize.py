@@ -8,8 +8,9 @@ import time
 import warnings
 from typing import Any
 
-from quantray._cli._data import batches, positive
+from quantray._cli._data import batches, positive, share
 from quantray._cli._errors import Usage
+from quantray._cli._metrics import METRICS, metric_of
 
 HELP = "make a file of integers of a float model"
 
@@ -30,6 +31,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--float", action="append", default=[], metavar="NODE", help="a node that stays in float"
     )
     parser.add_argument("--convolutions", action="store_true", help="with --dynamic: convolutions too")
+    parser.add_argument(
+        "--max-drop",
+        type=share,
+        metavar="DROP",
+        help="with --data: go on, remedy by remedy, until the outputs lose no more than this against the "
+        "float model's, which have 1; end with 1 where that cannot be",
+    )
+    parser.add_argument(
+        "--metric",
+        choices=sorted(METRICS),
+        help="what --max-drop is of: the mean cosine of the outputs (the default), or the share of samples "
+        "whose greatest output is the same",
+    )
+    parser.add_argument(
+        "--held-out",
+        metavar="FILE",
+        help="what --max-drop is measured on; by default a quarter of --data, which is not calibrated with",
+    )
 
 
 def run(given: argparse.Namespace) -> dict[str, Any]:
@@ -41,6 +60,10 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         raise Usage("give --data for static quantization, or --dynamic")
     if given.dynamic and given.bits != 8:
         raise Usage(f"--bits must be 8 with --dynamic, got {given.bits}")
+    if given.max_drop is None and (given.metric or given.held_out):
+        raise Usage("give --max-drop with --metric and --held-out")
+    if given.max_drop is not None and given.dynamic:
+        raise Usage("--max-drop goes with --data, not with --dynamic")
     model = onnx.load(given.model)
     names = {name for name, _ in model.named_modules()}
     for name in given.float:
@@ -68,12 +91,9 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
                 mapping.set_global(_few_bits(given.bits))
             for name in given.float:
                 mapping.set_module_name(name, None)
-            made = tq.quantize(
-                model,
-                batches(given.data, model, given.batch),
-                mapping,
-                verbose=not given.json and not given.quiet,
-            )
+            data, search = _data_of(given, model)
+            is_told = not given.json and not given.quiet
+            made = tq.quantize(model, data, mapping, verbose=is_told, **search)
     onnx.save(made, given.output)
     result: dict[str, Any] = {
         "output": given.output,
@@ -82,6 +102,12 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began, 2),
         "warnings": list(dict.fromkeys(str(warning.message) for warning in said)),
     }
+    if given.max_drop is not None:
+        plan = made.__dict__["plan"]
+        best = next(step.metric for step in plan if step.is_chosen)
+        result |= {"metric": best, "drop": plan.float_metric - best, "ok": plan.is_within}
+        if not plan.is_within:
+            result["exit"] = 1
     if not given.json and not given.quiet:
         if given.dynamic:
             print(tq.report(made))
@@ -92,6 +118,26 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             f"{given.output}: {result['bytes']:,} bytes, {ratio:.1f} times smaller, in {result['seconds']} s"
         )
     return result
+
+
+def _data_of(given: argparse.Namespace, model: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Batches to calibrate with, and what the search for a model that keeps a budget needs."""
+    data = batches(given.data, model, given.batch)
+    if given.max_drop is None:
+        return data, {}
+    if given.held_out:
+        held_out = batches(given.held_out, model, given.batch)
+    else:
+        if len(data) < 2:
+            raise Usage(
+                f"{given.data} must have samples for two calls and more, a quarter of which --max-drop is "
+                "measured on; give --held-out, or a smaller --batch"
+            )
+        # Every fourth one: files are often sorted.
+        held_out = data[3::4] or data[-1:]
+        data = [batch for i, batch in enumerate(data) if i % 4 != 3] if len(data) > 3 else data[:-1]
+    metric = metric_of(given.metric or "cosine", model)
+    return data, {"metric": metric, "max_drop": given.max_drop, "data_held_out": held_out}
 
 
 def _few_bits(bits: int) -> Any:

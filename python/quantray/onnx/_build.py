@@ -21,6 +21,7 @@ from quantray.onnx._names import Names, unique
 from quantray.onnx._passes import Draft, free_names, simplify, uses
 from quantray.onnx._reference import reference
 from quantray.onnx._step import Step
+from quantray.onnx._stored import Stored, followed
 from quantray.onnx._types import computed
 from quantray.onnx.operators import Array, Call, find
 
@@ -56,6 +57,9 @@ class Builder:
         self.constants: dict[str, Array] = dict(around or {})
         #: Arrays by the tensor that they are of: what two nodes share stays one array.
         self._arrays: dict[int, Array] = {}
+        #: Constants that the file holds as integers, by name; parameters that are such, by path.
+        self.stored: dict[str, Stored] = {}
+        self.weights: dict[str, Stored] = {}
         self.rows: list[Row] = []
         self.unknown: list[str] = []
         #: Nodes that the reference evaluator computes.
@@ -93,6 +97,7 @@ class Builder:
             # A graph inside of another one may give a name again that is a constant around it.
             for name in node.outputs:
                 self.constants.pop(name, None)
+                self.stored.pop(name, None)
             self.types.of_node(node)
             _check_inputs(node)
             node = replace(node, inputs=tuple(same.get(name, name) for name in node.inputs))
@@ -131,12 +136,18 @@ class Builder:
             module = row.builder(call, constants) if row.builder is not None else None
         if module is None:
             module = Step(call, row, constants, _parameter_names(node.inputs))
-        self._put(module, node, home, [node.inputs[i] for i in call.given])
+        path = self._put(module, node, home, [node.inputs[i] for i in call.given])
+        if isinstance(module, Step):
+            own = [(name, f"{path}.{slot}") for name, slot in zip(node.inputs, module.slots, strict=True)]
+        else:
+            own = [(name, f"{path}.weight") for name in node.inputs[1:2]]
+        self.weights.update((at, self.stored[name]) for name, at in own if name in self.stored)
 
-    def _put(self, module: Module, node: NodeFile, home: Module, inputs: Iterable[str]) -> None:
+    def _put(self, module: Module, node: NodeFile, home: Module, inputs: Iterable[str]) -> str:
         path = self.names.path(node.name, node.op)
         put_at(home, path, module)
         self.rows.append(Row(path, tuple(inputs), node.outputs))
+        return path
 
     def _call(self, node: NodeFile, wanted: set[str]) -> tuple[Call, list[Array]]:
         """A node's settings, and for each of its inputs the constant that it is, or None."""
@@ -180,6 +191,11 @@ class Builder:
         for name, array in zip(node.outputs, arrays, strict=False):
             if name:
                 self.constants[name] = array
+        stored = followed(
+            node, constants, arrays[0], self.stored, next(iter(self.types.of_inputs(node)), None)
+        )
+        if stored is not None:
+            self.stored[node.outputs[0]] = stored
         return True
 
     # Graphs inside of nodes

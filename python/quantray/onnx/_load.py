@@ -12,7 +12,7 @@ from quantray.onnx._build import Builder, Unknown, opsets
 from quantray.onnx._check import checked
 from quantray.onnx._file import ModelFile, ValueInfo, read
 from quantray.onnx._model import Model, Value
-from quantray.onnx._passes import inline_functions
+from quantray.onnx._passes import inline_functions, written_out
 
 
 def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
@@ -43,6 +43,16 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 def build(file: ModelFile, name: str = "") -> Model:
     """The module of what a file holds; `name` is what errors call it."""
     file = inline_functions(file)
+    whole = written_out(file)
+    model, builder = _made(whole, name)
+    if _as_integers(model, builder) or whole is file:
+        return model
+    # Operators on integers compute one by one, as the file has them.
+    return _made(file, name)[0]
+
+
+def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
+    """The modules of what a file holds, one for each node."""
     versions = opsets(file)
     builder = Builder(versions)
     inputs = [_value(value) for value in file.graph.inputs if value.name not in file.graph.initializers]
@@ -57,9 +67,16 @@ def build(file: ModelFile, name: str = "") -> Model:
         warnings.warn(
             f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, as Python in graphs",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    return model.eval()
+    return model.eval(), builder
+
+
+def _as_integers(model: Model, builder: Builder) -> bool:
+    """What a file has quantized computes in integers from the beginning; whether anything does."""
+    from quantray.onnx._integers import as_integers, has_grids
+
+    return has_grids(model) and as_integers(model, builder.weights)
 
 
 #: What values of models may be; elements of sequences are arrays of one type.

@@ -121,6 +121,10 @@ class Conversion:
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{full}: {error}") from None
 
+    def is_integer(self, node: Node) -> bool:
+        """Whether a layer that takes codes becomes one of integers; others may take codes of another one."""
+        return node.value.fake is not None or self.runner.settings.of(node, self.model) is not None
+
     def layer(self, node: Node, graph: Graph) -> str:
         """The path of the layer of integers that a layer's node becomes; its weight is quantized once."""
         layer: Layer = node.value
@@ -149,7 +153,7 @@ class Conversion:
                 made = quantized.dynamic.Linear.of(codes, bias, relu=layer.limits == RELU)
             else:
                 made = kind.of(
-                    cast("Any", _Settings({**dict(node.kwargs), "padding_mode": "zeros"})),
+                    cast("Any", LayerSettings({**dict(node.kwargs), "padding_mode": "zeros"})),
                     codes,
                     bias,
                     grid=None,
@@ -158,10 +162,16 @@ class Conversion:
                 )
         except (ValueError, TypeError) as error:
             raise type(error)(f"{name} ({home._get_name()}): {error}") from None
-        path = layer.home if _is_only(node, home) else self._beside(layer.home, node, graph)
+        path = self.path_of(node, graph)
         self.layers[key] = path, made
         self.modules[path] = made
         return path
+
+    def path_of(self, node: Node, graph: Graph) -> str:
+        """Where a layer of integers is put: in the place of its own, or inside of what does more."""
+        home: str = node.value.home
+        is_only = _is_only(node, self.model.get_submodule(home))
+        return home if is_only else self._beside(home, node, graph)
 
     def _beside(self, home: str, node: Node, graph: Graph) -> str:
         """A name inside of a module that does more than this layer: that of its parameter."""
@@ -193,15 +203,19 @@ class Conversion:
         self.graphs = [followed(graph, self.modules) for graph in self.graphs]
         model = replaced(model, self.modules)
         clean(model, self.graphs)
-        settings = self.runner.settings
-        runner = Converted(self.graphs, self.prefix, not self.runner.is_trained, settings.spared)
+        runner = self.made_runner()
         model.__dict__["_runner"] = runner
         runner.refresh(model)
         self.result = model
         return model
 
+    def made_runner(self) -> Converted:
+        """What runs the model by its graphs."""
+        settings = self.runner.settings
+        return Converted(self.graphs, self.prefix, not self.runner.is_trained, settings.spared)
 
-class _Settings:
+
+class LayerSettings:
     """A layer's settings as attributes."""
 
     def __init__(self, settings: dict[str, Any]) -> None:

@@ -23,6 +23,10 @@ from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
 
 
+class NotCaptured(ValueError):
+    """There is no graph for an input."""
+
+
 class Converted(Programmed):
     """Runs a converted model.
 
@@ -35,6 +39,10 @@ class Converted(Programmed):
         keeps the bits that it was trained with.
     spared : dict of str to str
         Nodes that 8 bits of a fixed range were too little for, and what they lost.
+    keeps_zero_points : bool
+        Whether files of other runtimes get the zero points as they are: where these come from such a file.
+    why : dict of str to str
+        By the names of nodes that compute in floats, what is in the way, where that is known.
     """
 
     def __init__(
@@ -43,18 +51,21 @@ class Converted(Programmed):
         prefix: str = "",
         is_near: bool = False,
         spared: Mapping[str, str] | None = None,
+        *,
+        keeps_zero_points: bool = False,
     ) -> None:
         super().__init__(prefix)
-        self.graphs = graphs
-        self.is_near = is_near
+        self.graphs, self.is_near, self.keeps_zero_points = graphs, is_near, keeps_zero_points
         self.spared = dict(spared or {})
+        self.why: dict[str, str] = {}
         #: Hooks that came after the conversion, by the node whose result they see.
         self._late: dict[str, list[tuple[str, str, int]]] = {}
 
     def reading(self, module: nn.Module, graph: Graph) -> ConvertedReading:
         if self._mark.changed:
             self.refresh(module)
-        return ConvertedReading(graph, module, self.made(module, graph).lowered.called, self.spared)
+        why, called = self.why if self.keeps_zero_points else None, self.made(module, graph).lowered.called
+        return ConvertedReading(graph, module, called, self.spared, why)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._mark.changed or self._mark.touched:
@@ -111,7 +122,7 @@ class Converted(Programmed):
             inputs = fitting(graph, args_now, kwargs_now, graph.training, module)
             if inputs is not None and not self.is_refused(at, inputs):
                 return graph, inputs
-        raise ValueError(
+        raise NotCaptured(
             why_none_fits(
                 self.graphs,
                 args,
@@ -164,7 +175,9 @@ class Converted(Programmed):
         """The graphs, as JSON."""
         from quantray.quantization._files import described
 
-        about = {"is_near": self.is_near, "spared": self.spared}
+        about: dict[str, Any] = {"is_near": self.is_near, "spared": self.spared}
+        if self.keeps_zero_points:
+            about["keeps_zero_points"] = True
         return described("converted", self.graphs, self.prefix, writer) | about
 
 

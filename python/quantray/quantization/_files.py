@@ -89,9 +89,9 @@ def attach(module: nn.Module, about: Any, tensors: Mapping[str, Any]) -> None:
             raise Unreadable("there are no graphs")
         for graph in read:
             check(graph, module)
-        is_near = found.get("is_near") is True
+        is_near, keeps = found.get("is_near") is True, found.get("keeps_zero_points") is True
         runner = (
-            Converted(read, prefix, is_near, _texts(found.get("spared", {})))
+            Converted(read, prefix, is_near, _texts(found.get("spared", {})), keeps_zero_points=keeps)
             if kind == "converted"
             else Dynamic(prefix, read)
         )

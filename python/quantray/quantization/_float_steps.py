@@ -117,5 +117,6 @@ def _module(to: Lowering, node: Node) -> None:
             relu=module.relu,
             per_row=module.per_row,
             reduce_range=module.reduce_range,
+            onnx=module.onnx,
         ),
     )

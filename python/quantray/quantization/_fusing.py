@@ -206,7 +206,7 @@ def collapse(graph: Graph) -> Graph:
         if node.inputs and all(ref.node in weights for ref in node.inputs):
             weights.add(node.name)
             continue
-        found = _varying(node, graph, sources)
+        found = varying(node, graph, sources)
         if found is None:
             continue
         sources[node.name] = found
@@ -229,7 +229,7 @@ def collapse(graph: Graph) -> Graph:
     made = Rewriter(graph)
     for node in graph:
         if node.name in formulas:
-            made.add(_formula(node, *formulas[node.name], graph))
+            made.add(formula_of(node, *formulas[node.name], graph))
         elif node.name not in taken:
             made.add(node)
     return made.graph().pruned()
@@ -258,6 +258,15 @@ def expanded(graph: Graph) -> Graph:
     return made.graph()
 
 
+#: Kinds that stand for no function of elements.
+_NO_FUNCTIONS = frozenset(
+    {
+        *("input", "parameter", "constant", "module", "python", "tap", "hook", "layer", "formula"),
+        *("observe", "snap"),
+    }
+)
+
+
 def _begins(region: frozenset[str], graph: Graph) -> set[Ref]:
     """The wires that go into a region."""
     return {
@@ -274,9 +283,9 @@ def _is_known(node: Node) -> bool:
     return part is not None and not (node.kind in ("add", "sub", "mul") and len(node.inputs) < 2)
 
 
-def _varying(node: Node, graph: Graph, sources: dict[str, Ref]) -> Ref | None:
+def varying(node: Node, graph: Graph, sources: dict[str, Ref]) -> Ref | None:
     """The one wire of floats that an elementwise node depends on; None for other nodes."""
-    if node.kind in ("input", "parameter", "constant", "module", "python", "tap", "hook", "layer", "formula"):
+    if node.kind in _NO_FUNCTIONS:
         return None
     if not kind_of(node.kind).elementwise or len(node.facts) != 1:
         return None
@@ -319,7 +328,7 @@ def _closed(name: str, region: frozenset[str], users: Any, outputs: set[Ref]) ->
     return frozenset(kept)
 
 
-def _formula(node: Node, region: frozenset[str], begin: Ref, graph: Graph) -> Node:
+def formula_of(node: Node, region: frozenset[str], begin: Ref, graph: Graph) -> Node:
     """One node for the nodes of a region."""
     inside: dict[str, Node] = {"x": Node("x", "input", facts=(graph.fact(begin),))}
     rewriter = Rewriter(Graph({}, (), {}, None))

@@ -188,7 +188,14 @@ class Lowering:
     def constant(self, value: Any) -> int:
         """The number of an array that is always the same."""
         made = self._new()
-        if str(np.asarray(value).dtype) in DTYPES and not isinstance(value, _core.QTensor):
+        if isinstance(value, _core.QTensor) and str(value.qscheme()).endswith("per_tensor_affine"):
+            # The values of codes are on their grid for sure.
+            floats = self.constant(np.asarray(value.dequantize()))
+            is_signed = value.int_repr().dtype == np.int8
+            low, high = (-128, 127) if is_signed else (0, 255)
+            grid = Grid(value.q_scale(), value.q_zero_point(), "qint8" if is_signed else "quint8", low, high)
+            self.steps.append(("quantize", (floats,), made, {"grid": settings_of(grid)}))
+        elif str(np.asarray(value).dtype) in DTYPES and not isinstance(value, _core.QTensor):
             self.steps.append(("constant", (), made, {"value": np.asarray(value)}))
         else:
             params = {"function": lambda: value, "codes": True, "count": 1}

@@ -31,6 +31,8 @@ class Reading:
 
     #: Kinds that only stand between others.
     plumbing: tuple[str, ...] = ()
+    #: Of a model whose file was quantized, by the names of nodes in floats what is in the way.
+    file_why: Mapping[str, str] | None = None
 
     def __init__(self, graph: Graph, model: nn.Module, spared: Mapping[str, str] | None = None) -> None:
         self.graph, self.model = graph, model

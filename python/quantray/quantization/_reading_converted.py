@@ -28,8 +28,10 @@ class ConvertedReading(Reading):
         model: nn.Module,
         called: tuple[str, ...] = (),
         spared: Mapping[str, str] | None = None,
+        file_why: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(graph, model, spared)
+        self.file_why = file_why
         #: Nodes that are calls into NumPy, not steps of the program.
         self._called = frozenset(called)
         self._grids = grids_of(graph, model)

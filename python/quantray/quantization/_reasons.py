@@ -44,6 +44,10 @@ def reason(node: Node, reading: Reading) -> Reason:
             return Reason("a hook gives another value", "let it return None")
         case _:
             pass
+    if reading.file_why is not None:
+        said = reading.file_why.get(node.name)
+        if said is not None or reading.is_without_qconfig(node):
+            return Reason(said or "in floats in its file")
     signal = front_ends(reading.graph).get(node.name)
     if signal is not None:
         return Reason(signal, "a qconfig for its name")

@@ -43,6 +43,10 @@ class Owned(Protocol):
         """The grid that an observer has found."""
         ...
 
+    def is_integer(self, node: Node) -> bool:
+        """Whether a layer that takes codes becomes one of integers."""
+        ...
+
     def layer(self, node: Node, graph: Graph) -> str:
         """The path of the layer of integers that a layer's node becomes."""
         ...
@@ -128,7 +132,7 @@ class ToIntegers:
             self._observe(node, ref)
         elif node.kind == "layer" and is_by_rows(node, self._qconfig(node)):
             self._layer_by_rows(node)
-        elif node.kind == "layer" and node.args[0] in self.codes and self._is_quantized(node):
+        elif node.kind == "layer" and node.args[0] in self.codes and self.conversion.is_integer(node):
             self._layer(node, ref)
         elif node.kind == "tap":
             mapped = node.but(args=self._codes_tree(node.args))
@@ -140,10 +144,6 @@ class ToIntegers:
 
     def _qconfig(self, node: Node) -> QConfig | None:
         return self.conversion.runner.settings.of(node, self.model)
-
-    def _is_quantized(self, node: Node) -> bool:
-        """Whether a layer is to be one of integers; one that is not may take what others take as codes."""
-        return node.value.fake is not None or self._qconfig(node) is not None
 
     def _codes_tree(self, tree: Any) -> Any:
         return map_wires(self._now, tree)
@@ -378,13 +378,14 @@ class ToIntegers:
             return None
         found = [r in self.codes for r in refs]
         shapes = {self.old.fact(r).shape for r in refs}
-        if node.kind == "add" and any(found) and len(shapes) == 1:
-            limits = node.get("limits")
-            if limits is not None and limits[0] != 0:
-                return None
-            return tuple(self.codes.get(r, self.made.find(r)) for r in refs)
-        if all(found) and (node.kind == "matmul" or len(shapes) == 1):
+        limits = node.get("limits")
+        if limits is not None and limits[0] != 0:
+            return None
+        if all(found):
             return tuple(self.codes[r] for r in refs)
+        # Codes may be broadcast to codes; a term of floats may not.
+        if node.kind == "add" and any(found) and len(shapes) == 1:
+            return tuple(self.codes.get(r, self.made.find(r)) for r in refs)
         return None
 
     def _functional(self, node: Node, grid: Grid) -> Owner | None:

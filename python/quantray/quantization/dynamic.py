@@ -20,6 +20,7 @@ from quantray.nn.intrinsic._fused import PATTERNS
 from quantray.quantization._batches import check_model
 from quantray.quantization._dynamic_runner import Dynamic
 from quantray.quantization.observer._zeros import warn_of_zero_values
+from quantray.quantization.prepare import check_is_float
 from quantray.quantization.qconfig import QConfig
 
 M = TypeVar("M", bound=nn.Module)
@@ -127,6 +128,7 @@ def quantize_dynamic(
     Source: `torch.ao.quantization.quantize_dynamic`.
     """
     check_model(model)
+    check_is_float(model)
     dtype = _known(dtype)
     if dtype not in (*_WEIGHTS, *_TABLES):
         raise ValueError(

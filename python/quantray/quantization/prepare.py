@@ -30,12 +30,24 @@ def _start(model: nn.Module, settings: Settings, is_trained: bool, example_input
         runner.plan(model, as_arguments(example_inputs, model))
 
 
+def check_is_float(model: nn.Module) -> None:
+    """Raises where a model computes in integers, converted or loaded."""
+    from quantray.quantization._converted import Converted
+
+    if isinstance(model._runner, Converted):
+        raise ValueError(
+            "model must be a float model, got one that computes in integers already: call it as it is, or "
+            "quantize the float model that it was made of"
+        )
+
+
 def _check(model: Any) -> None:
     check_model(model)
     if prepared_of(model) is not None:
         raise ValueError("model must not be prepared already; convert it, or prepare the float model again")
     if model._runner is not None:
-        raise ValueError("model must be a float model, got one that is converted already")
+        check_is_float(model)
+        raise ValueError("model must be a float model, got one from quantize_dynamic")
 
 
 def prepare(

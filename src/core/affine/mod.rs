@@ -6,6 +6,7 @@
 //! and number of threads.
 
 mod dequantize;
+mod divide;
 mod fake_quantize;
 pub mod gradient;
 mod packed;
@@ -15,6 +16,8 @@ mod rounded;
 mod walk;
 mod wide;
 
+pub(crate) use divide::divided;
+pub use divide::quantize_by_division;
 pub(crate) use quantize::codes;
 
 use std::mem::MaybeUninit;

@@ -9,11 +9,78 @@ use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::{Result, Stopped};
 use crate::memory::filled;
 use crate::observe;
-use crate::qparams::{DType, range_to_qparams};
+use crate::qparams::{DType, range_to_onnx_qparams, range_to_qparams};
 use crate::threads;
 
 /// Scales and zero points.
 type Params = (Vec<f32>, Vec<i32>);
+
+/// How ranges become scales and zero points of quint8, and floats codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Formula {
+    /// As the contract has it.
+    #[default]
+    Contract,
+    /// The same with codes of 7 bits.
+    SevenBits,
+    /// As ONNX's DynamicQuantizeLinear: a range in float32, and division.
+    Onnx,
+}
+
+impl Formula {
+    fn params(self, min: f32, max: f32) -> Result<(f32, i32)> {
+        if self == Self::Onnx {
+            return range_to_onnx_qparams(min, max).map(|(scale, zero_point)| (scale, i32::from(zero_point)));
+        }
+        let (scale, zero_point) = range_to_qparams(min, max, DType::QUInt8, self == Self::SevenBits)?;
+        Ok((scale as f32, zero_point))
+    }
+
+    /// The codes of floats that are numbers, on one grid.
+    #[inline(always)]
+    fn codes<V: Vector>(
+        self,
+        v: V,
+        x: &[f32],
+        codes: &mut [MaybeUninit<u8>],
+        (scale, zero_point): (f32, i32),
+    ) {
+        if self == Self::Onnx {
+            affine::divided(v, x, codes, (scale, zero_point as u8));
+        } else {
+            affine::codes(v, x, codes, (scale, zero_point));
+        }
+    }
+
+    /// Floats as codes on what their ranges have become: one grid, or one for each of as many rows.
+    ///
+    /// # Errors
+    /// NaN, or an interrupt.
+    ///
+    /// # Panics
+    /// Lengths that disagree.
+    pub fn quantize(
+        self,
+        x: &[f32],
+        codes: &mut [MaybeUninit<u8>],
+        (scales, zero_points): (&[f32], &[i32]),
+    ) -> std::result::Result<(), Stopped> {
+        let each = x.len() / scales.len().max(1);
+        if self == Self::Onnx {
+            let rows = x.chunks_exact(each.max(1)).zip(codes.chunks_exact_mut(each.max(1)));
+            for ((x, codes), (&scale, &zero_point)) in rows.zip(scales.iter().zip(zero_points)) {
+                affine::quantize_by_division(x, codes, scale, zero_point as u8)?;
+            }
+            return Ok(());
+        }
+        let layout = Channels { outer: 1, channels: scales.len(), inner: each };
+        let params = match (scales, zero_points) {
+            (&[scale], &[zero_point]) => Affine::PerTensor { scale, zero_point },
+            (scales, zero_points) => Affine::PerChannel { scales, zero_points, layout },
+        };
+        affine::quantize(x, codes, &params)
+    }
+}
 
 /// Floats that are there, or that are made where they are wanted.
 pub trait Floats: Sync {
@@ -44,8 +111,7 @@ pub(crate) const CACHED: usize = 16 << 10;
 /// Floats of rows that are made at once: they stay in the first cache.
 const AT_ONCE: usize = 4096;
 
-/// The codes of `x` in quint8, of 7 bits where `reduce_range`; the scale and the zero point of all of it, or one of each
-/// for each of its `rows`.
+/// The codes of `x` in quint8; the scale and the zero point of all of it, or one of each for each of its `rows`.
 ///
 /// # Errors
 /// NaN, or an interrupt; inside, a range that is not finite. Then codes mean nothing.
@@ -56,7 +122,7 @@ pub fn dynamic_codes(
     x: &dyn Floats,
     rows: usize,
     per_row: bool,
-    reduce_range: bool,
+    formula: Formula,
     codes: &mut [MaybeUninit<u8>],
 ) -> std::result::Result<Result<Params>, Stopped> {
     assert_eq!(x.count(), codes.len(), "a code for each float");
@@ -74,7 +140,7 @@ pub fn dynamic_codes(
             let fine = codes.chunks_mut(few * n).zip(params).all(|(codes, (scales, zero_points))| {
                 let x = x.get(at..at + codes.len(), &mut room);
                 at += codes.len();
-                arch::dispatch(isa, Rows { x, n, reduce_range, codes, scales, zero_points })
+                arch::dispatch(isa, Rows { x, n, formula, codes, scales, zero_points })
             });
             good.fetch_and(fine, Ordering::Relaxed);
             fine
@@ -86,16 +152,11 @@ pub fn dynamic_codes(
     }
     let mut room = Vec::new();
     let x = x.get(0..x.count(), &mut room);
-    let (scales, zero_points) = match params(x, rows, per_row, reduce_range)? {
+    let (scales, zero_points) = match dynamic_params(x, rows, per_row, formula)? {
         Ok(params) => params,
         Err(error) => return Ok(Err(error)),
     };
-    let layout = Channels { outer: 1, channels: count, inner: n };
-    let affine = match (&scales[..], &zero_points[..]) {
-        (&[scale], &[zero_point]) => Affine::PerTensor { scale, zero_point },
-        (scales, zero_points) => Affine::PerChannel { scales, zero_points, layout },
-    };
-    affine::quantize(x, codes, &affine)?;
+    formula.quantize(x, codes, (&scales, &zero_points))?;
     Ok(Ok((scales, zero_points)))
 }
 
@@ -103,7 +164,7 @@ pub fn dynamic_codes(
 struct Rows<'a> {
     x: &'a [f32],
     n: usize,
-    reduce_range: bool,
+    formula: Formula,
     codes: &'a mut [MaybeUninit<u8>],
     scales: &'a mut [f32],
     zero_points: &'a mut [i32],
@@ -118,14 +179,14 @@ impl Kernel for Rows<'_> {
         let params = self.scales.iter_mut().zip(self.zero_points);
         for ((x, codes), (scale, zero_point)) in rows.zip(params) {
             let (range, nan) = observe::Run(x).run(v);
-            let Ok(found) = range_to_qparams(range.min, range.max, DType::QUInt8, self.reduce_range) else {
+            let Ok(found) = self.formula.params(range.min, range.max) else {
                 return false;
             };
-            (*scale, *zero_point) = (found.0 as f32, found.1);
+            (*scale, *zero_point) = found;
             if nan {
                 return false;
             }
-            affine::codes(v, x, codes, (*scale, *zero_point));
+            self.formula.codes(v, x, codes, (*scale, *zero_point));
         }
         true
     }
@@ -135,16 +196,11 @@ impl Kernel for Rows<'_> {
 ///
 /// # Errors
 /// NaN, or an interrupt; inside, a range that is not finite.
-pub fn dynamic_params(x: &[f32], rows: usize, per_row: bool) -> std::result::Result<Result<Params>, Stopped> {
-    params(x, rows, per_row, false)
-}
-
-/// The same, of 7 bits where `reduce_range`.
-fn params(
+pub fn dynamic_params(
     x: &[f32],
     rows: usize,
     per_row: bool,
-    reduce_range: bool,
+    formula: Formula,
 ) -> std::result::Result<Result<Params>, Stopped> {
     let ranges = if x.is_empty() {
         filled(if per_row { rows } else { 1 }, (0.0, 0.0))
@@ -155,9 +211,5 @@ fn params(
         let range = observe::min_max(x)?;
         vec![(range.min, range.max)]
     };
-    let params = ranges.into_iter().map(|(min, max)| {
-        let (scale, zero_point) = range_to_qparams(min, max, DType::QUInt8, reduce_range)?;
-        Ok((scale as f32, zero_point))
-    });
-    Ok(params.collect())
+    Ok(ranges.into_iter().map(|(min, max)| formula.params(min, max)).collect())
 }

@@ -22,7 +22,7 @@ mod state;
 
 pub(crate) use columns::Columns;
 pub(crate) use dynamic::CACHED;
-pub use dynamic::{Floats, dynamic_codes, dynamic_params};
+pub use dynamic::{Floats, Formula, dynamic_codes, dynamic_params};
 pub(crate) use epilogue::{Corrections, Epilogue};
 pub(crate) use finisher::{Finisher, Room};
 pub use multiply::{Activations, Each, Finish, Results, multiply};

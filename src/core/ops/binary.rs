@@ -39,8 +39,39 @@ impl Binary {
 /// Lengths that disagree.
 pub fn binary(op: Binary, a: Operand<'_>, b: Operand<'_>, relu: bool, to: Target<'_>) -> Result<(), Stopped> {
     match a.codes {
-        Codes::U8(x) => with_first(op, x, a, b, relu, to),
-        Codes::I8(x) => with_first(op, x, a, b, relu, to),
+        Codes::U8(x) => with_first(op, x, a, b, relu, to, None),
+        Codes::I8(x) => with_first(op, x, a, b, relu, to, None),
+    }
+}
+
+/// How an operand is repeated: each `block` of its elements lies `times` in a row in the other operand's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// Elements side by side.
+    pub block: usize,
+    /// How often they are there.
+    pub times: usize,
+}
+
+/// The same of an operand and one that is broadcast to it.
+///
+/// # Errors
+/// Only an interrupt.
+///
+/// # Panics
+/// Lengths that disagree.
+pub fn binary_repeated(
+    op: Binary,
+    a: Operand<'_>,
+    b: Operand<'_>,
+    repeat: Repeat,
+    relu: bool,
+    to: Target<'_>,
+) -> Result<(), Stopped> {
+    let how = Some(repeat);
+    match a.codes {
+        Codes::U8(x) => with_first(op, x, a, b, relu, to, how),
+        Codes::I8(x) => with_first(op, x, a, b, relu, to, how),
     }
 }
 
@@ -51,10 +82,11 @@ fn with_first<A: Byte>(
     b: Operand<'_>,
     relu: bool,
     to: Target<'_>,
+    repeat: Option<Repeat>,
 ) -> Result<(), Stopped> {
     match b.codes {
-        Codes::U8(y) => with_both(op, x, y, (a, b), relu, to),
-        Codes::I8(y) => with_both(op, x, y, (a, b), relu, to),
+        Codes::U8(y) => with_both(op, x, y, (a, b), relu, to, repeat),
+        Codes::I8(y) => with_both(op, x, y, (a, b), relu, to, repeat),
     }
 }
 
@@ -65,6 +97,7 @@ fn with_both<A: Byte, B: Byte>(
     (a, b): (Operand<'_>, Operand<'_>),
     relu: bool,
     to: Target<'_>,
+    repeat: Option<Repeat>,
 ) -> Result<(), Stopped> {
     let params = Params {
         scales: (a.scale, b.scale),
@@ -73,9 +106,11 @@ fn with_both<A: Byte, B: Byte>(
         zero_point: to.zero_point as i16,
         relu,
     };
-    match to.codes {
-        TargetCodes::U8(out) => share(op, x, y, params, out),
-        TargetCodes::I8(out) => share(op, x, y, params, out),
+    match (to.codes, repeat) {
+        (TargetCodes::U8(out), None) => share(op, x, y, params, out),
+        (TargetCodes::I8(out), None) => share(op, x, y, params, out),
+        (TargetCodes::U8(out), Some(repeat)) => share_repeated(op, x, y, params, out, repeat),
+        (TargetCodes::I8(out), Some(repeat)) => share_repeated(op, x, y, params, out, repeat),
     }
 }
 
@@ -107,6 +142,83 @@ fn share<A: Byte, B: Byte, C: Byte>(
         }
         true
     })
+}
+
+fn share_repeated<A: Byte, B: Byte, C: Byte>(
+    op: Binary,
+    x: &[A],
+    y: &[B],
+    params: Params,
+    out: &mut [MaybeUninit<C>],
+    Repeat { block, times }: Repeat,
+) -> Result<(), Stopped> {
+    let line = block * times;
+    assert!(line > 0 && out.len().is_multiple_of(line) && y.len() == out.len() / times, "whole blocks");
+    assert_eq!(x.len(), out.len(), "as many results as codes");
+    let isa = Isa::current();
+    let run = |x: &[A], y: &[B], out: &mut [MaybeUninit<C>], line: usize| {
+        match op {
+            Binary::Add => arch::dispatch(isa, Lines::<_, _, _, 0> { x, y, out, params, block, line }),
+            Binary::Sub => arch::dispatch(isa, Lines::<_, _, _, 1> { x, y, out, params, block, line }),
+            Binary::Mul => arch::dispatch(isa, Lines::<_, _, _, 2> { x, y, out, params, block, line }),
+        }
+        true
+    };
+    let room = threads::CHUNK_BYTES / 4;
+    let work = 4 * x.len();
+    if line > room {
+        // A piece is some of the times of one block.
+        let step = (room / block).max(1) * block;
+        let lines = x.chunks(line).zip(y.chunks(block)).zip(out.chunks_mut(line));
+        let pieces = lines.flat_map(|((x, y), out)| {
+            x.chunks(step).zip(out.chunks_mut(step)).map(move |(x, out)| (x, y, out))
+        });
+        let pieces: Vec<_> = pieces.collect();
+        return threads::for_each(work, pieces.into_iter(), |(x, y, out)| {
+            let line = out.len();
+            run(x, y, out, line)
+        });
+    }
+    let lines = room / line;
+    let pieces = x.chunks(lines * line).zip(y.chunks(lines * block)).zip(out.chunks_mut(lines * line));
+    threads::for_each(work, pieces, |((x, y), out)| run(x, y, out, line))
+}
+
+/// Blocks of the second operand that are repeated until they are long enough for vectors, in bytes.
+const SPREAD: usize = 2048;
+
+/// One piece of whole lines: in each, one block of the second operand again and again.
+struct Lines<'a, A, B, C, const OP: u8> {
+    x: &'a [A],
+    y: &'a [B],
+    out: &'a mut [MaybeUninit<C>],
+    params: Params,
+    block: usize,
+    line: usize,
+}
+
+impl<A: Byte, B: Byte, C: Byte, const OP: u8> Kernel for Lines<'_, A, B, C, OP> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, v: V) {
+        let Self { x, y, out, params, block, line } = self;
+        let mut spread = [B::default(); SPREAD];
+        for ((x, y), out) in x.chunks(line).zip(y.chunks(block)).zip(out.chunks_mut(line)) {
+            let times = (SPREAD / block).min(line / block);
+            let y = if times > 1 {
+                for to in spread[..times * block].chunks_exact_mut(block) {
+                    to.copy_from_slice(y);
+                }
+                &spread[..times * block]
+            } else {
+                y
+            };
+            for (x, out) in x.chunks(y.len()).zip(out.chunks_mut(y.len())) {
+                Run::<A, B, C, OP> { x, y: &y[..x.len()], out, params }.run(v);
+            }
+        }
+    }
 }
 
 /// One piece, for one of the operations.

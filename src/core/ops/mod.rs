@@ -12,7 +12,7 @@ mod sort;
 mod sum;
 mod table;
 
-pub use binary::{Binary, binary};
+pub use binary::{Binary, Repeat, binary, binary_repeated};
 pub use clamp::clamp;
 pub use sort::{argsort, gather};
 pub use sum::add_floats;

@@ -9,8 +9,8 @@ use crate::arch::product::{Product, WithProduct, with_product};
 use crate::arch::{Isa, slots};
 use crate::error::{Result, Stopped};
 use crate::gemm::{
-    self, Activations, Codes, Finish, Matrix, PackedWeights, Results, State, WeightParams, dynamic_codes,
-    multiply,
+    self, Activations, Codes, Finish, Formula, Matrix, PackedWeights, Results, State, WeightParams,
+    dynamic_codes, multiply,
 };
 use crate::memory::{filled, reserve};
 
@@ -168,7 +168,7 @@ pub fn quantized_layer(
     assert_eq!(x.len(), shape.rows() * first.inputs(), "an input for each step and row");
     assert_eq!(states.len(), directions.len(), "states for each direction");
     let mut codes = filled(x.len(), 0u8);
-    let found = dynamic_codes(&x, shape.rows(), per_row, false, slots(&mut codes))?;
+    let found = dynamic_codes(&x, shape.rows(), per_row, Formula::Contract, slots(&mut codes))?;
     let (scales, zero_points) = match found {
         Ok(params) => params,
         Err(error) => return Ok(Err(error)),

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
-use quantray_core::affine::{self, Affine};
 use quantray_core::arch::Isa;
 use quantray_core::conv::{Geometry, PackedConv};
-use quantray_core::gemm::{Finish, Results, WeightParams, dynamic_params};
+use quantray_core::gemm::{Finish, Formula, Results, WeightParams, dynamic_params};
 use quantray_core::qparams::{DType, QParams, Quantizer};
 
 use super::axes::{per_axis, space};
@@ -159,6 +158,7 @@ impl Conv {
         &self,
         py: Python<'py>,
         input: &Bound<'py, PyAny>,
+        formula: Formula,
         relu: bool,
         out: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -168,16 +168,14 @@ impl Conv {
         let order = Order::of(&x);
         let from = contiguous(&order.as_ref().map_or(Ok(x.clone()), |order| order.of_memory(&x))?)?;
         let (values, shape) = (elements::<f32>(&from), from.shape());
-        let found = kernel(py, values.len(), "input", shape, || dynamic_params(values, 1, false))
+        let found = kernel(py, values.len(), "input", shape, || dynamic_params(values, 1, false, formula))
             .map_err(|error| if order.is_some() { Order::of_error(error, &x, "input") } else { error })?
             .map_err(Error)?;
-        let (scale, zero_point) = (found.0[0], found.1[0]);
         let codes = empty(py, u8::TYPE, shape)?;
         let room = elements_mut::<u8>(&codes);
-        let params = Affine::PerTensor { scale, zero_point };
-        kernel(py, values.len(), "input", shape, || affine::quantize(values, room, &params))?;
+        kernel(py, values.len(), "input", shape, || formula.quantize(values, room, (&found.0, &found.1)))?;
         let codes = order.map_or(Ok(codes.clone()), |order| order.of_axes(&codes))?;
-        self.results(Form::Floats, &codes, &x, (scale, zero_point), relu, out)
+        self.results(Form::Floats, &codes, &x, (found.0[0], found.1[0]), relu, out)
     }
 
     /// The lengths of an output, `images x channels x lengths`, and whether the images have an axis.
@@ -379,6 +377,8 @@ macro_rules! class {
             /// ----------
             /// input : array_like
             ///     Shape (N, in_channels, lengths), or without N.
+            /// onnx : bool
+            ///     Whether the range becomes a scale, and floats codes, as ONNX's DynamicQuantizeLinear has it.
             /// relu : bool
             ///     Whether negative outputs become 0.
             /// out : numpy.ndarray, optional
@@ -389,17 +389,18 @@ macro_rules! class {
             /// numpy.ndarray
             ///     Shape (N, out_channels, lengths), float32.
             #[pyo3(
-                signature = (input, *, relu=false, out=None),
-                text_signature = "($self, input, *, relu=False, out=None)"
+                signature = (input, *, onnx=false, relu=false, out=None),
+                text_signature = "($self, input, *, onnx=False, relu=False, out=None)"
             )]
             fn dynamic<'py>(
                 &self,
                 py: Python<'py>,
                 input: &Bound<'py, PyAny>,
+                onnx: bool,
                 relu: bool,
                 out: Option<&Bound<'py, PyAny>>,
             ) -> PyResult<Bound<'py, PyAny>> {
-                self.0.dynamic(py, input, relu, out)
+                self.0.dynamic(py, input, if onnx { Formula::Onnx } else { Formula::Contract }, relu, out)
             }
 
             /// The weight, unpacked.

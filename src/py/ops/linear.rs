@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use quantray_core::arch::Isa;
 use quantray_core::gemm::{
-    Activations, Codes, Finish, Matrix, PackedWeights, Results, WeightParams, dynamic_codes, multiply,
+    Activations, Codes, Finish, Formula, Matrix, PackedWeights, Results, WeightParams, dynamic_codes,
+    multiply,
 };
 use quantray_core::qparams::{DType, Quantizer};
 
@@ -132,6 +133,9 @@ impl PackedLinear {
     ///     Shape (..., in_features).
     /// per_row : bool
     ///     Whether each row (each token, in a language model) has a scale of its own. More exact where rows differ.
+    /// onnx : bool
+    ///     Whether ranges become scales, and floats codes, as ONNX's DynamicQuantizeLinear has it: in float32, by
+    ///     division; not as `quantize_per_tensor_dynamic` does.
     /// relu : bool
     ///     Whether negative outputs become 0.
     /// out : numpy.ndarray, optional
@@ -142,17 +146,19 @@ impl PackedLinear {
     /// numpy.ndarray
     ///     Shape (..., out_features), float32.
     #[pyo3(
-        signature = (input, *, per_row=false, relu=false, out=None),
-        text_signature = "($self, input, *, per_row=False, relu=False, out=None)"
+        signature = (input, *, per_row=false, onnx=false, relu=false, out=None),
+        text_signature = "($self, input, *, per_row=False, onnx=False, relu=False, out=None)"
     )]
     fn dynamic<'py>(
         &self,
         py: Python<'py>,
         input: &Bound<'py, PyAny>,
         per_row: bool,
+        onnx: bool,
         relu: bool,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let formula = if onnx { Formula::Onnx } else { Formula::Contract };
         let x = as_float32(input, "input")?;
         let in_shape = x.shape();
         let shape = self.output_shape(in_shape)?;
@@ -161,7 +167,7 @@ impl PackedLinear {
         let rows: usize = shape[..shape.len() - 1].iter().product();
         let codes = empty(py, u8::TYPE, &[values.len()])?;
         let room = elements_mut::<u8>(&codes);
-        let found = || dynamic_codes(&values, rows, per_row, false, room);
+        let found = || dynamic_codes(&values, rows, per_row, formula, room);
         let (scales, zero_points) = kernel(py, values.len(), "input", in_shape, found)?.map_err(Error)?;
         let x_codes = Matrix::dense(Codes::U8(elements(&codes)), rows, depth);
         let activations = Activations { codes: x_codes.into(), scales: &scales, zero_points: &zero_points };

@@ -74,6 +74,22 @@ class Weighted(OnGrids):
         dtype: str = "qint8",
         weight_range: Sequence[int] | None = None,
     ) -> None:
+        self._settle(settings, grid, input_grid, relu, relu6, dtype, weight_range)
+        codes: Any = _init.zeros(shape, np.int8 if dtype == "qint8" else np.uint8)
+        weight = make_per_tensor_quantized_tensor(codes, 1.0, 0)
+        self.set_weight_bias(weight, _init.zeros((outputs,)) if bias else None)
+
+    def _settle(
+        self,
+        settings: Sequence[Any],
+        grid: Sequence[Any] | None,
+        input_grid: Sequence[Any] | None,
+        relu: bool,
+        relu6: bool,
+        dtype: str,
+        weight_range: Sequence[int] | None,
+    ) -> None:
+        """All but the weight."""
         self._settings = list(settings)
         low, high = (-128, 127) if dtype == "qint8" else (0, 255)
         #: The least and the greatest code that the weight may have.
@@ -88,9 +104,6 @@ class Weighted(OnGrids):
         self.grid = None if grid is None else Grid.checked(grid)
         self.input_grid = None if input_grid is None else Grid.checked(input_grid, "input_grid")
         self.relu, self.relu6 = relu, relu6
-        codes: Any = _init.zeros(shape, np.int8 if dtype == "qint8" else np.uint8)
-        weight = make_per_tensor_quantized_tensor(codes, 1.0, 0)
-        self.set_weight_bias(weight, _init.zeros((outputs,)) if bias else None)
 
     @classmethod
     def of(
@@ -106,10 +119,9 @@ class Weighted(OnGrids):
     ) -> Any:
         """The layer of integers that takes the place of a float one."""
         relu6 = isinstance(activation, nn.ReLU6)
-        made = cls._rebuild(
-            weight.shape,
-            0 if bias is None else len(bias),
-            False,
+        made = cls.__new__(cls)
+        OnGrids.__init__(made)
+        made._settle(
             cls.settings_of(layer),
             grid,
             input_grid,

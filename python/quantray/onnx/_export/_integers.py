@@ -1,6 +1,7 @@
 """Nodes of integers, as QDQ: float operators between what dequantizes inputs and what quantizes outputs.
 
 Zero points are even: runtimes that add them before rounding, and those that add them after it, agree then.
+Those of a model that was loaded are as its file has them.
 """
 
 # Arguments of nodes are trees of whatever functions take: their leaves have no type that could be said.
@@ -38,6 +39,8 @@ def quantized(to: Writing, node: Node, x: str, grid: Grid) -> str:
     if grid.dtype not in _DTYPES:
         raise NotExported(f"values of {grid.dtype}")
     scale, zero = even(grid)
+    if to.keeps_zero_points:
+        zero = grid.zero_point
     low, high = (-128, 127) if grid.dtype == "qint8" else (0, 255)
     if (grid.quant_min, grid.quant_max) != (low, high):
         # Fewer bits than the dtype has.
@@ -46,6 +49,16 @@ def quantized(to: Writing, node: Node, x: str, grid: Grid) -> str:
     settings = [to.constant(scale), to.constant(np.array(zero, _DTYPES[grid.dtype]))]
     codes = to.op("QuantizeLinear", [x, *settings], node=node)
     return to.op("DequantizeLinear", [codes, *settings], node=node)
+
+
+@writes("onnx.fake_quantize")
+def _fake_quantize(to: Writing, node: Node) -> None:
+    """What a loaded file rounds inside of a function."""
+    x, scale, zero = node.args
+    kind = np.dtype(node.get("kind"))
+    settings = [to.constant(np.float32(scale)), to.constant(np.array(zero, kind))]
+    codes = to.op("QuantizeLinear", [to.value(x), *settings], node=node)
+    to.put(node, to.op("DequantizeLinear", [codes, *settings], node=node))
 
 
 @writes("layer")

@@ -92,7 +92,9 @@ def save(
     wanted = opset or (_OPSET_OF_NORMS if has_norms else LEAST)
     if not LEAST <= wanted <= GREATEST:
         raise ValueError(f"opset must be from {LEAST} to {GREATEST}, got {wanted}")
-    to = Writing(graph, model, grids, wanted)
+    runner: Any = model._runner
+    keeps = isinstance(runner, Converted) and runner.keeps_zero_points
+    to = Writing(graph, model, grids, wanted, keeps_zero_points=keeps)
     inputs = _inputs(to, graph, input_names)
     _write_decisions(to)
     for node in graph:

@@ -39,9 +39,20 @@ class Writing:
         Of the standard's operators that is written for, or a later one, where an operator needs it.
     grids : mapping of Ref to Grid
         Of the wires of codes.
+    keeps_zero_points : bool
+        Whether odd zero points stay as they are, which come from a file.
     """
 
-    def __init__(self, graph: Graph, model: Module, grids: Mapping[Ref, Any], opset: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        model: Module,
+        grids: Mapping[Ref, Any],
+        opset: int,
+        *,
+        keeps_zero_points: bool = False,
+    ) -> None:
+        self.keeps_zero_points = keeps_zero_points
         self.graph, self.model, self.grids, self.opset = graph, model, grids, opset
         self.nodes: list[NodeFile] = []
         #: By node, the version whose form it is in.

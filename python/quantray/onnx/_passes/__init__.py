@@ -6,13 +6,14 @@ Constants are folded, layers made whole, and formulas that exporters write out r
 from quantray.onnx._passes._activations import gelu, hard_sigmoid, hard_swish, silu
 from quantray.onnx._passes._attention import self_attention
 from quantray.onnx._passes._draft import Draft, free_names, uses
-from quantray.onnx._passes._dynamic import bias_of_dynamic, dynamic_product
+from quantray.onnx._passes._dynamic import bias_of_dynamic, dynamic_product, fused_dynamic
 from quantray.onnx._passes._inline import inline_functions
 from quantray.onnx._passes._layers import bias_of_product, per_channel
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
 from quantray.onnx._passes._normalizations import layer_norm, rms_norm
+from quantray.onnx._passes._written_out import written_out
 
-__all__ = ["Draft", "free_names", "inline_functions", "simplify", "uses"]
+__all__ = ["Draft", "free_names", "inline_functions", "simplify", "uses", "written_out"]
 
 
 def simplify(draft: Draft) -> None:
@@ -24,4 +25,4 @@ def simplify(draft: Draft) -> None:
     draft.apply(layer_norm, rms_norm)
     draft.apply(bias_of_product, per_channel)
     draft.apply(self_attention)
-    draft.apply(dynamic_product, bias_of_dynamic)
+    draft.apply(dynamic_product, fused_dynamic, bias_of_dynamic)

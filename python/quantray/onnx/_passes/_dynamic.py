@@ -35,22 +35,45 @@ def dynamic_product(draft: Draft, node: NodeFile) -> NodeFile | None:
                 continue
             if given[2] == "" or not _are_columns(scales, zeros, weight):
                 return None
-            names = (
-                given[1],
-                draft.add(f"{given[1]}.scales", scales.reshape(-1)),
-                draft.add(f"{given[1]}.zeros", zeros.reshape(-1)),
-            )
-            scope = product.name.rpartition("/")[0]
-            name = f"{scope}/DynamicLinear" if scope else product.name.removesuffix("_quant")
-            return replace(
-                node,
-                name=name,
-                op="DynamicLinear",
-                domain="quantray",
-                inputs=(source.inputs[0], *names),
-                attributes={},
-            )
+            return _layer(draft, node, product.name, source.inputs[0], (given[1], scales, zeros))
     return None
+
+
+def fused_dynamic(draft: Draft, node: NodeFile) -> NodeFile | None:
+    """The same as one node, as onnxruntime has it: DynamicQuantizeMatMul, MatMulIntegerToFloat."""
+    if node.domain != "com.microsoft" or node.op not in ("DynamicQuantizeMatMul", "MatMulIntegerToFloat"):
+        return None
+    given = [*node.inputs, *[""] * (7 - len(node.inputs))]
+    x, weight_name, scale_name, zero_name, bias = given[:5]
+    if node.op == "MatMulIntegerToFloat":
+        codes, weight_name, own_scale, scale_name, own_zero, zero_name, bias = given
+        source = draft.producer(codes, "DynamicQuantizeLinear")
+        if source is None or (own_scale, own_zero) != source.outputs[1:3]:
+            return None
+        x = source.inputs[0]
+    weight, scales = draft.constant(weight_name), draft.constant(scale_name)
+    if weight is None or scales is None or weight.ndim != 2 or (bias and draft.constant(bias) is None):
+        return None
+    zeros = draft.constant(zero_name) if zero_name else np.zeros(1, weight.dtype)
+    if zeros is None or not _are_columns(scales, zeros, weight):
+        return None
+    made = _layer(draft, node, node.name, x, (weight_name, scales, zeros))
+    return replace(made, inputs=(*made.inputs, bias)) if bias else made
+
+
+def _layer(draft: Draft, node: NodeFile, name: str, x: str, weight: tuple[str, Array, Array]) -> NodeFile:
+    """A dynamic linear layer in the place of a node, with the name of the product that it is."""
+    own, scales, zeros = weight
+    names = own, draft.add(f"{own}.scales", scales.reshape(-1)), draft.add(f"{own}.zeros", zeros.reshape(-1))
+    scope = name.rpartition("/")[0]
+    return replace(
+        node,
+        name=f"{scope}/DynamicLinear" if scope else name.removesuffix("_quant"),
+        op="DynamicLinear",
+        domain="quantray",
+        inputs=(x, *names),
+        attributes={},
+    )
 
 
 def _are_columns(scales: Array, zeros: Array, weight: Array) -> bool:

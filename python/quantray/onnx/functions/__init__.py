@@ -32,7 +32,12 @@ from quantray.onnx.functions._pooling import (
     max_unpool,
     roi_align,
 )
-from quantray.onnx.functions._quantize import dequantize_linear, dynamic_quantize_linear, quantize_linear
+from quantray.onnx.functions._quantize import (
+    dequantize_linear,
+    dynamic_quantize_linear,
+    fake_quantize,
+    quantize_linear,
+)
 from quantray.onnx.functions._quantized_elementwise import (
     qlinear_add,
     qlinear_average_pool,
@@ -77,6 +82,7 @@ __all__ = [
     "dynamic_quantize_lstm",
     "dynamic_quantize_matmul",
     "erf",
+    "fake_quantize",
     "gather_nd",
     "grid_sample",
     "linear_attention",

@@ -123,6 +123,16 @@ def dequantize_linear(x: Any, scale: Any, zero_point: Any = None, axis: int = 1,
     return np.multiply(x.astype(np.float32), spread(scale, x, axis, block_size).astype(np.float32))
 
 
+def fake_quantize(x: Any, scale: Any, zero_point: Any = None, kind: str = "uint8") -> Any:
+    """Floats rounded to the values of integers on one grid: QuantizeLinear, then DequantizeLinear.
+
+    >>> fake_quantize(np.array([0.2, 1.5, 1000.0], np.float32), np.float32(1), np.uint8(10))
+    array([  0.,   2., 245.], dtype=float32)
+    """
+    codes = quantize_linear(x, scale, zero_point, kind)
+    return dequantize_linear(codes, scale, zero_point)
+
+
 def range_of(x: Any, kind: str = "uint8") -> tuple[Any, Any]:
     """Scale and zero point for the least and the greatest of some floats, and 0."""
     low, high, dtype = RANGES[kind]

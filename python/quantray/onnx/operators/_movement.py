@@ -66,7 +66,7 @@ def _flatten(call: Call, x: Array) -> Array:
         return np.reshape(x, (1, -1))
     if axis == np.ndim(x):
         return np.reshape(x, (-1, 1))
-    if axis == 1:
+    if axis == 1 and x.dtype == np.float32:
         return F.flatten(x, 1)
     return np.reshape(x, (math.prod(_settle(shape_of(x)[:axis])), -1))
 

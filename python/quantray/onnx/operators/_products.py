@@ -69,7 +69,7 @@ def _dynamic_linear_layer(call: Call, constants: Sequence[Array]) -> nn.Module |
     scales = np.broadcast_to(scales.astype(np.float64), rows).copy()
     zeros = np.broadcast_to(zeros.astype(np.int64), rows).copy()
     with rebuilding(2 * weight.size + 2 * rows):
-        made = nn.quantized.dynamic.Linear(codes.shape[1], rows, bias is not None, per_row=False)
+        made = nn.quantized.dynamic.Linear(codes.shape[1], rows, bias is not None, per_row=False, onnx=True)
     made.set_weight_bias(make_per_channel_quantized_tensor(codes, scales, zeros, axis=0), bias)
     return made
 

@@ -8,15 +8,15 @@ use super::super::value::{Type, Value};
 use super::layer::{Conv, Images, Linear};
 use crate::arch::slots;
 use crate::error::Result;
-use crate::gemm::{Activations, CACHED, Codes, Floats, Matrix, Results, dynamic_codes, multiply};
+use crate::gemm::{Activations, CACHED, Codes, Floats, Formula, Matrix, Results, dynamic_codes, multiply};
 
 /// How a layer quantizes floats.
 #[derive(Debug, Clone, Copy)]
 pub struct Dynamic {
     /// Whether each row, or image, has a scale and a zero point of its own.
     pub apart: bool,
-    /// Whether codes have 7 bits.
-    pub reduce_range: bool,
+    /// How ranges become grids.
+    pub formula: Formula,
 }
 
 impl Linear {
@@ -26,10 +26,10 @@ impl Linear {
         let (depth, columns) = (self.weights.depth(), self.weights.columns());
         let rows: usize = x.shape[..x.shape.len() - 1].iter().product();
         let (weights, layer) = (Arc::clone(&self.weights), self.layer.clone());
-        let Dynamic { apart, reduce_range } = self.dynamic;
+        let Dynamic { apart, formula } = self.dynamic;
         let run = move |values: &dyn Floats, to: Room<'_>, scratch: &mut [u8]| -> Result<(), Trouble> {
             let codes = &mut scratch[..rows * depth];
-            let (scales, zero_points) = dynamic_codes(values, rows, apart, reduce_range, slots(codes))??;
+            let (scales, zero_points) = dynamic_codes(values, rows, apart, formula, slots(codes))??;
             let codes = Matrix::dense(Codes::U8(codes), rows, depth).into();
             let x = Activations { codes, scales: &scales, zero_points: &zero_points };
             Ok(multiply(&x, &weights, &layer.finish(), Results::Floats(to.floats()))?)
@@ -57,14 +57,14 @@ impl Conv {
         let groups = if apart { images.images } else { 1 };
         images.images /= groups;
         let (conv, layer, n) = (Arc::clone(&self.conv), self.layer.clone(), dense.len());
-        let reduce_range = self.dynamic.reduce_range;
+        let formula = self.dynamic.formula;
         let run = move |io: Io<'_>| -> Result<(), Trouble> {
             let (codes, each) = (&mut io.scratch[..n], n / groups);
             let to = io.to.floats();
             let room = to.len() / groups;
             let all = io.from[0].floats().chunks_exact(each).zip(codes.chunks_exact_mut(each));
             for ((values, codes), to) in all.zip(to.chunks_exact_mut(room)) {
-                let (scales, zero_points) = dynamic_codes(&values, 1, false, reduce_range, slots(codes))??;
+                let (scales, zero_points) = dynamic_codes(&values, 1, false, formula, slots(codes))??;
                 let (scale, zero_point) = (scales[0], zero_points[0]);
                 let image = images.of(Memory::U8(codes));
                 conv.run(&image, (scale, zero_point), &layer.finish(), Results::Floats(to))?;

@@ -110,6 +110,9 @@ impl Op for Binary {
 
     fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         let (a, b) = (from[0], from[1]);
+        if let Some(task) = self.repeated(a, b)? {
+            return Ok(task.into());
+        }
         let (made, needs) = both(a, b, Type::Codes(self.to))?;
         let (op, to, relu, n) = (self.op, self.to, self.relu, made.len());
         let task = match (a.ty, b.ty) {
@@ -144,6 +147,60 @@ impl Op for Binary {
     fn images(&self, from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
         each_element(from, made, images)
     }
+}
+
+impl Binary {
+    /// Of codes and codes that are broadcast to them: these are repeated as they are read. None where they lie in another
+    /// way.
+    fn repeated(&self, a: &Value, b: &Value) -> Result<Option<Task>> {
+        let (Type::Codes(x), Type::Codes(y)) = (a.ty, b.ty) else { return Ok(None) };
+        let shape = broadcast(&a.shape, &b.shape)?;
+        let is_first = a.shape == shape;
+        // A difference has an order.
+        if is_first == (b.shape == shape) || shape.contains(&0) || (!is_first && self.op == ops::Binary::Sub)
+        {
+            return Ok(None);
+        }
+        let (whole, other) = if is_first { (a, b) } else { (b, a) };
+        let made = whole.dense(Type::Codes(self.to));
+        let mut padded = vec![1; shape.len() - other.shape.len()];
+        padded.extend(&other.shape);
+        let own = made.ordered(padded);
+        let Some(repeat) = repeat_of(&made, &own.shape) else { return Ok(None) };
+        check_finite(x)?;
+        check_finite(y)?;
+        let mut needs = vec![Need::like(&made), Need::like(&own)];
+        let (mut order, mut grids) = ((0, 1), (x, y));
+        if !is_first {
+            needs.swap(0, 1);
+            (order, grids) = ((1, 0), (y, x));
+        }
+        let (op, to, relu, n) = (self.op, self.to, self.relu, made.len());
+        let task = Task::new(made, move |io: Io<'_>| {
+            let a = operand(io.from[order.0], grids.0);
+            let b = operand(io.from[order.1], grids.1);
+            Ok(ops::binary_repeated(op, a, b, repeat, relu, target(io.to, to))?)
+        });
+        Ok(Some(task.needs(needs).work(3 * n)))
+    }
+}
+
+/// How a value of this shape, in the order of another's memory, is repeated in it; none where it is not in one piece.
+fn repeat_of(whole: &Value, shape: &[usize]) -> Option<ops::Repeat> {
+    let mut axes: Vec<usize> = (0..shape.len()).filter(|&a| whole.shape[a] > 1).collect();
+    axes.sort_by_key(|&a| std::cmp::Reverse(whole.strides[a]));
+    // From the fastest axis on: those of a block, those along which it is repeated, and those of other blocks.
+    let (mut block, mut times, mut is_repeated, mut is_done) = (1, 1, false, false);
+    for &a in axes.iter().rev() {
+        let same = shape[a] == whole.shape[a];
+        match (same, is_repeated, is_done) {
+            (true, false, _) => block *= whole.shape[a],
+            (false, _, false) => (times, is_repeated) = (times * whole.shape[a], true),
+            (true, true, _) => is_done = true,
+            (false, _, true) => return None,
+        }
+    }
+    Some(ops::Repeat { block, times })
 }
 
 pub(super) fn operand(codes: Memory<'_>, grid: Grid) -> Operand<'_> {

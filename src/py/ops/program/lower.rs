@@ -16,6 +16,7 @@ use crate::ops::axes::per_axis;
 use crate::ops::conv::conv_of;
 use crate::ops::linear::PackedLinear;
 use crate::ops::results::Bias;
+use quantray_core::gemm::Formula;
 use quantray_core::ops::pool::Moves;
 use quantray_core::ops::{self, Function, table};
 use quantray_core::program::Grid;
@@ -228,7 +229,16 @@ fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered) ->
     if per_row && reduce_range {
         return Err(Error::value(p.arg("reduce_range"), "True", "False with per_row").into());
     }
-    let dynamic = Dynamic { apart: per_row, reduce_range };
+    let is_onnx = p.flag("onnx")?;
+    if is_onnx && reduce_range {
+        return Err(Error::value(p.arg("reduce_range"), "True", "False with onnx").into());
+    }
+    let formula = match (is_onnx, reduce_range) {
+        (true, _) => Formula::Onnx,
+        (_, true) => Formula::SevenBits,
+        _ => Formula::Contract,
+    };
+    let dynamic = Dynamic { apart: per_row, formula };
     let from = made.all();
     if op == "linear" {
         let held = packed

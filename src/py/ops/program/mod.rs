@@ -54,8 +54,9 @@ use values::{Declared, Fresh, Held};
 /// params are in brackets.
 ///
 /// - quantize(x; grid), dequantize(x), requantize(x; grid)
-/// - linear, conv(x [, residual]; packed [, relu, relu6, to: grid, per_row=True, reduce_range]): floats are quantized as
-///   they come, by row or image with `per_row`; the residual is added to the floats of the layer, which are rounded once
+/// - linear, conv(x [, residual]; packed [, relu, relu6, to: grid, per_row=True, reduce_range, onnx]): floats are
+///   quantized as they come, by row or image with `per_row`, by ONNX's formula with `onnx`; the residual is added to the
+///   floats of the layer, which are rounded once
 /// - max_pool(x; kernel_size [, stride, padding, dilation, ceil_mode, dims]), avg_pool(x; kernel_size [, stride, padding,
 ///   ceil_mode, count_include_pad, divisor_override, dims]), adaptive_max_pool, adaptive_avg_pool(x; output_size [, dims])
 /// - interpolate(x; size or scale [, mode, align_corners])

@@ -33,6 +33,9 @@ class Linear(Module):
         Whether each row of the input has a scale and a zero point of its own, not one for all.
     reduce_range : bool
         Whether the input is quantized to 7 bits, as torch does, whose sums may saturate. Not with `per_row`.
+    onnx : bool
+        Whether the input is quantized as ONNX's DynamicQuantizeLinear does it, not as torch: its scale is
+        computed in float32, and it is divided by that. Not with `reduce_range`.
     relu : bool
         Whether negative outputs become 0.
     is_smoothed : bool
@@ -62,6 +65,7 @@ class Linear(Module):
         per_channel: bool = True,
         per_row: bool = True,
         reduce_range: bool = False,
+        onnx: bool = False,
         relu: bool = False,
         is_smoothed: bool = False,
     ) -> None:
@@ -70,7 +74,7 @@ class Linear(Module):
             check_sizes(in_features=in_features, out_features=out_features)
         check_weight_dtype(dtype)
         self.in_features, self.out_features = in_features, out_features
-        self._set(per_channel, per_row, reduce_range, relu)
+        self._set(per_channel, per_row, reduce_range, relu, onnx)
         if is_smoothed:
             self.input_factor = np.ones(in_features, np.float32)
         weight = blank_weight((out_features, in_features), per_channel)
@@ -137,11 +141,14 @@ class Linear(Module):
         made.set_weight_bias(codes, bias)
         return made
 
-    def _set(self, per_channel: bool, per_row: bool, reduce_range: bool, relu: bool) -> None:
-        if per_row and reduce_range:
-            raise ValueError("reduce_range must be False with per_row=True, got True")
+    def _set(
+        self, per_channel: bool, per_row: bool, reduce_range: bool, relu: bool, onnx: bool = False
+    ) -> None:
+        for name, other in (("per_row", per_row), ("onnx", onnx)):
+            if other and reduce_range:
+                raise ValueError(f"reduce_range must be False with {name}=True, got True")
         self.per_channel, self.per_row = per_channel, per_row
-        self.reduce_range, self.relu = reduce_range, relu
+        self.reduce_range, self.relu, self.onnx = reduce_range, relu, onnx
         #: What each input is multiplied by before it is quantized; None for nothing.
         self.input_factor: Any = None
 
@@ -162,14 +169,14 @@ class Linear(Module):
         """Shape (..., out_features), float32."""
         input = self._given(input)
         if not self.reduce_range:
-            return self._packed.dynamic(input, per_row=self.per_row, relu=self.relu)
+            return self._packed.dynamic(input, per_row=self.per_row, onnx=self.onnx, relu=self.relu)
         return self._packed(quantize_per_tensor_dynamic(input, quint8, True), relu=self.relu)
 
     def into(self, input: Any, out: Any, relu: bool = False) -> Any:
         """The same, written into `out`, an array of float32; with `relu` negative numbers become 0."""
         input = self._given(input)
         if not self.reduce_range:
-            return self._packed.dynamic(input, per_row=self.per_row, relu=relu, out=out)
+            return self._packed.dynamic(input, per_row=self.per_row, onnx=self.onnx, relu=relu, out=out)
         return self._packed(quantize_per_tensor_dynamic(input, quint8, True), relu=relu, out=out)
 
     def _own_state(self) -> dict[str, Any]:
@@ -190,6 +197,7 @@ class Linear(Module):
             "per_channel": self.per_channel,
             "per_row": self.per_row,
             "reduce_range": self.reduce_range,
+            "onnx": self.onnx,
             "relu": self.relu,
             "is_smoothed": self.input_factor is not None,
         }

@@ -1,0 +1,38 @@
+"""How far the outputs of two models are apart."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+
+
+def difference(name: str, pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """How far arrays are from each other, sample by sample."""
+    ones = [row.ravel() for one, _ in pairs for row in np.atleast_1d(one)]
+    twos = [row.ravel() for _, two in pairs for row in np.atleast_1d(two)]
+    cosines = [_cosine(a, b) for a, b in zip(ones, twos, strict=True)]
+    signal = sum(float((a**2).sum()) for a in ones)
+    noise = sum(float(((a - b) ** 2).sum()) for a, b in zip(ones, twos, strict=True))
+    same = [a.argmax() == b.argmax() for a, b in zip(ones, twos, strict=True) if a.size > 1]
+    return {
+        "output": name,
+        "samples": len(ones),
+        "cosine": float(np.mean(cosines)),
+        "least_cosine": float(np.min(cosines)),
+        "sqnr_db": float("inf") if noise == 0 else float(10 * np.log10(max(signal, 1e-300) / noise)),
+        "greatest_difference": max(
+            float(np.abs(a - b).max(initial=0)) for a, b in zip(ones, twos, strict=True)
+        ),
+        "same_greatest_percent": 100 * float(np.mean(same)) if same else 100.0,
+    }
+
+
+def as_tuple(output: Any) -> tuple[Any, ...]:
+    """A model's outputs, of which there may be one."""
+    return cast("tuple[Any, ...]", output) if isinstance(output, tuple) else (output,)
+
+
+def _cosine(a: Any, b: Any) -> float:
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / lengths) if lengths else float(np.array_equal(a, b))
