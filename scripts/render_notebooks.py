@@ -27,7 +27,12 @@ def smaller(png: str) -> str:
 
 def render(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False).execute()
+    # Where it lies: 04 and 05 import `digits.py` beside them.
+    resources = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(
+        notebook, timeout=300, kernel_name="python3", record_timing=False, resources=resources
+    )
+    client.execute()
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

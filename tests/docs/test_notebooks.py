@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import pathlib
+import re
+import shutil
 import warnings
 
 import nbformat
@@ -41,6 +43,16 @@ def test_translations_have_the_same_cells(path):
             assert any("\uac00" <= letter <= "\ud7a3" for letter in cell.source)
 
 
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *NOTEBOOKS_KO], ids=lambda path: path.parent.name + path.name)
+def test_pictures_have_one_style_and_fit_a_phone(path):
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    code = "\n".join(cells)
+    assert "qt.analysis.style()" in code
+    assert "rcParams" not in code
+    # Inches, as wide as the style's own.
+    assert all(float(width) <= 5.6 for width in re.findall(r"figsize=\(([\d.]+),", code))
+
+
 def outputs(notebook):
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
@@ -68,6 +80,7 @@ def test_runs_as_committed(path, tmp_path):
     assert pictures, "committed without its pictures"
     assert not any(o.output_type == "error" for o in outputs(committed))
     run = nbformat.read(path, as_version=4)
+    shutil.copy(path.parent / "digits.py", tmp_path)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(run, timeout=300, kernel_name="python3", resources=resources).execute()
     assert len(text_of(run)) == len(text_of(committed))
