@@ -21,36 +21,35 @@ class Machine:
 
     Attributes
     ----------
-    kind : str
-        LINEAR, POLY, RBF or SIGMOID.
-    settings : tuple of float
-        gamma, coef0, degree.
     vectors : array of float64, shape (vectors, features)
     weights : array of float64, shape (rows, vectors)
         One row of a regressor; of k classes k - 1.
     rho : array of float64
         What is added to each decision.
-    counts : tuple of int
-        For each class how many of the vectors are its own.
-    sigmoid : array of float64, shape (2, pairs), optional
-        Slope and offset of the probability that the first class of a pair is the one.
+    kind : str
+        LINEAR, POLY, RBF or SIGMOID.
+    settings : tuple of float
+        gamma, coef0, degree.
     """
 
-    kind: str
-    settings: tuple[float, float, float]
     vectors: Any
     weights: Any
     rho: Any
-    counts: tuple[int, ...] = ()
-    sigmoid: Any = None
+    kind: str
+    settings: tuple[float, float, float]
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What functions of it take."""
+        return self.vectors, self.weights, self.rho, self.kind, self.settings
 
 
-def kernel(x: Any, machine: Machine) -> Any:
+def _kernel(x: Any, vectors: Any, kind: str, settings: tuple[float, float, float]) -> Any:
     """The kernel of each row with each vector."""
-    x, vectors = x.astype(np.float64), machine.vectors
-    gamma, shift, degree = machine.settings
+    x = x.astype(np.float64)
+    gamma, shift, degree = settings
     products = x @ vectors.T
-    match machine.kind:
+    match kind:
         case "RBF":
             squares = np.sum(x * x, axis=1)[:, None] + np.sum(vectors * vectors, axis=1)
             return np.exp(-gamma * np.maximum(squares - 2 * products, 0))
@@ -62,31 +61,35 @@ def kernel(x: Any, machine: Machine) -> Any:
             return products
 
 
-def support_vector_sums(x: Any, machine: Machine) -> Any:
+def support_vector_sums(x: Any, vectors: Any, weights: Any, rho: Any, kind: str, settings: Any) -> Any:
     """What a regressor makes of rows, shape (rows, 1)."""
-    return (kernel(x, machine) @ machine.weights.T + machine.rho).astype(np.float32)
+    return (_kernel(x, vectors, kind, settings) @ weights.T + rho).astype(np.float32)
 
 
-def support_vector_votes(x: Any, machine: Machine) -> tuple[Any, Any]:
+def support_vector_votes(
+    x: Any, vectors: Any, weights: Any, rho: Any, kind: str, settings: Any, counts: Any, sigmoid: Any
+) -> tuple[Any, Any]:
     """For each row the place of the class that most pairs decide for, and what the pairs have decided, or
     probabilities of classes.
 
+    `counts` says of each class how many of the vectors are its own; `sigmoid` is the slope and the offset
+    of the probability that the first class of a pair is the one, shape (2, pairs), or None.
+
     Source: Chang and Lin, LIBSVM: A library for support vector machines (2011), sections 4.1.1 and 8.
     """
-    values, classes = kernel(x, machine), len(machine.counts)
-    ends = np.cumsum((0, *machine.counts))
+    values, classes = _kernel(x, vectors, kind, settings), len(counts)
+    ends = np.cumsum((0, *counts))
     sums: list[Any] = []
     votes = np.zeros((len(x), classes), np.int64)
     for number, (i, j) in enumerate(combinations(range(classes), 2)):
         own, other = slice(ends[i], ends[i + 1]), slice(ends[j], ends[j + 1])
-        made = values[:, own] @ machine.weights[j - 1, own] + values[:, other] @ machine.weights[i, other]
-        made = made + machine.rho[number]
+        made = values[:, own] @ weights[j - 1, own] + values[:, other] @ weights[i, other] + rho[number]
         votes[:, i] += made > 0
         votes[:, j] += made <= 0
         sums.append(made)
     scores = np.stack(sums, axis=1)
-    if machine.sigmoid is not None:
-        scores = _probabilities(scores, machine.sigmoid, classes)
+    if sigmoid is not None:
+        scores = _probabilities(scores, sigmoid, classes)
     return np.argmax(votes, axis=1), scores.astype(np.float32)
 
 

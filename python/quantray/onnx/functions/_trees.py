@@ -32,7 +32,9 @@ class Forest:
     features, ifs, elses : array of int, shape (nodes,)
     thresholds : array of float32, shape (nodes,)
     modes : array of int, shape (nodes,)
-        Places in the table of modes.
+        Places in `kinds`.
+    kinds : tuple of str
+        What branches ask.
     missing : array of bool, shape (nodes,)
         Whether NaN counts as true.
     leaves : array of int, shape (nodes,)
@@ -49,6 +51,7 @@ class Forest:
     elses: Any
     thresholds: Any
     modes: Any
+    kinds: tuple[str, ...]
     missing: Any
     leaves: Any
     weights: Any
@@ -59,6 +62,12 @@ class Forest:
     has_one_target: bool
     target: int
     is_positive: bool
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What `tree_scores` takes."""
+        walk = (self.roots, self.features, self.ifs, self.elses, self.thresholds, self.modes, self.missing)
+        return (*walk, self.leaves, self.weights, self.base, self.kinds, self.aggregate, self.depth)
 
     @classmethod
     def of(cls, call: Any, kind: str, targets: int) -> Forest:
@@ -88,8 +97,8 @@ class Forest:
         inner = ~is_leaf
         reached = set(ifs[inner].tolist()) | set(elses[inner].tolist())
         roots = np.array([at for at in own.tolist() if at not in reached])
-        names = list(_MODES)
-        modes = np.array([0 if mode == "LEAF" else names.index(mode) for mode in said])
+        kinds = tuple(sorted(set(said) - {"LEAF"}))
+        modes = np.array([0 if mode == "LEAF" else kinds.index(mode) for mode in said])
         holders = list(zip(call.need(f"{kind}_treeids"), call.need(f"{kind}_nodeids"), strict=True))
         scored = np.asarray(call.need(f"{kind}_ids"), np.int64)
         values = np.asarray(call.need(f"{kind}_weights"), np.float32)
@@ -116,6 +125,7 @@ class Forest:
             elses,
             np.asarray(call.need("nodes_values"), np.float32),
             modes,
+            kinds,
             np.asarray(call.get("nodes_missing_value_tracks_true") or [0] * len(ids), bool),
             leaves,
             weights,
@@ -139,29 +149,41 @@ def _depth(call: Any, ifs: Any, elses: Any, roots: Any, is_leaf: Any) -> int:
     return depth
 
 
-def tree_scores(x: Any, forest: Forest) -> Any:
-    """Scores of rows, shape (rows, targets): what the leaves of all trees hold together."""
-    if x.shape[1] <= forest.features.max(initial=-1):
-        raise ValueError(f"x must have more than {forest.features.max()} features, got {x.shape[1]}")
+def tree_scores(
+    x: Any,
+    roots: Any,
+    features: Any,
+    ifs: Any,
+    elses: Any,
+    thresholds: Any,
+    modes: Any,
+    missing: Any,
+    leaves: Any,
+    weights: Any,
+    base: Any,
+    kinds: tuple[str, ...],
+    aggregate: str,
+    depth: int,
+) -> Any:
+    """Scores of rows, shape (rows, targets): what the leaves of all trees of a `Forest` hold together."""
+    if x.shape[1] <= features.max():
+        raise ValueError(f"x must have more than {features.max()} features, got {x.shape[1]}")
     row = np.arange(len(x))[:, None]
-    at = np.broadcast_to(forest.roots, (len(x), len(forest.roots)))
-    modes = sorted(set(forest.modes.tolist()))
-    functions = list(_MODES.values())
-    for _ in range(forest.depth):
-        value, threshold = x[row, forest.features[at]], forest.thresholds[at]
-        goes = functions[modes[0]](value, threshold)
-        for mode in modes[1:]:
-            goes = np.where(forest.modes[at] == mode, functions[mode](value, threshold), goes)
-        goes = goes | (np.isnan(value) & forest.missing[at])
-        at = np.where(goes, forest.ifs[at], forest.elses[at])
-    leaves = forest.leaves[at]
-    made = forest.weights[leaves[:, 0]]
-    for tree in range(1, leaves.shape[1]):
-        more = forest.weights[leaves[:, tree]]
-        made = _JOINED[forest.aggregate](made, more)
-    if forest.aggregate == "AVERAGE":
-        made = made / np.float32(leaves.shape[1])
-    return made + forest.base
+    at = np.broadcast_to(roots, (len(x), len(roots)))
+    for _ in range(depth):
+        value, threshold = x[row, features[at]], thresholds[at]
+        goes = _MODES[kinds[0]](value, threshold)
+        for number, kind in enumerate(kinds[1:], 1):
+            goes = np.where(modes[at] == number, _MODES[kind](value, threshold), goes)
+        goes = goes | (np.isnan(value) & missing[at])
+        at = np.where(goes, ifs[at], elses[at])
+    found = leaves[at]
+    made = weights[found[:, 0]]
+    for tree in range(1, found.shape[1]):
+        made = _JOINED[aggregate](made, weights[found[:, tree]])
+    if aggregate == "AVERAGE":
+        made = made / np.float32(found.shape[1])
+    return made + base
 
 
 _JOINED = {"SUM": np.add, "AVERAGE": np.add, "MIN": np.minimum, "MAX": np.maximum}

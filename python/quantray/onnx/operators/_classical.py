@@ -276,7 +276,7 @@ def _classifier_layer(call: Call, constants: Sequence[Array]) -> nn.Module | Non
 # Support vectors
 
 
-def _machine(call: Call, rows: int, **more: Any) -> Machine | None:
+def _machine(call: Call, rows: int) -> Machine | None:
     """The kernel of a node and its vectors; None for a linear model without them."""
     counts = call.get("vectors_per_class")
     count = int(sum(counts)) if counts else int(call.get("n_supports", 0))
@@ -290,7 +290,7 @@ def _machine(call: Call, rows: int, **more: Any) -> Machine | None:
         raise call.error(f"coefficients must be {rows} for each of {count} vectors, got {weights.size}")
     settings: Any = tuple(map(float, (*call.get("kernel_params", ()), 0.0, 0.0, 0.0)[:3]))
     doubles = (vectors.astype(np.float64), weights.astype(np.float64))
-    return Machine(kind, settings, *doubles, _floats(call, "rho", 0.0).astype(np.float64), **more)
+    return Machine(*doubles, _floats(call, "rho", 0.0).astype(np.float64), kind, settings)
 
 
 @operator("SVMRegressor", domain=_DOMAIN)
@@ -299,7 +299,7 @@ def _support_regressor(call: Call, x: Array) -> Array:
     if machine is None:
         made = F.linear(x, _weights(call, 1), _floats(call, "rho", 0.0))
     else:
-        made = graph.apply("onnx.support_vector_sums", x, machine)
+        made = graph.apply("onnx.support_vector_sums", x, *machine.arguments)
     if call.get("one_class"):
         made = np.where(made > 0, np.float32(1), np.float32(-1))
     return _of_targets(call, made)
@@ -316,10 +316,12 @@ def _support_classifier(call: Call, x: Array) -> Any:
     sigmoid = None
     if call.get("prob_a"):
         sigmoid = np.stack([_floats(call, name).astype(np.float64) for name in ("prob_a", "prob_b")])
-    machine = _machine(call, len(labels) - 1, counts=counts, sigmoid=sigmoid)
+    machine = _machine(call, len(labels) - 1)
     if machine is None or machine.rho.size != pairs or (sigmoid is not None and sigmoid.shape[1] != pairs):
         raise call.error(f"rho, prob_a and prob_b must be {pairs} numbers, one for each pair of classes")
-    places, scores = graph.apply("onnx.support_vector_votes", _float(_row(x)), machine)
+    places, scores = graph.apply(
+        "onnx.support_vector_votes", _float(_row(x)), *machine.arguments, counts, sigmoid
+    )
     if len(labels) == 2 and sigmoid is None:
         scores = np.concatenate([-scores, scores], axis=1)
     return labelled(labels, places), scores_of(call, scores)
@@ -331,14 +333,14 @@ def _support_classifier(call: Call, x: Array) -> Any:
 @operator("TreeEnsembleRegressor", domain=_DOMAIN)
 def _tree_regressor(call: Call, x: Array) -> Array:
     forest = Forest.of(call, "target", int(call.get("n_targets", 1)))
-    return _of_targets(call, graph.apply("onnx.tree_scores", _float(_row(x)), forest))
+    return _of_targets(call, graph.apply("onnx.tree_scores", _float(_row(x)), *forest.arguments))
 
 
 @operator("TreeEnsembleClassifier", domain=_DOMAIN)
 def _tree_classifier(call: Call, x: Array) -> Any:
     labels = _classes(call, "classlabels_strings", "classlabels_int64s")
     forest = Forest.of(call, "class", len(labels))
-    scores = graph.apply("onnx.tree_scores", _float(_row(x)), forest)
+    scores = graph.apply("onnx.tree_scores", _float(_row(x)), *forest.arguments)
     if len(labels) > 2 or not forest.has_one_target:
         return labelled(labels, np.argmax(scores, axis=1)), scores_of(call, scores)
     # Two classes, of which the trees score one: by a probability, or by a number's sign.
