@@ -257,5 +257,5 @@ def test_what_observers_calculate_goes_into_quantize():
         qt.fake_quantize_per_tensor_affine(X, scale, zero_point, 0, 255), want.dequantize()
     )
     for bad in (np.ones(2, np.float32), np.array([True]), np.array(["1"])):
-        with pytest.raises(TypeError, match="scale must be (a|one) number"):
+        with pytest.raises(TypeError, match=r"scale must be (a|one) number"):
             qt.quantize_per_tensor(X, bad, 0, qt.quint8)
