@@ -214,7 +214,7 @@ class _Nodes:
             for name in sorted(reads)
             if not self.makes(name)
         ]
-        attributes: dict[str, Any] = {}
+        attributes: dict[str, object] = {}
         for name, value in node.attributes.items():
             if isinstance(value, GraphFile):
                 attributes[name] = self._body(value, f"{place}: {name}", reads)

@@ -147,7 +147,7 @@ class Scan(Control):
 class SequenceMap(Control):
     """A graph that is called for each item of a sequence, and with those of others beside it."""
 
-    def run(self, inputs: list[Any], around: dict[str, Array]) -> Any:
+    def run(self, inputs: Sequence[object], around: dict[str, Array]) -> Any:
         sequences: list[list[Array]] = [each for each in inputs if isinstance(each, list)]
         lengths = sorted(set(map(len, sequences)))
         if len(lengths) != 1:

@@ -44,7 +44,7 @@ def of_lengths(lengths: Any) -> Array:
     return made
 
 
-def of_objects(x: Any) -> Array:
+def of_objects(x: Array) -> Array:
     """One length, which NumPy has taken out of an array of objects, as an array of no axes."""
     if type(x) is not Length:
         return x
@@ -69,7 +69,7 @@ def settled(x: Array) -> Array:
     return np.array(values, dtype).reshape(x.shape)
 
 
-def plain(item: Any) -> Any:
+def plain(item: object) -> Any:
     """NumPy's scalars as Python's."""
     return item.item() if isinstance(item, np.generic) else item
 

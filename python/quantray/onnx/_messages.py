@@ -212,7 +212,7 @@ class Many(tuple[T, ...], Generic[T]):
         made.type = type
         return made
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return Many, (self.type, tuple(self))
 
 

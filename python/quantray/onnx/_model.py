@@ -108,7 +108,7 @@ class Model(Body):
 
     # Calls
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """The output for some inputs; a tuple where there are several.
 
         Raises
@@ -137,7 +137,7 @@ class Model(Body):
         found = tuple(_plain(value) for value in self.outputs_of(values))
         return found[0] if len(found) == 1 else found
 
-    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, Any]) -> list[Any]:
+    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, object]) -> list[Any]:
         """Some outputs for inputs by name: `onnxruntime.InferenceSession.run`'s form.
 
         Parameters
@@ -159,7 +159,7 @@ class Model(Body):
         by_name = dict(zip(names, made if len(names) > 1 else (made,), strict=True))
         return [by_name[name] for name in wanted]
 
-    def _arranged(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _arranged(self, args: tuple[object, ...]) -> tuple[object, ...]:
         return self.arranged(args, {})
 
     def _argument_names(self) -> tuple[str, ...]:
@@ -183,7 +183,7 @@ class Model(Body):
             for value in self.inputs
         )
 
-    def arranged(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    def arranged(self, args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[Any, ...]:
         """Arguments in the order of the inputs, as arrays of the dtypes that they are computed in."""
         if len(args) == 1 and isinstance(args[0], Mapping) and not kwargs:
             # A batch by names, as other runtimes take them.

@@ -53,11 +53,11 @@ class Step(Module):
         with said_of(self.call.title), np.errstate(all="ignore"):
             return of_objects(self.operator.function(self.call, *inputs))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         # Rows of the table are found again by name: what they compute may be no function of a module's own.
         return {**self.__dict__, "operator": self.operator if self.operator.is_reference else None}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         if state["operator"] is None:
             self.__dict__["operator"] = find(self.call.domain, self.call.op)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quantray._typing import Array
 from quantray.graph._lengths import Length
 from quantray.onnx.operators._registry import Call
 
@@ -72,11 +73,11 @@ class Window:
             return None
         return [self._halves(reach - 1) for reach in self.reach]
 
-    def _halves(self, total: Any) -> tuple[Any, Any]:
+    def _halves(self, total: int) -> tuple[int, int]:
         small, large = total // 2, total - total // 2
         return (small, large) if self.auto == "SAME_UPPER" else (large, small)
 
-    def sides(self, lengths: Any) -> list[tuple[Any, Any]]:
+    def sides(self, lengths: Array) -> list[tuple[Any, Any]]:
         """What is padded of axes of some lengths."""
         if len(lengths) != len(self.kernel):
             raise ValueError(f"kernels have {len(self.kernel)} axes, and images {len(lengths)}")

@@ -7,15 +7,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
 from quantray.graph import Node, Ref
 from quantray.onnx._export._writing import NotExported, Writing, writes
 
 
-def _integers(*values: int) -> Any:
+def _integers(*values: int) -> Array:
     return np.array(values, np.int64)
 
 
@@ -44,7 +44,7 @@ def _of_rows(to: Writing, node: Node) -> None:
     to.put(node, attend(to, node, parts, int(heads), third, None if mask is None else to.value(mask)))
 
 
-def attend(to: Writing, node: Node, parts: list[str], heads: int, width: Any, mask: str | None) -> str:
+def attend(to: Writing, node: Node, parts: list[str], heads: int, width: object, mask: str | None) -> str:
     """Attention of queries, keys and values, (N, L, E), whose last axis is cut into heads."""
     if not isinstance(width, int):
         raise NotExported("attention of rows whose width is not known")
@@ -77,7 +77,7 @@ def _mask(to: Writing, node: Node) -> None:
     to.put(node, to.op("Identity", [made], node=node))
 
 
-def _added(to: Writing, mask: Any) -> str:
+def _added(to: Writing, mask: object) -> str:
     """A mask as what is added to scores: True of bool leaves a key out."""
     name = to.value(mask)
     dtype = to.fact(mask).dtype if isinstance(mask, Ref) else np.asarray(mask).dtype

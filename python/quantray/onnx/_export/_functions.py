@@ -261,7 +261,7 @@ def _rms_norm(to: Writing, node: Node) -> None:
     to.put(node, _affine(to, node, to.op("Div", [x, root], node=node), node.get("weight"), None))
 
 
-def _affine(to: Writing, node: Node, y: str, weight: Any, bias: Any) -> str:
+def _affine(to: Writing, node: Node, y: str, weight: object, bias: object) -> str:
     if weight is not None:
         y = to.op("Mul", [y, to.value(weight)], node=node)
     return y if bias is None else to.op("Add", [y, to.value(bias)], node=node)

@@ -10,7 +10,7 @@ Those of a model that was loaded are as its file has them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,10 @@ from quantray.onnx._export._layers import conv, linear
 from quantray.onnx._export._moves import MOVES
 from quantray.onnx._export._writing import NotExported, Writing, writer_of, writes
 from quantray.quantization._layers import weights_of
+
+if TYPE_CHECKING:
+    from quantray.nn._module import Module
+
 
 _DTYPES = {"qint8": np.int8, "quint8": np.uint8}
 
@@ -88,7 +92,7 @@ def _dequantize(to: Writing, node: Node) -> None:
     to.put(node, to.value(node.args[0]))
 
 
-def _finished(to: Writing, node: Node, y: str, limits: Any = None) -> None:
+def _finished(to: Writing, node: Node, y: str, limits: tuple[float, float | None] | None = None) -> None:
     """A node's output within limits, on its grid where it has one."""
     y = limited(to, node, y, limits)
     grid = to.grids.get(Ref(node.name))
@@ -120,7 +124,7 @@ def _layer(to: Writing, node: Node) -> None:
     _finished(to, node, y, node.value.limits)
 
 
-def settings_of(module: Any, kind: str) -> dict[str, Any]:
+def settings_of(module: Module, kind: str) -> dict[str, Any]:
     """A layer's settings, as its kind calls them."""
     names = ("stride", "padding", "dilation", "groups")
     if "transpose" in kind:
@@ -128,7 +132,7 @@ def settings_of(module: Any, kind: str) -> dict[str, Any]:
     return dict(zip(names, module._settings, strict=True))
 
 
-def _kind_of(module: Any) -> str:
+def _kind_of(module: Module) -> str:
     name = type(module).__name__
     for dims in (1, 2, 3):
         if name.endswith(f"ConvTranspose{dims}d"):
@@ -140,7 +144,7 @@ def _kind_of(module: Any) -> str:
     raise NotExported(f"a layer of class {name}")
 
 
-def weight_of(to: Writing, node: Node, module: Any, *, turned: bool = False) -> str:
+def weight_of(to: Writing, node: Node, module: Module, *, turned: bool = False) -> str:
     """A layer's weight: integers in the file, dequantized; as it lies, or turned for a product."""
     weight = module.weight()
     codes = np.asarray(weight.int_repr())
@@ -162,7 +166,7 @@ def weight_of(to: Writing, node: Node, module: Any, *, turned: bool = False) -> 
     return to.op("DequantizeLinear", inputs, node=node, axis=axis if scales.ndim else None)
 
 
-def bias_of(to: Writing, node: Node, module: Any, x_scale: np.float32) -> str | None:
+def bias_of(to: Writing, node: Node, module: Module, x_scale: np.float32) -> str | None:
     """A layer's bias as integers of the products' scale, dequantized."""
     bias = module.bias()
     if bias is None:

@@ -36,7 +36,7 @@ def linear(to: Writing, node: Node, x: str, ndim: int, weight: Any, bias: Any) -
     return y if bias is None else to.op("Add", [y, _name(to, bias)], node=node)
 
 
-def _name(to: Writing, value: Any) -> str:
+def _name(to: Writing, value: object) -> str:
     return value if isinstance(value, str) else to.value(value)
 
 

@@ -6,17 +6,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor
+from quantray._typing import Array
 from quantray.graph import Node
 from quantray.nn.quantized import dynamic
 from quantray.nn.quantized._follows import Requantized
 from quantray.onnx._export._layers import conv
 from quantray.onnx._export._writing import NotExported, Writing, writes
+
+if TYPE_CHECKING:
+    from quantray.nn._module import Module
+
 
 #: Where our gates are in a file's order: of i, f, g, o the file's i, o, f, c; of r, z, n its z, r, h.
 _GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -24,7 +30,7 @@ _GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 
 @writes("module")
 def _module(to: Writing, node: Node) -> None:
-    module: Any = to.model.get_submodule(node.value)
+    module: Module = to.model.get_submodule(node.value)
     if isinstance(module, Requantized):
         module = module.module
     if isinstance(module, (nn.LSTM, nn.GRU, nn.RNN)):
@@ -103,7 +109,7 @@ def _weights(to: Writing, node: Node, module: Any, op: str, ends: list[str], sta
     """The weights of a layer's directions, one over the other, gates in the file's order."""
     order, units = list(_GATES[op]), module.hidden_size
 
-    def sorted_gates(x: Any) -> Any:
+    def sorted_gates(x: Array) -> Array:
         return np.ascontiguousarray(x.reshape(len(order), units, *x.shape[1:])[order].reshape(x.shape))
 
     names: list[str] = []
@@ -129,7 +135,7 @@ def _weights(to: Writing, node: Node, module: Any, op: str, ends: list[str], sta
     return names
 
 
-def _dequantized(to: Writing, node: Node, weight: QTensor, sorted_gates: Any) -> str:
+def _dequantized(to: Writing, node: Node, weight: QTensor, sorted_gates: Callable[..., object]) -> str:
     codes = np.asarray(weight.int_repr())
     if str(weight.qscheme()).endswith("per_channel_affine"):
         scales = np.asarray(weight.q_per_channel_scales(), np.float32)
@@ -191,7 +197,7 @@ def _rest(made: Any) -> tuple[Any, ...]:
     return made.inputs, made.outputs, made.attributes
 
 
-def _finished(to: Writing, node: Node, y: str, bias: Any, relu: bool) -> str:
+def _finished(to: Writing, node: Node, y: str, bias: object, relu: bool) -> str:
     if bias is not None:
         y = to.op("Add", [y, to.constant(np.asarray(bias, np.float32))], node=node)
     return to.op("Relu", [y], node=node) if relu else y

@@ -26,7 +26,7 @@ def _reshape(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Map
     return to.op("Reshape", [x, to.shape(given["shape"])], node=node)
 
 
-def _transpose(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+def _transpose(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, Any]) -> str:
     return to.op("Transpose", [x], node=node, perm=[int(a) for a in given["axes"]])
 
 
@@ -80,7 +80,7 @@ def _plus_one(item: Any) -> Any:
 _MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-def _pad(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+def _pad(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, Any]) -> str:
     sides, ndim = list(given["pad"]), len(shape)
     pairs: list[tuple[Any, Any]] = [(0, 0)] * (ndim - len(sides) // 2)
     pairs += [(sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2)]
@@ -93,7 +93,7 @@ def _pad(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping
     return to.op("Pad", inputs, node=node, mode=mode)
 
 
-def _interpolate(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+def _interpolate(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, Any]) -> str:
     mode, align = given.get("mode", "nearest"), bool(given.get("align_corners"))
     names = {
         "nearest": "nearest",
@@ -124,11 +124,11 @@ def _interpolate(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given:
     return to.op("Resize", [x, "", "", sizes], node=node, **attributes)
 
 
-def _mean(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+def _mean(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, object]) -> str:
     return mean(to, node, x, len(shape), bool(given.get("keepdims")))
 
 
-def _limits(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+def _limits(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, object]) -> str:
     from quantray.onnx._export._functions import limited
 
     return limited(to, node, x, (given.get("low"), given.get("high")))

@@ -85,7 +85,7 @@ def write_call(to: Writing, call: Called, module: Step | Control) -> None:
     to.done |= call.nodes
 
 
-def _slot(to: Writing, module: Any, slot: Any, at: int) -> str:
+def _slot(to: Writing, module: Any, slot: object, at: int) -> str:
     """The constant that an input is."""
     if slot is None:
         return ""
@@ -105,12 +105,12 @@ def _typed(to: Writing, module: Any, name: str, at: int) -> str:
     return to.op("Cast", [name], to=NUMBERS[kind])
 
 
-def _computed(to: Writing, name: str, dtype: Any) -> str:
+def _computed(to: Writing, name: str, dtype: object) -> str:
     """An output of a type that no array has, in the dtype that it is computed in."""
     return to.op("Cast", [name], to=NUMBERS[str(dtype)]) if is_narrow(to.types.of(name)) else name
 
 
-def _value(to: Writing, arg: Any) -> str:
+def _value(to: Writing, arg: object) -> str:
     if arg is None:
         return ""
     if isinstance(arg, ArrayOfLengths):
@@ -118,7 +118,7 @@ def _value(to: Writing, arg: Any) -> str:
     return to.value(arg) if isinstance(arg, (Ref, Expr)) else to.constant(np.asarray(arg))
 
 
-def attribute(value: Any) -> Any:
+def attribute(value: object) -> object:
     """An attribute of floats in float32."""
     if isinstance(value, np.ndarray):
         return Tensor.of("", computed(value))
@@ -146,7 +146,7 @@ class _Inner:
     """A graph inside of a node, with names that nothing else in the file has."""
 
     def __init__(
-        self, to: Writing, scope: str, around: Mapping[str, str], constants: Mapping[str, Any]
+        self, to: Writing, scope: str, around: Mapping[str, str], constants: Mapping[str, object]
     ) -> None:
         self._to, self._scope = to, scope
         self._around, self._constants = around, constants

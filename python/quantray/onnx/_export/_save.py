@@ -190,7 +190,7 @@ def _graph_of(model: Module, example: Any) -> tuple[Graph, Mapping[Ref, Any]]:
     return graph, {}
 
 
-def _tuple(example: Any) -> Any:
+def _tuple(example: object) -> Any:
     return tuple(example) if isinstance(example, list) else example
 
 

@@ -23,11 +23,11 @@ def _lengths(to: Writing, x: Ref) -> list[Any]:
     return [n if isinstance(n, int) else Expr("dim", (x, axis)) for axis, n in enumerate(shape)]
 
 
-def _times(length: Any, by: int) -> Any:
+def _times(length: object, by: int) -> Any:
     return length * by if isinstance(length, int) else Expr("mul", (length, by))
 
 
-def _part(length: Any, by: int) -> Any:
+def _part(length: object, by: int) -> Any:
     return length // by if isinstance(length, int) else Expr("floordiv", (length, by))
 
 
@@ -38,7 +38,9 @@ def _channels(to: Writing, x: Ref) -> int:
     return channels
 
 
-def _turned(to: Writing, node: Node, x: str, shape: list[Any], perm: list[int], last: list[Any]) -> None:
+def _turned(
+    to: Writing, node: Node, x: str, shape: list[object], perm: list[int], last: list[object]
+) -> None:
     """An array cut into other axes, which change places, and are joined."""
     cut = to.op("Reshape", [x, to.shape(shape)])
     turned = to.op("Transpose", [cut], perm=perm)

@@ -99,7 +99,7 @@ class Writing:
             return self.op("Squeeze", [self.length(ref), self.constant(np.array([0], np.int64))])
         return self.constant(np.asarray(ref))
 
-    def array(self, ref: Any) -> Array | None:
+    def array(self, ref: object) -> Array | None:
         """The array on a wire that depends on no input; None for others."""
         if not isinstance(ref, Ref):
             return None if ref is None or isinstance(ref, Expr) else np.asarray(ref)
@@ -169,7 +169,7 @@ class Writing:
             return self.length(lengths[0])
         return self.op("Concat", [self.length(n) for n in lengths], axis=0)
 
-    def lengths(self, items: Sequence[Any], shape: Sequence[int]) -> str:
+    def lengths(self, items: Sequence[object], shape: Sequence[int]) -> str:
         """The name of an array of lengths of any shape; of floats where there is one among them."""
         if any(isinstance(n, float) for n in items):
             parts = [
@@ -197,7 +197,7 @@ class Writing:
         outputs: int = 1,
         out: Sequence[str] | None = None,
         version: int = 13,
-        **attributes: Any,
+        **attributes: object,
     ) -> Any:
         """Adds a node; the name of its output, or a tuple of names where there are several.
 
@@ -247,7 +247,7 @@ def _trimmed(inputs: Sequence[str]) -> tuple[str, ...]:
     return tuple(inputs[:count])
 
 
-def _attribute(value: Any) -> Any:
+def _attribute(value: object) -> Any:
     if isinstance(value, (Many, Tensor, SparseTensor, GraphFile)):
         return value
     if isinstance(value, (list, tuple)):

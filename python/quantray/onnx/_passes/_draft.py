@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -167,7 +166,7 @@ def free_names(found: GraphFile) -> set[str]:
 
 
 def made(
-    node: NodeFile, op: str, inputs: tuple[str, ...], name: str = "", domain: str = "", **attributes: Any
+    node: NodeFile, op: str, inputs: tuple[str, ...], name: str = "", domain: str = "", **attributes: object
 ) -> NodeFile:
     """A node that makes another one's outputs."""
     return replace(

@@ -87,7 +87,7 @@ class _Inliner:
         return names[name]
 
     def _copied(
-        self, node: NodeFile, names: dict[str, str], values: Mapping[str, Any], prefix: str
+        self, node: NodeFile, names: dict[str, str], values: Mapping[str, object], prefix: str
     ) -> NodeFile:
         attributes: dict[str, Any] = {}
         for key, value in node.attributes.items():
@@ -108,7 +108,7 @@ class _Inliner:
         )
 
     def _graph(
-        self, found: GraphFile, names: dict[str, str], values: Mapping[str, Any], prefix: str
+        self, found: GraphFile, names: dict[str, str], values: Mapping[str, object], prefix: str
     ) -> GraphFile:
         """A graph inside of a function's node: all its names get new ones, those from around it included."""
         inner = {**names}
@@ -131,7 +131,7 @@ class _Inliner:
         )
 
 
-def _names(value: Any) -> set[str]:
+def _names(value: object) -> set[str]:
     """All names that a graph and those inside of its nodes give or take."""
     if not isinstance(value, GraphFile):
         return set()

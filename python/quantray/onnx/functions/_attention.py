@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
+
 
 def attention_bias(
     queries: int,
     keys: int,
-    mask: Any = None,
+    mask: Array | None = None,
     past: int = 0,
-    valid: Any = None,
+    valid: object = None,
     causal: bool = False,
     left: int = -1,
     right: int = -1,
-) -> Any:
+) -> Array:
     """What is added to scores: 0 where a query looks at a key, -inf where it does not, or a mask of numbers.
 
     Parameters
@@ -37,7 +39,7 @@ def attention_bias(
 
     Source: the ONNX operator Attention.
     """
-    bias: Any = np.zeros((queries, keys), np.float32)
+    bias: Array = np.zeros((queries, keys), np.float32)
     if mask is not None:
         mask = np.asarray(mask)
         if mask.dtype == np.bool_:
@@ -63,7 +65,7 @@ def attention_bias(
     return bias + np.where(seen, np.float32(0), np.float32(-np.inf))
 
 
-def masked_softmax(scores: Any, bias: Any) -> Any:
+def masked_softmax(scores: Array, bias: Array) -> Array:
     """Softmax along the last axis of scores and a bias; 0 in rows that are masked as a whole.
 
     Source: the ONNX operator Attention.
@@ -77,12 +79,14 @@ def masked_softmax(scores: Any, bias: Any) -> Any:
     return np.where(whole, np.float32(0), made).astype(np.float32)
 
 
-def mask_of_lengths(mask: Any, batch: int, queries: int, keys: int, causal: bool, filled: float) -> Any:
+def mask_of_lengths(
+    mask: Array | None, batch: int, queries: int, keys: int, causal: bool, filled: float
+) -> Array:
     """The bias of com.microsoft's attention: of lengths, or of truth values for each key.
 
     Source: onnxruntime's operator Attention.
     """
-    bias: Any = np.zeros((batch, 1, queries, keys), np.float32)
+    bias: Array = np.zeros((batch, 1, queries, keys), np.float32)
     if mask is not None:
         mask = np.asarray(mask)
         places = np.arange(keys)
@@ -106,24 +110,24 @@ def mask_of_lengths(mask: Any, batch: int, queries: int, keys: int, causal: bool
 
 
 def linear_attention(
-    query: Any,
-    key: Any,
-    value: Any,
-    state: Any = None,
-    decay: Any = None,
-    beta: Any = None,
+    query: Array,
+    key: Array,
+    value: Array,
+    state: Array | None = None,
+    decay: Array | None = None,
+    beta: Array | None = None,
     query_heads: int = 1,
     heads: int = 1,
     scale: float = 0.0,
     rule: str = "gated_delta",
-) -> tuple[Any, Any]:
+) -> tuple[Array, Array]:
     """Attention by a state that each step changes.
 
     Source: the ONNX operator LinearAttention.
     """
     batch, steps = query.shape[:2]
 
-    def split(x: Any, n: int) -> Any:
+    def split(x: Array, n: int) -> Array:
         return x.reshape(batch, steps, n, -1).transpose(0, 2, 1, 3)
 
     q, k, v = split(query, query_heads), split(key, heads), split(value, heads)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
+
 
 def random_normal(
     shape: tuple[int, ...],
@@ -30,7 +32,7 @@ def random_uniform(
     high: float = 1.0,
     seed: int | None = None,
     dtype: str = "float32",
-) -> Any:
+) -> Array:
     """Numbers from one to another one.
 
     Source: the ONNX operator RandomUniform.
@@ -38,7 +40,7 @@ def random_uniform(
     return np.random.default_rng(seed).uniform(low, high, shape).astype(dtype)
 
 
-def bernoulli(x: Any, seed: int | None = None, dtype: str = "float32") -> Any:
+def bernoulli(x: Array, seed: int | None = None, dtype: str = "float32") -> Array:
     """1 with the probability that an element is, else 0.
 
     Source: the ONNX operator Bernoulli.
@@ -65,7 +67,7 @@ def multinomial(x: Any, count: int = 1, seed: int | None = None, dtype: str = "i
     return np.argmax(np.asarray(x)[:, None] + noise, axis=-1).astype(dtype)
 
 
-def dropout(x: Any, ratio: float = 0.5, seed: int | None = None) -> tuple[Any, Any]:
+def dropout(x: Array, ratio: float = 0.5, seed: int | None = None) -> tuple[Array, Array]:
     """An array of which a part has become 0, and where it has not.
 
     Source: the ONNX operator Dropout.

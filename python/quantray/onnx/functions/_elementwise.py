@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
 
-def divide_integers(a: Any, b: Any) -> Any:
+
+def divide_integers(a: Array, b: Array | int) -> Array:
     """Quotients of integers, towards zero, as C divides.
 
     >>> divide_integers(np.array([7, -7]), np.array([2, 2]))
@@ -23,7 +24,7 @@ def divide_integers(a: Any, b: Any) -> Any:
     return quotient + ((np.multiply(quotient, b) != a) & ((np.asarray(a) < 0) != (np.asarray(b) < 0)))
 
 
-def erf(x: Any) -> Any:
+def erf(x: Array) -> Array:
     """The error function, of float32.
 
     >>> erf(np.array([0.0, 1.0], np.float32))

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
+
 
 def grid_sample(
-    x: Any, grid: Any, mode: str = "bilinear", padding: str = "zeros", align_corners: bool = False
-) -> Any:
+    x: Array, grid: Array, mode: str = "bilinear", padding: str = "zeros", align_corners: bool = False
+) -> Array:
     """Elements at places from -1 to 1, by the elements around these.
 
     Parameters
@@ -56,7 +58,7 @@ def grid_sample(
     return np.asarray(total, x.dtype)
 
 
-def _place(at: Any, n: int, align_corners: bool) -> Any:
+def _place(at: Array, n: int, align_corners: bool) -> Array:
     return (at + 1) / 2 * (n - 1) if align_corners else ((at + 1) * n - 1) / 2
 
 
@@ -64,7 +66,7 @@ def _limits(n: int, align_corners: bool) -> tuple[float, float]:
     return (0.0, n - 1.0) if align_corners else (-0.5, n - 0.5)
 
 
-def _inside(at: Any, n: int, padding: str, align_corners: bool) -> Any:
+def _inside(at: Array, n: int, padding: str, align_corners: bool) -> Any:
     if padding == "border":
         return np.clip(at, 0, n - 1)
     if padding == "reflection":
@@ -76,7 +78,7 @@ def _inside(at: Any, n: int, padding: str, align_corners: bool) -> Any:
     return at
 
 
-def _mirrored(at: Any, low: float, high: float) -> Any:
+def _mirrored(at: Array, low: float, high: float) -> Array:
     span = high - low
     if span <= 0:
         return np.zeros_like(at)
@@ -86,7 +88,7 @@ def _mirrored(at: Any, low: float, high: float) -> Any:
     return np.where(turns % 2 == 0, rest + low, high - rest)
 
 
-def _looked_up(x: Any, index: Sequence[Any], padding: str, align_corners: bool) -> Any:
+def _looked_up(x: Any, index: Sequence[Any], padding: str, align_corners: bool) -> Array:
     """Elements by integers for each axis; shape (N, C, outputs)."""
     lengths = x.shape[2:]
     inside: Any = True
@@ -102,13 +104,13 @@ def _looked_up(x: Any, index: Sequence[Any], padding: str, align_corners: bool) 
     return found * inside[:, None] if padding == "zeros" else found
 
 
-def _cubic(distance: Any, a: float = -0.75) -> Any:
+def _cubic(distance: Array, a: float = -0.75) -> Array:
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
 
 
-def affine_grid(theta: Any, size: Sequence[int], align_corners: bool = False) -> Any:
+def affine_grid(theta: Array, size: Sequence[int], align_corners: bool = False) -> Array:
     """Places for `grid_sample`, which a matrix moves.
 
     Parameters
@@ -131,17 +133,17 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool = False) ->
 
 
 def deform_conv(
-    x: Any,
-    weight: Any,
-    offset: Any,
-    bias: Any = None,
-    mask: Any = None,
+    x: Array,
+    weight: Array,
+    offset: Array,
+    bias: Array | None = None,
+    mask: Array | None = None,
     strides: Sequence[int] = (1, 1),
     pads: Sequence[int] = (0, 0, 0, 0),
     dilations: Sequence[int] = (1, 1),
     groups: int = 1,
     offset_groups: int = 1,
-) -> Any:
+) -> Array:
     """A convolution whose windows look elements up at places that are given.
 
     Parameters
@@ -179,7 +181,7 @@ def deform_conv(
             if factors is not None:
                 found = found * factors[:, group, i, j][:, None]
             sampled[:, group * share : (group + 1) * share, i, j] = found
-    parts: list[Any] = []
+    parts: list[Array] = []
     for g in range(groups):
         own = weight[g * (outputs // groups) : (g + 1) * (outputs // groups)]
         parts.append(
@@ -189,7 +191,7 @@ def deform_conv(
     return made if bias is None else made + bias.reshape(1, -1, 1, 1)
 
 
-def _between(x: Any, ys: Any, xs: Any) -> Any:
+def _between(x: Array, ys: Array, xs: Array) -> Array:
     """Elements of each image at its own places, by the four around each; zeros outside."""
     top, left = np.floor(ys).astype(np.int64), np.floor(xs).astype(np.int64)
     total: Any = 0
@@ -200,13 +202,13 @@ def _between(x: Any, ys: Any, xs: Any) -> Any:
 
 
 def col2im(
-    x: Any,
+    x: Array,
     image: Sequence[int],
     block: Sequence[int],
     strides: Sequence[int],
     pads: Sequence[int],
     dilations: Sequence[int],
-) -> Any:
+) -> Array | None:
     """Images of their windows: what overlaps is added.
 
     Parameters
@@ -238,8 +240,13 @@ def col2im(
 
 
 def non_max_suppression(
-    boxes: Any, scores: Any, limit: Any = None, overlap: Any = None, least: Any = None, centred: bool = False
-) -> Any:
+    boxes: Array,
+    scores: Array,
+    limit: object = None,
+    overlap: object = None,
+    least: object = None,
+    centred: bool = False,
+) -> Array:
     """Boxes that no better one of their class covers.
 
     Parameters
@@ -279,7 +286,7 @@ def non_max_suppression(
     return np.array(found, np.int64).reshape(-1, 3)
 
 
-def _corners(boxes: Any, centred: bool) -> Any:
+def _corners(boxes: Array, centred: bool) -> Array:
     """Least and greatest places along both axes."""
     if centred:
         middle, half = boxes[:, :2], boxes[:, 2:] / 2
@@ -288,7 +295,7 @@ def _corners(boxes: Any, centred: bool) -> Any:
     return np.concatenate([np.minimum(one, two), np.maximum(one, two)], 1)
 
 
-def _overlaps(box: Any, others: Any) -> Any:
+def _overlaps(box: Array, others: Array) -> Array:
     """Intersection over union with each of others; 0 where a box has no area."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from quantray import ops
+from quantray._typing import Array
 from quantray.nn import functional as F
 
 #: Sums of floats below this are exact in any order.
@@ -18,7 +19,7 @@ _EXACT = 1 << 24
 _CONV = (F.conv1d, F.conv2d, F.conv3d)
 
 
-def product(a: Any, b: Any) -> Any:
+def product(a: Array, b: Array) -> Array:
     """`a @ b` in int32, of any integers, with as many axes as NumPy's matmul takes."""
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"products are of arrays of one axis or more, got shapes {a.shape} and {b.shape}")
@@ -45,16 +46,16 @@ def product(a: Any, b: Any) -> Any:
     return made.reshape(*batch, *made.shape[1:])
 
 
-def _is_byte(x: Any) -> bool:
-    return x.dtype in (np.int8, np.uint8)
+def _is_byte(x: Array) -> bool:
+    return x.dtype.kind in "iu" and x.itemsize == 1
 
 
-def _wrapped(x: Any) -> Any:
+def _wrapped(x: Array) -> Array:
     """Integers of 64 bits as those of 32 that they end in."""
     return x.astype(np.int32)
 
 
-def matmul_integer(a: Any, b: Any, a_zero: Any = None, b_zero: Any = None) -> Any:
+def matmul_integer(a: object, b: object, a_zero: Any = None, b_zero: Any = None) -> Array:
     """The product of two arrays of integers, less their zero points, in int32.
 
     Parameters
@@ -90,12 +91,12 @@ def matmul_integer(a: Any, b: Any, a_zero: Any = None, b_zero: Any = None) -> An
     return _wrapped(made)
 
 
-def _fitted(x: Any, like: Any, is_row: bool) -> Any:
+def _fitted(x: Array, like: Array, is_row: bool) -> Array:
     """A correction without the axis of rows, where there is none."""
     return x[..., 0, :] if is_row and x.ndim > like.ndim else x
 
 
-def _zeros(zero: Any, x: Any, axis: int) -> Any:
+def _zeros(zero: Array | None, x: Array, axis: int) -> Array | None:
     """Zero points as integers of 64 bits that broadcast to products; None where they are 0."""
     if zero is None:
         return None
@@ -187,8 +188,8 @@ def check_convolution(x: Sequence[int], weight: Sequence[int], groups: int) -> N
 
 
 def _windows(
-    x: Any, kernel: Sequence[int], reach: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
-) -> Any:
+    x: Array, kernel: Sequence[int], reach: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> Array:
     """A view of shape (N, C, outputs, kernel)."""
     dims = len(kernel)
     found = np.lib.stride_tricks.sliding_window_view(x, tuple(reach), tuple(range(2, 2 + dims)))

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+
+from quantray._typing import Array
 
 
 def negative_log_likelihood(
-    x: Any, target: Any, weight: Any = None, ignored: int | None = None, reduction: str = "mean"
-) -> Any:
+    x: Array, target: Array, weight: Array | None = None, ignored: int | None = None, reduction: str = "mean"
+) -> Array:
     """By how much the logarithm of the right class's probability is below 0.
 
     Parameters

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
+
 _REDUCTIONS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
-def _put(made: Any, index: Any, updates: Any, reduction: str) -> Any:
+def _put(made: Array, index: tuple[Array, ...], updates: Array, reduction: str) -> Array:
     if reduction == "none":
         made[index] = updates
     else:
@@ -20,7 +22,7 @@ def _put(made: Any, index: Any, updates: Any, reduction: str) -> Any:
     return made
 
 
-def gather_nd(x: Any, indices: Any, batch_dims: int = 0) -> Any:
+def gather_nd(x: Array, indices: Array, batch_dims: int = 0) -> Array:
     """Slices of an array, looked up by tuples of indices.
 
     Source: the ONNX operator GatherND.
@@ -36,7 +38,7 @@ def gather_nd(x: Any, indices: Any, batch_dims: int = 0) -> Any:
     return found.reshape(*batch, *indices.shape[batch_dims:-1], *x.shape[batch_dims + depth :])
 
 
-def scatter_nd(x: Any, indices: Any, updates: Any, reduction: str = "none") -> Any:
+def scatter_nd(x: Array, indices: Array, updates: Array, reduction: str = "none") -> Array:
     """An array with some slices replaced, which tuples of indices name.
 
     Source: the ONNX operator ScatterND.
@@ -44,17 +46,19 @@ def scatter_nd(x: Any, indices: Any, updates: Any, reduction: str = "none") -> A
     return _put(np.array(x), tuple(np.moveaxis(indices, -1, 0)), updates, reduction)
 
 
-def scatter_elements(x: Any, indices: Any, updates: Any, axis: int = 0, reduction: str = "none") -> Any:
+def scatter_elements(
+    x: Array, indices: Array, updates: Array, axis: int = 0, reduction: str = "none"
+) -> Array:
     """An array with some elements replaced, whose places along an axis are given.
 
     Source: the ONNX operator ScatterElements.
     """
-    index = list(np.indices(indices.shape, sparse=True))
+    index: list[Array] = list(np.indices(indices.shape, sparse=True))
     index[axis] = indices
     return _put(np.array(x), tuple(index), updates, reduction)
 
 
-def one_hot(indices: Any, depth: int, values: Any, axis: int = -1) -> Any:
+def one_hot(indices: Array, depth: int, values: Array, axis: int = -1) -> Array:
     """One of two values in each place: the second one where the place is the index.
 
     Source: the ONNX operator OneHot.
@@ -66,7 +70,7 @@ def one_hot(indices: Any, depth: int, values: Any, axis: int = -1) -> Any:
     return np.moveaxis(np.where(hot, values[1], values[0]), -1, axis)
 
 
-def reverse_sequence(x: Any, lengths: Any, time_axis: int = 0, batch_axis: int = 1) -> Any:
+def reverse_sequence(x: Array, lengths: Array, time_axis: int = 0, batch_axis: int = 1) -> Array:
     """Sequences of a batch, each turned around up to its own length.
 
     Source: the ONNX operator ReverseSequence.
@@ -78,7 +82,7 @@ def reverse_sequence(x: Any, lengths: Any, time_axis: int = 0, batch_axis: int =
     return made
 
 
-def top_k(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Any, Any]:
+def top_k(x: Array, k: int, axis: int = -1, largest: bool = True) -> tuple[Array, Array]:
     """The greatest or the smallest values along an axis, in order, and their places; of equal ones the first.
 
     Source: the ONNX operator TopK.
@@ -94,7 +98,9 @@ def top_k(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Any, An
     return np.take_along_axis(x, places, axis), places
 
 
-def tensor_scatter(cache: Any, update: Any, places: Any = None, axis: int = -2, mode: str = "linear") -> Any:
+def tensor_scatter(
+    cache: Any, update: Any, places: object = None, axis: int = -2, mode: str = "linear"
+) -> Array:
     """An array with some elements replaced, from a place along an axis on that each row of a batch has.
 
     Source: the ONNX operator TensorScatter.
@@ -112,7 +118,7 @@ def tensor_scatter(cache: Any, update: Any, places: Any = None, axis: int = -2, 
     return made
 
 
-def unique(x: Any, axis: int | None = None, is_sorted: bool = True) -> tuple[Any, Any, Any, Any]:
+def unique(x: Array, axis: int | None = None, is_sorted: bool = True) -> tuple[Array, Array, Array, Array]:
     """Elements, or slices, that differ; where each is first, which of them each one is, and counts.
 
     Source: the ONNX operator Unique.
@@ -127,7 +133,7 @@ def unique(x: Any, axis: int | None = None, is_sorted: bool = True) -> tuple[Any
     return made, first.astype(np.int64), inverse.astype(np.int64), counts.astype(np.int64)
 
 
-def cumulative_product(x: Any, axis: int, exclusive: bool = False, reverse: bool = False) -> Any:
+def cumulative_product(x: Array, axis: int, exclusive: bool = False, reverse: bool = False) -> Array:
     """Products of elements up to each one.
 
     Source: the ONNX operator CumProd.
@@ -141,7 +147,7 @@ def cumulative_product(x: Any, axis: int, exclusive: bool = False, reverse: bool
     return np.flip(made, axis) if reverse else made
 
 
-def determinant(x: Any) -> Any:
+def determinant(x: Array) -> Array:
     """Of each matrix.
 
     Source: the ONNX operator Det.
@@ -149,7 +155,7 @@ def determinant(x: Any) -> Any:
     return np.asarray(np.linalg.det(x), x.dtype)
 
 
-def center_crop_pad(x: Any, lengths: Any, axes: Any) -> Any:
+def center_crop_pad(x: Array, lengths: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     """The middle of an array, or zeros around it, so that axes are as long as they should be.
 
     Source: the ONNX operator CenterCropPad.

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
+
 Pads = Sequence[Sequence[int]]
 
 
@@ -45,7 +47,7 @@ def _windows(
     ceil: bool,
     fill: Any,
     counted: bool = False,
-) -> Any:
+) -> Array:
     """Windows of shape (N, C, outputs, kernel); what `ceil` adds at the end is 0 if `counted`."""
     lengths = x.shape[2:]
     counts = output_lengths(lengths, kernel, strides, pads, dilations, ceil)
@@ -62,7 +64,7 @@ def _windows(
 
 
 def max_pool(
-    x: Any,
+    x: Array,
     kernel: Sequence[int],
     strides: Sequence[int],
     pads: Pads,
@@ -94,14 +96,14 @@ def max_pool(
 
 
 def average_pool(
-    x: Any,
+    x: Array,
     kernel: Sequence[int],
     strides: Sequence[int],
     pads: Pads,
     dilations: Sequence[int],
     ceil: bool = False,
     count_padding: bool = False,
-) -> Any:
+) -> Array:
     """The mean of each window, of what is there, or of the padding too; never of what `ceil` adds.
 
     Source: the ONNX operator AveragePool.
@@ -115,14 +117,14 @@ def average_pool(
 
 
 def lp_pool(
-    x: Any,
+    x: Array,
     kernel: Sequence[int],
     strides: Sequence[int],
     pads: Pads,
     dilations: Sequence[int],
     ceil: bool = False,
     p: int = 2,
-) -> Any:
+) -> Array:
     """The p-norm of each window.
 
     Source: the ONNX operator LpPool.
@@ -131,7 +133,7 @@ def lp_pool(
     return (values.sum(axis=tuple(range(-len(kernel), 0))) ** (1.0 / p)).astype(x.dtype)
 
 
-def max_unpool(x: Any, indices: Any, shape: Sequence[int], own: Sequence[int]) -> Any:
+def max_unpool(x: Array, indices: Array, shape: Sequence[int], own: Sequence[int]) -> Array:
     """Elements at the places that `max_pool` found, and zeros elsewhere.
 
     Parameters
@@ -160,15 +162,15 @@ def max_unpool(x: Any, indices: Any, shape: Sequence[int], own: Sequence[int]) -
 
 
 def roi_align(
-    x: Any,
-    boxes: Any,
-    images: Any,
+    x: Array,
+    boxes: Array,
+    images: Array,
     output: Sequence[int],
     sampling: int = 0,
     scale: float = 1.0,
     mode: str = "avg",
     half_pixel: bool = True,
-) -> Any:
+) -> Array:
     """Parts of images, each of one size: means (or maxima) of interpolated points.
 
     Parameters
@@ -210,7 +212,7 @@ def roi_align(
     return made
 
 
-def _corners(image: Any, ys: Any, xs: Any) -> tuple[list[Any], list[Any]]:
+def _corners(image: Array, ys: Array, xs: Array) -> tuple[list[Any], list[Any]]:
     """For each point the four elements around it, and their weights."""
     high, wide = image.shape[1:]
     inside = ((ys >= -1) & (ys <= high))[:, None] & ((xs >= -1) & (xs <= wide))[None, :]

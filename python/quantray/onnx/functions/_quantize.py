@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
 from quantray.onnx.functions._small_floats import is_small, to_small
 
 #: The least and the greatest integer of each type, and the dtype of arrays that hold them.
@@ -25,7 +26,7 @@ RANGES: dict[str, tuple[int, int, Any]] = {
 }
 
 
-def spread(values: Any, x: Any, axis: int = 1, block_size: int = 0) -> Any:
+def spread(values: Array, x: Array, axis: int = 1, block_size: int = 0) -> Array:
     """Scales or zero points as they are broadcast to an array: one, one for each channel, or for each block.
 
     Raises
@@ -56,7 +57,7 @@ def spread(values: Any, x: Any, axis: int = 1, block_size: int = 0) -> Any:
     return values.reshape([-1 if a == axis else 1 for a in range(len(shape))])
 
 
-def rounded(x: Any, zero: Any, kind: str) -> Any:
+def rounded(x: Array, zero: object, kind: str) -> Array:
     """Floats, rounded half to even, then the zero point is added; what is beyond the range is clamped."""
     low, high, dtype = RANGES[kind]
     shift = np.asarray(zero)
@@ -69,7 +70,7 @@ def rounded(x: Any, zero: Any, kind: str) -> Any:
 
 
 def quantize_linear(
-    x: Any,
+    x: Array,
     scale: Any,
     zero_point: Any = None,
     kind: str = "uint8",
@@ -108,7 +109,9 @@ def quantize_linear(
     return rounded(scaled, zero, kind)
 
 
-def dequantize_linear(x: Any, scale: Any, zero_point: Any = None, axis: int = 1, block_size: int = 0) -> Any:
+def dequantize_linear(
+    x: object, scale: Any, zero_point: Any = None, axis: int = 1, block_size: int = 0
+) -> Any:
     """Floats of integers: `(x - zero_point) * scale`.
 
     >>> dequantize_linear(np.array([10, 12], np.uint8), np.float32(0.5), np.uint8(10))
@@ -123,7 +126,7 @@ def dequantize_linear(x: Any, scale: Any, zero_point: Any = None, axis: int = 1,
     return np.multiply(x.astype(np.float32), spread(scale, x, axis, block_size).astype(np.float32))
 
 
-def fake_quantize(x: Any, scale: Any, zero_point: Any = None, kind: str = "uint8") -> Any:
+def fake_quantize(x: Array, scale: Array, zero_point: Array | None = None, kind: str = "uint8") -> Array:
     """Floats rounded to the values of integers on one grid: QuantizeLinear, then DequantizeLinear.
 
     >>> fake_quantize(np.array([0.2, 1.5, 1000.0], np.float32), np.float32(1), np.uint8(10))
@@ -133,7 +136,7 @@ def fake_quantize(x: Any, scale: Any, zero_point: Any = None, kind: str = "uint8
     return dequantize_linear(codes, scale, zero_point)
 
 
-def range_of(x: Any, kind: str = "uint8") -> tuple[Any, Any]:
+def range_of(x: Array, kind: str = "uint8") -> tuple[Any, Any]:
     """Scale and zero point for the least and the greatest of some floats, and 0."""
     low, high, dtype = RANGES[kind]
     x = np.asarray(x, np.float32)
@@ -144,7 +147,7 @@ def range_of(x: Any, kind: str = "uint8") -> tuple[Any, Any]:
     return scale, dtype(zero)
 
 
-def dynamic_quantize_linear(x: Any) -> tuple[Any, Any, Any]:
+def dynamic_quantize_linear(x: Array) -> tuple[Array, Array, Array]:
     """Integers of type uint8, with their scale and zero point, which the array's range makes.
 
     Source: the ONNX operator DynamicQuantizeLinear.
@@ -153,7 +156,7 @@ def dynamic_quantize_linear(x: Any) -> tuple[Any, Any, Any]:
     return quantize_linear(x, scale, zero), np.asarray(scale), np.asarray(zero)
 
 
-def requantize(sums: Any, multiplier: Any, zero_point: Any, kind: str) -> Any:
+def requantize(sums: Array, multiplier: object, zero_point: object, kind: str) -> Array:
     """Sums in int32 as integers on another grid: a product in float32, rounded, then the zero point.
 
     Source: onnxruntime's QLinearConv and QLinearMatMul.

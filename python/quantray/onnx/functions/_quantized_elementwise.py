@@ -10,19 +10,28 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
 from quantray.onnx.functions._pooling import average_pool
 from quantray.onnx.functions._quantize import RANGES, dequantize_linear, quantize_linear, requantize
 
 
-def _one(x: Any, default: Any = 0) -> Any:
+def _one(x: object, default: int = 0) -> Any:
     """A scale or a zero point that is one number."""
     return np.asarray(default) if x is None else np.asarray(x).reshape(())
 
 
 def qlinear_add(
-    a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: Any, c_scale: Any, c_zero: Any = None,
-    *, kind: str = "uint8",
-) -> Any:  # fmt: skip
+    a: object,
+    a_scale: object,
+    a_zero: object,
+    b: object,
+    b_scale: object,
+    b_zero: object,
+    c_scale: object,
+    c_zero: object = None,
+    *,
+    kind: str = "uint8",
+) -> Array:
     """The sum of two quantized arrays, quantized; zero points are in the sum before it is rounded.
 
     Source: onnxruntime's operator QLinearAdd.
@@ -40,9 +49,17 @@ def qlinear_add(
 
 
 def qlinear_mul(
-    a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: Any, c_scale: Any, c_zero: Any = None,
-    *, kind: str = "uint8",
-) -> Any:  # fmt: skip
+    a: object,
+    a_scale: object,
+    a_zero: object,
+    b: object,
+    b_scale: object,
+    b_zero: object,
+    c_scale: object,
+    c_zero: object = None,
+    *,
+    kind: str = "uint8",
+) -> Array:
     """The product of two quantized arrays, quantized.
 
     Source: onnxruntime's operator QLinearMul.
@@ -57,8 +74,8 @@ def qlinear_mul(
 
 
 def _through_table(
-    function: Any, x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any, kind: str
-) -> Any:
+    function: Any, x: Array, x_scale: Array, x_zero: Array, y_scale: Array, y_zero: Array, kind: str
+) -> Array:
     """A function of floats, of quantized elements."""
     values = function(dequantize_linear(x, _one(x_scale), _one(x_zero)))
     return quantize_linear(values, _one(y_scale), _one(y_zero), kind)
@@ -66,7 +83,7 @@ def _through_table(
 
 def qlinear_sigmoid(
     x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any = None, *, kind: str = "uint8"
-) -> Any:
+) -> Array:
     """The sigmoid of quantized elements, quantized.
 
     Source: onnxruntime's operator QLinearSigmoid.
@@ -74,32 +91,32 @@ def qlinear_sigmoid(
     return _through_table(_sigmoid, x, x_scale, x_zero, y_scale, y_zero, kind)
 
 
-def _sigmoid(x: Any) -> Any:
+def _sigmoid(x: Array) -> Any:
     return (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float32)
 
 
 def qlinear_leaky_relu(
-    x: Any,
-    x_scale: Any,
-    x_zero: Any,
-    y_scale: Any,
+    x: Array,
+    x_scale: Array,
+    x_zero: Array,
+    y_scale: Array,
     y_zero: Any = None,
     *,
     alpha: float = 0.01,
     kind: str = "uint8",
-) -> Any:
+) -> Array:
     """Leaky ReLU of quantized elements, quantized.
 
     Source: onnxruntime's operator QLinearLeakyRelu.
     """
 
-    def function(v: Any) -> Any:
+    def function(v: Array) -> Any:
         return np.where(v >= 0, v, np.float32(alpha) * v).astype(np.float32)
 
     return _through_table(function, x, x_scale, x_zero, y_scale, y_zero, kind)
 
 
-def qlinear_concat(scale: Any, zero: Any, *parts: Any, axis: int = 0, kind: str = "uint8") -> Any:
+def qlinear_concat(scale: object, zero: object, *parts: object, axis: int = 0, kind: str = "uint8") -> Array:
     """Quantized arrays behind each other, on one grid.
 
     `parts` are arrays, each with its scale and its zero point.
@@ -120,16 +137,16 @@ def qlinear_concat(scale: Any, zero: Any, *parts: Any, axis: int = 0, kind: str 
 
 
 def qlinear_softmax(
-    x: Any,
-    x_scale: Any,
-    x_zero: Any,
-    y_scale: Any,
-    y_zero: Any = None,
+    x: Array,
+    x_scale: Array,
+    x_zero: Array,
+    y_scale: Array,
+    y_zero: object = None,
     *,
     axis: int = -1,
     flat: bool = False,
     kind: str = "uint8",
-) -> Any:
+) -> Array:
     """Softmax of quantized elements, quantized, by a table of exponentials.
 
     Parameters
@@ -157,15 +174,15 @@ def qlinear_softmax(
 
 
 def qlinear_global_average_pool(
-    x: Any,
-    x_scale: Any,
-    x_zero: Any,
-    y_scale: Any,
-    y_zero: Any = None,
+    x: Array,
+    x_scale: Array,
+    x_zero: Array,
+    y_scale: Array,
+    y_zero: object = None,
     *,
     channels_last: bool = False,
     kind: str = "uint8",
-) -> Any:
+) -> Array:
     """The mean of each quantized image, quantized.
 
     Source: onnxruntime's operator QLinearGlobalAveragePool.
@@ -179,11 +196,11 @@ def qlinear_global_average_pool(
 
 
 def qlinear_average_pool(
-    x: Any,
-    x_scale: Any,
-    x_zero: Any,
-    y_scale: Any,
-    y_zero: Any = None,
+    x: Array,
+    x_scale: Array,
+    x_zero: Array,
+    y_scale: Array,
+    y_zero: object = None,
     *,
     kernel: Sequence[int],
     strides: Sequence[int],
@@ -191,7 +208,7 @@ def qlinear_average_pool(
     ceil: bool = False,
     count_padding: bool = False,
     kind: str = "uint8",
-) -> Any:
+) -> Array:
     """Means of windows of quantized images, quantized.
 
     Source: onnxruntime's operator QLinearAveragePool.

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
 from quantray.onnx.functions._integers import conv_integer, matmul_integer
 from quantray.onnx.functions._quantize import dynamic_quantize_linear, quantize_linear, range_of, requantize
 
 
-def _single(x: Any, name: str) -> Any:
+def _single(x: Array, name: str) -> Array:
     """A scale as a float32 of no axes."""
     array = np.asarray(x, np.float32)
     if array.size != 1:
@@ -22,7 +23,7 @@ def _single(x: Any, name: str) -> Any:
     return array.reshape(())
 
 
-def _columns(x: Any, a: bool = False) -> Any:
+def _columns(x: Array, a: bool = False) -> Array:
     """Scales of rows (`a`) or columns as they are broadcast to products."""
     array = np.asarray(x, np.float32)
     if array.size == 1:
@@ -31,8 +32,16 @@ def _columns(x: Any, a: bool = False) -> Any:
 
 
 def qlinear_matmul(
-    a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: Any, y_scale: Any, y_zero: Any, kind: str
-) -> Any:
+    a: Array,
+    a_scale: Array,
+    a_zero: Array,
+    b: Array,
+    b_scale: Array,
+    b_zero: Array,
+    y_scale: Array,
+    y_zero: Array,
+    kind: str,
+) -> Array:
     """The product of two quantized arrays, quantized.
 
     Source: the ONNX operator QLinearMatMul, as onnxruntime computes it.
@@ -45,21 +54,21 @@ def qlinear_matmul(
 
 
 def qlinear_conv(
-    x: Any,
-    x_scale: Any,
-    x_zero: Any,
-    weight: Any,
-    weight_scale: Any,
-    weight_zero: Any,
-    y_scale: Any,
-    y_zero: Any,
-    bias: Any = None,
+    x: Array,
+    x_scale: Array,
+    x_zero: Array,
+    weight: Array,
+    weight_scale: Array,
+    weight_zero: Array,
+    y_scale: Array,
+    y_zero: Array | None,
+    bias: Array | None = None,
     kind: str = "uint8",
     strides: Sequence[int] = (1, 1),
     pads: Sequence[Sequence[int]] = ((0, 0), (0, 0)),
     dilations: Sequence[int] = (1, 1),
     groups: int = 1,
-) -> Any:
+) -> Array:
     """The convolution of quantized images, quantized; the bias is int32, on the scale of the sums.
 
     Source: the ONNX operator QLinearConv, as onnxruntime computes it.
@@ -80,8 +89,14 @@ def qlinear_conv(
 
 
 def matmul_integer_to_float(
-    a: Any, b: Any, a_scale: Any, b_scale: Any, a_zero: Any = None, b_zero: Any = None, bias: Any = None
-) -> Any:
+    a: Array,
+    b: Array,
+    a_scale: Array,
+    b_scale: Array,
+    a_zero: object = None,
+    b_zero: object = None,
+    bias: Array | None = None,
+) -> Array:
     """The product of two quantized arrays, in floats.
 
     Source: onnxruntime's operator MatMulIntegerToFloat.
@@ -91,7 +106,7 @@ def matmul_integer_to_float(
     return made if bias is None else made + np.asarray(bias, np.float32)
 
 
-def dynamic_quantize_matmul(a: Any, b: Any, b_scale: Any, b_zero: Any = None, bias: Any = None) -> Any:
+def dynamic_quantize_matmul(a: Any, b: Any, b_scale: Any, b_zero: object = None, bias: Any = None) -> Array:
     """The product of floats, quantized by their own range, and a quantized array, in floats.
 
     Source: onnxruntime's operator DynamicQuantizeMatMul.
@@ -101,20 +116,20 @@ def dynamic_quantize_matmul(a: Any, b: Any, b_scale: Any, b_zero: Any = None, bi
 
 
 def qgemm(
-    a: Any,
-    a_scale: Any,
-    a_zero: Any,
-    b: Any,
-    b_scale: Any,
-    b_zero: Any,
-    c: Any = None,
-    y_scale: Any = None,
-    y_zero: Any = None,
+    a: Array,
+    a_scale: Array,
+    a_zero: Array,
+    b: Array,
+    b_scale: Array,
+    b_zero: Array,
+    c: object = None,
+    y_scale: Array | None = None,
+    y_zero: Array | None = None,
     kind: str = "uint8",
     alpha: float = 1.0,
     trans_a: bool = False,
     trans_b: bool = False,
-) -> Any:
+) -> Array:
     """The product of two quantized matrices and int32 sums; in floats where there is no scale of `y`.
 
     Source: onnxruntime's operator QGemm.
@@ -137,17 +152,17 @@ def dynamic_codes(x: Any, kind: str) -> tuple[Any, Any, Any]:
 
 
 def matmul_blocks(
-    a: Any,
-    b: Any,
-    scales: Any,
-    zero_points: Any = None,
-    order: Any = None,
-    bias: Any = None,
+    a: Array,
+    b: Array,
+    scales: Array,
+    zero_points: Array | None = None,
+    order: object = None,
+    bias: object = None,
     k: int = 0,
     n: int = 0,
     bits: int = 4,
     block_size: int = 32,
-) -> Any:
+) -> Array:
     """A product with a weight of a few bits, whose rows are packed in blocks with a scale each.
 
     Parameters
@@ -172,8 +187,15 @@ def matmul_blocks(
 
 
 def block_weight(
-    b: Any, scales: Any, zero_points: Any, order: Any, k: int, n: int, bits: int, block_size: int
-) -> Any:
+    b: Array,
+    scales: Array,
+    zero_points: Array | None,
+    order: object,
+    k: int,
+    n: int,
+    bits: int,
+    block_size: int,
+) -> Array:
     """The weight of `matmul_blocks` in floats, of shape (n, k)."""
     if bits not in (2, 4, 8):
         raise ValueError(f"bits must be 2, 4 or 8, got {bits}")
@@ -181,7 +203,7 @@ def block_weight(
     codes = _unpacked(np.asarray(b).reshape(n, blocks, -1), bits)[..., :block_size].astype(np.float32)
     each = np.asarray(scales, np.float32).reshape(n, blocks)
     if zero_points is None:
-        zeros: Any = np.full((n, blocks), 1 << (bits - 1), np.float32)
+        zeros: Array = np.full((n, blocks), 1 << (bits - 1), np.float32)
     elif np.asarray(zero_points).dtype == np.uint8:
         zeros = _unpacked(np.asarray(zero_points).reshape(n, -1), bits)[:, :blocks].astype(np.float32)
     else:
@@ -194,7 +216,7 @@ def block_weight(
     return (flat - zeros[:, group]) * each[:, group]
 
 
-def _unpacked(x: Any, bits: int) -> Any:
+def _unpacked(x: Array, bits: int) -> Array:
     """Bytes as the integers of a few bits in them, those in the low bits first."""
     if bits == 8:
         return x

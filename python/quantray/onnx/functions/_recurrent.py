@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
 from quantray.onnx.functions._integers import matmul_integer
 from quantray.onnx.functions._quantize import dynamic_quantize_linear
 
@@ -20,7 +21,7 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 DEFAULTS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}
 
 
-def _sigmoid(x: Any) -> Any:
+def _sigmoid(x: Array) -> Any:
     return (1 / (1 + np.exp(-np.clip(x, -88, None)))).astype(np.float32)
 
 
@@ -55,7 +56,7 @@ def activations_of(names: Sequence[str], alphas: Sequence[float], betas: Sequenc
         if beta is not None and less:
             beta = less.pop(0)
 
-        def call(x: Any, function: Any = function, alpha: Any = alpha, beta: Any = beta) -> Any:
+        def call(x: object, function: Any = function, alpha: object = alpha, beta: object = beta) -> Array:
             return function(x, alpha, beta).astype(np.float32)
 
         made.append(call)
@@ -72,7 +73,7 @@ class _Settings:
     input_forget: bool
     linear_before_reset: bool
 
-    def bounded(self, x: Any) -> Any:
+    def bounded(self, x: Array) -> Array:
         return x if not self.clip else np.clip(x, -self.clip, self.clip)
 
 
@@ -82,14 +83,14 @@ Product = Callable[[Any], Any]
 
 def recurrent(
     op: str,
-    x: Any,
-    w: Any,
-    r: Any,
-    b: Any = None,
-    lengths: Any = None,
-    h: Any = None,
-    c: Any = None,
-    peepholes: Any = None,
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    lengths: Array | None = None,
+    h: Array | None = None,
+    c: Array | None = None,
+    peepholes: Array | None = None,
     *,
     direction: str = "forward",
     activations: Sequence[str] = (),
@@ -99,7 +100,7 @@ def recurrent(
     input_forget: bool = False,
     linear_before_reset: bool = False,
     layout: int = 0,
-) -> tuple[Any, ...]:
+) -> tuple[Array, ...]:
     """A recurrent layer: all outputs, and the last state; of LSTM also the last cells.
 
     Parameters
@@ -122,7 +123,7 @@ def recurrent(
     Source: the ONNX operators LSTM, GRU and RNN.
     """
 
-    def products(weight: Any) -> list[Product]:
+    def products(weight: Array) -> list[Product]:
         return [lambda rows, m=m: np.matmul(rows, m.T) for m in weight]
 
     return _layer(
@@ -148,18 +149,18 @@ def recurrent(
 
 
 def dynamic_quantize_lstm(
-    x: Any,
-    w: Any,
-    r: Any,
-    b: Any,
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array,
     lengths: Any,
     h: Any,
     c: Any,
     peepholes: Any,
-    w_scale: Any,
-    w_zero: Any,
-    r_scale: Any,
-    r_zero: Any,
+    w_scale: Array,
+    w_zero: Array,
+    r_scale: Array,
+    r_zero: Array,
     *,
     direction: str = "forward",
     activations: Sequence[str] = (),
@@ -168,7 +169,7 @@ def dynamic_quantize_lstm(
     clip: float | None = None,
     input_forget: bool = False,
     layout: int = 0,
-) -> tuple[Any, ...]:
+) -> tuple[object, ...]:
     """An LSTM of integer weights, of shape (directions, inputs, 4 * units).
 
     Both are quantized by their own ranges: all steps of the input together, the state in each step.
@@ -176,12 +177,12 @@ def dynamic_quantize_lstm(
     Source: onnxruntime's operator DynamicQuantizeLSTM.
     """
 
-    def products(weight: Any, scale: Any, zero: Any) -> list[Product]:
+    def products(weight: Array, scale: Array, zero: Array) -> list[Product]:
         def make(way: int) -> Product:
             scales = np.asarray(scale, np.float32).reshape(len(weight), -1)[way]
             zeros = np.asarray(zero).reshape(len(weight), -1)[way]
 
-            def call(rows: Any) -> Any:
+            def call(rows: Array) -> Array:
                 codes, own, shift = dynamic_quantize_linear(rows)
                 return matmul_integer(codes, weight[way], shift, zeros).astype(np.float32) * (own * scales)
 
@@ -213,15 +214,15 @@ def dynamic_quantize_lstm(
 
 def _layer(
     op: str,
-    x: Any,
+    x: Array,
     inputs: list[Product],
     states: list[Product],
     units: int,
-    b: Any,
-    lengths: Any,
-    h: Any,
-    c: Any,
-    peepholes: Any,
+    b: Array | None,
+    lengths: Array | None,
+    h: Array | None,
+    c: Array | None,
+    peepholes: Array | None,
     direction: str,
     names: Sequence[str],
     alpha: Sequence[float],
@@ -230,7 +231,7 @@ def _layer(
     input_forget: bool,
     linear_before_reset: bool,
     layout: int,
-) -> tuple[Any, ...]:
+) -> tuple[Array, ...]:
     ways = len(inputs)
     if direction not in ("forward", "reverse", "bidirectional"):
         raise ValueError(f"direction must be forward, reverse or bidirectional, got {direction!r}")
@@ -270,7 +271,7 @@ def _layer(
     return tuple(made)
 
 
-def _turned(x: Any, counts: Any) -> Any:
+def _turned(x: Array, counts: Array) -> Array:
     """Each row of the batch from its last step to its first; what is after these stays."""
     if (counts == len(x)).all():
         return x[::-1]
@@ -282,15 +283,15 @@ def _turned(x: Any, counts: Any) -> Any:
 
 def _steps(
     settings: _Settings,
-    x: Any,
+    x: Array,
     inputs: Product,
     states: Product,
-    bias: Any,
-    counts: Any,
+    bias: Array,
+    counts: Array,
     state: list[Any],
-    peepholes: Any,
+    peepholes: Array | None,
     units: int,
-) -> Any:
+) -> Array:
     """All outputs of one direction; `state` becomes the last one."""
     steps, batch = x.shape[:2]
     outputs = np.zeros((steps, batch, units), np.float32)
@@ -307,8 +308,15 @@ def _steps(
 
 
 def _lstm_step(
-    s: _Settings, row: Any, states: Product, wb: Any, rb: Any, state: list[Any], peep: Any, units: int
-) -> tuple[Any, Any]:
+    s: _Settings,
+    row: Array,
+    states: Product,
+    wb: Array,
+    rb: Array,
+    state: list[object],
+    peep: Any,
+    units: int,
+) -> tuple[Array, Array]:
     h, c = state
     gates = row + states(h) + wb + rb
     i, o, f, g = (gates[:, k * units : (k + 1) * units] for k in range(4))
@@ -325,8 +333,15 @@ def _lstm_step(
 
 
 def _gru_step(
-    s: _Settings, row: Any, states: Product, wb: Any, rb: Any, state: list[Any], peep: Any, units: int
-) -> tuple[Any, Any]:
+    s: _Settings,
+    row: Array,
+    states: Product,
+    wb: Array,
+    rb: Array,
+    state: list[object],
+    peep: object,
+    units: int,
+) -> tuple[Array, Array]:
     h = state[0]
     first, second = s.activations
     two = 2 * units
@@ -340,7 +355,14 @@ def _gru_step(
 
 
 def _rnn_step(
-    s: _Settings, row: Any, states: Product, wb: Any, rb: Any, state: list[Any], peep: Any, units: int
-) -> tuple[Any, Any]:
+    s: _Settings,
+    row: Array,
+    states: Product,
+    wb: Array,
+    rb: Array,
+    state: list[object],
+    peep: object,
+    units: int,
+) -> tuple[Array, Array]:
     made = s.activations[0](s.bounded(row + states(state[0]) + wb + rb))
     return made, made

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array
+
 #: Where an element of the result lies in the image.
 TRANSFORMS = (
     "half_pixel",
@@ -44,10 +46,10 @@ def lengths_and_scales(
 
 
 def resize(
-    x: Any,
+    x: Array,
     scales: Sequence[float] | None = None,
     sizes: Sequence[int] | None = None,
-    roi: Any = None,
+    roi: Array | None = None,
     axes: Sequence[int] = (),
     mode: str = "nearest",
     transform: str = "half_pixel",
@@ -57,7 +59,7 @@ def resize(
     outside: float = 0.0,
     antialias: bool = False,
     policy: str = "stretch",
-) -> Any:
+) -> Array:
     """An array whose axes are longer or shorter.
 
     Parameters
@@ -95,7 +97,7 @@ def resize(
         raise ValueError(f"an array of shape {x.shape} has no elements to make others of")
     parts = np.zeros(2 * len(axes)) if roi is None else np.asarray(roi, np.float64).reshape(-1)
     dtype = x.dtype
-    y: Any = x if mode == "nearest" else x.astype(np.float32)
+    y: Array = x if mode == "nearest" else x.astype(np.float32)
     beyond: list[tuple[int, Any]] = []
     for i, (axis, n, length, scale) in enumerate(zip(axes, lengths, made, grown, strict=True)):
         cropped = transform == "tf_crop_and_resize"
@@ -117,7 +119,7 @@ def resize(
     return np.rint(y).astype(dtype) if dtype.kind in "iu" and mode == "cubic" else y.astype(dtype)
 
 
-def places(n: int, length: int, scale: float, transform: str, span: tuple[float, float]) -> Any:
+def places(n: int, length: int, scale: float, transform: str, span: tuple[float, float]) -> Array:
     """Where each element of an axis of the result lies in an axis of `n` elements."""
     at = np.arange(length, dtype=np.float32)
     by = np.float32(scale)
@@ -142,7 +144,7 @@ def places(n: int, length: int, scale: float, transform: str, span: tuple[float,
     return np.float32(start * (n - 1)) + at * np.float32((end - start) * (n - 1) / (length - 1))
 
 
-def nearest(at: Any, n: int, rounding: str) -> Any:
+def nearest(at: Array, n: int, rounding: str) -> Array:
     """The nearest elements to some places."""
     if rounding == "round_prefer_floor":
         found = np.ceil(at - np.float32(0.5))
@@ -154,8 +156,16 @@ def nearest(at: Any, n: int, rounding: str) -> Any:
 
 
 def _weighted(
-    x: Any, axis: int, at: Any, n: int, scale: float, mode: str, cubic: float, exclude: bool, antialias: bool
-) -> Any:
+    x: Array,
+    axis: int,
+    at: Array,
+    n: int,
+    scale: float,
+    mode: str,
+    cubic: float,
+    exclude: bool,
+    antialias: bool,
+) -> Array:
     """Sums of the elements around each place, weighted by a kernel."""
     shrink = min(scale, 1.0) if antialias else 1.0
     reach = 1 if mode == "linear" else 2
@@ -180,7 +190,7 @@ def _weighted(
     return made
 
 
-def _cubic(distance: Any, a: Any) -> Any:
+def _cubic(distance: Array, a: Any) -> Array:
     """Keys's kernel."""
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a

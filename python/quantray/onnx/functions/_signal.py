@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+
+from quantray._typing import Array
 
 
 def dft(
-    x: Any, length: int | None = None, axis: int = 1, inverse: bool = False, onesided: bool = False
-) -> Any:
+    x: Array, length: int | None = None, axis: int = 1, inverse: bool = False, onesided: bool = False
+) -> Array:
     """The discrete Fourier transform along an axis.
 
     Parameters
@@ -41,11 +41,13 @@ def dft(
     return made.astype(np.float32)
 
 
-def _parts(x: Any) -> Any:
-    return np.stack([x.real, x.imag], -1)
+def _parts(x: Array) -> Array:
+    return np.stack([np.real(x), np.imag(x)], -1)
 
 
-def stft(x: Any, step: int, window: Any = None, length: int | None = None, onesided: bool = True) -> Any:
+def stft(
+    x: Array, step: int, window: Array | None = None, length: int | None = None, onesided: bool = True
+) -> Array:
     """Fourier transforms of frames of a signal.
 
     Parameters
@@ -77,7 +79,7 @@ def stft(x: Any, step: int, window: Any = None, length: int | None = None, onesi
     return dft(frames, size, 2, False, onesided)
 
 
-def mel_weight_matrix(bins: int, length: int, rate: int, low: float, high: float) -> Any:
+def mel_weight_matrix(bins: int, length: int, rate: int, low: float, high: float) -> Array:
     """How much each frequency of a transform belongs to each band of the mel scale.
 
     Returns
@@ -113,7 +115,7 @@ _WINDOWS = {
 }
 
 
-def window(kind: str, size: int, periodic: bool = True) -> Any:
+def window(kind: str, size: int, periodic: bool = True) -> Array:
     """Factors of the samples of a frame, which fall to its ends.
 
     Source: the ONNX operators HannWindow, HammingWindow and BlackmanWindow.

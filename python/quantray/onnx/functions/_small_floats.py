@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from quantray._typing import Array
 
 
 class _Format(NamedTuple):
@@ -34,7 +36,7 @@ def is_small(name: str) -> bool:
     return name in _FORMATS or name == "float8e8m0"
 
 
-def to_small(x: Any, name: str, saturate: bool = True, round_mode: str = "up") -> Any:
+def to_small(x: Array, name: str, saturate: bool = True, round_mode: str = "up") -> Array:
     """The nearest numbers of a type, half to even.
 
     Parameters
@@ -74,7 +76,7 @@ def to_small(x: Any, name: str, saturate: bool = True, round_mode: str = "up") -
     return made.astype(np.float32)
 
 
-def _to_powers(x: Any, saturate: bool, round_mode: str) -> Any:
+def _to_powers(x: Array, saturate: bool, round_mode: str) -> Array:
     wide = np.abs(x.astype(np.float64))
     with np.errstate(all="ignore"):
         part, exponent = np.frexp(wide)
@@ -97,7 +99,7 @@ def _to_powers(x: Any, saturate: bool, round_mode: str) -> Any:
 _BITS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2}
 
 
-def to_few_bits(x: Any, name: str) -> Any:
+def to_few_bits(x: Array, name: str) -> Array:
     """Numbers as integers of four or two bits, in a dtype of eight: of cut integers the low bits stay.
 
     Source: the ONNX operator Cast.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def terms(a: Array, b: Array) -> tuple[Array, Array]:
     return term(a, b), term(b, a)
 
 
-def pair(function: Any) -> Any:
+def pair(function: Callable[..., object]) -> Any:
     """An operator of two operands, of lengths too."""
 
     def call(call: Call, a: Array, b: Array) -> Array:

@@ -18,7 +18,7 @@ from quantray.onnx.operators._registry import Array, Call, filled, operator
 _MICROSOFT = "com.microsoft"
 
 
-def _settled(lengths: Any) -> tuple[Any, ...]:
+def _settled(lengths: Array) -> tuple[int, ...]:
     """Lengths as Python's integers where they are known."""
     return tuple(int(n) if isinstance(n, (int, np.integer)) else n for n in lengths)
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ for _name, _function in {
     "Softplus": F.softplus,
 }.items():
 
-    def _unary(call: Call, x: Array, *, function: Any = _function) -> Array:
+    def _unary(call: Call, x: Array, *, function: Callable[..., object] = _function) -> Array:
         return function(x)
 
     operator(_name)(_unary)
@@ -70,7 +70,9 @@ for _name, _function, _length in (
     ("Identity", lambda x: x, lambda n: n),
 ):
 
-    def _unary_or_length(call: Call, x: Array, *, function: Any = _function, length: Any = _length) -> Array:
+    def _unary_or_length(
+        call: Call, x: Array, *, function: Callable[..., object] = _function, length: object = _length
+    ) -> Array:
         if is_lengths(x):
             return function(as_array(x)) if length is None else _of_lengths(length)(x)
         return function(x)
@@ -227,7 +229,7 @@ def _cast_like(call: Call, x: Array, like: Array) -> Array:
     return _cast_to(call, x, call.type_of(1, as_array(like)))
 
 
-def type_name(call: Call, number: Any) -> str:
+def type_name(call: Call, number: int) -> str:
     """The name of an element type that an attribute gives by its number."""
     if number not in NAMES:
         raise call.error(f"an element type must be a number from 1 to {max(NAMES)}, got {number!r}")
@@ -255,12 +257,12 @@ def cast(x: Array, dtype: Any) -> Array:
     return as_array(x).astype(dtype)
 
 
-def _is_float(item: Any) -> bool:
+def _is_float(item: object) -> bool:
     return isinstance(item.value if type(item) is Length else item, float)
 
 
 @operator("Dropout")
-def _dropout(call: Call, x: Array, ratio: Array = None, training: Array = None) -> Any:
+def _dropout(call: Call, x: Array, ratio: Array = None, training: Array = None) -> object:
     """Outside of training it drops nothing; its mask says so."""
     has_mask = len(call.wanted) > 1 and call.wanted[1]
     if training is not None and bool(np.reshape(training, ())):

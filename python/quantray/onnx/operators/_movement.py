@@ -161,7 +161,7 @@ def _slice(
     end = call.get("ends") if ends is None else integers(ends, "ends")
     given = _axes(call, axes, np.ndim(x))
     step = (1,) * len(begin) if steps is None else integers(steps, "steps")
-    index: list[Any] = [slice(None)] * np.ndim(x)
+    index: list[slice] = [slice(None)] * np.ndim(x)
     for axis, first, last, by in zip(given or range(len(begin)), begin, end, step, strict=False):
         index[axis] = _span(first, last, by)
     return x[tuple(index)]
@@ -224,7 +224,7 @@ def _expand(call: Call, x: Array, shape: Array) -> Array:
     return np.broadcast_to(x, full)
 
 
-def _broadcast(wanted: Any, own: Any) -> Any:
+def _broadcast(wanted: object, own: object) -> Any:
     """What two lengths become. Whether one is 1 is asked of it where nothing else tells: the graph holds for
     such alone, or for all others.
     """

@@ -31,7 +31,7 @@ def _is_even(window: Window, sides: list[tuple[Any, Any]]) -> bool:
 
 
 @operator("MaxPool")
-def _max_pool(call: Call, x: Array) -> Any:
+def _max_pool(call: Call, x: Array) -> object:
     window = Window.of(call)
     sides = window.sides(shape_of(x)[2:])
     ceil = bool(call.get("ceil_mode", 0))

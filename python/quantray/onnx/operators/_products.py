@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,13 +19,17 @@ from quantray.onnx._windows import Window
 from quantray.onnx.operators._movement import pad
 from quantray.onnx.operators._registry import Array, Call, layer, operator
 
+if TYPE_CHECKING:
+    from quantray.nn._module import Module
+
+
 _CONV = (F.conv1d, F.conv2d, F.conv3d)
 _CONV_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 _TRANSPOSED_LAYERS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def placed(module: nn.Module, **parameters: Array) -> Any:
+def placed(module: nn.Module, **parameters: Array) -> Module:
     """A layer with parameters that a file has, in the place of those that it was made with."""
     for name, value in parameters.items():
         if value is not None:
@@ -225,7 +229,7 @@ def _activated(call: Call, y: Array) -> Array:
         numbers = [float(call.get(f"activation_{name}", n)) for name, n in (("alpha", 0.01), ("beta", 0.5))]
     name = call.get("activation", "")
     first, second = [*numbers, 0.0, 0.0][:2]
-    known: dict[str, Any] = {
+    known: dict[str, Callable[..., object]] = {
         "": lambda: y,
         "Relu": lambda: F.relu(y),
         "Tanh": lambda: F.tanh(y),

@@ -66,7 +66,7 @@ def _qlinear_matmul(call: Call, *inputs: Array) -> Array:
     return graph.apply("onnx.qlinear_matmul", *inputs, kind=_kind(call, 7, inputs[7]))
 
 
-def _geometry(call: Call, x: Array, weight: Array) -> dict[str, Any]:
+def _geometry(call: Call, x: Array, weight: Array) -> dict[str, object]:
     """The settings of a convolution."""
     window = Window.of(call, np.shape(weight)[2:])
     return {

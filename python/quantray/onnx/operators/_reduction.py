@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def _axes(call: Call, axes: Array, x: Array) -> tuple[int, ...] | None:
     return tuple(call.axis(axis, np.ndim(x)) for axis in found)
 
 
-def _reduced(function: Any, before: Any = None) -> Any:
+def _reduced(function: Callable[..., object], before: Callable[..., object] | None = None) -> Any:
     def call(call: Call, x: Array, axes: Array = None) -> Array:
         if before is not None:
             x = before(x)
@@ -37,12 +38,12 @@ def _reduced(function: Any, before: Any = None) -> Any:
     return call
 
 
-def _sum(x: Array, axes: Any, keepdims: bool) -> Array:
+def _sum(x: Array, axes: tuple[int, ...] | None, keepdims: bool) -> Array:
     made = np.sum(x, axis=axes, keepdims=keepdims)
     return made if made.dtype == x.dtype else made.astype(x.dtype)
 
 
-def _mean(x: Array, axes: Any, keepdims: bool) -> Array:
+def _mean(x: Array, axes: tuple[int, ...] | None, keepdims: bool) -> Array:
     if x.dtype.kind != "f":
         return np.floor_divide(_sum(x, axes, keepdims), np.asarray(_count(x, axes), x.dtype))
     return np.mean(x, axis=axes, keepdims=keepdims)
@@ -58,7 +59,7 @@ def _product(x: Array, axes: Any, keepdims: bool) -> Array:
     return made if made.dtype == x.dtype else made.astype(x.dtype)
 
 
-def _greatest(x: Array, axes: Any, keepdims: bool) -> Array:
+def _greatest(x: Array, axes: tuple[int, ...] | None, keepdims: bool) -> Array:
     """Of no elements it is the lowest number that there is."""
     if not _is_empty(x):
         return np.max(x, axis=axes, keepdims=keepdims)
@@ -76,7 +77,7 @@ def _is_empty(x: Array) -> bool:
     return any((n.value if type(n) is Length else n) == 0 for n in np.shape(x))
 
 
-def _limit(dtype: Any, largest: bool) -> Any:
+def _limit(dtype: Any, largest: bool) -> bool | float:
     if dtype.kind == "b":
         return largest
     if dtype.kind == "f":
@@ -126,7 +127,7 @@ def _reduce_log_sum(call: Call, x: Array, axes: Array = None) -> Array:
     return np.log(_reduced(_sum)(call, x, axes))
 
 
-def _place(function: Any) -> Any:
+def _place(function: Any) -> Callable[..., object]:
     def call(call: Call, x: Array) -> Array:
         axis, keepdims = call.get("axis", 0), bool(call.get("keepdims", 1))
         if not call.get("select_last_index"):

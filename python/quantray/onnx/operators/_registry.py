@@ -51,11 +51,11 @@ class Call:
         """The node and its operator."""
         return f"{self.name} ({self.op})"
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> Any:
         """An attribute, or what it is where the node does not say."""
         return self.attributes.get(name, default)
 
-    def integers(self, name: str, default: Any = None) -> tuple[int, ...] | None:
+    def integers(self, name: str, default: object = None) -> tuple[int, ...] | None:
         """An attribute that is a list of integers; one integer is a list of one."""
         found = self.attributes.get(name, default)
         if found is None:

@@ -138,7 +138,7 @@ def _as_interpolate(
     )
 
 
-def _whole_times(by: Any) -> tuple[float, ...] | None:
+def _whole_times(by: tuple[float, ...] | None) -> tuple[float, ...] | None:
     """Scales that are integers."""
     return by if by is not None and all(n >= 1 and n.is_integer() for n in by) else None
 

@@ -6,7 +6,6 @@ A graph knows arrays alone: how many of them a sequence holds is decided when th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -83,7 +82,7 @@ def _concat(call: Call, items: Sequence[Array]) -> Array:
 
 
 @operator("Optional", "OptionalGetElement", takes_lengths=True)
-def _optional(call: Call, x: Any = None) -> Any:
+def _optional(call: Call, x: object = None) -> object:
     """A value that may not be there is the value itself, where it is."""
     if x is None and call.op == "OptionalGetElement":
         raise call.error("the optional value has no element")
@@ -91,7 +90,7 @@ def _optional(call: Call, x: Any = None) -> Any:
 
 
 @operator("OptionalHasElement", takes_lengths=True)
-def _has_element(call: Call, x: Any = None) -> Array:
+def _has_element(call: Call, x: object = None) -> Array:
     return np.array(x is not None)
 
 

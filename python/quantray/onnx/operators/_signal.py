@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray import graph
@@ -61,7 +59,7 @@ def _dtype(call: Call, like: Array = None) -> str:
     return "float32" if like is None or like.dtype.kind != "f" else str(like.dtype)
 
 
-def _random(call: Call, shape: tuple[Any, ...], dtype: str) -> Array:
+def _random(call: Call, shape: tuple[int, ...], dtype: str) -> Array:
     if "Normal" in call.op:
         first, second = float(call.get("mean", 0.0)), float(call.get("scale", 1.0))
         return graph.apply("onnx.random_normal", shape, first, second, _seed(call), dtype)
