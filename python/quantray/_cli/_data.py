@@ -56,6 +56,11 @@ def inputs(path: str, model: Any) -> list[Any]:
         found = np.load(path, allow_pickle=False)
     except (ValueError, OSError) as error:
         raise Usage(f"{path} must be an .npz or .npy file of numbers: {error}") from None
+    lists = [value.name for value in model.inputs if value.kind != "tensor"]
+    if lists:
+        raise Usage(
+            f"{', '.join(lists)} must be sequences, which files of arrays do not hold: use quantray.onnx"
+        )
     names = [value.name for value in model.inputs]
     if isinstance(found, np.ndarray):
         if len(names) != 1:

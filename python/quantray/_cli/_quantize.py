@@ -55,6 +55,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     """Quantizes, writes, and says what became of each node."""
     from quantray import nn, onnx
     from quantray import quantization as tq
+    from quantray.quantization.qconfig_mapping import default_quantize_mapping
 
     if given.dynamic == bool(given.data):
         raise Usage("give --data for static quantization, or --dynamic")
@@ -64,6 +65,10 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         raise Usage("give --max-drop with --metric and --held-out")
     if given.max_drop is not None and given.dynamic:
         raise Usage("--max-drop goes with --data, not with --dynamic")
+    folder = os.path.dirname(os.path.abspath(given.output))
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        # Said before the work, not after it.
+        raise Usage(f"--output must be in a folder that can be written to, got {given.output}")
     model = onnx.load(given.model)
     names = {name for name, _ in model.named_modules()}
     for name in given.float:
@@ -86,9 +91,9 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             )
             made = tq.quantize_dynamic(model, spec)
         else:
-            mapping = tq.get_default_qconfig_mapping()
+            mapping = default_quantize_mapping()
             if given.bits != 8:
-                mapping.set_global(_few_bits(given.bits))
+                mapping = tq.get_default_qconfig_mapping().set_global(_few_bits(given.bits))
             for name in given.float:
                 mapping.set_module_name(name, None)
             data, search = _data_of(given, model)
@@ -114,9 +119,8 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         for text in result["warnings"]:
             print(f"warning: {text}")
         ratio = result["bytes_before"] / max(result["bytes"], 1)
-        print(
-            f"{given.output}: {result['bytes']:,} bytes, {ratio:.1f} times smaller, in {result['seconds']} s"
-        )
+        size = f"{ratio:.1f} times smaller" if ratio >= 1 else f"{1 / ratio:.1f} times larger"
+        print(f"{given.output}: {result['bytes']:,} bytes, {size}, in {result['seconds']} s")
     return result
 
 

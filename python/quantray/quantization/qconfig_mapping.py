@@ -60,6 +60,9 @@ class QConfigMapping:
     Source: `torch.ao.quantization.QConfigMapping`.
     """
 
+    #: Whether `quantize` may leave more in float than is said here, where 8 bits are too little.
+    _spares = False
+
     def __init__(self) -> None:
         self.global_qconfig: QConfig | None = None
         self.object_type_qconfigs: dict[ObjectType, QConfig | None] = {}
@@ -190,6 +193,7 @@ def default_quantize_mapping() -> QConfigMapping:
     mapping = get_default_qconfig_mapping()
     for kind in ("LSTM", "GRU"):
         mapping.set_object_type(kind, per_channel_dynamic_qconfig)
+    mapping._spares = True
     return mapping
 
 

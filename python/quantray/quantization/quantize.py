@@ -14,12 +14,11 @@ from quantray.quantization._sparing import SomeRows, spare
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare, prepare_qat
-from quantray.quantization.qconfig_mapping import default_quantize_mapping
+from quantray.quantization.qconfig_mapping import QConfigMapping, default_quantize_mapping
 from quantray.quantization.report import report
 
 if TYPE_CHECKING:
     from quantray.quantization.qconfig import QConfig
-    from quantray.quantization.qconfig_mapping import QConfigMapping
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -143,16 +142,16 @@ def quantize(
         raise ValueError("data must hold at least one batch, got none")
     args = as_arguments(first if transform is None else transform(first), model)
     check_arguments(model, args)
-    is_default = qconfig_mapping is None and not _brings_settings(model)
-    if is_default:
+    if qconfig_mapping is None and not _brings_settings(model):
         qconfig_mapping = default_quantize_mapping()
+    spares = isinstance(qconfig_mapping, QConfigMapping) and qconfig_mapping._spares
     ready = prepare(model, cast("Any", qconfig_mapping), args, inplace=inplace)
     # What can be gone through once only goes on; of others the bar knows how many there are.
     rest = itertools.chain([first], batches) if batches is given else given
     seen = SomeRows(ready, transform)
     calibrate(ready, rest, transform=seen, show_progress=verbose)
     runner = prepared_of(ready)
-    if is_default and runner is not None and spare(ready, runner, seen.rows):
+    if spares and runner is not None and spare(ready, runner, seen.rows):
         again = seen.rows if batches is given else given
         calibrate(ready, again, transform=None if batches is given else transform, show_progress=False)
     made = convert(ready, mapping, inplace=True)
