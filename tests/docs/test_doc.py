@@ -121,7 +121,7 @@ def readme_blocks():
 
 
 def test_readme_has_its_blocks():
-    assert len(readme_blocks()) == 4
+    assert len(readme_blocks()) == 3
 
 
 @pytest.mark.parametrize("block", readme_blocks())
