@@ -10,42 +10,16 @@ use quantray_core::gemm::{Codes, Finish, Results, WeightParams, reference as pro
 use quantray_core::threads;
 
 use crate::common::{Random, reduced, turn};
+use crate::convolutions::{self, Case};
 use crate::guard::Guarded;
 
-/// A convolution and its images.
-#[derive(Debug, Clone)]
-struct Case {
-    geometry: Geometry,
-    channels: (usize, usize),
-    images: usize,
-    space: [usize; 3],
-}
-
 fn random_case(random: &mut Random, case: usize) -> Case {
-    loop {
-        let dims = 1 + case % 3;
-        let mut axis = |most: usize, least: usize| {
-            let mut one = |a: usize| if a + dims < 3 { least } else { least + random.below(most) };
-            [one(0), one(1), one(2)]
-        };
-        let (kernel, stride, dilation) = (axis(4, 1), axis(3, 1), axis(2, 1));
-        let (before, after, extra) = (axis(3, 0), axis(3, 0), axis(2, 0));
-        let space = axis([40, 12, 6][dims - 1], 1);
-        let (groups, inputs, outputs) = match case % 4 {
-            0 => (1, 1 + random.below(9), 1 + random.below(40)),
-            1 => (2, 1 + random.below(3), 1 + random.below(20)),
-            2 => (2 + random.below(70), 1, 1),
-            _ => (2 + random.below(9), 1, 1 + random.below(3)),
-        };
-        let transposed = (case / 4 % 3 == 2).then(|| [0, 1, 2].map(|a| extra[a].min(stride[a] - 1)));
-        let padding = [0, 1, 2].map(|a| (before[a], after[a]));
-        let geometry = Geometry { kernel, stride, dilation, padding, groups, transposed };
-        let (channels, images) = ((groups * inputs, groups * outputs), 1 + case % 2);
-        // Images that the kernel does not fit in are not for this test.
-        if geometry.output(space).is_ok_and(|output| !output.contains(&0)) {
-            return Case { geometry, channels, images, space };
-        }
-    }
+    convolutions::random_case(random, case, [40, 12, 6], 4, |random, kind| match kind {
+        0 => (1, 1 + random.below(9), 1 + random.below(40)),
+        1 => (2, 1 + random.below(3), 1 + random.below(20)),
+        2 => (2 + random.below(70), 1, 1),
+        _ => (2 + random.below(9), 1, 1 + random.below(3)),
+    })
 }
 
 /// Convolutions of few channels, and of widths and numbers of outputs around the edges of every tile.

@@ -7,7 +7,7 @@
 //! `QUANTRAY_TEST_REDUCED=1` leaves out most of the random cases: for emulators.
 
 use quantray_core::arch::Isa;
-use quantray_core::conv::{Geometry, reference::weight_at};
+use quantray_core::conv::reference::weight_at;
 use quantray_core::float::conv::{FloatConv, FloatImage};
 use quantray_core::float::pool::{FloatPool, pool};
 use quantray_core::float::product::{
@@ -17,6 +17,7 @@ use quantray_core::ops::pool::{Moves, Window};
 use quantray_core::threads;
 
 use crate::common::{Random, collect, reduced, turn};
+use crate::convolutions::{self, Case};
 use crate::guard::Guarded;
 
 /// A sum in float64, and how far float32 may be from it.
@@ -166,40 +167,14 @@ fn products_of_matrices_take_any_strides() {
     }
 }
 
-/// A convolution and its images.
-struct Case {
-    geometry: Geometry,
-    channels: (usize, usize),
-    images: usize,
-    space: [usize; 3],
-}
-
 fn random_case(random: &mut Random, case: usize) -> Case {
-    loop {
-        let dims = 1 + case % 3;
-        let mut axis = |most: usize, least: usize| {
-            let mut one = |a: usize| if a + dims < 3 { least } else { least + random.below(most) };
-            [one(0), one(1), one(2)]
-        };
-        let (kernel, stride, dilation) = (axis(4, 1), axis(3, 1), axis(2, 1));
-        let (before, after, extra) = (axis(3, 0), axis(3, 0), axis(2, 0));
-        let space = axis([40, 14, 6][dims - 1], 1);
-        let (groups, inputs, outputs) = match case % 5 {
-            0 => (1, 1 + random.below(9), 1 + random.below(40)),
-            1 => (1, 12 + random.below(20), 1 + random.below(70)),
-            2 => (2, 1 + random.below(15), 1 + random.below(20)),
-            3 => (2 + random.below(90), 1, 1),
-            _ => (2 + random.below(9), 1, 1 + random.below(3)),
-        };
-        let transposed = (case / 5 % 3 == 2).then(|| [0, 1, 2].map(|a| extra[a].min(stride[a] - 1)));
-        let padding = [0, 1, 2].map(|a| (before[a], after[a]));
-        let geometry = Geometry { kernel, stride, dilation, padding, groups, transposed };
-        let (channels, images) = ((groups * inputs, groups * outputs), 1 + case % 2);
-        // Images that the kernel does not fit in are not for this test.
-        if geometry.output(space).is_ok_and(|output| !output.contains(&0)) {
-            return Case { geometry, channels, images, space };
-        }
-    }
+    convolutions::random_case(random, case, [40, 14, 6], 5, |random, kind| match kind {
+        0 => (1, 1 + random.below(9), 1 + random.below(40)),
+        1 => (1, 12 + random.below(20), 1 + random.below(70)),
+        2 => (2, 1 + random.below(15), 1 + random.below(20)),
+        3 => (2 + random.below(90), 1, 1),
+        _ => (2 + random.below(9), 1, 1 + random.below(3)),
+    })
 }
 
 /// The sums of a convolution, by its definition: which input meets which output through which weight.

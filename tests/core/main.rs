@@ -2,6 +2,8 @@
 //! interrupts it would interrupt the others.
 
 mod common;
+#[path = "common/convolutions.rs"]
+mod convolutions;
 #[path = "common/guard.rs"]
 mod guard;
 
