@@ -13,54 +13,12 @@ import pytest
 import quantray as qt
 from quantray import nn
 from quantray import quantization as tq
+from wrong import WRONG as VALUES
 
 X = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
 Q = qt.quantize_per_tensor(X, 0.05, 100, qt.quint8)
 
-WRONG = [
-    None,
-    True,
-    -1,
-    0,
-    3,
-    2**40,  # more than there is: less would be made
-    2**63,
-    -(2**70),
-    0.5,
-    np.nan,
-    np.inf,
-    1j,
-    "",
-    "qint8",
-    b"x",
-    [],
-    [[]],
-    (),
-    (1, 2),
-    [1, [2]],
-    {},
-    {1: 2},
-    np.zeros(0),
-    np.zeros((2, 3)),
-    np.array(None),
-    np.array("a"),
-    np.int8(3),
-    np.float64(2),
-    np.ones((3, 2), np.int8),
-    qt.qint8,
-    qt.quint4x2,
-    qt.per_tensor_affine,
-    slice(None),
-    ...,
-    np.array([True, False]),
-    object(),
-    lambda: 0,
-    np.array([1], "M8[s]"),
-    float,
-    range(3),
-    Q,
-    nn.ReLU(),
-]
+WRONG = [*VALUES, Q, nn.ReLU()]
 
 #: Of arguments by name, what calls come far with.
 VALID = {

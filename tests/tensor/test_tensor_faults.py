@@ -12,6 +12,7 @@ import pytest
 import quantray as qt
 from numpy.testing import assert_array_equal
 from quantray import ops
+from wrong import WRONG
 
 LENGTH_ONE = {
     "PackedConv2d": lambda q: ops.PackedConv2d(
@@ -309,47 +310,6 @@ def test_one_number_in_an_array_will_do():
     assert rows.qscheme() is qt.per_channel_affine
 
 
-WRONG = [
-    None,
-    True,
-    -1,
-    0,
-    3,
-    2**40,  # more than there is: less would be made
-    2**63,
-    -(2**70),
-    0.5,
-    np.nan,
-    np.inf,
-    1j,
-    "",
-    "qint8",
-    b"x",
-    [],
-    [[]],
-    (),
-]
-WRONG += [
-    (1, 2),
-    [1, [2]],
-    {},
-    {1: 2},
-    np.zeros(0),
-    np.zeros((2, 3)),
-    np.array(None),
-    np.array("a"),
-    np.int8(3),
-]
-WRONG += [
-    np.float64(2),
-    np.ones((3, 2), np.int8),
-    qt.qint8,
-    qt.quint4x2,
-    qt.per_tensor_affine,
-    slice(None),
-    ...,
-]
-WRONG += [np.array([True, False]), object(), lambda: 0, np.array([1], "M8[s]"), float, range(3)]
 #: They draw, read or write what a wrong value may make very large, or change how the process works.
 APART = {
     "save",

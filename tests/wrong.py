@@ -1,0 +1,47 @@
+"""Some forty values that are wrong for most arguments: what sweeps call every public name with."""
+
+import numpy as np
+import quantray as qt
+
+WRONG = [
+    None,
+    True,
+    -1,
+    0,
+    3,
+    2**40,  # more than there is: less would be made
+    2**63,
+    -(2**70),
+    0.5,
+    np.nan,
+    np.inf,
+    1j,
+    "",
+    "qint8",
+    b"x",
+    [],
+    [[]],
+    (),
+    (1, 2),
+    [1, [2]],
+    {},
+    {1: 2},
+    np.zeros(0),
+    np.zeros((2, 3)),
+    np.array(None),
+    np.array("a"),
+    np.int8(3),
+    np.float64(2),
+    np.ones((3, 2), np.int8),
+    qt.qint8,
+    qt.quint4x2,
+    qt.per_tensor_affine,
+    slice(None),
+    ...,
+    np.array([True, False]),
+    object(),
+    lambda: 0,
+    np.array([1], "M8[s]"),
+    float,
+    range(3),
+]
