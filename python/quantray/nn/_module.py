@@ -156,6 +156,12 @@ class Module(Moves, Registry):
 
     # Modes
 
+    def _take_hooks(self, other: Module) -> None:
+        """Has the hooks of a module whose place it takes: the tables themselves, so that those who registered
+        hooks may take them away again.
+        """
+        self._pre_hooks, self._hooks = other._pre_hooks, other._hooks
+
     def train(self, mode: bool = True) -> Self:
         """Training mode for this module and all inside: dropout drops, batch norms use their batch."""
         for module in self.modules():

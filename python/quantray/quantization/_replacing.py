@@ -25,8 +25,7 @@ def replaced(model: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
             model.get_submodule(parent).add_module(name, new)
             continue
         by_old[id(old)] = new
-        # Those who registered hooks may take them away again: the tables themselves go on.
-        new._pre_hooks, new._hooks = old._pre_hooks, old._hooks
+        new._take_hooks(old)
     if id(model) in by_old:
         return by_old[id(model)]
 

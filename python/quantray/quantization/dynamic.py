@@ -191,8 +191,7 @@ def quantize_dynamic(
                 new = _from_float(known[kinds[0]], module, choice, settings)
             except (ValueError, TypeError) as error:
                 raise type(error)(f"{path or 'model'} ({kinds[0].__name__}): {error}") from None
-            # Those who registered hooks may take them away again: the tables themselves go on.
-            new._pre_hooks, new._hooks = module._pre_hooks, module._hooks
+            new._take_hooks(module)
             count += 1
             weight = getattr(module, "weight", None)
             if choice is True and isinstance(weight, np.ndarray):

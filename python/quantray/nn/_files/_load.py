@@ -154,8 +154,7 @@ def _fit(module: Module, number: int, path: str, builder: Builder, *, is_inside:
                 module.add_module(key, builder.module(child, inner).train(module.training))
         elif _is_other(mine, child, builder) and builder.is_complete(child):
             new = builder.module(child, inner).train(mine.training)
-            # Those who registered hooks may take them away again: the tables themselves go on.
-            new._pre_hooks, new._hooks = mine._pre_hooks, mine._hooks
+            new._take_hooks(mine)
             module._modules[key] = new
             module._changed()
         else:
