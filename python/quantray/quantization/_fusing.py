@@ -259,7 +259,7 @@ def expanded(graph: Graph) -> Graph:
 
 
 #: Kinds that stand for no function of elements.
-_NO_FUNCTIONS = frozenset(
+NO_FUNCTIONS = frozenset(
     {
         *("input", "parameter", "constant", "module", "python", "tap", "hook", "layer", "formula"),
         *("observe", "snap"),
@@ -285,7 +285,7 @@ def _is_known(node: Node) -> bool:
 
 def varying(node: Node, graph: Graph, sources: dict[str, Ref]) -> Ref | None:
     """The one wire of floats that an elementwise node depends on; None for other nodes."""
-    if node.kind in _NO_FUNCTIONS:
+    if node.kind in NO_FUNCTIONS:
         return None
     if not kind_of(node.kind).elementwise or len(node.facts) != 1:
         return None

@@ -11,25 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quantray.graph import Graph, Node, Part, Ref, kind_of
+from quantray.quantization._fusing import NO_FUNCTIONS
 
 #: What is taken of a sum of squares.
 _LEVELS = frozenset({"numpy.sqrt", "numpy.log", "numpy.log10", "numpy.log2", "numpy.log1p"})
-#: Kinds that are no rows of the table.
-_WITHOUT = frozenset(
-    {
-        "input",
-        "parameter",
-        "constant",
-        "module",
-        "python",
-        "tap",
-        "hook",
-        "layer",
-        "formula",
-        "observe",
-        "snap",
-    }
-)
 #: What may stand between amplitudes, squares and levels.
 _BETWEEN = frozenset(
     {"add", "clip", "numpy.maximum", "numpy.sum", "ndarray.sum", "mul", "linear", "layer", "matmul"}
@@ -153,7 +138,7 @@ def _filters_before(layer: Node, graph: Graph) -> list[Node]:
 
 def kind_of_part(node: Node) -> Part | None:
     """The part that a kind of node has; None for those that are no functions of arrays."""
-    if node.kind in _WITHOUT or node.kind.startswith("int."):
+    if node.kind in NO_FUNCTIONS or node.kind.startswith("int."):
         return None
     return kind_of(node.kind).part
 
