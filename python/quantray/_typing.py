@@ -1,15 +1,68 @@
-"""Types of what functions and modules take and give, for type checkers."""
+"""Types of what functions and modules take and give, for type checkers.
+
+While a model is captured, or a gradient is made, stand-ins of arrays flow where arrays do: they answer for
+arrays, and annotations say `Array` of both.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from quantray import _core
+from quantray._core import QTensor
+
+#: A dtype of NumPy's. What elements are is known when code runs, and no type says it.
+DType: TypeAlias = np.dtype[Any]
 #: An array of any dtype and shape.
 Array: TypeAlias = NDArray[Any]
 #: What floats are computed in.
 Floats: TypeAlias = NDArray[np.float32]
+#: Indices, and integers that nothing is said of.
+Ints: TypeAlias = NDArray[np.int64]
+#: Masks, and what comparisons give.
+Bools: TypeAlias = NDArray[np.bool_]
+#: Integers of a quantized tensor.
+Codes: TypeAlias = NDArray[np.int8] | NDArray[np.uint8] | NDArray[np.int32]
+#: A number of Python's or NumPy's.
+Scalar: TypeAlias = int | float | np.integer[Any] | np.floating[Any]
+#: An array, of floats or of codes.
+Tensor: TypeAlias = Array | QTensor
+#: What becomes an array: one, a quantized one, numbers, nested sequences of numbers.
+Input: TypeAlias = ArrayLike | QTensor
+#: A whole number, or one for each axis.
+PerAxis: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+#: What models take and give: tensors and plain values, and tuples, lists and dicts of these.
+Tree: TypeAlias = "Tensor | Scalar | str | Sequence[Tree] | Mapping[str, Tree] | None"
+#: A data type of codes, or what names one.
+QDType: TypeAlias = _core.dtype | str | DType | type[np.generic]
+#: A scheme of quantization, or its name.
+QScheme: TypeAlias = _core.qscheme | str
+#: How quotients become whole numbers: by name, or a function of them.
+Rounding: TypeAlias = str | Callable[[Floats], Floats]
+#: Where a file is.
+Path: TypeAlias = str | PathLike[str]
 
-__all__ = ["Array", "ArrayLike", "Floats"]
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Bools",
+    "Codes",
+    "DType",
+    "DTypeLike",
+    "Floats",
+    "Input",
+    "Ints",
+    "Path",
+    "PerAxis",
+    "QDType",
+    "QScheme",
+    "Rounding",
+    "Scalar",
+    "Tensor",
+    "Tree",
+]
