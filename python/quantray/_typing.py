@@ -38,6 +38,9 @@ Input: TypeAlias = ArrayLike | QTensor
 PerAxis: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 #: What models take and give: tensors and plain values, and tuples, lists and dicts of these.
 Tree: TypeAlias = "Tensor | Scalar | str | Sequence[Tree] | Mapping[str, Tree] | None"
+#: Arguments of a call, by position and by name: which types they have, only what is called can say.
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = dict[str, Any]
 #: A data type of codes, or what names one.
 QDType: TypeAlias = _core.dtype | str | DType | type[np.generic]
 #: A scheme of quantization, or its name.
@@ -48,6 +51,7 @@ Rounding: TypeAlias = str | Callable[[Floats], Floats]
 Path: TypeAlias = str | PathLike[str]
 
 __all__ = [
+    "Args",
     "Array",
     "ArrayLike",
     "Bools",
@@ -57,6 +61,7 @@ __all__ = [
     "Floats",
     "Input",
     "Ints",
+    "Kwargs",
     "Path",
     "PerAxis",
     "QDType",
