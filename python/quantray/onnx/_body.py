@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from quantray.nn import Module
+from quantray.nn._tracing import state
 from quantray.onnx._errors import said_of
 from quantray.onnx.operators import Array
 
@@ -41,12 +42,19 @@ class Plan(NamedTuple):
     constants: Mapping[str, Array]
 
 
+#: So many calls of a loop's graph cost less than to capture it.
+_FEW_CALLS = 4
+
+
 class Body(Module):
     """Runs a plan: the model itself, a branch, or what a loop repeats."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
+        self._program: Any = None
+        #: How often a loop has called it node by node.
+        self._calls = 0
 
     def forward(self, *arrays: Array) -> Any:
         """A tuple of the outputs, for the inputs in order."""
@@ -67,6 +75,26 @@ class Body(Module):
             for name in row.drop:
                 values.pop(name, None)
         return tuple(values[name] if name in values else known[name] for name in plan.outputs)
+
+    def floats(self) -> Any:
+        """What runs the graph in floats: programs, one for each kind of inputs."""
+        if self._program is None:
+            from quantray.quantization._floating import FloatProgram
+
+            self.__dict__["_program"] = FloatProgram()
+        return self._program
+
+    def repeated(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The outputs for one of many calls: a program is made where a loop goes on beyond a few."""
+        if state.tracer is not None or self.training or self._runner is not None:
+            return self(*arrays)
+        if self._calls < _FEW_CALLS:
+            self.__dict__["_calls"] += 1
+            return self(*arrays)
+        return self.floats()(self, arrays, {})
+
+    def _argument_names(self) -> tuple[str, ...]:
+        return self.plan.inputs
 
     def stays_in_float(self) -> Mapping[str, str]:
         """Layers that `quantize_dynamic` leaves as they are unless they are named, and why."""

@@ -18,7 +18,7 @@ from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._errors import said_of
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, SparseTensor, Tensor
 from quantray.onnx._names import Names, unique
-from quantray.onnx._passes import Draft, free_names, simplify, uses
+from quantray.onnx._passes import Draft, free_names, simplify, uses, without_unchanged
 from quantray.onnx._reference import reference
 from quantray.onnx._step import Step
 from quantray.onnx._stored import Stored, followed
@@ -101,6 +101,8 @@ class Builder:
             self.types.of_node(node)
             _check_inputs(node)
             node = replace(node, inputs=tuple(same.get(name, name) for name in node.inputs))
+            node, around = without_unchanged(node, outputs)
+            same.update(around)
             source = _source_of_nothing(node, self.constants, outputs)
             if source is not None and source not in self.constants:
                 same[node.outputs[0]] = source

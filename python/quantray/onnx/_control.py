@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from quantray.nn import Module
+from quantray.onnx._body import Body
 from quantray.onnx._file import GraphFile
 from quantray.onnx._lengths import as_array, integer, settled, shape_of
 from quantray.onnx.operators import Array, Call
@@ -52,7 +53,8 @@ class Control(Module):
     def call_graph(self, name: str, arrays: Sequence[Array], around: dict[str, Array]) -> tuple[Array, ...]:
         """What one of the graphs gives."""
         module = self.get_submodule(name)
-        return tuple(module(*arrays, *(around[each] for each in self.taken[name])))
+        given = (*arrays, *(around[each] for each in self.taken[name]))
+        return tuple(module.repeated(given) if isinstance(module, Body) else module(*given))
 
     def _get_name(self) -> str:
         return self.call.op

@@ -78,7 +78,6 @@ class Model(Body):
         super().__init__(plan)
         #: What errors and guards of its graph name beside the node.
         self._file = file or "the model"
-        self._program: Any = None
         self._about = (tuple(inputs), tuple(outputs), producer, opset, dict(metadata or {}))
 
     @property
@@ -120,16 +119,8 @@ class Model(Body):
         """
         arrays = self.arranged(args, kwargs)
         if state.tracer is None and self._runner is None and not self.training:
-            return self._floats()(self, arrays, {})
+            return self.floats()(self, arrays, {})
         return super().__call__(*arrays)
-
-    def _floats(self) -> Any:
-        """What runs the model in floats: programs, one for each kind of inputs."""
-        if self._program is None:
-            from quantray.quantization._floating import FloatProgram
-
-            self.__dict__["_program"] = FloatProgram()
-        return self._program
 
     def forward(self, *arrays: Any) -> Any:
         """The same, of arrays in the order of the inputs."""

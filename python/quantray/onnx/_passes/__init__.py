@@ -9,11 +9,12 @@ from quantray.onnx._passes._draft import Draft, free_names, uses
 from quantray.onnx._passes._dynamic import bias_of_dynamic, dynamic_product, fused_dynamic
 from quantray.onnx._passes._inline import inline_functions
 from quantray.onnx._passes._layers import bias_of_product, per_channel
+from quantray.onnx._passes._loops import without_unchanged
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
 from quantray.onnx._passes._normalizations import layer_norm, rms_norm
 from quantray.onnx._passes._written_out import written_out
 
-__all__ = ["Draft", "free_names", "inline_functions", "simplify", "uses", "written_out"]
+__all__ = ["Draft", "free_names", "inline_functions", "simplify", "uses", "without_unchanged", "written_out"]
 
 
 def simplify(draft: Draft) -> None:

@@ -121,7 +121,7 @@ class Draft:
 def _renamed(node: NodeFile, final: Callable[[str], str]) -> NodeFile:
     inputs = tuple(map(final, node.inputs))
     attributes = {
-        name: _renamed_graph(value, final) if isinstance(value, GraphFile) else value
+        name: renamed_graph(value, final) if isinstance(value, GraphFile) else value
         for name, value in node.attributes.items()
     }
     if inputs == tuple(node.inputs) and all(attributes[k] is v for k, v in node.attributes.items()):
@@ -129,7 +129,7 @@ def _renamed(node: NodeFile, final: Callable[[str], str]) -> NodeFile:
     return replace(node, inputs=inputs, attributes=attributes)
 
 
-def _renamed_graph(found: GraphFile, final: Callable[[str], str]) -> GraphFile:
+def renamed_graph(found: GraphFile, final: Callable[[str], str]) -> GraphFile:
     """A graph inside of a node, which takes values around it by their names."""
     own = {value.name for value in found.inputs} | set(found.initializers)
     own |= {name for node in found.nodes for name in node.outputs}
