@@ -7,6 +7,7 @@ another.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,7 +106,7 @@ class Node:
     at: Place | None = None
     value: Any = None
 
-    @property
+    @functools.cached_property
     def inputs(self) -> tuple[Ref, ...]:
         """The wires that it takes, lengths of wires aside, in order."""
         return tuple(leaf for leaf in leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Ref))
