@@ -156,9 +156,15 @@ impl Kernel for FloatBlock<'_, '_, '_> {
         }
         let Some(then) = self.end.and_then(|end| end.then) else { return };
         let (Some(first), Some(last)) = (panels.first(), panels.last()) else { return };
-        for row in self.row..self.row + self.rows.count {
-            let columns = first.first - self.column..last.first + last.columns - self.column;
-            let results = &mut self.to.row(row)[columns];
+        let columns = first.first - self.column..last.first + last.columns - self.column;
+        let mut results = self.to.part(self.row..self.row + self.rows.count, columns);
+        // Rows that follow each other are one: narrow ones would leave most of a group empty.
+        let (rows, whole) = (results.rows(), results.is_dense());
+        for row in 0..if whole { rows.min(1) } else { rows } {
+            let results = match results.dense() {
+                Some(all) => all,
+                None => results.row(row),
+            };
             // SAFETY: all of them were written above, and whatever was written is a number.
             then(unsafe { std::slice::from_raw_parts_mut(results.as_mut_ptr().cast(), results.len()) });
         }

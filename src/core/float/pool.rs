@@ -32,7 +32,7 @@ pub fn pool(
     to: &mut [MaybeUninit<f32>],
 ) -> Result<(), Stopped> {
     let [planes, lines, along] = windows.each_ref().map(Vec::len);
-    let (channels, line) = (image.channels, along * image.channels);
+    let line = along * image.channels;
     assert_eq!(to.len(), image.images * planes * lines * line, "as many results as windows");
     if to.is_empty() {
         return Ok(());
@@ -46,31 +46,53 @@ pub fn pool(
         for (k, to) in to.chunks_mut(line).enumerate() {
             let row = i * at_once + k;
             let (y, z, n) = (row % lines, row / lines % planes, row / lines / planes);
-            for (x, to) in windows[2].iter().zip(to.chunks_mut(channels)) {
-                let window = [windows[0][z], windows[1][y], *x];
-                dispatch(isa, Pooled { kind, image, n, window, to });
-            }
+            let window = [windows[0][z], windows[1][y]];
+            dispatch(isa, Line { kind, image, n, window, along: &windows[2], to });
         }
         true
     })
 }
 
-/// One window.
+/// How many windows, from the first one on, move by one pixel each and are alike.
+fn alike(windows: &[Window]) -> usize {
+    let next = |w: &[Window]| Window { first: w[0].first + 1, ..w[0] } == w[1];
+    1 + windows.windows(2).take_while(|w| next(w)).count()
+}
+
+/// The windows of a line.
+struct Line<'a> {
+    kind: FloatPool,
+    image: &'a FloatImage<'a>,
+    n: usize,
+    window: [Window; 2],
+    along: &'a [Window],
+    to: &'a mut [MaybeUninit<f32>],
+}
+
+impl Kernel for Line<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, v: V) {
+        let Self { kind, image, n, window: [z, y], mut along, mut to } = self;
+        let dense = image.strides[3] == image.channels;
+        while let Some(&x) = along.first() {
+            // Where pixels follow each other, so do what neighbouring windows read: they are one row of channels.
+            let count = if dense { alike(along) } else { 1 };
+            let (own, rest) = to.split_at_mut(count * image.channels);
+            rows::groups(v, own.len(), &mut Pooled { kind, image, n, window: [z, y, x], to: own });
+            (along, to) = (&along[count..], rest);
+        }
+    }
+}
+
+/// One window, or some that are one pixel apart.
 struct Pooled<'a> {
     kind: FloatPool,
     image: &'a FloatImage<'a>,
     n: usize,
     window: [Window; 3],
     to: &'a mut [MaybeUninit<f32>],
-}
-
-impl Kernel for Pooled<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(mut self, v: V) {
-        rows::groups(v, self.image.channels, &mut self);
-    }
 }
 
 impl<V: Vector> Part<V> for Pooled<'_> {

@@ -29,6 +29,17 @@ enum Weights {
     /// Of each group.
     Products(Vec<PackedFloats>),
     Channelwise(Channelwise),
+    /// Of a transposed convolution whose elements never meet: a column for each element and output, of all pieces.
+    Apart(PackedFloats),
+}
+
+/// Whether each number of a transposed convolution's input makes a block of the output of its own.
+fn is_apart(geometry: &Geometry) -> bool {
+    geometry.transposed == Some([0; 3])
+        && geometry.groups == 1
+        && geometry.kernel == geometry.stride
+        && geometry.dilation == [1; 3]
+        && geometry.padding == [(0, 0); 3]
 }
 
 impl FloatConv {
@@ -44,6 +55,19 @@ impl FloatConv {
         let (of_group, in_group) = (outputs / groups, inputs / groups);
         let taps_of_all: usize = geometry.kernel.iter().product();
         assert_eq!(weights.len(), inputs * of_group * taps_of_all, "a weight for each element");
+        if is_apart(&geometry) {
+            // From inputs, outputs and elements to inputs, elements and outputs.
+            let columns = taps_of_all * outputs;
+            let mut turned = filled(weights.len(), 0.0);
+            for (to, from) in turned.chunks_mut(columns.max(1)).zip(weights.chunks(columns.max(1))) {
+                for (i, to) in to.iter_mut().enumerate() {
+                    *to = from[i % outputs * taps_of_all + i / outputs];
+                }
+            }
+            let from = Plain { x: &turned, down: columns, right: 1 };
+            let own = Weights::Apart(PackedFloats::new(isa, inputs, columns, from));
+            return Self { geometry, inputs, outputs, pieces: Vec::new(), weights: vec![own] };
+        }
         let channelwise = in_group == 1 && of_group == 1 && groups > 1;
         let pieces = geometry.pieces();
         // From one output's weights to the next output's, and from one input's.
@@ -88,6 +112,7 @@ impl FloatConv {
         let of = |weights: &Weights| match weights {
             Weights::Products(groups) => groups.iter().map(PackedFloats::bytes).sum(),
             Weights::Channelwise(own) => 4 * own.weights.len(),
+            Weights::Apart(own) => own.bytes(),
         };
         self.weights.iter().map(of).sum()
     }
@@ -123,8 +148,11 @@ impl FloatConv {
         if self.geometry.transposed.is_none() {
             return self.piece(0, image, output, finish, to);
         }
-        // Each piece fills every so many positions: it is computed apart, and laid there.
         assert!(finish.residual.is_none(), "no residual of a transposed convolution");
+        if let [Weights::Apart(weights)] = &self.weights[..] {
+            return self.apart(weights, image, finish, to);
+        }
+        // Each piece fills every so many positions: it is computed by itself, and laid there.
         for (i, piece) in self.pieces.iter().enumerate() {
             let positions = piece.positions(output);
             let n = image.images * positions.iter().product::<usize>();
@@ -152,6 +180,46 @@ impl FloatConv {
         Ok(())
     }
 
+    /// Blocks of the output, each of one number of every channel: one product, whose rows are laid line by line.
+    fn apart(
+        &self,
+        weights: &PackedFloats,
+        image: &FloatImage<'_>,
+        finish: &Finish<'_>,
+        to: &mut [MaybeUninit<f32>],
+    ) -> Result<(), Stopped> {
+        let ([depth, height, width], [kz, ky, kx]) = (image.space, self.geometry.kernel);
+        let taps = kz * ky * kx;
+        let bias = finish.bias.map(|bias| bias.repeat(taps));
+        let finish = Finish { bias: bias.as_deref(), ..*finish };
+        let zeros = filled(self.inputs, 0.0);
+        let rows = Patches {
+            image: *image,
+            moves: Moves { kernel: [1; 3], stride: [1; 3], dilation: [1; 3], first: [0; 3] },
+            positions: image.space,
+            channel: 0,
+            channels: self.inputs,
+            zeros: &zeros,
+            gathered: false,
+        };
+        let all = taps * self.outputs;
+        let n = image.images * depth * height * width * all;
+        let mut made = crate::memory::room(n);
+        multiply_parts(&[Part { rows, weights }], &finish, &mut made.spare_capacity_mut()[..n])?;
+        let made: &[MaybeUninit<f32>] = &made.spare_capacity_mut()[..n];
+        let block = kx * self.outputs;
+        threads::for_each(8 * n, to.chunks_mut(width * block).enumerate(), |(row, to)| {
+            let (y, z, n) =
+                (row % (height * ky), row / (height * ky) % (depth * kz), row / (height * ky * depth * kz));
+            let first =
+                ((n * depth + z / kz) * height + y / ky) * width * all + (z % kz * ky + y % ky) * block;
+            for (to, from) in to.chunks_exact_mut(block).zip(made[first..].chunks(all)) {
+                to.copy_from_slice(&from[..block]);
+            }
+            true
+        })
+    }
+
     fn piece(
         &self,
         i: usize,
@@ -166,6 +234,7 @@ impl FloatConv {
         }
         match &self.weights[i] {
             Weights::Channelwise(own) => own.run(image, piece, positions, finish, to),
+            Weights::Apart(_) => unreachable!("all pieces at once"),
             Weights::Products(groups) => {
                 let channels = self.inputs / groups.len();
                 let moves = Moves::new(piece);
