@@ -5,8 +5,6 @@ Weights follow the range of each step: torch's documentation says so too, but it
 
 from __future__ import annotations
 
-from typing import Any
-
 from quantray import _core
 from quantray.quantization.fake_quantize._fake_quantize import (
     FakeQuantize,
@@ -21,14 +19,14 @@ from quantray.quantization.observer import (
     default_fixed_qparams_range_neg1to1_observer,
 )
 
-_activation: dict[str, Any] = {
+_activation: dict[str, object] = {
     "observer": MovingAverageMinMaxObserver,
     "quant_min": 0,
     "quant_max": 255,
     "dtype": _core.quint8,
     "qscheme": _core.per_tensor_affine,
 }
-_weight: dict[str, Any] = {
+_weight: dict[str, object] = {
     "observer": MovingAverageMinMaxObserver,
     "averaging_constant": 1,
     "quant_min": -128,
@@ -36,19 +34,19 @@ _weight: dict[str, Any] = {
     "dtype": _core.qint8,
     "qscheme": _core.per_tensor_symmetric,
 }
-_channels: dict[str, Any] = {
+_channels: dict[str, object] = {
     **_weight,
     "observer": MovingAveragePerChannelMinMaxObserver,
     "qscheme": _core.per_channel_symmetric,
     "ch_axis": 0,
 }
-_table: dict[str, Any] = {
+_table: dict[str, object] = {
     "observer": MovingAveragePerChannelMinMaxObserver,
     "averaging_constant": 1,
     "qscheme": _core.per_channel_affine_float_qparams,
     "ch_axis": 0,
 }
-_no_minus_128: dict[str, Any] = {"quant_min": -127, "quant_max": 127, "eps": 2.0**-12}
+_no_minus_128: dict[str, object] = {"quant_min": -127, "quant_max": 127, "eps": 2.0**-12}
 
 default_fake_quant = FakeQuantize.with_args(**_activation)
 default_weight_fake_quant = FakeQuantize.with_args(**_weight)

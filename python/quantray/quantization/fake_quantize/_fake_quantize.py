@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantray import _core
+from quantray._typing import Array, ArrayLike, Floats, Rounding
 from quantray.nn._gradients import untraced
 from quantray.nn._tracing import whole
 from quantray.quantization.fake_quantize._functions import (
@@ -18,6 +21,7 @@ from quantray.quantization.observer import (
     FixedQParamsObserver,
     MovingAverageMinMaxObserver,
     MovingAveragePerChannelMinMaxObserver,
+    ObserverBase,
 )
 from quantray.quantization.observer._factory import Makes
 from quantray.quantization.observer._lock import both
@@ -39,6 +43,9 @@ class FakeQuantizeBase(Makes, Shared):
     Source: `torch.ao.quantization.FakeQuantizeBase`.
     """
 
+    fake_quant_enabled: NDArray[np.uint8]
+    observer_enabled: NDArray[np.uint8]
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("fake_quant_enabled", np.array([1], np.uint8))
@@ -46,7 +53,7 @@ class FakeQuantizeBase(Makes, Shared):
         self.is_dynamic = False
 
     @whole
-    def forward(self, X: Any) -> Any:
+    def forward(self, X: ArrayLike) -> ArrayLike:
         """Observes, then fake-quantizes, where enabled."""
         x = untraced(X)
         if not np.size(x):
@@ -61,7 +68,7 @@ class FakeQuantizeBase(Makes, Shared):
         return self.quantize(X) if self.fake_quant_enabled[0] else X
 
     @property
-    def _follows(self) -> Any:
+    def _follows(self) -> np.uint8:
         """The switch of observing."""
         return self.observer_enabled[0]
 
@@ -69,17 +76,17 @@ class FakeQuantizeBase(Makes, Shared):
         """Whether a call now observes."""
         return bool(self._follows) and (self.training or self.is_dynamic or not self.has_data)
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         """Takes in the values of an array that is not empty."""
         self.observe(x)
 
-    def observe(self, x: Any) -> None:
+    def observe(self, x: ArrayLike) -> None:
         """Takes in the values of an array that is not empty: what a fake quantization of your own defines."""
         raise NotImplementedError(
             f"{type(self).__name__} must define observe(x): it takes in the values of an array"
         )
 
-    def calculate_qparams(self) -> tuple[Any, Any]:
+    def calculate_qparams(self) -> tuple[Floats, Array]:
         """Scale and zero point: what a converted model gets."""
         raise NotImplementedError(
             f"{type(self).__name__} must define calculate_qparams(): scale and zero point, as arrays"
@@ -90,7 +97,7 @@ class FakeQuantizeBase(Makes, Shared):
         """Whether `calculate_qparams` has an answer."""
         return False
 
-    def quantize(self, X: Any) -> Any:
+    def quantize(self, X: ArrayLike) -> Floats:
         """Fake-quantizes without observing, whatever is enabled."""
         raise NotImplementedError(
             f"{type(self).__name__} must define quantize(X): an array of values that codes stand for"
@@ -150,14 +157,22 @@ class FakeQuantize(FakeQuantizeBase):
     arXiv:1308.3432.
     """
 
+    activation_post_process: ObserverBase
+    quant_min: int
+    quant_max: int
+    dtype: _core.dtype
+    qscheme: _core.qscheme
+    scale: Floats
+    zero_point: Array
+
     def __init__(
         self,
-        observer: Any = MovingAverageMinMaxObserver,
+        observer: Callable[..., ObserverBase] = MovingAverageMinMaxObserver,
         quant_min: int | None = None,
         quant_max: int | None = None,
         is_dynamic: bool = False,
-        rounding: Any = "nearest",
-        **observer_kwargs: Any,
+        rounding: Rounding = "nearest",
+        **observer_kwargs: object,
     ) -> None:
         super().__init__()
         #: What rounds in training; None for the contract's rounding.
@@ -183,7 +198,7 @@ class FakeQuantize(FakeQuantizeBase):
         """Whether something was observed."""
         return self.activation_post_process.has_data
 
-    def calculate_qparams(self) -> tuple[Any, Any]:
+    def calculate_qparams(self) -> tuple[Floats, Array]:
         """The scale and the zero point that values are quantized by.
 
         Raises
@@ -196,11 +211,11 @@ class FakeQuantize(FakeQuantizeBase):
         with self._lock:
             return self.scale, self.zero_point
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         self.activation_post_process(x)
         self._follow()
 
-    def quantize(self, X: Any) -> Any:
+    def quantize(self, X: ArrayLike) -> Floats:
         """Fake-quantizes without observing, whatever is enabled."""
         axis = self.ch_axis if self.is_per_channel else None
         with self._lock:
@@ -248,7 +263,7 @@ class FixedQParamsFakeQuantize(FakeQuantize):
     Source: `torch.ao.quantization.FixedQParamsFakeQuantize`.
     """
 
-    def __init__(self, observer: Any) -> None:
+    def __init__(self, observer: Callable[..., ObserverBase]) -> None:
         super().__init__(observer)
         if not isinstance(self.activation_post_process, FixedQParamsObserver):
             name = type(self.activation_post_process).__name__
@@ -268,6 +283,8 @@ class FusedMovingAvgObsFakeQuantize(FakeQuantize):
         Makes a `MovingAverageMinMaxObserver` or `MovingAveragePerChannelMinMaxObserver`.
     quant_min, quant_max : int
         The codes.
+    is_dynamic, rounding
+        See `FakeQuantize`.
     **observer_kwargs
         For the observer.
 
@@ -280,12 +297,14 @@ class FusedMovingAvgObsFakeQuantize(FakeQuantize):
 
     def __init__(
         self,
-        observer: Any = MovingAverageMinMaxObserver,
+        observer: Callable[..., ObserverBase] = MovingAverageMinMaxObserver,
         quant_min: int = 0,
         quant_max: int = 255,
-        **observer_kwargs: Any,
+        is_dynamic: bool = False,
+        rounding: Rounding = "nearest",
+        **observer_kwargs: object,
     ) -> None:
-        super().__init__(observer, quant_min, quant_max, **observer_kwargs)
+        super().__init__(observer, quant_min, quant_max, is_dynamic, rounding, **observer_kwargs)
         made = self.activation_post_process
         if not isinstance(made, (MovingAverageMinMaxObserver, MovingAveragePerChannelMinMaxObserver)):
             raise TypeError(f"observer must keep moving averages, got {type(made).__name__}")

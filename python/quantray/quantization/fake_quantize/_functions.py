@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from quantray import _core
+from quantray._typing import Args, Array, ArrayLike, Bools, Floats, Ints, Kwargs, Rounding
 from quantray.nn._gradients import differentiable
+
+#: From the gradient of what a function gives to those of its arguments.
+Pull: TypeAlias = Callable[[Floats], Sequence[Floats]]
 
 
 @differentiable
 def fake_quantize(
-    x: Any, scale: Any, zero_point: Any, axis: int | None, quant_min: int, quant_max: int
-) -> Any:
+    x: ArrayLike, scale: Floats, zero_point: Array, axis: int | None, quant_min: int, quant_max: int
+) -> Floats:
     """`dequantize(quantize(x))`: scale and zero point of shape (1,), or (channels,) along `axis`.
 
     The gradient passes where the code lies within `quant_min` and `quant_max`, and is 0 elsewhere.
@@ -29,17 +33,15 @@ def fake_quantize(
 
 
 @fake_quantize.gradient
-def _(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[Any], Sequence[Any]]:
+def _(wanted: Sequence[int], out: Floats, args: Args, kwargs: Kwargs) -> Pull:
     return _passing(args)
 
 
-def _passing(args: tuple[Any, ...]) -> Callable[[Any], Sequence[Any]]:
+def _passing(args: Args) -> Pull:
     """The gradient that passes where codes are within their range."""
     x, scale, zero_point, axis, quant_min, quant_max = args
 
-    def pull(g: Any) -> Sequence[Any]:
+    def pull(g: Floats) -> Sequence[Floats]:
         if axis is None:
             s, z = float(scale[0]), int(zero_point[0])
             dx = _core.fake_quantize_per_tensor_affine_backward(g, x, s, z, quant_min, quant_max)
@@ -54,7 +56,7 @@ def _passing(args: tuple[Any, ...]) -> Callable[[Any], Sequence[Any]]:
     return pull
 
 
-def rounding_of(rounding: Any) -> Any:
+def rounding_of(rounding: Rounding) -> Rounding | None:
     """What rounds, as it can be copied and saved: a name, a function, None for the contract's rounding."""
     if isinstance(rounding, str) and rounding == "nearest":
         return None
@@ -66,8 +68,14 @@ def rounding_of(rounding: Any) -> Any:
 
 @differentiable
 def fake_quantize_rounded(
-    x: Any, scale: Any, zero_point: Any, axis: int | None, quant_min: int, quant_max: int, rounding: Any
-) -> Any:
+    x: ArrayLike,
+    scale: Floats,
+    zero_point: Array,
+    axis: int | None,
+    quant_min: int,
+    quant_max: int,
+    rounding: Rounding,
+) -> Floats:
     """The same with any rounding; its gradient is that of rounding to the nearest code."""
     from quantray.grids._fake import _along, rounded_codes
 
@@ -78,41 +86,43 @@ def fake_quantize_rounded(
 
 
 @fake_quantize_rounded.gradient
-def _(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[Any], Sequence[Any]]:
+def _(wanted: Sequence[int], out: Floats, args: Args, kwargs: Kwargs) -> Pull:
     return _passing(args[:6])
 
 
 def _float_qparams(
-    x: Any, scale: Any, zero_point: Any, axis: int, quant_min: int, quant_max: int
-) -> tuple[Any, Any]:
+    x: ArrayLike, scale: Floats, zero_point: Array, axis: int, quant_min: int, quant_max: int
+) -> tuple[Floats, Bools]:
     """Values, and where the gradient passes, with float zero points: added before rounding."""
-    x = np.asarray(x, np.float32)
-    shape = [1] * x.ndim
+    given = np.asarray(x, np.float32)
+    shape = [1] * given.ndim
     shape[axis] = -1
     s, z = scale.reshape(shape), zero_point.reshape(shape)
-    codes = np.rint(x * (np.float32(1) / s) + z)
+    codes = np.rint(given * (np.float32(1) / s) + z)
     inside = (codes >= quant_min) & (codes <= quant_max)
     return (np.clip(codes, np.float32(quant_min), np.float32(quant_max)) - z) * s, inside
 
 
 @differentiable
 def fake_quantize_learnable(
-    x: Any, scale: Any, zero_point: Any, axis: int | None, quant_min: int, quant_max: int, grad_factor: float
-) -> Any:
+    x: ArrayLike,
+    scale: Floats,
+    zero_point: Array,
+    axis: int | None,
+    quant_min: int,
+    quant_max: int,
+    grad_factor: float,
+) -> Floats:
     """The same with gradients of scale and zero point, times `grad_factor`; the zero point is rounded."""
     return fake_quantize(x, scale, _codes(zero_point, quant_min, quant_max), axis, quant_min, quant_max)
 
 
 @fake_quantize_learnable.gradient
-def _(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[Any], Sequence[Any]]:
+def _(wanted: Sequence[int], out: Floats, args: Args, kwargs: Kwargs) -> Pull:
     x, scale, zero_point, axis, quant_min, quant_max, grad_factor = args
     z = _codes(zero_point, quant_min, quant_max)
 
-    def pull(g: Any) -> Sequence[Any]:
+    def pull(g: Floats) -> Sequence[Floats]:
         if axis is None:
             gradients = _core.fake_quantize_learnable_per_tensor_affine_backward(
                 g, x, float(scale[0]), int(z[0]), quant_min, quant_max, grad_factor
@@ -126,6 +136,6 @@ def _(
     return pull
 
 
-def _codes(zero_point: Any, quant_min: int, quant_max: int) -> Any:
+def _codes(zero_point: Array, quant_min: int, quant_max: int) -> Ints:
     """Float zero points that are learned, as codes."""
     return np.clip(np.rint(zero_point), quant_min, quant_max).astype(np.int64)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 
+from quantray._typing import Array, ArrayLike, Floats
 from quantray.nn._gradients import untraced
 from quantray.quantization.fake_quantize._functions import fake_quantize
 from quantray.quantization.observer._min_max import finite_range
@@ -17,20 +15,20 @@ _SMALL = np.float32(6.1e-5)
 
 
 def fused_moving_avg_obs_fake_quant(
-    input: Any,
-    observer_on: Any,
-    fake_quant_on: Any,
-    running_min: Any,
-    running_max: Any,
-    scale: Any,
-    zero_point: Any,
+    input: ArrayLike,
+    observer_on: ArrayLike,
+    fake_quant_on: ArrayLike,
+    running_min: Floats,
+    running_max: Floats,
+    scale: Floats,
+    zero_point: Array,
     averaging_const: float,
     quant_min: int,
     quant_max: int,
     ch_axis: int,
     per_row_fake_quant: bool = False,
     symmetric_quant: bool = False,
-) -> Any:
+) -> ArrayLike:
     """Moves averages of the smallest and the largest value, makes scale and zero point, and fake-quantizes.
 
     Scale and zero point are those of `quantize_per_tensor_dynamic`, as torch has it here; the modules
@@ -68,21 +66,20 @@ def fused_moving_avg_obs_fake_quant(
 
     Source: `torch.fused_moving_avg_obs_fake_quant`; FBGEMM's `ChooseQuantizationParams`.
     """
-    x: Any = np.asarray(untraced(input), np.float32)
+    x = np.asarray(untraced(input), np.float32)
     axis = ch_axis if per_row_fake_quant else None
     channels = 1 if axis is None else x.shape[axis]
-    kept: dict[str, Any] = {
+    kept: dict[str, Array] = {
         "running_min": running_min,
         "running_max": running_max,
         "scale": scale,
         "zero_point": zero_point,
     }
     for name, array in kept.items():
-        shape: Any = getattr(array, "shape", None)
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"{name} must be a NumPy array, changed in place, got {type(array).__name__}")
-        if math.prod(shape) != channels:
-            raise ValueError(f"{name} must be of shape ({channels},), got {shape}")
+        if array.size != channels:
+            raise ValueError(f"{name} must be of shape ({channels},), got {array.shape}")
     if not x.size:
         return input
     if np.all(observer_on):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantray import _core
-from quantray.nn import Parameter
+from quantray._typing import Array, ArrayLike, Floats
 from quantray.nn._gradients import is_traced, untraced
 from quantray.quantization.fake_quantize._fake_quantize import FakeQuantizeBase
 from quantray.quantization.fake_quantize._functions import fake_quantize_learnable
+from quantray.quantization.observer import UniformQuantizationObserverBase
 from quantray.quantization.observer._types import PER_CHANNEL, SYMMETRIC
 
 
@@ -61,9 +64,15 @@ class LearnableFakeQuantize(FakeQuantizeBase):
     arXiv:2004.09576); `torch.ao.quantization._learnable_fake_quantize._LearnableFakeQuantize`.
     """
 
+    activation_post_process: UniformQuantizationObserverBase
+    scale: Floats
+    zero_point: Floats
+    static_enabled: NDArray[np.uint8]
+    learning_enabled: NDArray[np.uint8]
+
     def __init__(
         self,
-        observer: Any,
+        observer: Callable[..., UniformQuantizationObserverBase],
         quant_min: int = 0,
         quant_max: int = 255,
         scale: float = 1.0,
@@ -71,7 +80,7 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         channel_len: int = -1,
         use_grad_scaling: bool = False,
         init: str | None = None,
-        **observer_kwargs: Any,
+        **observer_kwargs: object,
     ) -> None:
         super().__init__()
         if init not in (None, "observer", "lsq"):
@@ -90,11 +99,11 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         self.is_per_channel = self.qscheme in PER_CHANNEL
         self.use_grad_scaling, self.init = use_grad_scaling, init
         length = max(channel_len, 1)
-        self.scale = Parameter(np.full(length, scale))
+        self.register_parameter("scale", np.full(length, scale))
         if self.qscheme in SYMMETRIC:
             self.register_buffer("zero_point", np.full(length, zero_point, np.float32))
         else:
-            self.zero_point = Parameter(np.full(length, zero_point))
+            self.register_parameter("zero_point", np.full(length, zero_point))
         self.register_buffer("static_enabled", np.array([1], np.uint8))
         self.register_buffer("learning_enabled", np.array([0], np.uint8))
         self.toggle_qparam_learning(init is not None)
@@ -143,7 +152,7 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         self.enable_fake_quant(enabled)
         return self
 
-    def calculate_qparams(self) -> tuple[Any, Any]:
+    def calculate_qparams(self) -> tuple[Floats, Array]:
         """The scale and the zero point that values are quantized by: float32 and int64.
 
         Raises
@@ -157,10 +166,10 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         return np.maximum(self.scale, np.float32(self.eps)), zero_point
 
     @property
-    def _follows(self) -> Any:
+    def _follows(self) -> np.uint8:
         return self.static_enabled[0]
 
-    def quantize(self, X: Any) -> Any:
+    def quantize(self, X: ArrayLike) -> Floats:
         """Fake-quantizes without observing, whatever is enabled."""
         # Training may have stepped below: the parameter itself is kept positive, as torch does.
         scale = untraced(self.scale)
@@ -173,7 +182,7 @@ class LearnableFakeQuantize(FakeQuantizeBase):
             X, self.scale, self.zero_point, axis, self.quant_min, self.quant_max, factor
         )
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         """Sets scale and zero point from an input."""
         self.activation_post_process(x)
         scale, zero_point = self.activation_post_process.calculate_qparams()
@@ -184,12 +193,12 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         if self.init is not None:
             self.toggle_observer_update(False)
 
-    def _assign(self, state: dict[str, Any]) -> None:
+    def _assign(self, state: dict[str, Array]) -> None:
         super()._assign(state)
         if "learning_enabled" in state:
             self.requires_grad_(bool(self.learning_enabled[0]))
 
-    def _lsq(self, x: Any, zero_point: Any) -> Any:
+    def _lsq(self, x: ArrayLike, zero_point: Array) -> Array:
         """Section 2.1 of LSQ: `2 mean|x| / sqrt(Qp)`."""
         size = np.abs(np.asarray(x, np.float32))
         axis = self.ch_axis % size.ndim
@@ -198,7 +207,7 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         steps = np.maximum(self.quant_max - zero_point, 1)
         return np.maximum(2 * mean / np.sqrt(steps), self.eps)
 
-    def _set(self, name: str, values: Any) -> None:
+    def _set(self, name: str, values: Array) -> None:
         """Writes into the parameter's own memory, which a gradient in progress reads."""
         own = getattr(self, name)
         if untraced(own).shape == values.shape:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from quantray.nn import Module
 from quantray.quantization.fake_quantize._fake_quantize import FakeQuantizeBase
@@ -64,7 +64,7 @@ def as_switched(owner: Module, quantizer: Quantizer) -> Quantizer:
 
     Anything else than a fake quantization is returned as it is.
     """
-    kept: dict[str, Any] = owner.__dict__.get(_KEPT, {})
+    kept: dict[str, bool] = owner.__dict__.get(_KEPT, {})
     if isinstance(quantizer, FakeQuantizeBase):
         for name, enabled in kept.items():
             getattr(quantizer, name)(enabled)

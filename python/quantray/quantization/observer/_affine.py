@@ -9,8 +9,8 @@ import abc
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from quantray._typing import Array, ArrayLike, QDType
 from quantray.nn import Module
 from quantray.quantization.observer._factory import Makes
 
@@ -178,16 +178,16 @@ class AffineQuantizedObserverBase(abc.ABC, Makes, Module):
     def __init__(
         self,
         mapping_type: MappingType,
-        target_dtype: Any,
+        target_dtype: QDType,
         granularity: Granularity,
         quant_min: int | None = None,
         quant_max: int | None = None,
         eps: float | None = None,
-        scale_dtype: Any = None,
-        zero_point_dtype: Any = None,
+        scale_dtype: QDType | None = None,
+        zero_point_dtype: QDType | None = None,
         preserve_zero: bool = True,
         zero_point_domain: ZeroPointDomain | None = ZeroPointDomain.INT,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__()
         if not isinstance(granularity, Granularity):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -197,12 +197,12 @@ class AffineQuantizedObserverBase(abc.ABC, Makes, Module):
         self.scale_dtype, self.zero_point_dtype = scale_dtype, zero_point_dtype
         self.preserve_zero, self.zero_point_domain = preserve_zero, zero_point_domain
         self.block_size: tuple[int, ...] | None = None
-        self.original_dtype: Any = None
+        self.original_dtype: QDType | None = None
 
     @abc.abstractmethod
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: ArrayLike) -> ArrayLike:
         """Looks at an array, and returns it."""
 
     @abc.abstractmethod
-    def calculate_qparams(self) -> tuple[Any, Any]:
+    def calculate_qparams(self) -> tuple[Array, Array]:
         """Scales and zero points, one for each block."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Self, TypeVar
 
 import numpy as np
 
 from quantray import _core
+from quantray._typing import Array, ArrayLike, Floats, QDType, QScheme
 from quantray.nn._factory import check_factory
 from quantray.nn._gradients import untraced
 from quantray.nn._tracing import whole
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._factory import Makes
 from quantray.quantization.observer._lock import both
-from quantray.quantization.observer._qparams import EPS, Floats, qparams, quant_range
+from quantray.quantization.observer._qparams import EPS, Range, qparams, quant_range
 from quantray.quantization.observer._state import Shared
+
+T = TypeVar("T")
 
 
 class ObserverBase(Makes, Shared):
@@ -38,7 +42,7 @@ class ObserverBase(Makes, Shared):
     Source: `torch.ao.quantization.observer.ObserverBase`.
     """
 
-    def __init__(self, dtype: Any, is_dynamic: bool = False) -> None:
+    def __init__(self, dtype: QDType, is_dynamic: bool = False) -> None:
         super().__init__()
         self.dtype = _types.any_dtype(dtype)
         self.is_dynamic = is_dynamic
@@ -48,7 +52,7 @@ class ObserverBase(Makes, Shared):
         self._was_fed = False
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: T) -> T:
         """Observes, and returns the input unchanged.
 
         Raises
@@ -64,18 +68,18 @@ class ObserverBase(Makes, Shared):
                     self._infinite = not self.has_data
         return input
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         """Takes in the values of an array that is not empty."""
         self.observe(x)
         self._was_fed = True
 
-    def observe(self, x: Any) -> None:
+    def observe(self, x: ArrayLike) -> None:
         """Takes in the values of an array that is not empty: what an observer of your own defines."""
         raise NotImplementedError(
             f"{type(self).__name__} must define observe(x): it takes in the values of an array"
         )
 
-    def calculate_qparams(self) -> tuple[Floats, Any]:
+    def calculate_qparams(self) -> tuple[Floats, Array]:
         """Scale and zero point, arrays of shape (1,) or (channels,), for what was observed.
 
         Raises
@@ -109,11 +113,11 @@ class ObserverBase(Makes, Shared):
             self._infinite = (self._infinite or other._infinite) and not self.has_data
         return self
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         """What must agree between observers that merge."""
         return {"dtype": self.dtype, "is_dynamic": self.is_dynamic}
 
-    def _check_alike(self, other: Any) -> None:
+    def _check_alike(self, other: ObserverBase) -> None:
         if type(other) is not type(self):
             raise TypeError(f"other must be a {type(self).__name__}, got {type(other).__name__}")
         mine, theirs = self._settings(), other._settings()
@@ -121,7 +125,7 @@ class ObserverBase(Makes, Shared):
             if theirs[name] != value:
                 raise ValueError(f"other must have {name}={value}, as this one, got {name}={theirs[name]}")
 
-    def _merge(self, other: Any) -> None:
+    def _merge(self, other: ObserverBase) -> None:
         """Takes in what another one saw, of the same kind and settings."""
 
     def _no_data(self, kind: str) -> RuntimeError:
@@ -154,14 +158,17 @@ class UniformQuantizationObserverBase(ObserverBase):
     Source: `torch.ao.quantization.observer.UniformQuantizationObserverBase`.
     """
 
+    # Of codes alone: nobody assigns a dtype of floats to it.
+    dtype: _core.dtype  # pyright: ignore[reportIncompatibleVariableOverride]
+
     def __init__(
         self,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_tensor_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_tensor_affine,
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
-        factory_kwargs: Any = None,
+        factory_kwargs: Mapping[str, object] | None = None,
         eps: float = EPS,
         is_dynamic: bool = False,
     ) -> None:
@@ -190,7 +197,7 @@ class UniformQuantizationObserverBase(ObserverBase):
         """The schemes that it can be of."""
         return _types.PER_TENSOR + _types.PER_CHANNEL
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         names = ("qscheme", "reduce_range", "quant_min", "quant_max", "has_customized_qrange")
         return {
             **super()._settings(),
@@ -198,14 +205,14 @@ class UniformQuantizationObserverBase(ObserverBase):
             "eps": float(self.eps[0]),
         }
 
-    def _range(self) -> tuple[Any, Any]:
+    def _range(self) -> Range:
         """The range that scale and zero point are made for."""
-        found: Any = self.range()
-        if not isinstance(found, tuple) or len(found) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        found = self.range()
+        if not isinstance(found, tuple) or len(found) != 2:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 f"{type(self).__name__}.range() must give the smallest and the largest value, got {found!r}"
             )
-        low, high = (np.asarray(v, np.float32) for v in found)  # pyright: ignore[reportUnknownVariableType]
+        low, high = (np.asarray(v, np.float32) for v in found)
         if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
             raise ValueError(
                 f"{type(self).__name__}.range() must give finite numbers, the smaller one first, "
@@ -213,7 +220,7 @@ class UniformQuantizationObserverBase(ObserverBase):
             )
         return low, high
 
-    def range(self) -> tuple[Any, Any]:
+    def range(self) -> Range:
         """The smallest and the largest value that codes are to hold: what one of your own defines.
 
         Numbers, or arrays of one for each channel.
@@ -239,7 +246,7 @@ class UniformQuantizationObserverBase(ObserverBase):
             f"{type(self).__name__} must define range(): the smallest and the largest value, as a tuple"
         )
 
-    def calculate_qparams(self) -> tuple[Floats, Any]:
+    def calculate_qparams(self) -> tuple[Floats, Array]:
         """Scale and zero point, arrays of shape (1,) or (channels,), for what was observed.
 
         Raises
@@ -253,7 +260,7 @@ class UniformQuantizationObserverBase(ObserverBase):
             found = self._range()
         return self._calculate_qparams(*found)
 
-    def _calculate_qparams(self, min_val: Any, max_val: Any) -> tuple[Floats, Any]:
+    def _calculate_qparams(self, min_val: ArrayLike, max_val: ArrayLike) -> tuple[Floats, Array]:
         """Scale and zero point for a range."""
         return qparams(
             min_val,

@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from quantray._typing import ArrayLike
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._min_max import PerChannelMinMaxObserver, finite_range
 
@@ -42,7 +41,7 @@ class PerChannelMSEObserver(PerChannelMinMaxObserver):
     each channel.
     """
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         low, high = finite_range(x, self.ch_axis)
         values = np.moveaxis(np.asarray(x, np.float64), self.ch_axis, 0)
         values = values.reshape(values.shape[0], -1)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray import _core
+from quantray._typing import Array, ArrayLike, QDType, QScheme
 from quantray.quantization.observer import _grid, _types
-from quantray.quantization.observer._base import UniformQuantizationObserverBase
+from quantray.quantization.observer._base import ObserverBase, UniformQuantizationObserverBase
 from quantray.quantization.observer._min_max import finite_range
 from quantray.quantization.observer._qparams import EPS
 
@@ -31,8 +30,8 @@ class CountingObserver(UniformQuantizationObserverBase):
     def __init__(
         self,
         bins: int = 2048,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_tensor_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_tensor_affine,
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
@@ -77,7 +76,7 @@ class CountingObserver(UniformQuantizationObserverBase):
         return bool(self.min_val <= self.max_val)
 
     @property
-    def histogram(self) -> Any:
+    def histogram(self) -> Array:
         """Counts in `bins` equal bins from the smallest to the largest value; float64, zeros without data."""
         if not self.has_data:
             return np.zeros(self.bins)
@@ -87,19 +86,20 @@ class CountingObserver(UniformQuantizationObserverBase):
             return np.where(middle, float(self.counts.sum()), 0.0)
         return self.grid.spread(np.linspace(low, high, self.bins + 1), low, high)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         return {**super()._settings(), "bins": self.bins, "upsample_rate": self.upsample_rate}
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         low, high = finite_range(x)
         if low <= high:
             self._add(_grid.count(x, float(low), float(high), self._most), low, high)
 
-    def _merge(self, other: Any) -> None:
+    def _merge(self, other: ObserverBase) -> None:
+        assert isinstance(other, CountingObserver)
         if other.has_data:
             self._add(other.grid, other.min_val, other.max_val)
 
-    def _add(self, grid: _grid.Grid, low: Any, high: Any) -> None:
+    def _add(self, grid: _grid.Grid, low: Array, high: Array) -> None:
         """Adds the counts of values with this range."""
         if self.has_data:
             low, high = np.minimum(low, self.min_val), np.maximum(high, self.max_val)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from quantray._typing import Array
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._counting import CountingObserver
-from quantray.quantization.observer._qparams import where
+from quantray.quantization.observer._qparams import Range
 
 #: How many standard deviations of its own noise a divergence may lie above the smallest one.
 DEVIATIONS = 2
@@ -45,7 +46,7 @@ class EntropyObserver(CountingObserver):
     Trees", 1984, section 3.4.3).
     """
 
-    def _range(self) -> tuple[Any, Any]:
+    def _range(self) -> Range:
         low, high = float(self.min_val), float(self.max_val)
         most = max(-low, high)
         if low == high or most == 0:
@@ -82,7 +83,7 @@ class _Divergence(NamedTuple):
     noise: float
 
 
-def _repeats(counts: Any) -> float:
+def _repeats(counts: Array) -> float:
     """How often each value came: 1 for values that chance alone strews over the bins.
 
     Of n values in two neighbours that are as likely, the squared difference of the counts is n on average;
@@ -93,19 +94,19 @@ def _repeats(counts: Any) -> float:
     used = after + before > 0
     if not used.any():
         return 1.0
-    found: Any = np.sort(((after - before) ** 2)[used] / (after + before)[used])
+    found = np.sort(((after - before) ** 2)[used] / (after + before)[used])
     return max(float(found[: max(found.size * 19 // 20, 1)].mean()), 1.0)
 
 
-def _without_atoms(counts: Any) -> Any:
+def _without_atoms(counts: Array) -> Array:
     """Counts of which none stands out from both neighbours by more than chance does: it becomes theirs."""
     padded = np.append(np.append(0, counts), 0)
     near = np.maximum(padded[:-2], padded[2:])
     # Five standard deviations of a count, and at least five values.
-    return where(counts > near + 5 * np.sqrt(near + 1), np.maximum(near, 1), counts)
+    return np.where(counts > near + 5 * np.sqrt(near + 1), np.maximum(near, 1), counts)
 
 
-def _divergence(counts: Any, size: int, codes: int, one_sided: bool) -> _Divergence:
+def _divergence(counts: Array, size: int, codes: int, one_sided: bool) -> _Divergence:
     """KL divergence of bins from 0 on, those outside added to the last, from the same in so many codes."""
     middle = 0 if one_sided else counts.size // 2
     first, last = (0 if one_sided else middle - size), middle + size
@@ -115,9 +116,9 @@ def _divergence(counts: Any, size: int, codes: int, one_sided: bool) -> _Diverge
     clipped[-1] += counts[last:].sum()
     # Each code's values, spread evenly over its bins that have any.
     codes = min(codes, inside.size)
-    starts: Any = np.arange(codes) * inside.size // codes
-    lengths: Any = np.diff(np.append(starts, inside.size))
-    used: Any = np.add.reduceat((inside > 0).astype(np.float64), starts)
+    starts = np.arange(codes) * inside.size // codes
+    lengths = np.diff(np.append(starts, inside.size))
+    used = np.add.reduceat((inside > 0).astype(np.float64), starts)
     each = np.add.reduceat(inside, starts) / np.maximum(used, 1)
     quantized = np.repeat(each, lengths) * (inside > 0)
     total, quantized_total = clipped.sum(), quantized.sum()

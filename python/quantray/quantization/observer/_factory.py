@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
-class _PartialWrapper:
+class _PartialWrapper(Generic[T]):
     """A callable with keyword arguments, compared by what they are; torch's name.
 
     `p` is the `functools.partial`; `callable_args` are called for every object that is made.
     """
 
-    def __init__(self, p: functools.partial[Any], callable_args: dict[str, Callable[[], Any]] | None = None):
+    def __init__(self, p: functools.partial[T], callable_args: dict[str, Callable[[], object]] | None = None):
         self.p = p
         self.callable_args = callable_args or {}
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
+    def __call__(self, *args: object, **keywords: object) -> T:
         made = {name: make() for name, make in self.callable_args.items() if name not in keywords}
         return self.p(*args, **made, **keywords)
 
-    def with_args(self, **kwargs: Any) -> _PartialWrapper:
+    def with_args(self, **kwargs: object) -> _PartialWrapper[T]:
         """A factory with more arguments; those given here win."""
         later = {name: make for name, make in self.callable_args.items() if name not in kwargs}
         return _PartialWrapper(functools.partial(self.p, **kwargs), later)
 
-    def with_callable_args(self, **kwargs: Callable[[], Any]) -> _PartialWrapper:
+    def with_callable_args(self, **kwargs: Callable[[], object]) -> _PartialWrapper[T]:
         """A factory with arguments that are called for every object."""
         return _PartialWrapper(self.p, {**self.callable_args, **kwargs})
 
-    def _key(self) -> tuple[Any, ...]:
+    def _key(self) -> tuple[object, ...]:
         return self.p.func, self.p.args, self.p.keywords, self.callable_args
 
     def __eq__(self, other: object) -> bool:
@@ -50,7 +52,7 @@ class Makes:
     """What classes have whose objects models hold many of, each made alike."""
 
     @classmethod
-    def with_args(cls, **kwargs: Any) -> Any:
+    def with_args(cls: type[T], **kwargs: object) -> _PartialWrapper[T]:
         """A factory: this class with some of its arguments.
 
         >>> from quantray import quantization as tq
@@ -61,7 +63,7 @@ class Makes:
         return _PartialWrapper(functools.partial(cls, **kwargs))
 
     @classmethod
-    def with_callable_args(cls, **kwargs: Callable[[], Any]) -> Any:
+    def with_callable_args(cls: type[T], **kwargs: Callable[[], object]) -> _PartialWrapper[T]:
         """A factory with arguments that are called for every object that it makes.
 
         >>> from quantray import quantization as tq

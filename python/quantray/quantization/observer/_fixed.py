@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray import _core
+from quantray._typing import Array, ArrayLike, Floats, QDType, QScheme
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._base import ObserverBase
-from quantray.quantization.observer._qparams import EPS, Floats, quant_range
+from quantray.quantization.observer._qparams import EPS, quant_range
 
 
 class FixedQParamsObserver(ObserverBase):
@@ -34,19 +33,20 @@ class FixedQParamsObserver(ObserverBase):
         self,
         scale: float,
         zero_point: int,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_tensor_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_tensor_affine,
         quant_min: int = 0,
         quant_max: int = 255,
         is_dynamic: bool = False,
     ) -> None:
         if is_dynamic:
             raise ValueError("is_dynamic must be False where scale and zero point are fixed, got True")
-        super().__init__(_types.quantized_dtype(dtype))
+        codes = _types.quantized_dtype(dtype)
+        super().__init__(codes)
         self.qscheme = _types.scheme(qscheme, _types.PER_TENSOR)
-        self.quant_min, self.quant_max = quant_range(self.dtype, quant_min, quant_max, False)
+        self.quant_min, self.quant_max = quant_range(codes, quant_min, quant_max, False)
         # The quantizer checks both.
-        _core.PerTensorAffineQuantizer(scale, zero_point, self.dtype)
+        _core.PerTensorAffineQuantizer(scale, zero_point, codes)
         self.register_buffer("scale", np.array([scale], np.float32))
         self.register_buffer("zero_point", np.array([zero_point], np.int64))
 
@@ -55,14 +55,14 @@ class FixedQParamsObserver(ObserverBase):
         """Always: nothing needs to be observed."""
         return True
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         pass
 
-    def calculate_qparams(self) -> tuple[Floats, Any]:
+    def calculate_qparams(self) -> tuple[Floats, Array]:
         """The scale and the zero point that were given."""
         return self.scale, self.zero_point
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         names = ("qscheme", "quant_min", "quant_max")
         given = {"scale": float(self.scale[0]), "zero_point": int(self.zero_point[0])}
         return {**super()._settings(), **{name: getattr(self, name) for name in names}, **given}
@@ -99,12 +99,12 @@ class PlaceholderObserver(ObserverBase):
 
     def __init__(
         self,
-        dtype: Any = np.float32,
+        dtype: QDType = np.float32,
         custom_op_name: str = "",
-        compute_dtype: Any = None,
+        compute_dtype: QDType | None = None,
         quant_min: int | None = None,
         quant_max: int | None = None,
-        qscheme: Any = None,
+        qscheme: QScheme | None = None,
         eps: float | None = None,
         is_dynamic: bool = False,
     ) -> None:
@@ -114,7 +114,7 @@ class PlaceholderObserver(ObserverBase):
         self.eps = EPS if eps is None else eps
         self.custom_op = custom_op_name
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         pass
 
     def extra_repr(self) -> str:
@@ -139,11 +139,11 @@ class NoopObserver(ObserverBase):
     Source: `torch.ao.quantization.NoopObserver`.
     """
 
-    def __init__(self, dtype: Any = np.float16, custom_op_name: str = "") -> None:
+    def __init__(self, dtype: QDType = np.float16, custom_op_name: str = "") -> None:
         super().__init__(dtype)
         self.custom_op = custom_op_name
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         pass
 
 
@@ -160,7 +160,7 @@ class ReuseInputObserver(ObserverBase):
     def __init__(self) -> None:
         super().__init__(_core.quint8)
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         pass
 
 
@@ -181,20 +181,21 @@ class RecordingObserver(ObserverBase):
     Source: `torch.ao.quantization.RecordingObserver`.
     """
 
-    def __init__(self, dtype: Any = _core.quint8) -> None:
+    def __init__(self, dtype: QDType = _core.quint8) -> None:
         super().__init__(dtype)
-        self.tensor_val: list[Any] = []
+        self.tensor_val: list[Floats] = []
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         self.tensor_val.append(np.array(x, np.float32))
 
-    def _merge(self, other: Any) -> None:
+    def _merge(self, other: ObserverBase) -> None:
+        assert isinstance(other, RecordingObserver)
         self.tensor_val.extend(other.tensor_val)
 
     def reset_min_max_vals(self) -> None:
         """Forgets what was recorded."""
         self.tensor_val = []
 
-    def get_tensor_value(self) -> list[Any]:
+    def get_tensor_value(self) -> list[Floats]:
         """The arrays, in order."""
         return self.tensor_val

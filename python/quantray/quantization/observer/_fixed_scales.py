@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from quantray import _core
+from quantray._typing import Array, ArrayLike, Floats, QDType
+from quantray.quantization.observer import _types
 from quantray.quantization.observer._base import ObserverBase
-from quantray.quantization.observer._qparams import Floats, quant_range
+from quantray.quantization.observer._qparams import quant_range
 
 
 class FixedScalesObserver(ObserverBase):
@@ -41,18 +42,19 @@ class FixedScalesObserver(ObserverBase):
         self,
         scales: Sequence[float],
         ch_axis: int | None = None,
-        dtype: Any = _core.qint8,
+        dtype: QDType = _core.qint8,
         quant_min: int = -128,
         quant_max: int = 127,
     ) -> None:
-        super().__init__(dtype)
+        codes = _types.quantized_dtype(dtype)
+        super().__init__(codes)
         found = np.asarray(scales, np.float32).reshape(-1)
         with np.errstate(divide="ignore"):
             if not found.size or not (np.isfinite(found) & np.isfinite(1 / found) & (found > 0)).all():
                 raise ValueError(f"scales must be positive finite float32 numbers, got {scales!r}")
         if ch_axis is None and found.size != 1:
             raise ValueError(f"scales must be one where there is no ch_axis, got {found.size}")
-        self.quant_min, self.quant_max = quant_range(self.dtype, quant_min, quant_max, False)
+        self.quant_min, self.quant_max = quant_range(codes, quant_min, quant_max, False)
         self.qscheme = _core.per_tensor_symmetric if ch_axis is None else _core.per_channel_symmetric
         if ch_axis is not None:
             self.ch_axis = ch_axis
@@ -64,10 +66,10 @@ class FixedScalesObserver(ObserverBase):
         """Always: nothing needs to be observed."""
         return True
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         pass
 
-    def calculate_qparams(self) -> tuple[Floats, Any]:
+    def calculate_qparams(self) -> tuple[Floats, Array]:
         """The scales that were given, and zeros."""
         return self.scale, self.zero_point
 

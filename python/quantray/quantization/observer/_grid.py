@@ -8,14 +8,12 @@ counts.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from quantray import _core
-
-#: Its overloads leave the type of what it returns unknown.
-interpolate: Any = np.interp
+from quantray._typing import Array, ArrayLike
 
 
 class Grid(NamedTuple):
@@ -23,28 +21,28 @@ class Grid(NamedTuple):
 
     exponent: int
     first: int
-    counts: Any
+    counts: Array
 
     def coarser(self, exponent: int) -> Grid:
         """The same values in wider bins."""
         shift = exponent - self.exponent
         if shift == 0:
             return self
-        numbers: Any = np.arange(self.first, self.first + self.counts.size, dtype=np.int64) >> shift
+        numbers = np.arange(self.first, self.first + self.counts.size, dtype=np.int64) >> shift
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
         return Grid(exponent, int(numbers[0]), np.add.reduceat(self.counts, starts))
 
-    def edges(self) -> Any:
+    def edges(self) -> Array:
         """Where bins begin, and where the last one ends; float64, exact."""
         return np.ldexp(
             np.arange(self.first, self.first + self.counts.size + 1, dtype=np.float64), self.exponent
         )
 
-    def spread(self, edges: Any, low: float, high: float) -> Any:
+    def spread(self, edges: Array, low: float, high: float) -> Array:
         """Counts between other edges, the values of each bin spread evenly over its part from low to high."""
         bounds = np.clip(self.edges(), low, high)
         below = np.append(0, np.cumsum(self.counts))
-        reached = interpolate(edges, bounds, below)
+        reached = np.interp(edges, bounds, below)
         # A bin of which one value alone is in the range has no width there.
         reached[0], reached[-1] = 0, below[-1]
         return np.diff(reached)
@@ -68,7 +66,7 @@ def finest(low: float, high: float, most: int) -> tuple[int, int, int]:
     return exponent, first, _number(high, exponent) - first + 1
 
 
-def count(x: Any, low: float, high: float, most: int) -> Grid:
+def count(x: ArrayLike, low: float, high: float, most: int) -> Grid:
     """The histogram of an array with this range of finite values."""
     exponent, first, bins = finest(low, high, most)
     return Grid(exponent, first, _core._histogram(x, exponent, first, bins))

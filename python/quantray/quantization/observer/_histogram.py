@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from quantray import _core
+from quantray._typing import Array, QDType, QScheme
 from quantray.nn._factory import check_factory
 from quantray.quantization.observer._counting import CountingObserver
 from quantray.quantization.observer._loss import squared_error
-from quantray.quantization.observer._qparams import EPS
+from quantray.quantization.observer._qparams import EPS, Range
 
 #: How much of the values one step of the search leaves out.
 STEP = 1e-5
@@ -52,12 +53,12 @@ class HistogramObserver(CountingObserver):
     def __init__(
         self,
         bins: int = 2048,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_tensor_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_tensor_affine,
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
-        factory_kwargs: Any = None,
+        factory_kwargs: Mapping[str, object] | None = None,
         eps: float = EPS,
         is_dynamic: bool = False,
         upsample_rate: int = 64,
@@ -75,7 +76,7 @@ class HistogramObserver(CountingObserver):
         """Whether there are fewer codes than torch searches for, by more than the bit of `reduce_range`."""
         return not self.reduce_range and self.quant_max - self.quant_min < 2 ** (self._bits - 1)
 
-    def _range(self) -> tuple[Any, Any]:
+    def _range(self) -> Range:
         histogram, width = self.histogram, (float(self.max_val) - float(self.min_val)) / self.bins
         found = self._values(*self._search(histogram, width, self.dst_nbins))
         if not self._few_codes:
@@ -84,13 +85,13 @@ class HistogramObserver(CountingObserver):
         fewer = self._values(*self._search(histogram, width, codes))
         return min(found, fewer, (self.min_val, self.max_val), key=self._lost)
 
-    def _lost(self, limits: tuple[Any, Any]) -> float:
+    def _lost(self, limits: Range) -> float:
         """The squared error with this range."""
         scale, zero_point = self._calculate_qparams(*limits)
         at = (float(scale[0]), int(zero_point[0]), self.quant_min, self.quant_max)
         return squared_error(self.grid, float(self.min_val), float(self.max_val), *at)
 
-    def _values(self, start: int, end: int) -> tuple[Any, Any]:
+    def _values(self, start: int, end: int) -> Range:
         """Where the range of these bins begins and ends: in float32, as torch has it."""
         low = self.min_val
         with np.errstate(over="ignore"):
@@ -101,7 +102,7 @@ class HistogramObserver(CountingObserver):
             return np.float32(low + width * start), np.float32(low + width * (end + 1))
         return low + width * np.float32(start), low + width * np.float32(end + 1)
 
-    def _search(self, histogram: Any, width: float, codes: int) -> tuple[int, int]:
+    def _search(self, histogram: Array, width: float, codes: int) -> tuple[int, int]:
         """The first and the last bin of the range with the smallest error in so many codes."""
         cumulative: list[float] = np.cumsum(histogram).tolist()
         total = cumulative[-1]
@@ -124,7 +125,7 @@ class HistogramObserver(CountingObserver):
             least, start, end = error, next_start, next_end
         return start, end
 
-    def _error(self, histogram: Any, start: int, end: int, width: float, codes: int) -> float:
+    def _error(self, histogram: Array, start: int, end: int, width: float, codes: int) -> float:
         """The squared error if these bins are the range, each bin's values spread evenly."""
         step = width * (end - start + 1) / codes
         if step == 0:
@@ -140,6 +141,6 @@ class HistogramObserver(CountingObserver):
         return float((histogram / width * error).sum())
 
 
-def _cubes(begin: Any, end: Any) -> Any:
+def _cubes(begin: Array | float, end: Array | float) -> Array | float:
     """The integral of the squared distance, from begin to end."""
     return (end * end * end - begin * begin * begin) / 3

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from quantray._typing import Array
 from quantray.quantization.observer._grid import Grid
-from quantray.quantization.observer._qparams import where
 
 
 def squared_error(
@@ -22,11 +20,11 @@ def squared_error(
     edges = np.clip(grid.edges(), low, high)
     begin, end, counts = edges[used], edges[used + 1], grid.counts[used]
 
-    def integral(t: Any) -> Any:
+    def integral(t: Array) -> Array:
         code = np.clip(np.rint(t / scale), quant_min - zero_point, quant_max - zero_point)
         return code * scale**3 / 12 + (t - code * scale) ** 3 / 3
 
-    def at(t: Any) -> Any:
+    def at(t: Array) -> Array:
         code = np.clip(np.rint(t / scale), quant_min - zero_point, quant_max - zero_point)
         return (t - code * scale) ** 2
 
@@ -34,9 +32,9 @@ def squared_error(
     # Bins much narrower than a step lose nothing if taken by their middle, where the difference of two
     # integrals would lose its digits.
     narrow = width < scale * 1e-3
-    means = where(
+    means = np.where(
         narrow,
         at((begin + end) / 2),
-        (integral(end) - integral(begin)) / where(narrow, 1, width),
+        (integral(end) - integral(begin)) / np.where(narrow, 1, width),
     )
     return float((counts * means).sum())

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from quantray import _core
+from quantray._typing import Array, ArrayLike, QDType, QScheme
 from quantray.quantization.observer import _types
-from quantray.quantization.observer._base import UniformQuantizationObserverBase
+from quantray.quantization.observer._base import ObserverBase, UniformQuantizationObserverBase
 from quantray.quantization.observer._min_max import finite_range
-from quantray.quantization.observer._qparams import EPS
+from quantray.quantization.observer._qparams import EPS, Range
 
 
 class MeanStdObserver(UniformQuantizationObserverBase):
@@ -45,8 +45,8 @@ class MeanStdObserver(UniformQuantizationObserverBase):
     def __init__(
         self,
         k: float = 3.0,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_tensor_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_tensor_affine,
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
@@ -75,18 +75,19 @@ class MeanStdObserver(UniformQuantizationObserverBase):
         """Whether something was observed."""
         return bool(self.min_val <= self.max_val)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         return {**super()._settings(), "k": self.k}
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         low, high = finite_range(x)
         if low <= high:
             self._add(low, high, np.stack(_core._power_sums(x)))
 
-    def _merge(self, other: Any) -> None:
+    def _merge(self, other: ObserverBase) -> None:
+        assert isinstance(other, MeanStdObserver)
         self._add(other.min_val, other.max_val, other.sums)
 
-    def _add(self, low: Any, high: Any, sums: Any) -> None:
+    def _add(self, low: Array, high: Array, sums: Array) -> None:
         self.min_val = np.asarray(np.minimum(self.min_val, low))
         self.max_val = np.asarray(np.maximum(self.max_val, high))
         self.sums = self.sums + sums
@@ -112,7 +113,7 @@ class MeanStdObserver(UniformQuantizationObserverBase):
         """Their standard deviation."""
         return math.sqrt(self._moments()[1])
 
-    def _range(self) -> tuple[Any, Any]:
+    def _range(self) -> Range:
         mean, variance = self._moments()
         reach = self.k * math.sqrt(variance)
         low, high = float(mean) - reach, float(mean) + reach

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from quantray import _core
+from quantray._typing import ArrayLike, Floats, QDType, QScheme
 from quantray.quantization.observer import _types
-from quantray.quantization.observer._base import UniformQuantizationObserverBase
-from quantray.quantization.observer._qparams import EPS
+from quantray.quantization.observer._base import ObserverBase, UniformQuantizationObserverBase
+from quantray.quantization.observer._qparams import EPS, Range
 
 
-def finite_range(x: Any, axis: int | None = None) -> tuple[Any, Any]:
+def finite_range(x: ArrayLike, axis: int | None = None) -> tuple[Floats, Floats]:
     """The smallest and the largest finite value, float32; infinity and -infinity where there is none.
 
     Infinities are left out: they saturate where they are quantized, and no scale could hold them.
@@ -32,8 +33,22 @@ def finite_range(x: Any, axis: int | None = None) -> tuple[Any, Any]:
 class _Range(UniformQuantizationObserverBase):
     """A range in the buffers `min_val` and `max_val`: infinity and -infinity where nothing was seen."""
 
-    def __init__(self, empty: tuple[int, ...], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    min_val: Floats
+    max_val: Floats
+
+    def __init__(
+        self,
+        empty: tuple[int, ...],
+        dtype: QDType,
+        qscheme: QScheme,
+        reduce_range: bool,
+        quant_min: int | None,
+        quant_max: int | None,
+        factory_kwargs: Mapping[str, object] | None,
+        eps: float,
+        is_dynamic: bool = False,
+    ) -> None:
+        super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps, is_dynamic)
         self._empty = empty
         self.register_buffer("min_val", np.full(empty, np.inf, np.float32))
         self.register_buffer("max_val", np.full(empty, -np.inf, np.float32))
@@ -47,10 +62,10 @@ class _Range(UniformQuantizationObserverBase):
         self.min_val = np.full(self._empty, np.inf, np.float32)
         self.max_val = np.full(self._empty, -np.inf, np.float32)
 
-    def _range(self) -> tuple[Any, Any]:
+    def _range(self) -> Range:
         return self.min_val, self.max_val
 
-    def _widen(self, low: Any, high: Any) -> None:
+    def _widen(self, low: Floats, high: Floats) -> None:
         if self.min_val.size == 0:
             self.min_val, self.max_val = low, high
             return
@@ -59,7 +74,8 @@ class _Range(UniformQuantizationObserverBase):
         self.min_val = np.asarray(np.minimum(self.min_val, low))
         self.max_val = np.asarray(np.maximum(self.max_val, high))
 
-    def _merge(self, other: Any) -> None:
+    def _merge(self, other: ObserverBase) -> None:
+        assert isinstance(other, _Range)
         if other.min_val.size:
             self._widen(other.min_val, other.max_val)
 
@@ -91,32 +107,24 @@ class MinMaxObserver(_Range):
 
     def __init__(
         self,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_tensor_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_tensor_affine,
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
-        factory_kwargs: Any = None,
+        factory_kwargs: Mapping[str, object] | None = None,
         eps: float = EPS,
         is_dynamic: bool = False,
     ) -> None:
         super().__init__(
-            (),
-            dtype=dtype,
-            qscheme=qscheme,
-            reduce_range=reduce_range,
-            quant_min=quant_min,
-            quant_max=quant_max,
-            eps=eps,
-            is_dynamic=is_dynamic,
-            factory_kwargs=factory_kwargs,
+            (), dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps, is_dynamic
         )
 
     @classmethod
     def _schemes(cls) -> tuple[_core.qscheme, ...]:
         return _types.PER_TENSOR
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         self._widen(*finite_range(x))
 
 
@@ -142,35 +150,26 @@ class PerChannelMinMaxObserver(_Range):
     def __init__(
         self,
         ch_axis: int = 0,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_channel_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_channel_affine,
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
-        factory_kwargs: Any = None,
+        factory_kwargs: Mapping[str, object] | None = None,
         eps: float = EPS,
         is_dynamic: bool = False,
     ) -> None:
         if is_dynamic:
             raise ValueError("is_dynamic must be False for ranges per channel, got True")
-        super().__init__(
-            (0,),
-            dtype=dtype,
-            qscheme=qscheme,
-            reduce_range=reduce_range,
-            quant_min=quant_min,
-            quant_max=quant_max,
-            factory_kwargs=factory_kwargs,
-            eps=eps,
-        )
+        super().__init__((0,), dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps)
         self.ch_axis = ch_axis
 
     @classmethod
     def _schemes(cls) -> tuple[_core.qscheme, ...]:
         return _types.PER_CHANNEL
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         return {**super()._settings(), "ch_axis": self.ch_axis}
 
-    def _observe(self, x: Any) -> None:
+    def _observe(self, x: ArrayLike) -> None:
         self._widen(*finite_range(x, self.ch_axis))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from quantray import _core
+from quantray._typing import Floats, QDType, QScheme
 from quantray.quantization.observer._min_max import MinMaxObserver, PerChannelMinMaxObserver
-from quantray.quantization.observer._qparams import EPS, where
+from quantray.quantization.observer._qparams import EPS
 
 
 def _check_constant(value: float, is_dynamic: bool) -> float:
@@ -19,29 +20,29 @@ def _check_constant(value: float, is_dynamic: bool) -> float:
     return value
 
 
-def average(old: Any, new: Any, constant: Any) -> Any:
+def average(old: Floats, new: Floats, constant: np.float32) -> Floats:
     """The average so far with a new value; infinite is what has no value: then the other one."""
     if constant == 1:
         # Exactly: the sum below would lose all digits of what is much smaller than the value before.
-        return where(np.isfinite(new), new, old)
+        return np.where(np.isfinite(new), new, old)
     with np.errstate(invalid="ignore", over="ignore"):
         change = new - old
         average = old + constant * change
         if np.isinf(change).any():
             # Finite values may be further apart than any float32.
             far = np.float64(old) + np.float64(constant) * (np.float64(new) - np.float64(old))
-            average = where(np.isinf(change), far.astype(np.float32), average)
-    return where(np.isfinite(new), where(np.isfinite(old), average, new), old)
+            average = np.where(np.isinf(change), far.astype(np.float32), average)
+    return np.where(np.isfinite(new), np.where(np.isfinite(old), average, new), old)
 
 
 class _Averages:
     """`value += averaging_constant * (new - value)` in place of the minimum and the maximum."""
 
     averaging_constant: float
-    min_val: Any
-    max_val: Any
+    min_val: Floats
+    max_val: Floats
 
-    def _widen(self, low: Any, high: Any) -> None:
+    def _widen(self, low: Floats, high: Floats) -> None:
         if self.min_val.shape != low.shape and self.min_val.size:
             raise ValueError(f"input must have {self.min_val.size} channels, as before, got {low.size}")
         if self.min_val.size == 0:
@@ -51,7 +52,7 @@ class _Averages:
         self.min_val = average(self.min_val, low, constant)
         self.max_val = average(self.max_val, high, constant)
 
-    def merge(self, other: Any) -> NoReturn:
+    def merge(self, other: object) -> NoReturn:
         """Raises TypeError: a moving average depends on the order of batches, and two have none.
 
         Calibrate on several machines with observers of ranges or histograms.
@@ -86,8 +87,8 @@ class MovingAverageMinMaxObserver(_Averages, MinMaxObserver):
     def __init__(
         self,
         averaging_constant: float = 0.01,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_tensor_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_tensor_affine,
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
@@ -125,8 +126,8 @@ class MovingAveragePerChannelMinMaxObserver(_Averages, PerChannelMinMaxObserver)
         self,
         averaging_constant: float = 0.01,
         ch_axis: int = 0,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_channel_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_channel_affine,
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,

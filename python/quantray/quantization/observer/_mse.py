@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._counting import CountingObserver
+from quantray.quantization.observer._qparams import Range
 
 #: How many parts of the range are tried on each side, in one round.
 TRIED = 64
@@ -37,7 +36,7 @@ class MSEObserver(CountingObserver):
     on Neural Network Quantization" (Nagel et al., arXiv:2106.08295), section 3.1.
     """
 
-    def _range(self) -> tuple[Any, Any]:
+    def _range(self) -> Range:
         low, high = min(float(self.min_val), 0.0), max(float(self.max_val), 0.0)
         if low == high:
             return self.min_val, self.max_val

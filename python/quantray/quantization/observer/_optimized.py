@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from quantray.quantization.observer._qparams import Floats
+from quantray._typing import ArrayLike, Floats
 
 #: The largest float16.
 HALF = float(np.finfo(np.float16).max)
 
 
 def choose_qparams_optimized(
-    input: Any, numel: int, n_bins: int, ratio: float, bit_width: int
+    input: ArrayLike, numel: int, n_bins: int, ratio: float, bit_width: int
 ) -> tuple[Floats, Floats]:
     """The range that loses least of an array in so many bits: what embeddings of 2 and 4 bits are packed by.
 
@@ -81,7 +79,7 @@ def choose_qparams_optimized(
     return np.array([best[0]], np.float32), np.array([best[1]], np.float32)
 
 
-def _loss(x: Any, low: Any, high: Any, bit_width: int) -> float:
+def _loss(x: Floats, low: np.float32, high: np.float32, bit_width: int) -> float:
     """The root of the sum of squared errors with a range whose codes begin at its smallest value."""
     most = np.float32(2**bit_width - 1)
     low = np.float32(np.float16(low))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
 from quantray import _core
+from quantray._typing import QDType, QScheme
 from quantray.quantization.observer import _types
 from quantray.quantization.observer._counting import CountingObserver
-from quantray.quantization.observer._grid import interpolate
-from quantray.quantization.observer._qparams import EPS
+from quantray.quantization.observer._qparams import EPS, Range
 
 
 class PercentileObserver(CountingObserver):
@@ -40,8 +39,8 @@ class PercentileObserver(CountingObserver):
         self,
         percentile: float = 99.99,
         bins: int = 2048,
-        dtype: Any = _core.quint8,
-        qscheme: Any = _core.per_tensor_affine,
+        dtype: QDType = _core.quint8,
+        qscheme: QScheme = _core.per_tensor_affine,
         reduce_range: bool = False,
         quant_min: int | None = None,
         quant_max: int | None = None,
@@ -56,22 +55,22 @@ class PercentileObserver(CountingObserver):
         )
         self.percentile = float(percentile)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         return {**super()._settings(), "percentile": self.percentile}
 
-    def _range(self) -> tuple[Any, Any]:
+    def _range(self) -> Range:
         low, high = float(self.min_val), float(self.max_val)
         if self.percentile == 100 or low == high:
             return self.min_val, self.max_val
         grid = self.grid
         edges = np.clip(grid.edges(), low, high)
-        below = np.append(0, np.cumsum(grid.counts)) / grid.counts.sum()
+        below: NDArray[np.float64] = np.append(0, np.cumsum(grid.counts)) / grid.counts.sum()
         if self.qscheme in _types.SYMMETRIC:
             # How many absolute values lie below each edge's.
             sizes = np.unique(np.abs(edges))
-            held = interpolate(sizes, edges, below, 0, 1) - interpolate(-sizes, edges, below, 0, 1)
-            most = interpolate(self.percentile / 100, held, sizes)
+            held = np.interp(sizes, edges, below, 0, 1) - np.interp(-sizes, edges, below, 0, 1)
+            most = np.interp(self.percentile / 100, held, sizes)
             return np.float32(max(low, -most)), np.float32(min(high, most))
         out = (1 - self.percentile / 100) / 2
-        found = interpolate([out, 1 - out], below, edges)
+        found = np.interp([out, 1 - out], below, edges)
         return np.float32(found[0]), np.float32(found[1])

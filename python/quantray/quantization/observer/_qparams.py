@@ -3,17 +3,16 @@ converted models share, so that what was trained is what runs."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from quantray import _core
+from quantray._typing import Array, ArrayLike, Floats
 from quantray.quantization.observer._types import SYMMETRIC, UNSIGNED
 
-Floats = Any  # NDArray[np.float32]
-
-#: Its overloads leave the type of what it returns unknown.
-where: Any = np.where
+#: The smallest and the largest value, of all or of each channel.
+Range: TypeAlias = tuple[ArrayLike, ArrayLike]
 
 _LARGEST = np.finfo(np.float32).max
 
@@ -48,8 +47,8 @@ def quant_range(
 
 
 def qparams(
-    min_val: Floats,
-    max_val: Floats,
+    min_val: ArrayLike,
+    max_val: ArrayLike,
     *,
     dtype: _core.dtype,
     qscheme: _core.qscheme,
@@ -57,7 +56,7 @@ def qparams(
     quant_max: int,
     eps: float = EPS,
     customized: bool = False,
-) -> tuple[Floats, Any]:
+) -> tuple[Floats, Array]:
     """Scale and zero point for ranges of values.
 
     Parameters
@@ -113,10 +112,10 @@ def _step(low: Floats, high: Floats, steps: int) -> Floats:
     if np.isfinite(width).all():
         return width / np.float32(steps)
     wide = ((high.astype(np.float64) - low) / steps).astype(np.float32)
-    return where(np.isfinite(width), width / np.float32(steps), wide)
+    return np.where(np.isfinite(width), width / np.float32(steps), wide)
 
 
-def _finite(scale: Floats, zero_point: Any, quant_min: int, quant_max: int) -> Floats:
+def _finite(scale: Floats, zero_point: Array, quant_min: int, quant_max: int) -> Floats:
     """The scale, smaller by less than half a step of the range where else a code would stand for infinity."""
     # No dtype has codes that far from one another: nearly always, and all that most calls pay for.
     if scale.max() < _LARGEST / 2**32:
@@ -125,5 +124,5 @@ def _finite(scale: Floats, zero_point: Any, quant_min: int, quant_max: int) -> F
     with np.errstate(over="ignore"):
         most = _LARGEST / furthest
         # The quotient may have been rounded up.
-        most = where(np.isinf(most * furthest), np.nextafter(most, np.float32(0)), most)
-        return where(np.isinf(scale * furthest), most, scale)
+        most = np.where(np.isinf(most * furthest), np.nextafter(most, np.float32(0)), most)
+        return np.where(np.isinf(scale * furthest), most, scale)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from quantray._typing import Array, ArrayLike
 from quantray.nn import Module
 from quantray.nn._state import as_array
 from quantray.quantization.observer._lock import Lock
@@ -16,7 +15,7 @@ _GROWING = {"min_val", "max_val", "counts", "scale", "zero_point"}
 _NOTHING = {"min_val": np.inf, "max_val": -np.inf}
 
 
-def _accept(name: str, own: Any, value: Any) -> Any:
+def _accept(name: str, own: Array, value: ArrayLike) -> Array:
     """A value for a buffer, converted; raises where it does not fit.
 
     Ranges per channel are as long as what was observed: they need not be as long as those here. One number is
@@ -41,14 +40,14 @@ class Shared(Module):
         super().__init__()
         self._lock = Lock()
 
-    def _own_state(self) -> dict[str, Any]:
+    def _own_state(self) -> dict[str, Array]:
         # Of one moment: another thread may be observing, which replaces more than one buffer.
         with self._lock:
             return super()._own_state()
 
-    def _assign(self, state: dict[str, Any]) -> None:
+    def _assign(self, state: dict[str, Array]) -> None:
         with self._lock:
             super()._assign(state)
 
-    def _accept(self, name: str, value: Any) -> Any:
+    def _accept(self, name: str, value: ArrayLike) -> Array:
         return _accept(name, self._own_state()[name], value)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray import _core
+from quantray._typing import DType, QDType, QScheme
 
 _DTYPES = {
     **{d.name: d for d in (_core.qint8, _core.quint8, _core.qint32, _core.quint4x2, _core.quint2x4)},
@@ -35,7 +34,7 @@ SYMMETRIC = (_core.per_tensor_symmetric, _core.per_channel_symmetric)
 UNSIGNED = (_core.quint8, _core.quint4x2, _core.quint2x4)
 
 
-def quantized_dtype(value: Any) -> _core.dtype:
+def quantized_dtype(value: QDType) -> _core.dtype:
     """A quantized dtype from itself, its name, torch's of this name, or NumPy's type of its codes."""
     if isinstance(value, _core.dtype):
         return value
@@ -48,14 +47,14 @@ def quantized_dtype(value: Any) -> _core.dtype:
         raise ValueError(f"dtype must be one of {valid}, got {value!r}") from None
 
 
-def half_codes(value: Any) -> tuple[int, int] | None:
+def half_codes(value: QDType) -> tuple[int, int] | None:
     """The smallest and the largest code of "int16" and "uint16", or NumPy's types of these names."""
     if isinstance(value, _core.dtype):
         return None
     return _HALVES.get(value if isinstance(value, str) else np.dtype(value).name)
 
 
-def any_dtype(value: Any) -> Any:
+def any_dtype(value: QDType) -> _core.dtype | DType:
     """A quantized dtype, or NumPy's of floats where values are to stay floats."""
     try:
         return quantized_dtype(value)
@@ -66,7 +65,7 @@ def any_dtype(value: Any) -> Any:
         return found
 
 
-def scheme(value: Any, among: tuple[_core.qscheme, ...] = PER_TENSOR + PER_CHANNEL) -> _core.qscheme:
+def scheme(value: QScheme, among: tuple[_core.qscheme, ...] = PER_TENSOR + PER_CHANNEL) -> _core.qscheme:
     """A scheme from itself, its name or torch's of this name, checked to be one of some."""
     found = _SCHEMES.get(str(value).removeprefix("torch."))
     if found not in among:

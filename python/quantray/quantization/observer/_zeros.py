@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array, ArrayLike
+from quantray.nn import Module
 
-def warn_of_zeros(observer: Any, name: str, stacklevel: int = 2) -> None:
+
+def warn_of_zeros(observer: Module, name: str, stacklevel: int = 2) -> None:
     """Warns where all values that an observer saw become 0, as its `eps` is more than twice the largest.
 
     Observers themselves are silent, since they do not know what they look at: who asks them for the scale of
@@ -16,8 +18,8 @@ def warn_of_zeros(observer: Any, name: str, stacklevel: int = 2) -> None:
 
     Parameters
     ----------
-    observer : UniformQuantizationObserverBase
-        Of integer zero points, with data; any other is never warned of.
+    observer : Module
+        An observer of integer zero points, with data; any other is never warned of.
     name : str
         Of the tensor or layer, as the message begins.
     """
@@ -27,7 +29,7 @@ def warn_of_zeros(observer: Any, name: str, stacklevel: int = 2) -> None:
     warn_of_zero_values(low, high, float(observer.eps[0]), name, stacklevel + 1)
 
 
-def warn_of_zero_values(low: Any, high: Any, eps: float, name: str, stacklevel: int = 2) -> None:
+def warn_of_zero_values(low: Array, high: Array, eps: float, name: str, stacklevel: int = 2) -> None:
     """The same for a range that is known: the smallest and the largest values, of one or more channels."""
     largest = max(float(np.max(np.abs(v), initial=0)) for v in (low, high))
     # A scale above eps is made for the range, and holds it.
@@ -43,7 +45,7 @@ def warn_of_zero_values(low: Any, high: Any, eps: float, name: str, stacklevel: 
 _SMALLEST = float(np.float32(6.1e-5))
 
 
-def warn_of_zero_inputs(x: Any, name: str, stacklevel: int = 2) -> None:
+def warn_of_zero_inputs(x: ArrayLike, name: str, stacklevel: int = 2) -> None:
     """Warns where all values that a layer quantizes as they come become 0."""
     values = np.asarray(x)
     if values.dtype.kind != "f" or not values.size:
