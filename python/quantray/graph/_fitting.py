@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,17 @@ from quantray.nn._module import Module
 
 
 def fitting(
-    graph: Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any], training: bool, model: Module | None
+    graph: Graph,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    training: bool,
+    model: Module | None,
+    compute: Callable[..., Any] | None = None,
 ) -> dict[str, Any] | None:
-    """A graph's inputs among arguments; None where the graph is for others."""
+    """A graph's inputs among arguments; None where the graph is for others.
+
+    `compute` gives the result of a node of a module, where functions alone do not.
+    """
     if graph.training != training or len(args) != len(graph.args) or kwargs.keys() != graph.kwargs.keys():
         return None
     inputs: dict[str, Any] = {}
@@ -37,7 +45,7 @@ def fitting(
     if graph.guards:
         environment = Environment(graph, None)
         environment.values = {Ref(name): array for name, array in inputs.items()}
-        environment.values.update(_decisions(graph, inputs, model))
+        environment.values.update(_decisions(graph, inputs, model, compute))
         for guard in graph.guards:
             known = isinstance(guard.subject, Ref) or is_of_inputs(guard.subject, graph)
             if known and not holds(guard, environment):
@@ -45,7 +53,9 @@ def fitting(
     return inputs
 
 
-def _decisions(graph: Graph, inputs: Mapping[str, Any], model: Module | None) -> dict[Ref, Any]:
+def _decisions(
+    graph: Graph, inputs: Mapping[str, Any], model: Module | None, compute: Callable[..., Any] | None
+) -> dict[Ref, Any]:
     """The wires whose truth a graph took for granted: they come from integers alone."""
     subjects = tuple(guard.subject for guard in graph.guards if isinstance(guard.subject, Ref))
     if not subjects:
@@ -53,7 +63,8 @@ def _decisions(graph: Graph, inputs: Mapping[str, Any], model: Module | None) ->
     part = graph.__dict__.get("_decisions")
     if part is None:
         part = graph.__dict__["_decisions"] = graph.but(output=subjects, guards=()).pruned()
-    return dict(zip(subjects, run(part, inputs, model), strict=True))
+    of_node = compute and (lambda node, args, kwargs: compute(model, node, args, kwargs))
+    return dict(zip(subjects, run(part, inputs, model, compute=of_node), strict=True))
 
 
 def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:

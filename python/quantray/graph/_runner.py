@@ -71,6 +71,10 @@ class GraphRunner:
         """One node's result."""
         raise NotImplementedError
 
+    def deciding(self, module: Module, graph: Graph) -> Callable[..., Any] | None:
+        """What computes nodes that only decide whether a graph is for some inputs; None for functions alone."""
+        return None
+
     def about(self, module: Module, graph: Graph) -> Mapping[str, About]:
         """What tables and drawings of a graph show beside it."""
         return {}
@@ -145,7 +149,7 @@ class GraphRunner:
         self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Graph, dict[str, Any]] | None:
         for at, graph in enumerate(tuple(self.graphs)):
-            inputs = fitting(graph, args, kwargs, bool(module.training), module)
+            inputs = fitting(graph, args, kwargs, bool(module.training), module, self.deciding(module, graph))
             if inputs is not None and _is_within(graph.rows, inputs) and not self.is_refused(at, inputs):
                 return graph, inputs
         return None

@@ -140,6 +140,13 @@ class Tracer(Recorder):
         def run(*args: Any, **kwargs: Any) -> Any:
             return module.forward(*args, **kwargs)
 
+        def moving(leaf: Any) -> Any:
+            """An array of lengths as a node: as a constant it would be that of the example."""
+            if isinstance(leaf, np.ndarray) and leaf.dtype == object and has_length(leaf):
+                return self.emit("array.lengths", (tuple(leaf.ravel()), leaf.shape), {})
+            return leaf
+
+        args, kwargs = map_tree(moving, args), map_tree(moving, kwargs)
         if path:
             before = map_tree(_copied, example_of((args, kwargs)))
             # What it changes of itself it changes when it runs, and not for examples.
@@ -247,6 +254,11 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
     if isinstance(tracer, Tracer) and (has_value(args) or has_value(kwargs)):
         return tracer.emit(name, args, kwargs)
     return function_of(name)(*args, **kwargs)
+
+
+def has_length(array: Any) -> bool:
+    """Whether an array of objects holds lengths that are not known yet."""
+    return any(type(item) is Length for item in array.ravel())
 
 
 def _copied(leaf: Any) -> Any:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from quantray.graph._tracer import Tracer
 from quantray.nn import Module
+from quantray.nn._tracing import state
 from quantray.onnx._body import Body
 from quantray.onnx._file import GraphFile
 from quantray.onnx._lengths import as_array, integer, settled, shape_of
@@ -62,6 +64,18 @@ class Control(Module):
     _class_name = _get_name
 
 
+#: So many steps of a loop become nodes of a graph each; one of more steps is a node as a whole.
+_UNROLLED = 8
+
+
+def look_for_many(count: int) -> None:
+    """Refuses to write down one step after the other of a long loop, while a model is captured: its graph is
+    captured once instead, and its program runs as often as need be.
+    """
+    if count > _UNROLLED and isinstance(state.tracer, Tracer):
+        state.tracer.refuse(f"a loop of more than {_UNROLLED} steps")
+
+
 def truth(x: Array) -> bool:
     """Whether a condition holds: a decision that a graph takes for granted."""
     x = as_array(settled(x))
@@ -89,6 +103,7 @@ class Loop(Control):
             carried = list(made[1 : 1 + len(carried)])
             scans.append([as_array(x) for x in made[1 + len(carried) :]])
             count += 1
+            look_for_many(count)
         number_of_scans = len(self.call.wanted) - len(carried)
         if scans:
             stacked = [np.stack(each) for each in zip(*scans, strict=True)]
@@ -109,6 +124,7 @@ class Scan(Control):
         axes = call.integers("scan_input_axes") or (0,) * count
         ways = call.integers("scan_input_directions") or (0,) * count
         steps = int(shape_of(arrays[0])[axes[0]])
+        look_for_many(steps)
         scans: list[list[Array]] = []
         for i in range(steps):
             places = [steps - 1 - i if way else i for way in ways]
@@ -135,6 +151,7 @@ class Scan(Control):
         rows: list[list[Array]] = []
         for row in range(int(shape_of(arrays[0])[0])):
             steps = int(shape_of(arrays[0])[1] if inputs[0] is None else inputs[0][row])
+            look_for_many(steps)
             carried, scans = [state[row] for state in states], list[list[Array]]()
             for i in range(steps):
                 parts = [x[row, steps - 1 - i if way else i] for x, way in zip(arrays, ways, strict=True)]

@@ -119,7 +119,9 @@ class Converted(Programmed):
     ) -> tuple[Graph, dict[str, Any]]:
         for at, graph in enumerate(self.graphs):
             args_now, kwargs_now = _cast((args, kwargs), graph)
-            inputs = fitting(graph, args_now, kwargs_now, graph.training, module)
+            inputs = fitting(
+                graph, args_now, kwargs_now, graph.training, module, self.deciding(module, graph)
+            )
             if inputs is not None and not self.is_refused(at, inputs):
                 return graph, inputs
         raise NotCaptured(
@@ -130,6 +132,12 @@ class Converted(Programmed):
                 "calibrate with such inputs too, so that another graph is there for them",
             )
         )
+
+    def deciding(self, module: nn.Module, graph: Graph) -> Any:
+        if not any(isinstance(guard.subject, Ref) for guard in graph.guards):
+            return None
+        grids = self.made(module, graph).grids
+        return lambda module, node, args, kwargs: compute(module, node, args, kwargs, grids)
 
     def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
         grids = self.made(module, graph).grids

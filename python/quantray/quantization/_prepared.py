@@ -134,6 +134,13 @@ class Prepared(Shown):
                 return self.run_by(found.compute, module, found.graph, inputs)
         return super().run(module, graph, inputs)
 
+    def deciding(self, module: nn.Module, graph: Graph) -> Any:
+        def compute(module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            # Observers count what a model is calibrated with, and not what is asked for it.
+            return args[0] if node.kind in ("observe", "snap") else self.compute(module, node, args, kwargs)
+
+        return compute
+
     def compute(self, module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         match node.kind:
             case "layer":

@@ -37,7 +37,7 @@ def replaced(model: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
             if child is None:
                 continue
             if id(child) in by_old:
-                module._modules[name] = by_old[id(child)]
+                module.add_module(name, by_old[id(child)])
             else:
                 walk(child, seen)
 
@@ -72,6 +72,7 @@ def clean(model: nn.Module, graphs: list[Graph]) -> None:
         for key in [k for k, v in module._parameters.items() if v is not None]:
             if (path, key) not in used:
                 module._parameters[key] = None
+                module._changed()
 
 
 class Kept:

@@ -213,7 +213,8 @@ def quantize_dynamic(
 
     result = change(model, "", False)
     for parent, name, new in replaced:
-        parent._modules[name] = new
+        if parent._modules[name] is not new:
+            parent.add_module(name, new)
     for name, weight in seen:
         warn_of_zero_values(weight, weight, float(np.finfo(np.float32).eps), name, stacklevel=3)
     if left and count:

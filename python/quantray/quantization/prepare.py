@@ -246,8 +246,11 @@ def _with_trained_layers(model: M, settings: Settings, mapping: Mapping[Any, Any
         made[id(module)] = new or module
         if new is None:
             for name, child in list(module._modules.items()):
-                if child is not None:
-                    module._modules[name] = walk(f"{path}.{name}" if path else name, child)
+                if child is None:
+                    continue
+                new_child = walk(f"{path}.{name}" if path else name, child)
+                if new_child is not child:
+                    module.add_module(name, new_child)
         return made[id(module)]
 
     # Alive until all are made: the id of one that is gone may be another one's.

@@ -67,6 +67,5 @@ def add_quant_dequant(module: nn.Module) -> nn.Module:
     if not module._modules and getattr(module, "qconfig", None):
         return QuantWrapper(module)
     for name, child in module.named_children():
-        module._modules[name] = add_quant_dequant(child)
-    module._changed()
+        module.add_module(name, add_quant_dequant(child))
     return module

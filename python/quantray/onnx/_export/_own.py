@@ -10,6 +10,7 @@ node again.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -64,11 +65,16 @@ def write_call(to: Writing, call: Called, module: Step | Control) -> None:
         inputs[at] = _typed(to, module, name, at)
     attributes = {name: attribute(value) for name, value in settings_of(settings.attributes).items()}
     if isinstance(module, Control):
+        _say_of_integers(module, call.scope)
         around = dict(zip(module.around, given[len(settings.given) :], strict=True))
         for name, found in module.graphs.items():
             attributes[name] = _Inner(to, call.scope, around, module.constants).graph(found, {})
     refs = leaves(call.output)
-    names = [to.name(call.scope) if wanted or not i else "" for i, wanted in enumerate(settings.wanted)]
+    # onnxruntime ends the process where a loop leaves an output out.
+    every = isinstance(module, Control)
+    names = [
+        to.name(call.scope) if wanted or every or not i else "" for i, wanted in enumerate(settings.wanted)
+    ]
     made = plain(NodeFile("", settings.op, settings.domain, (), (), attributes))
     to.op(
         settings.op,
@@ -83,6 +89,21 @@ def write_call(to: Writing, call: Called, module: Step | Control) -> None:
             name = _computed(to, name, to.fact(ref).dtype)
             to.put(to.graph.nodes[ref.node], name, ref.out)
     to.done |= call.nodes
+
+
+def _say_of_integers(module: Control, scope: str) -> None:
+    """Warns where layers of a graph inside compute in integers: what is written is the file's own graph."""
+    inside = [
+        path
+        for path, each in module.named_modules()
+        if type(each).__module__.startswith(("quantray.nn.quantized.", "quantray.nn.intrinsic.quantized"))
+    ]
+    if inside:
+        warnings.warn(
+            f"{scope}: its graph is written in float, as the file has it; {len(inside)} of its layers "
+            f"compute in integers here ({inside[0]}, ...)",
+            stacklevel=2,
+        )
 
 
 def _slot(to: Writing, module: Any, slot: object, at: int) -> str:
