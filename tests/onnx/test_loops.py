@@ -120,3 +120,60 @@ def test_weights_that_change_are_seen(cell):
     (linear,) = (m for m in model.modules() if type(m) is qt.nn.Linear)
     linear.weight = np.zeros((16, 16), np.float32)
     np.testing.assert_allclose(model(x, count)[0][0], np.tanh(linear.bias), rtol=1e-5)
+
+
+def test_long_loops_are_one_node(cell):
+    """Each step of a short one is written down; many steps are the graph of one, and any number of them."""
+    model, session = onnx.load(cell), onnxruntime.InferenceSession(cell)
+    x = np.random.default_rng(4).standard_normal((1, 16)).astype(np.float32)
+    for count in (60, 11, 200, 3):
+        inputs = {"x": x, "count": np.array(count)}
+        for ours, theirs in zip(model.run(None, inputs), session.run(None, inputs), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert all(len(graph.nodes) < 60 for graph in model._program.graphs)
+
+
+def test_saved_loops_of_integers_say_that_they_are_floats(cell, tmp_path):
+    model = quantize_dynamic(onnx.load(cell))
+    x, count = np.random.default_rng(5).standard_normal((1, 16)).astype(np.float32), np.array(12)
+    ours = model(x, count)
+    with pytest.warns(UserWarning, match="written in float, as the file has it; 1 of its layers"):
+        onnx.save(model, tmp_path / "saved.onnx", (x, count))
+    session = onnxruntime.InferenceSession(tmp_path / "saved.onnx")
+    for got, want in zip(session.run(None, {"x": x, "count": count}), ours, strict=True):
+        np.testing.assert_allclose(got, want, atol=0.05)
+
+
+LENGTHS = """<ir_version: 8, opset_import: ["": 17]>
+lengths (float[t, 3, 4] x, int32[3] n) => (float[t, %(ways)d, 3, 5] y, float[%(ways)d, 3, 5] h)
+<float[%(ways)d, %(rows)d, 4] w, float[%(ways)d, %(rows)d, 5] r, float[%(ways)d, %(both)d] b> {
+    y, h = %(op)s<hidden_size=5, %(more)s direction="%(direction)s">(x, w, r, b, n)
+}"""
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize(("op", "gates", "more"), [("LSTM", 4, ""), ("GRU", 3, "linear_before_reset=1,")])
+def test_rows_of_so_many_steps(op, gates, more, direction, tmp_path):
+    """They are `nn`'s layers, whose integers they can have, and go out as they came in."""
+    ways, rng = 1 + (direction == "bidirectional"), np.random.default_rng(6)
+    names = {"op": op, "more": more, "direction": direction, "ways": ways}
+    text = LENGTHS % {**names, "rows": 5 * gates, "both": 10 * gates}
+    shapes = {"w": (ways, 5 * gates, 4), "r": (ways, 5 * gates, 5), "b": (ways, 10 * gates)}
+    file = file_of(text, **{k: rng.standard_normal(s).astype(np.float32) / 2 for k, s in shapes.items()})
+    model, session = onnx.load(file), onnxruntime.InferenceSession(file)
+    assert any(type(m) in (qt.nn.LSTM, qt.nn.GRU) for m in model.modules())
+    x = rng.standard_normal((7, 3, 4)).astype(np.float32)
+    for n in ([7, 7, 7], [7, 2, 4], [1, 7, 1]):
+        inputs = {"x": x, "n": np.array(n, np.int32)}
+        want = session.run(None, inputs)
+        for ours, theirs in zip(model.run(None, inputs), want, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        for ours, theirs in zip(quantize_dynamic(model)(x, inputs["n"]), want, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=0.1)
+        onnx.save(model, tmp_path / "saved.onnx", (x, inputs["n"]))
+        again = onnxruntime.InferenceSession(tmp_path / "saved.onnx").run(None, inputs)
+        for ours, theirs in zip(again, want, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    for n in ([8, 1, 1], [1, -1, 2]):
+        with pytest.raises(ValueError, match=r"sequence_lens must be 3 numbers from 0 to 7"):
+            model(x, np.array(n, np.int32))

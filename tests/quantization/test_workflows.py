@@ -359,3 +359,30 @@ def test_report_prints_and_shows(model, images, capsys):
     html = tq.report(int8)._repr_html_()
     assert "<table" in html
     assert "script" not in html
+
+
+def test_decisions_by_lengths_of_what_layers_make(rng):
+    """What decides is computed on each graph as that graph computes: observers look at nothing then."""
+
+    class Deciding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def forward(self, x, n):
+            hidden = F.relu(self.first(x))
+            if n + hidden.shape[0] > 40:
+                hidden = -hidden
+            return self.second(hidden)
+
+    x = rng.standard_normal((32, 8), np.float32)
+    small, large = np.array(2), np.array(20)
+    model = Deciding()
+    prepared = tq.prepare(model, None, (x, small))
+    for n in (small, large, small):
+        prepared(x, n)
+    converted = tq.convert(prepared)
+    for n in (small, large):
+        want = model(x, n)
+        assert np.abs(converted(x, n) - want).max() < 0.05 * np.abs(want).max()
+        assert np.abs(converted(x, n) - want).max() < 0.05 * np.abs(want).max()

@@ -72,7 +72,7 @@ class GraphRunner:
         raise NotImplementedError
 
     def deciding(self, module: Module, graph: Graph) -> Callable[..., Any] | None:
-        """What computes nodes that only decide whether a graph is for some inputs; None for functions alone."""
+        """What computes nodes that only decide whether a graph fits; None for functions alone."""
         return None
 
     def about(self, module: Module, graph: Graph) -> Mapping[str, About]:

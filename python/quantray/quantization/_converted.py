@@ -98,7 +98,7 @@ class Converted(Programmed):
                 return output
             # What the program gives from now on: last bits are the same in all calls.
             break
-        self._routes.add(graph, module, inputs, made.lowered)
+        self._routes.add(graph, module, inputs, made.lowered, made.grids)
         try:
             return made.lowered(arrays)
         except ValueError as error:

@@ -52,5 +52,5 @@ class FloatProgram(Programmed):
             output = super().run(module, graph, inputs)
             made.checked.add(key)
             return output
-        self._routes.add(graph, module, inputs, made.lowered)
+        self._routes.add(graph, module, inputs, made.lowered, made.grids)
         return made.lowered(arrays)

@@ -7,6 +7,7 @@ their numbers, such as `if mask.all()`: that is a small program of its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from quantray import nn
 from quantray.graph import Graph, Ref
 from quantray.graph._run import run
+from quantray.nn.quantized._grid import Grid
+from quantray.quantization._integers import compute
 from quantray.quantization._lowering import Lowered, NotLowered, lower
 
 #: Kinds of arguments whose way is kept; then all are forgotten.
@@ -46,15 +49,16 @@ class Route:
 class Question:
     """What a graph took for granted of its inputs' numbers."""
 
-    def __init__(self, graph: Graph, model: nn.Module) -> None:
+    def __init__(self, graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid]) -> None:
         guards = [guard for guard in graph.guards if isinstance(guard.subject, Ref)]
         self._outcomes = [bool(guard.outcome) for guard in guards]
         subjects: Any = tuple(guard.subject for guard in guards)
         self._part, self._model = graph.but(output=subjects, guards=()).pruned(), model
+        self._grids = grids
         self._inputs = list(graph.inputs)
         self._program: Any = None
         try:
-            lowered = lower(self._part, model, {})
+            lowered = lower(self._part, model, grids)
         except (NotLowered, TypeError, ValueError):
             return
         if not lowered.called:
@@ -66,7 +70,12 @@ class Question:
         if self._program is not None:
             made = self._program(*[args[place] for place in self._places])
         else:
-            made = run(self._part, dict(zip(self._inputs, args, strict=True)), self._model)
+            made = run(
+                self._part,
+                dict(zip(self._inputs, args, strict=True)),
+                self._model,
+                compute=lambda node, args, kwargs: compute(self._model, node, args, kwargs, self._grids),
+            )
         return [bool(value) for value in made] == self._outcomes
 
 
@@ -84,7 +93,14 @@ class Routes:
                 return route
         return None
 
-    def add(self, graph: Graph, module: nn.Module, inputs: dict[str, Any], lowered: Lowered) -> None:
+    def add(
+        self,
+        graph: Graph,
+        module: nn.Module,
+        inputs: dict[str, Any],
+        lowered: Lowered,
+        grids: Mapping[Ref, Grid],
+    ) -> None:
         """Notes the way of some inputs, if arguments are these and nothing else."""
         args = tuple(inputs.values())
         key = kinds_of(args)
@@ -96,7 +112,7 @@ class Routes:
         known = self._questions.get(id(graph))
         if known is None:
             decides = any(isinstance(guard.subject, Ref) for guard in graph.guards)
-            known = self._questions[id(graph)] = graph, Question(graph, module) if decides else None
+            known = self._questions[id(graph)] = graph, Question(graph, module, grids) if decides else None
         routes = self._found.setdefault(key, [])
         if all(route.lowered is not lowered for route in routes):
             routes.append(Route(lowered, known[1]))

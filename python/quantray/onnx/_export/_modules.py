@@ -19,6 +19,7 @@ from quantray.nn.quantized import dynamic
 from quantray.nn.quantized._follows import Requantized
 from quantray.onnx._export._layers import conv
 from quantray.onnx._export._writing import NotExported, Writing, writes
+from quantray.onnx.operators._recurrent import Recurrent
 
 if TYPE_CHECKING:
     from quantray.nn._module import Module
@@ -103,6 +104,21 @@ def _recurrent(to: Writing, node: Node, module: Any) -> None:
     to.put(node, name)
     for out, each in enumerate(zip(*last, strict=True), 1):
         to.put(node, each[0] if len(each) == 1 else to.op("Concat", list(each), axis=0), out)
+
+
+def recurrent_of_lengths(to: Writing, node: Node, module: Recurrent) -> None:
+    """A file's own recurrent layer, whose rows have so many steps each."""
+    call, layer = module.call, module.layer
+    given = dict(zip(call.given, node.args, strict=True))
+    lengths = to.value(given[4]) if 4 in given else to.constant(np.asarray(module.lengths, np.int32))
+    weights = _weights(to, node, layer, call.op, layer._ends(), layer._own_state())
+    inputs = [to.value(given[0]), *weights, lengths, *(to.value(given[i]) for i in (5, 6) if i in given)]
+    known = ("direction", "activations", "linear_before_reset", "layout")
+    settings = {name: call.get(name) for name in known if call.get(name)}
+    outputs = 3 if call.op == "LSTM" else 2
+    made = to.op(call.op, inputs, node=node, outputs=outputs, hidden_size=layer.hidden_size, **settings)
+    for out, name in enumerate(made):
+        to.put(node, name, out)
 
 
 def _weights(to: Writing, node: Node, module: Any, op: str, ends: list[str], state: Any) -> list[str]:

@@ -21,12 +21,14 @@ from quantray.graph import Expr, Node, Ref
 from quantray.graph._called import ArrayOfLengths, Called
 from quantray.graph._trees import leaves
 from quantray.onnx._control import Control
+from quantray.onnx._export._modules import recurrent_of_lengths
 from quantray.onnx._export._versions import plain
 from quantray.onnx._export._writing import NotExported, Writing
 from quantray.onnx._file import GraphFile, NodeFile, SparseTensor, Tensor, ValueInfo
 from quantray.onnx._passes import free_names
 from quantray.onnx._step import Step
 from quantray.onnx._types import NAMES, NUMBERS, computed, is_narrow
+from quantray.onnx.operators._recurrent import Recurrent
 
 #: Attributes that name a type, and types that are computed in float32: files that are written have that.
 _TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
@@ -52,6 +54,9 @@ def write_own(to: Writing, node: Node) -> bool:
         module = to.model.get_submodule(call.scope)
         if isinstance(module, (Step, Control)):
             write_call(to, call, module)
+            return True
+        if isinstance(module, Recurrent) and node.kind == "python":
+            recurrent_of_lengths(to, node, module)
             return True
     return False
 
@@ -91,13 +96,15 @@ def write_call(to: Writing, call: Called, module: Step | Control) -> None:
     to.done |= call.nodes
 
 
+def integers_inside(module: Control) -> list[str]:
+    """Paths of layers of the graphs inside that compute in integers."""
+    homes = ("quantray.nn.quantized.", "quantray.nn.intrinsic.quantized")
+    return [path for path, each in module.named_modules() if type(each).__module__.startswith(homes)]
+
+
 def _say_of_integers(module: Control, scope: str) -> None:
     """Warns where layers of a graph inside compute in integers: what is written is the file's own graph."""
-    inside = [
-        path
-        for path, each in module.named_modules()
-        if type(each).__module__.startswith(("quantray.nn.quantized.", "quantray.nn.intrinsic.quantized"))
-    ]
+    inside = integers_inside(module)
     if inside:
         warnings.warn(
             f"{scope}: its graph is written in float, as the file has it; {len(inside)} of its layers "

@@ -18,7 +18,7 @@ from quantray.graph._trees import leaves
 from quantray.nn import Module
 from quantray.onnx._control import Control
 from quantray.onnx._export._forms import adapted
-from quantray.onnx._export._own import write_call, write_own
+from quantray.onnx._export._own import integers_inside, write_call, write_own
 from quantray.onnx._export._versions import GREATEST, LEAST, format_of, least, plain
 from quantray.onnx._export._writing import NotExported, Writing, writer_of
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, ValueInfo, write
@@ -154,7 +154,9 @@ def _write_decisions(to: Writing) -> None:
     for call in reversed(to.graph.calls):
         module = to.model.get_submodule(call.scope)
         # The outermost one comes first, and takes those inside of it along.
-        if call.decides and isinstance(module, Control) and not call.nodes <= to.done:
+        if not isinstance(module, Control) or integers_inside(module):
+            continue
+        if call.decides and not call.nodes <= to.done:
             to.decided.append((call, module))
             to.done |= call.nodes
 

@@ -25,36 +25,68 @@ class Recurrent(nn.Module):
     Attributes
     ----------
     layer : nn.LSTM, nn.GRU or nn.RNN
+    lengths : array, optional
+        How many steps each row of a batch has, where the file says that.
     """
 
-    def __init__(self, layer: nn.Module, call: Call) -> None:
+    def __init__(self, layer: nn.Module, call: Call, lengths: Array | None = None) -> None:
         super().__init__()
         self.layer = layer
         self.call = call
+        self.lengths = lengths
 
-    def forward(self, x: Array, *states: Array) -> Any:
+    def forward(self, x: Array, *given: Array) -> Any:
         """Outputs of shape (steps, directions, batch, units), and the last states."""
         call, first = self.call, bool(self.call.get("layout", 0))
-        ways = 2 if call.get("direction") == "bidirectional" else 1
+        lengths, states = self.lengths, given
+        if 4 in call.given:
+            lengths, *states = given
         if first:
             x = np.swapaxes(x, 0, 1)
-            states = tuple(np.swapaxes(state, 0, 1) for state in states)
-        back = call.get("direction") == "reverse"
-        if back:
-            x = np.flip(x, 0)
+            states = [np.swapaxes(state, 0, 1) for state in states]
+        made = self._rows(x, states) if lengths is None else self._of_lengths(x, lengths, states)
+        if not first:
+            return made
+        output, *ended = made
+        return (np.transpose(output, (2, 0, 1, 3)), *(np.swapaxes(state, 0, 1) for state in ended))
+
+    def _rows(self, x: Array, states: Sequence[Array]) -> tuple[Array, ...]:
+        """Rows that have all steps, with steps first."""
+        back = self.call.get("direction") == "reverse"
+        ways = 2 if self.call.get("direction") == "bidirectional" else 1
         given: Any = None
         if states:
-            given = states if call.op == "LSTM" else states[0]
-        output, last = self.layer(x, given)
+            given = tuple(states) if self.call.op == "LSTM" else states[0]
+        output, last = self.layer(np.flip(x, 0) if back else x, given)
         if back:
             output = np.flip(output, 0)
         steps, batch, _ = output.shape
         output = np.transpose(np.reshape(output, (steps, batch, ways, -1)), (0, 2, 1, 3))
-        ended = last if call.op == "LSTM" else (last,)
-        if first:
-            output = np.transpose(output, (2, 0, 1, 3))
-            ended = tuple(np.swapaxes(state, 0, 1) for state in ended)
-        return (output, *ended)
+        return (output, *(last if self.call.op == "LSTM" else (last,)))
+
+    def _of_lengths(self, x: Array, lengths: Array, states: Sequence[Array]) -> tuple[Array, ...]:
+        """Rows of so many steps each: those of one length together. Outputs after them are zeros."""
+        counts: list[int] = [int(count) for count in np.asarray(lengths).tolist()]
+        steps, batch, _ = x.shape
+        if any(not 0 <= count <= steps for count in counts) or len(counts) != batch:
+            raise ValueError(f"sequence_lens must be {batch} numbers from 0 to {steps}, got {counts}")
+        if all(count == steps for count in counts):
+            return self._rows(x, states)
+        made: list[Array] = []
+        for count in sorted(set(counts)):
+            rows = [row for row, own in enumerate(counts) if own == count]
+            # Of no steps there is no output, and states stay: one step tells the shapes.
+            some = x[: max(count, 1), rows]
+            found = self._rows(some, [state[:, rows] for state in states])
+            if not made:
+                shape = (steps, found[0].shape[1], batch, found[0].shape[3])
+                made = [np.zeros(shape, np.float32)]
+                made += [np.zeros((last.shape[0], batch, last.shape[2]), np.float32) for last in found[1:]]
+            if count:
+                made[0][:count, :, rows] = found[0]
+            for i, last in enumerate(found[1:]):
+                made[1 + i][:, rows] = last if count else states[i][:, rows] if states else 0
+        return tuple(made)
 
     def extra_repr(self) -> str:
         return str(self.call.op)
@@ -98,7 +130,7 @@ def _settings(call: Call) -> dict[str, Any]:
 
 @layer("LSTM", "GRU", "RNN")
 def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
-    """A layer without what `nn`'s cannot do: other activations, peepholes, lengths, clipping."""
+    """A layer without what `nn`'s cannot do: other activations, peepholes, clipping."""
     padded = filled(constants, 8)
     _, w, r, b, lengths, h, c, peepholes = padded
     ways = 2 if call.get("direction", "forward") == "bidirectional" else 1
@@ -106,7 +138,7 @@ def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None
         call.op == "RNN" and set(_activations(call)) == {"relu"}
     )
     is_known = w is not None and r is not None and (b is not None or 3 not in call.given)
-    if not is_known or not plain or lengths is not None or 4 in call.given or 7 in call.given:
+    if not is_known or not plain or 7 in call.given:
         return None
     if (peepholes is not None and np.any(peepholes)) or call.get("clip") or call.get("input_forget"):
         return None
@@ -118,7 +150,7 @@ def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None
     zeros = all(x is None or not np.any(x) for x in (h, c))
     if not (all(given) or (not any(given) and (zeros or not any(known)))):
         return None
-    return Recurrent(_made(call, w, r, b, ways), call)
+    return Recurrent(_made(call, w, r, b, ways), call, lengths)
 
 
 def _made(call: Call, w: Array, r: Array, b: Array, ways: int) -> nn.Module:
