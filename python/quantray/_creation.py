@@ -7,7 +7,7 @@ What notebooks make before they quantize it: `quantray.randn(2, 3)` is a NumPy a
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 
@@ -17,10 +17,9 @@ from quantray._random import generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import SupportsIndex, TypeGuard
 
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
+    from quantray._typing import Array, ArrayLike, DType, DTypeLike, PerAxis, Scalar, Tensor
 
 #: Torch's names of NumPy's types.
 DTYPES: dict[str, type[np.generic]] = {
@@ -44,22 +43,22 @@ DTYPES: dict[str, type[np.generic]] = {
 }
 
 
-def numpy_dtype(dtype: Any, default: type[np.generic] = np.float32) -> np.dtype[Any]:
+def numpy_dtype(dtype: DTypeLike | None, default: type[np.generic] = np.float32) -> DType:
     """A NumPy dtype from what users pass: one, its name, torch's name of it."""
     if dtype is None:
         return np.dtype(default)
-    if isinstance(dtype, quantized_dtype):
+    if isinstance(cast("object", dtype), quantized_dtype):
         raise TypeError(
             f"dtype must be one of NumPy's, got {dtype}: quantize floats with quantize_per_tensor"
         )
     name = str(dtype).removeprefix("torch.")
     try:
-        return np.dtype(cast("Any", DTYPES.get(name, dtype)))
+        return np.dtype(DTYPES.get(name, dtype))
     except TypeError:
         raise TypeError(f"dtype must be a NumPy dtype or its name, got {dtype!r}") from None
 
 
-def _device(device: Any, requires_grad: bool = False) -> None:
+def _device(device: str | None, requires_grad: bool = False) -> None:
     """Raises for what arrays of NumPy are not."""
     if device is not None and str(device) != "cpu":
         raise ValueError(f'device must be "cpu", the only one, got {device!r}')
@@ -69,11 +68,15 @@ def _device(device: Any, requires_grad: bool = False) -> None:
         )
 
 
-def _size(size: Sequence[Any], name: str = "size") -> tuple[int, ...]:
+def _is_several(size: PerAxis | None) -> TypeGuard[Sequence[SupportsIndex]]:
+    return bool(np.ndim(cast("ArrayLike", size)))
+
+
+def _size(size: Sequence[PerAxis], name: str = "size") -> tuple[int, ...]:
     """Lengths given one by one, or as one sequence."""
-    given = size[0] if len(size) == 1 and np.ndim(size[0]) else size
+    given = size[0] if len(size) == 1 and _is_several(size[0]) else size
     try:
-        lengths = tuple(n.__index__() for n in given)
+        lengths = tuple(n.__index__() for n in cast("Sequence[SupportsIndex]", given))
     except (AttributeError, TypeError):
         raise TypeError(f"{name} must be integers, or one tuple of them, got {tuple(size)}") from None
     if any(n < 0 for n in lengths):
@@ -81,7 +84,7 @@ def _size(size: Sequence[Any], name: str = "size") -> tuple[int, ...]:
     return lengths
 
 
-def _size_of(args: Sequence[Any], size: Any) -> tuple[int, ...]:
+def _size_of(args: Sequence[PerAxis], size: PerAxis | None) -> tuple[int, ...]:
     if size is None:
         return _size(args)
     if args:
@@ -89,7 +92,25 @@ def _size_of(args: Sequence[Any], size: Any) -> tuple[int, ...]:
     return _size([size])
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+@overload
+def tensor(
+    data: QTensor, *, dtype: None = None, device: str | None = None, requires_grad: bool = False
+) -> QTensor: ...
+@overload
+def tensor(
+    data: QTensor, *, dtype: DTypeLike, device: str | None = None, requires_grad: bool = False
+) -> Tensor: ...
+@overload
+def tensor(
+    data: ArrayLike, *, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
+) -> Array: ...
+def tensor(
+    data: ArrayLike | QTensor,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """An array of numbers, copied: Python's floats as float32, integers as int64, arrays as they are.
 
     Parameters
@@ -117,7 +138,13 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     return _array(data, dtype).copy()
 
 
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
+@overload
+def as_tensor(data: QTensor, dtype: None = None, device: str | None = None) -> QTensor: ...
+@overload
+def as_tensor(data: QTensor, dtype: DTypeLike, device: str | None = None) -> Tensor: ...
+@overload
+def as_tensor(data: ArrayLike, dtype: DTypeLike | None = None, device: str | None = None) -> Array: ...
+def as_tensor(data: ArrayLike | QTensor, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
     """The same as `tensor`, without a copy where none is needed.
 
     >>> import numpy as np, quantray as qt
@@ -133,7 +160,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     return _array(data, dtype)
 
 
-def _array(data: Any, dtype: Any) -> Array:
+def _array(data: ArrayLike, dtype: DTypeLike | None) -> Array:
     made = np.asarray(data)
     if dtype is not None:
         return made.astype(numpy_dtype(dtype), copy=False)
@@ -155,12 +182,12 @@ def from_numpy(ndarray: Array) -> Array:
 
     Source: `torch.from_numpy`.
     """
-    if not isinstance(cast("Any", ndarray), np.ndarray):
+    if not isinstance(cast("object", ndarray), np.ndarray):
         raise TypeError(f"ndarray must be a NumPy array, got {type(ndarray).__name__}")
     return ndarray
 
 
-def is_tensor(obj: Any) -> bool:
+def is_tensor(obj: object) -> bool:
     """Whether an object is a QTensor or a NumPy array.
 
     >>> import quantray as qt
@@ -173,7 +200,11 @@ def is_tensor(obj: Any) -> bool:
 
 
 def zeros(
-    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *args: PerAxis,
+    size: PerAxis | None = None,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Array:
     """An array of zeros, float32 unless another dtype is asked for.
 
@@ -189,7 +220,11 @@ def zeros(
 
 
 def ones(
-    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *args: PerAxis,
+    size: PerAxis | None = None,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Array:
     """An array of ones, float32 unless another dtype is asked for.
 
@@ -204,7 +239,11 @@ def ones(
 
 
 def empty(
-    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *args: PerAxis,
+    size: PerAxis | None = None,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Array:
     """An array of whatever memory holds, float32 unless another dtype is asked for.
 
@@ -219,7 +258,12 @@ def empty(
 
 
 def full(
-    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    size: PerAxis,
+    fill_value: Scalar,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Array:
     """An array of one value: float32 for a float, int64 for an integer, bool for a bool.
 
@@ -233,7 +277,7 @@ def full(
     return np.full(_size([size]), fill_value, _array(fill_value, dtype).dtype)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None) -> Array:
+def eye(n: int, m: int | None = None, *, dtype: DTypeLike | None = None, device: str | None = None) -> Array:
     """A matrix with ones on its diagonal.
 
     >>> import quantray as qt
@@ -247,7 +291,14 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None) 
     return np.eye(n, m, dtype=numpy_dtype(dtype))
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Array:
+def arange(
+    start: Scalar,
+    end: Scalar | None = None,
+    step: Scalar = 1,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+) -> Array:
     """Numbers from `start` (0, if it is left out) to before `end`: int64, or float32 if one is a float.
 
     >>> import quantray as qt
@@ -261,12 +312,19 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
         start, end = 0, start
     if step == 0 or (end - start) / step < 0:
         raise ValueError(f"step must lead from start, {start}, to end, {end}, got {step}")
-    made = cast("Any", np.arange(start, end, step))
+    made: Array = np.arange(start, end, step)
     whole = made.dtype.kind in "iu"
     return made.astype(numpy_dtype(dtype, np.int64 if whole else np.float32), copy=False)
 
 
-def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None) -> Array:
+def linspace(
+    start: Scalar,
+    end: Scalar,
+    steps: SupportsIndex,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+) -> Array:
     """Numbers at equal distances from `start` to `end`, both among them: float32, rounded from float64.
 
     >>> import quantray as qt
@@ -278,12 +336,15 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     _device(device)
     if steps.__index__() < 0:
         raise ValueError(f"steps must be at least 0, got {steps}")
-    made = cast("Any", np.linspace(start, end, steps.__index__()))
-    return made.astype(numpy_dtype(dtype))
+    return np.linspace(start, end, steps.__index__()).astype(numpy_dtype(dtype))
 
 
 def rand(
-    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *args: PerAxis,
+    size: PerAxis | None = None,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Array:
     """Random numbers from 0 to below 1, float32.
 
@@ -300,7 +361,11 @@ def rand(
 
 
 def randn(
-    *args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *args: PerAxis,
+    size: PerAxis | None = None,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Array:
     """Normally distributed random numbers, of mean 0 and variance 1, float32.
 
@@ -316,7 +381,14 @@ def randn(
     return generator().standard_normal(_size_of(args, size), kept).astype(wanted, copy=False)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None) -> Array:
+def randint(
+    low: SupportsIndex,
+    high: PerAxis | None = None,
+    size: PerAxis | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    device: str | None = None,
+) -> Array:
     """Random integers from `low` (0, if it is left out) to below `high`, int64 by default.
 
     >>> import quantray as qt
@@ -326,17 +398,17 @@ def randint(low: int, high: Any = None, size: Any = None, *, dtype: Any = None, 
     Source: `torch.randint`; the numbers are those of `numpy.random.default_rng`.
     """
     _device(device)
-    if high is None or (size is None and np.ndim(high)):
+    if high is None or (size is None and _is_several(high)):
         low, high, size = 0, low, high if size is None else size
     if size is None:
         raise TypeError("size must be a tuple of lengths, got None")
-    first, last = low.__index__(), high.__index__()
+    first, last = low.__index__(), cast("SupportsIndex", high).__index__()
     if first >= last:
         raise ValueError(f"high must be greater than low, {first}, got {last}")
     return generator().integers(first, last, _size([size])).astype(numpy_dtype(dtype, np.int64), copy=False)
 
 
-def randperm(n: int, *, dtype: Any = None, device: Any = None) -> Array:
+def randperm(n: SupportsIndex, *, dtype: DTypeLike | None = None, device: str | None = None) -> Array:
     """The numbers from 0 to below `n` in random order, int64.
 
     >>> import quantray as qt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 
@@ -10,11 +10,17 @@ from quantray import ops
 from quantray._core import QTensor
 from quantray._random import generator
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quantray._core import dtype as quantized_dtype
+    from quantray._typing import Array, ArrayLike, DType, DTypeLike, Tensor
+
 #: Lower case letters, as many as an array has dimensions at most.
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def chain_matmul(*matrices: Any) -> Any:
+def chain_matmul(*matrices: Tensor) -> Tensor:
     """The product of matrices, in the order that takes the fewest multiplications; of one, itself.
 
     >>> import quantray as qt
@@ -32,13 +38,14 @@ def chain_matmul(*matrices: Any) -> Any:
         raise ValueError(f"matrices must have two axes, got shapes {[np.shape(m) for m in matrices]}")
     if not any(isinstance(m, QTensor) for m in matrices):
         return np.linalg.multi_dot(matrices)
-    made = matrices[0]
-    for m in matrices[1:]:
+    # Of an array among them `matmul` says that it wants a QTensor.
+    made, *others = cast("tuple[QTensor, ...]", matrices)
+    for m in others:
         made = ops.matmul(made, m)
     return made
 
 
-def einsum(equation: Any, *operands: Any) -> Any:
+def einsum(equation: str | Tensor, *operands: Tensor | Sequence[int]) -> Tensor:
     """`numpy.einsum` of values; what only orders the axes of a QTensor stays quantized.
 
     Parameters
@@ -59,7 +66,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
         tensors, axes = given[: len(given) // 2 * 2 : 2], given[1::2]
         terms = ["".join(_LETTERS[i] for i in cast("list[int]", a)) for a in axes]
         if len(given) % 2:
-            out = "".join(_LETTERS[i] for i in given[-1])
+            out = "".join(_LETTERS[i] for i in cast("Sequence[int]", given[-1]))
         else:
             # What the last list leaves out: letters that occur once, in order.
             every = "".join(terms)
@@ -74,7 +81,11 @@ def einsum(equation: Any, *operands: Any) -> Any:
     return np.einsum(equation, *operands)
 
 
-def real(input: Any) -> Any:
+@overload
+def real(input: QTensor) -> QTensor: ...
+@overload
+def real(input: ArrayLike) -> Array: ...
+def real(input: ArrayLike | QTensor) -> Tensor:
     """The tensor itself: its numbers are real.
 
     >>> import quantray as qt
@@ -86,7 +97,7 @@ def real(input: Any) -> Any:
     return input if isinstance(input, QTensor) else np.real(input)
 
 
-def result_type(input: Any, other: Any) -> Any:
+def result_type(input: ArrayLike | QTensor, other: ArrayLike | QTensor) -> DType | quantized_dtype:
     """The dtype of a sum: a QTensor's own beside numbers, float32 beside arrays; NumPy's without QTensors.
 
     >>> import quantray as qt
@@ -101,7 +112,7 @@ def result_type(input: Any, other: Any) -> Any:
     return np.result_type(input, other)
 
 
-def get_device(input: Any) -> int:
+def get_device(input: object) -> int:
     """-1: there is no device but the CPU.
 
     >>> import quantray as qt
@@ -113,7 +124,7 @@ def get_device(input: Any) -> int:
     return -1
 
 
-def is_signed(input: Any) -> bool:
+def is_signed(input: ArrayLike | QTensor) -> bool:
     """Whether there are codes, or numbers, below 0.
 
     >>> import quantray as qt
@@ -125,7 +136,7 @@ def is_signed(input: Any) -> bool:
     return input.dtype.is_signed if isinstance(input, QTensor) else np.asarray(input).dtype.kind in "if"
 
 
-def rand_like(input: Any, *, dtype: Any = None) -> Any:
+def rand_like(input: ArrayLike | QTensor, *, dtype: DTypeLike | None = None) -> Array:
     """Random numbers from 0 to below 1 in an array of the same shape, float32 unless said.
 
     >>> import quantray as qt
@@ -137,7 +148,7 @@ def rand_like(input: Any, *, dtype: Any = None) -> Any:
     return generator().random(np.shape(input), np.float32).astype(_floats_of(input, dtype))
 
 
-def randn_like(input: Any, *, dtype: Any = None) -> Any:
+def randn_like(input: ArrayLike | QTensor, *, dtype: DTypeLike | None = None) -> Array:
     """Normally distributed random numbers in an array of the same shape, float32 unless said.
 
     >>> import quantray as qt
@@ -149,7 +160,7 @@ def randn_like(input: Any, *, dtype: Any = None) -> Any:
     return generator().standard_normal(np.shape(input), np.float32).astype(_floats_of(input, dtype))
 
 
-def _floats_of(input: Any, dtype: Any) -> Any:
+def _floats_of(input: ArrayLike | QTensor, dtype: DTypeLike | None) -> DTypeLike:
     if dtype is not None:
         return dtype
     own = None if isinstance(input, QTensor) else np.asarray(input).dtype

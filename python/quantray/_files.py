@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from quantray import _core
+
+if TYPE_CHECKING:
+    from quantray._core import QTensor
+    from quantray._typing import Tensor
 
 #: The metadata key that holds what a model is built of.
 MODEL = "quantray.model"
 
 
-class Tensors(dict[str, Any]):
+class Tensors(dict[str, "Tensor"]):
     """The tensors of a file whose model is of a class that is not here: a dict that says so when called."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
         """Raises: it is no model."""
         raise TypeError(
             "this is a dict of tensors, not a model: its class is your own, and no file holds code; make an "
             "instance of it and call its load_state_dict(path)"
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return dict, (dict(self),)
 
 
-def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
+def read(path: str | os.PathLike[str], *, mmap: bool = True) -> QTensor | dict[str, Tensor]:
     """A file's tensors.
 
     Raises
@@ -57,6 +61,7 @@ def _torch_files(path: str | os.PathLike[str]) -> str:
     return ""
 
 
+# What a file holds only the file says, and whoever loads one knows.
 def load(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
     """Reads what `save` wrote: a QTensor, a dict of QTensors and NumPy arrays, or a model.
 

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Protocol, cast, overload
 
 import numpy as np
 
 from quantray import ops
 from quantray._core import QTensor, cat, stack
 from quantray._few_functions import FUNCTIONS
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, DTypeLike, Floats, Scalar, Tensor
 
 
 def _words(text: str) -> list[str]:
@@ -43,17 +46,17 @@ COPIES = _words(
 )
 
 
-def _quantized(input: Any, name: str) -> QTensor:
+def _quantized(input: object, name: str) -> QTensor:
     if isinstance(input, QTensor):
         return input
     advice = f", or use numpy.{name} on arrays" if hasattr(np, name) else ""
     raise TypeError(f"input must be a QTensor, got {type(input).__name__}: quantize it first{advice}")
 
 
-def method(name: str) -> Callable[..., Any]:
+def method(name: str) -> Callable[..., object]:
     """A method of QTensor as a function of a tensor."""
 
-    def function(input: Any, *args: Any, **kwargs: Any) -> Any:
+    def function(input: QTensor, *args: object, **kwargs: object) -> object:
         return getattr(_quantized(input, name), name)(*args, **kwargs)
 
     about: str = getattr(QTensor, name).__doc__.strip().split("\n\n")[0]
@@ -70,15 +73,15 @@ def _slice(
     return input[(*[slice(None)] * axis, slice(start, end, step))]
 
 
-def copied(name: str) -> Callable[..., Any]:
+def copied(name: str) -> Callable[..., QTensor | tuple[QTensor, ...]]:
     """A view of a tensor as a function whose result has memory of its own."""
-    view: Any = {"alias": QTensor.detach, "slice": _slice}.get(name.removesuffix("_copy"))
-    view = view or getattr(QTensor, name.removesuffix("_copy"))
+    own: dict[str, Callable[..., QTensor]] = {"alias": QTensor.detach, "slice": _slice}
+    viewed = name.removesuffix("_copy")
+    view: Callable[..., QTensor | tuple[QTensor, ...]] = own.get(viewed) or getattr(QTensor, viewed)
 
-    def function(input: Any, *args: Any, **kwargs: Any) -> Any:
+    def function(input: QTensor, *args: object, **kwargs: object) -> QTensor | tuple[QTensor, ...]:
         made = view(_quantized(input, name), *args, **kwargs)
-        parts: Any = made
-        return tuple(part.clone() for part in parts) if isinstance(made, tuple) else parts.clone()
+        return tuple(part.clone() for part in made) if isinstance(made, tuple) else made.clone()
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = "quantray"
@@ -87,7 +90,11 @@ def copied(name: str) -> Callable[..., Any]:
     return function
 
 
-def dequantize(tensors: Any) -> Any:
+@overload
+def dequantize(tensors: QTensor) -> Floats: ...
+@overload
+def dequantize(tensors: Sequence[QTensor]) -> tuple[Floats, ...]: ...
+def dequantize(tensors: QTensor | Sequence[QTensor]) -> Floats | tuple[Floats, ...]:
     """The values of a tensor, or of each tensor of a sequence, as float32 arrays.
 
     >>> import quantray as qt
@@ -97,15 +104,15 @@ def dequantize(tensors: Any) -> Any:
     Source: `torch.dequantize`.
     """
     if isinstance(tensors, list | tuple):
-        return tuple(_quantized(q, "dequantize").dequantize() for q in cast("Sequence[Any]", tensors))
+        return tuple(_quantized(q, "dequantize").dequantize() for q in tensors)
     return _quantized(tensors, "dequantize").dequantize()
 
 
-def _like(name: str) -> Callable[..., Any]:
-    return cast("Callable[..., Any]", getattr(np, name))
-
-
-def empty_like(input: Any, *, dtype: Any = None) -> Any:
+@overload
+def empty_like(input: QTensor, *, dtype: DTypeLike | None = None) -> QTensor: ...
+@overload
+def empty_like(input: ArrayLike, *, dtype: DTypeLike | None = None) -> Array: ...
+def empty_like(input: ArrayLike | QTensor, *, dtype: DTypeLike | None = None) -> Tensor:
     """A tensor of the same shape, dtype and grid, of whatever memory holds; an array for an array.
 
     >>> import quantray as qt
@@ -114,10 +121,14 @@ def empty_like(input: Any, *, dtype: Any = None) -> Any:
 
     Source: `torch.empty_like`.
     """
-    return QTensor.empty_like(input) if isinstance(input, QTensor) else _like("empty_like")(input, dtype)
+    return QTensor.empty_like(input) if isinstance(input, QTensor) else np.empty_like(input, dtype)
 
 
-def zeros_like(input: Any, *, dtype: Any = None) -> Any:
+@overload
+def zeros_like(input: QTensor, *, dtype: DTypeLike | None = None) -> QTensor: ...
+@overload
+def zeros_like(input: ArrayLike, *, dtype: DTypeLike | None = None) -> Array: ...
+def zeros_like(input: ArrayLike | QTensor, *, dtype: DTypeLike | None = None) -> Tensor:
     """A tensor of the same shape, dtype and grid that holds the value 0; an array for an array.
 
     >>> import quantray as qt
@@ -126,10 +137,14 @@ def zeros_like(input: Any, *, dtype: Any = None) -> Any:
 
     Source: `torch.zeros_like`.
     """
-    return QTensor.zeros_like(input) if isinstance(input, QTensor) else _like("zeros_like")(input, dtype)
+    return QTensor.zeros_like(input) if isinstance(input, QTensor) else np.zeros_like(input, dtype)
 
 
-def ones_like(input: Any, *, dtype: Any = None) -> Any:
+@overload
+def ones_like(input: QTensor, *, dtype: DTypeLike | None = None) -> QTensor: ...
+@overload
+def ones_like(input: ArrayLike, *, dtype: DTypeLike | None = None) -> Array: ...
+def ones_like(input: ArrayLike | QTensor, *, dtype: DTypeLike | None = None) -> Tensor:
     """A tensor of the same shape, dtype and grid that holds the value nearest to 1; an array for an array.
 
     >>> import quantray as qt
@@ -138,10 +153,14 @@ def ones_like(input: Any, *, dtype: Any = None) -> Any:
 
     Source: `torch.ones_like`.
     """
-    return QTensor.full_like(input, 1.0) if isinstance(input, QTensor) else _like("ones_like")(input, dtype)
+    return QTensor.full_like(input, 1.0) if isinstance(input, QTensor) else np.ones_like(input, dtype)
 
 
-def full_like(input: Any, fill_value: Any, *, dtype: Any = None) -> Any:
+@overload
+def full_like(input: QTensor, fill_value: Scalar, *, dtype: DTypeLike | None = None) -> QTensor: ...
+@overload
+def full_like(input: ArrayLike, fill_value: Scalar, *, dtype: DTypeLike | None = None) -> Array: ...
+def full_like(input: ArrayLike | QTensor, fill_value: Scalar, *, dtype: DTypeLike | None = None) -> Tensor:
     """A tensor of the same shape, dtype and grid that holds one value, rounded to it; an array for an array.
 
     >>> import quantray as qt
@@ -152,10 +171,10 @@ def full_like(input: Any, fill_value: Any, *, dtype: Any = None) -> Any:
     """
     if isinstance(input, QTensor):
         return QTensor.full_like(input, fill_value)
-    return _like("full_like")(input, fill_value, dtype)
+    return np.full_like(input, fill_value, dtype)
 
 
-def fill(input: QTensor, value: Any) -> QTensor:
+def fill(input: QTensor, value: Scalar) -> QTensor:
     """A tensor of the same shape and grid that holds one value.
 
     >>> import quantray as qt
@@ -167,7 +186,11 @@ def fill(input: QTensor, value: Any) -> QTensor:
     return _quantized(input, "fill").clone().fill_(value)
 
 
-def relu(input: Any) -> Any:
+@overload
+def relu(input: QTensor) -> QTensor: ...
+@overload
+def relu(input: ArrayLike) -> Floats: ...
+def relu(input: ArrayLike | QTensor) -> QTensor | Floats:
     """Negative elements become 0, of a QTensor or of floats.
 
     >>> import quantray as qt
@@ -179,7 +202,7 @@ def relu(input: Any) -> Any:
     return input.relu() if isinstance(input, QTensor) else np.maximum(np.asarray(input, np.float32), 0)
 
 
-def _tensors(tensors: Any, name: str) -> list[QTensor]:
+def _tensors(tensors: Sequence[QTensor], name: str) -> list[QTensor]:
     found = [_quantized(q, name) for q in tensors]
     if not found:
         raise ValueError("tensors must be at least one QTensor, got an empty sequence")
@@ -240,13 +263,21 @@ def column_stack(tensors: Sequence[QTensor]) -> QTensor:
     return cat(all_, 1)
 
 
-def _at_least(name: str) -> Callable[..., Any]:
-    def function(*tensors: Any) -> Any:
-        if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
-            tensors = tuple(cast("Sequence[Any]", tensors[0]))
-            return tuple(getattr(np, name)(_quantized(q, name)) for q in tensors)
-        made = [getattr(np, name)(_quantized(q, name)) for q in tensors]
-        return made[0] if len(made) == 1 else tuple(made)
+class _AtLeast(Protocol):
+    __name__: str
+
+    @overload
+    def __call__(self, tensor: QTensor, /) -> QTensor: ...
+    @overload
+    def __call__(self, *tensors: QTensor | Sequence[QTensor]) -> QTensor | tuple[QTensor, ...]: ...
+
+
+def _at_least(name: str) -> _AtLeast:
+    def function(*tensors: QTensor | Sequence[QTensor]) -> QTensor | tuple[QTensor, ...]:
+        first = tensors[0] if len(tensors) == 1 else None
+        is_sequence = isinstance(first, list | tuple)
+        made = tuple(getattr(np, name)(_quantized(q, name)) for q in (first if is_sequence else tensors))
+        return made[0] if len(made) == 1 and not is_sequence else made
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = "quantray"
@@ -254,7 +285,7 @@ def _at_least(name: str) -> Callable[..., Any]:
     function.__doc__ = (
         f"A tensor, or each of several, with at least {n} dimensions.\n\nSource: `torch.{name}`."
     )
-    return function
+    return cast("_AtLeast", function)
 
 
 atleast_1d, atleast_2d, atleast_3d = (_at_least(f"atleast_{n}d") for n in (1, 2, 3))
@@ -304,9 +335,9 @@ def aminmax(input: QTensor, *, dim: int | None = None, keepdim: bool = False) ->
     return q.min(dim, keepdim).values, q.max(dim, keepdim).values
 
 
-def everything() -> dict[str, Any]:
+def everything() -> dict[str, Callable[..., object]]:
     """The functions by name."""
-    found: dict[str, Any] = {name: method(name) for name in METHODS}
+    found: dict[str, Callable[..., object]] = {name: method(name) for name in METHODS}
     found |= {name: copied(name) for name in COPIES}
     own = (
         *(dequantize, empty_like, zeros_like, ones_like, full_like, fill, relu, hstack, vstack, dstack),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from quantray._core import dtype as quantized_dtype
 from quantray._creation import numpy_dtype
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from typing import Any
 
-    Array = npt.NDArray[Any]
+    from quantray._typing import DTypeLike
 
 
 class iinfo:
@@ -29,7 +29,7 @@ class iinfo:
     Source: `torch.iinfo`.
     """
 
-    def __init__(self, type: Any) -> None:
+    def __init__(self, type: DTypeLike | quantized_dtype) -> None:
         if isinstance(type, quantized_dtype):
             self.min, self.max, self.bits, self.dtype = type.qmin, type.qmax, type.bits, type.name
             return
@@ -45,7 +45,7 @@ class iinfo:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
 
 
-def finfo(type: Any = np.float32) -> np.finfo[Any]:
+def finfo(type: DTypeLike = np.float32) -> np.finfo[Any]:
     """The range of a type of floats.
 
     >>> import quantray as qt

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from quantray._typing import Array
 
-def values_of(tensor: Any) -> Any:
+
+def values_of(tensor: object) -> Array | None:
     """The array of a tensor that NumPy refuses to read, or None for what is no tensor of torch.
 
     Parameters, which ask for gradients, are read as they are; quantized tensors and those of bfloat16 as
@@ -22,7 +25,8 @@ def values_of(tensor: Any) -> Any:
         return None
     if not hasattr(tensor, "detach"):
         return None
-    read = tensor.detach()
+    # torch may not be there to be asked for its types.
+    read = cast("Any", tensor).detach()
     if read.device.type != "cpu":
         raise TypeError(f"a tensor must be in the CPU's memory, got one on {read.device}: use tensor.cpu()")
     read = read.dequantize() if read.is_quantized else read.float() if read.is_floating_point() else read

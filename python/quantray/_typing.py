@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
+from types import EllipsisType
 from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -34,6 +35,9 @@ Scalar: TypeAlias = int | float | np.integer[Any] | np.floating[Any]
 Tensor: TypeAlias = Array | QTensor
 #: What becomes an array: one, a quantized one, numbers, nested sequences of numbers.
 Input: TypeAlias = ArrayLike | QTensor
+#: What NumPy looks elements up by.
+Index: TypeAlias = "_Place | tuple[_Place, ...]"
+_Place: TypeAlias = SupportsIndex | slice | EllipsisType | Array | Sequence[int] | None
 #: A whole number, or one for each axis.
 PerAxis: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 #: What models take and give: tensors and plain values, and tuples, lists and dicts of these.
@@ -46,7 +50,7 @@ QDType: TypeAlias = _core.dtype | str | DType | type[np.generic]
 #: A scheme of quantization, or its name.
 QScheme: TypeAlias = _core.qscheme | str
 #: How quotients become whole numbers: by name, or a function of them.
-Rounding: TypeAlias = str | Callable[[Floats], Floats]
+Rounding: TypeAlias = str | Callable[[Array], Array]
 #: Where a file is.
 Path: TypeAlias = str | PathLike[str]
 
@@ -59,6 +63,7 @@ __all__ = [
     "DType",
     "DTypeLike",
     "Floats",
+    "Index",
     "Input",
     "Ints",
     "Kwargs",

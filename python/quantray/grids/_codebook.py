@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from quantray._typing import Array, ArrayLike, Floats
 from quantray.grids._grid import NAMED
-from quantray.grids._rounding import Rounding
-
-#: Its overloads leave the type of what it returns unknown.
-_clip: Any = np.clip
+from quantray.grids._rounding import RoundingFunction
 
 
 class Codebook:
@@ -30,7 +25,7 @@ class Codebook:
     (2, [[1.0, 3.0]])
     """
 
-    def __init__(self, values: npt.ArrayLike, name: str = "") -> None:
+    def __init__(self, values: ArrayLike, name: str = "") -> None:
         found = np.asarray(values, np.float32)
         if found.ndim != 1 or not 2 <= found.size <= 2**16 or not np.isfinite(found).all():
             raise ValueError(
@@ -46,18 +41,18 @@ class Codebook:
         self.largest = float(np.abs(self.values).max())
         self.name = name or f"codebook of {self.values.size}"
 
-    def encode(self, x: Any, rounding: Rounding) -> Any:
+    def encode(self, x: ArrayLike, rounding: RoundingFunction) -> Array:
         """Places in the list, from the least value up.
 
         Where a number lies between two neighbours, `rounding` decides: of the way from one to the other.
         """
         x = np.asarray(x, np.float32)
-        low = _clip(np.searchsorted(self.values, x, side="right") - 1, 0, self.values.size - 2)
+        low = np.clip(np.searchsorted(self.values, x, side="right") - 1, 0, self.values.size - 2)
         below, above = self.values[low], self.values[low + 1]
-        way = _clip((x - below) / (above - below), np.float32(0), np.float32(1))
-        return low + _clip(rounding(way), 0, 1).astype(np.int64)
+        way = np.clip((x - below) / (above - below), np.float32(0), np.float32(1))
+        return low + np.clip(rounding(way), 0, 1).astype(np.int64)
 
-    def decode(self, codes: Any) -> Any:
+    def decode(self, codes: ArrayLike) -> Floats:
         """The values at these places."""
         return self.values[np.minimum(np.asarray(codes, np.int64), self.values.size - 1)]
 

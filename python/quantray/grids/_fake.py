@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantray._core import QTensor, quantize_per_channel, quantize_per_tensor
-from quantray.grids._grid import named_grid
+from quantray._typing import Array, ArrayLike, Floats, Input, QDType, Rounding, Scalar
+from quantray.grids._grid import Grid, named_grid
 from quantray.grids._rounding import rounding_function
 from quantray.grids._tensor import quantize_per_group
 from quantray.nn._gradients import differentiable
 
 
-def _along(values: Any, axis: int | None, ndim: int) -> Any:
+def _along(values: ArrayLike, axis: int | None, ndim: int) -> Array:
     if axis is None:
         return np.asarray(values).reshape(())
     shape = [1] * ndim
@@ -23,8 +24,14 @@ def _along(values: Any, axis: int | None, ndim: int) -> Any:
 
 
 def rounded_codes(
-    x: Any, scale: Any, zero_point: Any, axis: int | None, low: int, high: int, rounding: Any
-) -> Any:
+    x: Array,
+    scale: ArrayLike,
+    zero_point: ArrayLike,
+    axis: int | None,
+    low: int,
+    high: int,
+    rounding: Rounding,
+) -> NDArray[np.float64]:
     """`clamp(round(x / scale) + zero_point)` by the contract's steps, as float64 whole numbers."""
     with np.errstate(over="ignore"):
         scaled = x * (np.float32(1) / np.asarray(_along(scale, axis, x.ndim), np.float32))
@@ -34,13 +41,13 @@ def rounded_codes(
 
 
 def quantize(
-    input: Any,
-    scale: Any,
-    zero_point: Any,
-    dtype: Any,
+    input: Input,
+    scale: Scalar | Array,
+    zero_point: Scalar | Array,
+    dtype: QDType,
     axis: int | None = None,
     *,
-    rounding: Any = "nearest",
+    rounding: Rounding = "nearest",
 ) -> QTensor:
     """A QTensor of values that are rounded in any way.
 
@@ -60,12 +67,19 @@ def quantize(
     [0.5, -0.5]
     """
     if axis is None:
-        return cast("QTensor", quantize_per_tensor(input, scale, zero_point, dtype, rounding=rounding))
+        return quantize_per_tensor(input, scale, zero_point, dtype, rounding=rounding)
     return quantize_per_channel(input, scale, zero_point, axis, dtype, rounding=rounding)
 
 
 @differentiable
-def _fake_quantize(x: Any, grid: Any, group_size: Any, axis: int, symmetric: bool, rounding: Any) -> Any:
+def _fake_quantize(
+    x: ArrayLike,
+    grid: Grid,
+    group_size: int | Sequence[int],
+    axis: int,
+    symmetric: bool,
+    rounding: Rounding,
+) -> Floats:
     given = np.asarray(x, np.float32)
     q = quantize_per_group(given, group_size, axis, grid, symmetric=symmetric, rounding=rounding)
     return q.dequantize()
@@ -73,21 +87,21 @@ def _fake_quantize(x: Any, grid: Any, group_size: Any, axis: int, symmetric: boo
 
 @_fake_quantize.gradient
 def _(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[Any], Sequence[Any]]:
+    wanted: Sequence[int], out: Floats, args: tuple[object, ...], kwargs: dict[str, object]
+) -> Callable[[Floats], Sequence[Floats]]:
     # Scales hold each block's range: nothing is cut off, and the gradient passes as it is.
     return lambda g: [g]
 
 
 def fake_quantize(
-    input: Any,
-    grid: Any,
+    input: ArrayLike,
+    grid: Grid | str,
     group_size: int | Sequence[int],
     axis: int = -1,
     *,
     symmetric: bool = True,
-    rounding: Any = "nearest",
-) -> Any:
+    rounding: Rounding = "nearest",
+) -> Floats:
     """`quantize_per_group(...).dequantize()`, through which gradients pass as through the identity.
 
     Parameters

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from numbers import Real
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quantray.grids._rounding import Rounding
+from quantray._typing import Array
+from quantray.grids._rounding import RoundingFunction
 
 
 @runtime_checkable
@@ -23,11 +26,11 @@ class Grid(Protocol):
         """The largest magnitude that a code stands for."""
         ...
 
-    def encode(self, x: Any, rounding: Rounding) -> Any:
+    def encode(self, x: Array, rounding: RoundingFunction) -> Array:
         """Codes from 0 to `2**bits - 1` of values divided by their scale."""
         ...
 
-    def decode(self, codes: Any) -> Any:
+    def decode(self, codes: Array) -> Array:
         """What codes stand for, float32."""
         ...
 
@@ -43,7 +46,7 @@ _MEMBERS = {
 NAMED: dict[str, Grid] = {}
 
 
-def check_grid(grid: Any, name: str = "grid") -> Grid:
+def check_grid(grid: object, name: str = "grid") -> Grid:
     """A grid, which has all that one needs.
 
     Raises
@@ -63,20 +66,21 @@ def check_grid(grid: Any, name: str = "grid") -> Grid:
             member in ("encode", "decode") and not callable(getattr(grid, member))
         ):
             raise TypeError(f"{name} must have {member}: {what}; {_kind(grid)} has none")
-    bits: Any = grid.bits
+    found = cast("Grid", grid)
+    bits = cast("object", found.bits)
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 1 <= bits <= 16:
         raise ValueError(f"{name} must have bits from 1 to 16, got {bits!r}")
-    largest: Any = grid.largest
-    if not isinstance(largest, (int, float, np.number)) or not 0 < float(largest) < np.inf:  # type: ignore[arg-type]
+    largest = cast("object", found.largest)
+    if not isinstance(largest, Real) or not 0 < float(largest) < np.inf:
         raise ValueError(f"{name} must have a largest value that is positive and finite, got {largest!r}")
-    return grid
+    return found
 
 
-def _kind(grid: Any) -> str:
+def _kind(grid: object) -> str:
     return grid.__name__ if isinstance(grid, type) else type(grid).__name__
 
 
-def named_grid(grid: Any) -> Grid:
+def named_grid(grid: Grid | str) -> Grid:
     """A grid from itself, or from its name.
 
     >>> import quantray as qt
@@ -95,7 +99,7 @@ def named_grid(grid: Any) -> Grid:
     return check_grid(grid)
 
 
-def checked_codes(grid: Grid, codes: Any, shape: tuple[int, ...]) -> Any:
+def checked_codes(grid: Grid, codes: Array, shape: tuple[int, ...]) -> NDArray[np.uint16]:
     """Codes that a grid gave, as uint16.
 
     Raises

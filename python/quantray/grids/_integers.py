@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from quantray._typing import Array, ArrayLike, DType, Floats
 from quantray.grids._grid import NAMED
-from quantray.grids._rounding import Rounding
+from quantray.grids._rounding import RoundingFunction
 
 
 class Integers:
@@ -53,15 +52,15 @@ class Integers:
         return (self.qmax - self.qmin) / 2
 
     @property
-    def numpy_dtype(self) -> Any:
+    def numpy_dtype(self) -> DType:
         """NumPy's dtype of unpacked codes."""
         return np.dtype(f"{'' if self.is_signed else 'u'}int{8 if self.bits <= 8 else 16}")
 
-    def encode(self, x: Any, rounding: Rounding) -> Any:
+    def encode(self, x: Array, rounding: RoundingFunction) -> Array:
         """Codes, counted from the smallest one."""
         return np.clip(rounding(x), self.qmin, self.qmax) - self.qmin
 
-    def decode(self, codes: Any) -> Any:
+    def decode(self, codes: ArrayLike) -> Floats:
         """What codes stand for."""
         return np.asarray(codes, np.float32) + np.float32(self.qmin)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
+
+from quantray._typing import ArrayLike
 
 
-def packed(codes: Any, bits: int) -> Any:
+def packed(codes: ArrayLike, bits: int) -> NDArray[np.uint8]:
     """Bytes of codes, which are from 0 to `2**bits - 1`; as quint4x2 and quint2x4 have them."""
     flat = np.ascontiguousarray(codes, np.uint16).ravel()
     if bits in (8, 16):
@@ -21,7 +22,7 @@ def packed(codes: Any, bits: int) -> Any:
     return np.packbits(each.astype(np.uint8).ravel(), bitorder="little")
 
 
-def unpacked(data: Any, bits: int, count: int) -> Any:
+def unpacked(data: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint16]:
     """So many codes of bytes, as uint16: the inverse of `packed`."""
     if bits == 8:
         return data[:count].astype(np.uint16)

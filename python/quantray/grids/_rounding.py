@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias, overload
 
 import numpy as np
 
 from quantray._random import generator
+from quantray._typing import Array, ArrayLike, Floats
 
-Rounding = Callable[[Any], Any]
+#: What makes whole numbers of floats.
+RoundingFunction: TypeAlias = Callable[[Array], Array]
 
 
-def _half_away(x: Any) -> Any:
+def _half_away(x: Array) -> Array:
     # Of the fraction, since adding a half would carry what is just below one.
     whole = np.trunc(x)
     return whole + np.where(np.abs(x - whole) >= 0.5, np.copysign(np.float32(1), x), np.float32(0))
 
 
-_NAMED: dict[str, Rounding] = {"nearest": np.rint, "floor": np.floor, "half_away": _half_away}
+_NAMED: dict[str, RoundingFunction] = {"nearest": np.rint, "floor": np.floor, "half_away": _half_away}
 
 
 class Stochastic:
@@ -60,7 +62,7 @@ class Stochastic:
         self.seed, self.calls = state["seed"], state["calls"]
         self._lock = threading.Lock()
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: ArrayLike) -> Floats:
         """Whole numbers, float32, of the input's shape."""
         values = np.asarray(x, np.float32)
         chance = self.uniform(self.take_call()[1], values.size).reshape(values.shape)
@@ -73,7 +75,7 @@ class Stochastic:
             call, self.calls = self.calls, self.calls + 1
         return self.seed, call
 
-    def uniform(self, call: int, count: int) -> Any:
+    def uniform(self, call: int, count: int) -> Floats:
         """The numbers of a call, float32, from 0 up to 1: as many as there are elements."""
         raw = np.random.Philox(key=self.seed + (call << 64)).random_raw(count)
         return (raw >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
@@ -82,7 +84,11 @@ class Stochastic:
         return f"Stochastic({self.seed})"
 
 
-def rounding_function(rounding: Any) -> Rounding:
+@overload
+def rounding_function(rounding: str) -> Callable[[ArrayLike], Array]: ...
+@overload
+def rounding_function(rounding: RoundingFunction) -> RoundingFunction: ...
+def rounding_function(rounding: str | RoundingFunction) -> RoundingFunction:
     """What rounds: from a name, or a function of one's own.
 
     Parameters
@@ -112,7 +118,9 @@ def rounding_function(rounding: Any) -> Rounding:
     raise ValueError(f"rounding must be one of {valid}, Stochastic(seed), or a function, got {rounding!r}")
 
 
-def whole_steps(rounding: Rounding, x: Any, scales: Any, before: Any, axis: int | None) -> Any:
+def whole_steps(
+    rounding: RoundingFunction, x: Floats, scales: Floats, before: Floats | None, axis: int | None
+) -> Array:
     """What a function of one's own makes of steps; `before` are zero points that are added before it."""
     shape = [1] * x.ndim
     if axis is not None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
+from quantray._typing import Array, ArrayLike, DType, Floats, Rounding
 from quantray.grids._grid import Grid, checked_codes, named_grid
 from quantray.grids._integers import Integers
 from quantray.grids._packing import packed, packed_size, unpacked
 from quantray.grids._rounding import rounding_function
 
+S = TypeVar("S", bound=np.generic)
+#: Scales, and zero points where there are some.
+QParams: TypeAlias = tuple[Floats, NDArray[np.int32] | None]
+
 _EPS = np.float32(np.finfo(np.float32).eps)
 
 
-def block_shape(shape: Sequence[int], block: Any, axis: int = -1) -> tuple[int, ...]:
+def block_shape(shape: Sequence[int], block: int | Sequence[int], axis: int = -1) -> tuple[int, ...]:
     """The shape of the blocks: of a length along one axis, or of one along each.
 
     Raises
@@ -27,25 +32,25 @@ def block_shape(shape: Sequence[int], block: Any, axis: int = -1) -> tuple[int, 
     lengths = tuple(shape)
     if not lengths:
         raise ValueError("input must have at least one axis, got a number")
-    made: list[Any]
+    made: list[int]
     if isinstance(block, (int, np.integer)) and not isinstance(block, bool):
         if not -len(lengths) <= axis < len(lengths):
             raise ValueError(f"axis must be from {-len(lengths)} to {len(lengths) - 1}, got {axis!r}")
         made = [1] * len(lengths)
-        made[axis] = int(cast("Any", block))
+        made[axis] = int(block)
     elif isinstance(block, (tuple, list)):
-        made = [*cast("Sequence[Any]", block)]
+        made = [*block]
         if len(made) != len(lengths):
             raise ValueError(f"group_size must have a length for each of {len(lengths)} axes, got {block!r}")
     else:
         raise TypeError(f"group_size must be a whole number, or one for each axis, got {block!r}")
     for n in made:
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:  # pyright: ignore
             raise ValueError(f"group_size must be at least 1, got {block!r}")
     return tuple(min(int(n), max(m, 1)) for n, m in zip(made, lengths, strict=True))
 
 
-def spread(values: Any, block: Sequence[int], shape: Sequence[int]) -> Any:
+def spread(values: NDArray[S], block: Sequence[int], shape: Sequence[int]) -> NDArray[S]:
     """One value of each block, for each element."""
     for axis, (n, length) in enumerate(zip(block, shape, strict=True)):
         if n > 1:
@@ -54,11 +59,12 @@ def spread(values: Any, block: Sequence[int], shape: Sequence[int]) -> Any:
     return values
 
 
-def _reduced(function: Any, x: Any, block: Sequence[int]) -> Any:
+def _reduced(function: np.ufunc, x: Array, block: Sequence[int]) -> Array:
     """A function of each block."""
     for axis, n in enumerate(block):
-        if n > 1 and x.shape[axis]:
-            x = function.reduceat(x, np.arange(0, x.shape[axis], n), axis)
+        length: int = x.shape[axis]
+        if n > 1 and length:
+            x = function.reduceat(x, np.arange(0, length, n), axis)
     return x
 
 
@@ -92,12 +98,12 @@ class BlockTensor:
 
     def __init__(
         self,
-        data: Any,
+        data: NDArray[np.uint8],
         shape: tuple[int, ...],
         grid: Grid,
         block: tuple[int, ...],
-        scales: Any,
-        zero_points: Any,
+        scales: Floats,
+        zero_points: NDArray[np.int32] | None,
     ) -> None:
         self.data, self.shape, self.grid, self.block = data, shape, grid, block
         self.scales, self.zero_points = scales, zero_points
@@ -123,29 +129,29 @@ class BlockTensor:
         more = 0 if self.zero_points is None else self.zero_points.nbytes
         return self.data.nbytes + self.scales.nbytes + more
 
-    def codes(self) -> Any:
+    def codes(self) -> NDArray[np.uint16]:
         """The codes as the grid has them, from 0, as uint16."""
         return unpacked(self.data, self.grid.bits, self.size).reshape(self.shape)
 
-    def int_repr(self) -> Any:
+    def int_repr(self) -> Array:
         """The integers of a grid of integers, each in bytes of its own; of another grid, its codes."""
         codes = self.codes()
         if not isinstance(self.grid, Integers):
             return codes
         return (codes.astype(np.int32) + self.grid.qmin).astype(self.grid.numpy_dtype)
 
-    def dequantize(self) -> npt.NDArray[np.float32]:
+    def dequantize(self) -> Floats:
         """The values, float32: scales times what codes stand for, less the zero point."""
         values = np.asarray(self.grid.decode(self.codes()), np.float32)
         if self.zero_points is not None:
             values = values - spread(self.zero_points, self.block, self.shape).astype(np.float32)
         return values * spread(self.scales, self.block, self.shape)
 
-    def tolist(self) -> Any:
+    def tolist(self) -> list[object]:
         """The values as lists."""
         return self.dequantize().tolist()
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: DType | None = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("copy must not be False: values are computed from codes")
         made = self.dequantize()
@@ -157,8 +163,7 @@ class BlockTensor:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BlockTensor):
             return NotImplemented
-        mine: Any = self.zero_points
-        theirs: Any = other.zero_points
+        mine, theirs = self.zero_points, other.zero_points
         return (
             (self.shape, self.block, self.grid) == (other.shape, other.block, other.grid)
             and np.array_equal(self.data, other.data)
@@ -173,7 +178,7 @@ class BlockTensor:
         return f"BlockTensor({values}, size={self.shape}, grid={self.grid!r}, block={self.block})"
 
 
-def _checked(input: Any) -> npt.NDArray[np.float32]:
+def _checked(input: ArrayLike) -> Floats:
     try:
         x = np.asarray(input, np.float32)
     except (TypeError, ValueError):
@@ -184,7 +189,7 @@ def _checked(input: Any) -> npt.NDArray[np.float32]:
     return x
 
 
-def _qparams(x: Any, block: tuple[int, ...], grid: Grid, symmetric: bool) -> tuple[Any, Any]:
+def _qparams(x: Floats, block: tuple[int, ...], grid: Grid, symmetric: bool) -> QParams:
     """Scales and zero points that hold each block's range."""
     finite = np.where(np.isfinite(x), x, np.float32(0))
     low = np.minimum(_reduced(np.minimum, finite, block), np.float32(0))
@@ -208,21 +213,21 @@ def _qparams(x: Any, block: tuple[int, ...], grid: Grid, symmetric: bool) -> tup
     return found[0].reshape(low.shape), found[1].reshape(low.shape).astype(np.int32)
 
 
-def _as_it_is(values: Any) -> Any:
+def _as_it_is(values: Array) -> Array:
     """What is rounded already."""
     return values
 
 
 def quantize_per_group(
-    input: npt.ArrayLike,
+    input: ArrayLike,
     group_size: int | Sequence[int],
     axis: int = -1,
-    grid: Any = "int4",
+    grid: Grid | str = "int4",
     *,
     symmetric: bool = True,
-    scales: npt.ArrayLike | None = None,
-    zero_points: npt.ArrayLike | None = None,
-    rounding: Any = "nearest",
+    scales: ArrayLike | None = None,
+    zero_points: ArrayLike | None = None,
+    rounding: Rounding = "nearest",
 ) -> BlockTensor:
     """Quantizes blocks of an array, each with a scale of its own.
 
@@ -285,8 +290,12 @@ def quantize_per_group(
 
 
 def _given(
-    scales: Any, zero_points: Any, shape: tuple[int, ...], block: tuple[int, ...], grid: Grid
-) -> tuple[Any, Any]:
+    scales: ArrayLike,
+    zero_points: ArrayLike | None,
+    shape: tuple[int, ...],
+    block: tuple[int, ...],
+    grid: Grid,
+) -> QParams:
     """Scales and zero points of the right shape and range."""
     wanted = tuple(-(-m // n) for m, n in zip(shape, block, strict=True))
     found = np.asarray(scales, np.float32)
@@ -308,12 +317,12 @@ def _given(
 
 
 def make_per_group_quantized_tensor(
-    codes: npt.ArrayLike,
-    scales: npt.ArrayLike,
-    zero_points: npt.ArrayLike | None = None,
+    codes: ArrayLike,
+    scales: ArrayLike,
+    zero_points: ArrayLike | None = None,
     group_size: int | Sequence[int] = 32,
     axis: int = -1,
-    grid: Any = "int4",
+    grid: Grid | str = "int4",
 ) -> BlockTensor:
     """A tensor of integers that exist: a checkpoint's, an ONNX file's.
 
@@ -346,7 +355,12 @@ def make_per_group_quantized_tensor(
 
 
 def of_packed(
-    data: Any, shape: Sequence[int], grid: Any, block: Sequence[int], scales: Any, zero_points: Any
+    data: ArrayLike,
+    shape: Sequence[int],
+    grid: Grid | str,
+    block: Sequence[int],
+    scales: ArrayLike,
+    zero_points: ArrayLike | None,
 ) -> BlockTensor:
     """A tensor of bytes, as files have them; sizes are checked."""
     chosen, lengths = named_grid(grid), tuple(shape)

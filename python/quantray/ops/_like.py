@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +18,10 @@ from quantray._core import (
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from quantray._typing import Array, Floats
 
 
-def like(q: QTensor, codes: npt.NDArray[Any]) -> QTensor:
+def like(q: QTensor, codes: Array) -> QTensor:
     """These codes with the scales, zero points and dtype of `q`, whose channels they keep."""
     if q.qscheme() in (per_tensor_affine, per_tensor_symmetric):
         return make_per_tensor_quantized_tensor(codes, q.q_scale(), q.q_zero_point(), qscheme=q.qscheme())
@@ -30,7 +30,7 @@ def like(q: QTensor, codes: npt.NDArray[Any]) -> QTensor:
     return make_per_channel_quantized_tensor(codes, scales, zero_points, axis, qscheme=q.qscheme())
 
 
-def codes_of(q: QTensor, arg: str) -> npt.NDArray[Any]:
+def codes_of(q: QTensor, arg: str) -> Array:
     """The codes of a tensor that has one for each element."""
     if not isinstance(q, QTensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"{arg} must be a QTensor, got {type(q).__name__}: quantize it first")
@@ -42,7 +42,7 @@ def codes_of(q: QTensor, arg: str) -> npt.NDArray[Any]:
     return np.asarray(codes)
 
 
-def mapped(q: QTensor, function: Callable[[npt.NDArray[np.float32]], Any]) -> QTensor:
+def mapped(q: QTensor, function: Callable[[Floats], Array]) -> QTensor:
     """A function of each value, on the tensor's own grid: by a table of its codes where they are few.
 
     The same number for the same code, whatever is around it.

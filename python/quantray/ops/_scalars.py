@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quantray._core import QTensor, make_per_tensor_quantized_tensor
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from quantray._typing import Array
 
 
 def _parts(input: QTensor, other: float) -> tuple[int, int, float]:
@@ -26,7 +26,7 @@ def _parts(input: QTensor, other: float) -> tuple[int, int, float]:
     return input.dtype.qmin, input.dtype.qmax, number
 
 
-def _made(like: QTensor, codes: npt.NDArray[Any], scale: float, zero_point: int) -> QTensor:
+def _made(like: QTensor, codes: Array, scale: float, zero_point: int) -> QTensor:
     return make_per_tensor_quantized_tensor(codes.astype(like.numpy_dtype), scale, zero_point)
 
 

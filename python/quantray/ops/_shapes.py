@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import numpy as np
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from typing import SupportsIndex
 
     import numpy.typing as npt
+
+    from quantray._typing import ArrayLike, QDType
+
+N = TypeVar("N")
 
 
 def _joined_shape(tensors: Sequence[QTensor], dim: int) -> list[int]:
@@ -40,7 +44,7 @@ def cat(
     dim: int = 0,
     scale: float | None = None,
     zero_point: SupportsIndex | None = None,
-    dtype: Any = None,
+    dtype: QDType | None = None,
     *,
     relu: bool = False,
 ) -> QTensor:
@@ -80,7 +84,7 @@ def cat(
         at = 0
         for tensor in tensors:
             n = tensor.shape[dim]
-            index: list[Any] = [slice(None)] * len(shape)
+            index = [slice(None)] * len(shape)
             index[dim] = slice(at, at + n)
             joined[tuple(index)] = tensor
             at += n
@@ -156,6 +160,15 @@ def _steps(source: int, target: int, factor: float | None) -> np.float32:
     return np.float32(1 / factor) if factor else np.float32(source) / np.float32(target)
 
 
+def _each(given: N | Sequence[N], dims: int, name: str) -> Sequence[N]:
+    """One for each length, where there may be one for all."""
+    several = bool(np.ndim(cast("ArrayLike", given)))
+    each = cast("Sequence[N]", given) if several else [cast("N", given)] * dims
+    if len(each) != dims:
+        raise ValueError(f"{name} must be one number, or {dims} of them, one for each length, got {given}")
+    return each
+
+
 def interpolate(
     input: QTensor,
     size: SupportsIndex | Sequence[SupportsIndex] | None = None,
@@ -203,21 +216,18 @@ def interpolate(
         raise ValueError(
             f'mode must be "nearest", "nearest-exact" or "{linear}" for {dims} lengths, got {mode!r}'
         )
-    if (size is None) == (scale_factor is None):
-        raise ValueError(f"size or scale_factor must be given, one of them, got {size} and {scale_factor}")
-    given: Any = scale_factor if size is None else size
-    each: list[Any] = list(given) if np.ndim(given) else [given] * dims
-    if len(each) != dims:
-        name = "scale_factor" if size is None else "size"
-        raise ValueError(f"{name} must be one number, or {dims} of them, one for each length, got {given}")
-    factors = [float(f) for f in each] if size is None else [None] * dims
-    lengths = codes.shape[2:]
-    if size is None:
-        if not all(np.isfinite(f) and f > 0 for f in each):
-            raise ValueError(f"scale_factor must be finite and greater than 0, got {given}")
-        targets = [int(n * f) for n, f in zip(lengths, each, strict=True)]
+    lengths: tuple[int, ...] = codes.shape[2:]
+    factors: list[float | None] = [None] * dims
+    if size is not None and scale_factor is None:
+        targets = [int(n) for n in _each(size, dims, "size")]
+    elif scale_factor is not None and size is None:
+        given = _each(scale_factor, dims, "scale_factor")
+        if not all(np.isfinite(f) and f > 0 for f in given):
+            raise ValueError(f"scale_factor must be finite and greater than 0, got {scale_factor}")
+        factors = [float(f) for f in given]
+        targets = [int(n * f) for n, f in zip(lengths, given, strict=True)]
     else:
-        targets = [int(n) for n in each]
+        raise ValueError(f"size or scale_factor must be given, one of them, got {size} and {scale_factor}")
     if min(targets) < 1:
         raise ValueError(f"the result must be at least 1 long along each axis, got {tuple(targets)}")
     lows: list[npt.NDArray[np.int64]] = []
