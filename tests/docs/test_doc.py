@@ -57,8 +57,9 @@ def documented():
             and (value.__module__ in ("quantray", "quantray.ops") or "quantization" in value.__module__)
             and name != "ValuesAndIndices"
         ):
-            members = vars(value).items()
-            found |= {f"{name}.{member}": item for member, item in members if not member.startswith("_")}
+            # A compiled class has its attributes in another order each time.
+            members = sorted(member for member in vars(value) if not member.startswith("_"))
+            found |= {f"{name}.{member}": vars(value)[member] for member in members}
     return found
 
 
