@@ -1,6 +1,7 @@
 """Code of a model that does more than compute runs in every call of it; code that only computes need not."""
 
 import copy
+import types
 
 import numpy as np
 import pytest
@@ -171,3 +172,17 @@ def test_code_that_changes(x):
     near(model(x), by_forward(model, x))
     model.layer = nn.Linear(8, 2).eval()
     near(model(x), by_forward(model, x))
+
+
+def test_code_for_gradients_only_computes(x):
+    anp = pytest.importorskip("autograd.numpy")
+    model = types.new_class("Squared", (nn.Module,))()
+    model.layer = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return anp.square(self.layer(x))
+
+    type(model).forward = forward
+    model.eval()
+    near(model(x), by_forward(model, x))
+    assert model.__dict__["_evaluation"].graphs
