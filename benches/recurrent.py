@@ -13,6 +13,7 @@ import numpy as np
 import quantray as qt
 from measure import Call, compare, load, table
 from peers import begin, onnx, onnxruntime, torch
+from quantray import nn
 
 RNG = np.random.default_rng(0)
 # Kind, steps, batch, inputs, units, both directions.
@@ -99,8 +100,11 @@ def quantray_models(size: Size, directions: list, x: np.ndarray) -> dict[str, Ca
     scale = lambda w: float(np.abs(w).max()) / 127.5  # noqa: E731
     codes = [[qt.quantize_per_tensor(w, scale(w), 0, qt.qint8) for w in pair] for pair in weights]
     packed = getattr(qt.ops, f"Packed{kind}")(codes, biases, bidirectional=both)
-    floats = getattr(qt.ops, kind.lower())
-    return {"int8": lambda: packed(x), "float": lambda: floats(x, weights, biases, bidirectional=both)}
+    layer = getattr(nn, kind)(size[3], size[4], bidirectional=both).eval()
+    names = {"w_ih": "weight_ih_l0", "w_hh": "weight_hh_l0", "b_ih": "bias_ih_l0", "b_hh": "bias_hh_l0"}
+    for direction, suffix in zip(directions, ("", "_reverse"), strict=False):
+        layer.load_state_dict({names[k] + suffix: v for k, v in direction.items()}, strict=False)
+    return {"int8": lambda: packed(x), "float": lambda: layer(x)}
 
 
 def measure(size: Size, threads: int, rounds: int) -> dict[str, list[str]]:

@@ -96,6 +96,11 @@ DIFFERENCES = {
         ),
         ("Dynamic convolutions", "round their output to the input's grid", "give the sums"),
         ("A second layer of `nn.quantizable.LSTM`, both ways", "fails", "works"),
+        (
+            "A call of a float model in `eval()`",
+            "runs layer by layer",
+            "is one program where that shows in nothing but the time, and the last bits of sums",
+        ),
     ],
     "Files": [
         (

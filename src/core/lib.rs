@@ -8,6 +8,7 @@ pub mod arch;
 pub mod conv;
 pub mod display;
 pub mod error;
+pub mod fingerprint;
 pub mod float;
 pub mod gemm;
 pub mod memory;

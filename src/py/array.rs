@@ -119,6 +119,16 @@ pub fn len(a: &Array<'_>) -> usize {
     a.shape().iter().product()
 }
 
+/// The memory of a contiguous array.
+pub fn bytes_of<'a>(a: &'a Array<'_>) -> &'a [u8] {
+    let n = len(a) * a.dtype().itemsize();
+    if n == 0 {
+        return &[];
+    }
+    // SAFETY: a contiguous array's elements, as bytes; it outlives the borrow.
+    unsafe { std::slice::from_raw_parts(data(a), n) }
+}
+
 /// The elements of a contiguous array of type `T`.
 ///
 /// # Panics

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyFileNotFoundError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -15,7 +15,7 @@ use quantray_core::qparams::{DType, QParams, Quantizer, Scheme};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 use serde_json::{Value, json};
 
-use super::array::{Array, contiguous, data, describe, elements, from_slice, len, np, type_name};
+use super::array::{Array, bytes_of, contiguous, describe, elements, from_slice, np, type_name};
 use super::create;
 use super::files::{replace, widened};
 use super::tensor::QTensor;
@@ -354,16 +354,6 @@ pub fn save<'py>(
         })
     });
     written.map_err(|e| file_error("write", &path, e))
-}
-
-/// The memory of a contiguous array.
-fn bytes_of<'a>(a: &'a Array<'_>) -> &'a [u8] {
-    let n = len(a) * a.dtype().itemsize();
-    if n == 0 {
-        return &[];
-    }
-    // SAFETY: a contiguous array's elements, as bytes; it outlives the borrow.
-    unsafe { std::slice::from_raw_parts(data(a), n) }
 }
 
 /// A file's bytes, mapped or read, where its data begin, and its header, which has been checked.

@@ -6,6 +6,7 @@ mod dtype;
 mod error;
 mod fake;
 mod files;
+mod fingerprint;
 mod io;
 mod onnx;
 mod ops;
@@ -37,6 +38,8 @@ mod _core {
         fake_quantize_per_channel_affine_backward, fake_quantize_per_tensor_affine,
         fake_quantize_per_tensor_affine_backward,
     };
+    #[pymodule_export]
+    use super::fingerprint::fingerprint;
     #[pymodule_export]
     use super::io::{load, read_metadata, save};
     #[pymodule_export]

@@ -11,6 +11,7 @@ mod broadcast;
 mod conv;
 mod display;
 mod dynamic;
+mod fingerprint;
 mod float_layers;
 mod floats;
 mod gemm;

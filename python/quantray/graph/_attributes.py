@@ -14,6 +14,9 @@ from quantray.graph._values import has_value
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module
 
+#: What is no attribute of the module's own: who runs and who watches it.
+_BESIDE = ("_runner", "_marks", "_evaluation")
+
 
 def stateless_copy(module: Module) -> Module:
     """A module that shares its arrays, but whose own tables may change."""
@@ -28,6 +31,7 @@ def stateless_copy(module: Module) -> Module:
     made.__dict__["_modules"] = {
         name: None if child is None else stateless_copy(child) for name, child in module._modules.items()
     }
+    made.__dict__.pop("_evaluation", None)
     made.__dict__["_runner"], made.__dict__["_marks"] = None, ()
     return made
 
@@ -38,7 +42,7 @@ def attributes(module: Module) -> dict[str, Any]:
     for name, value in module.__dict__.items():
         if name in ("_parameters", "_buffers", "_modules"):
             found.update({f"{name}.{key}": item for key, item in value.items()})
-        elif name not in ("_runner", "_marks"):
+        elif name not in _BESIDE:
             found[name] = value
     return found
 
@@ -72,6 +76,6 @@ def restore(module: Module, before: dict[str, Any]) -> None:
             tables[table][key] = value
         else:
             plain[name] = value
-    kept = {name: module.__dict__[name] for name in ("_runner", "_marks")}
+    kept = {name: module.__dict__[name] for name in _BESIDE if name in module.__dict__}
     module.__dict__.clear()
     module.__dict__.update({**plain, **tables, **kept})

@@ -84,18 +84,22 @@ def capture(
     tries = None if other is None else [other]
     if tries is None and isinstance(model, Module):
         tries = model._other_shapes([np.shape(array) for array in given])
-    if other is None and not whole:
-        example.arrays = few_rows(given) if tries is None else given
-        if example.arrays is not given:
-            try:
-                found = _captured(model, example, None, changing)
-            except (ValueError, IndexError):
-                found = None
-            if found is not None and not found.counts_rows and _is_for(found.graph, example.names, given):
-                return found.graph
-            # It wants as many rows as there are, or does other work for them.
-            example.arrays = given
-    return _captured(model, example, tries, changing).graph
+    try:
+        if other is None and not whole:
+            example.arrays = few_rows(given) if tries is None else given
+            if example.arrays is not given:
+                try:
+                    found = _captured(model, example, None, changing)
+                except (ValueError, IndexError):
+                    found = None
+                if found is not None and not found.counts_rows and _is_for(found.graph, example.names, given):
+                    return found.graph
+                # It wants as many rows as there are, or does other work for them.
+                example.arrays = given
+        return _captured(model, example, tries, changing).graph
+    finally:
+        for tracer in example.tracers:
+            tracer.release()
 
 
 def _is_for(graph: Graph, names: list[str], arrays: list[Any]) -> bool:
@@ -281,6 +285,7 @@ def _once(
     model: Any, example: Example, arrays: list[Any], python: frozenset[str], changing: frozenset[Any]
 ) -> Once:
     tracer = Tracer(model, python, changing)
+    example.tracers.append(tracer)
     values = {name: tracer.input(name, a) for name, a in zip(example.names, arrays, strict=True)}
     refs = {name: value._ref for name, value in values.items()}
 

@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantray.graph._graph import Ref
+
+if TYPE_CHECKING:
+    from quantray.graph._recorder import Recorder
 
 
 class Example:
@@ -20,6 +23,8 @@ class Example:
     def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], names: tuple[str, ...]) -> None:
         self.names: list[str] = []
         self.arrays: list[Any] = []
+        #: Those of all runs so far.
+        self.tracers: list[Recorder] = []
 
         def take(value: Any, name: str) -> Any:
             if not is_array(value):

@@ -216,6 +216,16 @@ class Recorder:
 
         return map_tree(stand_in, result)
 
+    def release(self) -> None:
+        """Lets go of the model's arrays, now and not when Python next looks for what nobody has."""
+        for value in self._arrays.values():
+            # Whoever still has the stand-in sees its shape.
+            was = value._storage.example
+            like = np.broadcast_to(np.zeros((), was.dtype), was.shape)
+            value._example = value._storage.example = like
+        for held in (self._arrays, self._constants, self._kept, self._undo):
+            held.clear()
+
     def note_write(self, storage: Storage) -> None:
         """Remembers what an array was before it is written to, for what is cut back."""
         self._undo.append((storage, storage.ref, storage.example, storage.version))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 
 from quantray._core import QTensor
+from quantray.nn._evaluating import Way, by_forward, way_of
 from quantray.nn._moves import Moves
 from quantray.nn._registry import Registry
 from quantray.nn._runner import OfRunner, Runner
@@ -79,6 +80,8 @@ class Module(Moves, Registry):
     _hooks: dict[int, Hook]
     #: What runs in the place of `forward`, once the model is prepared or converted.
     _runner: Runner | None
+    #: The way of calls while it evaluates, once there was one.
+    _evaluation: Way | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +104,8 @@ class Module(Moves, Registry):
         runner = self._runner
         if runner is not None:
             return runner(self, args, kwargs)
-        return self._call(args, kwargs)
+        way = by_forward if self.training else self._evaluation or way_of(self, args)
+        return way(self, args, kwargs)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`forward`, with its hooks around it."""
@@ -203,6 +207,7 @@ class Module(Moves, Registry):
 
     def _own_state(self) -> dict[str, Any]:
         """This module's part of the state_dict, without those inside it."""
+        self._read()
         own = {name: array for name, array in self._parameters.items() if array is not None}
         own.update(
             (name, array)
@@ -224,7 +229,7 @@ class Module(Moves, Registry):
             raise ValueError(f"must be of shape {tuple(own.shape)}, got {tuple(array.shape)}")
         if isinstance(own, QTensor):
             return array
-        # Of the machine's own dtype: an array from a file says its byte order, and NumPy would keep that.
+        # Of the machine's own dtype: NumPy would keep the byte order of a file.
         made = np.empty(own.shape, np.dtype(own.dtype.type))
         made[...] = array
         return made

@@ -10,6 +10,7 @@ import numpy as np
 from quantray._advice import module_advice
 from quantray._core import QTensor
 from quantray.nn import _init
+from quantray.nn._evaluating import by_forward
 from quantray.nn._runner import OfRunner
 from quantray.nn._state import nearest
 from quantray.nn._tracing import state
@@ -53,12 +54,14 @@ class Mark:
         Whether there are other modules, hooks or settings.
     touched : bool
         Whether parameters or buffers have other values.
+    read : bool
+        Whether somebody has asked for parameters or buffers, and may have written to them.
     """
 
-    __slots__ = ("changed", "touched")
+    __slots__ = ("changed", "read", "touched")
 
     def __init__(self) -> None:
-        self.changed = self.touched = False
+        self.changed = self.touched = self.read = False
 
 
 def as_parameter(data: Any) -> npt.NDArray[np.float32]:
@@ -125,6 +128,12 @@ class Registry:
         for mark in self._marks:
             mark.changed = True
 
+    def _read(self) -> None:
+        """Tells whoever captured this module that its arrays are in other hands than its own code's."""
+        if not state.by_forward:
+            for mark in self._marks:
+                mark.read = True
+
     def __getattr__(self, name: str) -> Any:
         for kind in ("_parameters", "_buffers", "_modules"):
             found = self.__dict__.get(kind)
@@ -132,6 +141,8 @@ class Registry:
                 value = found[name]
                 if state.tracer is not None and value is not None and kind != "_modules":
                     return state.tracer.attribute(cast("Module", self), name, value)
+                if self._marks and kind != "_modules":
+                    self._read()
                 return value
         known = getattr(type(self), name, None)
         if isinstance(known, OfRunner):
@@ -193,6 +204,9 @@ class Registry:
         if name not in self._modules:
             self._forget(name)
         self._modules[name] = module
+        if self.__dict__.get("_evaluation") is by_forward:
+            # There may be what is worth another way now.
+            del self.__dict__["_evaluation"]
         self._changed()
 
     register_module = add_module
@@ -234,6 +248,7 @@ class Registry:
 
     def _named_arrays(self, kind: str, prefix: str) -> Iterator[tuple[str, Array]]:
         for path, module in self.named_modules(prefix):
+            module._read()
             for name, array in getattr(module, kind).items():
                 if array is not None:
                     yield (f"{path}.{name}" if path else name), array
@@ -271,6 +286,7 @@ class Registry:
         """
         found: dict[int, tuple[str, Array]] = {}
         for path, module in self.named_modules():
+            module._read()
             for name, array in module._parameters.items():
                 if array is not None and name not in module._frozen:
                     found.setdefault(id(array), (f"{path}.{name}" if path else name, array))

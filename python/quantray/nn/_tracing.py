@@ -40,9 +40,12 @@ class Tracer(Protocol):
 
 
 class _State(threading.local):
-    """Which capture is under way on this thread."""
+    """What this thread is in the middle of."""
 
+    #: The capture that is under way.
     tracer: Tracer | None = None
+    #: Whether models are called for what their `forward` gives.
+    by_forward: bool = False
 
 
 state = _State()

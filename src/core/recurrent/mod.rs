@@ -13,7 +13,7 @@ mod steps;
 use std::sync::{Mutex, PoisonError};
 
 pub use cell::Cell;
-pub use float::{Float, float_layer};
+pub use float::{Float, FloatWeights, float_layer};
 pub use quantized::{Quantized, Tables, quantized_layer};
 pub use steps::States;
 

@@ -3,14 +3,15 @@
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use quantray_core::recurrent::{self, Cell, Float, Shape, float_layer};
+use quantray_core::arch::Isa;
+use quantray_core::recurrent::{self, Cell, Float, FloatWeights, Shape, float_layer};
 
 use super::sequences::{
     Axes, Input, Part, States, bias, check_shapes, check_stack, memory, nonlinear, parts,
 };
 use crate::array::{Array, as_float32, elements, elements_over, np, tuple_text};
 use crate::error::Error;
-use crate::run::kernel;
+use crate::run::{kernel, packing};
 
 /// Weights and biases of one direction.
 pub struct Direction<'py> {
@@ -41,6 +42,18 @@ impl<'py> Direction<'py> {
     pub fn sizes(&self, cell: Cell) -> [usize; 3] {
         let (ih, hh) = (self.weights[0].shape(), self.weights[1].shape());
         [ih[1], ih[0] / cell.gates(), hh[1]]
+    }
+
+    /// What the hidden state is multiplied by, and what its projection is.
+    pub fn packed(&self, cell: Cell) -> PyResult<(FloatWeights, Option<FloatWeights>)> {
+        let [_, units, outputs] = self.sizes(cell);
+        let (w_hh, w_hr) = (elements(&self.weights[1]), self.weights.get(2).map(elements));
+        let b_hh = self.biases[1].as_ref().map(elements);
+        packing(self.weights[1].py(), || {
+            let isa = Isa::current();
+            let projection = w_hr.map(|w| FloatWeights::new(isa, (1, outputs), w, None));
+            Ok((FloatWeights::new(isa, (cell.gates(), units), w_hh, b_hh), projection))
+        })
     }
 
     /// The input's part of the gates, a row for each step and row of the batch.
@@ -92,16 +105,16 @@ fn run<'py>(
     let mut x = input.by_steps()?;
     for (i, layer) in directions.chunks(per_layer).enumerate() {
         let gates: Vec<_> = layer.iter().map(|d| d.gates(&x)).collect::<PyResult<_>>()?;
-        let own: Vec<_> = layer
+        let packed: Vec<_> = layer.iter().map(|direction| direction.packed(cell)).collect::<PyResult<_>>()?;
+        let own: Vec<_> = packed
             .iter()
             .zip(&gates)
-            .map(|(direction, gates)| Float {
+            .map(|((w_hh, w_hr), gates)| Float {
                 cell,
                 units,
                 gates: elements(gates),
-                w_hh: elements(&direction.weights[1]),
-                w_hr: direction.weights.get(2).map(elements),
-                b_hh: direction.biases[1].as_ref().map(elements),
+                w_hh,
+                w_hr: w_hr.as_ref(),
             })
             .collect();
         let layer_states = all.by_ref().take(per_layer).collect();

@@ -80,12 +80,13 @@ macro_rules! function {
 impl Wide for Signed {
     const OFFSET: i32 = 0;
     const FEW: usize = 4;
+    const HALVES: usize = 8;
     const UNPACKED: usize = 16 << 10;
 
     #[inline]
     fn add_block(self, inputs: Inputs<'_, i8>, chunk: Chunk<'_>, _: &mut Vec<i32>, to: &mut [[f32; CHUNK]]) {
         let groups = match (chunk.halves, inputs.count) {
-            (true, 1) => function!(to.len(), 1, 2, 1 2 3 4),
+            (true, 1) => function!(to.len(), 1, 2, 1 2 3 4 5 6 7 8),
             (true, 2) => function!(to.len(), 2, 2, 1 2 3 4),
             (true, _) => function!(to.len(), 3, 2, 1 2 3 4),
             (false, 1) => function!(to.len(), 1, 1, 1 2 3 4 5 6 7 8),

@@ -203,6 +203,8 @@ pub(crate) trait Wide: Product<A: Digit> {
     const OFFSET: i32 = -128;
     /// So many rows meet all groups in one call of [`Wide::add_block`], and codes that lie two to a byte as they are.
     const FEW: usize = 0;
+    /// So many rows of one digit meet codes that lie two to a byte as they are, some groups at a time.
+    const HALVES: usize = 0;
     /// Codes of so many bytes, but at least a group, meet a block of more rows in one call, which may have several groups.
     const UNPACKED: usize = 0;
 
@@ -240,15 +242,17 @@ pub(crate) trait Wide: Product<A: Digit> {
         // Twelve rows of one digit are slower than eight: their sums leave the registers.
         let at_once = (Self::MR / inputs.count).min(8);
         let (all, step) = (chunk.scales.len(), (Self::UNPACKED / (CHUNK * chunk.group)).max(1));
+        let as_they_are = inputs.count == 1 && at_once <= Self::HALVES;
         for g in (0..all).step_by(step) {
             let mut chunk = chunk.groups(g..all.min(g + step));
             // Codes that several blocks meet are unpacked once.
-            if chunk.halves {
+            if chunk.halves && !as_they_are {
                 let codes = &mut codes[..2 * chunk.codes.len()];
                 self.vector().run(Widen { halves: chunk.codes, to: codes });
                 chunk = Chunk { codes, halves: false, ..chunk };
             }
             for (b, to) in to.chunks_mut(at_once).enumerate() {
+                let chunk = Chunk { ahead: chunk.halves && b == 0, ..chunk };
                 self.add_block(inputs.from(b * at_once, g), chunk, sums, to);
             }
         }

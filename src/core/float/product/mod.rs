@@ -10,5 +10,5 @@ mod packed;
 
 pub use matmul::{Factor, Products, products};
 pub use multiply::{Finish, Matrix, multiply};
-pub(crate) use multiply::{PER_BYTE, Part, Room, Rows, multiply_parts};
+pub(crate) use multiply::{PER_BYTE, Part, Room, Rows, multiply_onto, multiply_parts};
 pub use packed::{PackedFloats, Plain};

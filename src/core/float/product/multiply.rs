@@ -262,13 +262,22 @@ fn run<R: Rows>(
 
 /// `x` times weights that are needed once, on this thread alone.
 pub(crate) fn multiply_here(x: &Matrix<'_>, weights: &PackedFloats, to: &mut [MaybeUninit<f32>]) {
+    multiply_onto(x, weights, &weights.begin(None), to);
+}
+
+/// `x` times weights on this thread alone, added to numbers for each column, as `PackedFloats::begin` has them.
+pub(crate) fn multiply_onto(
+    x: &Matrix<'_>,
+    weights: &PackedFloats,
+    begin: &[f32],
+    to: &mut [MaybeUninit<f32>],
+) {
     let columns = weights.columns();
     assert!(x.columns == weights.depth() && to.len() == x.rows * columns, "matrices that fit");
     if to.is_empty() {
         return;
     }
-    let begin = weights.begin(None);
     let to = Window::new(to, columns, 0..columns);
     let mut task = Task { part: 0, rows: 0..x.rows, panels: 0..weights.panels.len(), first: 0, to };
-    run(x, weights, &Finish::default(), &begin, &mut task, columns);
+    run(x, weights, &Finish::default(), begin, &mut task, columns);
 }

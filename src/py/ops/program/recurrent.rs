@@ -7,7 +7,6 @@ use pyo3::prelude::*;
 
 use super::lower::{Lowered, check};
 use super::params::Params;
-use super::values::HeldElements;
 use crate::array::elements;
 use crate::error::Error;
 use crate::ops::recurrent_float::Direction as Given;
@@ -15,7 +14,6 @@ use crate::ops::sequences::{check_stack, parts};
 use crate::run::packing;
 use quantray_core::arch::Isa;
 use quantray_core::float::product::{PackedFloats, Plain};
-use quantray_core::program::Elements;
 use quantray_core::program::ops::{Direction, GroupNorm, LogSoftmax, Recurrent};
 use quantray_core::recurrent::Cell;
 
@@ -76,27 +74,16 @@ fn layers(cell: Cell, p: &Params<'_, '_>) -> PyResult<Recurrent> {
     let sizes: Vec<_> = given.iter().map(|direction| direction.sizes(cell)).collect();
     check_stack(&sizes, 1 + usize::from(bidirectional))?;
     let [_, units, outputs] = sizes[0];
-    let held = |array: &crate::array::Array<'_>| -> PyResult<Arc<dyn Elements>> {
-        Ok(Arc::new(HeldElements::new(array.clone())?))
-    };
     let directions = given
         .iter()
         .map(|direction| {
-            let [b_ih, b_hh] = direction
-                .biases
-                .each_ref()
-                .map(|bias| bias.as_ref().map(|bias| Arc::<[f32]>::from(elements::<f32>(bias))));
             let weight = &direction.weights[0];
             let (rows, inputs) = (weight.shape()[0], weight.shape()[1]);
             let from = Plain { x: elements::<f32>(weight), down: 1, right: inputs };
             let packed = packing(weight.py(), || Ok(PackedFloats::new(Isa::current(), inputs, rows, from)))?;
-            Ok(Direction {
-                w_ih: Arc::new(packed),
-                w_hh: held(&direction.weights[1])?,
-                w_hr: direction.weights.get(2).map(held).transpose()?,
-                b_ih,
-                b_hh,
-            })
+            let (w_hh, w_hr) = direction.packed(cell)?;
+            let b_ih = direction.biases[0].as_ref().map(|bias| Arc::from(elements::<f32>(bias)));
+            Ok(Direction { w_ih: Arc::new(packed), w_hh: Arc::new(w_hh), w_hr: w_hr.map(Arc::new), b_ih })
         })
         .collect::<PyResult<_>>()?;
     Ok(Recurrent { cell, directions, bidirectional, batch_first, sizes: (units, outputs) })

@@ -113,17 +113,21 @@ pub(super) unsafe fn few<const M: usize, const U: usize, const AHEAD: usize>(t: 
             }
         }
     }
-    let mut first = sums[0];
-    for further in &sums[1..] {
-        for (first, further) in first.iter_mut().flatten().zip(further.iter().flatten()) {
-            *first = _mm512_add_epi32(*first, *further);
-        }
-    }
-    for (r, sums) in first.iter().enumerate() {
-        for (j, sum) in sums.iter().enumerate() {
+    // By index: what is iterated over has an address, and then sums lie in memory all the way.
+    let mut r = 0;
+    while r < M {
+        let mut j = 0;
+        while j < 2 {
+            let (mut sum, mut u) = (sums[0][r][j], 1);
+            while u < U {
+                sum = _mm512_add_epi32(sum, sums[u][r][j]);
+                u += 1;
+            }
             // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), *sum) };
+            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sum) };
+            j += 1;
         }
+        r += 1;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::super::dims::Known;
-use super::super::super::op::{Elements, Hint, Io, Need, Op, Planned, Task, Trouble};
+use super::super::super::op::{Hint, Io, Need, Op, Planned, Task, Trouble};
 use super::super::super::value::{Type, Value, text};
 use super::super::check_floats;
 use super::strides_in;
@@ -11,21 +11,19 @@ use crate::arch::{copy_to, slots};
 use crate::error::{Error, Result, Stopped};
 use crate::float::product::{Finish, Matrix, PackedFloats, multiply};
 use crate::memory::filled;
-use crate::recurrent::{self, Cell, Float, Shape, float_layer};
+use crate::recurrent::{self, Cell, Float, FloatWeights, Shape, float_layer};
 
 /// One direction of a layer: weights in C order, gates as torch orders them.
 #[derive(Debug, Clone)]
 pub struct Direction {
     /// Gates by the layer's inputs.
     pub w_ih: Arc<PackedFloats>,
-    /// Gates by its outputs.
-    pub w_hh: Arc<dyn Elements>,
+    /// Gates by its outputs, and what is added for each gate.
+    pub w_hh: Arc<FloatWeights>,
     /// The projection, outputs by units.
-    pub w_hr: Option<Arc<dyn Elements>>,
+    pub w_hr: Option<Arc<FloatWeights>>,
     /// For each gate, with the input.
     pub b_ih: Option<Arc<[f32]>>,
-    /// For each gate, with the state.
-    pub b_hh: Option<Arc<[f32]>>,
 }
 
 /// All layers of a recurrent network. It makes one row of floats: the output, then the last hidden states, then the last
@@ -121,14 +119,7 @@ impl Op for Recurrent {
                 let floats: Vec<Float<'_>> = layer
                     .iter()
                     .zip(&all)
-                    .map(|(d, gates)| Float {
-                        cell,
-                        units,
-                        gates,
-                        w_hh: d.w_hh.memory().floats(),
-                        w_hr: d.w_hr.as_ref().map(|w| w.memory().floats()),
-                        b_hh: d.b_hh.as_deref(),
-                    })
+                    .map(|(d, gates)| Float { cell, units, gates, w_hh: &d.w_hh, w_hr: d.w_hr.as_deref() })
                     .collect();
                 let states = (0..ways)
                     .map(|_| recurrent::States {
@@ -152,7 +143,9 @@ impl Op for Recurrent {
     }
 
     fn weights(&self) -> usize {
-        let of = |d: &Direction| d.w_ih.bytes() + 4 * d.w_hh.memory().len();
+        let of = |d: &Direction| {
+            d.w_ih.bytes() + d.w_hh.bytes() + d.w_hr.as_ref().map_or(0, |weights| weights.bytes())
+        };
         self.directions.iter().map(of).sum()
     }
 }
