@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 
@@ -18,9 +17,10 @@ from quantray.analysis._row import rows_of
 from quantray.analysis._sensitivity import sensitivity_of
 from quantray.analysis._statistics import Errors
 from quantray.analysis._walk import Walk
+from quantray.graph import Graph, Node
 from quantray.graph._graph import leaves
 from quantray.graph.kinds import is_weight
-from quantray.quantization._batches import as_batches
+from quantray.quantization._batches import Batch, as_batches
 from quantray.quantization._integers import DEQUANTIZE
 from quantray.quantization._progress import progress
 from quantray.quantization._sides import Side, Trained, float_side, quantized_side
@@ -32,10 +32,10 @@ _ALIKE = 0.5
 def compare(
     model: nn.Module,
     int8: nn.Module,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     *,
     metric: Callable[..., float] | None = None,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
     show_progress: bool = False,
 ) -> Comparison:
     """What is lost between a float model and a quantized one: a row a call, worst first.
@@ -88,7 +88,7 @@ def compare(
     side = float_side(model, other)
     walk, output, rows = Walk(side, other), Errors(), Rows()
     given = as_batches(batches)
-    kept: list[Any] = []
+    kept: list[Batch] = []
     for i, batch in enumerate(progress(given, "compare", show_progress)):
         if metric is not None and iter(given) is given:
             kept.append(batch)
@@ -155,7 +155,7 @@ def _unreached(walk: Walk, other: Side) -> list[str]:
     return [name for name in found if name not in known]
 
 
-def _has_weights_alone(node: Any, graph: Any) -> bool:
+def _has_weights_alone(node: Node, graph: Graph) -> bool:
     from quantray.graph import Ref
 
     return is_weight(Ref(node.name), graph)

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from quantray._typing import Floats, Ints
 
 #: So many rows are kept, to look for neighbours among.
 _MOST = 4096
@@ -32,14 +34,14 @@ class Rows:
     """Rows of outputs while batches pass."""
 
     def __init__(self) -> None:
-        self._exact: list[Any] = []
-        self._other: list[Any] = []
+        self._exact: list[Floats] = []
+        self._other: list[Floats] = []
         self._kept = self.samples = 0
         self._sum = 0.0
         self._same = 0
         self._worst: list[tuple[float, int]] = []
 
-    def add(self, exact: Any, other: Any) -> None:
+    def add(self, exact: object, other: object) -> None:
         """Takes in what both models return, where that is one array of rows."""
         if not (isinstance(exact, np.ndarray) and isinstance(other, np.ndarray)):
             return
@@ -78,11 +80,11 @@ class Rows:
     def _neighbours(self) -> float | None:
         if self._kept < 3:
             return None
-        found: list[Any] = []
+        found: list[Ints] = []
         for rows in (self._exact, self._other):
             all_ = np.concatenate(rows)
             all_ = all_ / np.maximum(np.linalg.norm(all_, axis=1, keepdims=True), 1e-30)
-            nearest: list[Any] = []
+            nearest: list[Ints] = []
             for start in range(0, len(all_), 512):
                 near = all_[start : start + 512] @ all_.T
                 near[np.arange(len(near)), start + np.arange(len(near))] = -np.inf
