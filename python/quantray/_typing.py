@@ -24,6 +24,8 @@ Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
 #: Indices, and integers that nothing is said of.
 Ints: TypeAlias = NDArray[np.int64]
+#: What sums and moments are kept in.
+Doubles: TypeAlias = NDArray[np.float64]
 #: Masks, and what comparisons give.
 Bools: TypeAlias = NDArray[np.bool_]
 #: Integers of a quantized tensor.
@@ -58,6 +60,7 @@ __all__ = [
     "Codes",
     "DType",
     "DTypeLike",
+    "Doubles",
     "Floats",
     "Input",
     "Ints",

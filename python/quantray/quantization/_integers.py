@@ -18,7 +18,7 @@ from quantray.graph import Graph, Node, Ref, kind_of
 from quantray.graph._run import call
 from quantray.nn.quantized._follows import Requantized
 from quantray.nn.quantized._grid import Grid
-from quantray.quantization._layers import compute_layer
+from quantray.quantization._layers import Limits, compute_layer
 
 #: Kinds of integer nodes.
 QUANTIZE, DEQUANTIZE, LAYER, TABLE, MOVE = (
@@ -45,7 +45,7 @@ class IntLayer:
     """A layer of integers: which module holds its weight, and the limits of its output."""
 
     path: str
-    limits: tuple[float | None, float | None] | None = None
+    limits: Limits = None
 
 
 @dataclass(frozen=True)

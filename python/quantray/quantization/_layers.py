@@ -6,7 +6,7 @@ computes what integers will.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from quantray.nn._gradients import untraced
 from quantray.nn.functional._activation import _clip
 from quantray.nn.intrinsic._fused import along, factor_of, folded_bias
 
+#: The range that an output is cut to, None for no end; (0, None) is ReLU. None for no range.
+Limits: TypeAlias = tuple[float | None, float | None] | None
 #: The limits of a ReLU.
 RELU = (0.0, None)
 
@@ -35,7 +37,7 @@ class Layer(NamedTuple):
     #: The path of the batch normalization that follows it.
     norm: str | None = None
     #: The range that its output is cut to: (0, None) is ReLU.
-    limits: tuple[float | None, float | None] | None = None
+    limits: Limits = None
     #: The path of what fake-quantizes its weight.
     fake: str | None = None
 
@@ -90,7 +92,7 @@ def compute_layer(model: nn.Module, node: Node, args: Args, settings: Kwargs) ->
     return limited(output, layer.limits)
 
 
-def limited(x: Array, limits: tuple[float | None, float | None] | None) -> Array:
+def limited(x: Array, limits: Limits) -> Array:
     """Floats within a range."""
     if limits is None:
         return x

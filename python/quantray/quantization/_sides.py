@@ -237,6 +237,18 @@ def as_floats(value: T | QTensor) -> T | Floats:
     return value.dequantize() if isinstance(value, QTensor) else value
 
 
+def value_at(side: Side, graph: Graph, inputs: Mapping[str, Tensor], ref: Ref) -> Array:
+    """What is on one wire, as floats: what it does not depend on is not computed."""
+    part = graph.but(output=ref, guards=()).pruned()
+    made: Tensor = run(
+        part,
+        inputs,
+        side.model,
+        compute=lambda node, args, kwargs: side.compute(graph, node, args, kwargs),
+    )
+    return as_floats(made)
+
+
 def exact_values(
     side: Side, graph: Graph, inputs: dict[str, Tensor], wanted: set[Ref] | None
 ) -> tuple[dict[Ref, Array], object]:
