@@ -22,9 +22,9 @@ from quantray.graph import Expr, Graph, Node, Ref, kind_of
 from quantray.graph._graph import leaves, map_tree
 from quantray.graph._lengths import evaluate
 from quantray.graph._run import Environment, parameter_of, run
-from quantray.quantization._integers import DEQUANTIZE, MOVE
+from quantray.quantization._integers import DEQUANTIZE, MOVE, Outputs
 from quantray.quantization._shown import has_codes
-from quantray.quantization._sides import Made, Side, Trained, as_floats, exact_values
+from quantray.quantization._sides import Side, Trained, as_floats, exact_values
 
 #: So many samples of the first batch are kept, to try remedies on.
 KEPT = 64
@@ -92,7 +92,7 @@ class Walk:
         values, exact = exact_values(self.side, graph, inputs, set(pairs.exact.values()))
         timed: dict[str, float] = {}
 
-        def compute(node: Node, args: Args, kwargs: Kwargs) -> Made:
+        def compute(node: Node, args: Args, kwargs: Kwargs) -> Outputs:
             begin = time.perf_counter()
             made = self.other.compute(other, node, args, kwargs)
             timed[node.name] = time.perf_counter() - begin
@@ -237,7 +237,7 @@ class Given:
         """Whether a node is a step by itself that has no pair: what is behind it cannot be told from it."""
         return node.kind == "module" and has_codes(self._other.model.get_submodule(node.value))
 
-    def computed(self, node: Node) -> Made:
+    def computed(self, node: Node) -> Outputs:
         """What a node gives for exact inputs."""
         args, kwargs = self._resolved(node, self.wire)
         return self._other.compute(self._pairs.other, node, args, kwargs)
@@ -272,7 +272,7 @@ def through(walk: Walk, batches: Iterable[object]) -> Walk:
     return walk
 
 
-def first_output(made: Made) -> Tensor:
+def first_output(made: Outputs) -> Tensor:
     """The first output of a node."""
     return leaves(made)[0] if isinstance(made, (tuple, list, dict)) else made
 

@@ -71,7 +71,7 @@ def _sum(to: Lowering, node: Node) -> None:
     made = to.step("add", sources, node, grid=settings_of(grid), relu=limits is not None)
     if limits is not None and limits[1] is not None:
         low = -128 if grid.dtype == "qint8" else 0
-        made = to.step("clamp", (made,), node, lo=low, hi=int(code_of(limits[1], grid)))
+        made = to.step("clamp", (made,), node, lo=low, hi=code_of(limits[1], grid))
     to.put(node, made)
 
 

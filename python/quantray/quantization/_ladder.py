@@ -14,11 +14,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Array
 from quantray.quantization._batches import as_arguments
 from quantray.quantization._metric import Metric, measured
 from quantray.quantization._plan import Plan, Step
@@ -73,9 +74,9 @@ class Ladder:
     def __init__(
         self,
         model: nn.Module,
-        batches: list[Any],
+        batches: list[object],
         metric: Metric,
-        held_out: Any,
+        held_out: object,
         max_drop: float | None,
         show_progress: bool,
     ) -> None:
@@ -235,7 +236,7 @@ class Ladder:
         return best.int8
 
 
-def _floats(a: Any, b: Any) -> list[tuple[Any, Any]]:
+def _floats(a: object, b: object) -> list[tuple[Array, Array]]:
     """Arrays of floats that two models return, in pairs."""
     from quantray.graph._graph import leaves
 
@@ -243,7 +244,7 @@ def _floats(a: Any, b: Any) -> list[tuple[Any, Any]]:
     return [(y, np.asarray(z)) for y, z in pairs if isinstance(y, np.ndarray) and y.dtype.kind == "f"]
 
 
-def _time(model: nn.Module, batch: Any) -> float:
+def _time(model: nn.Module, batch: object) -> float:
     """Milliseconds of a call: the least of a few, for a fifth of a second at most."""
     args = as_arguments(batch)
     found: list[float] = []

@@ -10,7 +10,6 @@ import inspect
 import math
 from collections.abc import Callable, Sized
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from quantray.graph._graph import leaves
 Metric = Callable[..., float]
 
 
-def measured(metric: Metric, model: Any, data: Any, what: str) -> float:
+def measured(metric: Metric, model: object, data: object, what: str) -> float:
     """What a metric says of a model: a finite number.
 
     Raises
@@ -53,7 +52,7 @@ def takes_data(metric: Metric) -> bool:
     return len(needed) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
-def check_held_out(data: Any, held_out: Any, metric: Metric) -> None:
+def check_held_out(data: object, held_out: object, metric: Metric) -> None:
     """Raises where a metric has no data of its own: none, no batch, or those that are calibrated with."""
     if not takes_data(metric):
         return
@@ -68,7 +67,7 @@ def check_held_out(data: Any, held_out: Any, metric: Metric) -> None:
         )
 
 
-def _are_same(a: Any, b: Any) -> bool:
+def _are_same(a: object, b: object) -> bool:
     if a is b:
         return True
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
@@ -80,9 +79,7 @@ def _are_same(a: Any, b: Any) -> bool:
     return all(x is y or (x is not missing and y is not missing and _leaf_same(x, y)) for x, y in pairs)
 
 
-def _leaf_same(x: Any, y: Any) -> bool:
-    if np.shape(x) != np.shape(y):
-        return False
+def _leaf_same(x: object, y: object) -> bool:
     try:
         return bool(np.array_equal(np.asarray(x), np.asarray(y)))
     except (TypeError, ValueError):

@@ -36,8 +36,7 @@ def _clip(to: Lowering, node: Node, x: Ref) -> None:
     grid, low, high = to.grids[x], node.get("low"), node.get("high")
     ends = (-128, 127) if grid.dtype == "qint8" else (0, 255)
     codes = [
-        end if value is None else int(code_of(value, grid))
-        for value, end in zip((low, high), ends, strict=True)
+        end if value is None else code_of(value, grid) for value, end in zip((low, high), ends, strict=True)
     ]
     to.put(node, to.step("clamp", (to.number(x),), node, lo=codes[0], hi=codes[1]))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Mapping
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from quantray import nn
 from quantray._core import QTensor
@@ -22,15 +22,13 @@ from quantray.quantization._batches import as_arguments, check_arguments, check_
 from quantray.quantization._converted import Converted
 from quantray.quantization._dynamic_runner import Dynamic
 from quantray.quantization._fusing import collapse, make_layers
-from quantray.quantization._integers import compute, grids_of
+from quantray.quantization._integers import Outputs, compute, grids_of
 from quantray.quantization._layers import compute_layer
 from quantray.quantization._prepared import Prepared, prepared_of
 from quantray.quantization._shown import has_codes
 from quantray.quantization.convert import convert
 
 T = TypeVar("T")
-#: What a node gives: a tensor, or several.
-Made: TypeAlias = Tensor | tuple[Tensor, ...]
 
 
 class Side:
@@ -52,7 +50,7 @@ class Side:
         """The graph for a batch, and its inputs by their names."""
         raise NotImplementedError
 
-    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Made:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         """One node's result."""
         raise NotImplementedError
 
@@ -100,7 +98,7 @@ class Float(Side):
         with evaluated(self.model):
             return self._runner.find(self.model, *arguments(self.model, args, {}))
 
-    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Made:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         match node.kind:
             case "layer":
                 return compute_layer(self.model, node, args, kwargs)
@@ -126,7 +124,7 @@ class Trained(Side):
         with evaluated(self.model):
             return self._runner.find(self.model, *arguments(self.model, args, {}))
 
-    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Made:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         with evaluated(self.model):
             return self._runner.compute(self.model, node, args, kwargs)
 
@@ -145,7 +143,7 @@ class Integers(Side):
     def find(self, batch: object) -> tuple[Graph, dict[str, Tensor]]:
         return self._runner.find(self.model, *arguments(self.model, as_arguments(batch), {}))
 
-    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Made:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         return compute(self.model, node, args, kwargs, self.grids(graph))
 
     def grids(self, graph: Graph) -> Mapping[Ref, Grid]:
@@ -170,7 +168,7 @@ class InCalls(Side):
         with evaluated(self.model):
             return self._runner.find(self.model, *arguments(self.model, as_arguments(batch), {}))
 
-    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Made:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         return call(node, args, kwargs, self.model)
 
 
