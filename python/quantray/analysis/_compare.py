@@ -1,9 +1,5 @@
 """Two models side by side: where values part, why, and what would change it."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -19,8 +15,9 @@ from quantray.analysis._statistics import Errors
 from quantray.analysis._walk import Walk
 from quantray.graph import Graph, Node
 from quantray.graph._graph import leaves
+from quantray.graph._trees import is_array
 from quantray.graph.kinds import is_weight
-from quantray.quantization._batches import Batch, as_batches
+from quantray.quantization._batches import Batch, as_batches, is_floats
 from quantray.quantization._integers import DEQUANTIZE
 from quantray.quantization._progress import progress
 from quantray.quantization._sides import Side, Trained, float_side, quantized_side
@@ -118,7 +115,7 @@ def compare(
 def _outputs(walk: Walk, errors: Errors, rows: Rows) -> None:
     exact, found = (list(leaves(tree)) for tree in walk.outputs)
     for y, other in zip(exact, found, strict=False):
-        if isinstance(y, np.ndarray) and isinstance(other, np.ndarray) and y.dtype.kind == "f":
+        if is_floats(y) and is_array(other):
             errors.add(y, other, None)
     if len(exact) == 1 and len(found) == 1:
         rows.add(exact[0], found[0])

@@ -1,9 +1,5 @@
 """What a model returns, sample by sample: a mean of cosines hides the one that is far off."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -11,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from quantray._typing import Floats, Ints
+from quantray.graph._trees import is_array
+from quantray.quantization._batches import is_floats
 
 #: So many rows are kept, to look for neighbours among.
 _MOST = 4096
@@ -43,9 +41,7 @@ class Rows:
 
     def add(self, exact: object, other: object) -> None:
         """Takes in what both models return, where that is one array of rows."""
-        if not (isinstance(exact, np.ndarray) and isinstance(other, np.ndarray)):
-            return
-        if exact.dtype.kind != "f" or exact.ndim < 2 or exact.shape != other.shape:
+        if not (is_floats(exact) and is_array(other)) or exact.ndim < 2 or exact.shape != other.shape:
             return
         a = exact.reshape(len(exact), -1).astype(np.float64)
         b = other.reshape(len(other), -1).astype(np.float64)

@@ -1,16 +1,10 @@
 """Each node quantized alone: what it costs the model by itself."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, overload
-
-import numpy as np
 
 from quantray import nn
 from quantray._tables import Column, Table
@@ -21,7 +15,7 @@ from quantray.analysis._walk import Given, NoExact, first_output
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import leaves, wires
 from quantray.graph._run import run
-from quantray.quantization._batches import Batch, as_arguments, as_batches
+from quantray.quantization._batches import Batch, as_arguments, as_batches, is_floats
 from quantray.quantization._metric import measured
 from quantray.quantization._progress import progress
 from quantray.quantization._shown import has_codes
@@ -199,7 +193,7 @@ def _one_batch(side: Side, other: Side, batch: object, errors: dict[str, Errors]
         output = _resumed(side, graph, inputs, values, ref, found, after[ref.node])
         kept = errors.setdefault(name, Errors())
         for y, z in zip(leaves(exact), leaves(output), strict=False):
-            if isinstance(y, np.ndarray) and y.dtype.kind == "f":
+            if is_floats(y):
                 kept.add(y, z, None)
 
 

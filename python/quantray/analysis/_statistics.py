@@ -1,16 +1,12 @@
 """What is kept of errors and of ranges while batches pass: no more for many batches than for one."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import math
 
 import numpy as np
 
-from quantray._typing import Array, Floats
+from quantray._typing import Array, Floats, Ints
 from quantray.nn.quantized import Grid
 
 
@@ -191,12 +187,14 @@ class Codes:
     @property
     def bulk(self) -> int:
         """How many codes the values between the 0.5th and the 99.5th percentile lie on."""
-        order = np.arange(256, dtype=np.uint8).view(np.int8 if self.grid.dtype == "qint8" else np.uint8)
+        order: Array = np.arange(256, dtype=np.uint8).view(
+            np.int8 if self.grid.dtype == "qint8" else np.uint8
+        )
         counts = self._counts[np.argsort(order)]
-        total = np.cumsum(counts)
+        total: Ints = np.cumsum(counts)
         if total[-1] == 0:
             return 0
-        low, high = (int(np.searchsorted(total, share * total[-1])) for share in (0.005, 0.995))
+        low, high = (int(np.searchsorted(total, share * float(total[-1]))) for share in (0.005, 0.995))
         return high - low + 1
 
     @property

@@ -5,10 +5,6 @@ dark ones. The four colours are told apart by people with any kind of colour bli
 meaning hangs on colour alone. Widths and sizes of type are such that a phone shows them legibly.
 """
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import importlib

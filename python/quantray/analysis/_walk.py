@@ -4,10 +4,6 @@ A node's own error is that of the node alone: it is given the exact values, on t
 have. Its accumulated error is what it gives in the model of integers, whose inputs are off already.
 """
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import time

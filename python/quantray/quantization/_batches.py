@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import TypeVar, cast
+from typing import TypeGuard, TypeVar, cast
 
 import numpy as np
 
 from quantray import nn
-from quantray._typing import Args
-from quantray.graph._trees import is_list, is_tuple
+from quantray._typing import Args, Array
+from quantray.graph._trees import is_array, is_list, is_tuple
 from quantray.nn._foreign import check_model as check_model
 
 #: What data are made of: an array, a tuple of a model's arguments, or what `transform` makes them of.
@@ -44,6 +44,11 @@ def as_batches(data: Iterable[Batch]) -> Iterable[Batch]:
             f"data must be batches: arrays, or tuples of a model's arguments, got {type(data).__name__}"
         )
     return data
+
+
+def is_floats(value: object) -> TypeGuard[Array]:
+    """Whether what a model gives is an array of floats."""
+    return is_array(value) and not np.isscalar(value) and value.dtype.kind == "f"
 
 
 def check_arguments(model: nn.Module, args: Args) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from quantray._core import QTensor
 from quantray._typing import Args, Array, ArrayLike, Kwargs, Tensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._arguments import arguments
-from quantray.graph._files import Writer
 from quantray.graph._fitting import fitting
 from quantray.graph._graph import Guard, last_of
 from quantray.graph._run import Environment, holds, named, run
@@ -23,6 +22,9 @@ from quantray.quantization import _node_state
 from quantray.quantization._integers import Compute, compute, grids_of
 from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
+
+if TYPE_CHECKING:
+    from quantray.graph._files import Writer
 
 
 class NotCaptured(ValueError):

@@ -5,15 +5,19 @@ Sums of floats may be added up in another order there: layers take the range of 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from quantray import nn
 from quantray._typing import Args, Kwargs
 from quantray.graph import Graph, Node
 from quantray.graph._arguments import few_rows
-from quantray.graph._files import Writer
 from quantray.graph._fitting import fitting
 from quantray.quantization._converted import why_none_fits
 from quantray.quantization._floating import FloatProgram
 from quantray.quantization.observer._zeros import warn_of_zero_inputs
+
+if TYPE_CHECKING:
+    from quantray.graph._files import Writer
 
 
 class Dynamic(FloatProgram):

@@ -102,7 +102,7 @@ def _shape(to: Lowering, item: Ref | Array) -> tuple[int | str, ...]:
 
 def _is_range(item: object) -> bool:
     """Whether an item of a step's index is a slice, and no length."""
-    return isinstance(item, tuple) and len(item) == 3 and not isinstance(item[0], str)  # pyright: ignore[reportUnknownArgumentType]
+    return is_tuple(item) and len(item) == 3 and not isinstance(item[0], str)
 
 
 @step_of("array.setitem")

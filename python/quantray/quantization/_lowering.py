@@ -214,14 +214,14 @@ class Lowering:
             self.steps.append(("call", (), made, params))
         return made
 
-    def terms_of_sum(self, ref: Ref, taker: Node) -> tuple[int, int] | None:
+    def terms_of_sum(self, ref: Ref, taker: Node) -> tuple[int, ...] | None:
         """The terms of a sum that one node alone takes, which adds them up itself: its step goes."""
         if self.steps and self.steps[-1][0] == "add" and self.numbers.get(ref) == self.steps[-1][2]:
             node = self.graph.nodes[ref.node]
             shapes = {self.graph.fact(r).shape for r in node.inputs}
             alone = self.users.get(ref) == [taker.name] and ref not in self.graph.outputs
             if alone and len(node.inputs) == 2 and len(shapes) == 1 and not self.steps[-1][3].get("relu"):
-                return self.steps.pop()[1]  # type: ignore[return-value]
+                return self.steps.pop()[1]
         return None
 
     def _asked(self) -> set[str]:

@@ -1,9 +1,5 @@
 """What a user's metric says of a model: one finite number, or an error that names the model."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import inspect
@@ -14,6 +10,7 @@ from itertools import zip_longest
 import numpy as np
 
 from quantray.graph._graph import leaves
+from quantray.graph._trees import is_array, is_sequence
 
 #: `metric(model, data)`, or `metric(model)`: larger is better.
 Metric = Callable[..., float]
@@ -70,9 +67,9 @@ def check_held_out(data: object, held_out: object, metric: Metric) -> None:
 def _are_same(a: object, b: object) -> bool:
     if a is b:
         return True
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+    if is_array(a) and is_array(b):
         return a.shape == b.shape and (np.shares_memory(a, b) or bool(np.array_equal(a, b)))
-    if not isinstance(a, (list, tuple)) or not isinstance(b, (list, tuple)) or len(a) != len(b):
+    if not is_sequence(a) or not is_sequence(b) or len(a) != len(b):
         return False
     missing = object()
     pairs = zip_longest(leaves(list(a)), leaves(list(b)), fillvalue=missing)

@@ -3,10 +3,6 @@
 What looks at a graph node by node, and often, is as fast as the program itself.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -107,7 +107,7 @@ def arguments(node: Node, *names: str) -> Kwargs:
     need(len(node.args) <= len(names))
     given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
     for name in [key for key in given if key not in names]:
-        # What has NumPy's default changes nothing.
+        # What has NumPy's default changes nothing; its stubs leave out the mark of that.
         need(given.pop(name) in (None, np._NoValue))  # type: ignore[attr-defined]
     return {name: None if given.get(name) is np._NoValue else given.get(name) for name in names}  # type: ignore[attr-defined]
 

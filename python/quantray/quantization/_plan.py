@@ -1,9 +1,5 @@
 """What a search for a quantized model has tried: each step's gain and cost."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

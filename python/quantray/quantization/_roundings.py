@@ -6,10 +6,6 @@ node costs by itself is what is gained where it stays in floats. One run gives t
 node only what depends on it is computed again.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
@@ -22,6 +18,7 @@ from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph._trees import leaves
 from quantray.nn.quantized import Grid
 from quantray.nn.quantized._weighted import quantize_weight
+from quantray.quantization._batches import is_floats
 from quantray.quantization._layers import Layer, weights_of
 from quantray.quantization._lowering import Lowered, lower
 from quantray.quantization._node_programs import NodePrograms, ValueOf
@@ -137,7 +134,7 @@ class Roundings:
 
     def _outputs(self, value_of: ValueOf) -> list[Tensor]:
         found = [value_of(leaf) if isinstance(leaf, Ref) else leaf for leaf in leaves(self.graph.output)]
-        return [y for y in found if isinstance(y, np.ndarray) and y.dtype.kind == "f"]
+        return [y for y in found if is_floats(y)]
 
     def _with_rounding(self, node: Node, value_of: ValueOf, how: str) -> list[Tensor]:
         """What a node gives of what it takes rounded, a layer with its rounded weight."""

@@ -72,7 +72,10 @@ def spare(model: nn.Module, runner: Prepared, given: Sequence[Args]) -> bool:
     if not found:
         return False
     old = next(graph for graph in runner.graphs if not graph.training)
-    mapping = QConfigMapping.from_dict(runner.settings.mapping.to_dict())  # type: ignore[union-attr]
+    asked = runner.settings.mapping
+    # It is looked at for mappings alone, of which `quantize` has one.
+    assert asked is not None
+    mapping = QConfigMapping.from_dict(asked.to_dict())
     for name, how in found.items():
         before = next(runner.settings.of(node, model) for node in old if node.name.partition("#")[0] == name)
         assert before is not None

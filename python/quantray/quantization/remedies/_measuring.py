@@ -1,9 +1,5 @@
 """How near a quantized model's output is to the exact one."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -12,7 +8,7 @@ import numpy as np
 
 from quantray import nn
 from quantray.graph._graph import leaves
-from quantray.quantization._batches import as_arguments
+from quantray.quantization._batches import as_arguments, is_floats
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
@@ -37,7 +33,7 @@ def output_sqnr(
     for batch in held_out:
         args = as_arguments(batch)
         for y, z in zip(leaves(exact(*args)), leaves(other(*args)), strict=False):
-            if isinstance(y, np.ndarray) and y.dtype.kind == "f":
+            if is_floats(y):
                 a, b = y.astype(np.float64), np.asarray(z, np.float64)
                 signal += float((a**2).sum())
                 noise += float(((b - a) ** 2).sum())

@@ -4,10 +4,6 @@ What goes into a layer of the model of integers is not what goes in in floats an
 give the layer's exact output for it are found first, by least squares; then codes and scales of them.
 """
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable

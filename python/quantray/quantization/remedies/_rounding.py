@@ -1,9 +1,5 @@
 """Codes of a weight that make the error of the layer's output small, not that of the weight."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import numpy as np

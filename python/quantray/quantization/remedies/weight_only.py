@@ -1,9 +1,5 @@
 """Weights of few bits in groups, rounded for what is multiplied with them; activations stay float."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
