@@ -30,8 +30,8 @@ class Point:
 
     #: The path of the observer.
     path: str
-    #: What makes it.
-    factory: Factory
+    #: What makes it; None where it is there already, read out of a file.
+    factory: Factory | None
     #: Whether it belongs to what goes into a layer, not to what comes out of a node.
     before: bool = False
 

@@ -100,11 +100,12 @@ class Prepared(Shown):
             args = weights_of(node, graph, module)
             fake.forward(untraced(node.value.weight_and_bias(module, args, dict(node.kwargs))[0]))
 
-    def _make(self, module: nn.Module, path: str, factory: Factory) -> None:
+    def _make(self, module: nn.Module, path: str, factory: Factory | None) -> None:
         """An observer where it belongs, unless it is there."""
         parent, _, name = path.rpartition(".")
         home = module.get_submodule(parent)
         if name not in home._modules:
+            assert factory is not None
             made = as_switched(home, factory())
             # Of a model that is only calibrated, fake quantizations are what observes: they do
             # it in training mode.
