@@ -25,6 +25,8 @@ Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
 #: Indices, and integers that nothing is said of.
 Ints: TypeAlias = NDArray[np.int64]
+#: What sums and moments are kept in.
+Doubles: TypeAlias = NDArray[np.float64]
 #: Masks, and what comparisons give.
 Bools: TypeAlias = NDArray[np.bool_]
 #: Integers of a quantized tensor.
@@ -62,6 +64,7 @@ __all__ = [
     "Codes",
     "DType",
     "DTypeLike",
+    "Doubles",
     "Floats",
     "Index",
     "Input",

@@ -40,7 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    code = int(result.pop("exit", 0))
     if given.json:
-        print(json.dumps(result, allow_nan=True))
-    return code
+        print(json.dumps(result.shown, allow_nan=True))
+    return result.code

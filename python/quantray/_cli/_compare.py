@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import numpy as np
 
 from quantray._cli._data import batches, positive
-from quantray._cli._difference import as_tuple, difference
+from quantray._cli._difference import Pair, as_tuple, difference
 from quantray._cli._errors import Usage
+from quantray._cli._result import Result
 
 HELP = "how far the outputs of two files are apart"
 
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(given: argparse.Namespace) -> dict[str, Any]:
+def run(given: argparse.Namespace) -> Result:
     """Prints a row for each output."""
     from quantray import onnx
     from quantray._tables import Column, Table
@@ -40,7 +40,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     names = [value.name for value in first.outputs]
     if len(names) != len(second.outputs):
         raise Usage(f"{given.first} has {len(names)} outputs, and {given.second} {len(second.outputs)}")
-    found: list[list[tuple[Any, Any]]] = [[] for _ in names]
+    found: list[list[Pair]] = [[] for _ in names]
     for batch in batches(given.data, first, given.batch):
         ones, twos = (as_tuple(model(*batch)) for model in (first, second))
         for pairs, one, two in zip(found, ones, twos, strict=True):
@@ -66,9 +66,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             for row in rows
         ]
         print(Table(columns, texts))
-    result: dict[str, Any] = {"outputs": rows}
-    if given.min_cosine is not None:
-        result["ok"] = all(row["cosine"] >= given.min_cosine for row in rows)
-        if not result["ok"]:
-            result["exit"] = 1
-    return result
+    if given.min_cosine is None:
+        return Result({"outputs": rows})
+    is_near = all(row["cosine"] >= given.min_cosine for row in rows)
+    return Result({"outputs": rows, "ok": is_near}, 0 if is_near else 1)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quantray._cli._errors import Usage
+
+if TYPE_CHECKING:
+    from quantray._typing import Array
+    from quantray.onnx import Model
 
 
 def positive(text: str) -> int:
@@ -27,7 +31,7 @@ def share(text: str) -> float:
     return value
 
 
-def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
+def batches(path: str, model: Model, rows: int) -> list[tuple[Array, ...]]:
     """What a model is called with, `rows` at a time.
 
     A file is an .npz with an array for each input, or an .npy for the only one.
@@ -48,7 +52,7 @@ def batches(path: str, model: Any, rows: int) -> list[tuple[Any, ...]]:
     ]
 
 
-def inputs(path: str, model: Any) -> list[Any]:
+def inputs(path: str, model: Model) -> list[Array]:
     """All samples of a file, in the order of a model's inputs."""
     if not os.path.exists(path):
         raise Usage(f"there is no file {path}")
@@ -68,7 +72,7 @@ def inputs(path: str, model: Any) -> list[Any]:
                 f"{path} is one array, the model has {len(names)} inputs ({', '.join(names)}): give an .npz"
             )
         return [found]
-    given = {name: found[name] for name in found.files}
+    given: dict[str, Array] = {name: found[name] for name in found.files}
     if len(names) == 1 and len(given) == 1 and names[0] not in given:
         return list(given.values())
     missing = [name for name in names if name not in given]

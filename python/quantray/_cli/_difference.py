@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TypeAlias, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
+
+from quantray._typing import Array
+
+#: One output of two models, for the same samples.
+Pair: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def difference(name: str, pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+class Difference(TypedDict):
+    """A row of `quantray compare`."""
+
+    output: str
+    samples: int
+    cosine: float
+    least_cosine: float
+    sqnr_db: float
+    greatest_difference: float
+    same_greatest_percent: float
+
+
+def difference(name: str, pairs: list[Pair]) -> Difference:
     """How far arrays are from each other, sample by sample."""
     ones = [row.ravel() for one, _ in pairs for row in np.atleast_1d(one)]
     twos = [row.ravel() for _, two in pairs for row in np.atleast_1d(two)]
@@ -28,11 +46,11 @@ def difference(name: str, pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
     }
 
 
-def as_tuple(output: Any) -> tuple[Any, ...]:
+def as_tuple(output: Array | tuple[Array, ...]) -> tuple[Array, ...]:
     """A model's outputs, of which there may be one."""
-    return cast("tuple[Any, ...]", output) if isinstance(output, tuple) else (output,)
+    return output if isinstance(output, tuple) else (output,)
 
 
-def _cosine(a: Any, b: Any) -> float:
+def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b / lengths) if lengths else float(np.array_equal(a, b))

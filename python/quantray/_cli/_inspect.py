@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from typing import Any
+
+from quantray._cli._result import Result
 
 HELP = "show what a file holds: inputs, outputs, steps"
 
@@ -15,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", action="store_true", help="list all steps, not how many of each kind")
 
 
-def run(given: argparse.Namespace) -> dict[str, Any]:
+def run(given: argparse.Namespace) -> Result:
     """Prints the model, or its steps."""
     from quantray import onnx
     from quantray._tables import Column, Table
@@ -23,7 +24,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     model = onnx.load(given.file)
     steps = [(row.path, model.get_submodule(row.path)._get_name()) for row in model.plan.rows]
     parameters = sum(int(parameter.size) for parameter in model.parameters())
-    result = {
+    result: dict[str, object] = {
         "producer": model.producer,
         "opset": model.opset,
         "inputs": [value._asdict() for value in model.inputs],
@@ -38,4 +39,4 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         else:
             print(model)
         print(f"{parameters:,} parameters")
-    return result
+    return Result(result)

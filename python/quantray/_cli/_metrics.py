@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from quantray._cli._difference import as_tuple, difference
+from quantray._cli._difference import Difference, as_tuple, difference
+from quantray._typing import Array
 
-#: By what can be typed, the column of `quantray compare` that is meant, and its value where all is the same.
-METRICS = {"cosine": ("cosine", 1.0), "agreement": ("same_greatest_percent", 100.0)}
+if TYPE_CHECKING:
+    from quantray.nn import Module
+
+#: Arrays for a model's inputs, or of its outputs.
+Batch: TypeAlias = tuple[Array, ...]
+
+#: By what can be typed, what is read of a row of `quantray compare`: 1 where all is the same.
+METRICS: dict[str, Callable[[Difference], float]] = {
+    "cosine": lambda row: row["cosine"],
+    "agreement": lambda row: row["same_greatest_percent"] / 100,
+}
 
 
-def metric_of(name: str, model: Any) -> Callable[[Any, Any], float]:
+def metric_of(name: str, model: Module) -> Callable[[Module, list[Batch]], float]:
     """A metric that is 1 for the float model; of several outputs it is that of the worst.
 
     Parameters
@@ -24,10 +34,10 @@ def metric_of(name: str, model: Any) -> Callable[[Any, Any], float]:
     model : Module
         In floats.
     """
-    column, whole = METRICS[name]
-    wanted: list[tuple[Any, ...]] = []
+    value_of = METRICS[name]
+    wanted: list[Batch] = []
 
-    def metric(other: Any, held_out: list[tuple[Any, ...]]) -> float:
+    def metric(other: Module, held_out: list[Batch]) -> float:
         if not wanted:
             wanted.extend(as_tuple(model(*batch)) for batch in held_out)
         made = [as_tuple(other(*batch)) for batch in held_out]
@@ -35,10 +45,10 @@ def metric_of(name: str, model: Any) -> Callable[[Any, Any], float]:
             difference("", [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs])
             for pairs in (zip(ones, twos, strict=True) for ones, twos in _by_output(wanted, made))
         ]
-        return min(float(row[column]) / whole for row in rows)
+        return min(value_of(row) for row in rows)
 
     return metric
 
 
-def _by_output(wanted: list[tuple[Any, ...]], made: list[tuple[Any, ...]]) -> Any:
+def _by_output(wanted: list[Batch], made: list[Batch]) -> Iterator[tuple[Batch, Batch]]:
     return zip(zip(*wanted, strict=True), zip(*made, strict=True), strict=True)

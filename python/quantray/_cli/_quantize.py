@@ -6,11 +6,20 @@ import argparse
 import os
 import time
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from quantray._cli._data import batches, positive, share
 from quantray._cli._errors import Usage
 from quantray._cli._metrics import METRICS, metric_of
+from quantray._cli._result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quantray._typing import Array
+    from quantray.nn import Module
+    from quantray.onnx import Model
+    from quantray.quantization import QConfig
 
 HELP = "make a file of integers of a float model"
 
@@ -51,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(given: argparse.Namespace) -> dict[str, Any]:
+def run(given: argparse.Namespace) -> Result:
     """Quantizes, writes, and says what became of each node."""
     from quantray import nn, onnx
     from quantray import quantization as tq
@@ -80,16 +89,14 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         if given.dynamic:
-            asked: Any = dict.fromkeys(given.float)
             kinds = [nn.Linear, nn.LSTM, nn.GRU, nn.Embedding, nn.MultiheadAttention]
             if given.convolutions:
                 kinds += [nn.Conv1d, nn.Conv2d, nn.Conv3d]
-            spec = (
-                {**dict.fromkeys(kinds, tq.per_channel_dynamic_qconfig), **asked}
-                if given.float or given.convolutions
-                else None
-            )
-            made = tq.quantize_dynamic(model, spec)
+            spec: dict[type[nn.Module] | str, tq.QConfig | None] = {
+                **dict.fromkeys(kinds, tq.per_channel_dynamic_qconfig),
+                **dict.fromkeys(given.float),
+            }
+            made = tq.quantize_dynamic(model, spec if given.float or given.convolutions else None)
         else:
             mapping = default_quantize_mapping()
             if given.bits != 8:
@@ -100,31 +107,42 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             is_told = not given.json and not given.quiet
             made = tq.quantize(model, data, mapping, verbose=is_told, **search)
     onnx.save(made, given.output)
-    result: dict[str, Any] = {
+    size, size_before = os.path.getsize(given.output), os.path.getsize(given.model)
+    seconds = round(time.perf_counter() - began, 2)
+    texts = list(dict.fromkeys(str(warning.message) for warning in said))
+    result: dict[str, object] = {
         "output": given.output,
-        "bytes": os.path.getsize(given.output),
-        "bytes_before": os.path.getsize(given.model),
-        "seconds": round(time.perf_counter() - began, 2),
-        "warnings": list(dict.fromkeys(str(warning.message) for warning in said)),
+        "bytes": size,
+        "bytes_before": size_before,
+        "seconds": seconds,
+        "warnings": texts,
     }
+    code = 0
     if given.max_drop is not None:
         plan = made.__dict__["plan"]
         best = next(step.metric for step in plan if step.is_chosen)
         result |= {"metric": best, "drop": plan.float_metric - best, "ok": plan.is_within}
-        if not plan.is_within:
-            result["exit"] = 1
+        code = 0 if plan.is_within else 1
     if not given.json and not given.quiet:
         if given.dynamic:
             print(tq.report(made))
-        for text in result["warnings"]:
+        for text in texts:
             print(f"warning: {text}")
-        ratio = result["bytes_before"] / max(result["bytes"], 1)
-        size = f"{ratio:.1f} times smaller" if ratio >= 1 else f"{1 / ratio:.1f} times larger"
-        print(f"{given.output}: {result['bytes']:,} bytes, {size}, in {result['seconds']} s")
-    return result
+        ratio = size_before / max(size, 1)
+        change = f"{ratio:.1f} times smaller" if ratio >= 1 else f"{1 / ratio:.1f} times larger"
+        print(f"{given.output}: {size:,} bytes, {change}, in {seconds} s")
+    return Result(result, code)
 
 
-def _data_of(given: argparse.Namespace, model: Any) -> tuple[list[Any], dict[str, Any]]:
+class _Search(TypedDict, total=False):
+    """Arguments of `quantize` that keep a budget."""
+
+    metric: Callable[[Module, list[tuple[Array, ...]]], float]
+    max_drop: float
+    data_held_out: list[tuple[Array, ...]]
+
+
+def _data_of(given: argparse.Namespace, model: Model) -> tuple[list[tuple[Array, ...]], _Search]:
     """Batches to calibrate with, and what the search for a model that keeps a budget needs."""
     data = batches(given.data, model, given.batch)
     if given.max_drop is None:
@@ -144,7 +162,7 @@ def _data_of(given: argparse.Namespace, model: Any) -> tuple[list[Any], dict[str
     return data, {"metric": metric, "max_drop": given.max_drop, "data_held_out": held_out}
 
 
-def _few_bits(bits: int) -> Any:
+def _few_bits(bits: int) -> QConfig:
     """Weights of so many bits, per channel; activations of eight."""
     from quantray import quantization as tq
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quantray._cli._data import batches, positive
+from quantray._cli._difference import as_tuple
+from quantray._cli._result import Result
+
+if TYPE_CHECKING:
+    from quantray._typing import Array
 
 HELP = "compute a file's outputs for some arrays, and time it"
 
@@ -25,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="by default one for each core")
 
 
-def run(given: argparse.Namespace) -> dict[str, Any]:
+def run(given: argparse.Namespace) -> Result:
     """Computes all batches."""
     import quantray as qt
 
@@ -34,28 +39,30 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     model = qt.onnx.load(given.model)
     data = batches(given.data, model, given.batch)
     times: list[float] = []
-    outputs: list[tuple[Any, ...]] = []
+    outputs: list[tuple[Array, ...]] = []
     for turn in range(given.repeat):
         for batch in data:
             began = time.perf_counter()
-            made: Any = model(*batch)
+            made = model(*batch)
             times.append(time.perf_counter() - began)
             if turn == 0:
-                outputs.append(cast("Any", made if isinstance(made, tuple) else (made,)))
+                outputs.append(as_tuple(made))
     names = [value.name for value in model.outputs]
     whole = {
         name: np.concatenate([np.atleast_1d(each) for each in column])
         for name, column in zip(names, zip(*outputs, strict=True), strict=True)
     }
     if given.output:
-        np.savez(given.output, **cast("Any", whole))
-    result = {
+        # NumPy takes one name for itself, which no output has.
+        np.savez(given.output, **whole)  # pyright: ignore[reportArgumentType]
+    median = 1e3 * float(np.median(times))
+    result: dict[str, object] = {
         "calls": len(times),
-        "median_ms": 1e3 * float(np.median(times)) if times else None,
+        "median_ms": median,
         "outputs": {name: list(array.shape) for name, array in whole.items()},
     }
     if not given.json and not given.quiet:
         for name, array in whole.items():
             print(f"{name} {array.dtype} {array.shape}")
-        print(f"{result['calls']} calls, median {result['median_ms']:.3f} ms")
-    return result
+        print(f"{len(times)} calls, median {median:.3f} ms")
+    return Result(result)

@@ -1,13 +1,8 @@
 """Two models side by side: where values part, why, and what would change it."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 
@@ -18,9 +13,11 @@ from quantray.analysis._row import rows_of
 from quantray.analysis._sensitivity import sensitivity_of
 from quantray.analysis._statistics import Errors
 from quantray.analysis._walk import Walk
+from quantray.graph import Graph, Node
 from quantray.graph._graph import leaves
+from quantray.graph._trees import is_array
 from quantray.graph.kinds import is_weight
-from quantray.quantization._batches import as_batches
+from quantray.quantization._batches import Batch, as_batches, is_floats
 from quantray.quantization._integers import DEQUANTIZE
 from quantray.quantization._progress import progress
 from quantray.quantization._sides import Side, Trained, float_side, quantized_side
@@ -32,10 +29,10 @@ _ALIKE = 0.5
 def compare(
     model: nn.Module,
     int8: nn.Module,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     *,
     metric: Callable[..., float] | None = None,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
     show_progress: bool = False,
 ) -> Comparison:
     """What is lost between a float model and a quantized one: a row a call, worst first.
@@ -88,7 +85,7 @@ def compare(
     side = float_side(model, other)
     walk, output, rows = Walk(side, other), Errors(), Rows()
     given = as_batches(batches)
-    kept: list[Any] = []
+    kept: list[Batch] = []
     for i, batch in enumerate(progress(given, "compare", show_progress)):
         if metric is not None and iter(given) is given:
             kept.append(batch)
@@ -118,7 +115,7 @@ def compare(
 def _outputs(walk: Walk, errors: Errors, rows: Rows) -> None:
     exact, found = (list(leaves(tree)) for tree in walk.outputs)
     for y, other in zip(exact, found, strict=False):
-        if isinstance(y, np.ndarray) and isinstance(other, np.ndarray) and y.dtype.kind == "f":
+        if is_floats(y) and is_array(other):
             errors.add(y, other, None)
     if len(exact) == 1 and len(found) == 1:
         rows.add(exact[0], found[0])
@@ -155,7 +152,7 @@ def _unreached(walk: Walk, other: Side) -> list[str]:
     return [name for name in found if name not in known]
 
 
-def _has_weights_alone(node: Any, graph: Any) -> bool:
+def _has_weights_alone(node: Node, graph: Graph) -> bool:
     from quantray.graph import Ref
 
     return is_weight(Ref(node.name), graph)

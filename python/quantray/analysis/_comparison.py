@@ -1,9 +1,5 @@
 """The result of a comparison: one table, one picture, one line to run next."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import importlib
@@ -11,15 +7,19 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from quantray._tables import Column, Table
+from quantray._typing import Floats
 from quantray.analysis._embeddings import Agreement
 from quantray.analysis._row import Row
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame  # pyright: ignore[reportMissingTypeStubs]  # it brings none
+
     from quantray.analysis._walk import Walk
 
 #: A table that is printed gets no longer than this; `rows` has all.
@@ -79,7 +79,11 @@ class Comparison(Sequence[Row]):
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int | str) -> Row: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Row]: ...
+    def __getitem__(self, key: int | str | slice) -> Row | list[Row]:
         """A row by its place, or by its node's name."""
         if isinstance(key, str):
             for row in self.rows:
@@ -89,7 +93,7 @@ class Comparison(Sequence[Row]):
         return self.rows[key]
 
     @property
-    def channels(self) -> dict[str, Any]:
+    def channels(self) -> dict[str, Floats]:
         """By layer the largest magnitude of each channel of its output: what a picture's strips show."""
         return {
             name: watched.output.channels
@@ -168,7 +172,7 @@ class Comparison(Sequence[Row]):
         below = "".join(f"<div>{escape(line)}</div>" for line in self._below(None))
         return f"<div style='max-width:100%'>{head}{self._table().html()}{below}</div>"
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> DataFrame:
         """The rows as a pandas DataFrame, worst first: a column for each attribute of `Row`.
 
         Raises
@@ -177,12 +181,12 @@ class Comparison(Sequence[Row]):
             pandas is not installed.
         """
         try:
-            pd: Any = importlib.import_module("pandas")
+            pd = importlib.import_module("pandas")
         except ImportError:
             raise ImportError("to_frame needs pandas: pip install pandas") from None
         return pd.DataFrame([asdict(row) for row in self.rows])
 
-    def plot(self, *, before: Comparison | None = None) -> Any:
+    def plot(self, *, before: Comparison | None = None) -> Figure:
         """Own and accumulated SQNR along the depth, and a strip of each layer's channel ranges.
 
         Parameters

@@ -1,14 +1,14 @@
 """What a model returns, sample by sample: a mean of cosines hides the one that is far off."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from quantray._typing import Floats, Ints
+from quantray.graph._trees import is_array
+from quantray.quantization._batches import is_floats
 
 #: So many rows are kept, to look for neighbours among.
 _MOST = 4096
@@ -32,18 +32,16 @@ class Rows:
     """Rows of outputs while batches pass."""
 
     def __init__(self) -> None:
-        self._exact: list[Any] = []
-        self._other: list[Any] = []
+        self._exact: list[Floats] = []
+        self._other: list[Floats] = []
         self._kept = self.samples = 0
         self._sum = 0.0
         self._same = 0
         self._worst: list[tuple[float, int]] = []
 
-    def add(self, exact: Any, other: Any) -> None:
+    def add(self, exact: object, other: object) -> None:
         """Takes in what both models return, where that is one array of rows."""
-        if not (isinstance(exact, np.ndarray) and isinstance(other, np.ndarray)):
-            return
-        if exact.dtype.kind != "f" or exact.ndim < 2 or exact.shape != other.shape:
+        if not (is_floats(exact) and is_array(other)) or exact.ndim < 2 or exact.shape != other.shape:
             return
         a = exact.reshape(len(exact), -1).astype(np.float64)
         b = other.reshape(len(other), -1).astype(np.float64)
@@ -78,11 +76,11 @@ class Rows:
     def _neighbours(self) -> float | None:
         if self._kept < 3:
             return None
-        found: list[Any] = []
+        found: list[Ints] = []
         for rows in (self._exact, self._other):
             all_ = np.concatenate(rows)
             all_ = all_ / np.maximum(np.linalg.norm(all_, axis=1, keepdims=True), 1e-30)
-            nearest: list[Any] = []
+            nearest: list[Ints] = []
             for start in range(0, len(all_), 512):
                 near = all_[start : start + 512] @ all_.T
                 near[np.arange(len(near)), start + np.arange(len(near))] = -np.inf

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
+from quantray._typing import Array, ArrayLike, Floats
 from quantray.analysis._pairs import Weighted
 from quantray.analysis._statistics import Errors
 from quantray.analysis._walk import Watched
 from quantray.nn.quantized import Grid
+
+#: The least and the greatest value, of all or of each row.
+Ends: TypeAlias = tuple[ArrayLike, ArrayLike]
 
 
 def gain_of(watched: Watched, source: Watched | None, remedy: str) -> float | None:
@@ -26,13 +31,13 @@ def gain_of(watched: Watched, source: Watched | None, remedy: str) -> float | No
     return after - before if np.isfinite(before) and np.isfinite(after) else None
 
 
-def _sqnr(y: Any, found: Any, grid: Grid | None) -> float:
+def _sqnr(y: Array, found: Array, grid: Grid | None) -> float:
     errors = Errors()
     errors.add(y, found if grid is None else grid.quantize(found).dequantize(), None)
     return errors.sqnr
 
 
-def _on(x: Any, grid: Grid | None, ranges: tuple[Any, Any] | None) -> Any:
+def _on(x: Array, grid: Grid | None, ranges: Ends | None) -> Floats:
     """Values on a grid; on that of their range, or of each row's where there is none."""
     if grid is not None and ranges is None:
         return grid.quantize(x).dequantize()
@@ -45,33 +50,32 @@ def _on(x: Any, grid: Grid | None, ranges: tuple[Any, Any] | None) -> Any:
     return ((np.clip(np.rint(x / scale) + zero, 0, steps) - zero) * scale).astype(np.float32)
 
 
-def _own_range(x: Any) -> tuple[Any, Any]:
+def _own_range(x: Array) -> Ends:
     return x.min(), x.max()
 
 
-def _weights(weighted: Weighted, weight: Any, scale: Any = None) -> Any:
+def _weights(weighted: Weighted, weight: Array, scale: Array | None = None) -> Floats:
     """Weights on grids like those that they are on, of their own ranges."""
     low, high = weighted.code_range
     axis = weighted.weight_axis
-    if scale is None:
-        others = tuple(i for i in range(weight.ndim) if i != axis) if weighted.is_per_channel else None
-        scale = np.abs(weight).max(axis=others, keepdims=True) / ((high - low) / 2)
-    scale = np.maximum(scale, np.finfo(np.float32).tiny)
-    return (np.clip(np.rint(weight / scale), low, high) * scale).astype(np.float32)
+    others = tuple(i for i in range(weight.ndim) if i != axis) if weighted.is_per_channel else None
+    wanted = np.abs(weight).max(axis=others, keepdims=True) / ((high - low) / 2) if scale is None else scale
+    steps = np.maximum(wanted, np.finfo(np.float32).tiny)
+    return (np.clip(np.rint(weight / steps), low, high) * steps).astype(np.float32)
 
 
-def _per_channel(x: Any, axis: int) -> Any:
+def _per_channel(x: Array, axis: int) -> Array:
     axis %= x.ndim
     found = np.abs(x).max(axis=tuple(i for i in range(x.ndim) if i != axis))
     return np.maximum(found, 1e-12)
 
 
-def _scaled(weighted: Weighted, x: Any, y: Any, source: Grid | None, grid: Grid | None) -> float:
+def _scaled(weighted: Weighted, x: Floats, y: Floats, source: Grid | None, grid: Grid | None) -> float:
     """Channels of the input scaled to what weights leave for them, those of the output to one range."""
     weight = weighted.weight
     axis = 0 if "transpose" in weighted.kind else 1
     groups = weighted.settings.get("groups", 1)
-    factor: Any = 1.0
+    factor: Array | float = 1.0
     if weighted.kind == "linear" or groups == 1:
         inputs = _per_channel(x, weighted.channel_axis)
         factor = np.sqrt(inputs / _per_channel(weight, axis))
@@ -92,17 +96,17 @@ def _scaled(weighted: Weighted, x: Any, y: Any, source: Grid | None, grid: Grid 
     return _sqnr(y, _on((found / turn).astype(np.float32), grid, _own_range(y / turn)) * turn, None)
 
 
-def _refitted(weighted: Weighted, x: Any, y: Any, source: Grid | None, grid: Grid | None) -> float:
+def _refitted(weighted: Weighted, x: Floats, y: Floats, source: Grid | None, grid: Grid | None) -> float:
     """Grids of the range of these samples."""
     given = _on(x, source, None if source is None else _own_range(x))
     found = weighted(given, weighted.other, weighted.other_bias)
     return _sqnr(y, found if grid is None else _on(found, grid, _own_range(y)), None)
 
 
-def _without_one(weighted: Weighted, x: Any, y: Any, source: Grid | None, grid: Grid | None) -> float:
+def _without_one(weighted: Weighted, x: Floats, y: Floats, source: Grid | None, grid: Grid | None) -> float:
     """Grids of what nearly all values reach."""
 
-    def ends(values: Any) -> tuple[Any, Any]:
+    def ends(values: Array) -> Ends:
         return np.quantile(values, 0.0005), np.quantile(values, 0.9995)
 
     given = _on(x, source, None if source is None else ends(x))
@@ -110,7 +114,7 @@ def _without_one(weighted: Weighted, x: Any, y: Any, source: Grid | None, grid: 
     return _sqnr(y, found if grid is None else _on(found, grid, ends(y)), None)
 
 
-def _per_output(weighted: Weighted, x: Any, y: Any, source: Grid | None, grid: Grid | None) -> float:
+def _per_output(weighted: Weighted, x: Floats, y: Floats, source: Grid | None, grid: Grid | None) -> float:
     weight = weighted.weight
     others = tuple(i for i in range(weight.ndim) if i != weighted.weight_axis)
     low, high = weighted.code_range
@@ -118,7 +122,7 @@ def _per_output(weighted: Weighted, x: Any, y: Any, source: Grid | None, grid: G
     return _sqnr(y, weighted(_on(x, source, None), _weights(weighted, weight, scale), weighted.bias), grid)
 
 
-def _best_rounding(weighted: Weighted, x: Any, y: Any, source: Grid | None, grid: Grid | None) -> float:
+def _best_rounding(weighted: Weighted, x: Floats, y: Floats, source: Grid | None, grid: Grid | None) -> float:
     """GPTQ on the samples that were kept."""
     from quantray.quantization.remedies._hessian import moments_of
     from quantray.quantization.remedies._rounding import gptq_codes, scales_of
@@ -132,7 +136,7 @@ def _best_rounding(weighted: Weighted, x: Any, y: Any, source: Grid | None, grid
     return _sqnr(y, weighted(_on(x, source, None), (codes * scale).astype(np.float32), weighted.bias), grid)
 
 
-_REMEDIES: dict[str, Any] = {
+_REMEDIES: dict[str, Callable[[Weighted, Floats, Floats, Grid | None, Grid | None], float]] = {
     "equalize": _scaled,
     "smooth": _scaled,
     "MinMaxObserver, or data like these in calibration": _refitted,

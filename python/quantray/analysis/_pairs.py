@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor, per_tensor_affine, per_tensor_symmetric
+from quantray._typing import Array, Floats
 from quantray.graph import Graph, Node, Ref, kind_of
 from quantray.graph._graph import leaves
 from quantray.graph.kinds import LAYERS, is_weight
@@ -74,7 +75,7 @@ class Pairs:
         """A module that computes otherwise than its float one: by weights, or the last of such a shape."""
         if len(node.facts) != 1 or not node.scope:
             return None
-        module: Any = _submodule(self._its.model, node.value) if node.kind == "module" else None
+        module = _submodule(self._its.model, node.value) if node.kind == "module" else None
         home = node.scope if module is None else str(node.value).rpartition(".")[0]
         inside = [n for n in self._free if n.scope == home and _are_alike(n, node)]
         if module is not None and callable(getattr(module, "weight", None)):
@@ -84,7 +85,7 @@ class Pairs:
         self._free.remove(inside[-1])
         return Ref(inside[-1].name)
 
-    def _has_weight(self, node: Node, module: Any) -> bool:
+    def _has_weight(self, node: Node, module: nn.Module) -> bool:
         weight = weights_of(node, self.graph, self._side.model)[1]
         grouped = getattr(module, "dequantized", None)
         found = np.asarray(module.weight().dequantize() if grouped is None else grouped())
@@ -132,13 +133,13 @@ class Weighted(NamedTuple):
     #: The name that settings call it by.
     home: str
     kind: str
-    weight: Any
-    bias: Any
+    weight: Array
+    bias: Array | None
     #: What the integers stand for, and the integers.
-    other: Any
-    other_bias: Any
+    other: Array
+    other_bias: Array | None
     codes: QTensor
-    settings: dict[str, Any]
+    settings: dict[str, object]
     limits: tuple[float | None, float | None] | None
     #: The least and the greatest code of the weight.
     code_range: tuple[int, int] = (-128, 127)
@@ -158,13 +159,13 @@ class Weighted(NamedTuple):
         """The axis of the weight that its outputs are on."""
         return 1 if "transpose" in self.kind else 0
 
-    def __call__(self, x: Any, weight: Any, bias: Any) -> Any:
+    def __call__(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """The layer of floats, with these weights."""
         made = kind_of(self.kind).function(np.asarray(x, np.float32), weight, bias, **self.settings)
         return limited(made, self.limits)
 
     @property
-    def ranges(self) -> Any:
+    def ranges(self) -> Floats:
         """The largest magnitude of each output's weights."""
         axis = self.weight_axis
         return np.abs(self.weight).max(axis=tuple(i for i in range(self.weight.ndim) if i != axis))
@@ -177,7 +178,7 @@ def weighted_of(node: Node, pairs: Pairs, side: Side, other: Side) -> Weighted |
     if mine is None or not mine.inputs:
         return None
     path = node.value.path if node.kind == LAYER else node.value if node.kind == "module" else None
-    module: Any = _submodule(other.model, path)
+    module = _submodule(other.model, path)
     if module is None or not callable(getattr(module, "weight", None)):
         return None
     found = module.weight()
@@ -220,11 +221,11 @@ def weighted_of(node: Node, pairs: Pairs, side: Side, other: Side) -> Weighted |
     )
 
 
-def _lengths(value: Any) -> list[Any]:
+def _lengths(value: object) -> list[object]:
     return [leaf for leaf in leaves(value) if isinstance(leaf, Ref) or type(leaf).__name__ == "Expr"]
 
 
-def _submodule(model: nn.Module, path: Any) -> Any:
+def _submodule(model: nn.Module, path: object) -> nn.Module | None:
     if not isinstance(path, str):
         return None
     try:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantray.analysis._style import BLUE, GREY, ORANGE, WIDTH, pyplot, settings
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from quantray.quantization._plan import Plan
 
 
-def plot_plan(plan: Plan) -> Any:
+def plot_plan(plan: Plan) -> Figure:
     """See `Plan.plot`."""
     plt = pyplot()
     lost = [plan.float_metric - step.metric for step in plan.steps]

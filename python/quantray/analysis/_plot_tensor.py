@@ -1,14 +1,23 @@
 """A tensor and its grid in one picture: where the values lie, where the codes, what is lost."""
 
+# matplotlib says the types of its functions in part.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quantray._core import QTensor, per_tensor_affine, per_tensor_symmetric
+from quantray._typing import ArrayLike, Bools, Floats
 from quantray.analysis._statistics import decibels
 from quantray.analysis._style import BLUE, GREY, ORANGE, WIDTH, pyplot, settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 #: Bins of the histogram at most: one a step where there are fewer steps.
 _BINS = 128
@@ -16,7 +25,7 @@ _BINS = 128
 _MOST = 4_000_000
 
 
-def plot_tensor(q: QTensor, x: Any) -> Any:
+def plot_tensor(q: QTensor, x: ArrayLike) -> Figure:
     """A histogram of values, the grid that they were quantized on, the tails that it clips, and the error.
 
     Parameters
@@ -82,7 +91,7 @@ def plot_tensor(q: QTensor, x: Any) -> Any:
     return figure
 
 
-def _histogram(axis: Any, flat: Any, out: Any, low: float, high: float) -> None:
+def _histogram(axis: Axes, flat: Floats, out: Bools, low: float, high: float) -> None:
     some = flat[:: -(-flat.size // _MOST)]
     begin, end = min(float(some.min()), low), max(float(some.max()), high)
     edges = np.linspace(begin, end if end > begin else begin + 1, _BINS + 1)

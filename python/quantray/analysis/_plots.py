@@ -1,14 +1,21 @@
 """Pictures of a comparison: errors along the depth, and the ranges of channels."""
 
+# matplotlib says the types of its functions in part.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantray.analysis._style import BLUE, COLOURS, GREY, ORANGE, WIDTH, pyplot, settings
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from quantray.analysis._comparison import Comparison
     from quantray.analysis._row import Row
 
@@ -18,7 +25,7 @@ _TOP = 80.0
 _NAMES = 24
 
 
-def plot_comparison(result: Comparison, before: Comparison | None = None) -> Any:
+def plot_comparison(result: Comparison, before: Comparison | None = None) -> Figure:
     """See `Comparison.plot`."""
     plt = pyplot()
     strips = [(name, ranges) for name, ranges in result.channels.items() if len(ranges) > 1]
@@ -50,7 +57,7 @@ def plot_comparison(result: Comparison, before: Comparison | None = None) -> Any
     return figure
 
 
-def _merged(figure: Any, axes: Any) -> Any:
+def _merged(figure: Figure, axes: NDArray[np.object_]) -> Axes:
     """The upper row as one picture."""
     if axes.shape[1] == 1:
         return axes[0, 0]
@@ -60,7 +67,7 @@ def _merged(figure: Any, axes: Any) -> Any:
     return figure.add_subplot(grid[0, :])
 
 
-def _along_depth(axis: Any, rows: list[Row]) -> None:
+def _along_depth(axis: Axes, rows: list[Row]) -> None:
     at = np.arange(len(rows))
     own = np.array([min(row.own, _TOP) for row in rows])
     accumulated = np.array([min(row.accumulated, _TOP) for row in rows])
@@ -77,7 +84,7 @@ def _along_depth(axis: Any, rows: list[Row]) -> None:
     axis.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=2)
 
 
-def _steps(axis: Any, rows: list[Row]) -> None:
+def _steps(axis: Axes, rows: list[Row]) -> None:
     at = np.arange(len(rows))
     axis.barh(at, [row.steps for row in rows], color=BLUE, height=0.6)
     axis.axvline(1, color=GREY, linestyle=":", linewidth=1)
@@ -86,7 +93,7 @@ def _steps(axis: Any, rows: list[Row]) -> None:
     _names(axis, [row.name for row in rows])
 
 
-def _names(axis: Any, names: list[str]) -> None:
+def _names(axis: Axes, names: list[str]) -> None:
     """Names down the side, the first on top; of many only some."""
     every = -(-len(names) // _NAMES)
     axis.set_yticks(range(0, len(names), every), [_short(name) for name in names[::every]])
@@ -97,7 +104,9 @@ def _short(name: str) -> str:
     return name if len(name) <= 22 else f"...{name[-20:]}"
 
 
-def _strip(figure: Any, axis: Any, result: Comparison, names: list[str], title: str, is_last: bool) -> None:
+def _strip(
+    figure: Figure, axis: Axes, result: Comparison, names: list[str], title: str, is_last: bool
+) -> None:
     """A row of colours for each layer: ranges of its channels, beside the largest of the layer."""
     found = result.channels
     wide = 64
@@ -116,7 +125,8 @@ def _strip(figure: Any, axis: Any, result: Comparison, names: list[str], title: 
     axis.set_title(title)
     for spine in axis.spines.values():
         spine.set_visible(False)
-    if axis.get_subplotspec().is_first_col():
+    place = axis.get_subplotspec()
+    if place is not None and place.is_first_col():
         axis.set_yticks(range(0, len(names), every), [_short(name) for name in names[::every]])
     else:
         axis.set_yticks([])

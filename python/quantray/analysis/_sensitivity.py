@@ -1,26 +1,21 @@
 """Each node quantized alone: what it costs the model by itself."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple, overload
 
 from quantray import nn
 from quantray._tables import Column, Table
+from quantray._typing import Args, Array, Kwargs, Tensor
 from quantray.analysis._pairs import Pairs
 from quantray.analysis._statistics import Errors
 from quantray.analysis._walk import Given, NoExact, first_output
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._graph import leaves, wires
 from quantray.graph._run import run
-from quantray.quantization._batches import as_arguments, as_batches
+from quantray.quantization._batches import Batch, as_arguments, as_batches, is_floats
 from quantray.quantization._metric import measured
 from quantray.quantization._progress import progress
 from quantray.quantization._shown import has_codes
@@ -50,7 +45,11 @@ class Sensitivity(Sequence[Alone]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int | str) -> Alone: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Alone]: ...
+    def __getitem__(self, key: int | str | slice) -> Alone | list[Alone]:
         if isinstance(key, str):
             for row in self.rows:
                 if row.name == key:
@@ -85,12 +84,12 @@ class Sensitivity(Sequence[Alone]):
 
 def sensitivity(
     model: nn.Module,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     metric: Callable[..., float] | None = None,
     *,
     int8: nn.Module | None = None,
     qconfig_mapping: QConfig | QConfigMapping | None = None,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
     show_progress: bool = False,
 ) -> Sensitivity:
     """What each node costs by itself: the float model with that node alone in integers.
@@ -145,9 +144,9 @@ def sensitivity(
 def sensitivity_of(
     side: Side,
     other: Side,
-    batches: Iterable[Any],
+    batches: Iterable[Batch],
     metric: Callable[..., float] | None,
-    transform: Callable[[Any], Any] | None,
+    transform: Callable[[Batch], object] | None,
     show_progress: bool,
 ) -> Sensitivity:
     """The same of two sides."""
@@ -177,7 +176,7 @@ def tried(graph: Graph) -> list[str]:
     ]
 
 
-def _one_batch(side: Side, other: Side, batch: Any, errors: dict[str, Errors]) -> None:
+def _one_batch(side: Side, other: Side, batch: object, errors: dict[str, Errors]) -> None:
     graph, inputs = side.find(batch)
     its_graph, _ = other.find(batch)
     pairs = Pairs(graph, its_graph, side, other)
@@ -194,7 +193,7 @@ def _one_batch(side: Side, other: Side, batch: Any, errors: dict[str, Errors]) -
         output = _resumed(side, graph, inputs, values, ref, found, after[ref.node])
         kept = errors.setdefault(name, Errors())
         for y, z in zip(leaves(exact), leaves(output), strict=False):
-            if isinstance(y, np.ndarray) and y.dtype.kind == "f":
+            if is_floats(y):
                 kept.add(y, z, None)
 
 
@@ -217,15 +216,15 @@ def _after(graph: Graph) -> dict[str, set[str]]:
 def _resumed(
     side: Side,
     graph: Graph,
-    inputs: dict[str, Any],
-    values: dict[Ref, Any],
+    inputs: dict[str, Tensor],
+    values: dict[Ref, Array],
     ref: Ref,
-    found: Any,
+    found: Array,
     after: set[str],
-) -> Any:
+) -> object:
     """What the float model returns where one wire carries other values: what is before it is known."""
 
-    def compute(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(node: Node, args: Args, kwargs: Kwargs) -> object:
         if node.name in after:
             return side.compute(graph, node, args, kwargs)
         outs = [values.get(Ref(node.name, out)) for out in range(max(len(node.facts), 1))]
@@ -244,7 +243,7 @@ class _OneNode:
         self._side, self._other, self._name = side, other, name
         self.training = False
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Array) -> object:
         graph, inputs = self._side.find(args)
         if self._name is None:
             return exact_values(self._side, graph, inputs, set())[1]

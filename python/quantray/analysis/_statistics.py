@@ -1,16 +1,12 @@
 """What is kept of errors and of ranges while batches pass: no more for many batches than for one."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array, Floats, Ints
 from quantray.nn.quantized import Grid
 
 
@@ -21,9 +17,8 @@ def decibels(signal: float, noise: float) -> float:
     return -math.inf if signal == 0 else 10 * math.log10(signal / noise)
 
 
-def rows_of(array: Any, count: int | None) -> Any:
+def rows_of(array: Array, count: int | None) -> Array:
     """An array with one row for each sample; with one row where its first axis is not that of samples."""
-    array = np.asarray(array)
     if array.ndim == 0 or array.shape[0] != count:
         return array.reshape(1, -1)
     return array.reshape(array.shape[0], -1)
@@ -46,7 +41,7 @@ class Errors:
         self.worst: tuple[float, int | None] = (math.inf, None)
         self._samples = 0
 
-    def add(self, exact: Any, other: Any, count: int | None) -> None:
+    def add(self, exact: Array, other: Array, count: int | None) -> None:
         """Takes in values of `count` samples."""
         y = rows_of(np.asarray(exact, np.float32), count)
         error = rows_of(np.asarray(other, np.float32), count) - y
@@ -93,14 +88,14 @@ class Range:
         self._axis = axis
         self.low, self.high = math.inf, -math.inf
         #: By channel the largest magnitude.
-        self.channels: Any = None
+        self.channels: Floats | None = None
         #: The two largest magnitudes of samples, the number of the first, and a histogram of all by halves
         #: of powers of two.
         self.first, self.second, self.sample = 0.0, 0.0, None
         self._sizes = np.zeros(512, np.int64)
         self._samples = 0
 
-    def add(self, values: Any, count: int | None) -> None:
+    def add(self, values: Array, count: int | None) -> None:
         """Takes in values of `count` samples."""
         x = np.asarray(values, np.float32)
         if x.size == 0:
@@ -117,7 +112,7 @@ class Range:
         if x.ndim and len(x) == count:
             self._add_samples(rows_of(size, count).max(axis=1))
 
-    def _add_samples(self, most: Any) -> None:
+    def _add_samples(self, most: Floats) -> None:
         for i in np.argsort(-most)[:2]:
             value = float(most[i])
             if value > self.first:
@@ -165,7 +160,7 @@ class Codes:
         #: Energies: of what is beyond the grid, and of all.
         self.clipping = self.squares = 0.0
 
-    def add(self, exact: Any, codes: Any) -> None:
+    def add(self, exact: Array, codes: Array) -> None:
         """Takes in exact values of a wire, and what they are on the grid."""
         grid = self.grid
         self._counts += np.bincount(np.asarray(codes).reshape(-1).view(np.uint8), minlength=256)
@@ -192,12 +187,14 @@ class Codes:
     @property
     def bulk(self) -> int:
         """How many codes the values between the 0.5th and the 99.5th percentile lie on."""
-        order = np.arange(256, dtype=np.uint8).view(np.int8 if self.grid.dtype == "qint8" else np.uint8)
+        order: Array = np.arange(256, dtype=np.uint8).view(
+            np.int8 if self.grid.dtype == "qint8" else np.uint8
+        )
         counts = self._counts[np.argsort(order)]
-        total = np.cumsum(counts)
+        total: Ints = np.cumsum(counts)
         if total[-1] == 0:
             return 0
-        low, high = (int(np.searchsorted(total, share * total[-1])) for share in (0.005, 0.995))
+        low, high = (int(np.searchsorted(total, share * float(total[-1]))) for share in (0.005, 0.995))
         return high - low + 1
 
     @property

@@ -5,14 +5,10 @@ dark ones. The four colours are told apart by people with any kind of colour bli
 meaning hangs on colour alone. Widths and sizes of type are such that a phone shows them legibly.
 """
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from types import ModuleType
 
 BLUE, ORANGE, TEAL, PINK, GREY = "#3d85d1", "#d9701f", "#17917c", "#c0568f", "#7d7d7d"
 #: Of magnitudes: one that is read in grey, too.
@@ -20,7 +16,7 @@ COLOURS = "cividis"
 #: Inches; type of 10 points in it is 10 pixels high on a phone.
 WIDTH = 5.6
 
-RC: dict[str, Any] = {
+RC: dict[str, object] = {
     "figure.dpi": 96,
     "figure.facecolor": "none",
     "figure.figsize": (WIDTH, 3.4),
@@ -50,9 +46,9 @@ RC: dict[str, Any] = {
 }
 
 
-def settings() -> dict[str, Any]:
+def settings() -> dict[str, object]:
     """The settings, for `matplotlib.rc_context`."""
-    cycler: Any = importlib.import_module("matplotlib").cycler
+    cycler = importlib.import_module("matplotlib").cycler
     return {**RC, "axes.prop_cycle": cycler(color=[BLUE, ORANGE, TEAL, PINK])}
 
 
@@ -67,7 +63,7 @@ def style() -> None:
     pyplot().rcParams.update(settings())
 
 
-def pyplot() -> Any:
+def pyplot() -> ModuleType:
     """matplotlib's `pyplot`.
 
     Raises

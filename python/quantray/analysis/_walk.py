@@ -4,25 +4,21 @@ A node's own error is that of the node alone: it is given the exact values, on t
 have. Its accumulated error is what it gives in the model of integers, whose inputs are off already.
 """
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from quantray._typing import Args, Array, Kwargs, Tensor
 from quantray.analysis._pairs import Pairs, Weighted, weighted_of
 from quantray.analysis._statistics import Codes, Errors, Range
 from quantray.graph import Expr, Graph, Node, Ref, kind_of
 from quantray.graph._graph import leaves, map_tree
 from quantray.graph._lengths import evaluate
 from quantray.graph._run import Environment, parameter_of, run
-from quantray.quantization._integers import DEQUANTIZE, MOVE
+from quantray.quantization._integers import DEQUANTIZE, MOVE, Outputs
 from quantray.quantization._shown import has_codes
 from quantray.quantization._sides import Side, Trained, as_floats, exact_values
 
@@ -45,7 +41,7 @@ class Watched:
         #: The largest distance in steps of its grid.
         self.steps = 0.0
         #: Its exact input, of a few samples.
-        self.kept: Any = None
+        self.kept: Array | None = None
         #: Where its input comes from: the step that has made it.
         self.source: str | None = None
         self.has_own = True
@@ -66,7 +62,7 @@ class Walk:
         self.samples = self.batches = 0
         self._pairs: list[Pairs] = []
         #: What the model returns, exactly and as it is: of each batch, for whoever looks at it.
-        self.outputs: tuple[Any, Any] = (None, None)
+        self.outputs: tuple[object, object] = (None, None)
 
     def pairs(self, graph: Graph, other: Graph) -> Pairs:
         """The pairs of two graphs."""
@@ -82,7 +78,7 @@ class Walk:
         self._pairs.append(made)
         return made
 
-    def batch(self, batch: Any) -> None:
+    def batch(self, batch: object) -> None:
         """Takes in one batch."""
         graph, inputs = self.side.find(batch)
         other, its = self.other.find(batch)
@@ -92,7 +88,7 @@ class Walk:
         values, exact = exact_values(self.side, graph, inputs, set(pairs.exact.values()))
         timed: dict[str, float] = {}
 
-        def compute(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def compute(node: Node, args: Args, kwargs: Kwargs) -> Outputs:
             begin = time.perf_counter()
             made = self.other.compute(other, node, args, kwargs)
             timed[node.name] = time.perf_counter() - begin
@@ -112,7 +108,7 @@ class Walk:
         node: Node,
         environment: Environment,
         pairs: Pairs,
-        values: dict[Ref, Any],
+        values: dict[Ref, Array],
         count: int | None,
         seconds: float,
     ) -> None:
@@ -146,8 +142,8 @@ class Walk:
         node: Node,
         environment: Environment,
         pairs: Pairs,
-        values: dict[Ref, Any],
-        y: Any,
+        values: dict[Ref, Array],
+        y: Array,
         count: int | None,
         watched: Watched,
     ) -> None:
@@ -211,12 +207,12 @@ class Given:
     """
 
     def __init__(
-        self, other: Side, pairs: Pairs, values: dict[Ref, Any], environment: Environment | None
+        self, other: Side, pairs: Pairs, values: dict[Ref, Array], environment: Environment | None
     ) -> None:
         self._other, self._pairs, self._values, self._environment = other, pairs, values, environment
         self._grids = other.grids(pairs.other)
 
-    def wire(self, ref: Ref) -> Any:
+    def wire(self, ref: Ref) -> Tensor:
         """The exact value of a wire, on the grid that it has; computed where it is part of a step."""
         exact = self._pairs.exact.get(ref)
         if exact is not None:
@@ -231,28 +227,28 @@ class Given:
             return node.value
         if node.kind in ("input", "tap", "hook", "python") or ref.out or self._has_codes(node):
             raise NoExact(str(ref))
-        return self.computed(node)
+        return first_output(self.computed(node))
 
     def _has_codes(self, node: Node) -> bool:
         """Whether a node is a step by itself that has no pair: what is behind it cannot be told from it."""
         return node.kind == "module" and has_codes(self._other.model.get_submodule(node.value))
 
-    def computed(self, node: Node) -> Any:
+    def computed(self, node: Node) -> Outputs:
         """What a node gives for exact inputs."""
         args, kwargs = self._resolved(node, self.wire)
         return self._other.compute(self._pairs.other, node, args, kwargs)
 
-    def of_floats(self, node: Node) -> Any:
+    def of_floats(self, node: Node) -> Array:
         """The float function of what passes codes on, of what these codes stand for."""
         args, kwargs = self._resolved(node, lambda ref: as_floats(self.wire(ref)))
         return kind_of(node.value).function(*args, **kwargs)
 
-    def _resolved(self, node: Node, of: Any) -> tuple[Any, Any]:
+    def _resolved(self, node: Node, of: Callable[[Ref], Tensor]) -> tuple[Args, Kwargs]:
         def shape(ref: Ref) -> tuple[int, ...]:
             known = None if self._environment is None else self._environment.values.get(ref)
             return tuple(np.shape(self.wire(ref) if known is None else known))
 
-        def leaf(value: Any) -> Any:
+        def leaf(value: object) -> object:
             if type(value) is Ref:
                 return of(value)
             return evaluate(value, shape) if type(value) is Expr else value
@@ -260,7 +256,7 @@ class Given:
         return map_tree(leaf, node.args), map_tree(leaf, dict(node.kwargs))
 
 
-def through(walk: Walk, batches: Iterable[Any]) -> Walk:
+def through(walk: Walk, batches: Iterable[object]) -> Walk:
     """A walk over batches; what is wrong with one is said with its number."""
     for i, batch in enumerate(batches):
         try:
@@ -272,12 +268,12 @@ def through(walk: Walk, batches: Iterable[Any]) -> Walk:
     return walk
 
 
-def first_output(made: Any) -> Any:
+def first_output(made: Outputs) -> Tensor:
     """The first output of a node."""
-    return next(iter(leaves(made)), None) if isinstance(made, (tuple, list, dict)) else made
+    return leaves(made)[0] if isinstance(made, (tuple, list, dict)) else made
 
 
-def _energy(error: Any) -> float:
+def _energy(error: Array) -> float:
     flat = np.asarray(error, np.float32).reshape(-1)
     return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
 

@@ -4,7 +4,7 @@ What `torch.ao.quantization` has and this has not on purpose is listed by `quant
 """
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantray._advice import advice
 from quantray.quantization import remedies
@@ -338,6 +338,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    text = f"module 'quantray.quantization' has no attribute {name!r}{advice(name)}"
-    raise AttributeError(text, name=name, obj=sys.modules[__name__])
+# Type checkers say themselves what is not there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        text = f"module 'quantray.quantization' has no attribute {name!r}{advice(name)}"
+        raise AttributeError(text, name=name, obj=sys.modules[__name__])

@@ -41,8 +41,8 @@ def _multi_head_attention(to: Lowering, node: Node) -> None:
     if mask is not None:
         # What may look at nothing becomes 0; a softmax gives NaN there.
         most = to.step("max", (to.number(mask),), node, axes=(-1,), keepdims=True)
-        empty = to.step("equal", (most, to.constant(np.float32(-np.inf))), node)
-        mixed = to.step("where", (empty, to.constant(np.float32(0)), mixed), node)
+        empty = to.step("equal", (most, to.constant(np.asarray(-np.inf, np.float32))), node)
+        mixed = to.step("where", (empty, to.constant(np.asarray(0, np.float32)), mixed), node)
     turned = to.step("transpose", (mixed,), node, axes=(0, 2, 1, 3))
     number = to.number(query)
     shape = (("dim", number, 0), ("dim", number, 1), wide)

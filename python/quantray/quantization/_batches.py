@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import TypeGuard, TypeVar, cast
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Args, Array
+from quantray.graph._trees import is_array, is_list, is_tuple
 from quantray.nn._foreign import check_model as check_model
 
+#: What data are made of: an array, a tuple of a model's arguments, or what `transform` makes them of.
+Batch = TypeVar("Batch")
 
-def as_arguments(given: Any, model: nn.Module | None = None) -> tuple[Any, ...]:
+
+def as_arguments(given: object, model: nn.Module | None = None) -> Args:
     """What a model is called with: a tuple of arguments, or one.
 
     A list of arrays is a tuple of them: loaders of torch give lists.
     """
-    if isinstance(given, list):
-        parts = cast("list[Any]", given)
-        if parts and all(hasattr(part, "shape") for part in parts):
-            given = tuple(parts)
-    args = cast("tuple[Any, ...]", given if isinstance(given, tuple) else (given,))
+    if is_tuple(given) or (is_list(given) and given and all(hasattr(part, "shape") for part in given)):
+        args = tuple(given)
+    else:
+        args = (given,)
     return args if model is None else model._arranged(args)
 
 
-def as_batches(data: Iterable[Any]) -> Iterable[Any]:
+def as_batches(data: Iterable[Batch]) -> Iterable[Batch]:
     """Batches: one array is one of them.
 
     Raises
@@ -34,7 +38,7 @@ def as_batches(data: Iterable[Any]) -> Iterable[Any]:
         For what is no iterable of batches.
     """
     if isinstance(data, np.ndarray) or hasattr(data, "__array__"):
-        return [data]
+        return [cast("Batch", data)]
     if isinstance(data, (str, bytes)) or not hasattr(data, "__iter__"):
         raise TypeError(
             f"data must be batches: arrays, or tuples of a model's arguments, got {type(data).__name__}"
@@ -42,7 +46,12 @@ def as_batches(data: Iterable[Any]) -> Iterable[Any]:
     return data
 
 
-def check_arguments(model: nn.Module, args: tuple[Any, ...]) -> None:
+def is_floats(value: object) -> TypeGuard[Array]:
+    """Whether what a model gives is an array of floats."""
+    return is_array(value) and not np.isscalar(value) and value.dtype.kind == "f"
+
+
+def check_arguments(model: nn.Module, args: Args) -> None:
     """Raises where a batch has more parts than a model takes: labels, most often.
 
     Raises

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantray import nn
-from quantray.quantization._batches import as_arguments, as_batches
+from quantray._typing import Array, DType
+from quantray.quantization._batches import Batch, as_arguments, as_batches
 from quantray.quantization._prepared import prepared_of
 from quantray.quantization._progress import progress
 from quantray.quantization.calibrate import observers_of, run
@@ -18,9 +20,41 @@ from quantray.quantization.observer import (
 )
 
 M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-def _observe(model: nn.Module, batch: Any, index: int) -> nn.Module:
+class Future(Protocol[T_co]):
+    """What will be there: of `dask.distributed`."""
+
+    def result(self) -> T_co: ...
+    def release(self) -> None: ...
+
+
+class Client(Protocol):
+    """What is asked of a `dask.distributed.Client`."""
+
+    def scatter(self, data: list[T], /, *, broadcast: bool = False) -> Iterable[Future[T]]: ...
+    def submit(self, function: Callable[..., T], /, *args: object, pure: bool = True) -> Future[T]: ...
+    def compute(self, collections: list[object], /) -> Iterable[Future[object]]: ...
+
+
+class DaskArray(Protocol):
+    """What is asked of a `dask.array.Array`."""
+
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> DType: ...
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], ...]: ...
+    def rechunk(self, chunks: dict[int, int], /) -> DaskArray: ...
+    def to_delayed(self) -> NDArray[np.object_]: ...
+
+
+def _observe(model: nn.Module, batch: object, index: int) -> nn.Module:
     """On a worker: a copy of the model, which other batches see too, that has seen one batch."""
     model = model.copy()
     run(model, batch, index)
@@ -28,11 +62,11 @@ def _observe(model: nn.Module, batch: Any, index: int) -> nn.Module:
 
 
 def calibrate_on(
-    client: Any,
+    client: Client,
     model: M,
-    data: Any,
+    data: Iterable[Batch] | DaskArray,
     show_progress: bool,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
 ) -> M:
     """Calibrates on a cluster: each batch on some worker, the observers merged here in the batches' order."""
     moving = [
@@ -64,14 +98,14 @@ def calibrate_on(
     return model
 
 
-def _batches(client: Any, data: Any) -> list[Any]:
+def _batches(client: Client, data: Iterable[object] | DaskArray) -> list[Future[object]]:
     """Batches on the workers: a Dask array's blocks along its first axis, or the items of anything else."""
     if hasattr(data, "to_delayed"):
-        return list(client.compute(list(_in_blocks(data).to_delayed().ravel())))
-    return list(client.scatter(list(as_batches(data))))
+        return list(client.compute(list(_in_blocks(cast("DaskArray", data)).to_delayed().ravel())))
+    return list(client.scatter(list(as_batches(cast("Iterable[object]", data)))))
 
 
-def _in_blocks(data: Any) -> Any:
+def _in_blocks(data: DaskArray) -> DaskArray:
     """A Dask array cut along its first axis alone."""
     return data.rechunk(dict.fromkeys(range(1, data.ndim), -1))
 
@@ -89,12 +123,12 @@ def _merge(model: nn.Module, seen: nn.Module) -> None:
         mine[name].merge(observer)
 
 
-def map_blocks(model: nn.Module, data: Any, **kwargs: Any) -> Any:
+def map_blocks(model: nn.Module, data: DaskArray, **kwargs: object) -> DaskArray:
     """A model over the blocks of a Dask array along its first axis: a Dask array of its outputs."""
     import importlib
 
-    da: Any = importlib.import_module("dask.array")
-    whole = data.rechunk(dict.fromkeys(range(1, data.ndim), -1))
+    da = importlib.import_module("dask.array")
+    whole = _in_blocks(data)
     probe = np.asarray(model(np.zeros((1, *whole.shape[1:]), whole.dtype)))
     chunks = (whole.chunks[0], *((n,) for n in probe.shape[1:]))
     drop = list(range(probe.ndim, whole.ndim))
@@ -111,5 +145,5 @@ def map_blocks(model: nn.Module, data: Any, **kwargs: Any) -> Any:
     )
 
 
-def _call(block: Any, model: nn.Module) -> Any:
+def _call(block: Array, model: nn.Module) -> Array:
     return np.asarray(model(block))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from quantray.quantization._to_integers import ToIntegers
 from quantray.quantization.observer._zeros import warn_of_zeros
 
 #: What takes the place of tables that are looked up.
-_TABLES: dict[type[nn.Module], Any] = {
+_TABLES: dict[type[nn.Module], type[quantized.Embedding | quantized.EmbeddingBag]] = {
     nn.Embedding: quantized.Embedding,
     nn.EmbeddingBag: quantized.EmbeddingBag,
     qat.Embedding: quantized.Embedding,
@@ -37,7 +37,7 @@ _TABLES: dict[type[nn.Module], Any] = {
 }
 
 #: What computes whole sequences, with integers of weights, where its QConfig is one of dynamic quantization.
-_RECURRENT: dict[type[nn.Module], Any] = {
+_RECURRENT: dict[type[nn.Module], type[quantized.dynamic.LSTM | quantized.dynamic.GRU]] = {
     nn.LSTM: quantized.dynamic.LSTM,
     nn.GRU: quantized.dynamic.GRU,
 }
@@ -52,7 +52,7 @@ class Conversion:
         #: The model of integers, once it is put together.
         self.result: nn.Module | None = None
         #: By home and weight, what the layer becomes and where it is put.
-        self.layers: dict[tuple[str, Any], tuple[str, nn.Module]] = {}
+        self.layers: dict[tuple[str, object], tuple[str, nn.Module]] = {}
         self.modules: dict[str, nn.Module] = {}
         #: Layers whose first call has been placed.
         self.placed: set[str] = set()
@@ -90,7 +90,9 @@ class Conversion:
                 continue
             kind_of_float = getattr(module, "float_module", type(module))
             qconfig = self.runner.settings.of_module(path, kind_of_float, self.model)
-            weight: Any = None if qconfig is None else qconfig.weight()
+            weight = None if qconfig is None else qconfig.weight()
+            if weight is None:
+                continue
             if getattr(weight, "qscheme", None) is per_channel_affine_float_qparams:
                 self.modules[path] = kind.from_float(module, dtype=weight.dtype)
 
@@ -153,7 +155,7 @@ class Conversion:
                 made = quantized.dynamic.Linear.of(codes, bias, relu=layer.limits == RELU)
             else:
                 made = kind.of(
-                    cast("Any", LayerSettings({**dict(node.kwargs), "padding_mode": "zeros"})),
+                    cast("nn.Module", LayerSettings({**dict(node.kwargs), "padding_mode": "zeros"})),
                     codes,
                     bias,
                     grid=None,
@@ -216,9 +218,9 @@ class Conversion:
 
 
 class LayerSettings:
-    """A layer's settings as attributes."""
+    """A layer's settings as attributes, which is all that is asked of the layer of floats."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: dict[str, object]) -> None:
         self.__dict__.update({"output_padding": 0, **settings})
 
 

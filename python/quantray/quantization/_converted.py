@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor
+from quantray._typing import Args, Array, ArrayLike, Kwargs, Tensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._arguments import arguments
 from quantray.graph._fitting import fitting
@@ -18,9 +19,12 @@ from quantray.graph._runner import DoesNotHold
 from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple, map_tree, rebuilt
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization import _node_state
-from quantray.quantization._integers import compute, grids_of
+from quantray.quantization._integers import Compute, compute, grids_of
 from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
+
+if TYPE_CHECKING:
+    from quantray.graph._files import Writer
 
 
 class NotCaptured(ValueError):
@@ -67,7 +71,7 @@ class Converted(Programmed):
         why, called = self.why if self.keeps_zero_points else None, self.made(module, graph).lowered.called
         return ConvertedReading(graph, module, called, self.spared, why)
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(self, module: nn.Module, args: Args, kwargs: Kwargs) -> object:
         if self._mark.changed or self._mark.touched:
             self.refresh(module)
         route = None if kwargs else self._routes.find(args)
@@ -115,10 +119,10 @@ class Converted(Programmed):
         return grids_of(graph, module)
 
     def find(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
-    ) -> tuple[Graph, dict[str, Any]]:
+        self, module: nn.Module, args: Args, kwargs: Kwargs, *, whole: bool = False
+    ) -> tuple[Graph, dict[str, Tensor]]:
         for at, graph in enumerate(self.graphs):
-            args_now, kwargs_now = _cast((args, kwargs), graph)
+            args_now, kwargs_now = _cast(args, kwargs, graph)
             inputs = fitting(
                 graph, args_now, kwargs_now, graph.training, module, self.deciding(module, graph)
             )
@@ -133,13 +137,13 @@ class Converted(Programmed):
             )
         )
 
-    def deciding(self, module: nn.Module, graph: Graph) -> Any:
+    def deciding(self, module: nn.Module, graph: Graph) -> Compute | None:
         if not any(isinstance(guard.subject, Ref) for guard in graph.guards):
             return None
         grids = self.made(module, graph).grids
         return lambda module, node, args, kwargs: compute(module, node, args, kwargs, grids)
 
-    def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
+    def run(self, module: nn.Module, graph: Graph, inputs: Mapping[str, Tensor]) -> object:
         grids = self.made(module, graph).grids
 
         late: dict[str | None, list[Guard]] = {}
@@ -163,27 +167,27 @@ class Converted(Programmed):
 
     # State
 
-    def own_state(self, module: nn.Module) -> dict[str, Any]:
+    def own_state(self, module: nn.Module) -> dict[str, Array]:
         """Scales and zero points that no module keeps, by the names of their nodes."""
         found = _node_state.entries(self.graphs, module)
         return {name: entry.grid.state[entry.part] for name, entry in found.items()}
 
-    def accept(self, module: nn.Module, name: str, value: Any) -> Any:
+    def accept(self, module: nn.Module, name: str, value: ArrayLike) -> Array:
         """A scale or a zero point of a node."""
         entry = _node_state.entries(self.graphs, module)[name]
         return entry.grid.accept(entry.part, value)
 
-    def assign(self, module: nn.Module, state: dict[str, Any]) -> None:
+    def assign(self, module: nn.Module, state: dict[str, Array]) -> None:
         """Takes scales and zero points of nodes; looks anew at weights, too."""
         if state:
             self.graphs = _node_state.replaced(self.graphs, module, state)
         self._mark.changed = True
 
-    def for_file(self, module: nn.Module, writer: Any) -> dict[str, Any]:
+    def for_file(self, module: nn.Module, writer: Writer) -> dict[str, object]:
         """The graphs, as JSON."""
         from quantray.quantization._files import described
 
-        about: dict[str, Any] = {"is_near": self.is_near, "spared": self.spared}
+        about: dict[str, object] = {"is_near": self.is_near, "spared": self.spared}
         if self.keeps_zero_points:
             about["keeps_zero_points"] = True
         return described("converted", self.graphs, self.prefix, writer) | about
@@ -198,16 +202,16 @@ def _placed(error: ValueError, graphs: list[Graph]) -> ValueError:
     return error
 
 
-def floats(tree: Any) -> Any:
+def floats(tree: object) -> object:
     """What a model returns: floats in the place of codes."""
     return map_tree(lambda leaf: leaf.dequantize() if isinstance(leaf, QTensor) else leaf, tree)
 
 
-def _cast(given: Any, graph: Graph) -> Any:
+def _cast(args: Args, kwargs: Kwargs, graph: Graph) -> tuple[Args, Kwargs]:
     """Arguments in the dtypes that a graph was captured with, where nothing is lost."""
     facts = {name: graph.nodes[name].facts[0] for name in graph.inputs}
 
-    def walk(pattern: Any, value: Any) -> Any:
+    def walk(pattern: object, value: object) -> object:
         if isinstance(pattern, Ref) and is_array(value):
             dtype = facts[pattern.node].dtype
             if value.dtype != dtype and np.can_cast(value.dtype, dtype, "same_kind"):
@@ -222,33 +226,33 @@ def _cast(given: Any, graph: Graph) -> Any:
             return {key: walk(pattern.get(key), v) for key, v in value.items()}
         return value
 
-    return walk(graph.args, given[0]), walk(dict(graph.kwargs), given[1])
+    return cast("tuple[Args, Kwargs]", (walk(graph.args, args), walk(dict(graph.kwargs), kwargs)))
 
 
-def why_none_fits(graphs: list[Graph], args: Any, kwargs: Any, cure: str) -> str:
+def why_none_fits(graphs: list[Graph], args: Args, kwargs: Kwargs, cure: str) -> str:
     """What a model was called with, what there are graphs for, and what to do."""
-    got = _said(args, kwargs, lambda leaf: f"{leaf.dtype} {tuple(leaf.shape)}")
+    got = _said(args, kwargs, None)
     lines = [f"the model was not captured for such an input ({got}); it was for:"]
     for graph in graphs:
-
-        def fact(ref: Any, graph: Graph = graph) -> str:
-            known = graph.nodes[ref.node].facts[0]
-            return f"{known.dtype} ({', '.join(map(str, known.shape))}{',' * (len(known.shape) == 1)})"
-
         guards = "".join(f", where {guard}" for guard in graph.guards)
-        lines.append(f"  {_said(graph.args, dict(graph.kwargs), fact)}{guards}")
+        lines.append(f"  {_said(graph.args, dict(graph.kwargs), graph)}{guards}")
     lines.append(cure)
     return "\n".join(dict.fromkeys(lines))
 
 
-def _said(args: Any, kwargs: Any, array: Callable[[Any], str]) -> str:
-    """What a model is called with, in a line."""
+def _said(args: Args, kwargs: Kwargs, graph: Graph | None) -> str:
+    """What a model is called with, in a line: arrays, or the wires of a graph."""
 
-    def leaf(value: Any) -> str:
-        is_array = isinstance(value, Ref) or hasattr(value, "dtype")
-        return array(value) if is_array else repr(value)
+    def leaf(value: object) -> str:
+        if isinstance(value, Ref) and graph is not None:
+            known = graph.nodes[value.node].facts[0]
+            return f"{known.dtype} ({', '.join(map(str, known.shape))}{',' * (len(known.shape) == 1)})"
+        if hasattr(value, "dtype"):
+            array = cast("Array", value)
+            return f"{array.dtype} {tuple(array.shape)}"
+        return repr(value)
 
-    def said(tree: Any) -> str:
+    def said(tree: object) -> str:
         if is_sequence(tree):
             return f"({', '.join(map(said, tree))})"
         if is_dict(tree):

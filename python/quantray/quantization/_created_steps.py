@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Iterable
 
 import numpy as np
 
 from quantray.graph import Expr, Node, Ref
-from quantray.quantization._lowering import Lowering, step_of
+from quantray.graph._trees import is_array
+from quantray.quantization._lowering import Length, Lowering, is_whole, step_of
 from quantray.quantization._operands import (
     arguments,
     constant,
@@ -21,7 +22,7 @@ from quantray.quantization._operands import (
 )
 
 
-def _shaped(to: Lowering, node: Node, made: int, shape: Any, length: Any) -> None:
+def _shaped(to: Lowering, node: Node, made: int, shape: Iterable[object], length: Length) -> None:
     """A row, or a square, in its shape, whose -1 is the length."""
     wanted = tuple(length if isinstance(n, int) and n < 0 else to.length(n) for n in shape)
     to.put(node, to.step("reshape", (made,), node, shape=wanted))
@@ -46,11 +47,8 @@ def _like(to: Lowering, node: Node) -> None:
     to.put(node, to.step("expand", (one,), node, shape=shape_of(to, given["a"])))
 
 
-def _plain_number(value: Any) -> Any:
-    plain = value
-    if isinstance(value, (np.generic, np.ndarray)) and np.ndim(plain) == 0:
-        return plain.item()
-    return plain
+def _plain_number(value: object) -> object:
+    return value.item() if is_array(value) and value.ndim == 0 else value
 
 
 @step_of("array.ramp")
@@ -58,15 +56,16 @@ def _ramp(to: Lowering, node: Node) -> None:
     given = arguments(node, "length", "start", "step", "shape", "dtype")
     dtype = str(made_dtype(node))
     length = to.length(given["length"])
-    ends: list[Any] = []
+    ends: list[float | Length] = []
     for name in ("start", "step"):
         value = _plain_number(given[name])
         if isinstance(value, Ref):
             value = _plain_number(to.fixed.get(value))
-        need(value is not None and not isinstance(value, Ref))
-        is_float = isinstance(value, float)
-        need(not is_float or dtype == "float32")
-        ends.append(value if is_float else to.length(value))
+        if isinstance(value, float):
+            need(dtype == "float32")
+            ends.append(value)
+        else:
+            ends.append(to.length(value))
     need(not any(isinstance(end, float) for end in ends) or not any(isinstance(end, tuple) for end in ends))
     made = to.step("ramp", (), node, length=length, start=ends[0], step=ends[1], dtype=dtype)
     _shaped(to, node, made, given["shape"], length)
@@ -101,14 +100,12 @@ def _lengths(to: Lowering, node: Node) -> None:
 def _triangle(to: Lowering, node: Node) -> None:
     given = arguments(node, "m", "k")
     offset = given["k"] or 0
-    need(isinstance(offset, (int, np.integer)) and rank(to, given["m"]) >= 2)
+    need(is_whole(offset) and rank(to, given["m"]) >= 2)
     x, dtype = wire(to, given["m"], None), made_dtype(node)
     is_upper = node.kind == "numpy.triu"
     last = rank(to, given["m"])
     rows, columns = ("dim", x, last - 2), ("dim", x, last - 1)
     # On and above one diagonal is what is not below the next one.
-    band = to.step(
-        "band", (), node, rows=rows, columns=columns, offset=int(cast("Any", offset)) - is_upper, below=True
-    )
+    band = to.step("band", (), node, rows=rows, columns=columns, offset=int(offset) - is_upper, below=True)
     zero = constant(to, 0, dtype)
     to.put(node, to.step("where", (band, zero, x) if is_upper else (band, x, zero), node))

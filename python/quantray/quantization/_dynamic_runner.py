@@ -5,15 +5,19 @@ Sums of floats may be added up in another order there: layers take the range of 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantray import nn
+from quantray._typing import Args, Kwargs
 from quantray.graph import Graph, Node
 from quantray.graph._arguments import few_rows
 from quantray.graph._fitting import fitting
 from quantray.quantization._converted import why_none_fits
 from quantray.quantization._floating import FloatProgram
 from quantray.quantization.observer._zeros import warn_of_zero_inputs
+
+if TYPE_CHECKING:
+    from quantray.graph._files import Writer
 
 
 class Dynamic(FloatProgram):
@@ -25,9 +29,7 @@ class Dynamic(FloatProgram):
         self.is_fixed = graphs is not None
         self.graphs += graphs or []
 
-    def capture(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any
-    ) -> Graph:
+    def capture(self, module: nn.Module, args: Args, kwargs: Kwargs, *, whole: bool = False) -> Graph:
         if self.is_fixed:
             raise ValueError(
                 why_none_fits(
@@ -37,18 +39,18 @@ class Dynamic(FloatProgram):
                     "call the model with such inputs before it is saved, or load it into its class",
                 )
             )
-        graph = super().capture(module, args, kwargs, **options)
+        graph = super().capture(module, args, kwargs, whole=whole)
         if not module.training:
             self._look(module, graph, args, kwargs)
         return graph
 
-    def _look(self, module: nn.Module, graph: Graph, args: Any, kwargs: Any) -> None:
+    def _look(self, module: nn.Module, graph: Graph, args: Args, kwargs: Kwargs) -> None:
         """Warns of layers whose inputs are so small that all become 0: by a few rows, and once."""
         if any(node.kind in ("python", "tap", "hook") for node in graph):
             # Code of the user's, which is not to be called twice.
             return
 
-        def compute(module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def compute(module: nn.Module, node: Node, args: Args, kwargs: Kwargs) -> object:
             if node.kind == "module" and args:
                 layer = module.get_submodule(node.value)
                 if type(layer).__module__.startswith("quantray.nn.quantized.dynamic."):
@@ -57,12 +59,12 @@ class Dynamic(FloatProgram):
             return self.compute(module, node, args, kwargs)
 
         # A model out of a file may be for so many rows alone.
-        few: Any = (args, kwargs) if module._argument_names() is not None else few_rows((args, kwargs))
+        few = (args, kwargs) if module._argument_names() is not None else few_rows((args, kwargs))
         inputs = fitting(graph, few[0], few[1], False, module)
         if inputs is not None:
             self.run_by(compute, module, graph, inputs)
 
-    def for_file(self, module: nn.Module, writer: Any) -> dict[str, Any]:
+    def for_file(self, module: nn.Module, writer: Writer) -> dict[str, object]:
         """The graphs of evaluation, as JSON."""
         from quantray.quantization._files import described
 

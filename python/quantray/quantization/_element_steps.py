@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import numpy as np
 
 from quantray.graph import Node, Ref
+from quantray.graph._trees import is_array
 from quantray.quantization._lowering import DTYPES, Lowering, step_of
 from quantray.quantization._operands import (
     BOOL,
@@ -182,14 +181,12 @@ def _power(to: Lowering, node: Node) -> None:
     to.put(node, to.step("pow", (base, typed(to, y, dtype, node)), node))
 
 
-def _number(to: Lowering, value: Any) -> float | None:
+def _number(to: Lowering, value: object) -> float | None:
     """The number that an argument always is."""
-    if isinstance(value, Ref):
-        value = to.fixed.get(value)
-    if isinstance(value, (int, float, np.generic, np.ndarray)):
-        number = cast("Any", value)
-        return float(number) if np.ndim(number) == 0 else None
-    return None
+    known = to.fixed.get(value) if isinstance(value, Ref) else value
+    if is_array(known):
+        return float(known) if known.ndim == 0 else None
+    return float(known) if isinstance(known, (int, float)) else None
 
 
 _COMPARE = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")

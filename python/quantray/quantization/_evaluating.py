@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor
+from quantray._typing import Args, Kwargs, Tensor
 from quantray.graph import Graph, Node
 from quantray.graph._graph import map_tree
 from quantray.graph._run import call
+from quantray.graph._trees import is_array
 from quantray.nn._gradients import is_traced
 from quantray.quantization._integers import compute, grids_of
 from quantray.quantization.fake_quantize import FakeQuantizeBase
@@ -31,16 +33,15 @@ class Integers:
 
     def __init__(self, state: int, graph: Graph, modules: Mapping[str, nn.Module], module: nn.Module) -> None:
         self.state, self.graph, self.modules = state, graph, modules
-        self.grids = grids_of(graph, _View(module, modules))  # type: ignore[arg-type]
+        self.grids = grids_of(graph, _viewed(module, modules))
 
-    def compute(self, module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, module: nn.Module, node: Node, args: Args, kwargs: Kwargs) -> object:
         """One node's result: codes are seen by none but nodes of integers."""
         if node.kind == "tap":
             return call(node, map_tree(_as_floats, args), kwargs, module)
         if node.kind == "hook":
             return call(node, args, kwargs, module)
-        view: Any = _View(module, self.modules)
-        return compute(view, node, args, kwargs, self.grids)
+        return compute(_viewed(module, self.modules), node, args, kwargs, self.grids)
 
 
 class _View:
@@ -54,12 +55,17 @@ class _View:
         return self._modules.get(path) or self._model.get_submodule(path)
 
 
-def _as_floats(leaf: Any) -> Any:
+def _viewed(model: nn.Module, modules: Mapping[str, nn.Module]) -> nn.Module:
+    # What computes nodes asks a model for its modules, and for nothing else.
+    return cast("nn.Module", _View(model, modules))
+
+
+def _as_floats(leaf: object) -> object:
     return leaf.dequantize() if isinstance(leaf, QTensor) else leaf
 
 
 def integers_of(
-    runner: Prepared, module: nn.Module, graph: Graph, inputs: Mapping[str, Any], known: Integers | None
+    runner: Prepared, module: nn.Module, graph: Graph, inputs: Mapping[str, Tensor], known: Integers | None
 ) -> Integers | None:
     """The integer graph of a graph, `known` where that holds; None where fake quantization has to do."""
     if graph.training or any(map(is_traced, inputs.values())) or not _is_ready(module, graph):
@@ -106,8 +112,6 @@ def _state(module: nn.Module) -> int | None:
             for value in table.values():
                 if is_traced(value):
                     return None
-                if isinstance(value, np.ndarray):
-                    found = zlib.crc32(
-                        np.ascontiguousarray(cast("Any", value)).reshape(-1).view(np.uint8).data, found
-                    )
+                if is_array(value):
+                    found = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data, found)
     return found

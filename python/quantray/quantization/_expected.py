@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from quantray import nn
 from quantray.graph import Node, kind_of
 from quantray.quantization._settings import Settings
+from quantray.quantization.qconfig import Factory
 
 #: Names that observers, and what fake-quantizes weights, get: see `_placing` and `Prepared`.
 _NAMES = re.compile(r"(?:(?P<of>.+)_(?:pre|post)_process|(?P<weight>weight_fake_quant))(?:_\d+)?")
@@ -18,7 +19,7 @@ class Expected(NamedTuple):
     """An observer that is not there yet."""
 
     path: str
-    factory: Any
+    factory: Factory
 
 
 def expected(model: nn.Module, settings: Settings, keys: Iterable[str]) -> Iterator[Expected]:

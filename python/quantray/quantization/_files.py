@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from quantray import nn
+from quantray._typing import Array
 from quantray.graph import Graph, Node, kind_of
 from quantray.graph._files import Reader, Unreadable, Writer, register_kinds, register_value
+from quantray.graph._trees import is_dict, is_list, is_tuple
 from quantray.nn._files._load import Wanting
 from quantray.nn.quantized._grid import Grid
 from quantray.nn.quantized._weighted import Weighted
@@ -24,7 +26,7 @@ from quantray.quantization._integers import (
     Owner,
     grids_of,
 )
-from quantray.quantization._layers import Layer
+from quantray.quantization._layers import Layer, Limits
 
 if TYPE_CHECKING:
     from quantray.quantization._converted import Converted
@@ -35,7 +37,7 @@ register_kinds(frozenset({QUANTIZE, DEQUANTIZE, LAYER, TABLE, MOVE, *SUMS.values
 # Writing
 
 
-def described(kind: str, graphs: Sequence[Graph], prefix: str, writer: Writer) -> dict[str, Any]:
+def described(kind: str, graphs: Sequence[Graph], prefix: str, writer: Writer) -> dict[str, object]:
     """What a file has of what runs a model: its graphs, and modules that they call, or hooks of."""
     called: dict[str, None] = {}
     hooked: dict[str, None] = {}
@@ -61,7 +63,7 @@ def described(kind: str, graphs: Sequence[Graph], prefix: str, writer: Writer) -
 # Reading
 
 
-def attach(module: nn.Module, about: Any, tensors: Mapping[str, Any]) -> None:
+def attach(module: nn.Module, about: object, tensors: Mapping[str, Array]) -> None:
     """Lets a module run by the graphs that a file has of it.
 
     Raises
@@ -73,25 +75,24 @@ def attach(module: nn.Module, about: Any, tensors: Mapping[str, Any]) -> None:
     from quantray.quantization._dynamic_runner import Dynamic
 
     reader = Reader(tensors)
-    if not isinstance(about, dict):
+    if not is_dict(about):
         raise Unreadable("what runs a model must be an object")
-    found = cast("dict[str, Any]", about)
-    graphs, prefix, kind = found.get("graphs"), found.get("prefix"), found.get("kind")
-    if not isinstance(graphs, list) or not isinstance(prefix, str) or kind not in ("converted", "dynamic"):
+    graphs, prefix, kind = about.get("graphs"), about.get("prefix"), about.get("kind")
+    if not is_list(graphs) or not isinstance(prefix, str) or kind not in ("converted", "dynamic"):
         raise Unreadable("what runs a model must be converted or dynamic, with graphs and a prefix")
     runner: Converted | Dynamic
     if kind == "dynamic" and not any(type(each) is nn.GraphModule for each in module.modules()):
         # The model has all that graphs are captured from.
         runner = Dynamic(prefix)
     else:
-        read = [reader.graph(graph) for graph in cast("list[Any]", graphs)]
+        read = [reader.graph(graph) for graph in graphs]
         if not read:
             raise Unreadable("there are no graphs")
         for graph in read:
             check(graph, module)
-        is_near, keeps = found.get("is_near") is True, found.get("keeps_zero_points") is True
+        is_near, keeps = about.get("is_near") is True, about.get("keeps_zero_points") is True
         runner = (
-            Converted(read, prefix, is_near, _texts(found.get("spared", {})), keeps_zero_points=keeps)
+            Converted(read, prefix, is_near, _texts(about.get("spared", {})), keeps_zero_points=keeps)
             if kind == "converted"
             else Dynamic(prefix, read)
         )
@@ -102,10 +103,10 @@ def attach(module: nn.Module, about: Any, tensors: Mapping[str, Any]) -> None:
         runner.watch(module)
 
 
-def _texts(given: Any) -> dict[str, str]:
-    if not isinstance(given, dict):
+def _texts(given: object) -> dict[str, str]:
+    if not is_dict(given):
         raise Unreadable("spared must be an object of texts")
-    pairs = cast("dict[Any, Any]", given).items()
+    pairs = given.items()
     if not all(isinstance(value, str) for pair in pairs for value in pair):
         raise Unreadable("spared must be an object of texts")
     return dict(pairs)
@@ -148,8 +149,8 @@ def _check_node(node: Node, module: nn.Module) -> None:
             if good and layer.norm is not None:
                 module.get_submodule(layer.norm)
         case "formula":
-            value: Any = node.value
-            good = isinstance(value, tuple) and len(cast("Any", value)) == 2 and isinstance(value[0], Formula)
+            value = node.value
+            good = is_tuple(value) and len(value) == 2 and isinstance(value[0], Formula)
         case kind if kind.startswith("int."):
             good = _is_good_integer(node, module)
         case _:
@@ -183,50 +184,55 @@ def _is_good_integer(node: Node, module: nn.Module) -> bool:
 # Values of nodes
 
 
-def _read_grid(value: Any, reader: Reader) -> Grid:
+def _read_grid(value: object, reader: Reader) -> Grid:
     return Grid.checked(_items(value, 5))
 
 
-def _items(value: Any, count: int) -> list[Any]:
-    if not isinstance(value, list) or len(cast("list[Any]", value)) != count:
+def _items(value: object, count: int) -> list[object]:
+    if not is_list(value) or len(value) != count:
         raise Unreadable(f"{count} items are wanted, got {value!r}")
-    return cast("list[Any]", value)
+    return value
 
 
-def _read_path(value: Any) -> str:
+def _read_path(value: object) -> str:
     if not isinstance(value, str):
         raise Unreadable(f"a path must be text, got {value!r}")
     return value
 
 
-def _read_limits(value: Any) -> tuple[float | None, float | None] | None:
+def _read_limits(value: object) -> Limits:
     if value is None:
         return None
-    low, high = _items(value, 2)
-    if not all(end is None or isinstance(end, float | int) for end in (low, high)):
-        raise Unreadable(f"{value!r} are no limits")
+    low, high = (_read_end(end) for end in _items(value, 2))
     return low, high
 
 
-def _read_owner(value: Any, reader: Reader) -> Owner:
+def _read_end(value: object) -> float | None:
+    if value is not None and not isinstance(value, float | int):
+        raise Unreadable(f"{value!r} is no limit")
+    return value
+
+
+def _read_owner(value: object, reader: Reader) -> Owner:
     path, attribute = _items(value, 2)
     if attribute not in ("grid", "input_grid"):
         raise Unreadable(f"grids are not kept in {attribute!r}")
-    return Owner(_read_path(path), attribute)
+    return Owner(_read_path(path), _read_path(attribute))
 
 
-def _read_int_layer(value: Any, reader: Reader) -> IntLayer:
+def _read_int_layer(value: object, reader: Reader) -> IntLayer:
     path, limits = _items(value, 2)
     return IntLayer(_read_path(path), _read_limits(limits))
 
 
-def _read_layer(value: Any, reader: Reader) -> Layer:
+def _read_layer(value: object, reader: Reader) -> Layer:
     kind, home, norm, limits = _items(value, 4)
-    kind_of(_read_path(kind))
-    return Layer(kind, _read_path(home), None if norm is None else _read_path(norm), _read_limits(limits))
+    name = _read_path(kind)
+    kind_of(name)
+    return Layer(name, _read_path(home), None if norm is None else _read_path(norm), _read_limits(limits))
 
 
-def _list(limits: Any) -> Any:
+def _list(limits: Limits) -> list[float | None] | None:
     return None if limits is None else list(limits)
 
 

@@ -6,43 +6,27 @@ and what takes elements from other places have files of their own.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Tensor
 from quantray.graph import Node, Ref
 from quantray.nn._recurrent_layer import RecurrentLayer
 from quantray.nn.intrinsic._fused import BATCH_NORMS
 from quantray.nn.quantized import dynamic
 from quantray.quantization._layer_steps import put_batch_norm
-from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, step_of
+from quantray.quantization._lowering import Lowering, NotLowered, step_of
+from quantray.quantization._operands import need, wire
 from quantray.quantization._recurrent_steps import recurrent_step
 
 _FLOAT = np.dtype(np.float32)
 
 
-def _need(condition: object, what: str = "") -> None:
-    if not condition:
-        raise NotLowered(what)
-
-
-def _wire(to: Lowering, value: Any, dtype: Any = _FLOAT) -> int:
-    """The number of an argument that must be a wire of some dtype."""
-    _need(isinstance(value, Ref))
-    _need(
-        to.graph.fact(value).dtype == dtype
-        if dtype is not None
-        else str(to.graph.fact(value).dtype) in DTYPES
-    )
-    return to.number(value)
-
-
 @step_of("layer_norm", "rms_norm")
 def _layer_norm(to: Lowering, node: Node) -> None:
     x = node.args[0]
-    _need(isinstance(x, Ref) and to.graph.fact(x).dtype == _FLOAT)
-    params: dict[str, Any] = {"normalized_shape": node.get("normalized_shape")}
+    need(isinstance(x, Ref) and to.graph.fact(x).dtype == _FLOAT)
+    params: dict[str, object] = {"normalized_shape": node.get("normalized_shape")}
     moving: list[tuple[str, Ref]] = []
     for name, op in (("weight", "mul"), ("bias", "add")):
         value = node.get(name)
@@ -58,34 +42,35 @@ def _layer_norm(to: Lowering, node: Node) -> None:
     sources = to.terms_of_sum(x, node) or (to.number(x),)
     made = to.step(node.kind, sources, node, **params)
     for op, value in moving:
-        made = to.step(op, (made, _wire(to, value)), node)
+        made = to.step(op, (made, wire(to, value)), node)
     to.put(node, made)
 
 
 @step_of("softmax")
 def _softmax(to: Lowering, node: Node) -> None:
     axis = node.get("dim")
-    _need(isinstance(axis, int))
-    to.put(node, to.step("softmax", (_wire(to, node.args[0]),), node, axis=axis))
+    need(isinstance(axis, int))
+    to.put(node, to.step("softmax", (wire(to, node.args[0]),), node, axis=axis))
 
 
 @step_of("functional.embedding")
 def _embedding(to: Lowering, node: Node) -> None:
-    _need(len(node.args) == 2 and not node.kwargs)
+    need(len(node.args) == 2 and not node.kwargs)
     ids, table = node.args
-    _need(isinstance(table, Ref) and table in to.fixed)
+    need(isinstance(table, Ref) and table in to.fixed)
     _look_up(to, node, ids, to.fixed[table])
 
 
-def _look_up(to: Lowering, node: Node, ids: Any, table: Any) -> None:
-    _need(isinstance(ids, Ref) and str(to.graph.fact(ids).dtype) in ("int64", "int32"))
+def _look_up(to: Lowering, node: Node, ids: object, table: Tensor) -> None:
+    if not isinstance(ids, Ref) or str(to.graph.fact(ids).dtype) not in ("int64", "int32"):
+        raise NotLowered("ids")
     to.put(node, to.step("embedding", (to.number(ids),), node, table=table))
 
 
 @step_of("functional.self_attention")
 def _attention(to: Lowering, node: Node) -> None:
     rows, heads, mask = node.args
-    sources = (_wire(to, rows),) if mask is None else (_wire(to, rows), _wire(to, mask))
+    sources = (wire(to, rows),) if mask is None else (wire(to, rows), wire(to, mask))
     to.put(node, to.step("attention", sources, node, heads=int(heads)))
 
 
@@ -96,15 +81,15 @@ def _module(to: Lowering, node: Node) -> None:
     if isinstance(module, RecurrentLayer):
         recurrent_step(to, node, module)
         return
-    _need(len(node.args) == 1 and not node.kwargs)
+    need(len(node.args) == 1 and not node.kwargs)
     if type(module) in BATCH_NORMS:
         put_batch_norm(to, node)
         return
     if type(module) is nn.quantized.Embedding:
         _look_up(to, node, node.args[0], module.weight)
         return
-    _need(type(module) is dynamic.Linear)
-    x = _wire(to, node.args[0])
+    need(type(module) is dynamic.Linear)
+    x = wire(to, node.args[0])
     if module.input_factor is not None:
         x = to.step("mul", (x, to.constant(module.input_factor)), node)
     to.put(

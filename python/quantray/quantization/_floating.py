@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Args, Kwargs, Tensor
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._run import call
 from quantray.quantization._programmed import Programmed, shapes_of
@@ -27,10 +28,10 @@ class FloatProgram(Programmed):
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         return normalize(graph)
 
-    def compute(self, module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, module: nn.Module, node: Node, args: Args, kwargs: Kwargs) -> object:
         return call(node, args, kwargs, module)
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(self, module: nn.Module, args: Args, kwargs: Kwargs) -> object:
         # Training, and gradients, are what modules do without a graph.
         if module.training:
             return module._call(args, kwargs)
@@ -43,7 +44,7 @@ class FloatProgram(Programmed):
                 return route.lowered(args)
         return super().__call__(module, args, kwargs)
 
-    def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
+    def run(self, module: nn.Module, graph: Graph, inputs: Mapping[str, Tensor]) -> object:
         arrays = list(inputs.values())
         if any(not isinstance(value, (np.ndarray, np.generic)) for value in arrays):
             return super().run(module, graph, inputs)
@@ -52,5 +53,9 @@ class FloatProgram(Programmed):
             output = super().run(module, graph, inputs)
             made.checked.add(key)
             return output
+<<<<<<< HEAD
         self._routes.add(graph, module, inputs, made.lowered, made.grids)
+=======
+        self._routes.add(graph, module, dict(inputs), made.lowered)
+>>>>>>> 57c5b09
         return made.lowered(arrays)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Array
 from quantray.graph import Fact, Graph, Node, Ref, Rewriter, kind_of, run
 from quantray.graph._graph import map_wires, wires
 from quantray.graph.kinds import LAYERS
@@ -96,7 +96,7 @@ def _layer_of(node: Node, graph: Graph, model: nn.Module) -> Node | None:
     return None
 
 
-def _trained_layer(node: Node, module: Any, graph: Graph) -> Node:
+def _trained_layer(node: Node, module: nn.Module, graph: Graph) -> Node:
     """The layer that a module of quantization aware training is."""
     path = node.value
     inner = f"{path}.0" if isinstance(module, FusedQAT) else path
@@ -135,7 +135,7 @@ def _trained_layer(node: Node, module: Any, graph: Graph) -> Node:
     )
 
 
-def layer_settings(layer: Any, kind: str) -> dict[str, Any]:
+def layer_settings(layer: nn.Module, kind: str) -> dict[str, object]:
     """What the function of a layer's kind is told beside input, weight and bias."""
     if kind == "linear":
         return {}
@@ -157,7 +157,7 @@ def _home(node: Node, graph: Graph, model: nn.Module) -> str:
     return scope
 
 
-def _only_user(node: Node, graph: Graph, users: Any, outputs: set[Ref]) -> Node | None:
+def _only_user(node: Node, graph: Graph, users: dict[Ref, list[str]], outputs: set[Ref]) -> Node | None:
     """The one node that takes what another one makes, if there is only one."""
     ref = Ref(node.name)
     takers = users.get(ref, [])
@@ -168,7 +168,7 @@ def _norm_of(node: Node, layer: Node, graph: Graph, model: nn.Module) -> str | N
     """The path of a batch normalization that can be folded into the layer before it."""
     if node.kind != "module" or node.inputs != (Ref(layer.name),):
         return None
-    norm: Any = model.get_submodule(node.value)
+    norm = model.get_submodule(node.value)
     if not isinstance(norm, BATCH_NORMS) or norm._buffers["running_mean"] is None:
         return None
     channels = layer.facts[0].shape
@@ -184,7 +184,7 @@ class Formula:
 
     graph: Graph
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Array) -> Array:
         """The formula of an array."""
         return run(self.graph, {"x": x})
 
@@ -313,7 +313,9 @@ def varying(node: Node, graph: Graph, sources: dict[str, Ref]) -> Ref | None:
     return found
 
 
-def _closed(name: str, region: frozenset[str], users: Any, outputs: set[Ref]) -> frozenset[str]:
+def _closed(
+    name: str, region: frozenset[str], users: dict[Ref, list[str]], outputs: set[Ref]
+) -> frozenset[str]:
     """The part of a region whose values nothing outside takes, but for the last one's."""
     kept = set(region)
     while True:

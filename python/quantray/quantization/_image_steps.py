@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray.graph import Node
 from quantray.graph._trees import is_sequence
-from quantray.quantization._lowering import Lowering, step_of
+from quantray.quantization._lowering import Length, Lowering, step_of
 from quantray.quantization._operands import (
     FLOAT,
     arguments,
@@ -27,9 +25,9 @@ def _interpolate(to: Lowering, node: Node) -> None:
     x, mode = node.args[0], node.get("mode")
     dims = rank(to, x) - 2
     size, factor = node.get("size"), node.get("scale_factor")
-    params: dict[str, Any] = {"axes": tuple(range(2, 2 + dims))}
+    params: dict[str, object] = {"axes": tuple(range(2, 2 + dims))}
     given = size if factor is None else factor
-    each: list[Any] = list(given) if is_sequence(given) else [given] * dims
+    each = list(given) if is_sequence(given) else [given] * dims
     if factor is None:
         params["size"] = lengths(to, each)
     else:
@@ -57,7 +55,7 @@ def _resize(to: Lowering, node: Node) -> None:
     if mode != "nearest":
         near(to)
         need(to.graph.fact(x).dtype == FLOAT)
-    params: dict[str, Any] = {
+    params: dict[str, object] = {
         "axes": axes(given["axes"]),
         "mode": mode,
         "coordinates": transform,
@@ -99,15 +97,15 @@ def _grid_sample(to: Lowering, node: Node) -> None:
 @step_of("functional.pixel_shuffle", "functional.pixel_unshuffle")
 def _shuffle(to: Lowering, node: Node) -> None:
     need(not node.kwargs and len(node.args) == 2)
-    x: Any = node.args[0]
-    r: Any = node.args[1]
+    x = node.args[0]
+    r = node.args[1]
     need(isinstance(r, int) and r > 0)
     *lead, c, h, w = shape_of(to, x)
     k, number = len(lead), wire(to, x)
     if node.kind.endswith("unshuffle"):
-        shape: tuple[Any, ...] = (*lead, c, ("floordiv", h, r), r, ("floordiv", w, r), r)
+        shape: tuple[Length, ...] = (*lead, c, ("floordiv", h, r), r, ("floordiv", w, r), r)
         order = (*range(k), k, k + 2, k + 4, k + 1, k + 3)
-        last: tuple[Any, ...] = (*lead, ("mul", c, r * r), ("floordiv", h, r), ("floordiv", w, r))
+        last: tuple[Length, ...] = (*lead, ("mul", c, r * r), ("floordiv", h, r), ("floordiv", w, r))
     else:
         shape = (*lead, ("floordiv", c, r * r), r, r, h, w)
         order = (*range(k), k, k + 3, k + 1, k + 4, k + 2)

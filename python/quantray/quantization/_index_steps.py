@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 
+from quantray._typing import Array, DType
 from quantray.graph import Expr, Node, Ref
-from quantray.graph._trees import is_sequence, is_slice
-from quantray.quantization._lowering import Lowering, step_of
+from quantray.graph._trees import is_sequence, is_slice, is_tuple
+from quantray.quantization._lowering import Length, Lowering, step_of
 from quantray.quantization._operands import (
     BOOL,
     INT,
@@ -23,12 +24,15 @@ from quantray.quantization._operands import (
     wire,
 )
 
+#: An item of an index as steps take it: a range, a length, an array of places, or a new axis.
+Item: TypeAlias = "slice | tuple[Length | None, Length | None, Length] | Length | Ref | Array | None"
 
-def items_of(to: Lowering, index: Any, ndim: int) -> tuple[Any, ...]:
+
+def items_of(to: Lowering, index: object, ndim: int) -> tuple[Item, ...]:
     """An index as steps take it; arrays in it stay."""
-    given = cast("tuple[Any, ...]", index if isinstance(index, tuple) else (index,))
+    given = index if is_tuple(index) else (index,)
     used = sum(1 for item in given if item is not None and item is not Ellipsis)
-    items: list[Any] = []
+    items: list[Item] = []
     for item in given:
         if item is Ellipsis:
             items += [slice(None)] * (ndim - used)
@@ -37,7 +41,7 @@ def items_of(to: Lowering, index: Any, ndim: int) -> tuple[Any, ...]:
             step = 1 if item.step is None else to.length(item.step)
             need(isinstance(step, int), "a step of lengths")
             items.append((start, stop, step))
-        elif item is None or isinstance(item, (Ref, np.ndarray)):
+        elif item is None or _is_array(item):
             items.append(item)
         elif is_sequence(item):
             items.append(np.asarray(item))
@@ -47,7 +51,7 @@ def items_of(to: Lowering, index: Any, ndim: int) -> tuple[Any, ...]:
     return tuple(items)
 
 
-def _is_array(item: Any) -> bool:
+def _is_array(item: object) -> TypeGuard[Ref | Array]:
     return isinstance(item, (Ref, np.ndarray))
 
 
@@ -62,20 +66,20 @@ def _getitem(to: Lowering, node: Node) -> None:
 def _chosen(to: Lowering, node: Node) -> None:
     x, index = node.args
     items = items_of(to, index, rank(to, x))
-    arrays = [i for i, item in enumerate(items) if _is_array(item)]
-    need(arrays and all(dtype_of(to, items[i]).kind in "iu" for i in arrays), "truth values choose")
+    arrays = {i: item for i, item in enumerate(items) if _is_array(item)}
+    need(arrays and all(_dtype(to, item).kind in "iu" for item in arrays.values()), "truth values choose")
     plain = tuple(slice(None) if _is_array(item) else item for item in items)
     need(not any(isinstance(item, (int, tuple)) and not _is_range(item) for item in plain))
     made = wire(to, x, None)
     if any(item != slice(None) for item in plain):
         made = to.step("slice", (made,), node, index=plain)
-    ids = [typed(to, items[i], INT, node) for i in arrays]
+    ids = [typed(to, item, INT, node) for item in arrays.values()]
     if len(ids) == 1:
-        to.put(node, to.step("take", (made, ids[0]), node, axis=arrays[0]))
+        to.put(node, to.step("take", (made, ids[0]), node, axis=next(iter(arrays))))
         return
     # Several arrays are the places of tuples of axes, which must be the first ones.
-    need(arrays == list(range(len(arrays))))
-    shapes = {_shape(to, items[i]) for i in arrays}
+    need(list(arrays) == list(range(len(arrays))))
+    shapes = {_shape(to, item) for item in arrays.values()}
     if len(shapes) > 1:
         # They broadcast: nothing is added to each, in the shape of all.
         zero = constant(to, 0, INT)
@@ -88,13 +92,17 @@ def _chosen(to: Lowering, node: Node) -> None:
     to.put(node, to.step("gather_nd", (made, tuples), node))
 
 
-def _shape(to: Lowering, item: Any) -> tuple[int | str, ...]:
+def _dtype(to: Lowering, item: Ref | Array) -> DType:
+    return to.graph.fact(item).dtype if isinstance(item, Ref) else item.dtype
+
+
+def _shape(to: Lowering, item: Ref | Array) -> tuple[int | str, ...]:
     return to.graph.fact(item).shape if isinstance(item, Ref) else item.shape
 
 
-def _is_range(item: Any) -> bool:
+def _is_range(item: object) -> bool:
     """Whether an item of a step's index is a slice, and no length."""
-    return isinstance(item, tuple) and len(item) == 3 and not isinstance(item[0], str)  # pyright: ignore[reportUnknownArgumentType]
+    return is_tuple(item) and len(item) == 3 and not isinstance(item[0], str)
 
 
 @step_of("array.setitem")
@@ -110,9 +118,9 @@ def _setitem(to: Lowering, node: Node) -> None:
     to.put(node, to.step("put", (wire(to, x, None), new), node, index=items))
 
 
-def _masked(to: Lowering, node: Node, x: Ref, mask: Ref, value: Any) -> None:
+def _masked(to: Lowering, node: Node, x: Ref, mask: Ref, value: object) -> None:
     """`x[mask] = number`."""
-    shape = to.graph.fact(value).shape if isinstance(value, Ref) else np.shape(value)
+    shape = to.graph.fact(value).shape if isinstance(value, Ref) else np.asarray(value).shape
     need(shape == ())
     dtype, more = made_dtype(node), rank(to, x) - rank(to, mask)
     condition = wire(to, mask, BOOL)
@@ -134,7 +142,7 @@ def _take(to: Lowering, node: Node) -> None:
     to.put(node, made)
 
 
-def _places(to: Lowering, node: Node, value: Any) -> int:
+def _places(to: Lowering, node: Node, value: object) -> int:
     """Numbers of places, as they come or as int64."""
     if isinstance(value, Ref) and str(to.graph.fact(value).dtype) == "int32":
         return to.number(value)
@@ -142,7 +150,7 @@ def _places(to: Lowering, node: Node, value: Any) -> int:
     return typed(to, _array(value), INT, node)
 
 
-def _array(value: Any) -> Any:
+def _array(value: object) -> object:
     return np.asarray(value) if is_sequence(value) else value
 
 

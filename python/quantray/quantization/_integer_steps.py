@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quantray import ops
 from quantray.graph import Node, Ref
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import code_of
+from quantray.quantization._layers import Limits
 from quantray.quantization._lowering import Lowering, settings_of, step_of
 
 
@@ -22,8 +21,8 @@ def _dequantize(to: Lowering, node: Node) -> None:
     to.put(node, to.step("dequantize", (to.number(node.args[0]),), node))
 
 
-def _layer_step(to: Lowering, layer: Node, node: Node, grid: Grid | None, limits: Any, *more: int) -> int:
-    module: Any = to.model.get_submodule(layer.value.path)
+def _layer_step(to: Lowering, layer: Node, node: Node, grid: Grid | None, limits: Limits, *more: int) -> int:
+    module = to.model.get_submodule(layer.value.path)
     op = "linear" if isinstance(module.packed, ops.PackedLinear) else "conv"
     return to.step(
         op,
@@ -72,7 +71,7 @@ def _sum(to: Lowering, node: Node) -> None:
     made = to.step("add", sources, node, grid=settings_of(grid), relu=limits is not None)
     if limits is not None and limits[1] is not None:
         low = -128 if grid.dtype == "qint8" else 0
-        made = to.step("clamp", (made,), node, lo=low, hi=int(code_of(limits[1], grid)))
+        made = to.step("clamp", (made,), node, lo=low, hi=code_of(limits[1], grid))
     to.put(node, made)
 
 

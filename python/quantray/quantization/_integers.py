@@ -6,20 +6,26 @@ it computes the same integers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantray import _core, nn, ops
 from quantray._core import QTensor, make_per_tensor_quantized_tensor
+from quantray._typing import Args, Array, Codes, Floats, Kwargs, Tensor
 from quantray.graph import Graph, Node, Ref, kind_of
 from quantray.graph._run import call
 from quantray.nn.quantized._follows import Requantized
 from quantray.nn.quantized._grid import Grid
-from quantray.quantization._layers import compute_layer
+from quantray.quantization._layers import Limits, compute_layer
 
+#: What a node gives: a tensor, or several.
+Outputs: TypeAlias = Tensor | tuple[Tensor, ...]
+#: What computes a node of a module.
+Compute: TypeAlias = Callable[[nn.Module, Node, Args, Kwargs], Outputs]
 #: Kinds of integer nodes.
 QUANTIZE, DEQUANTIZE, LAYER, TABLE, MOVE = (
     "int.quantize",
@@ -45,7 +51,7 @@ class IntLayer:
     """A layer of integers: which module holds its weight, and the limits of its output."""
 
     path: str
-    limits: tuple[float | None, float | None] | None = None
+    limits: Limits = None
 
 
 @dataclass(frozen=True)
@@ -54,14 +60,14 @@ class Function:
 
     node: Node
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Array) -> Array:
         """The function of floats."""
         if self.node.kind == "formula":
             return self.node.value[0](x)
         args = tuple(x if isinstance(arg, Ref) else arg for arg in self.node.args)
         return kind_of(self.node.kind).function(*args, **self.node.kwargs)
 
-    def codes(self, source: Grid, target: Grid) -> np.ndarray[Any, np.dtype[Any]]:
+    def codes(self, source: Grid, target: Grid) -> NDArray[np.uint8]:
         """The code of each code, by its bits as uint8."""
         dtype = getattr(_core, source.dtype)
         bits = np.arange(256, dtype=np.uint8)
@@ -78,7 +84,7 @@ class Function:
         return np.asarray(target.quantize(_without_nan(values, source)).int_repr()).view(np.uint8).copy()
 
 
-def _without_nan(values: Any, source: Grid) -> Any:
+def _without_nan(values: Floats, source: Grid) -> Floats:
     """Values of codes that the function is not defined for become their nearest neighbour's: none of these
     codes was seen in calibration, where NaN is an error.
     """
@@ -119,9 +125,7 @@ def grids_of(graph: Graph, model: nn.Module) -> dict[Ref, Grid]:
     return found
 
 
-def compute(
-    model: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], grids: Mapping[Ref, Grid]
-) -> Any:
+def compute(model: nn.Module, node: Node, args: Args, kwargs: Kwargs, grids: Mapping[Ref, Grid]) -> Outputs:
     """One node of a converted graph."""
     grid = grids.get(Ref(node.name))
     match node.kind:
@@ -146,7 +150,11 @@ def compute(
             return limited_codes(grid.clamp(total), limits, grid)
         case "int.sub" | "int.mul" | "int.matmul":
             assert grid is not None
-            operators: dict[str, Any] = {"int.sub": ops.sub, "int.mul": ops.mul, "int.matmul": ops.matmul}
+            operators: dict[str, Callable[..., QTensor]] = {
+                "int.sub": ops.sub,
+                "int.mul": ops.mul,
+                "int.matmul": ops.matmul,
+            }
             return grid.clamp(operators[node.kind](*args[:2], *grid.output))
         case "int.concat":
             assert grid is not None
@@ -163,7 +171,7 @@ def compute(
             return call(node, args, kwargs, model)
 
 
-def int_layer(module: Any, x: QTensor, grid: Grid | None, limits: Any) -> Any:
+def int_layer(module: nn.Module, x: QTensor, grid: Grid | None, limits: Limits) -> Tensor:
     """A layer of integers: codes, or floats where there is no grid."""
     packed, relu = module.packed, limits is not None
     if grid is None:
@@ -174,7 +182,7 @@ def int_layer(module: Any, x: QTensor, grid: Grid | None, limits: Any) -> Any:
     return limited_codes(grid.clamp(packed(x, *grid.output, relu=relu)), limits, grid)
 
 
-def limited_codes(q: QTensor, limits: Any, grid: Grid) -> QTensor:
+def limited_codes(q: QTensor, limits: Limits, grid: Grid) -> QTensor:
     """Codes up to that of the limits' end, in place; ReLU is in the operator already."""
     if limits is not None and limits[1] is not None:
         codes = q.int_repr()
@@ -182,12 +190,12 @@ def limited_codes(q: QTensor, limits: Any, grid: Grid) -> QTensor:
     return q
 
 
-def code_of(value: float, grid: Grid) -> Any:
+def code_of(value: float, grid: Grid) -> int:
     """The code that stands for a number."""
-    return grid.quantize(np.array([value], np.float32)).int_repr()[0]
+    return int(grid.quantize(np.array([value], np.float32)).int_repr()[0])
 
 
-def looked_up(q: QTensor, table: Any, grid: Grid) -> QTensor:
+def looked_up(q: QTensor, table: NDArray[np.uint8], grid: Grid) -> QTensor:
     """A table's codes in the place of a tensor's."""
     codes = np.asarray(q.int_repr())
     made = table[codes.view(np.uint8)]
@@ -196,7 +204,7 @@ def looked_up(q: QTensor, table: Any, grid: Grid) -> QTensor:
     )
 
 
-def moved(args: tuple[Any, ...], node: Node, kwargs: dict[str, Any]) -> QTensor:
+def moved(args: Args, node: Node, kwargs: Kwargs) -> QTensor:
     """What passes codes on: windows by their operator, movements by NumPy on the codes themselves."""
     q = args[0]
     kind: str = node.value
@@ -204,7 +212,7 @@ def moved(args: tuple[Any, ...], node: Node, kwargs: dict[str, Any]) -> QTensor:
         return clamped(q, q.q_zero_point(), None)
     if kind == "clip":
         grid = _grid_of_tensor(q)
-        ends = [None if end is None else int(code_of(end, grid)) for end in (kwargs["low"], kwargs["high"])]
+        ends = [None if end is None else code_of(end, grid) for end in (kwargs["low"], kwargs["high"])]
         return clamped(q, *ends)
     if kind == "mean":
         size = np.ndim(q) - 2
@@ -220,8 +228,9 @@ def moved(args: tuple[Any, ...], node: Node, kwargs: dict[str, Any]) -> QTensor:
 
 def clamped(q: QTensor, low: int | None, high: int | None) -> QTensor:
     """Codes within a range, as a tensor of its own."""
-    codes: Any = np.clip(np.asarray(q.int_repr()), low, high)
-    return make_per_tensor_quantized_tensor(codes, q.q_scale(), q.q_zero_point())
+    codes = q.int_repr()
+    made: Codes = np.clip(codes, low, high, out=np.empty_like(codes))
+    return make_per_tensor_quantized_tensor(made, q.q_scale(), q.q_zero_point())
 
 
 def _grid_of_tensor(q: QTensor) -> Grid:

@@ -4,22 +4,19 @@ Each step builds on those that made the output more exact; what is returned is w
 held-out data. What comes last always helps: nodes that cost most by themselves stay in floats.
 """
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from quantray import nn
-from quantray.quantization._batches import as_arguments
+from quantray._typing import Array
+from quantray.quantization._batches import as_arguments, is_floats
 from quantray.quantization._metric import Metric, measured
 from quantray.quantization._plan import Plan, Step
 from quantray.quantization._progress import Bar
@@ -31,6 +28,10 @@ from quantray.quantization.report import report
 _FLOATS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75)
 #: A remedy is built on if the output is more exact by so many dB.
 _GAIN = 0.2
+
+
+#: What a float model becomes, for some batches.
+Remedy: TypeAlias = Callable[[nn.Module, list[object]], nn.Module]
 
 
 class Rung(NamedTuple):
@@ -73,9 +74,9 @@ class Ladder:
     def __init__(
         self,
         model: nn.Module,
-        batches: list[Any],
+        batches: list[object],
         metric: Metric,
-        held_out: Any,
+        held_out: object,
         max_drop: float | None,
         show_progress: bool,
     ) -> None:
@@ -158,17 +159,23 @@ class Ladder:
     def _cost(self, rung: Rung, first: float) -> float:
         return first * (1 + rung.passes)
 
+    def _rung(self, name: str, remedy: Remedy, passes: float, is_last: bool = False) -> Rung:
+        def make(model: nn.Module) -> nn.Module:
+            return remedy(model, self.batches)
+
+        return Rung(name, make, passes, is_last)
+
     def _rungs(self, first: float) -> Iterator[Rung]:
         from quantray.quantization import remedies
 
-        given, layers = self.batches, len(self._nodes)
-        yield Rung("equalize", lambda model: remedies.equalize(model, given), 1)
-        yield Rung("activation ranges", lambda model: remedies.activation_ranges(model, given), 3)
-        yield Rung("smooth", lambda model: remedies.smooth(model, given), 1)
-        yield Rung("weight ranges", lambda model: remedies.weight_ranges(model, given), 1)
-        yield Rung("correct bias", lambda model: remedies.correct_bias(model, given), 2, True)
-        yield Rung("gptq", lambda model: remedies.gptq(model, given), 2 * layers, True)
-        yield Rung("adaround", lambda model: remedies.adaround(model, given), 5 * layers, True)
+        layers = len(self._nodes)
+        yield self._rung("equalize", remedies.equalize, 1)
+        yield self._rung("activation ranges", remedies.activation_ranges, 3)
+        yield self._rung("smooth", remedies.smooth, 1)
+        yield self._rung("weight ranges", remedies.weight_ranges, 1)
+        yield self._rung("correct bias", remedies.correct_bias, 2, True)
+        yield self._rung("gptq", remedies.gptq, 2 * layers, True)
+        yield self._rung("adaround", remedies.adaround, 5 * layers, True)
         order: list[str] = []
         for bits in (8, None) if self._are_few_bits() else (None,):
             what = "float" if bits is None else f"{bits} bits"
@@ -235,15 +242,15 @@ class Ladder:
         return best.int8
 
 
-def _floats(a: Any, b: Any) -> list[tuple[Any, Any]]:
+def _floats(a: object, b: object) -> list[tuple[Array, Array]]:
     """Arrays of floats that two models return, in pairs."""
     from quantray.graph._graph import leaves
 
     pairs = zip(leaves(a), leaves(b), strict=False)
-    return [(y, np.asarray(z)) for y, z in pairs if isinstance(y, np.ndarray) and y.dtype.kind == "f"]
+    return [(y, np.asarray(z)) for y, z in pairs if is_floats(y)]
 
 
-def _time(model: nn.Module, batch: Any) -> float:
+def _time(model: nn.Module, batch: object) -> float:
     """Milliseconds of a call: the least of a few, for a fifth of a second at most."""
     args = as_arguments(batch)
     found: list[float] = []

@@ -8,38 +8,35 @@ another order than NumPy's: layers are steps only where last bits may differ (`i
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
+from quantray._typing import Doubles, QTensor, Tensor
 from quantray.graph import Node, Ref
-from quantray.graph._trees import is_sequence
+from quantray.graph._trees import is_array, is_sequence
 from quantray.graph.kinds import LAYERS
 from quantray.nn.intrinsic._fused import BATCH_NORMS, along
 from quantray.quantization._lowering import Lowering, NotLowered, step_of
+from quantray.quantization._operands import need
 
 _FLOAT = np.dtype(np.float32)
 #: Functions that a layer's finish knows.
 _FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh")
 
 
-def _need(condition: object, what: str = "") -> None:
-    if not condition:
-        raise NotLowered(what)
-
-
 class Scale:
     """A factor and a number to add for each channel."""
 
-    def __init__(self, factor: Any, more: Any) -> None:
+    def __init__(self, factor: Doubles, more: Doubles) -> None:
         self.factor, self.more = factor, more
 
 
 def scale_of(to: Lowering, node: Node) -> Scale | None:
     """What a batch normalization by known statistics does; None for other nodes."""
-    values: list[Any]
+    values: list[object]
     if node.kind == "module":
-        module: Any = to.model.get_submodule(node.value)
+        module = to.model.get_submodule(node.value)
         buffers = module._buffers
         if type(module) not in BATCH_NORMS or module.training or buffers["running_mean"] is None:
             return None
@@ -75,19 +72,19 @@ class _Layer:
         kind = node.kind if fused is None else fused.kind
         self.is_transposed, self.groups = "transpose" in kind, int(node.get("groups") or 1)
         x, weight, bias = node.args
-        _need(to.is_near and isinstance(x, Ref) and to.graph.fact(x).dtype == _FLOAT)
-        self.x: Any = x
+        need(to.is_near and isinstance(x, Ref) and to.graph.fact(x).dtype == _FLOAT)
+        self.x: Ref = x
         weight, bias = self._fixed(weight), None if bias is None else self._fixed(bias)
         if fused is not None:
-            _need(fused.fake is None)
+            need(fused.fake is None)
             weight, bias = fused.weight_and_bias(to.model, (None, weight, bias), dict(node.kwargs))
         self.weight = np.asarray(weight)
-        _need(self.weight.dtype == _FLOAT and node.facts[0].dtype == _FLOAT)
+        need(self.weight.dtype == _FLOAT and node.facts[0].dtype == _FLOAT)
         self.bias = None if bias is None else np.asarray(bias)
         self.outputs = self.weight.shape[1] * self.groups if self.is_transposed else len(self.weight)
         self.is_rows = kind == "linear"
         self.residual: Ref | None = None
-        self.params: dict[str, Any] = {}
+        self.params: dict[str, object] = {}
         self._absorbed: list[str] = []
         if fused is not None and fused.limits is not None:
             self.params["limits"] = fused.limits
@@ -99,14 +96,13 @@ class _Layer:
         if not self._absorb(self._limits):
             self._absorb(self._function)
 
-    def _fixed(self, value: Any) -> Any:
-        if isinstance(value, Ref):
-            _need(value in self.to.fixed)
-            return self.to.fixed[value]
-        _need(isinstance(value, np.ndarray))
-        return value
+    def _fixed(self, value: object) -> Tensor:
+        known = self.to.fixed.get(value) if isinstance(value, Ref) else value
+        if not isinstance(known, QTensor) and not (is_array(known) and known.ndim):
+            raise NotLowered("what is not always the same")
+        return known
 
-    def _absorb(self, take: Any) -> bool:
+    def _absorb(self, take: Callable[[Node], bool]) -> bool:
         after = self.to.only_user(self.last)
         if after is None or after.facts[0].dtype != _FLOAT or not take(after):
             return False
@@ -127,7 +123,7 @@ class _Layer:
         self.bias = np.asarray(bias * scale.factor + scale.more, np.float32)
         return True
 
-    def _other(self, node: Node) -> Any:
+    def _other(self, node: Node) -> object:
         """The other term of a sum without limits."""
         if node.kind != "add" or node.get("limits") is not None or len(node.args) != 2:
             return None
@@ -183,7 +179,7 @@ class _Layer:
         self.params["activation"] = name
         return True
 
-    def put(self, op: str, node: Node, **params: Any) -> None:
+    def put(self, op: str, node: Node, **params: object) -> None:
         """The step."""
         sources = (self.to.number(self.x),)
         if self.residual is not None:
@@ -210,14 +206,19 @@ def _conv(to: Lowering, node: Node) -> None:
 
     def each(name: str) -> list[int]:
         given = node.get(name)
-        numbers: list[Any] = list(given) if is_sequence(given) else [given] * dims
-        _need(all(isinstance(n, (int, np.integer)) for n in numbers), name)
+        numbers = list(given) if is_sequence(given) else [given] * dims
+        need(all(isinstance(n, (int, np.integer)) for n in numbers), name)
         return [int(n) for n in numbers]
 
-    params: dict[str, Any] = {"stride": each("stride"), "dilation": each("dilation"), "groups": layer.groups}
+    dilation = each("dilation")
+    params: dict[str, object] = {
+        "stride": each("stride"),
+        "dilation": dilation,
+        "groups": layer.groups,
+    }
     padding = node.get("padding")
     if padding == "same":
-        reach = [d * (k - 1) for k, d in zip(layer.weight.shape[2:], params["dilation"], strict=True)]
+        reach = [d * (k - 1) for k, d in zip(layer.weight.shape[2:], dilation, strict=True)]
         params["padding"] = [(n // 2, n - n // 2) for n in reach]
     elif padding != "valid":
         params["padding"] = each("padding")
@@ -228,18 +229,18 @@ def _conv(to: Lowering, node: Node) -> None:
 
 @step_of("matmul", "numpy.matmul")
 def _matmul(to: Lowering, node: Node) -> None:
-    _need(to.is_near and len(node.args) == 2 and not node.kwargs)
-    _need(all(isinstance(ref, Ref) and to.graph.fact(ref).dtype == _FLOAT for ref in node.args))
+    need(to.is_near and len(node.args) == 2 and not node.kwargs)
+    need(all(isinstance(ref, Ref) and to.graph.fact(ref).dtype == _FLOAT for ref in node.args))
     to.put(node, to.step("matmul", tuple(to.number(ref) for ref in node.args), node))
 
 
 @step_of("functional.batch_norm")
 def put_batch_norm(to: Lowering, node: Node) -> None:
     """A factor and a sum for each channel, where no layer before has taken them."""
-    _need(to.is_near)
+    need(to.is_near)
     scale = scale_of(to, node)
     x = node.inputs[0]
-    _need(scale is not None and to.graph.fact(x).dtype == _FLOAT)
+    need(scale is not None and to.graph.fact(x).dtype == _FLOAT)
     assert scale is not None
     wide = (-1, *[1] * (len(to.graph.fact(x).shape) - 2))
     factor, more = (np.asarray(a, np.float32).reshape(wide) for a in (scale.factor, scale.more))

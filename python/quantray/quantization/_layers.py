@@ -6,11 +6,12 @@ computes what integers will.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Args, Array, Kwargs
 from quantray.graph import Graph, Node, Ref, kind_of, run
 from quantray.graph._graph import ordered
 from quantray.nn import functional as F
@@ -18,6 +19,8 @@ from quantray.nn._gradients import untraced
 from quantray.nn.functional._activation import _clip
 from quantray.nn.intrinsic._fused import along, factor_of, folded_bias
 
+#: The range that an output is cut to, None for no end; (0, None) is ReLU. None for no range.
+Limits: TypeAlias = tuple[float | None, float | None] | None
 #: The limits of a ReLU.
 RELU = (0.0, None)
 
@@ -34,7 +37,7 @@ class Layer(NamedTuple):
     #: The path of the batch normalization that follows it.
     norm: str | None = None
     #: The range that its output is cut to: (0, None) is ReLU.
-    limits: tuple[float | None, float | None] | None = None
+    limits: Limits = None
     #: The path of what fake-quantizes its weight.
     fake: str | None = None
 
@@ -43,7 +46,7 @@ class Layer(NamedTuple):
         """Whether its weight has inputs first."""
         return "transpose" in self.kind
 
-    def weight_and_bias(self, model: nn.Module, args: tuple[Any, ...], settings: Any) -> tuple[Any, Any]:
+    def weight_and_bias(self, model: nn.Module, args: Args, settings: Kwargs) -> tuple[Array, Array | None]:
         """What integers will stand for: the normalization, as in evaluation, folded in."""
         _, weight, bias = args
         if self.norm is None:
@@ -53,15 +56,16 @@ class Layer(NamedTuple):
         return weight * factor, folded_bias(bias, norm)
 
 
-def weights_of(node: Node, graph: Graph, model: nn.Module) -> tuple[Any, ...]:
+def weights_of(node: Node, graph: Graph, model: nn.Module) -> tuple[None, Array, Array | None]:
     """A layer's arguments without its input: what is computed from parameters is computed."""
     roots = [ref for ref in node.args[1:3] if isinstance(ref, Ref)]
     part = Graph(ordered(graph, roots), (), {}, tuple(roots))
     values = iter(map(untraced, run(part, {}, model)))
-    return (None, *(next(values) if isinstance(arg, Ref) else arg for arg in node.args[1:3]))
+    weight, bias = (next(values) if isinstance(arg, Ref) else arg for arg in node.args[1:3])
+    return None, weight, bias
 
 
-def compute_layer(model: nn.Module, node: Node, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+def compute_layer(model: nn.Module, node: Node, args: Args, settings: Kwargs) -> Array:
     """A `layer` node's output: Krishnamoorthi, Quantizing deep convolutional networks for efficient inference
     (2018), section 3.2.2, where a normalization trains."""
     layer: Layer = node.value
@@ -88,7 +92,7 @@ def compute_layer(model: nn.Module, node: Node, args: tuple[Any, ...], settings:
     return limited(output, layer.limits)
 
 
-def limited(x: Any, limits: tuple[float | None, float | None] | None) -> Any:
+def limited(x: Array, limits: Limits) -> Array:
     """Floats within a range."""
     if limits is None:
         return x

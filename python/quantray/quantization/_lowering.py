@@ -7,11 +7,12 @@ are calls back into NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
 from quantray import _core, nn, ops
+from quantray._typing import Array, DType, Tensor
 from quantray.graph import Expr, Graph, Node, Ref
 from quantray.graph._graph import wires
 from quantray.graph._lengths import evaluate
@@ -27,14 +28,25 @@ DTYPES = ("float32", "int64", "int32", "uint8", "int8", "bool")
 _FUNCTIONS = {"add": "add", "sub": "sub", "mul": "mul", "floordiv": "floordiv", "mod": "mod", "neg": "neg"}
 
 
+#: A length as steps take it: a number, or how it is worked out: ("dim", value, axis), ("mul", a, b), ...
+Length: TypeAlias = "int | tuple[str | Length, ...]"
+#: What `ops.Program` is made of: an operation, what it takes, what it makes, its settings.
+Step: TypeAlias = tuple[str, tuple[int, ...], int | tuple[int, ...], dict[str, object]]
+
+
 class NotLowered(Exception):
     """A node that is no step: it is called."""
+
+
+def is_whole(value: object) -> TypeGuard[int | np.integer[Any]]:
+    """Whether it is a whole number, of Python's or of NumPy's."""
+    return isinstance(value, (int, np.integer))
 
 
 class Lowered:
     """A graph as a program, and where its results belong."""
 
-    def __init__(self, program: Any, output: Any, called: tuple[str, ...]) -> None:
+    def __init__(self, program: ops.Program, output: object, called: tuple[str, ...]) -> None:
         self.program, self.output = program, output
         #: Nodes that are calls into Python.
         self.called = called
@@ -45,7 +57,7 @@ class Lowered:
             and all(isinstance(e, _Slot) and e.index == i and e.dtype is None for i, e in enumerate(output))
         )
 
-    def __call__(self, inputs: Sequence[Any]) -> Any:
+    def __call__(self, inputs: Sequence[object]) -> object:
         """What the model returns."""
         made = self.program(*inputs)
         if isinstance(self.output, _Slot):
@@ -60,12 +72,12 @@ class _Slot:
 
     __slots__ = ("dtype", "index")
 
-    def __init__(self, index: int, dtype: Any) -> None:
+    def __init__(self, index: int, dtype: DType) -> None:
         self.index = index
         #: What calls give of integers that steps do not know: those come as int64.
         self.dtype = dtype if dtype.kind in "iu" and str(dtype) not in DTYPES else None
 
-    def of(self, made: Any) -> Any:
+    def of(self, made: Sequence[Array]) -> Array:
         """The result."""
         found = made[self.index]
         return found if self.dtype is None else found.astype(self.dtype)
@@ -98,7 +110,7 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
     return Lowering(expanded(graph.but(guards=()).pruned()), model, grids, is_near).result()
 
 
-def settings_of(grid: Grid) -> tuple[Any, ...]:
+def settings_of(grid: Grid) -> tuple[float | int | str, ...]:
     """A grid as steps take it."""
     return (*grid.output, grid.quant_min, grid.quant_max)
 
@@ -111,7 +123,7 @@ class Lowering:
     ) -> None:
         self.graph, self.model, self.grids, self.is_near = graph, model, grids, is_near
         self.numbers: dict[Ref, int] = {}
-        self.steps: list[tuple[str, tuple[int, ...], Any, dict[str, Any]]] = []
+        self.steps: list[Step] = []
         self.called: list[str] = []
         self.count = 0
         self.users = graph.users()
@@ -121,7 +133,7 @@ class Lowering:
         #: Nodes that the step of one before them computes, too.
         self.absorbed: set[str] = set()
         #: What depends on no input, computed once.
-        self.fixed: dict[Ref, Any] = {}
+        self.fixed: dict[Ref, Tensor] = {}
         self.inputs: list[str] = []
         for name in graph.inputs:
             self.numbers[Ref(name)] = self._new()
@@ -136,7 +148,7 @@ class Lowering:
         """The program, made."""
         outputs: list[int] = []
 
-        def slot(leaf: Any) -> Any:
+        def slot(leaf: object) -> object:
             if not isinstance(leaf, Ref):
                 return leaf
             outputs.append(self.number(leaf))
@@ -159,7 +171,7 @@ class Lowering:
         if node.kind in ("tap", "hook", "python") or not all(ref in self.fixed for ref in refs):
             return False
 
-        def leaf(value: Any) -> Any:
+        def leaf(value: object) -> object:
             if type(value) is Ref:
                 return self.fixed[value]
             return evaluate(value, lambda ref: self.fixed[ref].shape) if type(value) is Expr else value
@@ -185,7 +197,7 @@ class Lowering:
             self.numbers[ref] = self.constant(value)
         return self.numbers[ref]
 
-    def constant(self, value: Any) -> int:
+    def constant(self, value: Tensor) -> int:
         """The number of an array that is always the same."""
         made = self._new()
         if isinstance(value, _core.QTensor) and str(value.qscheme()).endswith("per_tensor_affine"):
@@ -198,18 +210,18 @@ class Lowering:
         elif str(np.asarray(value).dtype) in DTYPES and not isinstance(value, _core.QTensor):
             self.steps.append(("constant", (), made, {"value": np.asarray(value)}))
         else:
-            params = {"function": lambda: value, "codes": True, "count": 1}
+            params: dict[str, object] = {"function": lambda: value, "codes": True, "count": 1}
             self.steps.append(("call", (), made, params))
         return made
 
-    def terms_of_sum(self, ref: Ref, taker: Node) -> tuple[int, int] | None:
+    def terms_of_sum(self, ref: Ref, taker: Node) -> tuple[int, ...] | None:
         """The terms of a sum that one node alone takes, which adds them up itself: its step goes."""
         if self.steps and self.steps[-1][0] == "add" and self.numbers.get(ref) == self.steps[-1][2]:
             node = self.graph.nodes[ref.node]
             shapes = {self.graph.fact(r).shape for r in node.inputs}
             alone = self.users.get(ref) == [taker.name] and ref not in self.graph.outputs
             if alone and len(node.inputs) == 2 and len(shapes) == 1 and not self.steps[-1][3].get("relu"):
-                return self.steps.pop()[1]  # type: ignore[return-value]
+                return self.steps.pop()[1]
         return None
 
     def _asked(self) -> set[str]:
@@ -254,7 +266,7 @@ class Lowering:
             self.count, self.numbers, self.absorbed = begin[1:]
             self._call(node)
 
-    def step(self, op: str, sources: tuple[int, ...], node: Node, **params: Any) -> int:
+    def step(self, op: str, sources: tuple[int, ...], node: Node, **params: object) -> int:
         """A step; the number of what it makes."""
         made = self._new()
         self.steps.append((op, sources, made, {"name": node.name, **params}))
@@ -272,10 +284,10 @@ class Lowering:
         sources = tuple(self.number(ref) for ref in moving)
         model, grids = self.model, self.grids
 
-        def run(*arrays: Any) -> Any:
+        def run(*arrays: Tensor) -> Tensor | tuple[Tensor, ...]:
             values = fixed | dict(zip(moving, arrays, strict=True))
 
-            def leaf(value: Any) -> Any:
+            def leaf(value: object) -> object:
                 if type(value) is Ref:
                     return values[value]
                 return evaluate(value, lambda ref: values[ref].shape) if type(value) is Expr else value
@@ -299,7 +311,7 @@ class Lowering:
         for out, number in enumerate(made):
             self.numbers[Ref(node.name, out)] = number
 
-    def length(self, value: Any) -> Any:
+    def length(self, value: object) -> Length:
         """A length as steps take it."""
         if isinstance(value, Expr):
             if value.op == "dim":
@@ -312,12 +324,12 @@ class Lowering:
             if value.op not in _FUNCTIONS:
                 raise NotLowered(value.op)
             return (_FUNCTIONS[value.op], *(self.length(arg) for arg in value.args))
-        if not isinstance(value, (int, np.integer)):
+        if not is_whole(value):
             raise NotLowered(repr(value))
-        return int(cast("Any", value))
+        return int(value)
 
 
-def _as_array(value: Any) -> Any:
+def _as_array(value: object) -> Tensor:
     if value is None:
         return np.zeros(0, np.float32)
     return value if isinstance(value, _core.QTensor) else np.asarray(value)

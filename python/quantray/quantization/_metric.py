@@ -1,26 +1,22 @@
 """What a user's metric says of a model: one finite number, or an error that names the model."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Callable, Sized
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 
 from quantray.graph._graph import leaves
+from quantray.graph._trees import is_array, is_sequence
 
 #: `metric(model, data)`, or `metric(model)`: larger is better.
 Metric = Callable[..., float]
 
 
-def measured(metric: Metric, model: Any, data: Any, what: str) -> float:
+def measured(metric: Metric, model: object, data: object, what: str) -> float:
     """What a metric says of a model: a finite number.
 
     Raises
@@ -53,7 +49,7 @@ def takes_data(metric: Metric) -> bool:
     return len(needed) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
-def check_held_out(data: Any, held_out: Any, metric: Metric) -> None:
+def check_held_out(data: object, held_out: object, metric: Metric) -> None:
     """Raises where a metric has no data of its own: none, no batch, or those that are calibrated with."""
     if not takes_data(metric):
         return
@@ -68,21 +64,19 @@ def check_held_out(data: Any, held_out: Any, metric: Metric) -> None:
         )
 
 
-def _are_same(a: Any, b: Any) -> bool:
+def _are_same(a: object, b: object) -> bool:
     if a is b:
         return True
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+    if is_array(a) and is_array(b):
         return a.shape == b.shape and (np.shares_memory(a, b) or bool(np.array_equal(a, b)))
-    if not isinstance(a, (list, tuple)) or not isinstance(b, (list, tuple)) or len(a) != len(b):
+    if not is_sequence(a) or not is_sequence(b) or len(a) != len(b):
         return False
     missing = object()
     pairs = zip_longest(leaves(list(a)), leaves(list(b)), fillvalue=missing)
     return all(x is y or (x is not missing and y is not missing and _leaf_same(x, y)) for x, y in pairs)
 
 
-def _leaf_same(x: Any, y: Any) -> bool:
-    if np.shape(x) != np.shape(y):
-        return False
+def _leaf_same(x: object, y: object) -> bool:
     try:
         return bool(np.array_equal(np.asarray(x), np.asarray(y)))
     except (TypeError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -37,8 +36,7 @@ def _clip(to: Lowering, node: Node, x: Ref) -> None:
     grid, low, high = to.grids[x], node.get("low"), node.get("high")
     ends = (-128, 127) if grid.dtype == "qint8" else (0, 255)
     codes = [
-        end if value is None else int(code_of(value, grid))
-        for value, end in zip((low, high), ends, strict=True)
+        end if value is None else code_of(value, grid) for value, end in zip((low, high), ends, strict=True)
     ]
     to.put(node, to.step("clamp", (to.number(x),), node, lo=codes[0], hi=codes[1]))
 
@@ -53,7 +51,7 @@ def _transpose(to: Lowering, node: Node, x: Ref) -> None:
 
 
 def _getitem(to: Lowering, node: Node, x: Ref) -> None:
-    items: list[Any] = []
+    items: list[object] = []
     index = node.get("index")
     ndim = len(to.graph.fact(x).shape)
     for item in index:
@@ -95,9 +93,9 @@ def _mean(to: Lowering, node: Node, x: Ref) -> None:
 def _interpolate(to: Lowering, node: Node, x: Ref) -> None:
     dims = len(to.graph.fact(x).shape) - 2
     size, factor = node.get("size"), node.get("scale_factor")
-    params: dict[str, Any] = {"mode": node.get("mode"), "align_corners": bool(node.get("align_corners"))}
+    params: dict[str, object] = {"mode": node.get("mode"), "align_corners": bool(node.get("align_corners"))}
     given = size if factor is None else factor
-    each: list[Any] = list(given) if is_sequence(given) else [given] * dims
+    each = list(given) if is_sequence(given) else [given] * dims
     if factor is None:
         params["size"] = tuple(to.length(n) for n in each)
     else:
@@ -114,7 +112,7 @@ def _pool(to: Lowering, node: Node, x: Ref) -> None:
 
     def each(name: str) -> list[int | None]:
         given = node.get(name)
-        numbers: list[Any] = list(given) if is_sequence(given) else [given] * dims
+        numbers = list(given) if is_sequence(given) else [given] * dims
         if not all(n is None or isinstance(n, (int, np.integer)) for n in numbers):
             raise NotLowered(name)
         return [None if n is None else int(n) for n in numbers]
@@ -125,7 +123,7 @@ def _pool(to: Lowering, node: Node, x: Ref) -> None:
             raise NotLowered("nothing comes out")
         to.put(node, to.step(kind, (to.number(x),), node, output_size=sizes))
         return
-    params: dict[str, Any] = {
+    params: dict[str, object] = {
         "kernel_size": each("kernel_size"),
         "padding": each("padding"),
         "ceil_mode": bool(node.get("ceil_mode")),

@@ -3,28 +3,24 @@
 What looks at a graph node by node, and often, is as fast as the program itself.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias, cast
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Args, Kwargs, Tensor
 from quantray.graph import Expr, Graph, Node, Part, Ref, kind_of
 from quantray.graph._graph import map_tree, map_wires, ordered, wires
 from quantray.graph._lengths import evaluate
 from quantray.graph._run import parameter_of
+from quantray.quantization._integers import Compute, Outputs
 from quantray.quantization._lowering import Lowered, NotLowered, lower
 
 #: What is on a wire.
-ValueOf = Callable[[Ref], Any]
-#: What computes a node of a module that has no step.
-Compute = Callable[[nn.Module, Node, tuple[Any, ...], dict[str, Any]], Any]
+ValueOf: TypeAlias = Callable[[Ref], Tensor]
 _WITHOUT = ("python", "tap", "hook", "observe", "snap", "input", "constant", "parameter")
 
 
@@ -49,7 +45,7 @@ class NodePrograms:
                 moving.add(node.name)
         self._moving = moving
 
-    def __call__(self, node: Node, value_of: ValueOf) -> list[Any]:
+    def __call__(self, node: Node, value_of: ValueOf) -> list[Tensor]:
         """What a node gives, one value for each output."""
         if node.kind == "constant":
             return [node.value]
@@ -62,13 +58,13 @@ class NodePrograms:
         made = self._made[node.name]
         if made is not None:
             lowered, sources = made
-            found = lowered([value_of(ref) for ref in sources])
+            found = cast("Outputs", lowered([value_of(ref) for ref in sources]))
         else:
             found = self._compute(self._model, node, *self._resolved(node, value_of))
         return list(found) if isinstance(found, (tuple, list)) else [found]
 
-    def _resolved(self, node: Node, value_of: ValueOf) -> Any:
-        def leaf(value: Any) -> Any:
+    def _resolved(self, node: Node, value_of: ValueOf) -> tuple[Args, Kwargs]:
+        def leaf(value: object) -> object:
             if type(value) is Ref:
                 return value_of(value)
             if type(value) is Expr:

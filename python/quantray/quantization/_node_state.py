@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from quantray import nn
+from quantray._typing import Array
 from quantray.graph import Graph
 from quantray.nn.quantized._grid import Grid
 
@@ -47,10 +48,10 @@ def _names_of(module: nn.Module, path: str) -> set[str]:
         return set()
 
 
-def replaced(graphs: Sequence[Graph], module: nn.Module, state: dict[str, Any]) -> list[Graph]:
+def replaced(graphs: Sequence[Graph], module: nn.Module, state: Mapping[str, Array]) -> list[Graph]:
     """The graphs with other scales and zero points, by their names in the state_dict."""
     known = entries(graphs, module)
-    changes: dict[str, dict[str, Any]] = {}
+    changes: dict[str, dict[str, Array]] = {}
     for key, value in state.items():
         entry = known[key]
         changes.setdefault(entry.node, {})[entry.part] = value
@@ -59,7 +60,7 @@ def replaced(graphs: Sequence[Graph], module: nn.Module, state: dict[str, Any]) 
         nodes = dict(graph.nodes)
         for name, change in changes.items():
             node = nodes.get(name)
-            grid: Any = None if node is None else node.kwargs.get("grid")
+            grid = None if node is None else node.kwargs.get("grid")
             if node is not None and isinstance(grid, Grid):
                 nodes[name] = node.but(kwargs={**node.kwargs, "grid": grid._replace(**change)})
         made.append(graph.but(nodes=nodes))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quantray.graph import Node, Ref
 from quantray.quantization._lowering import Lowering, step_of
 from quantray.quantization._operands import near, need, rank, wire
@@ -13,7 +11,7 @@ from quantray.quantization._operands import near, need, rank, wire
 def _group_norm(to: Lowering, node: Node) -> None:
     near(to)
     x = node.args[0]
-    params: dict[str, Any] = {"eps": float(node.get("eps"))}
+    params: dict[str, object] = {"eps": float(node.get("eps"))}
     if node.kind == "group_norm":
         params["groups"] = int(node.get("num_groups"))
     else:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from quantray.graph import Node, Ref
+from quantray.graph._trees import is_array
 from quantray.quantization._lowering import Lowering, step_of
 from quantray.quantization._operands import (
     FLOAT,
@@ -35,11 +32,12 @@ def _divide(to: Lowering, node: Node) -> None:
     to.put(node, to.step("trunc_divide", sources, node))
 
 
-def _numbers(to: Lowering, node: Node, value: Any) -> int:
+def _numbers(to: Lowering, node: Node, value: object) -> int:
     """Places as int64."""
-    need(isinstance(value, (Ref, np.ndarray)))
-    dtype = to.graph.fact(value).dtype if isinstance(value, Ref) else value.dtype
-    need(dtype.kind in "iu")
+    if isinstance(value, Ref):
+        need(to.graph.fact(value).dtype.kind in "iu")
+    else:
+        need(is_array(value) and value.dtype.kind in "iu")
     return typed(to, value, INT, node)
 
 

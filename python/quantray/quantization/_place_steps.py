@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import numpy as np
 
 from quantray.graph import Node, Ref
-from quantray.graph._trees import is_sequence
-from quantray.quantization._lowering import Lowering, step_of
+from quantray.graph._trees import is_array, is_sequence
+from quantray.quantization._lowering import Length, Lowering, is_whole, step_of
 from quantray.quantization._operands import (
     BOOL,
     arguments,
@@ -83,10 +81,10 @@ def _repeat(to: Lowering, node: Node) -> None:
     if isinstance(counts, Ref):
         need(counts in to.fixed, "counts are values")
         counts = to.fixed[counts]
-    if isinstance(counts, np.ndarray) or is_sequence(counts):
-        each = [int(n) for n in np.asarray(cast("Any", counts)).ravel()]
+    if is_array(counts) or is_sequence(counts):
+        each = [int(n) for n in np.asarray(counts).ravel()]
         need(all(n >= 0 for n in each))
-        repeats: Any = each[0] if len(each) == 1 else each
+        repeats: Length | list[int] = each[0] if len(each) == 1 else each
     else:
         repeats = to.length(counts)
     to.put(node, to.step("repeat", (x,), node, axis=at, repeats=repeats))
@@ -115,7 +113,7 @@ def _squeeze(to: Lowering, node: Node) -> None:
 def _diagonal(to: Lowering, node: Node) -> None:
     given = arguments(node, "a", "offset", "axis1", "axis2")
     offset = given["offset"] or 0
-    need(isinstance(offset, (int, np.integer)))
+    need(is_whole(offset))
     ends = (0 if given["axis1"] is None else given["axis1"], 1 if given["axis2"] is None else given["axis2"])
     x = wire(to, given["a"], None)
     to.put(node, to.step("diagonal", (x,), node, offset=int(offset), axes=axes(ends)))
@@ -129,13 +127,11 @@ def _pad(to: Lowering, node: Node) -> None:
     x, sides = node.args[0], lengths(to, node.get("pad"))
     mode = _MODES.get(node.get("mode"))
     need(mode is not None and not any(isinstance(n, tuple) and mode != "constant" for n in sides))
-    ndim, value = rank(to, x), node.get("value")
-    pairs: list[Any] = [(0, 0)] * (ndim - len(sides) // 2)
+    ndim, value = rank(to, x), np.asarray(node.get("value"))
+    pairs: list[tuple[Length, Length]] = [(0, 0)] * (ndim - len(sides) // 2)
     pairs += [(sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2)]
-    need(isinstance(value, (int, float, np.number)) or mode != "constant")
-    params: dict[str, Any] = {"mode": mode}
-    if mode == "constant":
-        params = {"value": float(cast("Any", value))}
+    need(mode != "constant" or (value.ndim == 0 and value.dtype.kind in "biuf"))
+    params: dict[str, object] = {"value": float(value)} if mode == "constant" else {"mode": mode}
     to.put(node, to.step("pad", (wire(to, x),), node, pairs=pairs, **params))
 
 
@@ -151,15 +147,13 @@ def _numpy_pad(to: Lowering, node: Node) -> None:
     value = 0 if given["constant_values"] is None else given["constant_values"]
     need(isinstance(value, (int, float, np.number)))
     dtype = made_dtype(node)
-    params: dict[str, Any] = (
-        {"mode": mode}
-        if mode != "constant"
-        else {"value": float(cast("Any", np.asarray(value).astype(dtype)))}
+    params: dict[str, object] = (
+        {"mode": mode} if mode != "constant" else {"value": float(np.asarray(value).astype(dtype))}
     )
     to.put(node, to.step("pad", (wire(to, x, None),), node, pairs=pairs, **params))
 
 
-def _pad_pairs(to: Lowering, width: Any, ndim: int) -> list[Any]:
+def _pad_pairs(to: Lowering, width: object, ndim: int) -> list[tuple[Length, ...]]:
     if isinstance(width, np.ndarray):
         width = width.tolist()
     if not is_sequence(width):

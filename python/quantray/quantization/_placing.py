@@ -8,7 +8,6 @@ unless a DeQuantStub follows it, and so does a layer whose output a sum alone ta
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from quantray.graph import Graph, Node, Part, Ref, Rewriter, kind_of
 from quantray.quantization._integers import SUMS
 from quantray.quantization._settings import Settings, home_of, is_by_rows, part_of
 from quantray.quantization._spectra import front_ends
+from quantray.quantization.qconfig import Factory
 
 #: Kinds that make values which no code of their input's grid stands for: they are rounded to it again.
 _BETWEEN = ("avg_pool", "interpolate", "clip")
@@ -30,8 +30,8 @@ class Point:
 
     #: The path of the observer.
     path: str
-    #: What makes it.
-    factory: Any
+    #: What makes it; None where it is there already, read out of a file.
+    factory: Factory | None
     #: Whether it belongs to what goes into a layer, not to what comes out of a node.
     before: bool = False
 
@@ -147,7 +147,7 @@ def place(graph: Graph, model: nn.Module, settings: Settings, *, training: bool)
     """
     placement = Placement(graph, model, settings)
     made = Rewriter(graph)
-    before: dict[tuple[Ref, Any], Ref] = {}
+    before: dict[tuple[Ref, object], Ref] = {}
     #: Which `observe` node a wire passed last.
     grid_of: dict[Ref, str] = {}
     names = _Names(model)
@@ -189,7 +189,7 @@ def _observe(node: Node, ref: Ref, point: Point, made: Rewriter) -> Node:
 
 
 def _with_input(
-    node: Node, placement: Placement, made: Rewriter, before: dict[Any, Ref], names: _Names
+    node: Node, placement: Placement, made: Rewriter, before: dict[tuple[Ref, object], Ref], names: _Names
 ) -> Node:
     """A layer whose input is quantized: on its wire already, or for layers alone."""
     x = node.args[0]

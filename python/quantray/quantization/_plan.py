@@ -1,18 +1,17 @@
 """What a search for a quantized model has tried: each step's gain and cost."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, overload
 
 from quantray import nn
 from quantray._tables import Column, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,11 @@ class Plan(Sequence[Step]):
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int) -> Step: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Step]: ...
+    def __getitem__(self, key: int | slice) -> Step | list[Step]:
         return self.steps[key]
 
     @property
@@ -137,7 +140,7 @@ class Plan(Sequence[Step]):
         head = f"<div><b>{escape(self.headline())}</b></div>"
         return f"<div style='max-width:100%'>{head}{self._table().html()}</div>"
 
-    def plot(self) -> Any:
+    def plot(self) -> Figure:
         """What each step loses, against bytes and against time, the chosen one marked.
 
         Returns

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from quantray import nn
+from quantray._typing import Args, Kwargs, Tensor
 from quantray.graph import Graph, Node, normalize
 from quantray.graph._arguments import arguments
 from quantray.graph._graph import map_tree
@@ -16,6 +16,7 @@ from quantray.nn.functional._arguments import traced_or_floats as floats
 from quantray.quantization._evaluating import Integers, integers_of
 from quantray.quantization._expected import expected
 from quantray.quantization._fusing import collapse, make_layers
+from quantray.quantization._integers import Compute, Outputs
 from quantray.quantization._layers import Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
 from quantray.quantization._reading_prepared import PreparedReading
@@ -24,6 +25,7 @@ from quantray.quantization._shown import Shown
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.fake_quantize._switches import as_switched
 from quantray.quantization.observer import ObserverBase
+from quantray.quantization.qconfig import Factory
 
 
 class Prepared(Shown):
@@ -45,7 +47,7 @@ class Prepared(Shown):
         #: What graphs are in integers, as long as the model is evaluated.
         self._integers: list[tuple[Graph, Integers]] = []
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "_integers": []}
 
     def forget(self, module: nn.Module) -> None:
@@ -70,7 +72,7 @@ class Prepared(Shown):
     def _with_fakes(self, graph: Graph, module: nn.Module) -> Graph:
         """Layers that have nothing that fake-quantizes their weight get it."""
         placement = Placement(graph, module, self.settings)
-        paths: dict[tuple[str, Any], str] = {}
+        paths: dict[tuple[str, object], str] = {}
         nodes: dict[str, Node] = {}
         for node in graph:
             if node.kind == "layer" and node.value.fake is None and placement.is_active(node):
@@ -98,11 +100,12 @@ class Prepared(Shown):
             args = weights_of(node, graph, module)
             fake.forward(untraced(node.value.weight_and_bias(module, args, dict(node.kwargs))[0]))
 
-    def _make(self, module: nn.Module, path: str, factory: Any) -> None:
+    def _make(self, module: nn.Module, path: str, factory: Factory | None) -> None:
         """An observer where it belongs, unless it is there."""
         parent, _, name = path.rpartition(".")
         home = module.get_submodule(parent)
         if name not in home._modules:
+            assert factory is not None
             made = as_switched(home, factory())
             # Of a model that is only calibrated, fake quantizations are what observes: they do
             # it in training mode.
@@ -122,7 +125,7 @@ class Prepared(Shown):
                             self.settings.inside(full), self.is_trained, full
                         )
 
-    def run(self, module: nn.Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
+    def run(self, module: nn.Module, graph: Graph, inputs: Mapping[str, Tensor]) -> object:
         """A graph's output; where a trained model is evaluated, by integers."""
         if self.is_trained:
             known = next((made for of, made in self._integers if of is graph), None)
@@ -134,14 +137,14 @@ class Prepared(Shown):
                 return self.run_by(found.compute, module, found.graph, inputs)
         return super().run(module, graph, inputs)
 
-    def deciding(self, module: nn.Module, graph: Graph) -> Any:
-        def compute(module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def deciding(self, module: nn.Module, graph: Graph) -> Compute:
+        def compute(module: nn.Module, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
             # Observers count what a model is calibrated with, and not what is asked for it.
             return args[0] if node.kind in ("observe", "snap") else self.compute(module, node, args, kwargs)
 
         return compute
 
-    def compute(self, module: nn.Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, module: nn.Module, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         match node.kind:
             case "layer":
                 return compute_layer(module, node, args, kwargs)
@@ -165,7 +168,7 @@ class Prepared(Shown):
             case _:
                 return call(node, args, kwargs, module)
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(self, module: nn.Module, args: Args, kwargs: Kwargs) -> object:
         output = super().__call__(module, args, kwargs)
         self.called = True
         return output
@@ -200,7 +203,7 @@ class Prepared(Shown):
                 for inner in each.modules():
                     inner.__dict__["_marks"] = ()
 
-    def plan(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Graph:
+    def plan(self, module: nn.Module, args: Args, kwargs: Kwargs | None = None) -> Graph:
         """Captures the model, so that its observers are there before its first call."""
         return self.find(module, *arguments(module, args, kwargs or {}))[0]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Protocol
 
 from quantray import nn
+from quantray._typing import Tensor
 from quantray.graph import Graph, Ref
 from quantray.graph._fitting import is_of_inputs
 from quantray.nn.quantized._grid import Grid
@@ -13,13 +15,20 @@ from quantray.quantization._routes import Routes
 from quantray.quantization._shown import Shown
 
 
+class Shapes(Protocol):
+    """A set of what `shapes_of` gives."""
+
+    def __contains__(self, item: object, /) -> bool: ...
+    def add(self, item: object, /) -> None: ...
+
+
 class Made:
     """What a graph has become for a module."""
 
     def __init__(self, graph: Graph, grids: dict[Ref, Grid], lowered: Lowered) -> None:
         self.graph, self.grids, self.lowered = graph, grids, lowered
         #: Shapes that what the graph took for granted was looked at for, node by node.
-        self.checked: Any = set()
+        self.checked: Shapes = set()
 
 
 class Programmed(Shown):
@@ -36,7 +45,7 @@ class Programmed(Shown):
         self._made: dict[int, Made] = {}
         self._routes = Routes()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         # Programs are made anew for the CPU that they run on.
         return {**super().__getstate__(), "_made": {}, "_routes": Routes()}
 
@@ -72,23 +81,23 @@ class Programmed(Shown):
 class _Everything:
     """A set that has all."""
 
-    def __contains__(self, item: Any) -> bool:
+    def __contains__(self, item: object) -> bool:
         return True
 
-    def add(self, item: Any) -> None:
+    def add(self, item: object) -> None:
         """It is there already."""
 
 
 class _Nothing:
     """A set that stays empty."""
 
-    def __contains__(self, item: Any) -> bool:
+    def __contains__(self, item: object) -> bool:
         return False
 
-    def add(self, item: Any) -> None:
+    def add(self, item: object) -> None:
         """It is not kept."""
 
 
-def shapes_of(arrays: list[Any]) -> tuple[Any, ...]:
+def shapes_of(arrays: Iterable[Tensor]) -> tuple[object, ...]:
     """What tells inputs apart for a program."""
     return tuple((array.shape, array.dtype) for array in arrays)

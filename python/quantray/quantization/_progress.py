@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from html import escape
-from typing import Any, Self, TypeVar
+from typing import Protocol, Self, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -19,9 +19,15 @@ T = TypeVar("T")
 _PAUSE = 0.1
 
 
+@overload
+def progress(items: Iterable[T], what: str, show: bool = True) -> Iterator[T]: ...
+@overload
 def progress(
-    items: Iterable[T], what: str, show: bool = True, transform: Callable[[T], T] | None = None
-) -> Iterator[T]:
+    items: Iterable[T], what: str, show: bool, transform: Callable[[T], object] | None
+) -> Iterator[object]: ...
+def progress(
+    items: Iterable[T], what: str, show: bool = True, transform: Callable[[T], object] | None = None
+) -> Iterator[object]:
     """The items, with a bar.
 
     The bar counts `items`, whose length it shows where they have one; `transform` is what becomes of each.
@@ -38,6 +44,14 @@ def _counted(items: Iterable[T], what: str) -> Iterator[T]:
             bar.step()
 
 
+class _Drawn(Protocol):
+    """What draws: tqdm's bar, or a line."""
+
+    def set_description(self, text: str, /) -> None: ...
+    def update(self, steps: int, /) -> None: ...
+    def close(self) -> None: ...
+
+
 class Bar:
     """A bar of steps.
 
@@ -50,7 +64,7 @@ class Bar:
     """
 
     def __init__(self, total: int | None, what: str, show: bool) -> None:
-        self._bar: Any = None
+        self._bar: _Drawn | None = None
         self._what = what
         if show:
             self._bar = _Line(total, what) if _in_notebook() else _in_terminal(total, what)
@@ -73,7 +87,7 @@ class Bar:
             self._bar.update(1)
 
 
-def _in_terminal(total: int | None, what: str) -> Any:
+def _in_terminal(total: int | None, what: str) -> _Drawn | None:
     """A bar of tqdm's, where it is installed (the extra `train`)."""
     try:
         return importlib.import_module("tqdm.std").tqdm(total=total, desc=what, leave=False)
@@ -83,7 +97,7 @@ def _in_terminal(total: int | None, what: str) -> Any:
 
 def _in_notebook() -> bool:
     """Whether this is the kernel of a notebook, which was imported by the time that code of cells runs."""
-    shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return "ipykernel" in sys.modules and type(shell).__name__ == "ZMQInteractiveShell"
 
 
@@ -93,7 +107,7 @@ class _Line:
     def __init__(self, total: int | None, what: str) -> None:
         self.total, self.what, self.done = total, what, 0
         self.begun = self._drawn = time.monotonic()
-        self._handle: Any = importlib.import_module("IPython.display").display(self, display_id=True)
+        self._handle = importlib.import_module("IPython.display").display(self, display_id=True)
 
     def set_description(self, text: str) -> None:
         self.what = text

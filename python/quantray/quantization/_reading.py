@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from quantray import nn
+from quantray._typing import Tensor
 from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph._graph import About, ordered
 from quantray.graph._show import FOLDED, function_word
@@ -18,6 +18,7 @@ from quantray.graph.kinds import is_weight
 from quantray.nn.quantized import Grid
 from quantray.nn.quantized._follows import Requantized
 from quantray.quantization._integers import LAYER, QUANTIZE
+from quantray.quantization._layers import Limits
 from quantray.quantization._settings import part_of
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.observer import ObserverBase
@@ -169,11 +170,11 @@ class Reading:
         """Bits of a node's weights; None where it has none."""
         return 32 if self.arrays(node) else None
 
-    def arrays(self, node: Node) -> list[Any]:
+    def arrays(self, node: Node) -> list[Tensor]:
         """The weights of a node, whatever they are held as: parameters that it reads."""
         refs = [ref for ref in node.inputs if is_weight(ref, self.graph)]
         needed = ordered(self.graph, refs).values() if refs else ()
-        found: list[Any] = []
+        found: list[Tensor | None] = []
         for each in needed:
             if each.kind == "parameter":
                 path, key = each.value
@@ -250,11 +251,11 @@ def class_name(module: nn.Module) -> str:
     return (module.module if isinstance(module, Requantized) else module)._class_name()
 
 
-def limits_words(limits: Any) -> str:
+def limits_words(limits: Limits) -> str:
     """What cuts a layer's or a sum's output."""
     if limits is None:
         return ""
-    known = {(0.0, None): "ReLU", (0.0, 6.0): "ReLU6"}
+    known: dict[tuple[float | None, ...], str] = {(0.0, None): "ReLU", (0.0, 6.0): "ReLU6"}
     return f" + {known.get(tuple(limits), 'clip')}"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Tensor
 from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph._show import function_word
 from quantray.nn import quantized
@@ -71,7 +71,7 @@ class ConvertedReading(Reading):
     def floats_of(self, node: Node) -> list[Ref]:
         return super().floats_of(self.between.get(node.name, node))
 
-    def arrays(self, node: Node) -> list[Any]:
+    def arrays(self, node: Node) -> list[Tensor]:
         if node.kind == LAYER:
             return list(self.model.get_submodule(node.value.path)._own_state().values())
         return super().arrays(self.between.get(node.name, node))
@@ -98,13 +98,13 @@ class ConvertedReading(Reading):
     def weight_words(self, node: Node) -> str:
         if node.kind != LAYER:
             return ""
-        module: Any = self.model.get_submodule(node.value.path)
+        module = self.model.get_submodule(node.value.path)
         weight, bias = module.weight(), module.bias()
         text = f"{'x'.join(map(str, weight.shape))} {weight.dtype}"
         return text if bias is None else f"{text}, {len(bias)}"
 
     def weight_dtype(self, node: Node) -> str:
-        module: Any = self.model.get_submodule(node.value.path) if node.kind == LAYER else None
+        module = self.model.get_submodule(node.value.path) if node.kind == LAYER else None
         return "" if module is None else str(module.weight().dtype)
 
     def weight_bits(self, node: Node) -> int | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Tensor
 from quantray.graph import Graph, Node, Part, Ref, kind_of
 from quantray.graph.kinds import LAYERS
 from quantray.nn.quantized import Grid
@@ -27,7 +26,7 @@ class PreparedReading(Reading):
         super().__init__(graph, model)
         self._settings = settings
 
-    def observer(self, ref: Ref) -> Any:
+    def observer(self, ref: Ref) -> nn.Module | None:
         """The observer of the values of a wire, in front of whoever takes it as codes."""
         node = self.graph.nodes[ref.node]
         if node.kind == "observe":
@@ -86,7 +85,7 @@ class PreparedReading(Reading):
             return self.graph.fact(ref).dtype.itemsize * 8 if self.graph.fact(ref).is_float else None
         return _bits_of(observer)
 
-    def weight_observer(self, node: Node) -> Any:
+    def weight_observer(self, node: Node) -> nn.Module | None:
         """What the weight of a layer is quantized by."""
         layer: Layer = node.value
         if layer.fake is not None:
@@ -105,7 +104,7 @@ class PreparedReading(Reading):
             return _bits_of(self.weight_observer(node))
         return super().weight_bits(node)
 
-    def arrays(self, node: Node) -> list[Any]:
+    def arrays(self, node: Node) -> list[Tensor]:
         found = super().arrays(node)
         if node.kind == "layer" and node.value.norm is not None:
             found += self.model.get_submodule(node.value.norm)._own_state().values()
@@ -134,9 +133,8 @@ class PreparedReading(Reading):
     def plumbing_words(self, node: Node) -> str:
         match node.kind:
             case "observe":
-                return (
-                    f"{class_name(self.observer(Ref(node.name)))}: {seen_by(self.observer(Ref(node.name)))}"
-                )
+                observer = self.model.get_submodule(node.value.path)
+                return f"{class_name(observer)}: {seen_by(observer)}"
             case "snap":
                 return f"on the grid of {node.value}"
             case _:
@@ -156,16 +154,16 @@ class PreparedReading(Reading):
         return ", ".join(dict.fromkeys(found))
 
 
-def _bits_of(observer: Any) -> int | None:
+def _bits_of(observer: nn.Module | None) -> int | None:
     low, high = getattr(observer, "quant_min", None), getattr(observer, "quant_max", None)
     if low is None or high is None:
         return getattr(getattr(observer, "dtype", None), "bits", None)
     return bits_between(int(low), int(high))
 
 
-def seen_by(observer: Any) -> str:
+def seen_by(observer: nn.Module | None) -> str:
     """The range of values that an observer has seen."""
-    if not observer.has_data:
+    if observer is None or not observer.has_data:
         return _UNSEEN
     inner = getattr(observer, "activation_post_process", observer)
     low, high = getattr(inner, "min_val", None), getattr(inner, "max_val", None)

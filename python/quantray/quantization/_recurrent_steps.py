@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quantray import nn
 from quantray.graph import Node, Ref
 from quantray.graph._trees import leaves
 from quantray.nn._recurrent_layer import RecurrentLayer
-from quantray.quantization._lowering import Lowering
+from quantray.quantization._lowering import Length, Lowering
 from quantray.quantization._operands import near, need, product, rank, shape_of, wire
 
 _OPS: dict[type[RecurrentLayer], str] = {nn.LSTM: "lstm", nn.GRU: "gru", nn.RNN: "rnn"}
@@ -24,7 +22,7 @@ def recurrent_step(to: Lowering, node: Node, module: RecurrentLayer) -> None:
     sources = tuple(wire(to, value) for value in (x, *states))
     own, ends = module._parameters, module._ends()
     names = ("weight_ih", "weight_hh", "weight_hr") if module.proj_size else ("weight_ih", "weight_hh")
-    params: dict[str, Any] = {
+    params: dict[str, object] = {
         "weights": [tuple(own[name + end] for name in names) for end in ends],
         "bidirectional": module.bidirectional,
         "batch_first": module.batch_first,
@@ -35,7 +33,7 @@ def recurrent_step(to: Lowering, node: Node, module: RecurrentLayer) -> None:
         params["nonlinearity"] = module.nonlinearity
     row = to.step(str(op), sources, node, **params)
     shapes = _shapes(to, x, module)
-    start: Any = 0
+    start: Length = 0
     for out, shape in enumerate(shapes):
         end = product(shape) if out == 0 else ("add", start, product(shape))
         part = to.step("slice", (row,), node, index=((start, end, 1),))
@@ -43,11 +41,11 @@ def recurrent_step(to: Lowering, node: Node, module: RecurrentLayer) -> None:
         start = end
 
 
-def _shapes(to: Lowering, x: Ref, module: RecurrentLayer) -> list[tuple[Any, ...]]:
+def _shapes(to: Lowering, x: Ref, module: RecurrentLayer) -> list[tuple[Length, ...]]:
     """Those of the output and of each last state."""
     *lead, _ = shape_of(to, x)
     ways, count = 1 + module.bidirectional, len(module._ends())
-    batch: tuple[Any, ...] = ()
+    batch: tuple[Length, ...] = ()
     if rank(to, x) == 3:
         batch = (lead[0] if module.batch_first else lead[1],)
     sizes = (module._outputs, module.hidden_size)[: 1 + module._has_cell_state]

@@ -6,10 +6,9 @@ Sums of floats are added up in another order than NumPy's: they are steps only w
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import numpy as np
 
+from quantray._typing import DType, Kwargs
 from quantray.graph import Node
 from quantray.quantization._lowering import Lowering, step_of
 from quantray.quantization._operands import BOOL, FLOAT, arguments, axes, made_dtype, near, need, typed, wire
@@ -21,12 +20,12 @@ _NAMES = {
 _UFUNCS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 
 
-def _reduced(to: Lowering, node: Node, name: str, given: dict[str, Any], dtype: Any, **params: Any) -> None:
+def _reduced(to: Lowering, node: Node, name: str, given: Kwargs, dtype: DType, **params: object) -> None:
     """One reduction, of elements of the dtype that comes out."""
     x = typed(to, given["a"], dtype, node)
     keep = given.get("keepdims")
-    need(keep is None or isinstance(keep, (bool, np.bool_)))
-    made = to.step(name, (x,), node, axes=axes(given.get("axis")), keepdims=bool(cast("Any", keep)), **params)
+    need(keep is None or np.asarray(keep).dtype == BOOL)
+    made = to.step(name, (x,), node, axes=axes(given.get("axis")), keepdims=bool(keep), **params)
     to.put(node, made)
 
 

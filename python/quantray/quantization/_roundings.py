@@ -6,24 +6,21 @@ node costs by itself is what is gained where it stays in floats. One run gives t
 node only what depends on it is computed again.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Array, ArrayLike, Tensor
 from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph._trees import leaves
 from quantray.nn.quantized import Grid
 from quantray.nn.quantized._weighted import quantize_weight
+from quantray.quantization._batches import is_floats
 from quantray.quantization._layers import Layer, weights_of
-from quantray.quantization._lowering import lower
+from quantray.quantization._lowering import Lowered, lower
 from quantray.quantization._node_programs import NodePrograms, ValueOf
 from quantray.quantization._prepared import Prepared
 from quantray.quantization._settings import part_of
@@ -37,7 +34,7 @@ _EXACT = 1e-16
 class Probe:
     """One batch: inputs, and exact outputs."""
 
-    def __init__(self, inputs: Mapping[str, Any], outputs: list[Any]) -> None:
+    def __init__(self, inputs: Mapping[str, Tensor], outputs: list[Tensor]) -> None:
         self.inputs, self.outputs = inputs, outputs
 
 
@@ -69,7 +66,7 @@ class Roundings:
         self._users = self.graph.users()
         self.candidates = {node.name: node for node in self._nodes if self._is_candidate(node)}
         self._grids: dict[str, Grid] = {}
-        self._layers: dict[str, Any] = {}
+        self._layers: dict[str, Lowered] = {}
         self._own = {name: _Share() for name in self.candidates}
         self.probes: list[Probe] = []
         self.sizes: dict[Ref, int] = {}
@@ -80,7 +77,7 @@ class Roundings:
         paths = [node.value.path for node in self._nodes if node.kind == "observe"]
         return all(self.model.get_submodule(path).has_data for path in paths)
 
-    def add(self, inputs: Mapping[str, Any]) -> int:
+    def add(self, inputs: Mapping[str, Tensor]) -> int:
         """Looks at one more batch; returns how many numbers it comes to. Its outputs are kept, no more."""
         values = self._exact(inputs)
         for name, share in self._own.items():
@@ -124,40 +121,40 @@ class Roundings:
 
     # Runs
 
-    def _exact(self, inputs: Mapping[str, Any]) -> dict[Ref, Any]:
-        values: dict[Ref, Any] = {}
+    def _exact(self, inputs: Mapping[str, Tensor]) -> dict[Ref, Tensor]:
+        values: dict[Ref, Tensor] = {}
         for node in self._nodes:
             self._put(values, node, [inputs[node.name]] if node.kind == "input" else None)
         return values
 
-    def _put(self, values: dict[Ref, Any], node: Node, made: list[Any] | None) -> None:
+    def _put(self, values: dict[Ref, Tensor], node: Node, made: list[Tensor] | None) -> None:
         found = self._compute(node, values.__getitem__) if made is None else made
         for out, value in enumerate(leaf for leaf in leaves(found) if leaf is not None):
             values[Ref(node.name, out)] = value
 
-    def _outputs(self, value_of: ValueOf) -> list[Any]:
+    def _outputs(self, value_of: ValueOf) -> list[Tensor]:
         found = [value_of(leaf) if isinstance(leaf, Ref) else leaf for leaf in leaves(self.graph.output)]
-        return [y for y in found if isinstance(y, np.ndarray) and y.dtype.kind == "f"]
+        return [y for y in found if is_floats(y)]
 
-    def _with_rounding(self, node: Node, value_of: ValueOf, how: str) -> list[Any]:
+    def _with_rounding(self, node: Node, value_of: ValueOf, how: str) -> list[Tensor]:
         """What a node gives of what it takes rounded, a layer with its rounded weight."""
         taken = set(self.rounded(node))
 
-        def of(ref: Ref) -> Any:
+        def of(ref: Ref) -> Tensor:
             x = value_of(ref)
             if ref not in taken:
                 return x
             if how == ROWS:
-                return by_rows(x)
+                return by_rows(np.asarray(x))
             return self.grid(ref).quantize(np.asarray(x, np.float32)).dequantize()
 
         if node.kind != "layer":
             return self._compute(node, of)
         if node.name not in self._layers:
             self._layers[node.name] = self._rounded_layer(node)
-        return [self._layers[node.name]([of(node.args[0])])]
+        return [np.asarray(self._layers[node.name]([of(node.args[0])]))]
 
-    def _rounded_layer(self, node: Node) -> Any:
+    def _rounded_layer(self, node: Node) -> Lowered:
         layer: Layer = node.value
         weight, bias = layer.weight_and_bias(
             self.model, weights_of(node, self.graph, self.model), dict(node.kwargs)
@@ -182,11 +179,13 @@ class Roundings:
         for probe in self.probes:
             exact = self._exact(probe.inputs)
             for (name, how), found in shares.items():
-                changed: dict[Ref, Any] = {}
+                changed: dict[Ref, Tensor] = {}
                 node = self.candidates[name]
                 self._put(changed, node, self._with_rounding(node, exact.__getitem__, how))
 
-                def of(ref: Ref, changed: dict[Ref, Any] = changed, exact: dict[Ref, Any] = exact) -> Any:
+                def of(
+                    ref: Ref, changed: dict[Ref, Tensor] = changed, exact: dict[Ref, Tensor] = exact
+                ) -> Tensor:
                     return changed[ref] if ref in changed else exact[ref]
 
                 for after in self._nodes[self._at[name] + 1 :]:
@@ -199,7 +198,7 @@ class Roundings:
         """What is lost where all nodes round but for some, and some layers by rows."""
         found: list[float] = []
         for probe in self.probes:
-            values: dict[Ref, Any] = {}
+            values: dict[Ref, Tensor] = {}
             for node in self._nodes:
                 if node.kind == "input":
                     self._put(values, node, [probe.inputs[node.name]])
@@ -218,7 +217,7 @@ class _Share:
     def __init__(self) -> None:
         self._signal = self._noise = 0.0
 
-    def add(self, exact: Any, other: Any) -> _Share:
+    def add(self, exact: ArrayLike, other: ArrayLike) -> _Share:
         self._signal += float(np.square(exact, dtype=np.float64).sum())
         self._noise += float(np.square(np.subtract(other, exact, dtype=np.float64)).sum())
         return self
@@ -228,7 +227,7 @@ class _Share:
         return self._noise / self._signal if self._signal > 0 else float(self._noise > 0)
 
 
-def _lost(probe: Probe, outputs: list[Any]) -> float:
+def _lost(probe: Probe, outputs: list[Tensor]) -> float:
     """The share of a batch's outputs that is lost, in the mean over the outputs."""
     shares = [_Share().add(exact, other).value for exact, other in zip(probe.outputs, outputs, strict=True)]
     return float(np.mean(shares)) if shares else 0.0
@@ -239,7 +238,7 @@ def _mean(losses: list[float]) -> float:
     return float(np.exp(np.mean(np.log(np.maximum(losses, _EXACT)))))
 
 
-def by_rows(x: Any) -> Any:
+def by_rows(x: Array) -> Array:
     """Floats on 256 codes of each row's range, as layers have them that quantize what comes."""
     low = np.minimum(x.min(axis=-1, keepdims=True), 0)
     high = np.maximum(x.max(axis=-1, keepdims=True), 0)

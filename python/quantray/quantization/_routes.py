@@ -8,11 +8,11 @@ their numbers, such as `if mask.all()`: that is a small program of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from quantray import nn
+from quantray import nn, ops
+from quantray._typing import Args, Tensor
 from quantray.graph import Graph, Ref
 from quantray.graph._run import run
 from quantray.nn.quantized._grid import Grid
@@ -23,9 +23,9 @@ from quantray.quantization._lowering import Lowered, NotLowered, lower
 MOST = 256
 
 
-def kinds_of(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def kinds_of(args: Args) -> tuple[object, ...] | None:
     """What tells arrays apart for a program; None where something else is among them."""
-    found: list[Any] = []
+    found: list[object] = []
     for arg in args:
         if type(arg) is not np.ndarray:
             return None
@@ -41,7 +41,7 @@ class Route:
     def __init__(self, lowered: Lowered, question: Question | None) -> None:
         self.lowered, self._question = lowered, question
 
-    def fits(self, args: tuple[Any, ...]) -> bool:
+    def fits(self, args: Args) -> bool:
         """Whether the numbers are such that the graph is for them."""
         return self._question is None or self._question.holds(args)
 
@@ -52,11 +52,11 @@ class Question:
     def __init__(self, graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid]) -> None:
         guards = [guard for guard in graph.guards if isinstance(guard.subject, Ref)]
         self._outcomes = [bool(guard.outcome) for guard in guards]
-        subjects: Any = tuple(guard.subject for guard in guards)
+        subjects = tuple(guard.subject for guard in guards)
         self._part, self._model = graph.but(output=subjects, guards=()).pruned(), model
         self._grids = grids
         self._inputs = list(graph.inputs)
-        self._program: Any = None
+        self._program: ops.Program | None = None
         try:
             lowered = lower(self._part, model, grids)
         except (NotLowered, TypeError, ValueError):
@@ -65,7 +65,7 @@ class Question:
             self._program = lowered.program
             self._places = [self._inputs.index(name) for name in self._part.inputs]
 
-    def holds(self, args: tuple[Any, ...]) -> bool:
+    def holds(self, args: Args) -> bool:
         """Whether it is so for these."""
         if self._program is not None:
             made = self._program(*[args[place] for place in self._places])
@@ -83,10 +83,10 @@ class Routes:
     """By the kinds of arguments the ways that such calls have gone."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Any, ...], list[Route]] = {}
+        self._found: dict[tuple[object, ...], list[Route]] = {}
         self._questions: dict[int, tuple[Graph, Question | None]] = {}
 
-    def find(self, args: tuple[Any, ...]) -> Route | None:
+    def find(self, args: Args) -> Route | None:
         """The one for these arguments."""
         for route in self._found.get(kinds_of(args) or (), ()):
             if route.fits(args):
@@ -97,14 +97,14 @@ class Routes:
         self,
         graph: Graph,
         module: nn.Module,
-        inputs: dict[str, Any],
+        inputs: dict[str, Tensor],
         lowered: Lowered,
         grids: Mapping[Ref, Grid],
     ) -> None:
         """Notes the way of some inputs, if arguments are these and nothing else."""
         args = tuple(inputs.values())
         key = kinds_of(args)
-        given: Any = tuple(Ref(name) for name in inputs)
+        given = tuple(Ref(name) for name in inputs)
         if not key or dict(graph.kwargs) or tuple(graph.args) != given or list(graph.inputs) != list(inputs):
             return
         if len(self._found) >= MOST:

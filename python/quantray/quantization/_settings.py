@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quantray import nn
 from quantray._core import quint8
 from quantray.graph import Node, kind_of
@@ -14,7 +12,7 @@ from quantray.quantization._layers import Layer
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.observer import ObserverBase, PlaceholderObserver
 from quantray.quantization.qconfig import QConfig
-from quantray.quantization.qconfig_mapping import QConfigMapping
+from quantray.quantization.qconfig_mapping import ObjectType, QConfigMapping
 
 
 class Settings:
@@ -45,9 +43,9 @@ class Settings:
         #: What was inherited from around it, where attributes say.
         self.outer: QConfig | None = None
         #: The only classes that are quantized; None for all.
-        self.allowed: frozenset[Any] | None = None
+        self.allowed: frozenset[ObjectType] | None = None
         #: Names of modules, and classes, that stay in float with all inside them.
-        self.left: tuple[Any, ...] = ()
+        self.left: tuple[type[nn.Module] | str, ...] = ()
         #: Nodes that are not quantized as others, since they lose too much, and how much.
         self.spared: dict[str, str] = {}
 
@@ -58,7 +56,7 @@ class Settings:
         made.allowed, made.left, made.spared = self.allowed, self.left, self.spared
         return made
 
-    def _stays(self, path: str, kinds: list[Any], model: nn.Module) -> bool:
+    def _stays(self, path: str, kinds: list[ObjectType], model: nn.Module) -> bool:
         """Whether what torch's custom settings say leaves a node in float."""
         if self.allowed is not None and not self.allowed.intersection(kinds):
             return True
@@ -95,7 +93,7 @@ class Settings:
             return True
         return ".".join(part for part in (self.prefix, home) if part) in self.mapping.module_name_qconfigs
 
-    def of_module(self, path: str, kind: Any, model: nn.Module) -> QConfig | None:
+    def of_module(self, path: str, kind: ObjectType, model: nn.Module) -> QConfig | None:
         """The QConfig of a module of some class."""
         if self._stays(path, [kind], model):
             return None
@@ -152,9 +150,9 @@ def _is_leaf(module: nn.Module) -> bool:
     return all(isinstance(child, (ObserverBase, FakeQuantizeBase)) for child in module.children())
 
 
-def candidates(node: Node, model: nn.Module) -> list[Any]:
+def candidates(node: Node, model: nn.Module) -> list[ObjectType]:
     """What settings by type may call a node: its module's class, the class of its kind, the function."""
-    found: list[Any] = []
+    found: list[ObjectType] = []
     if node.kind == "layer":
         layer: Layer = node.value
         home = model.get_submodule(layer.home)

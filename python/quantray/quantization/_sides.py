@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import TypeVar
 
 from quantray import nn
 from quantray._core import QTensor
+from quantray._typing import Args, Array, Floats, Kwargs, Tensor
 from quantray.graph import Graph, Node, Ref, normalize
 from quantray.graph._arguments import arguments
 from quantray.graph._run import Environment, call, run
@@ -21,11 +22,13 @@ from quantray.quantization._batches import as_arguments, check_arguments, check_
 from quantray.quantization._converted import Converted
 from quantray.quantization._dynamic_runner import Dynamic
 from quantray.quantization._fusing import collapse, make_layers
-from quantray.quantization._integers import compute, grids_of
+from quantray.quantization._integers import Outputs, compute, grids_of
 from quantray.quantization._layers import compute_layer
 from quantray.quantization._prepared import Prepared, prepared_of
 from quantray.quantization._shown import has_codes
 from quantray.quantization.convert import convert
+
+T = TypeVar("T")
 
 
 class Side:
@@ -43,11 +46,11 @@ class Side:
         """The graphs that are known so far."""
         raise NotImplementedError
 
-    def find(self, batch: Any) -> tuple[Graph, dict[str, Any]]:
+    def find(self, batch: object) -> tuple[Graph, dict[str, Tensor]]:
         """The graph for a batch, and its inputs by their names."""
         raise NotImplementedError
 
-    def compute(self, graph: Graph, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         """One node's result."""
         raise NotImplementedError
 
@@ -89,13 +92,13 @@ class Float(Side):
     def graphs(self) -> list[Graph]:
         return self._runner.graphs
 
-    def find(self, batch: Any) -> tuple[Graph, dict[str, Any]]:
+    def find(self, batch: object) -> tuple[Graph, dict[str, Tensor]]:
         args = as_arguments(batch)
         check_arguments(self.model, args)
         with evaluated(self.model):
             return self._runner.find(self.model, *arguments(self.model, args, {}))
 
-    def compute(self, graph: Graph, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         match node.kind:
             case "layer":
                 return compute_layer(self.model, node, args, kwargs)
@@ -115,13 +118,13 @@ class Trained(Side):
     def graphs(self) -> list[Graph]:
         return [graph for graph in self._runner.graphs if not graph.training]
 
-    def find(self, batch: Any) -> tuple[Graph, dict[str, Any]]:
+    def find(self, batch: object) -> tuple[Graph, dict[str, Tensor]]:
         args = as_arguments(batch)
         check_arguments(self.model, args)
         with evaluated(self.model):
             return self._runner.find(self.model, *arguments(self.model, args, {}))
 
-    def compute(self, graph: Graph, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         with evaluated(self.model):
             return self._runner.compute(self.model, node, args, kwargs)
 
@@ -137,10 +140,10 @@ class Integers(Side):
     def graphs(self) -> list[Graph]:
         return self._runner.graphs
 
-    def find(self, batch: Any) -> tuple[Graph, dict[str, Any]]:
+    def find(self, batch: object) -> tuple[Graph, dict[str, Tensor]]:
         return self._runner.find(self.model, *arguments(self.model, as_arguments(batch), {}))
 
-    def compute(self, graph: Graph, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         return compute(self.model, node, args, kwargs, self.grids(graph))
 
     def grids(self, graph: Graph) -> Mapping[Ref, Grid]:
@@ -159,13 +162,13 @@ class InCalls(Side):
     def graphs(self) -> list[Graph]:
         return [graph for graph in self._runner.graphs if not graph.training]
 
-    def find(self, batch: Any) -> tuple[Graph, dict[str, Any]]:
+    def find(self, batch: object) -> tuple[Graph, dict[str, Tensor]]:
         if self._runner._mark.changed:
             self._runner.forget(self.model)
         with evaluated(self.model):
             return self._runner.find(self.model, *arguments(self.model, as_arguments(batch), {}))
 
-    def compute(self, graph: Graph, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, graph: Graph, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
         return call(node, args, kwargs, self.model)
 
 
@@ -182,7 +185,7 @@ def evaluated(model: nn.Module) -> Generator[None]:
             each.__dict__["training"] = mode
 
 
-def quantized_side(int8: Any) -> Side:
+def quantized_side(int8: nn.Module) -> Side:
     """The side of a quantized model: a prepared one as what it would become.
 
     Raises
@@ -207,7 +210,7 @@ def quantized_side(int8: Any) -> Side:
     return InCalls(int8, _Captured(False))
 
 
-def float_side(model: Any, other: Side) -> Side:
+def float_side(model: nn.Module, other: Side) -> Side:
     """The side of what a quantized model was made from.
 
     Raises
@@ -227,16 +230,28 @@ def float_side(model: Any, other: Side) -> Side:
     return Float(model, has_layers=isinstance(other, Integers))
 
 
-def as_floats(value: Any) -> Any:
+def as_floats(value: T | QTensor) -> T | Floats:
     """What is on a wire, as floats."""
     return value.dequantize() if isinstance(value, QTensor) else value
 
 
+def value_at(side: Side, graph: Graph, inputs: Mapping[str, Tensor], ref: Ref) -> Array:
+    """What is on one wire, as floats: what it does not depend on is not computed."""
+    part = graph.but(output=ref, guards=()).pruned()
+    made: Tensor = run(
+        part,
+        inputs,
+        side.model,
+        compute=lambda node, args, kwargs: side.compute(graph, node, args, kwargs),
+    )
+    return as_floats(made)
+
+
 def exact_values(
-    side: Side, graph: Graph, inputs: dict[str, Any], wanted: set[Ref] | None
-) -> tuple[dict[Ref, Any], Any]:
+    side: Side, graph: Graph, inputs: dict[str, Tensor], wanted: set[Ref] | None
+) -> tuple[dict[Ref, Array], object]:
     """The values on some wires of a float graph, or on all of them; and what it returns."""
-    values: dict[Ref, Any] = {}
+    values: dict[Ref, Array] = {}
 
     def each(node: Node, environment: Environment) -> None:
         for out in range(max(len(node.facts), 1)):

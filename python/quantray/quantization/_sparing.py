@@ -14,11 +14,12 @@ Source: mixed precision by sensitivity, as in "HAWQ" (Dong et al., arXiv:1905.03
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Args
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._arguments import arguments
 from quantray.graph._fitting import fitting
@@ -62,7 +63,7 @@ class Spared(NamedTuple):
         return f"by itself it takes the output to {-10 * np.log10(max(self.loss, 1e-30)):.0f} dB"
 
 
-def spare(model: nn.Module, runner: Prepared, given: Sequence[tuple[Any, ...]]) -> bool:
+def spare(model: nn.Module, runner: Prepared, given: Sequence[Args]) -> bool:
     """Plans a calibrated model anew, so that what 8 bits are too little for is spared.
 
     Observers go on with what they have seen. Returns whether there are new ones, which have seen nothing.
@@ -71,7 +72,10 @@ def spare(model: nn.Module, runner: Prepared, given: Sequence[tuple[Any, ...]]) 
     if not found:
         return False
     old = next(graph for graph in runner.graphs if not graph.training)
-    mapping = QConfigMapping.from_dict(runner.settings.mapping.to_dict())  # type: ignore[union-attr]
+    asked = runner.settings.mapping
+    # It is looked at for mappings alone, of which `quantize` has one.
+    assert asked is not None
+    mapping = QConfigMapping.from_dict(asked.to_dict())
     for name, how in found.items():
         before = next(runner.settings.of(node, model) for node in old if node.name.partition("#")[0] == name)
         assert before is not None
@@ -115,11 +119,11 @@ class SomeRows:
         A model's arguments.
     """
 
-    def __init__(self, model: nn.Module, transform: Callable[[Any], Any] | None) -> None:
+    def __init__(self, model: nn.Module, transform: Callable[..., object] | None) -> None:
         self._model, self._transform = model, transform
-        self.rows: list[tuple[Any, ...]] = []
+        self.rows: list[Args] = []
 
-    def __call__(self, batch: Any) -> Any:
+    def __call__(self, batch: object) -> object:
         """The model's arguments of a batch, as `transform` makes them."""
         made = batch if self._transform is None else self._transform(batch)
         if len(self.rows) < _BATCHES:
@@ -127,14 +131,14 @@ class SomeRows:
         return made
 
 
-def _some_rows(leaf: Any) -> Any:
+def _some_rows(leaf: object) -> object:
     """Rows from all parts of a batch: neighbours may be alike."""
     if not isinstance(leaf, np.ndarray) or leaf.ndim < 2 or len(leaf) <= _EACH:
         return leaf
     return leaf[np.arange(_EACH) * len(leaf) // _EACH]
 
 
-def spared(model: nn.Module, runner: Prepared, given: Sequence[tuple[Any, ...]]) -> dict[str, Spared]:
+def spared(model: nn.Module, runner: Prepared, given: Sequence[Args]) -> dict[str, Spared]:
     """What nodes of a calibrated model should not take from a fixed grid, by their names in settings."""
     graphs = [graph for graph in runner.graphs if not graph.training]
     if len(graphs) != 1 or any(node.kind in ("python", "tap", "hook") for node in graphs[0]):
@@ -157,7 +161,7 @@ def spared(model: nn.Module, runner: Prepared, given: Sequence[tuple[Any, ...]])
     return {name.partition("#")[0]: Spared(is_rows, static[name]) for name, is_rows in chosen.items()}
 
 
-def _look(found: Roundings, model: nn.Module, given: Sequence[tuple[Any, ...]]) -> None:
+def _look(found: Roundings, model: nn.Module, given: Sequence[Args]) -> None:
     rows = numbers = 0
     for args in given:
         inputs = fitting(found.graph, *arguments(model, args, {}), False, model)

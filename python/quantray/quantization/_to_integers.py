@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from quantray import nn
 from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter, kind_of
@@ -29,12 +29,18 @@ from quantray.quantization._placing import Point
 from quantray.quantization._settings import is_by_rows, part_of
 from quantray.quantization.qconfig import QConfig
 
+if TYPE_CHECKING:
+    from quantray.quantization._prepared import Prepared
+
+
+T = TypeVar("T")
+
 
 class Owned(Protocol):
     """What the pass asks of the conversion that it is part of."""
 
     model: nn.Module
-    runner: Any
+    runner: Prepared
     modules: dict[str, nn.Module]
     owners: dict[str, Owner | None]
     placed: set[str]
@@ -72,10 +78,10 @@ class ToIntegers:
         guards = tuple(replace(g, subject=map_wires(self._now, g.subject)) for g in graph.guards)
         self.graph = self.made.graph().but(output=self.made.map(output), guards=guards).pruned()
 
-    def _floats(self, tree: Any) -> Any:
+    def _floats(self, tree: T) -> T:
         """Arguments with floats in the place of codes; lengths are those of the codes."""
 
-        def leaf(value: Any) -> Any:
+        def leaf(value: object) -> object:
             if isinstance(value, Ref):
                 return self._as_float(value)
             return map_wires(self._now, value) if isinstance(value, Expr) else value
@@ -145,7 +151,7 @@ class ToIntegers:
     def _qconfig(self, node: Node) -> QConfig | None:
         return self.conversion.runner.settings.of(node, self.model)
 
-    def _codes_tree(self, tree: Any) -> Any:
+    def _codes_tree(self, tree: T) -> T:
         return map_wires(self._now, tree)
 
     def _alias(self, new: Ref, old: Ref) -> None:
@@ -187,7 +193,7 @@ class ToIntegers:
         layer: Layer = node.value
         path = self.conversion.layer(node, self.old)
         found = self._grid_after(node)
-        module: Any = self.conversion.modules[path]
+        module = self.conversion.modules[path]
         x = self.codes[node.args[0]]
         grid = None if found is None else found[0]
         module.relu = layer.limits is not None
@@ -232,7 +238,7 @@ class ToIntegers:
             self.made.nodes[clip.name] = clip
             self.made.replace(Ref(node.name), Ref(clip.name))
 
-    def _own_input(self, module: Any, path: str, x: Ref) -> None:
+    def _own_input(self, module: nn.Module, path: str, x: Ref) -> None:
         """Floats are quantized on a layer's own input grid; the first layer that takes them keeps it."""
         source = self.made.nodes[x.node]
         owner: Owner | None = source.kwargs.get("owner")
@@ -366,7 +372,7 @@ class ToIntegers:
         )
         self._put(made, ref, grid)
 
-    def _terms(self, node: Node) -> tuple[Any, ...] | None:
+    def _terms(self, node: Node) -> tuple[Ref | tuple[Ref, ...], ...] | None:
         """What is added, multiplied or joined: codes, and at most one term of floats in a sum."""
         if node.kind == "concat":
             (tensors,) = node.args

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from quantray import nn
-from quantray.quantization._batches import as_arguments, as_batches, check_arguments, check_model
+from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments, check_model
 from quantray.quantization._prepared import prepared_of
 from quantray.quantization._progress import progress
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.observer import ObserverBase
+
+if TYPE_CHECKING:
+    from quantray.quantization._cluster import Client
+
 
 M = TypeVar("M", bound=nn.Module)
 
 
 def calibrate(
     model: M,
-    data: Iterable[Any] | Any,
+    data: Iterable[Batch],
     *,
-    transform: Callable[[Any], Any] | None = None,
-    client: Any = None,
+    transform: Callable[[Batch], object] | None = None,
+    client: Client | None = None,
     show_progress: bool = True,
 ) -> M:
     """Calls a prepared model with data, so that its observers see what its values are.
@@ -73,7 +77,7 @@ def calibrate(
     return model
 
 
-def run(model: nn.Module, batch: Any, index: int) -> Any:
+def run(model: nn.Module, batch: object, index: int) -> object:
     """Calls the model with one batch; what is wrong with it is said with its number."""
     args = as_arguments(batch, model)
     check_arguments(model, args)

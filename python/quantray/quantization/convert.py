@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from quantray import nn
 from quantray.graph import Node
@@ -14,6 +13,7 @@ from quantray.nn.qat import FusedQAT
 from quantray.nn.qat._weighted import QAT
 from quantray.nn.quantized import QUANTIZED_MODULES
 from quantray.quantization._batches import check_model
+from quantray.quantization._classes import Classes, Config
 from quantray.quantization._conversion import Conversion
 from quantray.quantization._prepared import Prepared, called_children, prepared_of
 
@@ -22,11 +22,11 @@ M = TypeVar("M", bound=nn.Module)
 
 def convert(
     module: M,
-    mapping: Mapping[Any, Any] | bool | None = None,
+    mapping: Classes | bool | None = None,
     inplace: bool = False,
     remove_qconfig: bool = True,
     is_reference: bool = False,
-    convert_custom_config_dict: Mapping[str, Any] | None = None,
+    convert_custom_config_dict: Config | None = None,
     use_precomputed_fake_quant: bool = False,
 ) -> M:
     """The model of integers that a prepared model has come to.
@@ -62,7 +62,7 @@ def convert(
 
     Source: `torch.ao.quantization.convert`.
     """
-    model: Any = module
+    model: nn.Module = module
     if isinstance(mapping, bool):
         inplace, mapping = mapping, None
     check_model(model)
@@ -89,10 +89,10 @@ def convert(
             each.__dict__["qconfig"] = kept[name]
         if type(each) in classes:
             each.__class__ = classes[type(each)]
-    return model.eval()
+    return cast("M", model.eval())
 
 
-def _check_mapping(mapping: Mapping[Any, Any] | None) -> None:
+def _check_mapping(mapping: Classes | None) -> None:
     """Raises for a table of classes that says something else than what layers become."""
     from quantray.quantization.quantization_mappings import (
         DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS,
@@ -109,7 +109,7 @@ def _check_mapping(mapping: Mapping[Any, Any] | None) -> None:
             )
 
 
-def _custom_classes(given: Mapping[str, Any] | None) -> dict[Any, Any]:
+def _custom_classes(given: Config | None) -> dict[type[nn.Module], type[nn.Module]]:
     """Classes of modules whose parts were observed, and what they are instances of then."""
     name = "observed_to_quantized_custom_module_class"
     unknown = set(given or {}) - {name, "float_to_observed_custom_module_class", "preserved_attributes"}

@@ -5,19 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
 from quantray import nn
 from quantray._core import PerTensorAffineQuantizer, QTensor, qint8, quint4x2, quint8
-from quantray._core import dtype as _DType
+from quantray._typing import Array, QDType
+from quantray.graph._trees import is_array
 from quantray.graph.kinds import registered_layers
 from quantray.nn._conv import _Conv
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import PATTERNS
 from quantray.quantization._batches import check_model
+from quantray.quantization._classes import Choices, Classes, from_float
 from quantray.quantization._dynamic_runner import Dynamic
 from quantray.quantization.observer._zeros import warn_of_zero_values
 from quantray.quantization.prepare import check_is_float
@@ -40,12 +42,12 @@ _WEIGHTS, _TABLES = (qint8, quint8), (quint8, quint4x2)
 
 
 @functools.cache
-def _modules() -> dict[type[nn.Module], Any]:
+def _modules() -> dict[type[nn.Module], type[nn.Module]]:
     """The class of integer weights that takes each float class's place."""
     from quantray.nn import quantized
     from quantray.nn.quantized import dynamic
 
-    pairs: dict[type[nn.Module], Any] = {
+    pairs: dict[type[nn.Module], type[nn.Module]] = {
         nn.Embedding: quantized.Embedding,
         nn.EmbeddingBag: quantized.EmbeddingBag,
     }
@@ -62,9 +64,9 @@ def _kinds(module: nn.Module) -> list[type[nn.Module]]:
 
 def quantize_dynamic(
     model: M,
-    qconfig_spec: set[Any] | Mapping[Any, QConfig | None] | None = None,
-    dtype: _DType = qint8,
-    mapping: Mapping[type[nn.Module], Any] | None = None,
+    qconfig_spec: Collection[type[nn.Module] | str] | Choices | None = None,
+    dtype: QDType = qint8,
+    mapping: Classes | None = None,
     inplace: bool = False,
     *,
     per_row: bool = True,
@@ -129,8 +131,8 @@ def quantize_dynamic(
     """
     check_model(model)
     check_is_float(model)
-    dtype = _known(dtype)
-    if dtype not in (*_WEIGHTS, *_TABLES):
+    known_dtype = _known(dtype)
+    if known_dtype not in (*_WEIGHTS, *_TABLES):
         raise ValueError(
             f"dtype must be qint8 or quint8, or quint4x2 for tables, got {dtype!r}; "
             "quantization.remedies.weight_only makes layers of weights of 2 to 8 bits"
@@ -164,14 +166,14 @@ def quantize_dynamic(
         for name, why in module.stays_in_float().items()
     }
     stays = {path: why for path, why in stays.items() if path not in wanted}
-    settings = {"dtype": dtype, "per_row": per_row, "per_channel": per_channel}
+    settings: dict[str, object] = {"dtype": known_dtype, "per_row": per_row, "per_channel": per_channel}
     asked = tuple(key for key, choice in wanted.items() if isinstance(key, type) and choice)
     made: dict[int, nn.Module] = {}
     # Put in place once all are made, so that an error leaves the model as it was.
     replaced: list[tuple[nn.Module, str, nn.Module]] = []
     left: list[str] = []
     #: Weights that the default observer sees, whose smallest scale is `eps`.
-    seen: list[tuple[str, Any]] = []
+    seen: list[tuple[str, Array]] = []
     count = 0
 
     def change(module: nn.Module, path: str, own: QConfig | bool | None) -> nn.Module:
@@ -194,8 +196,8 @@ def quantize_dynamic(
             new._take_hooks(module)
             count += 1
             weight = getattr(module, "weight", None)
-            if choice is True and isinstance(weight, np.ndarray):
-                seen.append((f"{path}.weight" if path else "weight", cast("Any", weight)))
+            if choice is True and is_array(weight):
+                seen.append((f"{path}.weight" if path else "weight", weight))
         else:
             if isinstance(module, FusedWeighted) and choice:
                 inherited = choice
@@ -231,7 +233,7 @@ def quantize_dynamic(
     return cast("M", result)
 
 
-def _nothing(model: nn.Module, asked: Sequence[type], known: Mapping[type[nn.Module], Any]) -> str:
+def _nothing(model: nn.Module, asked: Sequence[type], known: Classes) -> str:
     """Which classes were looked for, and which ones there are instead."""
     classes = ", ".join(sorted(kind.__name__ for kind in asked)) or "none"
     said = f"nothing was quantized: the model has no layer of the classes asked for ({classes})"
@@ -250,7 +252,7 @@ def _has_matrix(module: nn.Module) -> bool:
     return any(not isinstance(value, QTensor) and np.ndim(value) > 1 for value in own)
 
 
-def _known(dtype: Any) -> Any:
+def _known(dtype: QDType) -> QDType:
     """A dtype from its name, or from NumPy's or torch's one; what is none stays for the message."""
     try:
         return PerTensorAffineQuantizer(1.0, 0, dtype).dtype
@@ -259,13 +261,13 @@ def _known(dtype: Any) -> Any:
 
 
 def _wanted(
-    spec: set[Any] | Mapping[Any, QConfig | None] | None, known: Mapping[type[nn.Module], Any]
-) -> dict[Any, QConfig | bool | None]:
+    spec: Collection[type[nn.Module] | str] | Choices | None, known: Classes
+) -> dict[type[nn.Module] | str, QConfig | bool | None]:
     """For each class and name: a qconfig, True for settings of the call, None for float."""
     if spec is None:
         return {kind: True for kind in known if not _is_convolution(kind)}
     if isinstance(spec, Mapping):
-        return dict(spec)
+        return dict(cast("Choices", spec))
     return dict.fromkeys(spec, True)
 
 
@@ -276,9 +278,11 @@ def _is_convolution(kind: type[nn.Module]) -> bool:
     }
 
 
-def _from_float(kind: Any, module: nn.Module, choice: QConfig | bool, settings: dict[str, Any]) -> nn.Module:
+def _from_float(
+    kind: type[nn.Module], module: nn.Module, choice: QConfig | bool, settings: dict[str, object]
+) -> nn.Module:
     """The integer version of a module: told what it understands of the settings."""
-    make: Callable[..., nn.Module] = kind.from_float
+    make = from_float(kind)
     taken = inspect.signature(make).parameters
     given = {key: value for key, value in settings.items() if key in taken}
     if given.get("dtype") not in (
@@ -286,7 +290,7 @@ def _from_float(kind: Any, module: nn.Module, choice: QConfig | bool, settings: 
     ):
         given.pop("dtype", None)
     if isinstance(choice, QConfig):
-        weight: Any = choice.weight()
+        weight = choice.weight()
         given["dtype"] = weight.dtype
         given["per_channel"] = hasattr(weight, "ch_axis")
         given = {key: value for key, value in given.items() if key in taken}

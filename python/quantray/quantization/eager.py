@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from quantray import nn
+from quantray._typing import ArrayLike, Tensor
 from quantray.nn._tracing import is_attached
+from quantray.quantization._classes import Choices, Classes, Config, from_float, from_observed
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.observer import ObserverBase
 from quantray.quantization.qconfig import QConfig
@@ -20,8 +21,8 @@ from quantray.quantization.qconfig import QConfig
 
 def propagate_qconfig_(
     module: nn.Module,
-    qconfig_dict: Mapping[Any, QConfig | None] | None = None,
-    prepare_custom_config_dict: Mapping[str, Any] | None = None,
+    qconfig_dict: Choices | None = None,
+    prepare_custom_config_dict: Config | None = None,
 ) -> None:
     """Gives each module inside the `qconfig` of the nearest one around it that has one.
 
@@ -63,8 +64,8 @@ def propagate_qconfig_(
 
 def swap_module(
     mod: nn.Module,
-    mapping: Mapping[Any, Any],
-    custom_module_class_mapping: Mapping[Any, Any],
+    mapping: Classes,
+    custom_module_class_mapping: Classes,
     use_precomputed_fake_quant: bool = False,
 ) -> nn.Module:
     """The module that takes one's place: of the class that a table has for its own, by `from_float`.
@@ -92,9 +93,9 @@ def swap_module(
         return mod
     custom, found = (custom_module_class_mapping or {}).get(type(mod)), mapping.get(type(mod))
     if custom is not None:
-        made = custom.from_observed(mod)
+        made = from_observed(custom)(mod)
     elif found is not None:
-        made = found.from_float(mod)
+        made = from_float(found)(mod)
     else:
         return mod
     for hook in mod._pre_hooks.values():
@@ -104,7 +105,7 @@ def swap_module(
     return made
 
 
-def get_observer_state_dict(mod: nn.Module) -> OrderedDict[str, Any]:
+def get_observer_state_dict(mod: nn.Module) -> OrderedDict[str, Tensor]:
     """What a model's observers saw: their part of its state_dict.
 
     >>> import numpy as np
@@ -124,7 +125,7 @@ def _is_observers(key: str) -> bool:
     return any("_pre_process" in part or "_post_process" in part for part in key.split("."))
 
 
-def load_observer_state_dict(mod: nn.Module, obs_dict: Mapping[str, Any]) -> None:
+def load_observer_state_dict(mod: nn.Module, obs_dict: Mapping[str, ArrayLike]) -> None:
     """Gives a prepared model's observers what others saw; weights stay as they are.
 
     Parameters
@@ -160,7 +161,7 @@ def _difference(names: Iterable[str], others: Iterable[str]) -> list[str]:
     return [name for name in names if name not in known][:10]
 
 
-def default_eval_fn(model: nn.Module, calib_data: Iterable[tuple[Any, Any]]) -> None:
+def default_eval_fn(model: nn.Module, calib_data: Iterable[tuple[ArrayLike, object]]) -> None:
     """Calls a model with the first part of each pair: `run_fn` for data with labels.
 
     >>> from quantray import nn, quantization as tq

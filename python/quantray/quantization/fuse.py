@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from quantray import nn
+from quantray._typing import Args
 from quantray.graph import Graph, Node, Ref, capture, normalize
 from quantray.nn.intrinsic._fused import (
     BATCH_NORMS,
@@ -18,9 +19,10 @@ from quantray.nn.intrinsic._fused import (
 from quantray.nn.intrinsic._sums import Add, AddReLU
 from quantray.nn.quantized import QUANTIZED_MODULES
 from quantray.quantization._batches import as_arguments, check_model
+from quantray.quantization._classes import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -36,9 +38,9 @@ def fuse_modules(
     modules_to_fuse: Sequence[str] | Sequence[Sequence[str]] | None = None,
     inplace: bool = False,
     fuser_func: Callable[..., Sequence[nn.Module]] | None = None,
-    fuse_custom_config_dict: Mapping[str, Any] | None = None,
+    fuse_custom_config_dict: Config | None = None,
     *,
-    example_inputs: Any = None,
+    example_inputs: object = None,
 ) -> M:
     """Fuses layers that follow each other, so that integers compute them as one.
 
@@ -130,9 +132,9 @@ def fuse_modules_qat(
     modules_to_fuse: Sequence[str] | Sequence[Sequence[str]] | None = None,
     inplace: bool = False,
     fuser_func: Callable[..., Sequence[nn.Module]] | None = None,
-    fuse_custom_config_dict: Mapping[str, Any] | None = None,
+    fuse_custom_config_dict: Config | None = None,
     *,
-    example_inputs: Any = None,
+    example_inputs: object = None,
 ) -> M:
     """Fuses layers of a model in training mode, so that they are trained as one; see `fuse_modules`.
 
@@ -155,7 +157,9 @@ def fuse_modules_qat(
     return fuse_modules(model, modules_to_fuse, inplace, *more, example_inputs=example_inputs)
 
 
-def _fused_by(model: M, groups: list[list[str]], fuser_func: Any, config: Mapping[str, Any]) -> M:
+def _fused_by(
+    model: M, groups: list[list[str]], fuser_func: Callable[..., Sequence[nn.Module]] | None, config: Config
+) -> M:
     """A model whose groups of modules a function of the user's has fused."""
     from quantray.quantization.fuser_method_mappings import fuse_known_modules
 
@@ -163,8 +167,8 @@ def _fused_by(model: M, groups: list[list[str]], fuser_func: Any, config: Mappin
         modules = [model.get_submodule(name) for name in names]
         more = config.get("additional_fuser_method_mapping")
         made = list((fuser_func or fuse_known_modules)(modules, model.training, more))
-        given: list[Any] = made
-        if len(made) != len(names) or not all(isinstance(each, nn.Module) for each in given):
+        kinds: set[type] = {type(each) for each in made}
+        if len(made) != len(names) or not all(issubclass(kind, nn.Module) for kind in kinds):
             raise ValueError(f"fuser_func must give {len(names)} Modules for {names}, got {len(made)}")
         for name, module in zip(names, made, strict=True):
             model.set_submodule(name, module)
@@ -239,7 +243,7 @@ def fold(layer: nn.Module, norm: nn.Module) -> None:
     layer.register_parameter("bias", bias)
 
 
-def _captured(model: nn.Module, args: tuple[Any, ...]) -> Graph:
+def _captured(model: nn.Module, args: Args) -> Graph:
     """What a model computes in evaluation mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

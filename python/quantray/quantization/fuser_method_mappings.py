@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from quantray import nn
 from quantray.nn.intrinsic._fused import BATCH_NORMS, PATTERNS
@@ -79,7 +78,7 @@ def fuse_convtranspose_bn(is_qat: bool, convt: nn.Module, bn: nn.Module) -> nn.M
     return _fused(is_qat, convt, bn)
 
 
-def _methods() -> dict[tuple[type[nn.Module], ...], Any]:
+def _methods() -> dict[tuple[type[nn.Module], ...], Callable[..., nn.Module]]:
     return {types: functools.partial(_call, fused=kind) for types, kind in PATTERNS.items()}
 
 
@@ -89,7 +88,8 @@ def _call(is_qat: bool, *modules: nn.Module, fused: type[nn.Module]) -> nn.Modul
 
 def get_fuser_method(
     op_list: Sequence[type[nn.Module]],
-    additional_fuser_method_mapping: Mapping[tuple[type[nn.Module], ...], Any] | None = None,
+    additional_fuser_method_mapping: Mapping[tuple[type[nn.Module], ...], Callable[..., nn.Module]]
+    | None = None,
 ) -> Callable[..., nn.Module]:
     """What fuses modules of some classes in a row: a function of `is_qat` and the modules.
 
@@ -120,7 +120,8 @@ def get_fuser_method(
 def fuse_known_modules(
     mod_list: Sequence[nn.Module],
     is_qat: bool,
-    additional_fuser_method_mapping: Mapping[tuple[type[nn.Module], ...], Any] | None = None,
+    additional_fuser_method_mapping: Mapping[tuple[type[nn.Module], ...], Callable[..., nn.Module]]
+    | None = None,
 ) -> list[nn.Module]:
     """Modules in a row, fused: the first one is all of them, the others are `Identity`.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from quantray import nn
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.qat import QAT_MODULES, FusedQAT
 from quantray.nn.qat._embedding import QAT_TABLES, is_for_tables
 from quantray.quantization._batches import as_arguments, check_model
+from quantray.quantization._classes import Classes, Config, from_float
 from quantray.quantization._prepared import Prepared, prepared_of
 from quantray.quantization._settings import Settings
 from quantray.quantization.qconfig import QConfig
@@ -22,7 +23,7 @@ from quantray.quantization.qconfig_mapping import (
 M = TypeVar("M", bound=nn.Module)
 
 
-def _start(model: nn.Module, settings: Settings, is_trained: bool, example_inputs: Any) -> None:
+def _start(model: nn.Module, settings: Settings, is_trained: bool, example_inputs: object) -> None:
     """Puts what watches values in the place of `forward`."""
     runner = Prepared(settings, is_trained)
     model.__dict__["_runner"] = runner
@@ -41,7 +42,7 @@ def check_is_float(model: nn.Module) -> None:
         )
 
 
-def _check(model: Any) -> None:
+def _check(model: nn.Module) -> None:
     check_model(model)
     if prepared_of(model) is not None:
         raise ValueError("model must not be prepared already; convert it, or prepare the float model again")
@@ -53,9 +54,9 @@ def _check(model: Any) -> None:
 def prepare(
     model: M,
     qconfig_mapping: QConfig | QConfigMapping | bool | None = None,
-    example_inputs: Any = None,
-    inplace: bool | set[Any] = False,
-    prepare_custom_config_dict: Mapping[str, Any] | None = None,
+    example_inputs: object = None,
+    inplace: bool | set[type[nn.Module]] = False,
+    prepare_custom_config_dict: Config | None = None,
     *,
     allow_list: Iterable[type[nn.Module]] | None = None,
     observer_non_leaf_module_list: Iterable[type[nn.Module]] | None = None,
@@ -103,14 +104,15 @@ def prepare(
     """
     _check(model)
     if isinstance(qconfig_mapping, bool):
-        allow_list = allow_list if example_inputs is None else example_inputs
+        allow_list = (
+            allow_list if example_inputs is None else cast("Iterable[type[nn.Module]]", example_inputs)
+        )
         inplace, qconfig_mapping, example_inputs = qconfig_mapping, None, None
     custom = _checked_config(prepare_custom_config_dict)
     model = model if inplace else model.copy()
     model.eval()
-    if qconfig_mapping is None:
-        qconfig_mapping = model.__dict__.get("qconfig_mapping")
-    settings = Settings(model, cast("Any", qconfig_mapping), get_default_qconfig_mapping())
+    mapping = model.__dict__.get("qconfig_mapping") if qconfig_mapping is None else qconfig_mapping
+    settings = Settings(model, mapping, get_default_qconfig_mapping())
     settings.allowed = None if allow_list is None else frozenset(allow_list)
     settings.left = (*custom["non_traceable_module_name"], *custom["non_traceable_module_class"])
     model = _with_observed_classes(model, settings, custom["float_to_observed_custom_module_class"])
@@ -125,7 +127,7 @@ _CONFIG: dict[str, type] = {
 }
 
 
-def _checked_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
+def _checked_config(given: Config | None) -> Config:
     """torch's custom settings, all of them there."""
     unknown = set(given or {}) - {
         *_CONFIG,
@@ -139,7 +141,7 @@ def _checked_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: (given or {}).get(name, kind()) for name, kind in _CONFIG.items()}
 
 
-def _with_observed_classes(model: M, settings: Settings, classes: Mapping[Any, Any]) -> M:
+def _with_observed_classes(model: M, settings: Settings, classes: Classes) -> M:
     """A model with some layers that have a QConfig replaced by others of which all parts can be observed."""
     for path, module in list(model.named_modules()) if classes else ():
         kind = classes.get(type(module))
@@ -148,23 +150,23 @@ def _with_observed_classes(model: M, settings: Settings, classes: Mapping[Any, A
             continue
         before = module.__dict__.get("qconfig")
         module.qconfig = qconfig
-        made = kind.from_float(module)
+        made = from_float(kind)(module)
         if before is None and settings.mapping is not None:
             for each in made.modules():
                 each.__dict__.pop("qconfig", None)
         if not path:
-            return made
+            return cast("M", made)
         model.set_submodule(path, made.eval())
     return model
 
 
 def prepare_qat(
     model: M,
-    qconfig_mapping: QConfig | QConfigMapping | Mapping[Any, Any] | None = None,
-    example_inputs: Any = None,
+    qconfig_mapping: QConfig | QConfigMapping | Classes | None = None,
+    example_inputs: object = None,
     inplace: bool = False,
     *,
-    mapping: Mapping[Any, Any] | None = None,
+    mapping: Classes | None = None,
 ) -> M:
     """A model that pretends to be quantized, to be trained: quantization aware training.
 
@@ -207,14 +209,14 @@ def prepare_qat(
     return model
 
 
-def _with_trained_layers(model: M, settings: Settings, mapping: Mapping[Any, Any]) -> M:
+def _with_trained_layers(model: M, settings: Settings, mapping: Classes) -> M:
     """Layers of known classes as those of `nn.qat`; one module under several names stays one."""
     made: dict[int, nn.Module] = {}
 
     def trained(path: str, module: nn.Module) -> nn.Module | None:
         own = mapping.get(type(module))
         if isinstance(module, FusedWeighted) and not isinstance(module, FusedQAT):
-            kind: Any = type(module.layer)
+            kind = type(module.layer)
         elif type(module) in QAT_MODULES or type(module) in QAT_TABLES or own is not None:
             kind = type(module)
         else:
@@ -228,10 +230,10 @@ def _with_trained_layers(model: M, settings: Settings, mapping: Mapping[Any, Any
         before = module.__dict__.get("qconfig")
         module.qconfig = qconfig
         try:
-            made_of: Any = own or (
+            made_of = own or (
                 FusedQAT if isinstance(module, FusedWeighted) else {**QAT_MODULES, **QAT_TABLES}[kind]
             )
-            new = made_of.from_float(module)
+            new = from_float(made_of)(module)
         finally:
             if before is None:
                 del module.qconfig
@@ -257,4 +259,4 @@ def _with_trained_layers(model: M, settings: Settings, mapping: Mapping[Any, Any
     alive = list(model.modules())
     found = walk("", model)
     del alive
-    return found  # type: ignore[return-value]
+    return cast("M", found)

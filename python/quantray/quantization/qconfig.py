@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 
@@ -49,9 +50,13 @@ from quantray.quantization.observer import (
 BACKENDS = ("x86", "fbgemm", "onednn", "qnnpack")
 
 
+#: What makes observers, or fake quantization: a class, or one with some of its arguments.
+Factory: TypeAlias = Callable[..., Module]
+
+
 class _Pair(NamedTuple):
-    activation: Any
-    weight: Any
+    activation: Factory
+    weight: Factory
 
 
 class QConfig(_Pair):
@@ -79,8 +84,9 @@ class QConfig(_Pair):
 
     __slots__ = ()
 
-    def __new__(cls, activation: Any, weight: Any) -> Self:
-        for name, value in (("activation", activation), ("weight", weight)):
+    def __new__(cls, activation: Factory, weight: Factory) -> Self:
+        given: dict[str, object] = {"activation": activation, "weight": weight}
+        for name, value in given.items():
             if isinstance(value, Module):
                 kind = type(value).__name__
                 raise ValueError(
@@ -104,7 +110,7 @@ class QConfigDynamic(QConfig):
 
     __slots__ = ()
 
-    def __new__(cls, activation: Any = NoopObserver, weight: Any = NoopObserver) -> Self:
+    def __new__(cls, activation: Factory = NoopObserver, weight: Factory = NoopObserver) -> Self:
         return super().__new__(cls, activation, weight)
 
 
@@ -264,13 +270,13 @@ def qconfig_for_bits(
     for name, bits, most in (("weight", weight, 8), ("activation", activation, 16)):
         if bits not in range(2, most + 1):
             raise ValueError(f"{name} must be from 2 to {most} bits, got {bits!r}")
-    weights: dict[str, Any] = {
+    weights: dict[str, object] = {
         "dtype": _core.qint8,
         "qscheme": _core.per_channel_symmetric if per_channel else _core.per_tensor_symmetric,
         "quant_min": -(2 ** (weight - 1)),
         "quant_max": 2 ** (weight - 1) - 1,
     }
-    activations: dict[str, Any] = {"dtype": _core.quint8, "quant_min": 0, "quant_max": 2**activation - 1}
+    activations: dict[str, object] = {"dtype": _core.quint8, "quant_min": 0, "quant_max": 2**activation - 1}
     if activation > 8:
         half = 2 ** (activation - 1)
         activations = {"dtype": _core.qint32, "quant_min": -half, "quant_max": half - 1}
@@ -280,7 +286,7 @@ def qconfig_for_bits(
             raise ValueError("learnable must be False without qat, got True")
         return QConfig(MinMaxObserver.with_args(**activations), observer.with_args(**weights))
     if learnable:
-        learned: dict[str, Any] = {"init": "lsq", "use_grad_scaling": True}
+        learned: dict[str, object] = {"init": "lsq", "use_grad_scaling": True}
         return QConfig(
             LearnableFakeQuantize.with_args(observer=MinMaxObserver, **activations, **learned),
             LearnableFakeQuantize.with_args(observer=observer, **weights, **learned),

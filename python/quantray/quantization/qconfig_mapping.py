@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Self, TypeAlias
 
+from quantray import nn
+from quantray.quantization._classes import Config
 from quantray.quantization.fake_quantize import FixedQParamsFakeQuantize, default_weight_fake_quant
 from quantray.quantization.observer import (
     default_fixed_qparams_range_0to1_observer,
@@ -23,7 +25,10 @@ from quantray.quantization.qconfig import (
 )
 
 #: A class of modules, a function, or the name of either.
-ObjectType: TypeAlias = type | Callable[..., Any] | str
+ObjectType: TypeAlias = type | Callable[..., object] | str
+
+#: Settings as torch's dict: "" has the global QConfig, the others lists of pairs.
+QConfigDict: TypeAlias = dict[str, Any]
 
 #: Layers whose output has a range that is known.
 _FIXED = {
@@ -95,7 +100,7 @@ class QConfigMapping:
         self.module_name_qconfigs[module_name] = _checked(qconfig)
         return self
 
-    def resolve(self, name: str, module: Any) -> QConfig | None:
+    def resolve(self, name: str, module: nn.Module | ObjectType) -> QConfig | None:
         """What a layer gets.
 
         Parameters
@@ -113,13 +118,13 @@ class QConfigMapping:
         for pattern, qconfig in self.module_name_regex_qconfigs.items():
             if re.match(pattern, name):
                 return qconfig
-        kind: Any = module if isinstance(module, (str, type)) or hasattr(module, "__name__") else type(module)
+        kind = module if isinstance(module, (str, type)) or hasattr(module, "__name__") else type(module)
         for key in (kind, getattr(kind, "__name__", kind)):
             if key in self.object_type_qconfigs:
                 return self.object_type_qconfigs[key]
         return self.global_qconfig
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> QConfigDict:
         """The settings as torch's dict: "" is the global one, the others are lists of pairs."""
         return {
             "": self.global_qconfig,
@@ -129,7 +134,7 @@ class QConfigMapping:
         }
 
     @classmethod
-    def from_dict(cls, qconfig_dict: Mapping[str, Any]) -> Self:
+    def from_dict(cls, qconfig_dict: Config) -> Self:
         """A mapping from torch's dict."""
         made = cls().set_global(qconfig_dict.get(""))
         for kind in ("object_type", "module_name_regex", "module_name"):
@@ -148,7 +153,7 @@ class QConfigMapping:
         return "\n".join([*lines, ")"])
 
 
-def _checked(qconfig: Any) -> QConfig | None:
+def _checked(qconfig: object) -> QConfig | None:
     if qconfig is not None and not isinstance(qconfig, QConfig):
         raise TypeError(f"qconfig must be a QConfig or None, got {qconfig!r}")
     return qconfig
@@ -197,7 +202,7 @@ def default_quantize_mapping() -> QConfigMapping:
     return mapping
 
 
-def get_default_qconfig_dict(backend: str = "x86", version: int = 0) -> dict[str, Any]:
+def get_default_qconfig_dict(backend: str = "x86", version: int = 0) -> QConfigDict:
     """`get_default_qconfig_mapping` as torch's dict.
 
     >>> from quantray import quantization as tq
@@ -209,7 +214,7 @@ def get_default_qconfig_dict(backend: str = "x86", version: int = 0) -> dict[str
     return get_default_qconfig_mapping(backend, version).to_dict()
 
 
-def get_default_qat_qconfig_dict(backend: str = "x86", version: int = 1) -> dict[str, Any]:
+def get_default_qat_qconfig_dict(backend: str = "x86", version: int = 1) -> QConfigDict:
     """`get_default_qat_qconfig_mapping` as torch's dict.
 
     Source: `torch.ao.quantization.get_default_qat_qconfig_dict`.

@@ -8,8 +8,8 @@ Source: `torch.ao.quantization.quantization_mappings`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TypeAlias
 
 from quantray import nn, ops
 from quantray.nn import functional as F
@@ -18,10 +18,17 @@ from quantray.nn.intrinsic import qat as fused_qat
 from quantray.nn.intrinsic import quantized as fused_quantized
 from quantray.nn.qat import dynamic as dynamic_qat
 from quantray.nn.quantized import dynamic
+from quantray.quantization._classes import Classes
 from quantray.quantization.fake_quantize import (
     default_fixed_qparams_range_0to1_fake_quant,
     default_fixed_qparams_range_neg1to1_fake_quant,
 )
+from quantray.quantization.qconfig import Factory
+
+#: A class of modules, or a function.
+Kind: TypeAlias = Callable[..., object]
+#: A table of torch's: classes of modules and those that take their place.
+ClassTable: TypeAlias = dict[Kind, type[nn.Module]]
 
 
 def _words(text: str) -> list[str]:
@@ -29,7 +36,7 @@ def _words(text: str) -> list[str]:
 
 
 #: Float modules, and fused or trained ones, and the modules of integers that they become.
-DEFAULT_STATIC_QUANT_MODULE_MAPPINGS: dict[Callable[..., Any], Any] = {
+DEFAULT_STATIC_QUANT_MODULE_MAPPINGS: ClassTable = {
     nn.QuantStub: quantized.Quantize,
     nn.DeQuantStub: quantized.DeQuantize,
     nn.FloatFunctional: quantized.QFunctional,
@@ -71,7 +78,7 @@ DEFAULT_STATIC_QUANT_MODULE_MAPPINGS: dict[Callable[..., Any], Any] = {
 }
 
 #: Float modules, and fused ones, and those of training.
-DEFAULT_QAT_MODULE_MAPPINGS: dict[Callable[..., Any], Any] = {
+DEFAULT_QAT_MODULE_MAPPINGS: ClassTable = {
     nn.Conv1d: qat.Conv1d,
     nn.Conv2d: qat.Conv2d,
     nn.Conv3d: qat.Conv3d,
@@ -80,7 +87,7 @@ DEFAULT_QAT_MODULE_MAPPINGS: dict[Callable[..., Any], Any] = {
 }
 
 #: Float modules and those whose inputs are quantized as they come.
-DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS: dict[Callable[..., Any], Any] = {
+DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS: ClassTable = {
     nn.GRUCell: dynamic.GRUCell,
     nn.Linear: dynamic.Linear,
     dynamic_qat.Linear: dynamic.Linear,
@@ -94,7 +101,7 @@ DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS: dict[Callable[..., Any], Any] = {
 }
 
 #: Functions of floats and those of integers.
-DEFAULT_FLOAT_TO_QUANTIZED_OPERATOR_MAPPINGS: dict[Callable[..., Any] | str, Callable[..., Any]] = {
+DEFAULT_FLOAT_TO_QUANTIZED_OPERATOR_MAPPINGS: dict[Kind | str, Kind] = {
     F.elu: ops.elu,
     F.hardswish: ops.hardswish,
     F.instance_norm: F.instance_norm,
@@ -104,17 +111,15 @@ DEFAULT_FLOAT_TO_QUANTIZED_OPERATOR_MAPPINGS: dict[Callable[..., Any] | str, Cal
 }
 
 #: Modules whose output has a range that is known.
-DEFAULT_MODULE_TO_ACT_POST_PROCESS: dict[Callable[..., Any], Callable[..., Any]] = {
+DEFAULT_MODULE_TO_ACT_POST_PROCESS: dict[Kind, Factory] = {
     nn.Hardsigmoid: default_fixed_qparams_range_0to1_fake_quant,
     nn.Sigmoid: default_fixed_qparams_range_0to1_fake_quant,
     nn.Softmax: default_fixed_qparams_range_0to1_fake_quant,
     nn.Tanh: default_fixed_qparams_range_neg1to1_fake_quant,
 }
 
-Classes = dict[Callable[..., Any], Any]
 
-
-def get_default_static_quant_module_mappings() -> Classes:
+def get_default_static_quant_module_mappings() -> ClassTable:
     """Which class of integers each float one becomes: a copy of the table.
 
     >>> from quantray import nn, quantization as tq
@@ -124,13 +129,13 @@ def get_default_static_quant_module_mappings() -> Classes:
     return dict(DEFAULT_STATIC_QUANT_MODULE_MAPPINGS)
 
 
-def get_embedding_static_quant_module_mappings() -> Classes:
+def get_embedding_static_quant_module_mappings() -> ClassTable:
     """The same with the tables that were trained for it."""
     tables = {qat.EmbeddingBag: quantized.EmbeddingBag, qat.Embedding: quantized.Embedding}
     return {**DEFAULT_STATIC_QUANT_MODULE_MAPPINGS, **tables}
 
 
-def get_default_qat_module_mappings() -> Classes:
+def get_default_qat_module_mappings() -> ClassTable:
     """Which class is trained in the place of each float one: a copy of the table.
 
     >>> from quantray import nn, quantization as tq
@@ -140,13 +145,13 @@ def get_default_qat_module_mappings() -> Classes:
     return dict(DEFAULT_QAT_MODULE_MAPPINGS)
 
 
-def get_embedding_qat_module_mappings() -> Classes:
+def get_embedding_qat_module_mappings() -> ClassTable:
     """The same with tables that are looked up."""
     tables = {nn.EmbeddingBag: qat.EmbeddingBag, nn.Embedding: qat.Embedding}
     return {**DEFAULT_QAT_MODULE_MAPPINGS, **tables}
 
 
-def get_default_dynamic_quant_module_mappings() -> Classes:
+def get_default_dynamic_quant_module_mappings() -> ClassTable:
     """Which class of 8-bit weights each float one becomes; torch's function gives its table itself, too.
 
     >>> from quantray import nn, quantization as tq
@@ -156,7 +161,7 @@ def get_default_dynamic_quant_module_mappings() -> Classes:
     return DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS
 
 
-def _class_of(kind: Any, table: Mapping[Any, Any], more: Mapping[Any, Any] | None, what: str) -> Any:
+def _class_of(kind: Kind, table: Classes, more: Classes | None, what: str) -> type[nn.Module]:
     found = {**table, **(more or {})}.get(kind)
     if found is None:
         name = getattr(kind, "__name__", repr(kind))
@@ -165,10 +170,10 @@ def _class_of(kind: Any, table: Mapping[Any, Any], more: Mapping[Any, Any] | Non
 
 
 def get_static_quant_module_class(
-    float_module_class: Callable[..., Any],
-    additional_static_quant_mapping: Mapping[Callable[..., Any], Any] | None = None,
+    float_module_class: Kind,
+    additional_static_quant_mapping: Classes | None = None,
     is_reference: bool = False,
-) -> Any:
+) -> type[nn.Module]:
     """The class of integers of a float one.
 
     Parameters
@@ -191,9 +196,9 @@ def get_static_quant_module_class(
 
 
 def get_dynamic_quant_module_class(
-    float_module_class: Callable[..., Any],
-    additional_dynamic_quant_mapping: Mapping[Callable[..., Any], Any] | None = None,
-) -> Any:
+    float_module_class: Kind,
+    additional_dynamic_quant_mapping: Classes | None = None,
+) -> type[nn.Module]:
     """The class of 8-bit weights of a float one.
 
     Raises
@@ -205,7 +210,7 @@ def get_dynamic_quant_module_class(
     return _class_of(float_module_class, table, additional_dynamic_quant_mapping, "dynamic quantized")
 
 
-def get_default_qconfig_propagation_list() -> set[Callable[..., Any]]:
+def get_default_qconfig_propagation_list() -> set[Kind]:
     """Classes that `propagate_qconfig_` and `allow_list` speak of: all that the tables replace."""
     return {
         *DEFAULT_STATIC_QUANT_MODULE_MAPPINGS,
@@ -215,7 +220,7 @@ def get_default_qconfig_propagation_list() -> set[Callable[..., Any]]:
     }
 
 
-def get_default_compare_output_module_list() -> set[Callable[..., Any]]:
+def get_default_compare_output_module_list() -> set[Kind]:
     """Classes whose outputs are worth comparing: all in the tables, and what they become."""
     tables = (
         DEFAULT_STATIC_QUANT_MODULE_MAPPINGS,
@@ -225,12 +230,12 @@ def get_default_compare_output_module_list() -> set[Callable[..., Any]]:
     return {nn.Sequential, *(kind for table in tables for kind in (*table, *table.values()))}
 
 
-def get_default_float_to_quantized_operator_mappings() -> dict[Callable[..., Any] | str, Callable[..., Any]]:
+def get_default_float_to_quantized_operator_mappings() -> dict[Kind | str, Kind]:
     """Which function of integers each float one becomes: a copy of the table."""
     return dict(DEFAULT_FLOAT_TO_QUANTIZED_OPERATOR_MAPPINGS)
 
 
-def get_quantized_operator(float_op: Callable[..., Any] | str) -> Callable[..., Any]:
+def get_quantized_operator(float_op: Kind | str) -> Kind:
     """The function of integers of a float one.
 
     Raises
@@ -249,12 +254,12 @@ def get_quantized_operator(float_op: Callable[..., Any] | str) -> Callable[..., 
     return found
 
 
-def no_observer_set() -> set[Any]:
+def no_observer_set() -> set[type[nn.Module]]:
     """Classes that no observer is put on as a whole: what is inside them is observed."""
     return {quantizable.LSTM, quantizable.MultiheadAttention}
 
 
-def get_default_custom_config_dict() -> dict[str, dict[Any, Any]]:
+def get_default_custom_config_dict() -> dict[str, ClassTable]:
     """What observed and converted recurrent layers and attentions are, for `prepare` and `convert`."""
     return {
         "float_to_observed_custom_module_class": {

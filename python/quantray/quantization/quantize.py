@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from quantray import nn
-from quantray.quantization._batches import as_arguments, as_batches, check_arguments, check_model
+from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments, check_model
+from quantray.quantization._classes import Classes
 from quantray.quantization._metric import Metric, check_held_out
 from quantray.quantization._prepared import prepared_of
 from quantray.quantization._sparing import SomeRows, spare
@@ -25,18 +26,18 @@ M = TypeVar("M", bound=nn.Module)
 
 def quantize(
     model: M,
-    data: Iterable[Any] | Callable[..., Any] | Any = None,
-    qconfig_mapping: QConfig | QConfigMapping | Sequence[Any] | None = None,
-    mapping: Mapping[Any, Any] | bool | None = None,
+    data: Iterable[Batch] | Callable[..., object] | None = None,
+    qconfig_mapping: QConfig | QConfigMapping | Sequence[object] | None = None,
+    mapping: Classes | bool | None = None,
     inplace: bool = False,
     *,
-    run_fn: Callable[..., Any] | None = None,
-    run_args: Sequence[Any] | None = None,
-    transform: Callable[[Any], Any] | None = None,
+    run_fn: Callable[..., object] | None = None,
+    run_args: Sequence[object] | None = None,
+    transform: Callable[[Batch], object] | None = None,
     verbose: bool = True,
     metric: Metric | None = None,
     max_drop: float | None = None,
-    data_held_out: Any = None,
+    data_held_out: object = None,
 ) -> M:
     """Post-training static quantization in one call.
 
@@ -109,8 +110,8 @@ def quantize(
     if metric is not None:
         return _by_metric(
             model,
-            data,
-            cast("Any", qconfig_mapping),
+            cast("Iterable[Batch]", data),
+            cast("QConfig | QConfigMapping | None", qconfig_mapping),
             bool(inplace),
             transform,
             verbose,
@@ -121,39 +122,42 @@ def quantize(
     if max_drop is not None:
         raise ValueError(f"max_drop needs a metric that is to lose no more, got max_drop={max_drop!r} alone")
     if callable(data) and not isinstance(data, nn.Module):
-        run_fn, run_args, data = data, cast("Sequence[Any] | None", qconfig_mapping), None
+        run_fn, run_args, data = data, cast("Sequence[object] | None", qconfig_mapping), None
         qconfig_mapping = None
     if isinstance(mapping, bool):
         inplace, mapping = mapping, None
+    settings = cast("QConfig | QConfigMapping | None", qconfig_mapping)
     if run_fn is not None:
         if data is not None:
             raise ValueError("data and run_fn must not be given together")
-        prepared = prepare(model, cast("Any", qconfig_mapping), inplace=inplace)
+        prepared = prepare(model, settings, inplace=inplace)
         run_fn(prepared, *(run_args or ()))
         return convert(prepared, mapping, inplace=True)
     if run_args is not None:
         raise ValueError("run_args must go with run_fn, got run_args alone")
     if data is None:
         raise ValueError("data must be batches that the model can be called with, got None")
-    given = as_batches(cast("Iterable[Any]", data))
-    batches: Iterator[Any] = iter(given)
+    given = as_batches(cast("Iterable[Batch]", data))
+    batches = iter(given)
     first = next(batches, None)
     if first is None:
         raise ValueError("data must hold at least one batch, got none")
     args = as_arguments(first if transform is None else transform(first), model)
     check_arguments(model, args)
-    if qconfig_mapping is None and not _brings_settings(model):
-        qconfig_mapping = default_quantize_mapping()
-    spares = isinstance(qconfig_mapping, QConfigMapping) and qconfig_mapping._spares
-    ready = prepare(model, cast("Any", qconfig_mapping), args, inplace=inplace)
+    if settings is None and not _brings_settings(model):
+        settings = default_quantize_mapping()
+    spares = isinstance(settings, QConfigMapping) and settings._spares
+    ready = prepare(model, settings, args, inplace=inplace)
     # What can be gone through once only goes on; of others the bar knows how many there are.
     rest = itertools.chain([first], batches) if batches is given else given
     seen = SomeRows(ready, transform)
     calibrate(ready, rest, transform=seen, show_progress=verbose)
     runner = prepared_of(ready)
     if spares and runner is not None and spare(ready, runner, seen.rows):
-        again = seen.rows if batches is given else given
-        calibrate(ready, again, transform=None if batches is given else transform, show_progress=False)
+        if batches is given:
+            calibrate(ready, seen.rows, show_progress=False)
+        else:
+            calibrate(ready, given, transform=transform, show_progress=False)
     made = convert(ready, mapping, inplace=True)
     if verbose:
         print(report(made).short())
@@ -167,14 +171,14 @@ def _brings_settings(model: nn.Module) -> bool:
 
 def _by_metric(
     model: M,
-    data: Any,
+    data: Iterable[Batch],
     qconfig_mapping: QConfig | QConfigMapping | None,
     inplace: bool,
-    transform: Callable[[Any], Any] | None,
+    transform: Callable[[Batch], object] | None,
     verbose: bool,
     metric: Metric,
     max_drop: float | None,
-    data_held_out: Any,
+    data_held_out: object,
 ) -> M:
     from quantray.quantization._ladder import Ladder
     from quantray.quantization.remedies._rewriting import mapping_of
@@ -195,11 +199,11 @@ def _by_metric(
     made = Ladder(copied, batches, metric, data_held_out, max_drop, verbose).climb()
     if verbose:
         print(made.__dict__["plan"])
-    return made  # type: ignore[return-value]
+    return cast("M", made)
 
 
 def quantize_qat(
-    model: M, run_fn: Callable[..., Any], run_args: Sequence[Any] = (), inplace: bool = False
+    model: M, run_fn: Callable[..., object], run_args: Sequence[object] = (), inplace: bool = False
 ) -> M:
     """Quantization aware training in one call.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from quantray import nn
 from quantray._core import QTensor
+from quantray._typing import Tensor
 from quantray.graph import Node
-from quantray.nn.quantized import dynamic
+from quantray.nn.quantized import Grid, dynamic
 from quantray.quantization._batches import check_model
 from quantray.quantization._integers import DEQUANTIZE, LAYER, QUANTIZE
 from quantray.quantization._lines import Line, Report
@@ -67,10 +67,10 @@ class _Counts:
 
     def __init__(self) -> None:
         # Kept alive: the id of an array that is gone may be another one's.
-        self._seen: dict[int, Any] = {}
+        self._seen: dict[int, object] = {}
         self.as_floats = 0
 
-    def of(self, arrays: Sequence[Any]) -> int:
+    def of(self, arrays: Sequence[Tensor]) -> int:
         """Bytes of arrays that were not counted before."""
         size = 0
         for array in arrays:
@@ -159,12 +159,12 @@ def _holder(node: Node, reading: Reading) -> nn.Module | None:
 
 def _of_modules(model: nn.Module, counts: _Counts, has_graph: bool) -> list[Line]:
     """Lines of modules with weights that no node has."""
-    found: list[tuple[str, nn.Module, dict[str, Any], Any]] = []
+    found: list[tuple[str, nn.Module, dict[str, Tensor], Grid | None]] = []
     for name, module in model.named_modules():
         own = module._own_state()
         if isinstance(module, (ObserverBase, FakeQuantizeBase)) or counts.knows(module):
             continue
-        grid: Any = getattr(module, "grid", None)
+        grid = getattr(module, "grid", None)
         if any(part.startswith("activation_post_process") for part in name.split(".")):
             continue
         if (own or grid is not None) and not (has_graph and not own):
@@ -197,11 +197,11 @@ def _of_modules(model: nn.Module, counts: _Counts, has_graph: bool) -> list[Line
     return lines
 
 
-def _codes(own: dict[str, Any]) -> list[str]:
+def _codes(own: dict[str, Tensor]) -> list[str]:
     return sorted({str(value.dtype) for value in own.values() if isinstance(value, QTensor)})
 
 
-def _weight_bits(module: nn.Module, own: dict[str, Any]) -> int | None:
+def _weight_bits(module: nn.Module, own: dict[str, Tensor]) -> int | None:
     weights = [value for value in own.values() if isinstance(value, QTensor)]
     if not weights:
         return 32 if module._parameters else None

@@ -5,8 +5,6 @@ Source: `torch.ao.quantization.stubs`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from quantray import nn
 from quantray.nn import DeQuantStub, QuantStub
 
@@ -38,7 +36,7 @@ class QuantWrapper(nn.Module):
         self.add_module("module", module)
         self.train(module.training)
 
-    def forward(self, X: Any) -> Any:
+    def forward(self, X: object) -> object:
         """The module's output."""
         return self.dequant(self.module(self.quant(X)))
 

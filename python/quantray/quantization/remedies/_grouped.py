@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from quantray._typing import Array, Floats
 from quantray.quantization.remedies._rounding import best_scales
 
 
-def spread(scales: Any, group_size: int, length: int) -> Any:
+def spread(scales: Floats, group_size: int, length: int) -> Floats:
     """Scales of groups as one for each weight."""
     return np.repeat(scales, group_size, axis=1)[:, :length]
 
 
-def group_scales(weight: Any, code_range: tuple[int, int], group_size: int, importance: Any = None) -> Any:
+def group_scales(
+    weight: Array, code_range: tuple[int, int], group_size: int, importance: Array | None = None
+) -> Floats:
     """For each group of each row the scale with the least squared error: shape (rows, groups), float32.
 
     `importance` weighs the error of each input's weights; shape (inputs,).

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+
+from quantray._typing import Array, Doubles, Floats
 
 #: Of convolutions, so many windows of a batch are taken at most, evenly spread.
 _WINDOWS = 16384
 
 
-def rows_of(kind: str, settings: Mapping[str, Any], shape: tuple[int, ...], x: Any) -> list[Any] | None:
+def rows_of(
+    kind: str, settings: Mapping[str, object], shape: tuple[int, ...], x: Array
+) -> list[Floats] | None:
     """What the weights of one output are multiplied by, a row for each place: an array for each group.
 
     None for transposed convolutions, whose outputs are sums of overlapping products.
@@ -24,7 +27,7 @@ def rows_of(kind: str, settings: Mapping[str, Any], shape: tuple[int, ...], x: A
     size = len(shape) - 2
     if x.ndim == size + 1:
         x = x[None]
-    groups = int(settings.get("groups", 1))
+    groups = _each(settings.get("groups", 1), 1)[0]
     stride, dilation = (_each(settings.get(name, 1), size) for name in ("stride", "dilation"))
     reach = [dilation[i] * (shape[2 + i] - 1) + 1 for i in range(size)]
     padding = settings.get("padding", 0)
@@ -45,7 +48,7 @@ def rows_of(kind: str, settings: Mapping[str, Any], shape: tuple[int, ...], x: A
     windows = windows.transpose(order)
     places = int(np.prod(windows.shape[: 1 + size]))
     each = x.shape[1] // groups
-    found: list[Any] = []
+    found: list[Floats] = []
     for group in range(groups):
         part = windows[(..., slice(group * each, (group + 1) * each), *[slice(None)] * size)]
         flat = part.reshape(places, -1)
@@ -53,15 +56,16 @@ def rows_of(kind: str, settings: Mapping[str, Any], shape: tuple[int, ...], x: A
     return found
 
 
-def _each(value: Any, size: int) -> list[int]:
-    return [int(value)] * size if np.ndim(value) == 0 else [int(v) for v in value]
+def _each(value: object, size: int) -> list[int]:
+    found = np.asarray(value)
+    return [int(found)] * size if found.ndim == 0 else [int(v) for v in found]
 
 
 def moments_of(
-    kind: str, settings: Mapping[str, Any], shape: tuple[int, ...], inputs: Iterable[Any]
-) -> list[Any] | None:
+    kind: str, settings: Mapping[str, object], shape: tuple[int, ...], inputs: Iterable[Array]
+) -> list[Doubles] | None:
     """For each group of a layer the mean of `x x^T`, float64, over all its inputs."""
-    total: list[Any] | None = None
+    total: list[Doubles] | None = None
     count = 0
     for x in inputs:
         rows = rows_of(kind, settings, shape, x)
@@ -73,13 +77,13 @@ def moments_of(
     return None if total is None else [each / max(count, 1) for each in total]
 
 
-def as_matrices(weight: Any, groups: int) -> list[Any]:
+def as_matrices(weight: Array, groups: int) -> list[Array]:
     """A weight as one matrix for each group: a row for each output."""
     flat = np.asarray(weight).reshape(weight.shape[0], -1)
     each = len(flat) // groups
     return [flat[i * each : (i + 1) * each] for i in range(groups)]
 
 
-def as_weight(matrices: list[Any], shape: tuple[int, ...]) -> Any:
+def as_weight(matrices: Sequence[Array], shape: tuple[int, ...]) -> Array:
     """The matrices of groups as one weight."""
     return np.concatenate(matrices).reshape(shape)

@@ -7,10 +7,12 @@ channels apart.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from quantray import nn
+from quantray._typing import Array
 from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph._run import parameter_of
 from quantray.graph.kinds import module_kind
@@ -37,7 +39,7 @@ class Link(NamedTuple):
     takers: tuple[Taker, ...]
 
 
-def links_of(model: Rewriting) -> list[Link]:
+def links_of(model: Rewriting[nn.Module]) -> list[Link]:
     """The links of a model's graph, in order."""
     found: list[Link] = []
     for node in model.graph:
@@ -51,7 +53,7 @@ def links_of(model: Rewriting) -> list[Link]:
     return found
 
 
-def _axis_of(node: Node, model: Rewriting) -> int | None:
+def _axis_of(node: Node, model: Rewriting[nn.Module]) -> int | None:
     """The axis of channels of what a node makes, if it can be scaled there."""
     if len(node.facts) != 1:
         return None
@@ -72,14 +74,14 @@ def _axis_of(node: Node, model: Rewriting) -> int | None:
     return None
 
 
-def _is_own(ref: Any, node: Node, model: Rewriting) -> bool:
+def _is_own(ref: object, node: Node, model: Rewriting[nn.Module]) -> bool:
     """Whether an argument is a vector of parameters that no other node reads."""
     if not isinstance(ref, Ref) or model.graph.nodes[ref.node].kind != "parameter":
         return False
     return len(model.graph.fact(ref).shape) == 1 and model.users.get(ref) == [node.name]
 
 
-def _takers(ref: Ref, axis: int, repeat: int, model: Rewriting) -> list[Taker] | None:
+def _takers(ref: Ref, axis: int, repeat: int, model: Rewriting[nn.Module]) -> list[Taker] | None:
     """The layers that take a wire; None where something else does, too."""
     if ref in model.graph.outputs:
         return None
@@ -104,7 +106,7 @@ def _takers(ref: Ref, axis: int, repeat: int, model: Rewriting) -> list[Taker] |
 
 
 def _passed(
-    node: Node, ref: Ref, axis: int, repeat: int, graph: Graph, model: Rewriting
+    node: Node, ref: Ref, axis: int, repeat: int, graph: Graph, model: Rewriting[nn.Module]
 ) -> tuple[int, int] | None:
     """Axis and repetition of channels behind a node that passes factors on; None for others."""
     before, after = graph.fact(ref).shape, node.facts[0].shape
@@ -137,7 +139,7 @@ def _passed(
 # Scaling
 
 
-def output_ranges(model: Rewriting, name: str) -> Any:
+def output_ranges(model: Rewriting[nn.Module], name: str) -> Array:
     """The largest magnitude of each output's weights; of a normalization that of nearly all its values."""
     node = model.graph.nodes[name]
     if node.kind in NORMS:
@@ -154,7 +156,7 @@ def output_ranges(model: Rewriting, name: str) -> Any:
     return np.abs(weight).max(axis=tuple(i for i in range(weight.ndim) if i != axis))
 
 
-def input_ranges(model: Rewriting, taker: Taker) -> Any:
+def input_ranges(model: Rewriting[nn.Module], taker: Taker) -> Array:
     """The largest magnitude of the weights that each channel of a link meets."""
     weight, _ = model.weight_and_bias(taker.name)
     node = model.layers[taker.name]
@@ -167,7 +169,7 @@ def input_ranges(model: Rewriting, taker: Taker) -> Any:
     return found.reshape(-1, taker.repeat).max(axis=1)
 
 
-def scale(model: Rewriting, link: Link, factors: Any) -> None:
+def scale(model: Rewriting[nn.Module], link: Link, factors: Array) -> None:
     """Divides what makes a wire by factors, one for each channel, and multiplies what takes it."""
     factors = np.asarray(factors, np.float32)
     node = model.graph.nodes[link.maker]
@@ -187,7 +189,7 @@ def scale(model: Rewriting, link: Link, factors: Any) -> None:
         model.write(taker.name, scaled_inputs(model, taker, weight, factors), bias)
 
 
-def scaled_inputs(model: Rewriting, taker: Taker, weight: Any, factors: Any) -> Any:
+def scaled_inputs(model: Rewriting[nn.Module], taker: Taker, weight: Array, factors: Array) -> Array:
     """A taker's weight, its inputs multiplied by factors of channels."""
     each = np.repeat(np.asarray(factors, np.float32), taker.repeat)
     node = model.layers[taker.name]

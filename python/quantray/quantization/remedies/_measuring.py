@@ -1,57 +1,39 @@
 """How near a quantized model's output is to the exact one."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
 from quantray import nn
 from quantray.graph._graph import leaves
-from quantray.quantization._batches import as_arguments, as_batches
+from quantray.quantization._batches import as_arguments, is_floats
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
 
 
-def quantized(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
+def quantized(model: nn.Module, batches: Iterable[object]) -> nn.Module:
     """A float model as its own settings, or the default ones, quantize it."""
-    batches = list(batches)
-    made = prepare(model, None, as_arguments(batches[0]))
-    calibrate(made, batches, show_progress=False)
+    given = list(batches)
+    made = prepare(model, None, as_arguments(given[0]))
+    calibrate(made, given, show_progress=False)
     return convert(made, inplace=True)
 
 
 def output_sqnr(
-    exact: nn.Module,
-    model: nn.Module,
-    batches: Iterable[Any],
-    held_out: Iterable[Any],
-    *,
-    transform: Callable[[Any], Any] | None = None,
+    exact: nn.Module, model: nn.Module, batches: Iterable[object], held_out: Iterable[object]
 ) -> float:
-    """SQNR in dB of what a model returns once it is quantized, beside what another one returns."""
-    return sqnr_between(exact, quantized(model, batches), held_out, transform=transform)
-
-
-def sqnr_between(
-    exact: Any,
-    other: Any,
-    held_out: Iterable[Any],
-    *,
-    transform: Callable[[Any], Any] | None = None,
-) -> float:
-    """SQNR in dB of what one model returns beside what another one returns; infinite where they agree."""
+    """SQNR in dB of what a model returns once it is quantized, beside what another one returns; infinite
+    where they agree.
+    """
+    other = quantized(model, batches)
     signal = noise = 0.0
-    for batch in as_batches(held_out):
-        args = as_arguments(batch if transform is None else transform(batch))
+    for batch in held_out:
+        args = as_arguments(batch)
         for y, z in zip(leaves(exact(*args)), leaves(other(*args)), strict=False):
-            if isinstance(y, np.ndarray) and y.dtype.kind == "f":
+            if is_floats(y):
                 a, b = y.astype(np.float64), np.asarray(z, np.float64)
                 signal += float((a**2).sum())
                 noise += float(((b - a) ** 2).sum())

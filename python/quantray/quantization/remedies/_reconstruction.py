@@ -4,22 +4,19 @@ What goes into a layer of the model of integers is not what goes in in floats an
 give the layer's exact output for it are found first, by least squares; then codes and scales of them.
 """
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
-from quantray.graph._run import run
+from quantray import nn
+from quantray._typing import Array, Doubles, Floats
 from quantray.quantization._batches import as_arguments
 from quantray.quantization._integers import LAYER
 from quantray.quantization._progress import progress
-from quantray.quantization._sides import Float, as_floats, exact_values, quantized_side
+from quantray.quantization._sides import Float, Side, quantized_side, value_at
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
@@ -28,7 +25,7 @@ from quantray.quantization.remedies._rewriting import Rewriting
 from quantray.quantization.remedies._rounding import best_scales, descended, nearest_codes, output_error
 
 #: Codes of a weight, for its scale, its range and the moments of its inputs.
-Rounding = Callable[[Any, Any, tuple[int, int], "list[Any]", int], Any]
+Rounding: TypeAlias = Callable[[Array, Array, tuple[int, int], list[Doubles], int], Array]
 #: A part of the mean square is added to all of them, so that what was not seen is not made much of.
 _DAMPING = 0.03
 
@@ -38,14 +35,15 @@ class Moments:
 
     def __init__(self, groups: int) -> None:
         self.count = 0
-        self.own: list[Any] = [0.0] * groups
-        self.cross: list[Any] = [0.0] * groups
-        self.mean: list[Any] = [0.0] * groups
-        self.exact_mean: list[Any] = [0.0] * groups
+        # Zeros of no axes, which become what is added first.
+        self.own: list[Doubles] = [np.zeros(())] * groups
+        self.cross: list[Doubles] = [np.zeros(())] * groups
+        self.mean: list[Doubles] = [np.zeros(())] * groups
+        self.exact_mean: list[Doubles] = [np.zeros(())] * groups
         #: What inputs were multiplied by.
-        self.factor: Any = None
+        self.factor: Floats | None = None
 
-    def add(self, exact: list[Any], other: list[Any]) -> None:
+    def add(self, exact: list[Floats], other: list[Floats]) -> None:
         """Takes in rows of both."""
         self.count += len(exact[0])
         for i, (a, b) in enumerate(zip(exact, other, strict=True)):
@@ -56,7 +54,7 @@ class Moments:
 
 
 def reconstruct(
-    model: Rewriting, rounding: Rounding, *, with_activations: bool, show_progress: bool = False
+    model: Rewriting[nn.Module], rounding: Rounding, *, with_activations: bool, show_progress: bool = False
 ) -> None:
     """Rounds the weights of all layers, first to last."""
     exact = Float(model.model.copy())
@@ -69,14 +67,14 @@ def reconstruct(
             _round(model, name, moments, rounding)
 
 
-def quantized_side_of(model: Rewriting) -> Any:
+def quantized_side_of(model: Rewriting[nn.Module]) -> Side:
     """The model of integers as it is by now."""
     made = prepare(model.model, model.mapping, as_arguments(model.first))
     calibrate(made, model.batches(), show_progress=False)
     return quantized_side(convert(made, inplace=True))
 
 
-def _moments(model: Rewriting, exact: Any, name: str, with_activations: bool) -> Moments | None:
+def _moments(model: Rewriting[nn.Module], exact: Side, name: str, with_activations: bool) -> Moments | None:
     """Moments of what goes into a layer, by all batches."""
     other = quantized_side_of(model) if with_activations else model.side
     node = model.layers[name]
@@ -84,9 +82,7 @@ def _moments(model: Rewriting, exact: Any, name: str, with_activations: bool) ->
     found: Moments | None = None
     for batch in model.batches():
         graph, inputs = exact.find(batch)
-        ref = graph.nodes[name].args[0]
-        part = graph.but(output=ref, guards=()).pruned()
-        x = exact_values(exact, part, inputs, set())[1]
+        x = value_at(exact, graph, inputs, graph.nodes[name].args[0])
         z = _input_of(other, batch, name)
         if z is None:
             z = x
@@ -98,23 +94,16 @@ def _moments(model: Rewriting, exact: Any, name: str, with_activations: bool) ->
     return found
 
 
-def _input_of(other: Any, batch: Any, name: str) -> Any:
+def _input_of(other: Side, batch: object, name: str) -> Array | None:
     """What goes into a layer of a quantized model, or of a float one, as floats."""
     graph, inputs = other.find(batch)
     node = graph.nodes.get(name)
     if node is None or node.kind not in (LAYER, "layer"):
         return None
-    part = graph.but(output=node.args[0], guards=()).pruned()
-    made = run(
-        part,
-        inputs,
-        other.model,
-        compute=lambda each, args, kwargs: other.compute(graph, each, args, kwargs),
-    )
-    return as_floats(made)
+    return value_at(other, graph, inputs, node.args[0])
 
 
-def _round(model: Rewriting, name: str, moments: Moments, rounding: Rounding) -> None:
+def _round(model: Rewriting[nn.Module], name: str, moments: Moments, rounding: Rounding) -> None:
     scheme = model.scheme(name)
     assert scheme is not None
     weight, bias = model.weight_and_bias(name)
@@ -126,8 +115,8 @@ def _round(model: Rewriting, name: str, moments: Moments, rounding: Rounding) ->
 
 
 def fitted_codes(
-    weight: Any, moments: Moments, code_range: tuple[int, int], per_channel: bool, rounding: Rounding
-) -> tuple[Any, Any, Any]:
+    weight: Array, moments: Moments, code_range: tuple[int, int], per_channel: bool, rounding: Rounding
+) -> tuple[Array, Floats, Floats]:
     """Codes and scales of a weight for what goes into its layer, and what its bias is to be moved by."""
     count = max(moments.count, 1)
     own = [h / count for h in moments.own]
@@ -139,7 +128,7 @@ def fitted_codes(
         ],
         weight.shape,
     )
-    best: tuple[float, Any] | None = None
+    best: tuple[float, tuple[Array, Floats]] | None = None
     # With many codes hardly anything is clipped, and scales matter little.
     are_few = code_range[1] - code_range[0] < 64
     for weighing in (None, importance) if are_few else (importance,):
@@ -162,10 +151,10 @@ def fitted_codes(
     return codes, scales, shift.astype(np.float32)
 
 
-def least_squares(weight: Any, moments: Moments, own: list[Any]) -> Any:
+def least_squares(weight: Array, moments: Moments, own: list[Doubles]) -> Array:
     """The weights whose outputs for what goes in are nearest to the exact ones."""
     count = max(moments.count, 1)
-    made: list[Any] = []
+    made: list[Array] = []
     parts = zip(as_matrices(np.asarray(weight, np.float64), len(own)), own, moments.cross, strict=True)
     for w, h, cross in parts:
         ridge = _DAMPING * max(float(np.diag(h).mean()), 1e-30) * np.eye(len(h))
@@ -174,13 +163,13 @@ def least_squares(weight: Any, moments: Moments, own: list[Any]) -> Any:
 
 
 def _codes(
-    wanted: Any,
-    scales: Any,
+    wanted: Array,
+    scales: Floats,
     code_range: tuple[int, int],
     per_channel: bool,
-    own: list[Any],
+    own: list[Doubles],
     rounding: Rounding,
-) -> tuple[Any, Any]:
+) -> tuple[Array, Floats]:
     """Codes and scales in turns, as long as the error of the output falls."""
     codes = rounding(wanted, scales, code_range, own, 0)
     nearest = nearest_codes(wanted, scales, code_range)
@@ -197,10 +186,10 @@ def _codes(
     return codes, scales
 
 
-def _fitted(wanted: Any, codes: Any, scales: Any, own: list[Any], per_channel: bool) -> Any:
+def _fitted(wanted: Array, codes: Array, scales: Floats, own: list[Doubles], per_channel: bool) -> Floats:
     """The scales with the smallest error for codes that are given."""
-    above: list[Any] = []
-    below: list[Any] = []
+    above: list[Doubles] = []
+    below: list[Doubles] = []
     parts = zip(as_matrices(wanted, len(own)), as_matrices(codes, len(own)), own, strict=True)
     for w, c, h in parts:
         above.append(((w @ h) * c).sum(axis=1))

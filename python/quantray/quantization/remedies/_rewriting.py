@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Array
 from quantray.graph import Graph, Node, Ref
-from quantray.quantization._batches import as_batches, check_model
+from quantray.quantization._batches import Batch, as_batches, check_model
 from quantray.quantization._layers import Layer, weights_of
 from quantray.quantization._settings import Settings
-from quantray.quantization._sides import Float
+from quantray.quantization._sides import Float, Side
 from quantray.quantization.observer._types import PER_CHANNEL
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import QConfigMapping, default_quantize_mapping
 
-M = TypeVar("M", bound=nn.Module)
+M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
 
 
 class Place(NamedTuple):
@@ -36,7 +37,7 @@ class WeightScheme(NamedTuple):
     qconfig: QConfig
 
 
-class Rewriting:
+class Rewriting(Generic[M_co]):
     """A copy of a model, its layers, and how they are quantized.
 
     Parameters
@@ -56,10 +57,10 @@ class Rewriting:
 
     def __init__(
         self,
-        model: nn.Module,
-        batches: Iterable[Any] | Any,
+        model: M_co,
+        batches: Iterable[Batch],
         qconfig_mapping: QConfig | QConfigMapping | None = None,
-        transform: Callable[[Any], Any] | None = None,
+        transform: Callable[[Batch], object] | None = None,
     ) -> None:
         check_model(model)
         if model._runner is not None:
@@ -67,13 +68,13 @@ class Rewriting:
         self.model = model.copy()
         self.model.eval()
         given = as_batches(batches)
-        self._given = list(given) if iter(given) is given else given
-        self._transform = transform
+        self._given: Iterable[object] = list(given) if iter(given) is given else given
+        self._transform: Callable[..., object] | None = transform
         first = next(iter(self.batches()), None)
         if first is None:
             raise ValueError("batches must hold at least one batch, got none")
         self.first = first
-        self.side: Any = None
+        self.side: Side
         self.graph: Graph
         self._capture()
         self.mapping = mapping_of(self.model, qconfig_mapping)
@@ -89,14 +90,14 @@ class Rewriting:
         self.users = self.graph.users()
         self._calls = self._count_calls()
 
-    def batches(self) -> Iterable[Any]:
+    def batches(self) -> Iterable[object]:
         """The model's arguments, batch by batch; as often as it is asked for."""
         for batch in self._given:
             yield batch if self._transform is None else self._transform(batch)
 
     # Weights
 
-    def _place(self, ref: Any) -> Place | None:
+    def _place(self, ref: object) -> Place | None:
         if not isinstance(ref, Ref):
             return None
         node = self.graph.nodes[ref.node]
@@ -123,14 +124,14 @@ class Rewriting:
         place = self._place(self.layers[name].args[1])
         return place is not None and self._calls[place] == 1
 
-    def weight_and_bias(self, name: str) -> tuple[Any, Any]:
+    def weight_and_bias(self, name: str) -> tuple[Array, Array | None]:
         """A layer's weight and bias, the normalization after it folded in."""
         node = self.layers[name]
         layer: Layer = node.value
         args = weights_of(node, self.graph, self.model)
         return layer.weight_and_bias(self.model, args, dict(node.kwargs))
 
-    def write(self, name: str, weight: Any, bias: Any = None) -> bool:
+    def write(self, name: str, weight: Array, bias: Array | None = None) -> bool:
         """Replaces what `weight_and_bias` gives; False where that cannot be.
 
         A normalization after the layer multiplies by 1 and adds nothing from then on, but for a bias that
@@ -158,8 +159,8 @@ class Rewriting:
             self._neutral(layer.norm, bias if bias_place is None else None)
         return True
 
-    def _neutral(self, path: str, bias: Any) -> None:
-        norm: Any = self.model.get_submodule(path)
+    def _neutral(self, path: str, bias: Array | None) -> None:
+        norm = self.model.get_submodule(path)
         count = np.shape(norm.running_mean)
         norm.running_var = np.full(count, 1 - norm.eps, np.float32)
         norm.running_mean = np.zeros(count, np.float32)
@@ -181,14 +182,14 @@ class Rewriting:
         qconfig = self.settings.of(self.layers[name], self.model)
         if qconfig is None:
             return None
-        observer: Any = qconfig.weight()
+        observer = qconfig.weight()
         inner = getattr(observer, "activation_post_process", observer)
         if not hasattr(inner, "quant_min") or inner.quant_min is None:
             return None
         per_channel = inner.qscheme in PER_CHANNEL
         return WeightScheme((int(inner.quant_min), int(inner.quant_max)), per_channel, qconfig)
 
-    def set_scales(self, name: str, scales: Any, scheme: WeightScheme) -> None:
+    def set_scales(self, name: str, scales: Array, scheme: WeightScheme) -> None:
         """From now on the layer's weight is quantized by these scales."""
         from quantray.quantization.observer import FixedScalesObserver
 
@@ -207,7 +208,7 @@ class Rewriting:
 
     # Values
 
-    def values(self, look: Callable[[Node, Any, Any], None], model_side: Any = None) -> None:
+    def values(self, look: Callable[[Node, Array, Array], None], model_side: Side | None = None) -> None:
         """Calls `look(node, x, y)` for each layer in each batch, in order."""
         from quantray.graph._run import Environment, run
 
@@ -227,7 +228,7 @@ class Rewriting:
                 each=each,
             )
 
-    def result(self) -> Any:
+    def result(self) -> M_co:
         """The model, which brings along how it is to be quantized."""
         self.model.__dict__["qconfig_mapping"] = self.mapping
         return self.model

@@ -1,15 +1,10 @@
 """Codes of a weight that make the error of the layer's output small, not that of the weight."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
+from quantray._typing import Array, Doubles, Floats
 from quantray.quantization.remedies._hessian import as_matrices, as_weight
 
 #: Parts of the range that are tried: from all of it to a fifth.
@@ -20,12 +15,12 @@ _BLOCK = 64
 _SWEEPS = 8
 
 
-def others_of(weight: Any, axis: int) -> tuple[int, ...]:
+def others_of(weight: Array, axis: int) -> tuple[int, ...]:
     """The axes of a weight beside that of its outputs."""
     return tuple(i for i in range(weight.ndim) if i != axis)
 
 
-def scales_of(weight: Any, code_range: tuple[int, int], axis: int, per_channel: bool) -> Any:
+def scales_of(weight: Array, code_range: tuple[int, int], axis: int, per_channel: bool) -> Floats:
     """Scales of the whole range, symmetric as observers have it, of a shape that broadcasts to the weight."""
     low, high = code_range
     most = np.abs(weight).max(axis=others_of(weight, axis) if per_channel else None, keepdims=True)
@@ -33,12 +28,12 @@ def scales_of(weight: Any, code_range: tuple[int, int], axis: int, per_channel: 
 
 
 def best_scales(
-    weight: Any,
+    weight: Array,
     code_range: tuple[int, int],
     axis: int,
     per_channel: bool,
-    importance: Any = None,
-) -> Any:
+    importance: Array | None = None,
+) -> Floats:
     """Scales whose rounding has the smallest squared error, by trying parts of the range.
 
     `importance` weighs each weight's error; it broadcasts to the weight.
@@ -60,14 +55,19 @@ def best_scales(
     return best.astype(np.float32)
 
 
-def nearest_codes(weight: Any, scale: Any, code_range: tuple[int, int]) -> Any:
+def nearest_codes(weight: Array, scale: Array, code_range: tuple[int, int]) -> Array:
     """Each weight's nearest code."""
     return np.clip(np.rint(np.asarray(weight, np.float64) / scale), *code_range)
 
 
 def gptq_codes(
-    weight: Any, scale: Any, code_range: tuple[int, int], moments: list[Any], axis: int, damping: float = 0.01
-) -> Any:
+    weight: Array,
+    scale: Array,
+    code_range: tuple[int, int],
+    moments: list[Doubles],
+    axis: int,
+    damping: float = 0.01,
+) -> Array:
     """Codes found weight by weight: what rounding one loses, the ones after it make up for.
 
     Inputs with the largest moments come first. Frantar et al., GPTQ (arXiv:2210.17323), algorithm 1, with
@@ -82,7 +82,7 @@ def gptq_codes(
     return as_weight(made, weight.shape)
 
 
-def _gptq_matrix(w: Any, scale: Any, code_range: tuple[int, int], h: Any, damping: float) -> Any:
+def _gptq_matrix(w: Doubles, scale: Array, code_range: tuple[int, int], h: Doubles, damping: float) -> Array:
     low, high = code_range
     w, h = w.copy(), h.copy()
     dead = np.diag(h) <= 0
@@ -107,9 +107,11 @@ def _gptq_matrix(w: Any, scale: Any, code_range: tuple[int, int], h: Any, dampin
     return codes[:, back]
 
 
-def descended(weight: Any, codes: Any, scale: Any, code_range: tuple[int, int], moments: list[Any]) -> Any:
+def descended(
+    weight: Array, codes: Array, scale: Array, code_range: tuple[int, int], moments: list[Doubles]
+) -> Array:
     """Codes moved one at a time wherever that lowers the error of the output, until none does."""
-    made: list[Any] = []
+    made: list[Array] = []
     groups = len(moments)
     parts = zip(
         as_matrices(np.asarray(weight, np.float64), groups),
@@ -123,7 +125,9 @@ def descended(weight: Any, codes: Any, scale: Any, code_range: tuple[int, int], 
     return as_weight(made, weight.shape)
 
 
-def _descended_matrix(w: Any, codes: Any, scale: Any, code_range: tuple[int, int], h: Any) -> Any:
+def _descended_matrix(
+    w: Doubles, codes: Array, scale: Array, code_range: tuple[int, int], h: Doubles
+) -> Array:
     low, high = code_range
     # Rows of inputs, so that what belongs to one input lies together.
     codes, scale = np.ascontiguousarray(codes.T), np.ascontiguousarray(scale.T)
@@ -151,7 +155,7 @@ def _descended_matrix(w: Any, codes: Any, scale: Any, code_range: tuple[int, int
     return np.ascontiguousarray(codes.T)
 
 
-def output_error(weight: Any, other: Any, moments: list[Any]) -> float:
+def output_error(weight: Array, other: Array, moments: list[Doubles]) -> float:
     """The mean squared error of a layer's output, by the moments of its input."""
     groups = len(moments)
     pairs = zip(as_matrices(np.asarray(weight, np.float64) - other, groups), moments, strict=True)

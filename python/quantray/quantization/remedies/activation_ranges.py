@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from quantray import nn
+from quantray.quantization._batches import Batch
 from quantray.quantization.observer import (
     HistogramObserver,
     MinMaxObserver,
@@ -26,11 +27,11 @@ OBSERVERS = (HistogramObserver, MinMaxObserver, MSEObserver)
 
 def activation_ranges(
     model: M,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     *,
-    observers: Iterable[Any] = OBSERVERS,
-    transform: Callable[[Any], Any] | None = None,
+    observers: Iterable[type[UniformQuantizationObserverBase]] = OBSERVERS,
+    transform: Callable[[Batch], object] | None = None,
 ) -> M:
     """The float model as it is, which brings along the kind of observer that its output loses least with.
 
@@ -64,7 +65,7 @@ def activation_ranges(
     """
     base = Rewriting(model, batches, qconfig_mapping, transform)
     given = list(base.batches())
-    best: tuple[float, Any] | None = None
+    best: tuple[float, M] | None = None
     for observer in observers:
         tried = base.model.copy()
         tried.__dict__["qconfig_mapping"] = with_observer(base.mapping, observer)
@@ -76,17 +77,17 @@ def activation_ranges(
     return best[1]
 
 
-def with_observer(mapping: QConfigMapping, observer: Any) -> QConfigMapping:
+def with_observer(mapping: QConfigMapping, observer: type[UniformQuantizationObserverBase]) -> QConfigMapping:
     """A mapping whose activations are observed by another class, in the same bits."""
 
     def changed(qconfig: QConfig | None) -> QConfig | None:
         if qconfig is None:
             return None
-        before: Any = qconfig.activation()
+        before = qconfig.activation()
         known = isinstance(before, UniformQuantizationObserverBase) and before.qscheme in PER_TENSOR
         if not known or before.is_dynamic or isinstance(before, observer):
             return qconfig
-        settings: dict[str, Any] = {"dtype": before.dtype, "qscheme": before.qscheme}
+        settings: dict[str, object] = {"dtype": before.dtype, "qscheme": before.qscheme}
         if before.has_customized_qrange:
             settings |= {"quant_min": before.quant_min, "quant_max": before.quant_max}
         elif before.reduce_range or issubclass(observer, HistogramObserver):
@@ -94,7 +95,7 @@ def with_observer(mapping: QConfigMapping, observer: Any) -> QConfigMapping:
         return QConfig(observer.with_args(**settings), qconfig.weight)
 
     made = mapping.to_dict()
-    found: dict[str, Any] = {"": changed(made[""])}
+    found: dict[str, object] = {"": changed(made[""])}
     for kind in ("object_type", "module_name_regex", "module_name"):
         found[kind] = [(key, changed(qconfig)) for key, qconfig in made[kind]]
     return QConfigMapping.from_dict(found)

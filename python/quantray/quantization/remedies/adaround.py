@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Array, Doubles
+from quantray.quantization._batches import Batch
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import QConfigMapping
 from quantray.quantization.remedies._hessian import as_matrices, as_weight
@@ -22,12 +24,12 @@ _GAMMA, _ZETA = -0.1, 1.1
 
 def adaround(
     model: M,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     *,
     iterations: int = 600,
     with_activations: bool = True,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
     show_progress: bool = False,
 ) -> M:
     """A float model whose weights lie on the grids that they will be quantized on: up or down as learned.
@@ -69,7 +71,9 @@ def adaround(
         raise ValueError(f"iterations must be at least 1, got {iterations!r}")
     changed = Rewriting(model, batches, qconfig_mapping, transform)
 
-    def rounding(weight: Any, scale: Any, codes: tuple[int, int], moments: list[Any], axis: int) -> Any:
+    def rounding(
+        weight: Array, scale: Array, codes: tuple[int, int], moments: list[Doubles], axis: int
+    ) -> Array:
         groups = len(moments)
         scales = as_matrices(np.broadcast_to(scale, weight.shape).astype(np.float64), groups)
         parts = zip(as_matrices(np.asarray(weight, np.float64), groups), scales, moments, strict=True)
@@ -79,7 +83,7 @@ def adaround(
     return changed.result()
 
 
-def _learned(w: Any, scale: Any, code_range: tuple[int, int], h: Any, iterations: int) -> Any:
+def _learned(w: Doubles, scale: Doubles, code_range: tuple[int, int], h: Doubles, iterations: int) -> Doubles:
     low, high = code_range
     down = np.floor(w / scale)
     rest = np.clip(w / scale - down, 0.01, 0.99)

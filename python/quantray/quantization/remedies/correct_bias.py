@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Array, Doubles, Floats
+from quantray.graph import Node
+from quantray.quantization._batches import Batch, as_batches
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import QConfigMapping
 from quantray.quantization.remedies._hessian import as_matrices, rows_of
@@ -19,11 +22,11 @@ M = TypeVar("M", bound=nn.Module)
 
 def correct_bias(
     model: M,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     *,
-    data_held_out: Iterable[Any] | Any = None,
-    transform: Callable[[Any], Any] | None = None,
+    data_held_out: Iterable[Batch] | None = None,
+    transform: Callable[[Batch], object] | None = None,
 ) -> M:
     """A float model whose biases make up for the mean of what its weights' rounding will do.
 
@@ -59,10 +62,10 @@ def correct_bias(
     arXiv:1906.04721), equation 17, with the mean of real inputs.
     """
     changed = Rewriting(model, batches, qconfig_mapping, transform)
-    means: dict[str, list[Any]] = {}
+    means: dict[str, list[Doubles]] = {}
     counts: dict[str, int] = {}
 
-    def look(node: Any, x: Any, y: Any) -> None:
+    def look(node: Node, x: Array, y: Array) -> None:
         weight, _ = changed.weight_and_bias(node.name)
         rows = rows_of(node.value.kind, node.kwargs, weight.shape, x)
         if rows is None:
@@ -85,16 +88,17 @@ def correct_bias(
         shift = np.concatenate([d @ (m / counts[name]) for d, m in zip(off, total, strict=True)])
         changed.write(name, weight, shift if bias is None else bias + shift)
     after = changed.result()
-    held: Any = list(changed.batches()) if data_held_out is None else data_held_out
-    if data_held_out is None and len(held) > 1:
-        held = held[len(held) // 2 :]
-    settings = {"transform": None if data_held_out is None else transform}
-    old = output_sqnr(model, before, changed.batches(), held, **settings)
-    new = output_sqnr(model, after, changed.batches(), held, **settings)
-    return after if new > old else before  # type: ignore[return-value]
+    if data_held_out is None:
+        given = list(changed.batches())
+        held = given[len(given) // 2 :]
+    else:
+        held = [batch if transform is None else transform(batch) for batch in as_batches(data_held_out)]
+    old = output_sqnr(model, before, changed.batches(), held)
+    new = output_sqnr(model, after, changed.batches(), held)
+    return after if new > old else before
 
 
-def rounded_weight(model: Rewriting, name: str, weight: Any) -> Any:
+def rounded_weight(model: Rewriting[nn.Module], name: str, weight: Array) -> Floats | None:
     """What a layer's weight will be once it is quantized; None where it stays in float."""
     from quantray.nn.quantized._weighted import quantize_weight
 

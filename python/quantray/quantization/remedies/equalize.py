@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Array, Doubles
+from quantray.graph import Node
+from quantray.quantization._batches import Batch
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import QConfigMapping
 from quantray.quantization.remedies._links import (
@@ -28,11 +31,11 @@ _ROUNDS = 40
 
 def equalize(
     model: M,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     *,
     absorb: bool = True,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
 ) -> M:
     """A float model that computes the same, whose channels have ranges alike on both sides of each wire.
 
@@ -82,7 +85,7 @@ def equalize(
     return changed.result()
 
 
-def _equalized(model: Rewriting, link: Link) -> float:
+def _equalized(model: Rewriting[nn.Module], link: Link) -> float:
     """Scales one link; how far the ranges were apart, as a logarithm."""
     made = output_ranges(model, link.maker)
     taken = np.max([input_ranges(model, taker) for taker in link.takers], axis=0)
@@ -98,23 +101,42 @@ def _equalized(model: Rewriting, link: Link) -> float:
     return float(np.abs(np.log(factors)).max(initial=0))
 
 
-def _absorb(model: Rewriting, links: list[Link]) -> None:
+class _Sums(NamedTuple):
+    """What batches say of each channel of a layer's output."""
+
+    total: Doubles
+    squares: Doubles
+    places: float
+    low: Doubles
+
+    def joined(self, other: _Sums) -> _Sums:
+        """Those of both."""
+        return _Sums(
+            self.total + other.total,
+            self.squares + other.squares,
+            self.places + other.places,
+            np.minimum(self.low, other.low),
+        )
+
+
+def _absorb(model: Rewriting[nn.Module], links: list[Link]) -> None:
     """Moves what a channel's values nearly always exceed from its bias into those behind it."""
     by_maker = {link.maker: link for link in links if _can_absorb(model, link)}
-    sums: dict[str, list[Any]] = {}
+    sums: dict[str, _Sums] = {}
 
-    def look(node: Any, x: Any, y: Any) -> None:
+    def look(node: Node, x: Array, y: Array) -> None:
         if node.name in by_maker:
             axis = (np.ndim(y) - 1) if node.value.kind == "linear" else 1
             axes = tuple(i for i in range(np.ndim(y)) if i != axis)
             values = np.asarray(y, np.float64)
-            found = [values.sum(axis=axes), (values**2).sum(axis=axes), values.size / values.shape[axis]]
-            low = values.min(axis=axes)
-            kept = sums.setdefault(node.name, [0.0, 0.0, 0.0, np.inf])
-            sums[node.name] = [
-                *(a + b for a, b in zip(kept[:3], found, strict=True)),
-                np.minimum(kept[3], low),
-            ]
+            now = _Sums(
+                values.sum(axis=axes),
+                (values**2).sum(axis=axes),
+                values.size / values.shape[axis],
+                values.min(axis=axes),
+            )
+            kept = sums.get(node.name)
+            sums[node.name] = now if kept is None else kept.joined(now)
 
     if not by_maker:
         return
@@ -124,10 +146,9 @@ def _absorb(model: Rewriting, links: list[Link]) -> None:
         deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
         # Nothing that a batch has shown is cut, whatever three deviations say.
         amount = np.maximum(0.0, np.minimum(mean - 3 * deviation, low)).astype(np.float32)
-        _, bias = model.weight_and_bias(name)
+        weight, bias = model.weight_and_bias(name)
         if bias is None or not amount.any():
             continue
-        weight, bias = model.weight_and_bias(name)
         model.write(name, weight, bias - amount)
         for taker in by_maker[name].takers:
             weight, bias = model.weight_and_bias(taker.name)
@@ -136,13 +157,13 @@ def _absorb(model: Rewriting, links: list[Link]) -> None:
             model.write(taker.name, weight, added if bias is None else bias + added)
 
 
-def _summed(model: Rewriting, name: str, weight: Any) -> Any:
+def _summed(model: Rewriting[nn.Module], name: str, weight: Array) -> Array:
     """The sum of each output's weights."""
     axis = model.weight_axis(name)
     return weight.sum(axis=tuple(i for i in range(weight.ndim) if i != axis))
 
 
-def _can_absorb(model: Rewriting, link: Link) -> bool:
+def _can_absorb(model: Rewriting[nn.Module], link: Link) -> bool:
     """Whether a constant passes the link as it is: behind a ReLU, and no zeros are added around images."""
     node = model.graph.nodes[link.maker]
     if node.kind != "layer" or node.value.limits != (0.0, None):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from quantray import nn
+from quantray.quantization._batches import Batch
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import QConfigMapping
 from quantray.quantization.remedies._reconstruction import reconstruct
@@ -17,11 +18,11 @@ M = TypeVar("M", bound=nn.Module)
 
 def gptq(
     model: M,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     *,
     with_activations: bool = True,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
     show_progress: bool = False,
 ) -> M:
     """A float model whose weights lie on the grids that they will be quantized on, rounded for their inputs.

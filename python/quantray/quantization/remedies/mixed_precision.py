@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from quantray import nn
+from quantray.quantization._batches import Batch
 from quantray.quantization._placing import Placement
 from quantray.quantization._settings import Settings
 from quantray.quantization.qconfig import QConfig, qconfig_for_bits
@@ -17,13 +18,13 @@ M = TypeVar("M", bound=nn.Module)
 
 def keep_in_float(
     model: M,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     *,
     nodes: int | Iterable[str] = 1,
     bits: int | None = None,
     metric: Callable[..., float] | None = None,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
 ) -> M:
     """The float model as it is, which brings along that some of its nodes are not quantized, or less so.
 
@@ -81,7 +82,7 @@ def keep_in_float(
     return changed.result()
 
 
-def quantizable(model: Rewriting) -> set[str]:
+def quantizable(model: Rewriting[nn.Module]) -> set[str]:
     """Names of the nodes that settings may take out."""
     settings = Settings(model.model, model.mapping, get_default_qconfig_mapping())
     placement = Placement(model.graph, model.model, settings)

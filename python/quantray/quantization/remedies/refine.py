@@ -1,13 +1,9 @@
 """Weights of a model that is quantized already, rounded anew for what really goes into them."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -17,16 +13,20 @@ from quantray._core import (
     make_per_tensor_quantized_tensor,
     qint8,
 )
-from quantray.graph._run import run
-from quantray.quantization._batches import as_batches
+from quantray._typing import Floats
+from quantray.quantization._batches import Batch, as_batches
 from quantray.quantization._converted import Converted
 from quantray.quantization._programmed import Programmed
 from quantray.quantization._progress import progress
-from quantray.quantization._sides import InCalls, Side, as_floats, exact_values, float_side, quantized_side
+from quantray.quantization._sides import InCalls, Side, float_side, quantized_side, value_at
 from quantray.quantization.remedies._hessian import rows_of
 from quantray.quantization.remedies._reconstruction import Moments, fitted_codes
 from quantray.quantization.remedies._rounding import gptq_codes, nearest_codes, scales_of
 from quantray.quantization.remedies.smooth import ALPHAS
+
+if TYPE_CHECKING:
+    from quantray.analysis._pairs import Pairs, Weighted
+
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -37,10 +37,10 @@ _WORTH = 0.5
 def refine(
     model: nn.Module,
     int8: M,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     *,
     smooth: bool = True,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
     show_progress: bool = False,
 ) -> M:
     """A quantized model whose weights are rounded for their inputs: of any workflow, as fast as before.
@@ -104,7 +104,7 @@ def refine(
         weighted = weighted_of(its[name], pairs, side, other)
         if weighted is None or weighted.weight_axis or weighted.codes.dtype != qint8:
             continue
-        module: Any = other.model.get_submodule(getattr(its[name].value, "path", its[name].value))
+        module = other.model.get_submodule(getattr(its[name].value, "path", its[name].value))
         if id(module) in done:
             # Another call of it: its weights fit the first one.
             continue
@@ -119,7 +119,7 @@ def refine(
         codes, scales, shift = fitted_codes(
             weight, moments, weighted.code_range, weighted.is_per_channel, gptq_codes
         )
-        integers: Any = np.ascontiguousarray(codes, np.int8)
+        integers = np.ascontiguousarray(codes, np.int8)
         flat = np.ravel(scales).astype(np.float64)
         made = (
             make_per_channel_quantized_tensor(integers, flat, np.zeros(flat.shape, np.int64), 0)
@@ -129,7 +129,8 @@ def refine(
         bias = weighted.bias
         module.set_weight_bias(made, shift if bias is None else (bias + shift).astype(np.float32))
         renew(other)
-    return other.model  # type: ignore[return-value]
+    # The copy of `int8` that was made above.
+    return cast("M", other.model)
 
 
 def renew(other: Side) -> None:
@@ -144,32 +145,23 @@ def renew(other: Side) -> None:
 def _moments(
     side: Side,
     other: Side,
-    pairs: Any,
+    pairs: Pairs,
     name: str,
-    weighted: Any,
-    module: Any,
-    batches: list[Any],
+    weighted: Weighted,
+    module: nn.Module,
+    batches: list[object],
     smooth: bool,
 ) -> Moments | None:
     mine = pairs.exact_names[name]
     found: Moments | None = None
-    factor: Any = None
+    factor: Floats | None = None
     for batch in batches:
         graph, inputs = side.find(batch)
         its, its_inputs = other.find(batch)
         if mine not in graph or name not in its:
             continue
-        part = graph.but(output=graph[mine].args[0], guards=()).pruned()
-        x = exact_values(side, part, inputs, set())[1]
-        before = its.but(output=its[name].args[0], guards=()).pruned()
-        z = as_floats(
-            run(
-                before,
-                its_inputs,
-                other.model,
-                compute=lambda node, args, kwargs, its=its: other.compute(its, node, args, kwargs),
-            )
-        )
+        x = value_at(side, graph, inputs, graph[mine].args[0])
+        z = value_at(other, its, its_inputs, its[name].args[0])
         if isinstance(other, InCalls):
             if found is None and smooth and hasattr(module, "input_factor"):
                 factor = best_factor(np.asarray(x, np.float32), weighted, bool(module.per_row))
@@ -186,7 +178,7 @@ def _moments(
     return found
 
 
-def best_factor(x: Any, weighted: Any, per_row: bool) -> Any:
+def best_factor(x: Floats, weighted: Weighted, per_row: bool) -> Floats | None:
     """What each input of a layer is best multiplied by before it is rounded; None where that gains little.
 
     `max|W|**(1 - alpha) / max|X|**alpha` of SmoothQuant (Xiao et al., arXiv:2211.10438), equation 4.
@@ -198,7 +190,7 @@ def best_factor(x: Any, weighted: Any, per_row: bool) -> Any:
     of_weight = np.abs(weight).max(axis=0).astype(np.float64)
     used = (largest > 0) & (of_weight > 0)
 
-    def loss(factor: Any) -> float:
+    def loss(factor: Floats) -> float:
         scaled = weight / factor
         scale = scales_of(scaled, weighted.code_range, 0, weighted.is_per_channel)
         codes = nearest_codes(scaled, scale, weighted.code_range) * scale
@@ -216,7 +208,7 @@ def best_factor(x: Any, weighted: Any, per_row: bool) -> Any:
     return best
 
 
-def _as_in_calls(x: Any, kind: str, per_row: bool) -> Any:
+def _as_in_calls(x: Floats, kind: str, per_row: bool) -> Floats:
     """What a dynamic layer makes of its input: codes by the range of each row, or of all."""
     axes = ((x.ndim - 1,) if kind == "linear" else tuple(range(1, x.ndim))) if per_row else None
     low = np.minimum(x.min(axis=axes, keepdims=True), 0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from quantray import nn
-from quantray.graph import kind_of
+from quantray._typing import Array, Floats
+from quantray.graph import Node, kind_of
+from quantray.quantization._batches import Batch
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import QConfigMapping
 from quantray.quantization.remedies._links import Link, input_ranges, links_of, scale, scaled_inputs
@@ -25,12 +27,12 @@ _KEPT = 512
 
 def smooth(
     model: M,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     *,
     alpha: float | Sequence[float] = ALPHAS,
     dynamic: bool = False,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
 ) -> M:
     """A float model that computes the same, whose activations have no channels far beyond the others.
 
@@ -88,13 +90,13 @@ def smooth(
 class _Inputs:
     """What goes into the layers of links: ranges of channels over all batches, and some rows."""
 
-    def __init__(self, model: Rewriting, links: list[Link]) -> None:
+    def __init__(self, model: Rewriting[nn.Module], links: list[Link]) -> None:
         self._takers = {taker.name: taker for link in links for taker in link.takers}
         makers = {link.maker for link in links if model.graph.nodes[link.maker].kind == "layer"}
-        self.ranges: dict[str, Any] = {}
-        self.kept: dict[str, Any] = {}
+        self.ranges: dict[str, Array] = {}
+        self.kept: dict[str, Array] = {}
 
-        def look(node: Any, x: Any, y: Any) -> None:
+        def look(node: Node, x: Array, y: Array) -> None:
             if node.name in makers and node.name not in self.kept:
                 self.kept[node.name] = _some(x)
             if node.name not in self._takers:
@@ -109,7 +111,7 @@ class _Inputs:
         if links:
             model.values(look)
 
-    def divide(self, link: Link, factors: Any) -> None:
+    def divide(self, link: Link, factors: Array) -> None:
         """A link has been scaled."""
         for taker in link.takers:
             self.ranges[taker.name] = self.ranges[taker.name] / factors
@@ -117,7 +119,7 @@ class _Inputs:
             self.kept[taker.name] = x / _along(x, np.repeat(factors, taker.repeat), x.ndim)
 
 
-def _some(x: Any) -> Any:
+def _some(x: Array) -> Floats:
     """Some of an input, with the places of images."""
     if np.ndim(x) == 2 or np.ndim(x) == 3:
         flat = np.reshape(x, (-1, np.shape(x)[-1])) if np.ndim(x) == 2 else x
@@ -125,14 +127,16 @@ def _some(x: Any) -> Any:
     return np.array(x[:16], np.float32)
 
 
-def _along(x: Any, factors: Any, ndim: int) -> Any:
+def _along(x: Array, factors: Array, ndim: int) -> Floats:
     axis = 1 if ndim > 3 else ndim - 1
     shape = [1] * ndim
     shape[axis] = -1
     return np.asarray(factors, np.float32).reshape(shape)
 
 
-def _best(model: Rewriting, link: Link, inputs: _Inputs, alphas: list[float], dynamic: bool) -> Any:
+def _best(
+    model: Rewriting[nn.Module], link: Link, inputs: _Inputs, alphas: list[float], dynamic: bool
+) -> Array | None:
     """The factors that lose least; None where it is best to leave the wire as it is."""
     if any(taker.name not in inputs.ranges for taker in link.takers):
         return None
@@ -152,7 +156,9 @@ def _best(model: Rewriting, link: Link, inputs: _Inputs, alphas: list[float], dy
     return best
 
 
-def _loss(model: Rewriting, link: Link, inputs: _Inputs, factors: Any, dynamic: bool) -> float:
+def _loss(
+    model: Rewriting[nn.Module], link: Link, inputs: _Inputs, factors: Array | None, dynamic: bool
+) -> float:
     """What rounding loses in all layers of a link, each beside its own output's energy."""
     total = 0.0
     for taker in link.takers:
@@ -178,14 +184,14 @@ def _loss(model: Rewriting, link: Link, inputs: _Inputs, factors: Any, dynamic: 
 
 
 def _layer_loss(
-    model: Rewriting,
+    model: Rewriting[nn.Module],
     name: str,
-    x: Any,
-    weight: Any,
-    given: Any,
-    changed: Any,
+    x: Array,
+    weight: Array,
+    given: Array,
+    changed: Array,
     dynamic: bool,
-    turn: Any = 1.0,
+    turn: Array | float = 1.0,
 ) -> float:
     scheme = model.scheme(name)
     if scheme is None:
@@ -201,7 +207,7 @@ def _layer_loss(
     return float(((found - exact).astype(np.float64) ** 2).sum()) / max(energy, 1e-30)
 
 
-def _rounded(x: Any, dynamic: bool, kind: str) -> Any:
+def _rounded(x: Array, dynamic: bool, kind: str) -> Floats:
     """An input on 256 codes of its range, or of each row's."""
     axes = None
     if dynamic:

@@ -1,21 +1,17 @@
 """Weights of few bits in groups, rounded for what is multiplied with them; activations stay float."""
 
-# What NumPy's functions give of arrays of any kind has no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from quantray import nn
 from quantray.nn.quantized import WeightOnlyLinear, dynamic
-from quantray.quantization._batches import as_batches
+from quantray.quantization._batches import Batch, as_batches
 from quantray.quantization._progress import progress
-from quantray.quantization._sides import exact_values, float_side, quantized_side
+from quantray.quantization._sides import Side, float_side, quantized_side, value_at
 from quantray.quantization.dynamic import quantize_dynamic
 from quantray.quantization.remedies._grouped import group_scales, spread
 from quantray.quantization.remedies._hessian import rows_of
@@ -23,18 +19,22 @@ from quantray.quantization.remedies._reconstruction import Moments, least_square
 from quantray.quantization.remedies._rounding import descended, gptq_codes
 from quantray.quantization.remedies.refine import renew
 
+if TYPE_CHECKING:
+    from quantray.analysis._pairs import Weighted
+
+
 M = TypeVar("M", bound=nn.Module)
 
 
 def weight_only(
     model: M,
-    batches: Iterable[Any] | Any | None = None,
+    batches: Iterable[Batch] | None = None,
     *,
     bits: int = 4,
     group_size: int = 32,
     in_8_bits: int = 0,
     input_bits: int = 24,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
     show_progress: bool = False,
 ) -> M:
     """A model whose linear layers have weights of few bits, a scale for each group, and float inputs.
@@ -88,7 +88,7 @@ def weight_only(
 
     def swap(name: str, count: int) -> None:
         home, _, key = name.rpartition(".")
-        before: Any = small.get_submodule(name)
+        before = small.get_submodule(name)
         weight = before.weight().dequantize() if type(before) is dynamic.Linear else before.dequantized()
         made = WeightOnlyLinear.of(weight, before.bias(), bits=count, relu=before.relu, **settings)
         small.get_submodule(home).add_module(key, made)
@@ -112,7 +112,7 @@ def weight_only(
     return small
 
 
-def _round(model: nn.Module, small: nn.Module, batches: list[Any], show_progress: bool) -> None:
+def _round(model: nn.Module, small: nn.Module, batches: list[object], show_progress: bool) -> None:
     """All layers in order, each for what goes into it in the model as it is by then."""
     from quantray.analysis._pairs import Pairs, weighted_of
 
@@ -125,7 +125,7 @@ def _round(model: nn.Module, small: nn.Module, batches: list[Any], show_progress
         weighted = weighted_of(its[name], pairs, side, other)
         if weighted is None:
             continue
-        module: Any = small.get_submodule(its[name].value)
+        module = small.get_submodule(its[name].value)
         if not isinstance(module, WeightOnlyLinear) or "#" in name:
             continue
         moments = _moments(side, other, pairs.exact_names[name], name, weighted, batches)
@@ -142,15 +142,15 @@ def _round(model: nn.Module, small: nn.Module, batches: list[Any], show_progress
         renew(other)
 
 
-def _moments(side: Any, other: Any, mine: str, name: str, weighted: Any, batches: list[Any]) -> Moments:
+def _moments(
+    side: Side, other: Side, mine: str, name: str, weighted: Weighted, batches: list[object]
+) -> Moments:
     found = Moments(1)
     for batch in batches:
         graph, inputs = side.find(batch)
         its, its_inputs = other.find(batch)
-        part = graph.but(output=graph[mine].args[0], guards=()).pruned()
-        before = its.but(output=its[name].args[0], guards=()).pruned()
-        x = exact_values(side, part, inputs, set())[1]
-        z = exact_values(other, before, its_inputs, set())[1]
+        x = value_at(side, graph, inputs, graph[mine].args[0])
+        z = value_at(other, its, its_inputs, its[name].args[0])
         rows = [rows_of(weighted.kind, weighted.settings, weighted.weight.shape, each) for each in (x, z)]
         assert rows[0] is not None
         assert rows[1] is not None

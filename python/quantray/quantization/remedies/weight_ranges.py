@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Array, Doubles
+from quantray.graph import Node
+from quantray.quantization._batches import Batch
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import QConfigMapping
 from quantray.quantization.remedies._hessian import as_matrices, rows_of
@@ -19,11 +22,11 @@ M = TypeVar("M", bound=nn.Module)
 
 def weight_ranges(
     model: M,
-    batches: Iterable[Any] | Any,
+    batches: Iterable[Batch],
     qconfig_mapping: QConfig | QConfigMapping | None = None,
     *,
     weighted: bool = True,
-    transform: Callable[[Any], Any] | None = None,
+    transform: Callable[[Batch], object] | None = None,
 ) -> M:
     """The float model as it is, which brings along ranges for its weights that lose least.
 
@@ -71,12 +74,12 @@ def weight_ranges(
     return changed.result()
 
 
-def _squares(model: Rewriting) -> dict[str, Any]:
+def _squares(model: Rewriting[nn.Module]) -> dict[str, Doubles]:
     """By layer the mean square of what each weight is multiplied by, of the weight's shape."""
-    sums: dict[str, Any] = {}
+    sums: dict[str, Doubles] = {}
     counts: dict[str, int] = {}
 
-    def look(node: Any, x: Any, y: Any) -> None:
+    def look(node: Node, x: Array, y: Array) -> None:
         weight, _ = model.weight_and_bias(node.name)
         rows = rows_of(node.value.kind, node.kwargs, weight.shape, x)
         if rows is None:
