@@ -214,7 +214,7 @@ class Evaluation(FloatProgram):
             # What the graph took for granted is looked at node by node; the numbers are always the program's.
             self.run_by(self.compute, module, graph, inputs)
             made.checked.add(key)
-        self._routes.add(graph, module, inputs, made.lowered)
+        self._routes.add(graph, module, dict(inputs), made.lowered, made.grids)
         return made.lowered(arrays)
 
 

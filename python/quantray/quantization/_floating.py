@@ -53,9 +53,5 @@ class FloatProgram(Programmed):
             output = super().run(module, graph, inputs)
             made.checked.add(key)
             return output
-<<<<<<< HEAD
-        self._routes.add(graph, module, inputs, made.lowered, made.grids)
-=======
-        self._routes.add(graph, module, dict(inputs), made.lowered)
->>>>>>> 57c5b09
+        self._routes.add(graph, module, dict(inputs), made.lowered, made.grids)
         return made.lowered(arrays)
