@@ -171,3 +171,17 @@ def test_a_mean_over_an_image_has_a_grid_of_its_own(rng):
     found = {ref.node: grid.scale for ref, grid in grids.items()}
     assert found["2"] < found["0"] / 8
     assert sqnr(model, small, x) > 30
+
+
+def test_a_search_is_no_worse_than_one_call(tokens):
+    """What the default spares is a step of the search, too."""
+    model, x = tokens[0], tokens[1][:128]
+
+    def near(found):
+        want = model(x)
+        return -float(np.median(np.linalg.norm(found(x) - want, axis=1) / np.linalg.norm(want, axis=1)))
+
+    budget = -1.01 * near(tq.quantize(model, x, verbose=False))
+    best = tq.quantize(model, x, metric=near, max_drop=budget, verbose=False)
+    assert best.plan.is_within
+    assert "spare" in [step.name for step in best.plan]

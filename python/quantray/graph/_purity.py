@@ -254,9 +254,7 @@ class _Look:
 
 
 #: Modules whose functions compute.
-_SPACES = _words(
-    "numpy numpy.linalg numpy.fft math autograd.numpy quantray.nn quantray.nn.functional"
-)
+_SPACES = _words("numpy numpy.linalg numpy.fft math autograd.numpy quantray.nn quantray.nn.functional")
 
 
 def _is_known(module: str | None) -> bool:

@@ -19,9 +19,13 @@ from quantray._typing import Array
 from quantray.quantization._batches import as_arguments, is_floats
 from quantray.quantization._metric import Metric, measured
 from quantray.quantization._plan import Plan, Step
+from quantray.quantization._prepared import prepared_of
 from quantray.quantization._progress import Bar
 from quantray.quantization._settings import Settings
 from quantray.quantization._sides import Float
+from quantray.quantization._sparing import SomeRows, spared_mapping
+from quantray.quantization.calibrate import calibrate
+from quantray.quantization.prepare import prepare
 from quantray.quantization.report import report
 
 #: Layers in floats, in turns, as shares of all; of more bits all may be.
@@ -69,6 +73,8 @@ class Ladder:
         What is measured, and on what.
     max_drop : float, optional
         How much less than the float model's the metric may be.
+    spares : bool
+        Whether what 8 bits are too little for may be spared, as by default.
     """
 
     def __init__(
@@ -79,7 +85,10 @@ class Ladder:
         held_out: object,
         max_drop: float | None,
         show_progress: bool,
+        *,
+        spares: bool = False,
     ) -> None:
+        self.spares = spares
         self.model, self.batches, self.metric, self.held_out = model, batches, metric, held_out
         self.max_drop = max_drop
         self._show = show_progress
@@ -173,6 +182,8 @@ class Ladder:
         yield self._rung("activation ranges", remedies.activation_ranges, 3)
         yield self._rung("smooth", remedies.smooth, 1)
         yield self._rung("weight ranges", remedies.weight_ranges, 1)
+        if self.spares:
+            yield Rung("spare", self._spared, 3)
         yield self._rung("correct bias", remedies.correct_bias, 2, True)
         yield self._rung("gptq", remedies.gptq, 2 * layers, True)
         yield self._rung("adaround", remedies.adaround, 5 * layers, True)
@@ -187,6 +198,19 @@ class Ladder:
                     return self._mixed(model, n, order, bits)
 
                 yield Rung(text, make, 2 + 3 * layers, True)
+
+    def _spared(self, model: nn.Module) -> nn.Module:
+        """What 8 bits of a fixed range are too little for in floats, or with ranges of rows."""
+        ready = prepare(model, None, as_arguments(self.batches[0], model))
+        seen = SomeRows(ready, None)
+        calibrate(ready, self.batches, transform=seen, show_progress=False)
+        runner = prepared_of(ready)
+        found = None if runner is None else spared_mapping(ready, runner, seen.rows)
+        if found is None:
+            return model
+        made = model.copy()
+        made.__dict__["qconfig_mapping"] = found
+        return made
 
     def _are_few_bits(self) -> bool:
         """Whether layers are to be quantized to fewer bits than there are."""

@@ -88,6 +88,14 @@ def spare(model: nn.Module, runner: Prepared, given: Sequence[Args]) -> bool:
     return not _hand_over(model, old, new)
 
 
+def spared_mapping(ready: nn.Module, runner: Prepared, given: Sequence[Args]) -> QConfigMapping | None:
+    """How a prepared and calibrated model would be planned anew; None where nothing is to be spared."""
+    before = runner.settings.mapping
+    spare(ready, runner, given)
+    found = runner.settings.mapping
+    return found if found is not before and isinstance(found, QConfigMapping) else None
+
+
 def _hand_over(model: nn.Module, old: Graph, new: Graph) -> bool:
     """Gives new observers what others have seen of the same wires; whether all have seen something then."""
     paths = {node.args[0]: _path(node) for node in old if node.kind in ("observe", "snap")}

@@ -196,7 +196,8 @@ def _by_metric(
     copied = model.copy()
     copied.eval()
     copied.__dict__["qconfig_mapping"] = mapping
-    made = Ladder(copied, batches, metric, data_held_out, max_drop, verbose).climb()
+    spares = mapping._spares or (isinstance(qconfig_mapping, QConfigMapping) and qconfig_mapping._spares)
+    made = Ladder(copied, batches, metric, data_held_out, max_drop, verbose, spares=spares).climb()
     if verbose:
         print(made.__dict__["plan"])
     return cast("M", made)
