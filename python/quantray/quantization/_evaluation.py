@@ -5,24 +5,21 @@ gradient is asked for, and a call by `forward` gives the same, which is tried on
 else goes through `forward`, silently: nothing changes by it but the time.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import sys
 import weakref
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from quantray import nn
+from quantray._typing import Args, Kwargs, Tensor
 from quantray.graph import Graph
 from quantray.graph._arguments import arguments
 from quantray.graph._arrays import Arrays
 from quantray.graph._purity import Code, Impure, code_of
-from quantray.graph._trees import leaves
+from quantray.graph._trees import is_array, is_dict, is_sequence, leaves
 from quantray.nn._evaluating import by_forward_inside, forgotten, is_large
 from quantray.nn._tracing import state
 from quantray.quantization._floating import FloatProgram
@@ -57,7 +54,7 @@ class Evaluation(FloatProgram):
         self._module = weakref.ref(module)
         self._look(module)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
         # A copy of the model is another model.
         return forgotten, ()
 
@@ -67,9 +64,9 @@ class Evaluation(FloatProgram):
         self.watch(module)
         self._code: Code | None = None
         #: By kinds of arguments: whether the program is for them.
-        self._fits: dict[Any, bool] = {}
+        self._fits: dict[object, bool] = {}
         #: Graphs, by identity, and dtypes of arguments for which `forward` gave the same.
-        self._tried: set[Any] = set()
+        self._tried: set[object] = set()
         modules = list(module.modules())
         if any(each._hooks or each._pre_hooks or each._runner is not None for each in modules):
             return
@@ -85,7 +82,7 @@ class Evaluation(FloatProgram):
             # A gradient that is being made of them is over some time.
             self._mark.changed = self._arrays.are_traced
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(self, module: nn.Module, args: Args, kwargs: Kwargs) -> object:
         if state.by_forward or not (self._always or is_large(args)):
             return module._call(args, kwargs)
         if self._mark.changed or self._module() is not module:
@@ -146,7 +143,7 @@ class Evaluation(FloatProgram):
             mark.touched = False
         return True
 
-    def _slowly(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _slowly(self, module: nn.Module, args: Args, kwargs: Kwargs) -> object:
         """A call of a kind that there was none of before, or that is no plain list of arrays."""
         kind = tuple(map(_kind_of, args)), tuple((name, _kind_of(arg)) for name, arg in kwargs.items())
         fits = self._fits.get(kind)
@@ -169,7 +166,7 @@ class Evaluation(FloatProgram):
         except Exception:
             return module._call(args, kwargs)
 
-    def _by_program(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _by_program(self, module: nn.Module, args: Args, kwargs: Kwargs) -> object:
         before = self._arrays.before()
         try:
             with by_forward_inside():
@@ -177,21 +174,21 @@ class Evaluation(FloatProgram):
         finally:
             self._arrays.after(before)
 
-    def _try(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    def _try(self, module: nn.Module, args: Args, kwargs: Kwargs) -> bool:
         """Whether the program is for arguments of this kind, and gives what `forward` does."""
         try:
             plain = arguments(module, args, kwargs)
-            if any(isinstance(a, np.ndarray) and str(a.dtype) not in DTYPES for a in leaves(plain)):
+            if any(is_array(a) and str(a.dtype) not in DTYPES for a in leaves(plain)):
                 return False
             if len(self.graphs) >= _MOST_GRAPHS and self._fitting(module, *plain) is None:
                 return False
             graph, _ = self.find(module, *plain)
             if len(graph.nodes) > _MOST_NODES or any(node.kind in _CODE for node in graph):
                 return False
-            key = id(graph), tuple(str(a.dtype) for a in leaves((args, kwargs)) if isinstance(a, np.ndarray))
+            key = id(graph), tuple(str(a.dtype) for a in leaves((args, kwargs)) if is_array(a))
             if key in self._tried:
                 return True
-            copies = [a.copy() if isinstance(a, np.ndarray) else a for a in (*args, *kwargs.values())]
+            copies = [a.copy() if is_array(a) else a for a in (*args, *kwargs.values())]
             own = dict(zip(kwargs, copies[len(args) :], strict=True))
             want = module._call(tuple(copies[: len(args)]), own)
             made = self._by_program(module, args, kwargs)
@@ -207,7 +204,7 @@ class Evaluation(FloatProgram):
         except Exception:
             return False
 
-    def run(self, module: nn.Module, graph: Graph, inputs: Any) -> Any:
+    def run(self, module: nn.Module, graph: Graph, inputs: Mapping[str, Tensor]) -> object:
         arrays = list(inputs.values())
         made, key = self.made(module, graph), shapes_of(arrays)
         if key not in made.checked:
@@ -218,40 +215,40 @@ class Evaluation(FloatProgram):
         return made.lowered(arrays)
 
 
-def _kind_of(arg: Any) -> Any:
-    return (arg.shape, arg.dtype) if isinstance(arg, np.ndarray) else (type(arg), arg)
+def _kind_of(arg: object) -> tuple[object, object]:
+    return (arg.shape, arg.dtype) if is_array(arg) else (type(arg), arg)
 
 
-def _is_equal(copy: Any, arg: Any) -> bool:
-    if not isinstance(arg, np.ndarray):
+def _is_equal(copy: object, arg: object) -> bool:
+    if not is_array(arg):
         return True
-    return np.array_equal(copy, arg, equal_nan=arg.dtype.kind in "fc")
+    return is_array(copy) and np.array_equal(copy, arg, equal_nan=arg.dtype.kind in "fc")
 
 
-def _shares(output: Any, arrays: list[Any]) -> bool:
+def _shares(output: object, arrays: Iterable[object]) -> bool:
     """Whether what a model gives back is part of what it was given."""
     return any(
-        isinstance(leaf, np.ndarray) and isinstance(array, np.ndarray) and np.may_share_memory(leaf, array)
+        is_array(leaf) and is_array(array) and np.may_share_memory(leaf, array)
         for leaf in leaves(output)
         for array in arrays
     )
 
 
-def _are_alike(made: Any, want: Any) -> bool:
+def _are_alike(made: object, want: object) -> bool:
     """Whether two trees of arrays are the same but for rounding."""
     if type(made) is not type(want):
         return False
-    if isinstance(want, dict):
+    if is_dict(want) and is_dict(made):
         return made.keys() == want.keys() and all(_are_alike(made[key], want[key]) for key in want)
-    if isinstance(want, (tuple, list)):
+    if is_sequence(want) and is_sequence(made):
         return len(made) == len(want) and all(map(_are_alike, made, want))
     return _are_near(made, want)
 
 
-def _are_near(made: Any, want: Any) -> bool:
-    if not isinstance(want, (np.ndarray, np.generic)):
+def _are_near(made: object, want: object) -> bool:
+    if not is_array(want):
         return made is want or (isinstance(want, (bool, int, float, str)) and bool(made == want))
-    if made.dtype != want.dtype or made.shape != want.shape:
+    if not is_array(made) or made.dtype != want.dtype or made.shape != want.shape:
         return False
     if want.dtype.kind not in "fc":
         return bool(np.array_equal(made, want))

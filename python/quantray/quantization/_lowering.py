@@ -57,7 +57,7 @@ class Lowered:
             and all(isinstance(e, _Slot) and e.index == i and e.dtype is None for i, e in enumerate(output))
         )
 
-    def __call__(self, inputs: Sequence[object]) -> object:
+    def __call__(self, inputs: Sequence[Tensor]) -> object:
         """What the model returns."""
         made = self.program(*inputs)
         if isinstance(self.output, _Slot):
