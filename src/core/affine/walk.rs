@@ -18,10 +18,6 @@ const LONGEST_TABLE: usize = 64 << 10;
 const LONG_RUN: usize = 1024;
 /// The same where the table would have to be written anew for each block.
 const LONG_RUN_WITHOUT_TABLE: usize = 128;
-/// Elements of a block whose tables stay in the first cache beside what they are for.
-const STRIP: usize = 1024;
-/// Blocks that a strip is passed for.
-const ROWS: usize = 16;
 /// Elements that a table has beyond its end: a group of the widest vector.
 const PADDING: usize = 64;
 
@@ -259,37 +255,22 @@ impl<'a> Walk<'a> {
         let mut at = range.start;
         while at < range.end {
             let own;
-            // So many blocks, one after the other, of the same part of the tables.
-            let (tables, offset, width, rows) = match &self.cut {
+            let (tables, offset, end) = match &self.cut {
                 Cut::Blocks { tables, block } => {
-                    let (offset, left) = (at % block, range.end - at);
-                    let rows =
-                        if offset == 0 && self.in_strips() { (left / block).clamp(1, ROWS) } else { 1 };
-                    (tables, offset, left.min(block - offset), rows)
+                    let offset = at % block;
+                    (tables, offset, range.end.min(at - offset + block))
                 }
                 Cut::Written { layout, uses } => {
                     let period = layout.channels * layout.inner;
                     let end = range.end.min(at + BLOCK).min((at / period + 1) * period);
                     own = Tables::new(at..end, self.affine, *layout, *uses);
-                    (&own, 0, end - at, 1)
+                    (&own, 0, end)
                 }
                 Cut::Whole(_) | Cut::Runs(_) => return,
             };
-            let strip = if rows > 1 { STRIP } else { width };
-            for from in (0..width).step_by(strip) {
-                for row in 0..rows {
-                    let first = at + row * width + from;
-                    op.span(first..first + strip.min(width - from), tables.from(offset + from));
-                }
-            }
-            at += rows * width;
+            op.span(at..end, tables.from(offset));
+            at = end;
         }
-    }
-
-    /// Whether a block is so long that its tables leave the first cache before the next one: then some blocks are passed
-    /// together, strip by strip.
-    fn in_strips(&self) -> bool {
-        matches!(&self.cut, Cut::Blocks { block, .. } if *block >= 2 * STRIP && block.is_multiple_of(PADDING))
     }
 }
 
