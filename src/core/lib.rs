@@ -18,5 +18,6 @@ pub mod ops;
 pub mod program;
 pub mod qparams;
 pub mod recurrent;
+pub mod safetensors;
 pub mod threads;
 pub mod weight_only;

@@ -20,4 +20,5 @@ mod properties;
 mod recurrent;
 mod residual;
 mod rounded;
+mod safetensors;
 mod weight_only;

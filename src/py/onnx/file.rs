@@ -1,8 +1,6 @@
 //! Messages into a file, or into two.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use pyo3::exceptions::PyValueError;
@@ -11,7 +9,7 @@ use quantray_core::onnx;
 
 use super::write;
 use crate::error::Error;
-use crate::files::replace;
+use crate::files::{fill, replace};
 
 /// Writes a model's objects to a file.
 ///
@@ -44,27 +42,18 @@ pub fn write_onnx(
     beside.push(".data");
     let written = py.detach(|| {
         if !external.unwrap_or_else(|| onnx::size(&made) > onnx::MOST) {
-            return replace(path, |part| file(part, |to| onnx::write(made, to)));
+            return replace(path, |part| fill(part, |to| onnx::write(made, to)));
         }
         let name = Path::new(&beside).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let moved = onnx::move_out(&mut made, &name);
         if moved.is_empty() {
-            return replace(path, |part| file(part, |to| onnx::write(made, to)));
+            return replace(path, |part| fill(part, |to| onnx::write(made, to)));
         }
         // The new data take their place last, at once after the model's: until then both files are the old ones.
         replace(Path::new(&beside), |part| {
-            file(part, |to| onnx::write_data(&moved, to))?;
-            replace(path, |part| file(part, |to| onnx::write(made, to)))
+            fill(part, |to| onnx::write_data(&moved, to))?;
+            replace(path, |part| fill(part, |to| onnx::write(made, to)))
         })
     });
     written.map_err(|e| Error::file("write", &path.to_string_lossy(), e).into())
-}
-
-fn file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<(), String> {
-    let written = File::create(path).and_then(|f| {
-        let mut to = BufWriter::new(f);
-        write(&mut to)?;
-        to.flush()
-    });
-    written.map_err(|e| e.to_string())
 }
