@@ -13,6 +13,7 @@ mod given;
 mod in_place;
 mod index;
 pub mod join;
+mod left_out;
 mod like;
 mod memory;
 mod names;

@@ -1,111 +1,14 @@
-//! What torch's and NumPy's code asks a tensor about itself, what does nothing here, and where to go from names that
-//! are left out on purpose.
+//! What torch's and NumPy's code asks a tensor about itself, and what does nothing here.
 
-use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use quantray_core::qparams::DType;
 
 use super::QTensor;
-use crate::array::{Array, Int, describe, np};
+use crate::array::{Int, describe, np};
 use crate::dtype::PyDType;
 use crate::error::Error;
 use crate::ops;
-
-/// Names that QTensor does not have, and what to write instead.
-const LEFT_OUT: [(&[&str], &str); 14] = [
-    (
-        &[
-            "cuda",
-            "is_cuda",
-            "xpu",
-            "is_xpu",
-            "mps",
-            "is_mps",
-            "hpu",
-            "ipu",
-            "is_ipu",
-            "is_mtia",
-            "is_maia",
-            "is_vulkan",
-            "is_xla",
-            "mtia",
-            "is_hpu",
-        ],
-        "arrays live in the CPU's memory; q.device is always \"cpu\"",
-    ),
-    (
-        &["pin_memory", "is_pinned", "share_memory_", "is_shared", "record_stream"],
-        "memory is NumPy's; multiprocessing and joblib move a QTensor by pickle without a copy",
-    ),
-    (
-        &["to_mkldnn", "is_mkldnn", "to_sparse", "is_sparse_csr", "to_sparse_csr", "coalesce", "is_meta"],
-        "there is one layout, the strided one; q.dequantize() gives an array for other libraries",
-    ),
-    (
-        &[
-            "grad",
-            "grad_fn",
-            "backward",
-            "requires_grad_",
-            "retain_grad",
-            "register_hook",
-            "is_inference",
-            "slice_inverse",
-        ],
-        "integers have no gradient; train floats with quantray.quantization.FakeQuantize or quantray.nn.qat",
-    ),
-    (
-        &[
-            "put",
-            "put_",
-            "itemset",
-            "scatter_",
-            "index_copy_",
-            "index_add_",
-            "index_fill_",
-            "masked_scatter_",
-            "scatter",
-        ],
-        "assign instead: q[index] = values, which are requantized to the tensor's grid",
-    ),
-    (
-        &["data", "storage", "untyped_storage", "set_", "ctypes"],
-        "q.int_repr() is the NumPy array of the codes, in the same memory",
-    ),
-    (
-        &["float", "double", "half", "bfloat16", "numpy"],
-        "q.dequantize() gives the float32 values, q.int_repr() the codes",
-    ),
-    (
-        &["long", "int", "short", "byte", "char", "bool"],
-        "q.int_repr().astype(dtype) gives the codes in another type, q.dequantize().astype(dtype) the values",
-    ),
-    (
-        &["add_", "sub_", "mul_", "div_", "abs_", "neg_", "sqrt_", "exp_"],
-        "use q += values and so on, which keeps the tensor's scale and zero point",
-    ),
-    (
-        &[
-            "add", "sub", "mul", "div", "matmul", "mm", "bmm", "dot", "pow", "neg", "abs", "exp", "log",
-            "sqrt",
-        ],
-        "use the operators, numpy's functions, or quantray.ops with a scale and a zero point for the result",
-    ),
-    (&["partition", "argpartition"], "use q.sort(), q.topk() or numpy.partition(q, k)"),
-    (
-        &["var", "cumsum", "cumprod", "prod", "ptp", "trace", "median", "quantile", "norm"],
-        "use numpy's function of the values: numpy.var(q), numpy.cumsum(q), numpy.linalg.norm(q)",
-    ),
-    (
-        &["tofile", "dump", "dumps"],
-        "use q.save(path) or quantray.save, which keep the scale and the zero point",
-    ),
-    (
-        &["uniform_", "normal_", "random_", "bernoulli_"],
-        "assign random values: q[...] = numpy.random.default_rng().normal(size=q.shape)",
-    ),
-];
 
 /// Answers that are the same for every tensor.
 macro_rules! answers {
@@ -470,32 +373,6 @@ impl QTensor {
     fn __dlpack_device__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.int_repr(py)?.call_method0("__dlpack_device__")
     }
-
-    /// A name that is left out on purpose says what to use instead.
-    fn __getattr__(slf: &Bound<'_, Self>, name: &str) -> PyResult<Py<PyAny>> {
-        let advice = LEFT_OUT.iter().find(|(names, _)| names.contains(&name)).map(|(_, advice)| *advice);
-        let text = match advice {
-            Some(advice) => format!("a QTensor has no {name:?}: {advice}"),
-            None => other_name(slf.py(), name)?,
-        };
-        let error = PyAttributeError::new_err(text);
-        let value = error.value(slf.py());
-        value.setattr("name", name)?;
-        value.setattr("obj", slf)?;
-        Err(error)
-    }
-}
-
-/// What is said of a name that is not in the list: where NumPy or a module has it.
-fn other_name(py: Python<'_>, name: &str) -> PyResult<String> {
-    if !name.starts_with('_') {
-        let advice: String =
-            py.import("quantray._advice")?.call_method1("tensor_advice", (name,))?.extract()?;
-        if !advice.is_empty() {
-            return Ok(format!("a QTensor has no {name:?}: {advice}"));
-        }
-    }
-    Ok(format!("'QTensor' object has no attribute '{name}'"))
 }
 
 impl QTensor {
@@ -521,18 +398,5 @@ impl QTensor {
             Error::type_("dtype", describe(dtype), "this tensor's dtype or a NumPy dtype of numbers")
         })?;
         self.dequantized(py)?.call_method1("astype", (numpy,))
-    }
-
-    fn truth<'py>(
-        &self,
-        py: Python<'py>,
-        name: &str,
-        dim: Option<&Bound<'py, PyAny>>,
-        keepdims: bool,
-        axis: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let axes = super::reduce::axes_of(self, py, dim, axis)?;
-        let values: Array<'py> = self.dequantized(py)?;
-        super::reduce::reduce(name, &values, axes.as_deref(), keepdims, &[])
     }
 }

@@ -338,3 +338,19 @@ impl QTensor {
         std.call_method1("astype", ("float32",))
     }
 }
+
+impl QTensor {
+    /// `all` or `any` of the values.
+    pub(super) fn truth<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        dim: Option<&Bound<'py, PyAny>>,
+        keepdims: bool,
+        axis: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let axes = axes_of(self, py, dim, axis)?;
+        let values: Array<'py> = self.dequantized(py)?;
+        reduce(name, &values, axes.as_deref(), keepdims, &[])
+    }
+}
