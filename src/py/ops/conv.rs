@@ -44,6 +44,7 @@ struct Settings<'a, 'py> {
     groups: Object<'a, 'py>,
     /// For a transposed one.
     output_padding: Option<Object<'a, 'py>>,
+    input_zero_points: Object<'a, 'py>,
 }
 
 impl Conv {
@@ -113,7 +114,14 @@ impl Conv {
         let bias = Bias::parse(bias, channels.1)?.within(|_| most)?;
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
         let of = codes_of(&codes);
-        let packed = packing(py, || PackedConv::new(Isa::current(), geometry, channels, of, params))?;
+        let zeros = settings.input_zero_points.map(|given| input_zeros(given, channels.0)).transpose()?;
+        let packed = packing(py, || {
+            let packed = PackedConv::new(Isa::current(), geometry, channels, of, params)?;
+            match &zeros {
+                None => Ok(packed),
+                Some(zeros) => packed.with_x_zeros(zeros),
+            }
+        })?;
         Ok(Self { packed: Arc::new(packed), bias, quantizer: Arc::clone(q.quantizer()), shape, same })
     }
 
@@ -163,6 +171,10 @@ impl Conv {
         out: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let x = strided_float32(input, "input")?;
+        if self.packed.x_zeros().is_some() {
+            let valid = "a QTensor, whose channels have the zero points that the convolution was given";
+            return Err(Error::type_("input", "floats", valid).into());
+        }
         self.output(x.shape())?;
         // One scale for all: the order of the elements does not matter.
         let order = Order::of(&x);
@@ -246,6 +258,11 @@ impl Conv {
         Ok(QTensor::from_parts(codes, Arc::clone(&self.quantizer), None))
     }
 
+    /// Zero points of channels of the input.
+    fn input_zero_points<'py>(&self, py: Python<'py>) -> PyResult<Option<Array<'py>>> {
+        self.packed.x_zeros().map(|zeros| from_slice(py, &zeros)).transpose()
+    }
+
     fn padding<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if self.same {
             return Ok(PyString::new(py, "same").into_any());
@@ -275,6 +292,24 @@ impl Conv {
             self.packed.isa().name()
         ))
     }
+}
+
+/// Zero points for the channels of an input.
+fn input_zeros(given: &Bound<'_, PyAny>, channels: usize) -> PyResult<Vec<i32>> {
+    let name = "input_zero_points";
+    let all: Vec<Bound<'_, PyAny>> = given
+        .try_iter()
+        .and_then(Iterator::collect)
+        .map_err(|_| PyErr::from(Error::type_(name, describe(given), "integers, one for each channel")))?;
+    let zeros: Vec<i64> = all.iter().map(|zero| integer(zero, name)).collect::<PyResult<_>>()?;
+    if let Some(zero) = zeros.iter().find(|&zero| !(-128..=255).contains(zero)) {
+        return Err(Error::value(name, zero, "from -128 to 127 for qint8, from 0 to 255 for quint8").into());
+    }
+    if zeros.len() != channels {
+        let valid = format!("one for each of the {channels} channels");
+        return Err(Error::value(name, format!("{} of them", zeros.len()), valid).into());
+    }
+    Ok(zeros.into_iter().map(|zero| zero as i32).collect())
 }
 
 /// Elements before and after each axis, and whether they are those of "same".
@@ -482,12 +517,22 @@ macro_rules! class {
 macro_rules! convolution {
     ($(#[$doc:meta])* $name:ident, $dims:literal) => {
         class! {
-            $(#[$doc])* $name, $dims, (stride, padding, dilation, groups),
-            "(weight, bias=None, stride=1, padding=0, dilation=1, groups=1)",
-            Settings { stride, padding, dilation, groups, output_padding: None },
+            $(#[$doc])* $name, $dims, (stride, padding, dilation, groups, input_zero_points),
+            "(weight, bias=None, stride=1, padding=0, dilation=1, groups=1, input_zero_points=None)",
+            Settings { stride, padding, dilation, groups, output_padding: None, input_zero_points },
             |own, py| (
                 own.weight(py)?, own.bias(py)?, own.stride(py)?, own.padding(py)?, own.dilation(py)?, own.groups(),
+                own.0.input_zero_points(py)?,
             )
+        }
+
+        #[pymethods]
+        impl $name {
+            /// The zero points of the input's channels, where these have some of their own; or None.
+            #[getter]
+            fn input_zero_points<'py>(&self, py: Python<'py>) -> PyResult<Option<Array<'py>>> {
+                self.0.input_zero_points(py)
+            }
         }
     };
 }
@@ -497,7 +542,7 @@ macro_rules! transposed {
         class! {
             $(#[$doc])* $name, $dims, (stride, padding, output_padding, groups, dilation),
             "(weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1)",
-            Settings { stride, padding, dilation, groups, output_padding: Some(output_padding) },
+            Settings { stride, padding, dilation, groups, output_padding: Some(output_padding), input_zero_points: None },
             |own, py| (
                 own.weight(py)?, own.bias(py)?, own.stride(py)?, own.padding(py)?, own.output_padding(py)?,
                 own.groups(), own.dilation(py)?,
@@ -543,6 +588,8 @@ convolution! {
     ///     Zeros at both ends of each axis.
     /// groups : int
     ///     Groups of channels that do not meet. As many as there are input channels: a depthwise convolution.
+    /// input_zero_points : sequence of int, optional
+    ///     Of a depthwise convolution: the zero point of each channel, in the place of the input's.
     ///
     /// Raises
     /// ------
