@@ -131,7 +131,7 @@ def test_values_of_16_bits_are_rounded_floats(rng, tmp_path, kind):
     want = session(file.SerializeToString()).run(None, {"x": x})[0]
     assert_allclose(loaded(x), want, atol=1e-3)
     # As one program, in which nothing is called node by node.
-    runner = loaded._floats()
+    runner = loaded.floats()
     assert runner.made(loaded, runner.graphs[0]).lowered.called == ()
     assert_allclose(loaded(x), want, atol=1e-3)
     assert "in its file it has 16 bits" in str(tq.report(loaded))

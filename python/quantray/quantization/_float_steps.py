@@ -6,6 +6,8 @@ and what takes elements from other places have files of their own.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from quantray import nn
@@ -74,10 +76,10 @@ def _attention(to: Lowering, node: Node) -> None:
     to.put(node, to.step("attention", sources, node, heads=int(heads)))
 
 
-_CONVOLUTIONS = (dynamic.Conv1d, dynamic.Conv2d, dynamic.Conv3d)
+_Convolution: TypeAlias = dynamic.Conv1d | dynamic.Conv2d | dynamic.Conv3d
 
 
-def _dynamic_conv(to: Lowering, node: Node, module: Any) -> None:
+def _dynamic_conv(to: Lowering, node: Node, module: _Convolution) -> None:
     """A convolution that quantizes its images, with the ReLU after it."""
     (x,) = node.args
     need(module.padding_mode == "zeros" and len(to.graph.fact(x).shape) == module._dims + 2)
@@ -113,7 +115,7 @@ def _module(to: Lowering, node: Node) -> None:
     if type(module) is nn.quantized.Embedding:
         _look_up(to, node, node.args[0], module.weight)
         return
-    if isinstance(module, _CONVOLUTIONS):
+    if isinstance(module, _Convolution):
         _dynamic_conv(to, node, module)
         return
     need(type(module) is dynamic.Linear)

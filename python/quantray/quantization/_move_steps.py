@@ -83,7 +83,7 @@ def _pad(to: Lowering, node: Node, x: Ref) -> None:
     to.put(node, to.step("pad", (to.number(x),), node, pairs=pairs, value=float(node.get("value"))))
 
 
-def _mean(to: Lowering, node: Node, x: Ref, **grid: Any) -> None:
+def _mean(to: Lowering, node: Node, x: Ref, **grid: object) -> None:
     dims = len(to.graph.fact(x).shape) - 2
     made = to.step("adaptive_avg_pool", (to.number(x),), node, output_size=[1] * dims, **grid)
     if not node.get("keepdims"):
@@ -104,7 +104,7 @@ def _interpolate(to: Lowering, node: Node, x: Ref) -> None:
     to.put(node, to.step("interpolate", (to.number(x),), node, **params))
 
 
-def _pool(to: Lowering, node: Node, x: Ref, **grid: Any) -> None:
+def _pool(to: Lowering, node: Node, x: Ref, **grid: object) -> None:
     # Of codes the node says what moves them; nodes of floats are that themselves.
     name = node.value or node.kind
     kind, dims = name[:-2], int(name[-2])

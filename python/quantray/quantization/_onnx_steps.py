@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from quantray.graph import Node, Ref
 from quantray.graph._trees import is_array
 from quantray.quantization._lowering import Lowering, step_of

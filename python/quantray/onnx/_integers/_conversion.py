@@ -148,7 +148,7 @@ class FileConversion(Conversion):
             if bias is not None:
                 bias = np.asarray(parameter_of(self.model, graph.nodes[bias.node]))
             kind = QUANTIZED_MODULES[getattr(nn, LAYERS[layer.kind])]
-            settings = {**dict(node.kwargs), "padding_mode": "zeros"}
+            settings: dict[str, object] = {**dict(node.kwargs), "padding_mode": "zeros"}
             factors = self.found.factors.get(node.name)
             if factors is not None and factors.zeros is not None:
                 settings["input_zero_points"] = factors.zeros
