@@ -48,7 +48,13 @@ fn run(input: &mut Input<'_>) -> Result<()> {
         true => Some(i64::from(input.integer()?)).filter(|&d| d != 0),
         false => None,
     };
-    let kind = input.one_of(&[Pool::Max, Pool::Average(zero_point, divisor)])?;
+    let to = (f64::from(input.from_to(1, 400)? as u32) / 100.0, input.zero_point(memory.dtype)?);
+    let kinds = [
+        Pool::Max,
+        Pool::Average(zero_point, divisor),
+        Pool::AverageOn(zero_point, divisor, to),
+    ];
+    let kind = input.one_of(&kinds)?;
     let shared = input.flag()?;
     let (lo, hi) = (memory.dtype.qmin(), memory.dtype.qmax());
     let mut want = Vec::new();
@@ -74,11 +80,16 @@ fn run(input: &mut Input<'_>) -> Result<()> {
                                 }
                             }
                         }
-                        let divisor = divisor.unwrap_or((z.size * y.size * x.size) as i64);
-                        let steps = (sum as f32 / divisor as f32).round_ties_even() as i32;
+                        let divisor = divisor.unwrap_or((z.size * y.size * x.size) as i64) as f64;
+                        let codes = |steps: f32, zero_point: i32| {
+                            (steps.round_ties_even() as i32).saturating_add(zero_point).clamp(lo, hi)
+                        };
                         want.push(match kind {
                             Pool::Max => best,
-                            Pool::Average(..) => (steps + zero_point).clamp(lo, hi),
+                            Pool::Average(zero_point, _) => codes(sum as f32 / divisor as f32, zero_point),
+                            Pool::AverageOn(_, _, (ratio, zero_point)) => {
+                                codes(sum as f32 * (ratio / divisor) as f32, zero_point)
+                            }
                         });
                     }
                 }

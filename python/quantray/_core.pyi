@@ -689,6 +689,7 @@ class PackedConv1d:
         padding: _PerAxis | str = 0,
         dilation: _PerAxis = 1,
         groups: SupportsIndex = 1,
+        input_zero_points: Sequence[SupportsIndex] | npt.NDArray[np.integer] | None = None,
     ) -> Self: ...
     @overload
     def __call__(
@@ -740,6 +741,8 @@ class PackedConv1d:
     def padding(self) -> tuple[int, ...] | str: ...
     @property
     def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def input_zero_points(self) -> npt.NDArray[np.int32] | None: ...
     @property
     def groups(self) -> int: ...
     @property
@@ -774,6 +777,7 @@ class PackedConv2d:
         padding: _PerAxis | str = 0,
         dilation: _PerAxis = 1,
         groups: SupportsIndex = 1,
+        input_zero_points: Sequence[SupportsIndex] | npt.NDArray[np.integer] | None = None,
     ) -> Self: ...
     @overload
     def __call__(
@@ -825,6 +829,8 @@ class PackedConv2d:
     def padding(self) -> tuple[int, ...] | str: ...
     @property
     def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def input_zero_points(self) -> npt.NDArray[np.int32] | None: ...
     @property
     def groups(self) -> int: ...
     @property
@@ -843,6 +849,7 @@ class PackedConv3d:
         padding: _PerAxis | str = 0,
         dilation: _PerAxis = 1,
         groups: SupportsIndex = 1,
+        input_zero_points: Sequence[SupportsIndex] | npt.NDArray[np.integer] | None = None,
     ) -> Self: ...
     @overload
     def __call__(
@@ -894,6 +901,8 @@ class PackedConv3d:
     def padding(self) -> tuple[int, ...] | str: ...
     @property
     def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def input_zero_points(self) -> npt.NDArray[np.int32] | None: ...
     @property
     def groups(self) -> int: ...
     @property
@@ -1399,6 +1408,8 @@ def avg_pool1d(
     count_include_pad: bool = True,
     divisor_override: SupportsIndex | None = None,
     *,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex = 0,
     out: _Codes | None = None,
 ) -> QTensor: ...
 def adaptive_max_pool1d(
@@ -1411,6 +1422,8 @@ def adaptive_avg_pool1d(
     input: QTensor,
     output_size: SupportsIndex | Sequence[SupportsIndex | None] | None,
     *,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex = 0,
     out: _Codes | None = None,
 ) -> QTensor: ...
 def max_pool2d(
@@ -1432,6 +1445,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: SupportsIndex | None = None,
     *,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex = 0,
     out: _Codes | None = None,
 ) -> QTensor: ...
 def adaptive_max_pool2d(
@@ -1444,6 +1459,8 @@ def adaptive_avg_pool2d(
     input: QTensor,
     output_size: SupportsIndex | Sequence[SupportsIndex | None] | None,
     *,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex = 0,
     out: _Codes | None = None,
 ) -> QTensor: ...
 def max_pool3d(
@@ -1465,6 +1482,8 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: SupportsIndex | None = None,
     *,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex = 0,
     out: _Codes | None = None,
 ) -> QTensor: ...
 def adaptive_max_pool3d(
@@ -1477,6 +1496,8 @@ def adaptive_avg_pool3d(
     input: QTensor,
     output_size: SupportsIndex | Sequence[SupportsIndex | None] | None,
     *,
+    scale: _Number | None = None,
+    zero_point: SupportsIndex = 0,
     out: _Codes | None = None,
 ) -> QTensor: ...
 def explain(op: object) -> str: ...

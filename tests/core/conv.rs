@@ -167,6 +167,93 @@ fn convolutions_on_every_instruction_set() {
     }
 }
 
+/// What is outside of an image stands for 0 in each channel, by the channel's own zero point.
+#[test]
+fn channels_with_zero_points_of_their_own() {
+    let _turn = turn();
+    let random = &mut Random(6);
+    let kernels = [[1, 3, 3], [1, 1, 5], [1, 5, 5], [2, 3, 2]];
+    let channels = [2, 3, 16, 17, 64, 70];
+    let each = |i: usize| (kernels[i % 4], channels[i / 4 % 6], 1 + i / 24 % 2, i / 48 % 2 == 1);
+    for (number, (kernel, channels, repeated, signed)) in (0..96).map(each).enumerate() {
+        if reduced() && number % 7 != 0 {
+            continue;
+        }
+        let geometry = Geometry {
+            kernel,
+            stride: [1, 1 + number % 2, 1 + number / 2 % 2],
+            dilation: [1, 1 + number / 3 % 2, 1],
+            padding: [(kernel[0] / 2, 0), (kernel[1] / 2, kernel[1] / 2), (kernel[2] - 1, kernel[2] / 2)],
+            groups: channels,
+            transposed: None,
+        };
+        let (images, space, outputs) = (2, [2, 6, 5], channels * repeated);
+        let elements = space.iter().product::<usize>();
+        let mut memory = Guarded::new(images * channels * elements);
+        let to = memory.slice::<u8>(images * channels * elements, true);
+        to.iter_mut().for_each(|to| *to = random.next() as u8);
+        let ints: Vec<i8> = to.iter().map(|&b| b as i8).collect();
+        let codes = if signed { Codes::I8(&ints) } else { Codes::U8(to) };
+        let strides = [channels * elements, 1, 30 * channels, 5 * channels, channels];
+        let image = Image { codes, images, channels, space, strides };
+        let taps = kernel.iter().product::<usize>();
+        let weights: Vec<i8> = (0..outputs * taps).map(|_| random.next() as i8).collect();
+        let scales: Vec<f32> = (0..outputs).map(|_| random.unit() * 0.1 + 0.001).collect();
+        let zeros: Vec<i32> =
+            (0..channels).map(|_| random.below(256) as i32 - if signed { 128 } else { 0 }).collect();
+        let int_bias: Vec<i32> = (0..outputs).map(|_| random.below(2000) as i32 - 1000).collect();
+        let finish = Finish { int_bias: (number % 3 == 0).then_some(&int_bias[..]), ..Finish::default() };
+        let (output, y) = (geometry.output(space).unwrap(), (0.3, 90));
+        let (mut sums, mut want) = (Vec::new(), Vec::new());
+        for (i, at) in (0..images).flat_map(|i| {
+            let all = (0..output[0]).flat_map(move |z| (0..output[1]).map(move |y| (z, y)));
+            all.flat_map(move |(z, y)| (0..output[2]).map(move |x| (i, [z, y, x])))
+        }) {
+            for o in 0..outputs {
+                let x = (&image, zeros[o / repeated]);
+                let sum = reference::sum(&geometry, x, (Codes::I8(&weights), 0), outputs, (i, o, at));
+                sums.push((sum + finish.int_bias.map_or(0, |bias| i64::from(bias[o]))) as i32);
+                want.push(products::to_code(sum, 0.02, scales[o], &finish, o, y, (0, 255)) as u8);
+            }
+        }
+        for &isa in Isa::available() {
+            let params = WeightParams { scales: &scales, zero_points: &[0] };
+            let conv =
+                PackedConv::new(isa, geometry.clone(), (channels, outputs), Codes::I8(&weights), params);
+            let conv = conv.unwrap().with_x_zeros(&zeros).unwrap();
+            assert_eq!(conv.x_zeros(), Some(zeros.clone()));
+            let mut room = Guarded::new(4 * want.len());
+            let to = room.slice::<MaybeUninit<u8>>(want.len(), true);
+            // The zero point of the image is that of no channel.
+            conv.run(&image, (0.02, 77), &finish, Results::U8(to, y.0, y.1)).unwrap();
+            assert_eq!(written(to), want, "{}: {geometry:?}", isa.name());
+            let to = room.slice::<MaybeUninit<i32>>(want.len(), true);
+            conv.run(&image, (0.02, 77), &finish, Results::Sums(to)).unwrap();
+            assert_eq!(written(to), sums, "{}: {geometry:?}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn zero_points_of_channels_are_refused_where_these_are_added_up() {
+    let geometry = Geometry {
+        kernel: [1, 1, 1],
+        stride: [1; 3],
+        dilation: [1; 3],
+        padding: [(0, 0); 3],
+        groups: 1,
+        transposed: None,
+    };
+    let params = WeightParams { scales: &[0.1], zero_points: &[0] };
+    let weights = [1i8; 6];
+    let dense = PackedConv::new(Isa::current(), geometry.clone(), (2, 3), Codes::I8(&weights), params);
+    assert!(dense.unwrap().with_x_zeros(&[1, 2]).unwrap_err().to_string().contains("input_zero_points"));
+    let geometry = Geometry { groups: 3, ..geometry };
+    let apart = PackedConv::new(Isa::current(), geometry, (3, 3), Codes::I8(&weights[..3]), params);
+    let message = apart.unwrap().with_x_zeros(&[1, 2]).unwrap_err().to_string();
+    assert!(message.contains("one for each of 3 channels"), "{message}");
+}
+
 #[test]
 fn images_that_the_kernel_does_not_fit_in_are_refused() {
     let geometry = Geometry {

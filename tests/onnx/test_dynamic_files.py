@@ -90,3 +90,66 @@ def test_products_that_onnxruntime_has_fused(rng, op, has_bias):
         want = expected(file, {"x": x})[0]
         for _ in range(2):
             assert_allclose(loaded(x), want, rtol=1e-5, atol=1e-5)
+
+
+def convolution(rng, dims, signed, *, per_channel, groups=1, has_bias=True, relu=False, sides=1):
+    """What `quantize_dynamic` writes of a convolution."""
+    kind = np.int8 if signed else np.uint8
+    low, high = (-127, 128) if signed else (0, 256)
+    codes = rng.integers(low, high, (6, 4 // groups, *[3] * dims)).astype(kind)
+    zero = kind(0 if signed else 130)
+    wide = (1, 6, *[1] * dims)
+    scales = rng.uniform(0.005, 0.02, wide if per_channel else ()).astype(np.float32)
+    settings = {"pads": [sides] * dims + [1] * dims, "strides": [2] * dims, "group": groups}
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("ConvInteger", ["q", "w", "z", "wz"], ["sums"], "/conv/Conv_quant", **settings),
+        helper.make_node("Cast", ["sums"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["s", "ws"], ["factor"]),
+        helper.make_node("Mul", ["floats", "factor"], ["product" if has_bias else "sum"]),
+    ]
+    constants = {"w": codes, "wz": np.asarray(zero), "ws": scales}
+    if has_bias:
+        nodes.append(helper.make_node("Add", ["product", "b"], ["sum"]))
+        constants["b"] = rng.normal(size=wide).astype(np.float32)
+    nodes.append(helper.make_node("Relu" if relu else "Neg", ["sum"], ["y"]))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, *[None] * dims])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * (dims + 2))],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.checker.check_model(made)
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize("settings", [{}, {"groups": 2}, {"has_bias": False}, {"relu": True}])
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(("dims", "per_channel"), [(1, False), (2, True), (2, False), (3, True)])
+def test_dynamic_convolution(rng, tmp_path, dims, per_channel, signed, settings):
+    file = convolution(rng, dims, signed, per_channel=per_channel, **settings)
+    loaded = qt.onnx.load(file)
+    last = "Relu" if settings.get("relu") else "Neg"
+    assert steps(loaded) == [f"DynamicQuantizedConv{dims}d", last]
+    assert loaded.plan.rows[0].path == "conv"
+    qt.onnx.save(loaded, tmp_path / "again.onnx")
+    again = qt.onnx.load(tmp_path / "again.onnx")
+    for shape in ((2, 4, *[7] * dims), (1, 4, *[6] * dims)):
+        # One range for all images, whose parts differ.
+        x = (rng.normal(size=shape) * np.linspace(0.1, 3, shape[0]).reshape(-1, *[1] * (dims + 1))).astype(
+            np.float32
+        )
+        want = expected(file, {"x": x})[0]
+        for _ in range(2):
+            assert_allclose(loaded(x), want, atol=2e-5, rtol=1e-5)
+        assert_allclose(again(x), want, atol=2e-5, rtol=1e-5)
+
+
+def test_convolutions_that_pad_one_side_are_computed_node_by_node(rng):
+    file = convolution(rng, 2, True, per_channel=False, sides=0)
+    loaded = qt.onnx.load(file)
+    x = rng.normal(size=(1, 4, 6, 6)).astype(np.float32)
+    assert_allclose(loaded(x), expected(file, {"x": x})[0], atol=2e-5, rtol=1e-5)
+    assert "ConvInteger" in steps(loaded)

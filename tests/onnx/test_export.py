@@ -190,3 +190,65 @@ def test_opset_is_the_least_that_has_the_operators(rng, tmp_path):
         qt.onnx.save(Triangle(), path, x, opset=wanted)
         assert onnx.load(path).opset_import[0].version == made
         assert_allclose(run(path, x)[0], np.tril(x))
+
+
+def _with_a_decision(by_length):
+    """Two convolutions; between them an `If` of a file, by a length or by a sum of values."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    arrays = {"w": rng.standard_normal((4, 3, 1, 1)), "v": rng.standard_normal((2, 4, 1, 1))}
+    held = [numpy_helper.from_array(a.astype(np.float32), name) for name, a in arrays.items()]
+    held += [numpy_helper.from_array(np.int64(2), "two"), numpy_helper.from_array(np.int64(20), "twenty")]
+    held += [numpy_helper.from_array(np.float32(0), "zero")]
+    if by_length:
+        begin = [
+            helper.make_node("Shape", ["c"], ["shape"]),
+            helper.make_node("Gather", ["shape", "two"], ["length"]),
+            helper.make_node("Greater", ["length", "twenty"], ["is"]),
+        ]
+    else:
+        begin = [
+            helper.make_node("ReduceSum", ["c"], ["sum"], keepdims=0),
+            helper.make_node("Greater", ["sum", "zero"], ["is"]),
+        ]
+    branches = {}
+    for name, op in (("then_branch", "Relu"), ("else_branch", "Neg")):
+        value = helper.make_tensor_value_info(op, TensorProto.FLOAT, None)
+        branches[name] = helper.make_graph([helper.make_node(op, ["c"], [op])], op, [], [value])
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        *begin,
+        helper.make_node("If", ["is"], ["d"], **branches),
+        helper.make_node("Conv", ["d", "v"], ["y"]),
+    ]
+    values = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w_"]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2, "h", "w_"]),
+    ]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], held)
+    file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return qt.onnx.load(file.SerializeToString())
+
+
+def test_lengths_that_were_decided_on_are_said(rng, tmp_path):
+    x = rng.standard_normal((2, 3, 32, 32)).astype(np.float32)
+    model = _with_a_decision(by_length=True)
+    for saved in (model, tq.quantize(model, [{"x": x}], verbose=False)):
+        with pytest.warns(UserWarning, match=r"x\.shape\[2\], 20\) is True .*axis 2 of 'x'"):
+            qt.onnx.save(saved, tmp_path / "m.onnx", (x,))
+        assert_allclose(qt.onnx.load(tmp_path / "m.onnx")(x), saved(x), atol=0.1)
+
+
+def test_what_a_file_decides_again_is_not_said(rng, tmp_path):
+    x = rng.standard_normal((2, 3, 32, 32)).astype(np.float32)
+    model = _with_a_decision(by_length=False)
+    qt.onnx.save(model, tmp_path / "m.onnx", (x,))
+    again = qt.onnx.load(tmp_path / "m.onnx")
+    for each in (x, -x):
+        assert_allclose(again(each), model(each), atol=1e-6)
+    int8 = tq.quantize(model, [{"x": x}], verbose=False)
+    qt.onnx.save(int8, tmp_path / "int8.onnx", (x,))
+    again = qt.onnx.load(tmp_path / "int8.onnx")
+    for each in (x, -x):
+        assert_allclose(again(each), int8(each), atol=0.15)

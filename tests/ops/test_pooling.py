@@ -100,6 +100,44 @@ def test_averages_are_numpys(problem, count, divisor):
     assert_array_equal(made.int_repr(), pooled(x, axes, of))
 
 
+@given(problems(), st.booleans(), st.sampled_from([None, 3]), st.floats(0.01, 2.0), st.integers(0, 255))
+def test_averages_on_a_grid_of_their_own_are_rounded_once(problem, count, divisor, scale, y_zero):
+    dims, _, x, zero, kernel, stride, padding, ceil = problem
+    q = qt.make_per_tensor_quantized_tensor(x, 0.1, zero)
+    info = np.iinfo(x.dtype)
+    to = {"scale": scale, "zero_point": y_zero + info.min}
+    ratio = np.float64(np.float32(0.1)) / np.float64(np.float32(scale))
+
+    def of(values, size):
+        sums = (values.astype(np.int64) - zero).sum(-1).astype(np.float32)
+        steps = sums * np.float32(ratio / size) if size else sums * 0
+        return np.clip(np.rint(steps) + to["zero_point"], info.min, info.max)
+
+    made = getattr(qt.ops, f"avg_pool{dims}d")(q, kernel, stride, padding, ceil, count, divisor, **to)
+    ones = [1] * dims
+    axes = [moving(*a, ceil) for a in zip(x.shape[2:], kernel, stride, padding, ones, strict=True)]
+    sized = lambda v, size: of(v, divisor or (size if count else v.shape[-1]))  # noqa: E731
+    assert_array_equal(made.int_repr(), pooled(x, axes, sized))
+    assert (made.q_scale(), made.q_zero_point()) == (scale, to["zero_point"])
+    if x.size:
+        made = getattr(qt.ops, f"adaptive_avg_pool{dims}d")(q, 1, **to)
+        flat = x.reshape(*x.shape[:2], -1)
+        assert_array_equal(made.int_repr().reshape(x.shape[:2]), of(flat, flat.shape[-1]))
+
+
+def test_grids_of_averages_are_checked():
+    q = qt.quantize_per_tensor(np.ones((1, 2, 4, 4)), 0.1, 0, qt.quint8)
+    with pytest.raises(ValueError, match=r"zero_point .* given with scale"):
+        qt.ops.avg_pool2d(q, 2, zero_point=3)
+    with pytest.raises(ValueError, match="scale"):
+        qt.ops.adaptive_avg_pool2d(q, 1, scale=0.0)
+    with pytest.raises(ValueError, match="zero_point"):
+        qt.ops.adaptive_avg_pool2d(q, 1, scale=0.1, zero_point=300)
+    steps = [("adaptive_avg_pool", (0,), 1, {"output_size": [1, 1], "grid": (0.1, 0, qt.qint8)})]
+    with pytest.raises(ValueError, match="quint8, as the input is"):
+        qt.ops.Program(["quint8"], steps, [1])(q)
+
+
 @given(problems(), st.data())
 def test_adaptive_windows_cover_an_axis_evenly(problem, data):
     dims, _, x, zero, *_ = problem

@@ -70,9 +70,9 @@ def test_static_is_close_to_float_and_integers_where_they_are_told(model, images
     assert int8.out.grid is None  # nothing takes it in integers: floats
     seen = values(int8, images, (nn.quantized.Conv2d, nn.quantized.QFunctional, nn.quantized.Requantized))
     assert len(seen) == 5
-    # A sum takes what the layer before it gives as it is; a mean is floats that are put on a grid of its own.
+    # A sum takes what the layer before it gives as it is; a mean has a grid of its own.
     codes = {name for name, value in seen.items() if isinstance(value, qt.QTensor)}
-    assert codes == {"first", "gate", "join"}
+    assert codes == {"first", "gate", "join", "pool"}
     assert int8.pool.grid.scale < int8.join.grid.scale
     assert int8.second.grid is None
     want = model(images)

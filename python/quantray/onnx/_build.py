@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from quantray import nn
 from quantray.nn import Module
+from quantray.onnx._blocks import Blocks, in_blocks
 from quantray.onnx._body import Body, Plan, Row, with_drops
 from quantray.onnx._control import CONTROLS
 from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._errors import said_of
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, SparseTensor, Tensor
 from quantray.onnx._names import Names, unique
-from quantray.onnx._passes import Draft, free_names, simplify, uses, without_unchanged
+from quantray.onnx._passes import WIDE, Draft, free_names, simplify, uses, without_unchanged
 from quantray.onnx._reference import reference
 from quantray.onnx._step import Step
 from quantray.onnx._stored import Stored, followed
@@ -60,6 +62,10 @@ class Builder:
         #: Constants that the file holds as integers, by name; parameters that are such, by path.
         self.stored: dict[str, Stored] = {}
         self.weights: dict[str, Stored] = {}
+        #: Constants that it holds as integers in blocks, by name.
+        self.blocks: dict[str, Blocks] = {}
+        #: Values that are rounded to 16 bits.
+        self.rounded: set[str] = set()
         self.rows: list[Row] = []
         self.unknown: list[str] = []
         #: Nodes that the reference evaluator computes.
@@ -83,6 +89,7 @@ class Builder:
         self.names = Names((node.name, node.op) for node in draft.nodes)
         self.constants = draft.constants
         wanted = {name for node in draft.nodes for name in uses(node)} | set(outputs)
+        self.rounded = {node.outputs[0] for node in draft.nodes if (node.domain, node.op) == WIDE}
         for node in draft.nodes:
             self._add(node, home, wanted)
         constants = {name: self.constants[name] for name in outputs if name in self.constants}
@@ -98,6 +105,7 @@ class Builder:
             for name in node.outputs:
                 self.constants.pop(name, None)
                 self.stored.pop(name, None)
+                self.blocks.pop(name, None)
             self.types.of_node(node)
             _check_inputs(node)
             node = replace(node, inputs=tuple(same.get(name, name) for name in node.inputs))
@@ -136,6 +144,10 @@ class Builder:
         call, constants = self._call(node, wanted)
         with said_of(call.title):
             module = row.builder(call, constants) if row.builder is not None else None
+            if module is not None and node.inputs[0] in self.rounded:
+                module.__dict__["_takes_16_bits"] = True
+            if isinstance(module, nn.Linear) and node.inputs[1] in self.blocks:
+                module = in_blocks(module, self.blocks[node.inputs[1]])
         if module is None:
             module = Step(call, row, constants, _parameter_names(node.inputs))
         path = self._put(module, node, home, [node.inputs[i] for i in call.given])
@@ -198,7 +210,17 @@ class Builder:
         )
         if stored is not None:
             self.stored[node.outputs[0]] = stored
+        blocks = self._blocks_of(node, constants)
+        if blocks is not None:
+            self.blocks[node.outputs[0]] = blocks
         return True
+
+    def _blocks_of(self, node: NodeFile, constants: list[Array]) -> Blocks | None:
+        """What a constant is, if it is integers in blocks."""
+        if node.op == "DequantizeLinear" and node.attributes.get("block_size"):
+            return Blocks.of_node(node, constants, next(iter(self.types.of_inputs(node)), None) or "")
+        before = self.blocks.get(node.inputs[0]) if node.inputs else None
+        return None if before is None else before.turned(node)
 
     # Graphs inside of nodes
 

@@ -12,11 +12,13 @@ from quantray.graph._files import Reader, Unreadable, Writer, register_kinds, re
 from quantray.graph._trees import is_dict, is_list, is_tuple
 from quantray.nn._files._load import Wanting
 from quantray.nn.quantized._grid import Grid
+from quantray.nn.quantized._means import MEANS
 from quantray.nn.quantized._weighted import Weighted
 from quantray.quantization._fusing import Formula
 from quantray.quantization._integers import (
     DEQUANTIZE,
     LAYER,
+    MEAN,
     MOVE,
     QUANTIZE,
     SUMS,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from quantray.quantization._converted import Converted
     from quantray.quantization._dynamic_runner import Dynamic
 
-register_kinds(frozenset({QUANTIZE, DEQUANTIZE, LAYER, TABLE, MOVE, *SUMS.values()}))
+register_kinds(frozenset({QUANTIZE, DEQUANTIZE, LAYER, TABLE, MOVE, MEAN, *SUMS.values()}))
 
 # Writing
 
@@ -177,6 +179,8 @@ def _is_good_integer(node: Node, module: nn.Module) -> bool:
         case "int.move":
             kind_of(node.value)
             return bool(node.inputs)
+        case "int.mean":
+            return (node.value in MEANS or node.value == "mean") and bool(node.inputs) and grid is not None
         case _:
             return bool(node.inputs)
 

@@ -6,6 +6,8 @@ and what takes elements from other places have files of their own.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from quantray import nn
@@ -74,6 +76,31 @@ def _attention(to: Lowering, node: Node) -> None:
     to.put(node, to.step("attention", sources, node, heads=int(heads)))
 
 
+_Convolution: TypeAlias = dynamic.Conv1d | dynamic.Conv2d | dynamic.Conv3d
+
+
+def _dynamic_conv(to: Lowering, node: Node, module: _Convolution) -> None:
+    """A convolution that quantizes its images, with the ReLU after it."""
+    (x,) = node.args
+    need(module.padding_mode == "zeros" and len(to.graph.fact(x).shape) == module._dims + 2)
+    after = to.only_user(node)
+    relu = after is not None and after.kind == "relu"
+    step = to.step(
+        "conv",
+        (wire(to, x),),
+        node,
+        packed=module._packed,
+        relu=module.relu or relu,
+        per_row=module.per_row,
+        reduce_range=module.reduce_range,
+        onnx=module.onnx,
+    )
+    to.put(node, step)
+    if after is not None and relu:
+        to.put(after, step)
+        to.absorbed.add(after.name)
+
+
 @step_of("module")
 def _module(to: Lowering, node: Node) -> None:
     """Layers that quantize what they are given by its own range, and tables of integers."""
@@ -87,6 +114,9 @@ def _module(to: Lowering, node: Node) -> None:
         return
     if type(module) is nn.quantized.Embedding:
         _look_up(to, node, node.args[0], module.weight)
+        return
+    if isinstance(module, _Convolution):
+        _dynamic_conv(to, node, module)
         return
     need(type(module) is dynamic.Linear)
     x = wire(to, node.args[0])

@@ -20,6 +20,7 @@ from quantray.graph import Graph, Node, Ref, kind_of
 from quantray.graph._run import call
 from quantray.nn.quantized._follows import Requantized
 from quantray.nn.quantized._grid import Grid
+from quantray.nn.quantized._means import averaged
 from quantray.quantization._layers import Limits, compute_layer
 
 #: What a node gives: a tensor, or several.
@@ -27,12 +28,13 @@ Outputs: TypeAlias = Tensor | tuple[Tensor, ...]
 #: What computes a node of a module.
 Compute: TypeAlias = Callable[[nn.Module, Node, Args, Kwargs], Outputs]
 #: Kinds of integer nodes.
-QUANTIZE, DEQUANTIZE, LAYER, TABLE, MOVE = (
+QUANTIZE, DEQUANTIZE, LAYER, TABLE, MOVE, MEAN = (
     "int.quantize",
     "int.dequantize",
     "int.layer",
     "int.table",
     "int.move",
+    "int.mean",
 )
 SUMS = {"add": "int.add", "sub": "int.sub", "mul": "int.mul", "matmul": "int.matmul", "concat": "int.concat"}
 
@@ -142,6 +144,10 @@ def compute(model: nn.Module, node: Node, args: Args, kwargs: Kwargs, grids: Map
             return looked_up(args[0], table, grid)
         case "int.move":
             return moved(args, node, kwargs)
+        case "int.mean":
+            assert grid is not None
+            settings = {name: value for name, value in kwargs.items() if name not in ("grid", "owner")}
+            return averaged(args[0], node.value, settings, grid)
         case "int.add":
             assert grid is not None
             a, b = args[:2]

@@ -8,8 +8,9 @@ import numpy as np
 
 from quantray.graph import Node, Ref
 from quantray.graph._trees import is_sequence, is_slice
+from quantray.nn.quantized._means import in_type_of
 from quantray.quantization._integers import code_of
-from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, step_of
+from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, settings_of, step_of
 
 
 @step_of("int.move")
@@ -82,9 +83,9 @@ def _pad(to: Lowering, node: Node, x: Ref) -> None:
     to.put(node, to.step("pad", (to.number(x),), node, pairs=pairs, value=float(node.get("value"))))
 
 
-def _mean(to: Lowering, node: Node, x: Ref) -> None:
+def _mean(to: Lowering, node: Node, x: Ref, **grid: object) -> None:
     dims = len(to.graph.fact(x).shape) - 2
-    made = to.step("adaptive_avg_pool", (to.number(x),), node, output_size=[1] * dims)
+    made = to.step("adaptive_avg_pool", (to.number(x),), node, output_size=[1] * dims, **grid)
     if not node.get("keepdims"):
         made = to.step("squeeze", (made,), node, axes=tuple(range(2, 2 + dims)))
     to.put(node, made)
@@ -103,7 +104,7 @@ def _interpolate(to: Lowering, node: Node, x: Ref) -> None:
     to.put(node, to.step("interpolate", (to.number(x),), node, **params))
 
 
-def _pool(to: Lowering, node: Node, x: Ref) -> None:
+def _pool(to: Lowering, node: Node, x: Ref, **grid: object) -> None:
     # Of codes the node says what moves them; nodes of floats are that themselves.
     name = node.value or node.kind
     kind, dims = name[:-2], int(name[-2])
@@ -121,7 +122,7 @@ def _pool(to: Lowering, node: Node, x: Ref) -> None:
         sizes = each("output_size")
         if any(n == 0 for n in sizes):
             raise NotLowered("nothing comes out")
-        to.put(node, to.step(kind, (to.number(x),), node, output_size=sizes))
+        to.put(node, to.step(kind, (to.number(x),), node, output_size=sizes, **grid))
         return
     params: dict[str, object] = {
         "kernel_size": each("kernel_size"),
@@ -135,7 +136,7 @@ def _pool(to: Lowering, node: Node, x: Ref) -> None:
         params["count_include_pad"] = bool(node.get("count_include_pad"))
         if node.get("divisor_override") is not None:
             params["divisor_override"] = int(node.get("divisor_override"))
-    to.put(node, to.step(kind, (to.number(x),), node, **params))
+    to.put(node, to.step(kind, (to.number(x),), node, **params, **grid))
 
 
 _MOVES: dict[str, _Move] = {
@@ -148,6 +149,18 @@ _MOVES: dict[str, _Move] = {
     "mean": _mean,
     "interpolate": _interpolate,
 }
+
+
+@step_of("int.mean")
+def _averaged(to: Lowering, node: Node) -> None:
+    (x,) = node.inputs
+    grid = to.grids[Ref(node.name)]
+    own = in_type_of(grid, to.grids[x].dtype)
+    (_mean if node.value == "mean" else _pool)(to, node, x, grid=settings_of(own))
+    if own is not grid:
+        # Codes of the other type stand for the same.
+        step = to.step("requantize", (to.numbers[Ref(node.name)],), node, grid=settings_of(grid))
+        to.put(node, step)
 
 
 @step_of("reshape", "transpose")

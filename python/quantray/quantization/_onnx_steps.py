@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from quantray.graph import Node, Ref
 from quantray.graph._trees import is_array
 from quantray.quantization._lowering import Lowering, step_of
@@ -23,6 +25,27 @@ from quantray.quantization._operands import (
 def _erf(to: Lowering, node: Node) -> None:
     near(to)
     to.put(node, to.step("erf", (wire(to, arguments(node, "x")["x"]),), node))
+
+
+@step_of("onnx.fake_quantize")
+def _round(to: Lowering, node: Node) -> None:
+    """Floats to the values of integers: these are exact in float32 up to 16 bits."""
+    given = arguments(node, "x", "scale", "zero_point", "kind", "low", "high")
+    kind = np.iinfo(given["kind"])
+    scale, zero = (
+        to.fixed.get(value, value) if isinstance(value, Ref) else value
+        for value in (given["scale"], given["zero_point"])
+    )
+    need(not isinstance(scale, Ref) and not isinstance(zero, Ref) and np.size(scale) == 1 and kind.bits <= 16)
+    scale = to.constant(np.asarray(scale, np.float32).reshape(()))
+    offset = float(np.asarray(zero).reshape(()))
+    low, high = (
+        float(kind_end if given[name] is None else given[name]) - offset
+        for name, kind_end in (("low", kind.min), ("high", kind.max))
+    )
+    steps = to.step("rint", (to.step("div", (wire(to, given["x"]), scale), node),), node)
+    whole = to.step("clip", (steps,), node, low=low, high=high)
+    to.put(node, to.step("mul", (whole, scale), node))
 
 
 @step_of("onnx.divide_integers")

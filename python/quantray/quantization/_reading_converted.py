@@ -12,7 +12,7 @@ from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph._show import function_word
 from quantray.nn import quantized
 from quantray.nn.quantized import Grid
-from quantray.quantization._integers import DEQUANTIZE, LAYER, MOVE, QUANTIZE, SUMS, TABLE, grids_of
+from quantray.quantization._integers import DEQUANTIZE, LAYER, MEAN, MOVE, QUANTIZE, SUMS, TABLE, grids_of
 from quantray.quantization._reading import Reading, bits_between, class_name, limits_words
 from quantray.quantization._settings import part_of
 
@@ -136,7 +136,7 @@ class ConvertedReading(Reading):
     def function(self, node: Node) -> str:
         if node.kind == TABLE:
             return super().function(node.value.node)
-        if node.kind == MOVE:
+        if node.kind in (MOVE, MEAN):
             return function_word(node.value)
         if node.kind in SUMS.values():
             return super().function(node.but(kind=node.kind.removeprefix("int.")))

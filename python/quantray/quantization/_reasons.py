@@ -7,6 +7,7 @@ from typing import NamedTuple
 from quantray import nn
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._show import place
+from quantray.graph.kinds import LAYERS
 from quantray.quantization._integers import LAYER, QUANTIZE, SUMS
 from quantray.quantization._reading import Reading
 from quantray.quantization._settings import part_of
@@ -27,12 +28,15 @@ class Reason(NamedTuple):
 
 
 _NOTHING = Reason()
+OF_16_BITS = "in its file it has 16 bits"
 _STUB = "a DeQuantStub after it"
 
 
 def reason(node: Node, reading: Reading) -> Reason:
     """What is to be said of a node: of a float one why it is one, of one of integers why it gives floats."""
     state = reading.in_integers(node)
+    if not state and _is_of_16_bits(node, reading):
+        return Reason(OF_16_BITS)
     if state is None:
         return _NOTHING
     if state:
@@ -75,6 +79,14 @@ def reason(node: Node, reading: Reading) -> Reason:
         return _of_between(node, reading)
     names = ", ".join(takers[:2])
     return Reason(f"floats for {names}", is_consequence=True)
+
+
+def _is_of_16_bits(node: Node, reading: Reading) -> bool:
+    """Whether a layer takes what a file has rounded to 16 bits, which there are no products of."""
+    if node.kind != "layer" and node.kind not in LAYERS:
+        return False
+    sources = [reading.graph.nodes[ref.node] for ref in node.inputs[:1]]
+    return any(str(s.get("kind")).endswith("16") for s in sources if s.kind == "onnx.fake_quantize")
 
 
 def _why_floats_come_out(node: Node, reading: Reading) -> Reason:
@@ -121,6 +133,8 @@ def _unknown(node: Node, reading: Reading) -> Reason:
 
 def left_in_float(module: nn.Module, any_integers: bool) -> Reason:
     """Of a module of a model without graphs: why it has no integers."""
+    if module.__dict__.get("_takes_16_bits"):
+        return Reason(OF_16_BITS)
     if not any_integers:
         return _NOTHING
     return (

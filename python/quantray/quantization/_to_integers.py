@@ -13,9 +13,11 @@ from quantray.graph.kinds import module_kind
 from quantray.nn import quantized
 from quantray.nn._tracing import is_attached
 from quantray.nn.quantized import Grid
+from quantray.nn.quantized._means import MEANS
 from quantray.quantization._integers import (
     DEQUANTIZE,
     LAYER,
+    MEAN,
     MOVE,
     QUANTIZE,
     SUMS,
@@ -284,12 +286,29 @@ class ToIntegers:
                 self.made.replace(ref, self._as_float(floats[0]))
                 return True
             return False
-        if part is not Part.FOLLOWS:
+        is_mean = node.kind in MEANS or node.kind == "mean"
+        if part is not Part.FOLLOWS and not is_mean:
             return False
         found = self._grid_after(node)
         if found is None:
             return False
         grid, observer = found
+        if is_mean and len(node.inputs) == 1 and floats[0] in self.codes:
+            owner = self._owned(observer, lambda: self._requantized(node, grid))
+            made = Node(
+                node.name,
+                MEAN,
+                (self.codes[floats[0]],),
+                {**self._codes_tree(dict(node.kwargs)), "grid": grid, "owner": owner},
+                node.facts,
+                node.scope,
+                node.at,
+                node.kind,
+            )
+            self._put(made, ref, grid)
+            return True
+        if part is not Part.FOLLOWS:
+            return False
         if node.kind in SUMS:
             args = self._terms(node)
             if args is None:

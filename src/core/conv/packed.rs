@@ -10,7 +10,7 @@ use super::geometry::{Geometry, Piece};
 use super::image::{Image, Layout, laid_out};
 use super::reference::weight_at;
 use crate::arch::{Byte, Isa};
-use crate::error::{Result, Stopped};
+use crate::error::{Error, Result, Stopped};
 use crate::gemm::{
     Activations, Codes, Finish, Matrix, PackedWeights, Patches, Place, Results, Source, Space, WeightParams,
     multiply_into, run, with_epilogue,
@@ -118,6 +118,34 @@ impl PackedConv {
             weights.push(Weights::Products(of_groups));
         }
         Ok(Self { geometry, inputs, outputs, isa, pieces, weights })
+    }
+
+    /// The same for images whose channels have zero points of their own, with one scale for all.
+    ///
+    /// # Errors
+    /// Where outputs add up several channels; another number of zero points.
+    pub fn with_x_zeros(mut self, zeros: &[i32]) -> Result<Self> {
+        let (one, repeated) = (self.geometry.transposed.is_none(), self.outputs / self.inputs.max(1));
+        let [Weights::Depthwise(own)] = &mut self.weights[..] else {
+            return Err(Error::value(
+                "input_zero_points",
+                "given",
+                "left out where groups have several inputs",
+            ));
+        };
+        if !one || zeros.len() != self.inputs {
+            let valid = format!("one for each of {} channels", self.inputs);
+            return Err(Error::value("input_zero_points", format!("{} of them", zeros.len()), valid));
+        }
+        own.x_zeros = Some(zeros.iter().flat_map(|&zero| std::iter::repeat_n(zero, repeated)).collect());
+        Ok(self)
+    }
+
+    /// The zero points of the channels of images, where these have some of their own.
+    pub fn x_zeros(&self) -> Option<Vec<i32>> {
+        let [Weights::Depthwise(own)] = &self.weights[..] else { return None };
+        let all = own.x_zeros.as_ref()?;
+        Some(all.iter().step_by(self.outputs / self.inputs.max(1)).copied().collect())
     }
 
     /// How it moves.

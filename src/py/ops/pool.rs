@@ -6,14 +6,14 @@ use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use quantray_core::ops::TargetCodes;
 use quantray_core::ops::pool::{Moves, Pool, Window, adaptive_windows, pool, pool_wide};
-use quantray_core::qparams::{DType, QParams};
+use quantray_core::qparams::{DType, QParams, Quantizer};
 
 use super::axes::{per_axis, space};
 use super::images::{channels_first, channels_last, image, moved_last, planes, without_negative_strides};
 use super::matrices::activation;
 use super::results::handed_out;
 use super::wide::is_wide;
-use crate::array::{Output, contiguous, describe, elements, elements_mut, integer, tuple_text};
+use crate::array::{Output, contiguous, describe, elements, elements_mut, integer, number, tuple_text};
 use crate::error::Error;
 use crate::run::{caught, kernel};
 use crate::tensor::{Given, QTensor};
@@ -34,14 +34,14 @@ fn lengths(shape: &[usize], dims: usize) -> PyResult<(&[usize], bool)> {
 /// Pools by these windows, one table for each axis of the input's.
 fn run<'py>(
     input: &Bound<'py, QTensor>,
-    kind: Pool,
+    (kind, quantizer): (Pool, Arc<Quantizer>),
     windows: Vec<Vec<Window>>,
     out: Object<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (py, q) = (input.py(), input.get());
     let dims = windows.len();
     if is_wide(q) {
-        return run_wide(input, kind, windows, out);
+        return run_wide(input, (kind, quantizer), windows, out);
     }
     let codes = without_negative_strides(q.codes(py))?;
     let (_, batch) = lengths(codes.shape(), dims)?;
@@ -72,13 +72,13 @@ fn run<'py>(
     kernel(py, work, "input", &shape, || pool(kind, &image, &windows, to))?;
     let made = output.finish()?;
     let made = if planes.is_some() { made } else { channels_first(made, out, channel)? };
-    handed_out(made, Some(Arc::clone(q.quantizer())), out.is_some())
+    handed_out(made, Some(quantizer), out.is_some())
 }
 
 /// The same for codes of 32 bits.
 fn run_wide<'py>(
     input: &Bound<'py, QTensor>,
-    kind: Pool,
+    (kind, quantizer): (Pool, Arc<Quantizer>),
     windows: Vec<Vec<Window>>,
     out: Object<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -99,15 +99,21 @@ fn run_wide<'py>(
     let (from, to) = (elements::<i32>(&codes), elements_mut::<i32>(&output.array));
     let space = space(lengths, 1);
     kernel(py, to.len(), "input", &shape, || pool_wide(kind, from, space, &windows, to))?;
-    handed_out(output.finish()?, Some(Arc::clone(q.quantizer())), out.is_some())
+    handed_out(output.finish()?, Some(quantizer), out.is_some())
 }
 
 /// The scale and the zero point of an input, of any width.
-fn pooled(q: &QTensor) -> PyResult<i32> {
+fn pooled(q: &QTensor) -> PyResult<(f32, i32)> {
     match q.quantizer().params() {
-        QParams::PerTensor { zero_point, .. } if is_wide(q) => Ok(*zero_point),
-        _ => Ok(activation(q, "input")?.1),
+        QParams::PerTensor { scale, zero_point } if is_wide(q) => Ok((*scale as f32, *zero_point)),
+        _ => Ok(activation(q, "input")?),
     }
+}
+
+/// Greatest codes of an input, on its own grid.
+fn greatest(input: &QTensor) -> PyResult<(Pool, Arc<Quantizer>)> {
+    pooled(input)?;
+    Ok((Pool::Max, Arc::clone(input.quantizer())))
 }
 
 /// The arguments of pooling by windows of one size.
@@ -182,9 +188,25 @@ fn adaptive(
     (0..dims).map(of).collect()
 }
 
-/// The zero point of an input whose codes are averaged.
-fn average(input: &QTensor, divisor: Option<i64>) -> PyResult<Pool> {
-    Ok(Pool::Average(pooled(input)?, divisor))
+/// Averages of an input: on its own grid, or on one of this scale and zero point.
+fn average(
+    input: &QTensor,
+    divisor: Option<i64>,
+    scale: Object<'_, '_>,
+    zero_point: Object<'_, '_>,
+) -> PyResult<(Pool, Arc<Quantizer>)> {
+    let (own_scale, own) = pooled(input)?;
+    let Some(scale) = scale else {
+        if let Some(zero_point) = zero_point {
+            return Err(Error::value("zero_point", describe(zero_point), "given with scale").into());
+        }
+        return Ok((Pool::Average(own, divisor), Arc::clone(input.quantizer())));
+    };
+    let (scale, dtype) = (number(scale, "scale")?, input.quantizer().dtype());
+    let zero_point = zero_point.map_or(Ok(0), |z| integer(z, "zero_point"))?;
+    let quantizer = Quantizer::per_tensor(dtype, scale, zero_point, false).map_err(Error)?;
+    let ratio = f64::from(own_scale) / f64::from(scale as f32);
+    Ok((Pool::AverageOn(own, divisor, (ratio, zero_point as i32)), Arc::new(quantizer)))
 }
 
 macro_rules! functions {
@@ -205,23 +227,24 @@ macro_rules! functions {
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
             let input = &*input;
-            pooled(input.get())?;
+            let kind = greatest(input.get())?;
             let settings =
                 Settings { kernel_size, stride, padding, dilation, ceil_mode, count_include_pad: true };
-            run(input, Pool::Max, settings.windows(input, $dims)?, out)
+            run(input, kind, settings.windows(input, $dims)?, out)
         }
 
         #[doc = concat!("The average of each window, to the nearest code", $like)]
         ///
-        /// Padding counts as zeros with `count_include_pad`; `divisor_override` replaces the number of elements.
+        /// Padding counts as zeros with `count_include_pad`; `divisor_override` replaces the number of elements. With
+        /// `scale`, and `zero_point`, the result is on a grid of its own, rounded once.
         #[pyfunction]
         #[pyo3(
             signature = (
                 input, kernel_size, stride=None, padding=None, ceil_mode=false, count_include_pad=true,
-                divisor_override=None, *, out=None
+                divisor_override=None, *, scale=None, zero_point=None, out=None
             ),
             text_signature = "(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, \
-                divisor_override=None, *, out=None)"
+                divisor_override=None, *, scale=None, zero_point=0, out=None)"
         )]
         #[expect(clippy::too_many_arguments, reason = "they are the arguments of a Python function")]
         pub fn $average<'py>(
@@ -232,6 +255,8 @@ macro_rules! functions {
             ceil_mode: bool,
             count_include_pad: bool,
             divisor_override: Option<&Bound<'py, PyAny>>,
+            scale: Option<&Bound<'py, PyAny>>,
+            zero_point: Option<&Bound<'py, PyAny>>,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
             let input = &*input;
@@ -239,7 +264,7 @@ macro_rules! functions {
             if divisor == Some(0) {
                 return Err(Error::value("divisor_override", 0, "another number than 0").into());
             }
-            let kind = average(input.get(), divisor)?;
+            let kind = average(input.get(), divisor, scale, zero_point)?;
             let settings = Settings { kernel_size, stride, padding, dilation: None, ceil_mode, count_include_pad };
             run(input, kind, settings.windows(input, $dims)?, out)
         }
@@ -253,20 +278,26 @@ macro_rules! functions {
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
             let input = &*input;
-            pooled(input.get())?;
-            run(input, Pool::Max, adaptive(input, output_size, $dims)?, out)
+            run(input, greatest(input.get())?, adaptive(input, output_size, $dims)?, out)
         }
 
         #[doc = concat!("The average of each of `output_size` windows that cover an axis evenly", $like)]
+        ///
+        /// With `scale`, and `zero_point`, the result is on a grid of its own, rounded once.
         #[pyfunction]
-        #[pyo3(signature = (input, output_size, *, out=None))]
+        #[pyo3(
+            signature = (input, output_size, *, scale=None, zero_point=None, out=None),
+            text_signature = "(input, output_size, *, scale=None, zero_point=0, out=None)"
+        )]
         pub fn $adaptive_average<'py>(
             input: Given<'py>,
             output_size: &Bound<'py, PyAny>,
+            scale: Option<&Bound<'py, PyAny>>,
+            zero_point: Option<&Bound<'py, PyAny>>,
             out: Option<&Bound<'py, PyAny>>,
         ) -> PyResult<Bound<'py, PyAny>> {
             let input = &*input;
-            let kind = average(input.get(), None)?;
+            let kind = average(input.get(), None, scale, zero_point)?;
             run(input, kind, adaptive(input, output_size, $dims)?, out)
         }
     };

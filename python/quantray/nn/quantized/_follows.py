@@ -11,6 +11,7 @@ from quantray import nn, ops
 from quantray._core import QTensor
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._grid import Grid, OnGrids
+from quantray.nn.quantized._means import averaged
 from quantray.nn.quantized._observed import observed_grid
 from quantray.nn.quantized._output import checked_zero_point
 
@@ -27,10 +28,18 @@ _OPERATORS: dict[type[nn.Module], tuple[Callable[..., QTensor], Callable[[Any], 
 }
 
 
+#: Means of windows, by their class.
+_MEANS_OF: dict[type[nn.Module], str] = {
+    getattr(nn, f"{name}AvgPool{dims}d"): f"{kind}avg_pool{dims}d"
+    for name, kind in (("", ""), ("Adaptive", "adaptive_"))
+    for dims in (1, 2, 3)
+}
+
+
 class Requantized(OnGrids):
     """A module between integers: its input is dequantized, its output quantized on a grid of its own.
 
-    Functions of one element are tables of 256 codes.
+    Functions of one element are tables of 256 codes; means are sums of integers.
 
     >>> import quantray as qt
     >>> from quantray import nn
@@ -51,6 +60,11 @@ class Requantized(OnGrids):
         if known is not None and isinstance(input, QTensor):
             operator, settings = known
             return self.grid.clamp(operator(input, *self.grid.output, **settings(self.module)))
+        pool = _MEANS_OF.get(type(self.module))
+        if pool is not None and isinstance(input, QTensor):
+            module: Any = self.module
+            settings = {name: getattr(module, name) for name in module._arguments}
+            return averaged(input, pool, settings, self.grid)
         return self.grid.quantize(self.module(np.asarray(input, np.float32)))
 
     def _config(self) -> dict[str, Any]:

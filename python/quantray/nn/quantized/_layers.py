@@ -139,6 +139,11 @@ def _settings(dims: int, transposed: bool, *settings: Any) -> Any:
 
 
 class _Conv(_Geometry):
+    @property
+    def input_zero_points(self) -> Any:
+        """The zero points of the input's channels, where a file has some for a depthwise layer; or None."""
+        return self.packed.input_zero_points
+
     def __init__(
         self,
         in_channels: int,
@@ -160,7 +165,9 @@ class _Conv(_Geometry):
     def settings_of(layer: nn.Module) -> list[Any]:
         if layer.padding_mode != "zeros":
             raise ValueError(f"padding_mode must be 'zeros' for integers, got {layer.padding_mode!r}")
-        return [_tuple(layer.stride), _tuple(layer.padding), _tuple(layer.dilation), layer.groups]
+        made = [_tuple(layer.stride), _tuple(layer.padding), _tuple(layer.dilation), layer.groups]
+        zeros = getattr(layer, "input_zero_points", None)
+        return made if zeros is None else [*made, zeros]
 
 
 class Conv1d(_Conv):

@@ -27,7 +27,8 @@ GROUPS = (16, 32, 64, 128, 256)
 class WeightOnlyLinear(Module):
     """A linear layer whose weight has 2 to 8 bits, each group of it a scale of its own; inputs stay float.
 
-    Its product reads 4 bits a weight up to 4 bits, and 8 above; files hold 2, 4 or 8.
+    Its product reads 4 bits a weight up to 4 bits, and 8 above; files hold 2, 4 or 8. Layers that are made
+    from floats are symmetric; those of ONNX files may have a zero point for each group.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class WeightOnlyLinear(Module):
     bias : bool
         Whether there is a bias, in float32.
     bits : int
-        Bits of the weight: signed and symmetric, from -2**(bits - 1) to 2**(bits - 1) - 1.
+        Bits of the weight: signed, from -2**(bits - 1) to 2**(bits - 1) - 1.
     group_size : int
         Weights of a row that share a scale: 16, 32, 64, 128 or 256.
     input_bits : int
@@ -100,8 +101,19 @@ class WeightOnlyLinear(Module):
         """Bits of the weight, as reports show them."""
         return self.bits
 
-    def set_codes(self, codes: Any, scales: Any, bias: Any = None) -> None:
-        """Takes codes, shape (out_features, in_features), scales, (out_features, groups), and a bias.
+    def set_codes(self, codes: Any, scales: Any, bias: Any = None, zero_points: Any = None) -> None:
+        """Takes codes, scales, a bias, and what stands for 0 where that is not code 0.
+
+        Parameters
+        ----------
+        codes : array_like of int
+            Shape (out_features, in_features).
+        scales : array_like of float
+            Shape (out_features, groups).
+        bias : array_like, optional
+            Shape (out_features,).
+        zero_points : array_like, optional
+            Shape (out_features, groups). Codes; or floats, as half-quadratic quantization has them.
 
         Raises
         ------
@@ -115,9 +127,22 @@ class WeightOnlyLinear(Module):
         low, high = self.code_range
         if found.size and not (low <= found.min() and found.max() <= high):
             raise ValueError(f"codes must be from {low} to {high}, got {found.min()} to {found.max()}")
+        whole, self._zeros, self._shifts = None, None, None
+        if zero_points is not None:
+            self._zeros = zeros = np.asarray(zero_points, np.float32)
+            if zeros.shape != (self.out_features, self.groups):
+                valid = (self.out_features, self.groups)
+                raise ValueError(f"zero_points must be of shape {valid}, got {zeros.shape}")
+            if not np.isfinite(zeros).all():
+                raise ValueError("zero_points must be finite")
+            whole = np.clip(np.rint(zeros), low, high).astype(np.int8)
+            if not np.array_equal(whole, zeros):
+                # What lies between codes is multiplied by the sums of each group's inputs.
+                self._shifts = (whole - zeros) * np.asarray(scales, np.float32)
         self._packed = PackedWeightOnlyLinear.from_codes(
             found.astype(np.int8),
             scales,
+            whole,
             bias=bias,
             bits=4 if self.bits <= 4 else 8,
             group_size=self.group_size,
@@ -164,7 +189,15 @@ class WeightOnlyLinear(Module):
 
     def dequantized(self) -> Any:
         """The weight that the codes stand for: shape (out_features, in_features), float32."""
-        return self._packed.weight()
+        weight = self._packed.weight()
+        if self._shifts is None:
+            return weight
+        return weight + np.repeat(self._shifts, self.group_size, 1)[:, : self.in_features]
+
+    def blocks(self) -> tuple[Any, Any, Any]:
+        """Codes around 0, scales, and zero points or None: what `set_codes` takes."""
+        codes = self._packed.codes().astype(np.int16) - (8 if self.bits <= 4 else 128)
+        return codes.astype(np.int8), self._packed.scales(), self._zeros
 
     def bias(self) -> Any:
         """The bias, shape (out_features,), or None."""
@@ -173,12 +206,19 @@ class WeightOnlyLinear(Module):
     @whole
     def forward(self, input: Any) -> Any:
         """Shape (..., out_features), float32."""
-        output = self._packed(input)
+        output = self._product(input)
         return np.maximum(output, np.float32(0), out=output) if self.relu else output
+
+    def _product(self, input: Any) -> Any:
+        if self._shifts is None:
+            return self._packed(input)
+        x = np.asarray(input, np.float32)
+        sums = np.add.reduceat(x, np.arange(0, self.in_features, self.group_size), -1)
+        return self._packed(x) + sums @ self._shifts.T
 
     def into(self, input: Any, out: Any, relu: bool = False) -> Any:
         """The same, written into `out`, an array of float32; with `relu` negative numbers become 0."""
-        np.copyto(out, self._packed(input))
+        np.copyto(out, self._product(input))
         return np.maximum(out, np.float32(0), out=out) if relu else out
 
     # State: a tensor per channel, whose channels are groups.
@@ -194,9 +234,11 @@ class WeightOnlyLinear(Module):
         rows = padded.reshape(-1, self.group_size)
         scales = self._packed.scales().astype(np.float32).reshape(-1)
         zero_points = np.full(scales.shape, -low, np.float32)
+        if self._zeros is not None:
+            zero_points += self._zeros.reshape(-1)
         dtype = quint2x4 if self.bits == 2 else quint4x2 if self.bits <= 4 else quint8
         # Codes are those of the values that they stand for, exactly.
-        values = (rows + low).astype(np.float32)
+        values = rows - zero_points[:, None]
         ones = np.ones(len(rows), np.float32)
         made = quantize_per_channel(
             values, ones, zero_points, 0, dtype, qscheme=per_channel_affine_float_qparams
@@ -211,15 +253,17 @@ class WeightOnlyLinear(Module):
         if not state:
             return
         given = state.get("weight")
-        if given is None:
-            codes = self._packed.codes().astype(np.int16) - (8 if self.bits <= 4 else 128)
-            scales = self._packed.scales()
-        else:
+        codes, scales, zeros = self.blocks()
+        if given is not None:
             scales = np.asarray(given.q_per_channel_scales(), np.float32)
-            units = np.asarray(given.dequantize(), np.float64) / scales[:, None]
-            flat = np.rint(units).reshape(self.out_features, -1)[:, : self.in_features]
-            codes, scales = flat, scales.reshape(self.out_features, self.groups)
-        self.set_codes(codes, scales, state.get("bias", self.bias()))
+            shape = self.out_features, self.groups
+            own = np.asarray(given.q_per_channel_zero_points(), np.float32) + np.float32(self.code_range[0])
+            zeros = own.reshape(shape) if own.any() else None
+            # Steps from the zero point, of scales that are not 0.
+            steps = np.asarray(given.dequantize(), np.float64) / np.where(scales == 0, 1, scales)[:, None]
+            flat = np.rint(steps + own[:, None]).reshape(self.out_features, -1)[:, : self.in_features]
+            codes, scales = flat, scales.reshape(shape)
+        self.set_codes(codes, scales, state.get("bias", self.bias()), zeros)
         self._touched()
 
     def _config(self) -> dict[str, Any]:

@@ -60,8 +60,15 @@ def _fake_quantize(to: Writing, node: Node) -> None:
     """What a loaded file rounds inside of a function."""
     x, scale, zero = node.args
     kind = np.dtype(node.get("kind"))
-    settings = [to.constant(np.float32(scale)), to.constant(np.array(zero, kind))]
+    settings = [
+        to.value(value) if isinstance(value, Ref) else to.constant(np.asarray(value, own))
+        for value, own in ((scale, np.float32), (zero, kind))
+    ]
     codes = to.op("QuantizeLinear", [to.value(x), *settings], node=node)
+    ends = node.get("low"), node.get("high")
+    if ends != (None, None):
+        limits = (to.constant(np.array(end, kind)) for end in ends)
+        codes = to.op("Clip", [codes, *limits], node=node)
     to.put(node, to.op("DequantizeLinear", [codes, *settings], node=node))
 
 
@@ -118,6 +125,12 @@ def _layer(to: Writing, node: Node) -> None:
                 plain = module.bias()
                 y = to.op("Add", [y, to.constant(np.asarray(plain, np.float32))], node=node)
     else:
+        zeros = module.packed.input_zero_points if hasattr(module.packed, "input_zero_points") else None
+        if zeros is not None:
+            # What its channels' own zero points stand for is added to the values of the one that they share.
+            shifts = (to.grids[source].zero_point - zeros.astype(np.float32)) * x_scale
+            shifts = to.constant(shifts.reshape(-1, *[1] * (ndim - 2)))
+            x = to.op("Add", [x, shifts], node=node)
         inputs = [x, weight] + ([] if bias is None else [bias])
         weight_shape = module.weight().shape
         y = conv(to, node, inputs, kind, settings_of(module, kind), tuple(weight_shape[2:]), ndim)
@@ -129,7 +142,7 @@ def settings_of(module: Module, kind: str) -> dict[str, Any]:
     names = ("stride", "padding", "dilation", "groups")
     if "transpose" in kind:
         names = ("stride", "padding", "output_padding", "groups", "dilation")
-    return dict(zip(names, module._settings, strict=True))
+    return dict(zip(names, module._settings, strict=False))
 
 
 def _kind_of(module: Module) -> str:
@@ -176,10 +189,12 @@ def bias_of(to: Writing, node: Node, module: Module, x_scale: np.float32) -> str
     scales = np.asarray(weight.q_per_channel_scales() if is_per_channel else weight.q_scale(), np.float32)
     scales = scales * x_scale
     values = np.asarray(bias, np.float64) / scales
-    if not np.all(np.abs(values) < 2**31 - 1):
-        # Steps too small for this bias: it stays a float.
+    whole = np.rint(values)
+    are_floats = to.keeps_zero_points and np.any(np.abs(values - whole) > 1e-3 + 1e-6 * np.abs(values))
+    if are_floats or not np.all(np.abs(values) < 2**31 - 1):
+        # Steps too small for this bias, or one of a file that has it in floats: it stays so.
         return to.constant(np.asarray(bias, np.float32), name=f"{node.value.path}.bias")
-    codes = np.rint(values).astype(np.int32)
+    codes = whole.astype(np.int32)
     zeros = np.zeros_like(scales, np.int32)
     inputs = [to.constant(codes, name=f"{node.value.path}.bias"), to.constant(scales), to.constant(zeros)]
     return to.op("DequantizeLinear", inputs, node=node, axis=0 if scales.ndim else None)
@@ -246,6 +261,14 @@ def _pair(to: Writing, node: Node) -> None:
 def _concat(to: Writing, node: Node) -> None:
     axis = int(node.get("axis"))
     _finished(to, node, to.op("Concat", [to.value(ref) for ref in node.args[0]], node=node, axis=axis))
+
+
+@writes("int.mean")
+def _mean(to: Writing, node: Node) -> None:
+    """Means on a grid of their own."""
+    (source, *_) = node.inputs
+    y = MOVES[node.value](to, node, to.value(source), to.fact(source).shape, node.kwargs)
+    _finished(to, node, y)
 
 
 @writes("int.move")

@@ -44,6 +44,8 @@ def _module(to: Writing, node: Node) -> None:
         to.put(node, _dynamic_linear(to, node, module))
     elif type(module).__module__ == dynamic.Conv2d.__module__:
         to.put(node, _dynamic_conv(to, node, module))
+    elif type(module) is nn.quantized.WeightOnlyLinear:
+        to.put(node, _weight_only(to, node, module))
     elif type(module) is nn.quantized.Embedding:
         _table(to, node, module)
     else:
@@ -190,16 +192,18 @@ def _dynamic_conv(to: Writing, node: Node, module: Any) -> str:
     if module.transposed or module.padding_mode != "zeros":
         raise NotExported("a dynamic convolution that is transposed, or padded with other values than zeros")
     codes, scales, zeros = _codes_and_scales(module.weight())
-    if np.any(zeros):
-        raise NotExported("a dynamic convolution whose weights have zero points")
     x, scale, zero = to.op("DynamicQuantizeLinear", [to.value(node.args[0])], outputs=3)
     settings = {name: getattr(module, name) for name in ("stride", "padding", "dilation", "groups")}
     dims = codes.ndim - 2
     inputs = [x, to.constant(codes, name=f"{node.value}.weight"), zero]
     begin = len(to.nodes)
     sums = conv(to, node, inputs, f"conv{dims}d", settings, codes.shape[2:], len(to.fact(node.args[0]).shape))
+    own_zeros = zeros.reshape(-1)
+    own_zeros = own_zeros.reshape(-1)[0] if np.all(own_zeros == own_zeros[0]) else own_zeros
+    more = (to.constant(np.asarray(own_zeros)),) if np.any(zeros) else ()
+    inputs, outputs, attributes = _rest(to.nodes[begin])
     to.nodes[begin] = to.nodes[begin].__class__(
-        to.nodes[begin].name, "ConvInteger", "", *_rest(to.nodes[begin])
+        to.nodes[begin].name, "ConvInteger", "", (*inputs, *more), outputs, attributes
     )
     wide = scales.reshape(-1, *[1] * dims) if np.ndim(scales) else scales
     y = to.op("Mul", [to.op("Cast", [sums], to=1), to.op("Mul", [scale, to.constant(wide)])], node=node)
@@ -207,6 +211,62 @@ def _dynamic_conv(to: Writing, node: Node, module: Any) -> str:
     return _finished(
         to, node, y, None if bias is None else np.asarray(bias).reshape(-1, *[1] * dims), module.relu
     )
+
+
+def _weight_only(to: Writing, node: Node, module: Any) -> str:
+    """A product of floats with a weight that the file holds in blocks.
+
+    That inputs may be rounded to 8 bits is said by onnxruntime's own operator alone.
+    """
+    codes, scales, zeros = module.blocks()
+    if module.input_bits == 8:
+        return _finished(to, node, _matmul_blocks(to, node, module), module.bias(), module.relu)
+    if zeros is not None and not np.array_equal(zeros, np.rint(zeros)):
+        # No integers stand for 0 there.
+        weight = to.constant(np.ascontiguousarray(module.dequantized().T), name=f"{node.value}.weight")
+    else:
+        kind = "int4" if module.bits <= 4 else "int8"
+        inputs = [
+            to.constant(np.ascontiguousarray(codes.T), kind, name=f"{node.value}.weight"),
+            to.constant(np.ascontiguousarray(scales.T)),
+        ]
+        if zeros is not None:
+            inputs.append(to.constant(np.ascontiguousarray(zeros.T).astype(np.int8), kind))
+        weight = to.op("DequantizeLinear", inputs, axis=0, block_size=module.group_size)
+    y = to.op("MatMul", [to.value(node.args[0]), weight], node=node)
+    return _finished(to, node, y, module.bias(), module.relu)
+
+
+def _matmul_blocks(to: Writing, node: Node, module: Any) -> str:
+    codes, scales, zeros = module.blocks()
+    bits = 4 if module.bits <= 4 else 8
+    middle, size = 1 << (bits - 1), module.group_size
+    outputs, inputs = codes.shape
+    padded = np.full((outputs, module.groups * size), middle, np.uint8)
+    padded[:, :inputs] = codes.astype(np.int16) + middle
+    packed = _packed(padded, bits).reshape(outputs, module.groups, -1)
+    given = [to.constant(packed, name=f"{node.value}.weight"), to.constant(scales.reshape(-1))]
+    if zeros is not None:
+        whole = np.array_equal(zeros, np.rint(zeros))
+        shifted = zeros + np.float32(middle)
+        given.append(to.constant((_packed(shifted.astype(np.uint8), bits) if whole else shifted).reshape(-1)))
+    lengths: dict[str, Any] = {
+        "K": inputs,
+        "N": outputs,
+        "bits": bits,
+        "block_size": size,
+        "accuracy_level": 4,
+    }
+    names = [to.value(node.args[0]), *given]
+    return to.op("MatMulNBits", names, node=node, domain="com.microsoft", **lengths)
+
+
+def _packed(codes: Array, bits: int) -> Array:
+    """Codes of 4 bits two in a byte, the first one in the low bits, each row by itself."""
+    if bits == 8:
+        return codes
+    codes = np.pad(codes, ((0, 0), (0, codes.shape[1] % 2)))
+    return codes[:, ::2] | codes[:, 1::2] << 4
 
 
 def _rest(made: Any) -> tuple[Any, ...]:

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from quantray import __version__
-from quantray.graph import Fact, Graph, Node, Ref, capture, normalize
+from quantray.graph import Expr, Fact, Graph, Node, Ref, capture, normalize
+from quantray.graph._graph import wires
 from quantray.graph._trees import leaves
 from quantray.nn import Module
 from quantray.onnx._control import Control
@@ -69,6 +71,12 @@ def save(
         Something has no operator in ONNX: all such nodes are named. `opset` is too low for one: the error
         says the least. Nothing is written.
 
+    Warns
+    -----
+    UserWarning
+        The model has decided something by lengths or values of its inputs, and the file does not do that
+        again: it says what, and by which axis.
+
     >>> import tempfile, os, numpy as np
     >>> import quantray as qt
     >>> from quantray import nn, quantization as tq
@@ -97,6 +105,7 @@ def save(
     to = Writing(graph, model, grids, wanted, keeps_zero_points=keeps)
     inputs = _inputs(to, graph, input_names)
     _write_decisions(to)
+    taken = _taken_for_granted(to, inputs)
     for node in graph:
         if node.kind != "input":
             _write(to, node)
@@ -112,6 +121,43 @@ def save(
         ModelFile(format_of(to.opset), domains, file, producer_name="quantray", producer_version=__version__),
         path,
     )
+    if taken:
+        warnings.warn(
+            "the file is right for inputs alone for which what the model decides comes out as it did when it "
+            f"was captured; nothing in the file checks it: {'; '.join(taken)}",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _taken_for_granted(to: Writing, inputs: Sequence[ValueInfo]) -> list[str]:
+    """What the graph decided that the file decides not again: lengths and values, by the inputs' names."""
+    written = {ref.node for call, _ in to.decided for ref in wires(call.args)}
+    written |= {name for call, _ in to.decided for name in call.nodes}
+    names = {name: value.name for name, value in zip(to.graph.inputs, inputs, strict=True)}
+    found: list[str] = []
+    for guard in to.graph.guards:
+        taken = wires(guard.subject)
+        if not taken or all(ref.node in written for ref in taken):
+            continue
+        places = _axes(guard.subject)
+        if places and all(isinstance(to.fact(ref).shape[axis], int) for ref, axis in places):
+            # These lengths are those of weights, or the file's inputs have them.
+            continue
+        axes = [f"axis {axis} of {names[ref.node]!r}" for ref, axis in places if ref.node in names]
+        about = f" ({', '.join(dict.fromkeys(axes))})" if axes else ""
+        found.append(f"{guard}{about}")
+    return list(dict.fromkeys(found))
+
+
+def _axes(subject: Any) -> list[tuple[Ref, int]]:
+    """The axes whose lengths an expression is of."""
+    if not isinstance(subject, Expr):
+        return []
+    if subject.op == "dim":
+        ref, axis = subject.args
+        return [(ref, int(axis))]
+    return [axis for arg in subject.args for axis in _axes(arg)]
 
 
 def _check_kinds(model: Module) -> None:

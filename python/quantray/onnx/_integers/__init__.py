@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from quantray import nn
 from quantray.graph import Graph, capture, normalize
+from quantray.onnx._integers._channels import with_one_scale
 from quantray.onnx._integers._conversion import FileConversion, Weights
 from quantray.onnx._integers._pairs import before_moves, rounded
 from quantray.onnx._integers._places import placed, with_functions
@@ -41,13 +42,13 @@ class _Source:
     def conversion(self, args: tuple[Any, ...], into: nn.Module | None = None) -> FileConversion | None:
         """The way to integers for some arguments; None where nothing is on a grid."""
         graph = normalize(capture(self.model, args))
-        pairs, why = rounded(graph)
         weights = Weights(self.model, self.stored)
+        pairs, why = rounded(with_one_scale(graph, weights))
         functions = with_functions(make_layers(before_moves(pairs), self.model))
         found = placed(functions, weights)
         if not found.grids:
             return None
-        made = FileConversion(self.model, [found.graph], weights, found.grids, found.inputs, into)
+        made = FileConversion(self.model, weights, found, into)
         made.why = {name: f"in its file it has {each}" for name, each in why.items()} | found.why
         return made
 

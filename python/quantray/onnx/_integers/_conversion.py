@@ -17,6 +17,7 @@ from quantray.graph import Graph, Node, Ref
 from quantray.graph._run import parameter_of
 from quantray.graph.kinds import LAYERS
 from quantray.nn.quantized import QUANTIZED_MODULES, Grid
+from quantray.onnx._integers._places import Placed
 from quantray.onnx._integers._runner import Loaded
 from quantray.onnx._stored import Stored
 from quantray.quantization._conversion import Conversion, LayerSettings
@@ -77,10 +78,14 @@ class Weights:
             self._known[source.name] = stored.weight_for(np.asarray(weight), axis)
         return self._known[source.name]
 
+    def array(self, node: Node) -> Any:
+        """The array of a parameter."""
+        return np.asarray(parameter_of(self._model, node))
+
     def grid_of(self, node: Node) -> Grid | None:
         """The grid that a parameter's array is on, in the file."""
         stored = self._stored_as(node)
-        return None if stored is None else stored.grid_for(np.asarray(parameter_of(self._model, node)))
+        return None if stored is None else stored.grid_for(self.array(node))
 
     def range(self, node: Node, graph: Graph) -> tuple[int, int]:
         """The least and the greatest integer of the type of a layer's weight."""
@@ -103,13 +108,9 @@ class FileConversion(Conversion):
     Parameters
     ----------
     model : Module
-    graphs : list of Graph
-        With observed wires.
     weights : Weights
-    grids : mapping of str to Grid
-        By the names of observers.
-    inputs : mapping of str to Grid
-        By the names of layers of integers, the grid that their input is on.
+    found : Placed
+        A graph with observed wires, and their grids.
     into : Module, optional
         A model that other graphs were put into: its layers are taken where they are there.
     """
@@ -117,22 +118,20 @@ class FileConversion(Conversion):
     def __init__(
         self,
         model: nn.Module,
-        graphs: list[Graph],
         weights: Weights,
-        grids: Mapping[str, Grid],
-        inputs: Mapping[str, Grid],
+        found: Placed,
         into: nn.Module | None = None,
     ) -> None:
-        self.weights, self.file_grids, self.inputs, self.into = weights, grids, inputs, into
+        self.weights, self.found, self.into = weights, found, into
         #: By the names of nodes, why the file's grids are none for integers.
         self.why: dict[str, str] = {}
-        super().__init__(model, cast("Any", _NoSettings()), graphs)
+        super().__init__(model, cast("Any", _NoSettings()), [found.graph])
 
     def grid(self, path: str) -> Grid:
-        return self.file_grids[path]
+        return self.found.grids[path]
 
     def is_integer(self, node: Node) -> bool:
-        return node.name in self.inputs
+        return node.name in self.found.inputs
 
     def layer(self, node: Node, graph: Graph) -> str:
         layer: Layer = node.value
@@ -147,10 +146,18 @@ class FileConversion(Conversion):
             assert weight is not None
             bias = node.args[2] if len(node.args) > 2 else None
             if bias is not None:
-                known = np.asarray(parameter_of(self.model, graph.nodes[bias.node]))
-                bias = exact_bias(known, weight, self.inputs[node.name])
-            made = QUANTIZED_MODULES[getattr(nn, LAYERS[layer.kind])].of(
-                cast("Any", LayerSettings({**dict(node.kwargs), "padding_mode": "zeros"})),
+                bias = np.asarray(parameter_of(self.model, graph.nodes[bias.node]))
+            kind = QUANTIZED_MODULES[getattr(nn, LAYERS[layer.kind])]
+            settings: dict[str, object] = {**dict(node.kwargs), "padding_mode": "zeros"}
+            factors = self.found.factors.get(node.name)
+            if factors is not None and factors.zeros is not None:
+                settings["input_zero_points"] = factors.zeros
+            if factors is not None:
+                weight, bias = factors.folded(weight, bias, kind.axis)
+            if bias is not None:
+                bias = exact_bias(bias, weight, self.found.inputs[node.name])
+            made = kind.of(
+                cast("Any", LayerSettings(settings)),
                 weight,
                 bias,
                 grid=None,

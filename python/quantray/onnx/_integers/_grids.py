@@ -15,7 +15,8 @@ from quantray.graph.kinds import kind_of
 from quantray.nn.quantized._grid import Grid, is_scale
 
 QUANTIZE, DEQUANTIZE, FAKE = "onnx.quantize_linear", "onnx.dequantize_linear", "onnx.fake_quantize"
-_KINDS = {"uint8": ("quint8", 0, 255), "int8": ("qint8", -128, 127)}
+#: By the types of integers, those of codes, and their least and greatest one.
+KINDS = {"uint8": ("quint8", 0, 255), "int8": ("qint8", -128, 127)}
 #: Movements that round, or that give what no code stands for.
 _BETWEEN = ("avg_pool", "adaptive_avg_pool", "mean", "clip")
 #: Kinds that are no function of the table.
@@ -40,7 +41,7 @@ def grid_and_why(node: Node, graph: Graph) -> tuple[Grid | None, str]:
     given = dict(zip(("x", "scale", "zero_point"), node.args, strict=False))
     x, scale, zero = given["x"], constant_of(given["scale"], graph), given.get("zero_point")
     kind = node.get("kind") if node.kind != DEQUANTIZE else str(graph.fact(x).dtype)
-    if kind not in _KINDS:
+    if kind not in KINDS:
         return None, f"codes of {kind}"
     wire = given["scale"]
     shape = graph.fact(wire).shape if isinstance(wire, Ref) else np.shape(wire)
@@ -48,7 +49,7 @@ def grid_and_why(node: Node, graph: Graph) -> tuple[Grid | None, str]:
         return None, "a scale for each channel of a value" if len(shape) == 1 else "a scale for each block"
     if scale is None:
         return None, "a scale that is computed"
-    dtype, low, high = _KINDS[kind]
+    dtype, low, high = KINDS[kind]
     zeros = np.zeros(1, np.int64) if zero is None else constant_of(zero, graph)
     if zeros is None or zeros.size != 1:
         return None, "a zero point that is computed"

@@ -22,11 +22,14 @@ from quantray.onnx._integers._grids import (
     DEQUANTIZE,
     FAKE,
     QUANTIZE,
+    constant_of,
     grid_and_why,
     is_exact_move,
 )
 
 _FLOAT = np.dtype(np.float32)
+#: What cuts integers to fewer than their type has: torch's 7 bits.
+_LIMITS = ("numpy.minimum", "numpy.maximum")
 
 
 def fake(name: str, x: Ref, grid: Grid, like: Node) -> Node:
@@ -34,7 +37,8 @@ def fake(name: str, x: Ref, grid: Grid, like: Node) -> Node:
     kind = {"qint8": "int8", "quint8": "uint8"}[grid.dtype]
     facts = (Fact(like.facts[0].shape, _FLOAT),)
     args = (x, grid.scale, grid.zero_point)
-    return Node(name, FAKE, args, {"kind": kind}, facts, like.scope, like.at, grid)
+    ends = {} if grid.is_full else {"low": grid.quant_min, "high": grid.quant_max}
+    return Node(name, FAKE, args, {"kind": kind, **ends}, facts, like.scope, like.at, grid)
 
 
 class _Pairs:
@@ -45,6 +49,8 @@ class _Pairs:
         #: Wires of integers as those of the rounded floats that they stand for, and their grids.
         self.floats: dict[Ref, Ref] = {}
         self.grids: dict[Ref, Grid] = {}
+        #: Wires of integers, and the floats that were quantized to them.
+        self.sources: dict[Ref, Ref] = {}
         #: Wires of floats, rounded to a grid already.
         self._known: dict[tuple[Ref, Grid], Ref] = {}
         #: Nodes that stay, and why.
@@ -58,11 +64,20 @@ class _Pairs:
             grid, why = grid_and_why(node, self.old)
             if grid is not None and self.old.fact(source).dtype == _FLOAT:
                 self._note(node, self._rounded(node, source, grid), grid)
+                self.sources[Ref(node.name)] = source
                 return
             self.why[node.name] = why
+        elif source in self.sources and node.kind in _LIMITS:
+            grid = self._limited(node, self.grids[source])
+            if grid is not None:
+                x = self.sources[source]
+                self._note(node, self._rounded(node, x, grid), grid)
+                self.sources[Ref(node.name)] = x
+                return
         elif node.kind == DEQUANTIZE and source is not None:
             grid, why = grid_and_why(node, self.old)
-            if grid is not None and self.grids.get(source) == grid:
+            known = self.grids.get(source)
+            if grid is not None and known is not None and known[:3] == grid[:3]:
                 self.made.replace(Ref(node.name), self.floats[source])
                 return
             if grid is not None:
@@ -80,6 +95,16 @@ class _Pairs:
             self._note(node, self.made.add(moved), self.grids[source])
             return
         self._put(node)
+
+    def _limited(self, node: Node, grid: Grid) -> Grid | None:
+        """The grid of integers that are cut to a part of their range."""
+        end = constant_of(node.args[1], self.old) if len(node.args) == 2 else None
+        if end is None or end.size != 1 or node.kwargs:
+            return None
+        code = int(end.reshape(()))
+        low, high = grid[3:]
+        low, high = (max(low, code), high) if node.kind == "numpy.maximum" else (low, min(high, code))
+        return grid._replace(quant_min=low, quant_max=high) if low < high else None
 
     def _note(self, node: Node, floats: Ref, grid: Grid) -> None:
         self.floats[Ref(node.name)], self.grids[Ref(node.name)] = floats, grid

@@ -10,15 +10,23 @@ table of 256 codes. Movements of codes stay codes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, cast
 
 from quantray._core import QTensor
 from quantray.graph import Graph, Node, Part, Ref, Rewriter
 from quantray.graph._graph import wires
 from quantray.graph.kinds import kind_of
 from quantray.nn.quantized._grid import Grid
+from quantray.onnx._integers._channels import (
+    Factors,
+    channels_by,
+    reads_channels_apart,
+    within_factors,
+    zeros_by,
+)
 from quantray.onnx._integers._grids import FAKE, is_exact_move, is_move
+from quantray.onnx.operators import Array
 from quantray.quantization._fusing import Formula, formula_of, varying
 from quantray.quantization._placing import Point
 
@@ -115,6 +123,8 @@ class Placed:
     inputs: dict[str, Grid] = field(default_factory=dict[str, Grid])
     #: By the names of layers of floats between integers, what is in the way.
     why: dict[str, str] = field(default_factory=dict[str, str])
+    #: By the names of layers of integers, what their weights have taken of channels' own scales.
+    factors: dict[str, Factors] = field(default_factory=dict[str, Factors])
 
 
 class Known(Protocol):
@@ -122,6 +132,10 @@ class Known(Protocol):
 
     def of(self, node: Node, graph: Graph) -> QTensor | None:
         """The integers of a layer's weight."""
+        ...
+
+    def array(self, node: Node) -> Array:
+        """The array of a parameter."""
         ...
 
     def grid_of(self, node: Node) -> Grid | None:
@@ -136,14 +150,31 @@ def placed(graph: Graph, weights: Known) -> Placed:
     found = Placed(graph)
     #: Grids, and observers' names, of wires of codes, of the new graph.
     on: dict[Ref, tuple[Grid, str]] = {}
+    #: Wires of codes whose channels have something added, and are multiplied by factors.
+    apart: dict[Ref, tuple[Ref, Factors]] = {}
     for node in graph:
         ref = Ref(node.name)
+        shifts, factors = (channels_by(kind, node, graph, weights) for kind in ("add", "mul"))
+        before = None if shifts is None and factors is None else made.find(node.args[0])
+        zeros = None if shifts is None or before not in on else zeros_by(shifts, on[before][0])
+        if before is not None and zeros is not None:
+            apart[ref] = before, Factors(zeros=zeros)
+        elif factors is not None and (before in on or node.args[0] in apart):
+            codes_of, known = apart.get(node.args[0], (before, Factors()))
+            apart[ref] = cast("Ref", codes_of), replace(known, reads=factors)
+        elif factors is not None and _is_finished(node, factors, graph, made, found, users, outputs):
+            continue
         if node.kind == "observe":
             _place(node, graph, made, found, on, users, outputs)
             continue
         if node.kind in ("add", "sub", "mul"):
             made.add(_with_codes(node, graph, made, found, on, weights))
             continue
+        if node.kind == "layer" and node.args[0] in apart and reads_channels_apart(node, graph):
+            codes_of, known = apart[node.args[0]]
+            if weights.of(node, graph) is not None:
+                found.factors[node.name] = known
+                node = node.but(args=(codes_of, *node.args[1:]))
         added = made.add(node)
         source = node.args[0] if node.args and isinstance(node.args[0], Ref) else None
         codes = None if source is None else on.get(made.find(source))
@@ -180,6 +211,31 @@ def placed(graph: Graph, weights: Known) -> Placed:
         on[new] = codes
     found.graph = made.graph().pruned()
     return found
+
+
+def _is_finished(
+    node: Node,
+    factors: Array,
+    graph: Graph,
+    made: Rewriter,
+    found: Placed,
+    users: dict[Ref, list[str]],
+    outputs: set[Ref],
+) -> bool:
+    """Whether a layer of integers has taken the factors that its outputs are multiplied by."""
+    source, takers = node.args[0], users.get(Ref(node.name), [])
+    after = graph.nodes[takers[0]] if len(takers) == 1 else None
+    if source.node not in found.inputs or after is None or after.kind != "observe":
+        return False
+    if users.get(source) != [node.name] or {source, Ref(node.name)} & outputs:
+        return False
+    layer = within_factors(graph.nodes[source.node], factors, after.value, graph)
+    if layer is None:
+        return False
+    made.nodes[source.node] = made.nodes[source.node].but(value=layer.value)
+    found.factors.setdefault(source.node, Factors()).makes = factors
+    made.replace(Ref(node.name), source)
+    return True
 
 
 def _with_codes(

@@ -12,9 +12,19 @@ from quantray.onnx._passes._layers import bias_of_product, per_channel
 from quantray.onnx._passes._loops import without_unchanged
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
 from quantray.onnx._passes._normalizations import layer_norm, rms_norm
+from quantray.onnx._passes._roundings import WIDE, wide_roundings
 from quantray.onnx._passes._written_out import written_out
 
-__all__ = ["Draft", "free_names", "inline_functions", "simplify", "uses", "without_unchanged", "written_out"]
+__all__ = [
+    "WIDE",
+    "Draft",
+    "free_names",
+    "inline_functions",
+    "simplify",
+    "uses",
+    "without_unchanged",
+    "written_out",
+]
 
 
 def simplify(draft: Draft) -> None:
@@ -22,6 +32,7 @@ def simplify(draft: Draft) -> None:
     draft.prune()
     draft.apply(transpositions, reshapes)
     drop_identities(draft)
+    draft.apply(wide_roundings)
     draft.apply(gelu, silu, hard_swish, hard_sigmoid)
     draft.apply(layer_norm, rms_norm)
     draft.apply(bias_of_product, per_channel)

@@ -1,8 +1,9 @@
-"""Products that were quantized dynamically: inputs by their own range, and integer weights."""
+"""Products and convolutions that were quantized dynamically: inputs by their own range, integer weights."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from quantray.onnx.operators import Array
 
 
 def dynamic_product(draft: Draft, node: NodeFile) -> NodeFile | None:
-    """`cast(integers(x) @ weights) * (scale * scales)`: one dynamic linear layer.
+    """`cast(integers(x) @ weights) * (scale * scales)`: one dynamic layer; of convolutions likewise.
 
     As onnxruntime's `quantize_dynamic` writes it.
     """
@@ -20,20 +21,27 @@ def dynamic_product(draft: Draft, node: NodeFile) -> NodeFile | None:
         return None
     for sums, factor in draft.terms(node):
         cast, scale = draft.producer(sums, "Cast"), draft.producer(factor, "Mul")
-        product = None if cast is None else draft.producer(cast.inputs[0], "MatMulInteger")
+        product = None if cast is None else draft.producer(cast.inputs[0], "MatMulInteger", "ConvInteger")
         if product is None or scale is None:
             continue
         given = [*product.inputs, "", ""]
         source = draft.producer(given[0], "DynamicQuantizeLinear")
         weight = draft.constant(given[1])
-        if source is None or weight is None or weight.ndim != 2 or given[2] not in ("", source.outputs[2]):
+        if source is None or weight is None or given[2] not in ("", source.outputs[2]):
+            continue
+        is_conv = product.op == "ConvInteger"
+        if weight.ndim != 2 and not is_conv:
             continue
         zeros = draft.constant(given[3]) if given[3] else np.zeros(1, weight.dtype)
         for own, other in draft.terms(scale):
             scales = draft.constant(other)
             if own != source.outputs[1] or scales is None or zeros is None:
                 continue
-            if given[2] == "" or not _are_columns(scales, zeros, weight):
+            if given[2] == "":
+                return None
+            if is_conv:
+                return _convolution(draft, node, product, source.inputs[0], (scales, zeros))
+            if not _are_columns(scales, zeros, weight):
                 return None
             return _layer(draft, node, product.name, source.inputs[0], (given[1], scales, zeros))
     return None
@@ -76,20 +84,58 @@ def _layer(draft: Draft, node: NodeFile, name: str, x: str, weight: tuple[str, A
     )
 
 
+def _convolution(
+    draft: Draft, node: NodeFile, product: NodeFile, x: str, params: tuple[Array, Array]
+) -> NodeFile | None:
+    """A dynamic convolution in the place of a node."""
+    scales, zeros = params
+    weight = draft.constants[product.inputs[1]]
+    outputs = (len(weight), *[1] * (weight.ndim - 2))
+    if not 3 <= weight.ndim <= 5 or zeros.size not in (1, len(weight)) or not _is_even(product):
+        return None
+    if scales.size != 1 and scales.shape not in (outputs, (1, *outputs)):
+        return None
+    names = product.inputs[1], draft.add(f"{product.inputs[1]}.scales", scales.reshape(-1))
+    scope = product.name.rpartition("/")[0]
+    return replace(
+        node,
+        name=f"{scope}/DynamicConv" if scope else product.name.removesuffix("_quant"),
+        op="DynamicConv",
+        domain="quantray",
+        inputs=(x, *names, draft.add(f"{product.inputs[1]}.zeros", zeros.reshape(-1))),
+        attributes=product.attributes,
+    )
+
+
+def _is_even(node: NodeFile) -> bool:
+    """Whether a convolution pads both ends of each axis by the same known number."""
+    if node.attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID", b"NOTSET", b"VALID"):
+        return False
+    pads: Any = node.attributes.get("pads", [])
+    half = len(pads) // 2
+    return list(pads[:half]) == list(pads[half:]) and all(n >= 0 for n in pads)
+
+
 def _are_columns(scales: Array, zeros: Array, weight: Array) -> bool:
     """Whether there is one scale and one zero point for all weights, or one for each column."""
     return all(value.size in (1, weight.shape[1]) and value.ndim <= 2 for value in (scales, zeros))
 
 
 def bias_of_dynamic(draft: Draft, node: NodeFile) -> NodeFile | None:
-    """A dynamic linear layer, and what is added to each of its outputs."""
+    """A dynamic layer, and what is added to each of its outputs."""
     if node.op != "Add":
         return None
     for product, bias in draft.terms(node):
         known, found = draft.constant(bias), draft.maker(product)
-        if known is None or found is None or found.op != "DynamicLinear" or len(found.inputs) != 4:
+        if known is None or found is None or found.domain != "quantray" or len(found.inputs) != 4:
             continue
-        if not draft.is_used_once(product) or known.shape != draft.constants[found.inputs[1]].shape[1:]:
+        if not draft.is_used_once(product):
             continue
-        return replace(found, inputs=(*found.inputs, bias), outputs=node.outputs)
+        weight = draft.constants[found.inputs[1]]
+        if found.op == "DynamicLinear" and known.shape == weight.shape[1:]:
+            return replace(found, inputs=(*found.inputs, bias), outputs=node.outputs)
+        outputs = (len(weight), *[1] * (weight.ndim - 2))
+        if found.op == "DynamicConv" and known.shape in (outputs, (1, *outputs)):
+            flat = draft.add(f"{bias}.flat", known.reshape(-1))
+            return replace(found, inputs=(*found.inputs, flat), outputs=node.outputs)
     return None

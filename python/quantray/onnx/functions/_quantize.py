@@ -126,13 +126,24 @@ def dequantize_linear(
     return np.multiply(x.astype(np.float32), spread(scale, x, axis, block_size).astype(np.float32))
 
 
-def fake_quantize(x: Array, scale: Array, zero_point: Array | None = None, kind: str = "uint8") -> Array:
+def fake_quantize(
+    x: Array,
+    scale: Array,
+    zero_point: Array | None = None,
+    kind: str = "uint8",
+    low: int | None = None,
+    high: int | None = None,
+) -> Array:
     """Floats rounded to the values of integers on one grid: QuantizeLinear, then DequantizeLinear.
+
+    Between them integers may be cut to those from `low` to `high`.
 
     >>> fake_quantize(np.array([0.2, 1.5, 1000.0], np.float32), np.float32(1), np.uint8(10))
     array([  0.,   2., 245.], dtype=float32)
     """
     codes = quantize_linear(x, scale, zero_point, kind)
+    if low is not None or high is not None:
+        codes = np.clip(codes, low, high)
     return dequantize_linear(codes, scale, zero_point)
 
 

@@ -197,10 +197,24 @@ def block_weight(
     block_size: int,
 ) -> Array:
     """The weight of `matmul_blocks` in floats, of shape (n, k)."""
+    codes, each, zeros = block_codes(b, scales, zero_points, k, n, bits, block_size)
+    codes = codes.astype(np.float32)
+    if order is None:
+        made = (codes - zeros[..., None]) * each[..., None]
+        return made.reshape(n, -1)[:, :k]
+    group = np.asarray(order)[:k]
+    flat = codes.reshape(n, -1)[:, :k]
+    return (flat - zeros[:, group]) * each[:, group]
+
+
+def block_codes(
+    b: Array, scales: Array, zero_points: Array | None, k: int, n: int, bits: int, block_size: int
+) -> tuple[Array, Array, Array]:
+    """The weight of `matmul_blocks` as codes, (n, blocks, block_size); scales, zero points: (n, blocks)."""
     if bits not in (2, 4, 8):
         raise ValueError(f"bits must be 2, 4 or 8, got {bits}")
     blocks = -(-k // block_size)
-    codes = _unpacked(np.asarray(b).reshape(n, blocks, -1), bits)[..., :block_size].astype(np.float32)
+    codes = _unpacked(np.asarray(b).reshape(n, blocks, -1), bits)[..., :block_size]
     each = np.asarray(scales, np.float32).reshape(n, blocks)
     if zero_points is None:
         zeros: Array = np.full((n, blocks), 1 << (bits - 1), np.float32)
@@ -208,12 +222,7 @@ def block_weight(
         zeros = _unpacked(np.asarray(zero_points).reshape(n, -1), bits)[:, :blocks].astype(np.float32)
     else:
         zeros = np.asarray(zero_points, np.float32).reshape(n, blocks)
-    if order is None:
-        made = (codes - zeros[..., None]) * each[..., None]
-        return made.reshape(n, -1)[:, :k]
-    group = np.asarray(order)[:k]
-    flat = codes.reshape(n, -1)[:, :k]
-    return (flat - zeros[:, group]) * each[:, group]
+    return codes, each, zeros
 
 
 def _unpacked(x: Array, bits: int) -> Array:

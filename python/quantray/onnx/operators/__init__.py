@@ -6,6 +6,7 @@
 from quantray.onnx.operators import (  # noqa: F401
     _arithmetic,
     _attention,
+    _blocks,
     _classical,
     _elementwise,
     _losses,

@@ -78,6 +78,41 @@ def _dynamic_linear_layer(call: Call, constants: Sequence[Array]) -> nn.Module |
     return made
 
 
+@operator("DynamicConv", domain="quantray")
+def _dynamic_conv(call: Call, *inputs: Array) -> Array:
+    raise call.error("its weights are no constants")
+
+
+_DYNAMIC = (nn.quantized.dynamic.Conv1d, nn.quantized.dynamic.Conv2d, nn.quantized.dynamic.Conv3d)
+
+
+@layer("DynamicConv", domain="quantray")
+def _dynamic_conv_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+    """A convolution with integer weights, whose images are quantized by the range of all of them."""
+    weight, scales, zeros = constants[1:4]
+    bias = constants[4] if len(constants) > 4 else None
+    window, groups, outputs = Window.of(call, weight.shape[2:]), int(call.get("group", 1)), len(weight)
+    padding = tuple(a for a, _ in window.fixed_sides() or [(0, 0)] * len(window.kernel))
+    scales = np.broadcast_to(scales.astype(np.float64), outputs).copy()
+    zeros = np.broadcast_to(zeros.astype(np.int64), outputs).copy()
+    with rebuilding(2 * weight.size + outputs * groups):
+        made = _DYNAMIC[weight.ndim - 3](
+            weight.shape[1] * groups,
+            outputs,
+            window.kernel,
+            window.strides,
+            padding,
+            window.dilations,
+            groups,
+            bias is not None,
+            per_row=False,
+            onnx=True,
+        )
+    codes = np.ascontiguousarray(weight)
+    made.set_weight_bias(make_per_channel_quantized_tensor(codes, scales, zeros, axis=0), bias)
+    return made
+
+
 @operator("Gemm")
 def _gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
     alpha, beta = float(call.get("alpha", 1.0)), float(call.get("beta", 1.0))

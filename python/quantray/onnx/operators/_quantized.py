@@ -49,6 +49,13 @@ def _dequantize(call: Call, x: Array, scale: Array, zero: Array = None) -> Array
     return graph.apply("onnx.dequantize_linear", x, scale, zero, axis=axis, block_size=block)
 
 
+@operator("Rounded", domain="quantray")
+def _rounded(call: Call, x: Array, scale: Array, zero: Array) -> Array:
+    kind = call.get("kind")
+    scale, zero = (np.reshape(value, ()) for value in (scale, zero))
+    return graph.apply("onnx.fake_quantize", x, scale, zero, kind=kind)
+
+
 @operator("DynamicQuantizeLinear")
 def _dynamic_quantize(call: Call, x: Array) -> Any:
     return graph.apply("onnx.dynamic_quantize_linear", x)
@@ -118,18 +125,6 @@ def _qgemm(call: Call, *inputs: Array) -> Array:
         trans_a=bool(call.get("transA", 0)),
         trans_b=bool(call.get("transB", 0)),
     )
-
-
-@operator("MatMulNBits", domain=_MICROSOFT)
-def _matmul_blocks(call: Call, a: Array, b: Array, scales: Array, *more: Array) -> Array:
-    zeros, order, bias = filled(more, 3)
-    settings = {
-        name: int(call.get(key, 0)) for name, key in (("k", "K"), ("n", "N"), ("block_size", "block_size"))
-    }
-    bits = int(call.get("bits", 4))
-    if min(settings.values()) <= 0:
-        raise call.error(f"K, N and block_size must be above 0, got {list(settings.values())}")
-    return graph.apply("onnx.matmul_blocks", a, b, scales, zeros, order, bias, bits=bits, **settings)
 
 
 @operator("QLinearAdd", domain=_MICROSOFT)

@@ -26,17 +26,28 @@ pub(super) trait Interleave<P: Channelwise>: Sync {
 pub(super) struct Cut<'a, P, C> {
     p: P,
     codes: &'a [C],
-    /// What padding holds.
-    fill: [C; CHANNELS],
+    /// What padding holds: one code, or one for each channel.
+    fill: Fill<C>,
     /// Codes of a pixel.
     pixel: usize,
 }
 
 impl<'a, P: Channelwise, C: Byte> Cut<'a, P, C> {
-    /// For codes whose padding has a zero point's.
-    pub(super) fn new(p: P, codes: &'a [C], zero_point: i32, pixel: usize) -> Self {
-        Self { p, codes, fill: [C::saturated(zero_point); CHANNELS], pixel }
+    /// For codes whose padding has a zero point's, or, where each channel has one, each its own.
+    pub(super) fn new(p: P, codes: &'a [C], zero_point: i32, each: Option<&[i32]>, pixel: usize) -> Self {
+        let fill = match each {
+            None => Fill::One([C::saturated(zero_point); CHANNELS]),
+            Some(all) => Fill::Each(all.iter().map(|&zero| C::saturated(zero)).collect()),
+        };
+        Self { p, codes, fill, pixel }
     }
+}
+
+/// Codes of padding.
+enum Fill<C> {
+    One([C; CHANNELS]),
+    /// For each channel.
+    Each(Vec<C>),
 }
 
 impl<P: Channelwise, C: Byte> Interleave<P> for Cut<'_, P, C> {
@@ -44,13 +55,17 @@ impl<P: Channelwise, C: Byte> Interleave<P> for Cut<'_, P, C> {
         let cell = cell::<P>(channels);
         for Span { cell: from, count, starts } in spans {
             let cells = &mut cells[from * cell..][..count * cell];
-            if starts.iter().all(Option::is_none) {
-                cells.fill(P::A::of(self.fill[0]));
-                continue;
-            }
+            let fill = match &self.fill {
+                Fill::One(fill) if starts.iter().all(Option::is_none) => {
+                    cells.fill(P::A::of(fill[0]));
+                    continue;
+                }
+                Fill::One(fill) => &fill[..],
+                Fill::Each(fill) => &fill[first..],
+            };
             let own = map(*starts, |start| match start {
                 Some(start) => (&self.codes[start + first..], self.pixel),
-                None => (&self.fill[..], 0),
+                None => (fill, 0),
             });
             self.p.interleave(&own[..P::KU], channels, *count, cells);
         }

@@ -70,7 +70,14 @@ impl<E: Epilogue> WithChannelwise for AllLines<'_, '_, E> {
             Codes::U8(_) => P::A::offset::<u8>(),
             Codes::I8(_) => P::A::offset::<i8>(),
         };
-        let corrections = Corrections::new(&depthwise.columns, run.x_zero, run.finish.int_bias, offset, &[]);
+        // Zero points of channels are in the bias; sums hold none of the image's then.
+        let each = depthwise.x_zeros.as_deref();
+        let int_bias = each.map(|zeros| depthwise.bias_of(zeros, run.finish.int_bias));
+        let (x_zero, int_bias) = match &int_bias {
+            Some(bias) => (&[0], Some(&bias[..])),
+            None => (run.x_zero, run.finish.int_bias),
+        };
+        let corrections = Corrections::new(&depthwise.columns, x_zero, int_bias, offset, &[]);
         let base = if P::IN_REGISTERS { corrections.base() } else { None };
         let to_bytes = base.as_ref().and_then(|base| epilogue.to_bytes(base));
         let (to_bytes, as_bytes) = to_bytes.filter(|(finish, _)| finish.added.is_none()).unzip();
@@ -78,11 +85,11 @@ impl<E: Epilogue> WithChannelwise for AllLines<'_, '_, E> {
         let (unsigned, signed);
         let image: &dyn Interleave<P> = match run.codes {
             Codes::U8(codes) => {
-                unsigned = Cut::new(p, codes, run.x_zero[0], depthwise.columns.count);
+                unsigned = Cut::new(p, codes, run.x_zero[0], each, depthwise.columns.count);
                 &unsigned
             }
             Codes::I8(codes) => {
-                signed = Cut::new(p, codes, run.x_zero[0], depthwise.columns.count);
+                signed = Cut::new(p, codes, run.x_zero[0], each, depthwise.columns.count);
                 &signed
             }
         };

@@ -54,6 +54,8 @@ pub(in super::super) struct Depthwise {
     /// For each `CHANNELS` outputs, part and tap a cell.
     pub(super) weights: Weights,
     pub(in super::super) columns: Columns,
+    /// For each output the zero point of the channel that it is of, where these are not all the image's.
+    pub(in super::super) x_zeros: Option<Vec<i32>>,
 }
 
 impl Depthwise {
@@ -77,6 +79,12 @@ impl Depthwise {
             Weights::I8(stored) => self.sum(stored, output, tap),
             Weights::I16(stored) => self.sum(stored, output, tap),
         }
+    }
+
+    /// What is added to sums of codes, in which channels' zero points are: these, and a bias.
+    pub(super) fn bias_of(&self, zeros: &[i32], bias: Option<&[i32]>) -> Vec<i32> {
+        let of = |(o, (zero, sum)): (usize, (&i32, &i32))| bias.map_or(0, |bias| bias[o]) - zero * sum;
+        zeros.iter().zip(&self.columns.sums).enumerate().map(of).collect()
     }
 
     fn sum<W: Weight>(&self, stored: &[W], output: usize, tap: usize) -> i32 {
@@ -135,6 +143,7 @@ impl WithChannelwise for Pack<'_> {
             parts: all.iter().map(parts_of).max().unwrap_or(0).max(1),
             weights: P::W::wrap(Vec::new()),
             columns: Columns::new(outputs, sums, params, 0, 0),
+            x_zeros: None,
         };
         let cells = outputs.div_ceil(CHANNELS) * own.parts * own.cells.taps.len();
         let mut stored = filled(cells * CHANNELS * P::KU, P::W::default());

@@ -11,10 +11,13 @@ pub(super) struct Average {
     pub(super) zero_point: i32,
     /// Where it is not the size of a window.
     pub(super) divisor: Option<i64>,
+    /// Of results on a grid of their own: the input's scale by theirs, and their zero point.
+    pub(super) to: Option<(f64, i32)>,
 }
 
 impl Average {
-    /// The codes of windows that meet as much as these do along each axis, `f32(sum) / f32(size)`, halves to even.
+    /// The codes of windows that meet as much as these do along each axis, halves to even: `f32(sum) / f32(size)`, or
+    /// on a grid of their own `f32(sum) * f32(ratio / size)`.
     pub(super) fn write<V: Vector, T: Sum, C: Byte>(
         self,
         v: V,
@@ -27,15 +30,17 @@ impl Average {
         // The average of nothing is 0.
         let divisor = self.divisor.unwrap_or(size.max(1) as i64);
         let zeros = count as i64 * i64::from(self.zero_point);
-        let (exact, divisor) = match exact_reciprocal(divisor) {
-            Some(inverse) => (true, inverse),
-            None => (false, divisor as f32),
+        let (exact, divisor) = match (self.to, exact_reciprocal(divisor)) {
+            (Some((ratio, _)), _) => (true, (ratio / divisor as f64) as f32),
+            (None, Some(inverse)) => (true, inverse),
+            (None, None) => (false, divisor as f32),
         };
-        v.run(Quotients { by: By { zeros, divisor }, exact, zero_point: self.zero_point as i16, sums, to });
+        let zero_point = self.to.map_or(self.zero_point, |to| to.1) as i16;
+        v.run(Quotients { by: By { zeros, divisor }, exact, zero_point, sums, to });
     }
 }
 
-/// Sums by a divisor, or times its reciprocal where that is `exact`.
+/// Sums by a divisor, or times a factor where that is `exact`.
 struct Quotients<'a, T, C> {
     by: By,
     exact: bool,

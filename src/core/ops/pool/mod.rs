@@ -26,13 +26,15 @@ use average::Average;
 use axis::{NARROW, Sum, Total, along, each};
 
 /// What becomes of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pool {
     /// Its greatest code; the least that there is where it meets nothing.
     Max,
     /// The code nearest to the average, halves to even. The zero point counts as 0, and where a divisor is given, it
     /// is used for the size of every window.
     Average(i32, Option<i64>),
+    /// The same on a grid of its own: the input's scale by that of the results, and their zero point.
+    AverageOn(i32, Option<i64>, (f64, i32)),
 }
 
 /// Pools images into as many results as there are windows, `images x windows x channels`.
@@ -81,17 +83,19 @@ where
     let run = |image: usize, z: usize, lines: Range<usize>, to: &mut [MaybeUninit<C>]| {
         let codes = &codes[image * depth * plane..][..to.len() / (lines.len() * line) * depth * plane];
         let piece = Piece { codes, space, channels, windows, z, lines, to };
-        match kind {
-            Pool::Max => dispatch(isa, Greatest(piece)),
-            Pool::Average(zero_point, divisor) => {
-                let average = Average { zero_point, divisor };
-                match taps {
-                    0..=IN_16_BITS => dispatch(isa, Averages::<_, i16>(piece, average, PhantomData)),
-                    _ if taps <= IN_32_BITS => dispatch(isa, Averages::<_, i32>(piece, average, PhantomData)),
-                    // So rare that it is not compiled for more than one instruction set.
-                    _ => Averages::<_, i64>(piece, average, PhantomData).run(Scalar),
-                }
+        let average = match kind {
+            Pool::Max => {
+                dispatch(isa, Greatest(piece));
+                return true;
             }
+            Pool::Average(zero_point, divisor) => Average { zero_point, divisor, to: None },
+            Pool::AverageOn(zero_point, divisor, to) => Average { zero_point, divisor, to: Some(to) },
+        };
+        match taps {
+            0..=IN_16_BITS => dispatch(isa, Averages::<_, i16>(piece, average, PhantomData)),
+            _ if taps <= IN_32_BITS => dispatch(isa, Averages::<_, i32>(piece, average, PhantomData)),
+            // So rare that it is not compiled for more than one instruction set.
+            _ => Averages::<_, i64>(piece, average, PhantomData).run(Scalar),
         }
         true
     };

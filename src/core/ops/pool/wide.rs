@@ -37,15 +37,18 @@ pub fn pool_wide(
         for (to, &x) in to.iter_mut().zip(&windows[2]) {
             let cells = steps(z).flat_map(|z| steps(y).map(move |y| (z * height + y) * width));
             let cells = cells.flat_map(|row| steps(x).map(move |x| own[row + x]));
-            to.write(match kind {
-                Pool::Max => cells.max().unwrap_or(i32::MIN),
-                Pool::Average(zero_point, divisor) => {
-                    let zero = i64::from(zero_point);
-                    let sum: i64 = cells.map(|code| i64::from(code) - zero).sum();
-                    let size = divisor.unwrap_or((z.size * y.size * x.size).max(1) as i64);
-                    ((sum as f64 / size as f64).round_ties_even() + f64::from(zero_point)) as i32
+            let (zero_point, divisor, (ratio, to_zero)) = match kind {
+                Pool::Max => {
+                    to.write(cells.max().unwrap_or(i32::MIN));
+                    continue;
                 }
-            });
+                Pool::Average(zero_point, divisor) => (zero_point, divisor, (1.0, zero_point)),
+                Pool::AverageOn(zero_point, divisor, to) => (zero_point, divisor, to),
+            };
+            let zero = i64::from(zero_point);
+            let sum: i64 = cells.map(|code| i64::from(code) - zero).sum();
+            let size = divisor.unwrap_or((z.size * y.size * x.size).max(1) as i64);
+            to.write(((sum as f64 / size as f64 * ratio).round_ties_even() + f64::from(to_zero)) as i32);
         }
         true
     })

@@ -289,6 +289,10 @@ impl Op for Conv {
     fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         if from[0].ty == Type::F32 {
             no_other(from)?;
+            if self.conv.x_zeros().is_some() {
+                let valid = "of codes, whose channels have the zero points that the convolution knows";
+                return Err(Error::value("input", "floats", valid));
+            }
             return self.of_floats(from[0]);
         }
         let params = grid_of(from[0])?.params();

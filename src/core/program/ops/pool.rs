@@ -2,7 +2,7 @@
 
 use super::super::dims::Known;
 use super::super::op::{Hint, Io, Op, Planned, Task};
-use super::super::value::{Type, Value, text};
+use super::super::value::{Grid, Type, Value, text};
 use super::float::channels_last;
 use super::grid_of;
 use super::layer::Images;
@@ -25,6 +25,8 @@ pub enum Windows {
 pub struct Pool {
     /// The greatest code of a window, or, with a divisor or without, its average.
     pub average: Option<Option<i64>>,
+    /// The grid that averages of codes are put on, where it is not that of the codes; of their type.
+    pub to: Option<Grid>,
     /// Which windows.
     pub windows: Windows,
 }
@@ -59,7 +61,17 @@ impl Op for Pool {
             }
         };
         let counts: Vec<usize> = own.iter().map(Vec::len).collect();
-        let made = images.made(x.ty, images.channels, &counts);
+        let to = match (grid, self.to) {
+            (Some(own), Some(to)) if own != to => Some(to),
+            _ => None,
+        };
+        if let (Some(own), Some(to)) = (grid, to)
+            && own.signed != to.signed
+        {
+            let valid = format!("{}, as the input is", x.ty.name());
+            return Err(Error::value("grid", Type::Codes(to).name(), valid));
+        }
+        let made = images.made(to.map_or(x.ty, Type::Codes), images.channels, &counts);
         let whole = || vec![Window { first: 0, count: 1, step: 1, size: 1 }];
         let mut own = own.into_iter();
         let windows: [Vec<Window>; 3] = std::array::from_fn(|a| match a < 3 - dims {
@@ -67,7 +79,14 @@ impl Op for Pool {
             false => own.next().unwrap_or_else(whole),
         });
         let Some(grid) = grid else { return Ok(self.of_floats(x, dims, made, windows)?.into()) };
-        let kind = self.average.map_or(pool::Pool::Max, |by| pool::Pool::Average(grid.zero_point, by));
+        let kind = match (self.average, to) {
+            (None, _) => pool::Pool::Max,
+            (Some(by), None) => pool::Pool::Average(grid.zero_point, by),
+            (Some(by), Some(to)) => {
+                let ratio = f64::from(grid.step()) / f64::from(to.step());
+                pool::Pool::AverageOn(grid.zero_point, by, (ratio, to.zero_point))
+            }
+        };
         let taps: usize = windows.iter().map(|w| w.iter().map(|w| w.count).max().unwrap_or(0)).product();
         let work = made.len().saturating_mul(taps) / 16 + made.len();
         let run = move |io: Io<'_>| Ok(pool::pool(kind, &images.of(io.from[0]), &windows, io.to.codes())?);

@@ -184,12 +184,22 @@ macro_rules! class {
 macro_rules! convolution {
     ($(#[$doc:meta])* $name:ident, $dims:literal) => {
         class! {
-            $(#[$doc])* $name, $dims, (stride, padding, dilation, groups),
-            "(weight, bias=None, stride=1, padding=0, dilation=1, groups=1)",
-            Settings { stride, padding, dilation, groups, output_padding: None },
+            $(#[$doc])* $name, $dims, (stride, padding, dilation, groups, input_zero_points),
+            "(weight, bias=None, stride=1, padding=0, dilation=1, groups=1, input_zero_points=None)",
+            Settings { stride, padding, dilation, groups, output_padding: None, input_zero_points },
             |own, py| (
                 own.weight(py)?, own.bias(py)?, own.stride(py)?, own.padding(py)?, own.dilation(py)?, own.groups(),
+                own.0.input_zero_points(py)?,
             )
+        }
+
+        #[pymethods]
+        impl $name {
+            /// The zero points of the input's channels, where these have some of their own; or None.
+            #[getter]
+            fn input_zero_points<'py>(&self, py: Python<'py>) -> PyResult<Option<Array<'py>>> {
+                self.0.input_zero_points(py)
+            }
         }
     };
 }
@@ -199,7 +209,7 @@ macro_rules! transposed {
         class! {
             $(#[$doc])* $name, $dims, (stride, padding, output_padding, groups, dilation),
             "(weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1)",
-            Settings { stride, padding, dilation, groups, output_padding: Some(output_padding) },
+            Settings { stride, padding, dilation, groups, output_padding: Some(output_padding), input_zero_points: None },
             |own, py| (
                 own.weight(py)?, own.bias(py)?, own.stride(py)?, own.padding(py)?, own.output_padding(py)?,
                 own.groups(), own.dilation(py)?,
@@ -245,6 +255,8 @@ convolution! {
     ///     Zeros at both ends of each axis.
     /// groups : int
     ///     Groups of channels that do not meet. As many as there are input channels: a depthwise convolution.
+    /// input_zero_points : sequence of int, optional
+    ///     Of a depthwise convolution: the zero point of each channel, in the place of the input's.
     ///
     /// Raises
     /// ------

@@ -20,7 +20,7 @@ use super::matrices::{activation, codes_of, weight};
 use super::order::{Order, strided_float32};
 use super::results::{Bias, Form, handed_out};
 use crate::array::{
-    Array, Element, contiguous, elements, elements_mut, empty, from_slice, integer, tuple_text,
+    Array, Element, contiguous, describe, elements, elements_mut, empty, from_slice, integer, tuple_text,
 };
 use crate::error::Error;
 use crate::run::{kernel, packing};
@@ -48,6 +48,7 @@ struct Settings<'a, 'py> {
     groups: Object<'a, 'py>,
     /// For a transposed one.
     output_padding: Option<Object<'a, 'py>>,
+    input_zero_points: Object<'a, 'py>,
 }
 
 impl Conv {
@@ -117,7 +118,14 @@ impl Conv {
         let bias = Bias::parse(bias, channels.1)?.within(|_| most)?;
         let params = WeightParams { scales: &scales, zero_points: &zero_points };
         let of = codes_of(&codes);
-        let packed = packing(py, || PackedConv::new(Isa::current(), geometry, channels, of, params))?;
+        let zeros = settings.input_zero_points.map(|given| input_zeros(given, channels.0)).transpose()?;
+        let packed = packing(py, || {
+            let packed = PackedConv::new(Isa::current(), geometry, channels, of, params)?;
+            match &zeros {
+                None => Ok(packed),
+                Some(zeros) => packed.with_x_zeros(zeros),
+            }
+        })?;
         Ok(Self { packed: Arc::new(packed), bias, quantizer: Arc::clone(q.quantizer()), shape, same })
     }
 
@@ -167,6 +175,10 @@ impl Conv {
         out: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let x = strided_float32(input, "input")?;
+        if self.packed.x_zeros().is_some() {
+            let valid = "a QTensor, whose channels have the zero points that the convolution was given";
+            return Err(Error::type_("input", "floats", valid).into());
+        }
         self.output(x.shape())?;
         // One scale for all: the order of the elements does not matter.
         let order = Order::of(&x);
@@ -250,6 +262,11 @@ impl Conv {
         Ok(QTensor::from_parts(codes, Arc::clone(&self.quantizer), None))
     }
 
+    /// Zero points of channels of the input.
+    fn input_zero_points<'py>(&self, py: Python<'py>) -> PyResult<Option<Array<'py>>> {
+        self.packed.x_zeros().map(|zeros| from_slice(py, &zeros)).transpose()
+    }
+
     fn padding<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if self.same {
             return Ok(PyString::new(py, "same").into_any());
@@ -279,6 +296,24 @@ impl Conv {
             self.packed.isa().name()
         ))
     }
+}
+
+/// Zero points for the channels of an input.
+fn input_zeros(given: &Bound<'_, PyAny>, channels: usize) -> PyResult<Vec<i32>> {
+    let name = "input_zero_points";
+    let all: Vec<Bound<'_, PyAny>> = given
+        .try_iter()
+        .and_then(Iterator::collect)
+        .map_err(|_| PyErr::from(Error::type_(name, describe(given), "integers, one for each channel")))?;
+    let zeros: Vec<i64> = all.iter().map(|zero| integer(zero, name)).collect::<PyResult<_>>()?;
+    if let Some(zero) = zeros.iter().find(|&zero| !(-128..=255).contains(zero)) {
+        return Err(Error::value(name, zero, "from -128 to 127 for qint8, from 0 to 255 for quint8").into());
+    }
+    if zeros.len() != channels {
+        let valid = format!("one for each of the {channels} channels");
+        return Err(Error::value(name, format!("{} of them", zeros.len()), valid).into());
+    }
+    Ok(zeros.into_iter().map(|zero| zero as i32).collect())
 }
 
 /// Elements before and after each axis, and whether they are those of "same".

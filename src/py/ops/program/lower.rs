@@ -100,7 +100,9 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
         "linear" | "conv" if p.get("weight")?.is_none() => weighted(op, p, sources, &mut made)?,
         "max_pool" | "avg_pool" | "adaptive_max_pool" | "adaptive_avg_pool" => {
             one()?;
-            made.push(pool(op, p)?, from);
+            let grid = if op.ends_with("avg_pool") { p.grid("grid")? } else { None };
+            made.push(Pool { to: grid.map(|grid| grid.0), ..pool(op, p)? }, from);
+            made.within(grid.and_then(|grid| grid.1));
         }
         "interpolate" => {
             one()?;
@@ -317,7 +319,7 @@ fn pool(op: &str, p: &Params<'_, '_>) -> PyResult<Pool> {
             let valid = format!("{n} numbers, one for each spatial axis");
             return Err(Error::value(p.arg("output_size"), describe(&size), valid).into());
         }
-        return Ok(Pool { average, windows: Windows::Adaptive(counts) });
+        return Ok(Pool { average, to: None, windows: Windows::Adaptive(counts) });
     }
     let size = p.need("kernel_size")?;
     let n = dims(&size, "kernel_size")?;
@@ -342,7 +344,7 @@ fn pool(op: &str, p: &Params<'_, '_>) -> PyResult<Pool> {
         ceil,
         count_padding,
     };
-    Ok(Pool { average, windows: Windows::Moving((0..n).map(moves).collect()) })
+    Ok(Pool { average, to: None, windows: Windows::Moving((0..n).map(moves).collect()) })
 }
 
 fn interpolate(p: &Params<'_, '_>) -> PyResult<Interpolate> {

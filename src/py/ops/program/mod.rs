@@ -58,7 +58,8 @@ use values::{Declared, Fresh, Held};
 ///   quantized as they come, by row or image with `per_row`, by ONNX's formula with `onnx`; the residual is added to the
 ///   floats of the layer, which are rounded once
 /// - max_pool(x; kernel_size [, stride, padding, dilation, ceil_mode, dims]), avg_pool(x; kernel_size [, stride, padding,
-///   ceil_mode, count_include_pad, divisor_override, dims]), adaptive_max_pool, adaptive_avg_pool(x; output_size [, dims])
+///   ceil_mode, count_include_pad, divisor_override, dims]), adaptive_max_pool, adaptive_avg_pool(x; output_size [, dims]);
+///   averages may have a `grid` of their own, of the input's dtype
 /// - interpolate(x; size or scale [, mode, align_corners])
 /// - table(x; table: 256 bytes [, grid]), clamp(x; lo, hi)
 /// - add, sub, mul(a, b; grid [, relu]), cat(x, ...; axis [, grid]), matmul(a, b [; grid]) of codes or

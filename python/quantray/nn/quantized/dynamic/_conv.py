@@ -33,6 +33,7 @@ class _Dynamic(_conv.Geometry):
     per_row: bool
     reduce_range: bool
     relu: bool
+    onnx: bool
     _packed: Any
 
     def _make(self, settings: Sequence[Any], bias: bool, *options: bool) -> None:
@@ -43,11 +44,14 @@ class _Dynamic(_conv.Geometry):
         weight = blank_weight(self._weight_shape, self.per_channel, int(self.transposed))
         self.set_weight_bias(weight, _init.zeros((self.out_channels,)) if bias else None)
 
-    def _set_options(self, per_channel: bool, per_row: bool, reduce_range: bool, relu: bool) -> None:
-        if per_row and reduce_range:
-            raise ValueError("reduce_range must be False with per_row=True, got True")
+    def _set_options(
+        self, per_channel: bool, per_row: bool, reduce_range: bool, relu: bool, onnx: bool = False
+    ) -> None:
+        for name, other in (("per_row", per_row), ("onnx", onnx)):
+            if other and reduce_range:
+                raise ValueError(f"reduce_range must be False with {name}=True, got True")
         self.per_channel, self.per_row = per_channel, per_row
-        self.reduce_range, self.relu = reduce_range, relu
+        self.reduce_range, self.relu, self.onnx = reduce_range, relu, onnx
 
     def set_weight_bias(self, weight: QTensor, bias: Any = None) -> None:
         """Takes a weight, qint8 of the float module's shape, and a bias."""
@@ -121,14 +125,14 @@ class _Dynamic(_conv.Geometry):
         if self.reduce_range:
             return packed(quantize_per_tensor_dynamic(x, quint8, True), relu=self.relu)
         if not self.per_row or np.ndim(x) != self._dims + 2 or len(x) < 2:
-            return packed.dynamic(x, relu=self.relu)
-        first = packed.dynamic(x[0], relu=self.relu)
+            return packed.dynamic(x, onnx=self.onnx, relu=self.relu)
+        first = packed.dynamic(x[0], onnx=self.onnx, relu=self.relu)
         # Channels last in memory, as the operator leaves them.
         last: Any = np.empty((len(x), *first.shape[1:], first.shape[0]), np.float32)
         outputs = np.moveaxis(last, -1, 1)
         outputs[0] = first
         for image, output in zip(x[1:], outputs[1:], strict=True):
-            packed.dynamic(image, relu=self.relu, out=output)
+            packed.dynamic(image, onnx=self.onnx, relu=self.relu, out=output)
         return outputs
 
     def _own_state(self) -> dict[str, Any]:
@@ -140,7 +144,7 @@ class _Dynamic(_conv.Geometry):
             self.set_weight_bias(state.get("weight", self.weight()), state.get("bias", self.bias()))
 
     def _config(self) -> dict[str, Any]:
-        names = ("per_channel", "per_row", "reduce_range", "relu")
+        names = ("per_channel", "per_row", "reduce_range", "relu", "onnx")
         return super()._config() | {name: getattr(self, name) for name in names}
 
     def _get_name(self) -> str:
@@ -173,6 +177,7 @@ class _Forward(_Dynamic):
         per_channel: bool = True,
         per_row: bool = True,
         relu: bool = False,
+        onnx: bool = False,
     ) -> None:
         check_factory(device, dtype)
         settings = (
@@ -186,7 +191,7 @@ class _Forward(_Dynamic):
             groups,
             padding_mode,
         )
-        self._make(settings, bias, per_channel, per_row, reduce_range, relu)
+        self._make(settings, bias, per_channel, per_row, reduce_range, relu, onnx)
 
     @whole
     def forward(self, input: Any) -> Any:
@@ -222,12 +227,13 @@ class _Transposed(_Dynamic):
         per_channel: bool = True,
         per_row: bool = True,
         relu: bool = False,
+        onnx: bool = False,
     ) -> None:
         check_factory(device, dtype)
         if isinstance(padding, str):
             raise ValueError(f"padding must be integers, got {padding!r}")
         settings = (kernel_size, stride, padding, dilation, output_padding, groups, padding_mode)
-        options = (per_channel, per_row, reduce_range, relu)
+        options = (per_channel, per_row, reduce_range, relu, onnx)
         self._make((in_channels, out_channels, *settings), bias, *options)
 
     @whole
@@ -280,6 +286,8 @@ class Conv2d(_Forward):
         Whether the input is quantized to 7 bits, as torch does, whose sums may saturate. Not with `per_row`.
     relu : bool
         Whether negative outputs become 0.
+    onnx : bool
+        Whether ranges become scales and codes as ONNX's DynamicQuantizeLinear has them.
 
     >>> import numpy as np
     >>> from quantray import nn
@@ -337,7 +345,7 @@ class ConvTranspose2d(_Transposed):
     in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation,
     padding_mode
         As for `nn.ConvTranspose2d`.
-    per_channel, per_row, reduce_range, relu : bool
+    per_channel, per_row, reduce_range, relu, onnx : bool
         As for `Conv2d`; groups share the scales of their weights.
 
     >>> import numpy as np

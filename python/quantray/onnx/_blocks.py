@@ -1,0 +1,100 @@
+"""Weights of linear layers in blocks along their inputs, which have a scale each."""
+
+# Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from quantray import nn
+from quantray.nn._init import rebuilding
+from quantray.nn.quantized._weight_only_linear import GROUPS
+from quantray.onnx._file import NodeFile
+from quantray.onnx.operators import Array
+
+
+class Blocks(NamedTuple):
+    """Codes around 0, a row for each output."""
+
+    #: Shape (outputs, inputs).
+    codes: Array
+    #: Shape (outputs, blocks).
+    scales: Array
+    #: As scales; None where it is 0 in all blocks.
+    zeros: Array | None
+    size: int
+    bits: int
+
+    @classmethod
+    def of_node(cls, node: NodeFile, inputs: Sequence[Array], kind: str) -> Blocks | None:
+        """What a DequantizeLinear of constants dequantizes by blocks along one of two axes."""
+        codes, scales, zeros = [*inputs, None][:3]
+        size, axis = node.attributes.get("block_size", 0), node.attributes.get("axis", 1)
+        bits = kind.removeprefix("u").removeprefix("int")
+        if not isinstance(size, int) or not isinstance(axis, int) or size <= 0 or bits not in ("2", "4", "8"):
+            return None
+        if codes is None or scales is None or np.ndim(codes) != 2 or np.ndim(scales) != 2:
+            return None
+        if axis % 2 == 0:
+            codes, scales = np.transpose(codes), np.transpose(scales)
+            zeros = None if zeros is None else np.transpose(zeros)
+        middle = 1 << (int(bits) - 1)
+        if kind.startswith("u"):
+            # Unsigned codes without a zero point are around half of their range from 0.
+            zeros = np.zeros(np.shape(scales), np.uint8) if zeros is None else zeros
+            codes, zeros = codes.astype(np.int16) - middle, zeros.astype(np.float32) - middle
+        scales = np.asarray(scales, np.float32)
+        zeros = None if zeros is None or not np.any(zeros) else np.asarray(zeros, np.float32)
+        return cls(np.asarray(codes).astype(np.int8), scales, zeros, size, int(bits))
+
+    def turned(self, node: NodeFile) -> Blocks | None:
+        """The same behind a node that leaves elements as they are: which axis inputs lie on is seen later."""
+        keeps = node.op in ("Transpose", "Identity") and node.domain in ("", "ai.onnx")
+        return self if keeps else None
+
+    def values(self) -> Array:
+        """The weight that they stand for: shape (outputs, inputs)."""
+        along = np.repeat(self.scales, self.size, 1)[:, : self.codes.shape[1]]
+        if self.zeros is None:
+            return self.codes * along
+        return (self.codes - np.repeat(self.zeros, self.size, 1)[:, : self.codes.shape[1]]) * along
+
+    def layer(self, bias: Array, input_bits: int = 24) -> nn.Module | None:
+        """A linear layer that reads these codes; None for blocks of a size that there is no product for."""
+        size = max((n for n in GROUPS if self.size % n == 0), default=0)
+        if not size or (self.size not in GROUPS and self.size < 256):
+            return None
+        if bias is not None and np.shape(bias) != self.codes.shape[:1]:
+            return None
+        if not all(x is None or np.isfinite(x).all() for x in (self.scales, self.zeros)):
+            return None
+        outputs, inputs = self.codes.shape
+        groups = -(-inputs // size)
+        scales, zeros = (
+            None if x is None else np.repeat(x, self.size // size, 1)[:, :groups]
+            for x in (self.scales, self.zeros)
+        )
+        with rebuilding(4 * self.codes.size + 8 * (outputs + 1) * (groups + 1)):
+            made = nn.quantized.WeightOnlyLinear(
+                inputs,
+                outputs,
+                bias=False,
+                bits=self.bits,
+                group_size=size,
+                input_bits=input_bits,
+            )
+        made.set_codes(self.codes, scales, bias, zeros)
+        return made
+
+
+def in_blocks(module: nn.Linear, found: Blocks) -> nn.Module:
+    """A layer that reads codes in the place of one of floats, where its weight is what they stand for."""
+    weight: Array = module._parameters["weight"]
+    if weight.shape != found.codes.shape or not np.array_equal(found.values(), weight):
+        return module
+    bias = module._parameters.get("bias")
+    return found.layer(bias) or module
