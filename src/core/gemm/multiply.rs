@@ -13,7 +13,7 @@ use super::plan::{Place, Plan, Task};
 use super::residual::{Residual, SumToCodes, SumToFloats};
 use super::rows::Prepared;
 use crate::arch::product::{Panels, Product, ToBytes, WithProduct, with_product};
-use crate::arch::{self, Lines, Vector};
+use crate::arch::{Lines, Vector};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -194,15 +194,13 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
         let corrections = Corrections::new(table, x.zero_points, finish.int_bias, offset, &prepared.sums);
         let (plan, bytes) = Plan::of::<P>(x.codes.rows(), prepared.line, weights);
         let tasks = plan.tasks(to, place, weights.columns(), P::NR);
-        // Where rows are few, weights are read ahead, and more sums than one are made for each output.
+        // Where rows are few, more sums than one are made for each output, and those of two panels together.
         let registers = P::IN_REGISTERS && plan.height > FEW && weights.padded > 0;
         let base = if registers { corrections.base() } else { None };
         let (to_bytes, as_bytes) = base.as_ref().and_then(|base| epilogue.to_bytes(base)).unzip();
         let as_one = finish_as_one(&corrections, epilogue);
-        // Weights that all fit the last cache come faster when asked for; from memory the CPU's own guesses are better.
-        let ahead = plan.blocks() == 1 && weights.columns() * weights.padded <= arch::last_level_cache() / 4;
         let (prepared, plan, to_bytes) = (&prepared, &plan, to_bytes.as_ref());
-        let work = Work { p, weights, prepared, plan, ahead, to_bytes, as_one };
+        let work = Work { p, weights, prepared, plan, to_bytes, as_one };
         threads::for_each(bytes, tasks.into_iter(), |task| {
             let Task { blocks, panels, to } = task;
             let (corrections, first) = (&corrections, (plan.row(blocks.start), panels.start * P::NR));
@@ -229,8 +227,6 @@ struct Work<'a, P: Product> {
     weights: &'a PackedWeights,
     prepared: &'a Prepared<'a, P::A>,
     plan: &'a Plan,
-    /// Whether weights are asked for ahead of their use.
-    ahead: bool,
     /// Where codes are made in registers: how.
     to_bytes: Option<&'a ToBytes<'a>>,
     /// Whether sums that follow each other may be finished as one row.
@@ -243,7 +239,7 @@ impl<P: Product> Work<'_, P> {
         let depth = self.weights.padded;
         let bytes = P::NR * depth;
         let data = &self.weights.panels.bytes()[panels.start * bytes..panels.end * bytes];
-        Panels { data, depth, count: panels.len(), ahead: self.ahead }
+        Panels { data, depth, count: panels.len() }
     }
 
     fn task(&self, blocks: Range<usize>, panels: Range<usize>, shape: Shape, to: &mut dyn Finisher) {

@@ -97,9 +97,7 @@ impl<'a, P: Product> State<'a, P> {
         let data = &self.weights.panels.bytes()[panels];
         let activations = P::A::as_is(&self.codes).unwrap_or(&self.stored);
         let activations = Rows::new(activations, self.stride, self.count);
-        // Where rows make one block, weights come from the second cache, or the last one.
-        let ahead = self.count <= P::MR;
-        let panels = Panels { data, depth, count: width / P::NR, ahead };
+        let panels = Panels { data, depth, count: width / P::NR };
         self.p.block(activations.part(rows.start, rows.len()), panels, sums, width);
         self.p.vector().run(ToFloats {
             columns: &self.weights.columns,

@@ -224,12 +224,6 @@ pub(crate) struct Panels<'a> {
     pub(crate) depth: usize,
     /// How many there are.
     pub(crate) count: usize,
-    /// Whether to ask for them ahead of use, where few rows meet them.
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        expect(dead_code, reason = "no other architecture's kernel asks")
-    )]
-    pub(crate) ahead: bool,
 }
 
 /// The checks that make the reads and writes of a block safe.
@@ -267,6 +261,12 @@ struct Tile<'a, A> {
     row_stride: usize,
     runs: &'a [usize],
     panel: *const i8,
+    /// From a panel to the next one, for functions that take several.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "no other architecture's kernel takes more than one")
+    )]
+    panel_stride: usize,
     /// Groups of `KU` in a run.
     steps: usize,
     /// As in [`Zeros`], in groups of `KU`.
@@ -279,13 +279,33 @@ struct Tile<'a, A> {
     out_stride: usize,
 }
 
+/// What makes the sums of a tile.
+type TileFn<A> = unsafe fn(Tile<'_, A>);
+
 /// Calls a tile function for each panel of a block.
 ///
 /// # Safety
 /// The CPU has the function's instructions, and it stays within `rows.count` rows and `P::NR` columns.
 #[inline]
 unsafe fn each_panel<P: Product>(
-    tile: unsafe fn(Tile<'_, P::A>),
+    tile: TileFn<P::A>,
+    rows: Rows<'_, P::A>,
+    panels: Panels<'_>,
+    out: &mut [i32],
+    stride: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { each_panels::<P>([tile, tile], 1, rows, panels, out, stride) }
+}
+
+/// Calls a function for so many panels of a block at a time, one or two, and another one for a panel that is left.
+///
+/// # Safety
+/// The CPU has the functions' instructions, and they stay within `rows.count` rows and the columns of their panels.
+#[inline]
+unsafe fn each_panels<P: Product>(
+    [several, one]: [TileFn<P::A>; 2],
+    at_once: usize,
     rows: Rows<'_, P::A>,
     panels: Panels<'_>,
     out: &mut [i32],
@@ -294,7 +314,8 @@ unsafe fn each_panel<P: Product>(
     check::<P>(rows, panels, out, stride);
     let run = panels.depth / rows.runs.len();
     let sides = (rows.zeros.sides.0 / P::KU, rows.zeros.sides.1 / P::KU);
-    for i in 0..panels.count {
+    for i in (0..panels.count).step_by(at_once) {
+        let tile = if i + at_once <= panels.count { several } else { one };
         for (l, line) in rows.lines.iter().enumerate() {
             let (start, end) = rows.zeros.rest(l, rows.runs.len());
             // SAFETY: `check` has seen that every run of every row of every line holds its steps, that there are `count`
@@ -305,6 +326,7 @@ unsafe fn each_panel<P: Product>(
                     row_stride: rows.stride,
                     runs: &rows.runs[start..end],
                     panel: panels.data.as_ptr().add(P::NR * (i * panels.depth + start * run)),
+                    panel_stride: P::NR * panels.depth,
                     steps: run / P::KU,
                     sides,
                     out: out.as_mut_ptr().add(l * rows.count * stride + i * P::NR),

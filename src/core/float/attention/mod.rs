@@ -132,8 +132,7 @@ impl WithProduct for Heads<'_, '_> {
             for first in (0..n).step_by(P::MR) {
                 let count = P::MR.min(n - first);
                 let queries = Rows::new(own.queries, packed.deep, n).part(first, count);
-                let panels =
-                    Panels { data: own.keys, depth: packed.deep, count: n.div_ceil(P::NR), ahead: false };
+                let panels = Panels { data: own.keys, depth: packed.deep, count: n.div_ceil(P::NR) };
                 p.block(queries, panels, &mut scores, wide);
                 let row = |row: usize| (number + head) * n + first + row;
                 let mask = |i: usize| of.mask.as_ref().map(|mask| mask.row(row(i), n));
@@ -159,8 +158,7 @@ impl WithProduct for Heads<'_, '_> {
                         &stored
                     }
                 };
-                let panels =
-                    Panels { data: own.values, depth: long, count: width.div_ceil(P::NR), ahead: false };
+                let panels = Panels { data: own.values, depth: long, count: width.div_ceil(P::NR) };
                 p.block(Rows::new(data, stride, count), panels, &mut sums, columns);
                 p.vector().run(Means {
                     to: to.part(first..first + count, head * width..(head + 1) * width),

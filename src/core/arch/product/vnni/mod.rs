@@ -6,7 +6,7 @@ mod tile;
 use std::mem::MaybeUninit;
 
 use super::codes::{self, ToBytes};
-use super::{Panels, Product, Rows, Tile, each_panel};
+use super::{Panels, Product, Rows, Tile, TileFn, each_panel, each_panels};
 use crate::arch::window::Window;
 use crate::arch::x86_64::avx512::Avx512;
 
@@ -48,18 +48,21 @@ impl Product for Vnni {
 
     #[inline]
     fn block(self, rows: Rows<'_, u8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
-        let tile = match (rows.count, panels.ahead) {
-            (1, false) => tile::few::<1, 4, 0>,
-            (2, false) => tile::few::<2, 2, 0>,
-            (3, false) => tile::few::<3, 2, 0>,
-            (1, true) => tile::few::<1, 4, AHEAD>,
-            (2, true) => tile::few::<2, 2, AHEAD>,
-            (3, true) => tile::few::<3, 2, AHEAD>,
-            (4, true) => tile::few::<4, 1, AHEAD>,
-            (count, _) => tile::sums(count),
+        // Two panels at a time are two streams, which come faster from the caches than one; nothing asks ahead for them,
+        // which made the CPU's own guesses worse.
+        let few: Option<[TileFn<u8>; 2]> = match rows.count {
+            1 => Some([tile::few::<1, 4, 2>, tile::few::<1, 4, 1>]),
+            2 => Some([tile::few::<2, 2, 2>, tile::few::<2, 2, 1>]),
+            3 => Some([tile::few::<3, 1, 2>, tile::few::<3, 2, 1>]),
+            _ => None,
         };
-        // SAFETY: `self` exists, so the CPU has AVX-512 VNNI; the function is the one for so many rows.
-        unsafe { each_panel::<Self>(tile, rows, panels, out, stride) }
+        // SAFETY: `self` exists, so the CPU has AVX-512 VNNI; the functions are those for so many rows and panels.
+        unsafe {
+            match few {
+                Some(few) => each_panels::<Self>(few, 2, rows, panels, out, stride),
+                None => each_panel::<Self>(tile::sums(rows.count), rows, panels, out, stride),
+            }
+        }
     }
 
     #[inline]
@@ -101,6 +104,7 @@ impl Product for Vnni {
                             row_stride: rows.stride,
                             runs: &rows.runs[start..end],
                             panel: panels.data.as_ptr().add(column * panels.depth + NR * start * run),
+                            panel_stride: NR * panels.depth,
                             steps: run / Self::KU,
                             sides: (
                                 if at == 0 { sides.0 } else { 0 },
@@ -120,6 +124,3 @@ impl Product for Vnni {
         }
     }
 }
-
-/// How many bytes ahead of use to ask for weights.
-const AHEAD: usize = 2048;

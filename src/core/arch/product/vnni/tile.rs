@@ -80,54 +80,63 @@ macro_rules! products {
 }
 pub(super) use {products, step};
 
-/// The sums of few rows: with `U` for each output, over every so manieth step, where one for each would wait for itself:
-/// an instruction takes four cycles, and two start in each. `AHEAD` says how many bytes ahead of use to ask for weights.
+/// The sums of few rows and `P` panels: with `U` for each output, over every so manieth step, where one for each would wait
+/// for itself: an instruction takes four cycles, and one starts in each.
 ///
 /// # Safety
-/// As [`tile`].
+/// As [`tile`], for so many panels, which are `panel_stride` apart.
 #[target_feature(enable = "avx512f,avx512vnni")]
-pub(super) unsafe fn few<const M: usize, const U: usize, const AHEAD: usize>(t: Tile<'_, u8>) {
-    let mut sums = [[[_mm512_setzero_si512(); 2]; M]; U];
+pub(super) unsafe fn few<const M: usize, const U: usize, const P: usize>(t: Tile<'_, u8>) {
+    let mut sums = [[[[_mm512_setzero_si512(); 2]; M]; P]; U];
     let whole = t.steps / U * U;
     let (mut panel, stride) = (t.panel, t.row_stride);
     for run in t.runs {
-        // SAFETY: the caller's promise: in each run four elements a step of each row, and 128 bytes of the panel. A prefetch
-        // is a hint, which no address makes wrong.
+        // SAFETY: the caller's promise: in each run four elements a step of each row, and 128 bytes of each panel.
         unsafe {
             let rows = t.rows.add(*run);
             for k in (0..whole).step_by(U) {
                 let mut u = 0;
                 while u < U {
-                    if AHEAD > 0 {
-                        _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD));
-                        _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD + 64));
+                    let mut p = 0;
+                    while p < P {
+                        let panel = panel.add(p * t.panel_stride);
+                        step!(rows.add(4 * (k + u)), stride, panel, 0..M, sums[u][p], NR);
+                        p += 1;
                     }
-                    step!(rows.add(4 * (k + u)), stride, panel, 0..M, sums[u], NR);
                     panel = panel.add(4 * NR);
                     u += 1;
                 }
             }
             for k in whole..t.steps {
-                step!(rows.add(4 * k), stride, panel, 0..M, sums[0], NR);
+                let mut p = 0;
+                while p < P {
+                    let panel = panel.add(p * t.panel_stride);
+                    step!(rows.add(4 * k), stride, panel, 0..M, sums[0][p], NR);
+                    p += 1;
+                }
                 panel = panel.add(4 * NR);
             }
         }
     }
     // By index: what is iterated over has an address, and then sums lie in memory all the way.
-    let mut r = 0;
-    while r < M {
-        let mut j = 0;
-        while j < 2 {
-            let (mut sum, mut u) = (sums[0][r][j], 1);
-            while u < U {
-                sum = _mm512_add_epi32(sum, sums[u][r][j]);
-                u += 1;
+    let mut p = 0;
+    while p < P {
+        let mut r = 0;
+        while r < M {
+            let mut j = 0;
+            while j < 2 {
+                let (mut sum, mut u) = (sums[0][p][r][j], 1);
+                while u < U {
+                    sum = _mm512_add_epi32(sum, sums[u][p][r][j]);
+                    u += 1;
+                }
+                // SAFETY: the caller's promise.
+                unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + NR * p + 16 * j).cast(), sum) };
+                j += 1;
             }
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_si512(t.out.add(r * t.out_stride + 16 * j).cast(), sum) };
-            j += 1;
+            r += 1;
         }
-        r += 1;
+        p += 1;
     }
 }
 
