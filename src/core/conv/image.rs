@@ -80,11 +80,14 @@ pub(crate) fn laid_out<'a, C: Byte>(
     {
         return Ok(Cow::Borrowed(&codes[..n]));
     }
+    // All of it is written below: what was there before need not be cleared.
     let mut all = memory();
-    all.clear();
-    reserve(&mut all, n + room);
+    all.truncate(n + room);
+    let more = n + room - all.len();
+    reserve(&mut all, more);
     all.resize(n + room, fill);
     if n == 0 || channels == 0 || space.contains(&0) {
+        all.fill(fill);
         return Ok(Cow::Owned(all));
     }
     let mut step = strides[4];
@@ -111,7 +114,13 @@ pub(crate) fn laid_out<'a, C: Byte>(
                 let from = i * strides[0] + inside.0 * strides[2] + inside.1 * strides[3] + x * step;
                 let length = length.min(to.len() / wide);
                 let from = Line { codes: &codes[from..], channels, channel: strides[1], step };
-                from.lay_out(isa, &mut to[before[2] * wide..][..length * wide], (wide, repeated));
+                let (left, own) = to.split_at_mut(before[2] * wide);
+                let (own, right) = own.split_at_mut(length * wide);
+                from.lay_out(isa, own, (wide, repeated));
+                left.fill(fill);
+                right.fill(fill);
+            } else {
+                to.fill(fill);
             }
             y += 1;
             if y == height {
