@@ -264,10 +264,13 @@ fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered) ->
     }
     match to {
         Some(to) if relu6 => {
+            // Nothing is left to do where codes end below 6, as they do where the grid was found behind it.
+            let (least, greatest) = to.range();
             let dtype = if to.signed { DType::QInt8 } else { DType::QUInt8 };
             let params = (dtype, to.step(), to.zero_point);
-            let table = Box::new(table(Function::Relu6, params, params));
-            made.push(Table { table, to: None }, vec![made.last()]);
+            let top = table(Function::Relu6, params, params)[usize::from(greatest as u8)];
+            let top = if to.signed { i32::from(top as i8) } else { i32::from(top) };
+            made.push(Clamp(least, top), vec![made.last()]);
         }
         None if relu6 => {
             made.push(AtMost(6.0), vec![made.last()]);
