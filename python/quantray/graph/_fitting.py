@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 
-from quantray._typing import Array
+from quantray._typing import Tensor
 from quantray.graph._graph import Graph, Ref, wires
 from quantray.graph._run import Environment, OfModule, holds, run
 from quantray.graph._trees import is_dict, is_sequence
@@ -23,14 +23,14 @@ def fitting(
     training: bool,
     model: Module | None,
     compute: OfModule | None = None,
-) -> dict[str, Array] | None:
+) -> dict[str, Tensor] | None:
     """A graph's inputs among arguments; None where the graph is for others.
 
     `compute` gives the result of a node of a module, where functions alone do not.
     """
     if graph.training != training or len(args) != len(graph.args) or kwargs.keys() != graph.kwargs.keys():
         return None
-    inputs: dict[str, Array] = {}
+    inputs: dict[str, Tensor] = {}
     if not _match((graph.args, dict(graph.kwargs)), (args, dict(kwargs)), inputs):
         return None
     symbols: dict[str, int] = {}
@@ -53,7 +53,7 @@ def fitting(
 
 
 def _decisions(
-    graph: Graph, inputs: Mapping[str, Array], model: Module | None, compute: OfModule | None
+    graph: Graph, inputs: Mapping[str, Tensor], model: Module | None, compute: OfModule | None
 ) -> dict[Ref, object]:
     """The wires whose truth a graph took for granted: they come from integers alone."""
     subjects = tuple(guard.subject for guard in graph.guards if isinstance(guard.subject, Ref))
@@ -66,11 +66,11 @@ def _decisions(
     return dict(zip(subjects, run(part, inputs, model, compute=of_node), strict=True))
 
 
-def _match(pattern: object, given: object, inputs: dict[str, Array]) -> bool:
+def _match(pattern: object, given: object, inputs: dict[str, Tensor]) -> bool:
     if isinstance(pattern, Ref):
         if not (isinstance(given, (np.ndarray, np.generic)) or is_traced(given)):
             return False
-        inputs[pattern.node] = cast("Array", given)
+        inputs[pattern.node] = cast("Tensor", given)
         return True
     if is_sequence(pattern):
         return (

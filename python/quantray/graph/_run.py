@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from quantray._typing import Array
+from quantray._typing import Array, Tensor
 from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, leaves, map_tree
 from quantray.graph._lengths import evaluate
 from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple
@@ -72,7 +72,7 @@ def parameter_of(model: Module, node: Node) -> Array:
 
 def run(
     graph: Graph,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, Tensor],
     model: Module | None = None,
     *,
     compute: Compute | None = None,
@@ -157,7 +157,8 @@ def _last_uses(graph: Graph) -> dict[str, list[Ref]]:
     return found
 
 
-def call(node: Node, args: tuple[object, ...], kwargs: dict[str, object], model: Module | None) -> object:
+# What a node gives its kind says.
+def call(node: Node, args: tuple[object, ...], kwargs: dict[str, object], model: Module | None) -> Any:
     """One node's own function."""
     kind = node.kind
     if kind in ("module", "python", "tap", "hook"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from quantray.nn._module import Module
 from quantray.nn._registry import Mark
 
 if TYPE_CHECKING:
-    from quantray._typing import Array
+    from quantray._typing import Array, ArrayLike, Tensor
     from quantray.graph._files._write import Writer
 
 
@@ -68,9 +68,7 @@ class GraphRunner:
         """What becomes of a captured graph."""
         return graph
 
-    def compute(
-        self, module: Module, node: Node, args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> object:
+    def compute(self, module: Module, node: Node, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """One node's result."""
         raise NotImplementedError
 
@@ -108,7 +106,7 @@ class GraphRunner:
         """What a notebook shows of the module, as HTML; by default its summary."""
         return ""
 
-    def __call__(self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+    def __call__(self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         args, kwargs = arguments(module, args, kwargs)
         failed = 0
         while True:
@@ -132,7 +130,7 @@ class GraphRunner:
 
     def find(
         self, module: Module, args: tuple[object, ...], kwargs: dict[str, object], *, whole: bool = False
-    ) -> tuple[Graph, dict[str, Array]]:
+    ) -> tuple[Graph, dict[str, Tensor]]:
         """The graph for some arguments, captured if need be (with all rows if `whole`), and its inputs."""
         found = self._fitting(module, args, kwargs)
         if found is not None:
@@ -151,18 +149,18 @@ class GraphRunner:
 
     def _fitting(
         self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> tuple[Graph, dict[str, Array]] | None:
+    ) -> tuple[Graph, dict[str, Tensor]] | None:
         for at, graph in enumerate(tuple(self.graphs)):
             inputs = fitting(graph, args, kwargs, bool(module.training), module, self.deciding(module, graph))
             if inputs is not None and _is_within(graph.rows, inputs) and not self.is_refused(at, inputs):
                 return graph, inputs
         return None
 
-    def is_refused(self, at: int, inputs: Mapping[str, Array]) -> bool:
+    def is_refused(self, at: int, inputs: Mapping[str, Tensor]) -> bool:
         """Whether a graph, by its place, was found out not to be for inputs of this kind."""
         return bool(self._refused) and (at, _kinds_of(inputs)) in self._refused
 
-    def refuse(self, graph: Graph, inputs: Mapping[str, Array]) -> None:
+    def refuse(self, graph: Graph, inputs: Mapping[str, Tensor]) -> None:
         """Notes that what a graph takes for granted inside does not hold for inputs of this kind."""
         with self._lock:
             at = next((i for i, each in enumerate(self.graphs) if each is graph), None)
@@ -181,11 +179,11 @@ class GraphRunner:
         self.watch(module)
         return made
 
-    def run(self, module: Module, graph: Graph, inputs: Mapping[str, Array]) -> object:
+    def run(self, module: Module, graph: Graph, inputs: Mapping[str, Tensor]) -> Any:
         """A graph's output, node by node."""
         return self.run_by(self.compute, module, graph, inputs)
 
-    def run_by(self, compute: OfModule, module: Module, graph: Graph, inputs: Mapping[str, Array]) -> object:
+    def run_by(self, compute: OfModule, module: Module, graph: Graph, inputs: Mapping[str, Tensor]) -> Any:
         """A graph's output by what computes a node of a module."""
         guarded = [
             g for g in graph.guards if not isinstance(g.subject, Ref) and not is_of_inputs(g.subject, graph)
@@ -209,15 +207,15 @@ class GraphRunner:
 
     # State
 
-    def own_state(self, module: Module) -> dict[str, object]:
+    def own_state(self, module: Module) -> dict[str, Array]:
         """What belongs to the module's state_dict beside what its modules keep."""
         return {}
 
-    def accept(self, module: Module, name: str, value: object) -> object:
+    def accept(self, module: Module, name: str, value: ArrayLike) -> Array:
         """A value for an entry of that state, converted."""
         raise KeyError(name)
 
-    def assign(self, module: Module, state: dict[str, object]) -> None:
+    def assign(self, module: Module, state: dict[str, Array]) -> None:
         """Takes accepted entries."""
 
     def expect(self, module: Module, keys: Iterable[str]) -> None:
@@ -277,13 +275,13 @@ class DoesNotHold(Exception):
 _MOST_GRAPHS = 64
 
 
-def _kinds_of(inputs: Mapping[str, Array]) -> tuple[object, ...]:
+def _kinds_of(inputs: Mapping[str, Tensor]) -> tuple[object, ...]:
     """What lengths are decided by: shapes and dtypes."""
     plain = map(untraced, inputs.values())
     return tuple((np.shape(array), np.asarray(array).dtype) for array in plain)
 
 
-def _is_within(rows: tuple[int, int] | None, inputs: Mapping[str, Array]) -> bool:
+def _is_within(rows: tuple[int, int] | None, inputs: Mapping[str, Tensor]) -> bool:
     if rows is None:
         return True
     return all(rows[0] <= len(untraced(array)) <= rows[1] for array in inputs.values() if np.ndim(array))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 import numpy as np
 
 if TYPE_CHECKING:
-    from quantray._typing import Array
+    from quantray._typing import Args, Array
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -16,22 +16,22 @@ T = TypeVar("T")
 Call: TypeAlias = tuple[tuple[object, ...], dict[K, object]]
 
 
-def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
+def is_tuple(value: object) -> TypeGuard[Args]:
     """Whether it is a tuple, named ones too."""
     return isinstance(value, tuple)
 
 
-def is_list(value: object) -> TypeGuard[list[object]]:
+def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether it is a list itself, and no class derived from it."""
     return type(value) is list
 
 
-def is_sequence(value: object) -> TypeGuard[tuple[object, ...] | list[object]]:
+def is_sequence(value: object) -> TypeGuard[Args | list[Any]]:
     """Whether it is a tuple or a list."""
     return isinstance(value, (tuple, list))
 
 
-def is_dict(value: object) -> TypeGuard[dict[object, object]]:
+def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     """Whether it is a dict."""
     return isinstance(value, dict)
 
@@ -79,9 +79,9 @@ def _mapped(function: Callable[[Any], object], tree: Any) -> object:
     return function(tree)
 
 
-def leaves(tree: object) -> list[object]:
+def leaves(tree: object) -> list[Any]:
     """The leaves of a tree, in order."""
-    found: list[object] = []
+    found: list[Any] = []
 
     def walk(tree: Any) -> None:
         kind = cast("type[object]", type(tree))

@@ -95,7 +95,7 @@ class Body(Module):
         if self._calls < _FEW_CALLS:
             self.__dict__["_calls"] += 1
             return self(*arrays)
-        return self.floats()(self, arrays, {})
+        return cast("tuple[Array, ...]", self.floats()(self, arrays, {}))
 
     def _argument_names(self) -> tuple[str, ...]:
         return self.plan.inputs

@@ -6,7 +6,7 @@ A class is meant exactly: a subclass with a `forward` of its own is captured by 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from quantray import nn
 from quantray.graph.kinds._table import Part
@@ -94,9 +94,10 @@ def module_kind(module: nn.Module) -> ModuleKind:
     return _MODULES.get(type(module), ModuleKind())
 
 
-def registered_layers() -> dict[type[nn.Module], Converts]:
+def registered_layers() -> dict[type[nn.Module], type[nn.Module]]:
     """Classes and their integer versions."""
-    return {kind: found.integer for kind, found in _MODULES.items() if found.integer is not None}
+    known = {kind: found.integer for kind, found in _MODULES.items() if found.integer is not None}
+    return cast("dict[type[nn.Module], type[nn.Module]]", known)
 
 
 for _kind in (

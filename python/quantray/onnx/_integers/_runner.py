@@ -10,7 +10,7 @@ from quantray.graph import Graph
 from quantray.quantization._converted import Converted, NotCaptured
 
 if TYPE_CHECKING:
-    from quantray._typing import Array
+    from quantray._typing import Tensor
 
 #: A further graph of a model, for what it is called with.
 Capture: TypeAlias = Callable[[nn.Module, tuple[object, ...]], Graph]
@@ -36,7 +36,7 @@ class Loaded(Converted):
 
     def find(
         self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], *, whole: bool = False
-    ) -> tuple[Graph, dict[str, Array]]:
+    ) -> tuple[Graph, dict[str, Tensor]]:
         try:
             return super().find(module, args, kwargs, whole=whole)
         except NotCaptured:
