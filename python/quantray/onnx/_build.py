@@ -214,7 +214,7 @@ class Builder:
             self.blocks[node.outputs[0]] = blocks
         return True
 
-    def _blocks_of(self, node: NodeFile, constants: list[Array]) -> Blocks | None:
+    def _blocks_of(self, node: NodeFile, constants: list[Given]) -> Blocks | None:
         """What a constant is, if it is integers in blocks."""
         if node.op == "DequantizeLinear" and node.attributes.get("block_size"):
             return Blocks.of_node(node, constants, next(iter(self.types.of_inputs(node)), None) or "")

@@ -155,7 +155,7 @@ def _taken_for_granted(to: Writing, inputs: Sequence[ValueInfo]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _axes(subject: Any) -> list[tuple[Ref, int]]:
+def _axes(subject: object) -> list[tuple[Ref, int]]:
     """The axes whose lengths an expression is of."""
     if not isinstance(subject, Expr):
         return []

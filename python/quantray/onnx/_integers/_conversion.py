@@ -82,7 +82,7 @@ class Weights:
             self._known[source.name] = stored.weight_for(np.asarray(weight), axis)
         return self._known[source.name]
 
-    def array(self, node: Node) -> Any:
+    def array(self, node: Node) -> Array:
         """The array of a parameter."""
         return np.asarray(parameter_of(self._model, node))
 

@@ -88,14 +88,15 @@ _DYNAMIC = (nn.quantized.dynamic.Conv1d, nn.quantized.dynamic.Conv2d, nn.quantiz
 
 
 @layer("DynamicConv", domain="quantray")
-def _dynamic_conv_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _dynamic_conv_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     """A convolution with integer weights, whose images are quantized by the range of all of them."""
-    weight, scales, zeros = constants[1:4]
+    # A pass has made the node, of constants.
+    weight, steps, offsets = cast("Sequence[Array]", constants[1:4])
     bias = constants[4] if len(constants) > 4 else None
     window, groups, outputs = Window.of(call, weight.shape[2:]), int(call.get("group", 1)), len(weight)
     padding = tuple(a for a, _ in window.fixed_sides() or [(0, 0)] * len(window.kernel))
-    scales = np.broadcast_to(scales.astype(np.float64), outputs).copy()
-    zeros = np.broadcast_to(zeros.astype(np.int64), outputs).copy()
+    scales = np.broadcast_to(steps.astype(np.float64), outputs).copy()
+    zeros = np.broadcast_to(offsets.astype(np.int64), outputs).copy()
     with rebuilding(2 * weight.size + outputs * groups):
         made = _DYNAMIC[weight.ndim - 3](
             weight.shape[1] * groups,
