@@ -1,19 +1,16 @@
 """What a model is called with, as its graphs know it."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from quantray.graph._graph import map_tree
+from quantray.graph._trees import Call, is_array, is_dict, is_tuple, rebuilt
 from quantray.nn._gradients import is_traced
 from quantray.nn._module import Module
 
@@ -21,27 +18,27 @@ from quantray.nn._module import Module
 _DEFAULTS = (type(None), bool, int, float, str)
 
 
-def few_rows(tree: Any) -> Any:
+def few_rows(call: Call[str]) -> Call[str]:
     """What a model is called with, of which a few rows are left: an example to capture by."""
-    return map_tree(
-        lambda leaf: leaf[:2].copy() if isinstance(leaf, np.ndarray) and leaf.ndim else leaf, tree
-    )
+
+    def few(leaf: object) -> object:
+        return leaf[:2].copy() if is_array(leaf) and leaf.ndim else leaf
+
+    return map_tree(few, call)
 
 
-def arguments(
-    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments(module: Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Call[str]:
     """What a module is called with, as graphs know it: arrays in the place of what can become arrays,
     arguments by position wherever `forward` takes them so, and none that is what it would be by itself.
     """
     if kwargs or any(type(arg) in _DEFAULTS for arg in args):
         args, kwargs = _as_few(module, args, kwargs)
-    return as_arrays(args), as_arrays(dict(kwargs))
+    return cast("tuple[object, ...]", as_arrays(args)), cast("dict[str, object]", as_arrays(dict(kwargs)))
 
 
 def _as_few(
-    module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    module: Module, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> tuple[tuple[object, ...], Mapping[str, object]]:
     try:
         signature = _signature(type(module))
         bound = signature.bind(module, *args, **kwargs)
@@ -61,7 +58,7 @@ def _as_few(
     return tuple(positional), given
 
 
-def _is_default(parameter: inspect.Parameter, value: Any) -> bool:
+def _is_default(parameter: inspect.Parameter, value: object) -> bool:
     default = parameter.default
     return type(value) in _DEFAULTS and type(default) is type(value) and bool(default == value)
 
@@ -71,30 +68,30 @@ def _signature(kind: type[Module]) -> inspect.Signature:
     return inspect.signature(kind.forward)
 
 
-def as_arrays(tree: Any) -> Any:
+def as_arrays(tree: object) -> object:
     """Arguments with arrays in the place of lists of numbers, QTensors, and other libraries' arrays.
 
     Floats become float32, which all layers compute in.
     """
-    if isinstance(tree, dict):
+    if is_dict(tree):
         return {key: as_arrays(value) for key, value in tree.items()}
-    if isinstance(tree, tuple):
-        items = [as_arrays(item) for item in tree]
-        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
+    if is_tuple(tree):
+        return rebuilt(tree, [as_arrays(item) for item in tree])
     if isinstance(tree, list):
-        if tree and all(map(_is_number_or_list, tree)):
-            return as_arrays(np.asarray(tree))
-        return [as_arrays(item) for item in tree]
+        items = cast("list[object]", tree)
+        if items and all(map(_is_number_or_list, items)):
+            return as_arrays(np.asarray(items))
+        return [as_arrays(item) for item in items]
     if is_traced(tree):
         return tree
-    if isinstance(tree, (np.ndarray, np.generic)):
+    if is_array(tree):
         return np.asarray(tree, np.float32) if tree.dtype.kind == "f" else tree
     if hasattr(tree, "__array__") and not isinstance(tree, type):
         return as_arrays(np.asarray(tree))
     return tree
 
 
-def _is_number_or_list(value: Any) -> bool:
+def _is_number_or_list(value: object) -> bool:
     if isinstance(value, list):
-        return all(map(_is_number_or_list, value))
+        return all(map(_is_number_or_list, cast("list[object]", value)))
     return isinstance(value, (int, float, np.generic))

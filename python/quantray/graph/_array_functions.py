@@ -1,17 +1,15 @@
 """What a capture does with some of NumPy's functions that is not their call alone."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, cast
 
 import numpy as np
 
+from quantray._typing import Array, ArrayLike
+from quantray.graph._functions import Function
 from quantray.graph._graph import map_tree
 from quantray.graph._lengths import Length, Shape
 from quantray.graph._values import Value
@@ -56,32 +54,72 @@ VIEWS = frozenset(
 DECISIONS = frozenset({np.allclose, np.array_equal, np.array_equiv, np.may_share_memory, np.shares_memory})
 
 
-def split(function: Any, x: Any, sections: Any = None, axis: Any = 0) -> Any:
+#: Where parts begin, or how many there are.
+Sections: TypeAlias = Length | int | Sequence[Length | int]
+
+
+def split(function: Function, x: Value, sections: Sections | None = None, axis: int = 0) -> Sequence[Value]:
     """Parts as views of their own, so that writing to one after a split is no riddle."""
     axis = int(axis) % x.ndim
     before = (slice(None),) * axis
     if function is not np.split and function is not np.array_split:
         return tuple(x[(*before, i)] for i in range(np.shape(x._example)[axis]))
-    if function is np.split and np.ndim(sections) == 0:
-        each = x.shape[axis] // sections
-        return [x[(*before, slice(i * each, (i + 1) * each))] for i in range(int(sections))]
+    if function is np.split and np.ndim(cast("ArrayLike", sections)) == 0:
+        count = cast("int", sections)
+        each = x.shape[axis] // count
+        return [x[(*before, slice(i * each, (i + 1) * each))] for i in range(int(count))]
     plain = map_tree(lambda n: n.__index__() if type(n) is Length else n, sections)
-    lengths = [part.shape[axis] for part in function(x._example, plain, axis)]
+    parts: Sequence[Array] = function(x._example, plain, axis)
+    lengths = [part.shape[axis] for part in parts]
     starts = np.cumsum([0, *lengths])
     return [x[(*before, slice(int(a), int(b)))] for a, b in itertools.pairwise(starts)]
 
 
-def _examples(value: Any) -> Any:
-    return map_tree(lambda leaf: leaf._example if type(leaf) is Value else leaf, value)
+def _example(leaf: object) -> object:
+    return leaf._example if type(leaf) is Value else leaf
+
+
+def _about(function: Callable[..., object]) -> Callable[..., object]:
+    """A function of what its arguments are, and not of their values."""
+
+    def call(*args: object, **kwargs: object) -> object:
+        return function(*map_tree(_example, args), **kwargs)
+
+    return call
+
+
+def _array(a: object) -> Value | Array:
+    """An argument that NumPy has found to be an array."""
+    return cast("Value | Array", a)
+
+
+def _shape(a: object) -> Shape:
+    return a.shape if type(a) is Value else Shape(np.shape(_array(a)))
+
+
+def _ndim(a: object) -> int:
+    return _array(a).ndim
+
+
+def _is_complex(a: object) -> bool:
+    return _array(a).dtype.kind == "c"
+
+
+def _is_real(a: object) -> bool:
+    return _array(a).dtype.kind != "c"
+
+
+def _size(a: object, axis: int | None = None) -> Length | int:
+    return _array(a).size if axis is None else _array(a).shape[axis]
 
 
 #: Functions that tell of an array without looking at its values.
-ABOUT: dict[Any, Callable[..., Any]] = {
-    np.shape: lambda a: a.shape if type(a) is Value else Shape(np.shape(a)),
-    np.ndim: lambda a: a.ndim,
-    np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
-    np.iscomplexobj: lambda a: a.dtype.kind == "c",
-    np.isrealobj: lambda a: a.dtype.kind != "c",
-    np.result_type: lambda *args: np.result_type(*_examples(args)),
-    np.can_cast: lambda *args, **kwargs: np.can_cast(*_examples(args), **kwargs),
+ABOUT: dict[Callable[..., object], Callable[..., object]] = {
+    np.shape: _shape,
+    np.ndim: _ndim,
+    np.size: _size,
+    np.iscomplexobj: _is_complex,
+    np.isrealobj: _is_real,
+    np.result_type: _about(np.result_type),
+    np.can_cast: _about(np.can_cast),
 }

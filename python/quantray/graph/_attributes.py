@@ -1,18 +1,17 @@
 """What a module's attributes are: before its forward runs, and put back after it."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from quantray.graph._values import has_value
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module
+
+if TYPE_CHECKING:
+    from quantray._typing import Array
 
 #: What is no attribute of the module's own: who runs and who watches it.
 _BESIDE = ("_runner", "_marks", "_evaluation")
@@ -23,9 +22,10 @@ def stateless_copy(module: Module) -> Module:
     made = module.__class__.__new__(module.__class__)
     made.__dict__.update(module.__dict__)
     for table in ("_parameters", "_buffers"):
-        plain = {k: untraced(v) for k, v in module.__dict__[table].items()}
-        copies = {
-            k: v.copy() if isinstance(v, np.ndarray) and table == "_buffers" else v for k, v in plain.items()
+        plain: dict[str, object] = {k: untraced(v) for k, v in module.__dict__[table].items()}
+        copies: dict[str, object] = {
+            k: cast("Array", v).copy() if isinstance(v, np.ndarray) and table == "_buffers" else v
+            for k, v in plain.items()
         }
         made.__dict__[table] = copies
     made.__dict__["_modules"] = {
@@ -36,9 +36,9 @@ def stateless_copy(module: Module) -> Module:
     return made
 
 
-def attributes(module: Module) -> dict[str, Any]:
+def attributes(module: Module) -> dict[str, object]:
     """What a module's attributes are: its tables' entries each by itself."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, value in module.__dict__.items():
         if name in ("_parameters", "_buffers", "_modules"):
             found.update({f"{name}.{key}": item for key, item in value.items()})
@@ -47,7 +47,7 @@ def attributes(module: Module) -> dict[str, Any]:
     return found
 
 
-def changed_attributes(before: dict[str, Any], module: Module) -> list[tuple[str, Any]]:
+def changed_attributes(before: dict[str, object], module: Module) -> list[tuple[str, object]]:
     now = attributes(module)
     changed = [
         (name, value) for name, value in now.items() if name not in before or before[name] is not value
@@ -58,18 +58,18 @@ def changed_attributes(before: dict[str, Any], module: Module) -> list[tuple[str
     return [(name.rpartition(".")[2], value) for name, value in changed]
 
 
-def _is_equal(a: Any, b: Any) -> bool:
+def _is_equal(a: object, b: object) -> bool:
     return (
         type(a) is type(b)
         and isinstance(a, (int, float, str, bool, tuple))
-        and not has_value((a, b))
-        and bool(a == b)
+        and not has_value((cast("object", a), b))
+        and bool(cast("object", a) == b)
     )
 
 
-def restore(module: Module, before: dict[str, Any]) -> None:
-    tables: dict[str, dict[str, Any]] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
-    plain: dict[str, Any] = {}
+def restore(module: Module, before: dict[str, object]) -> None:
+    tables: dict[str, dict[str, object]] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
+    plain: dict[str, object] = {}
     for name, value in before.items():
         table, dot, key = name.partition(".")
         if dot and table in tables:

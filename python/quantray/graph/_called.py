@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,8 @@ class Called:
     """
 
     scope: str
-    args: Any
-    output: Any
+    args: tuple[object, ...]
+    output: object
     nodes: frozenset[str] = frozenset()
     decides: bool = False
 
@@ -33,5 +32,5 @@ class Called:
 class ArrayOfLengths:
     """An array of lengths, which no node has made yet."""
 
-    items: tuple[Any, ...]
+    items: tuple[object, ...]
     shape: tuple[int, ...]

@@ -5,24 +5,22 @@ between the two finds sizes and random numbers that would have been baked in, an
 free from those that are not.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, cast
 
 import numpy as np
 
 from quantray._core import QTensor
+from quantray._typing import Array
 from quantray.graph._example import Example, few_rows, other_shapes, others, rows_of, third_length
 from quantray.graph._free_lengths import Differ, Once, lengths_in
 from quantray.graph._graph import (
     Expr,
     Graph,
     Guard,
+    HookKey,
     Place,
     Ref,
     leaves,
@@ -32,8 +30,12 @@ from quantray.graph._graph import (
 from quantray.graph._join import Joined, join
 from quantray.graph._lengths import evaluate
 from quantray.graph._tracer import Tracer
+from quantray.graph._trees import Call
 from quantray.nn._foreign import check_model, is_torch
 from quantray.nn._module import Module
+
+#: What is captured: a module, or another function of arrays.
+Model: TypeAlias = Module | Callable[..., object]
 
 
 class CaptureError(TypeError):
@@ -41,12 +43,12 @@ class CaptureError(TypeError):
 
 
 def capture(
-    model: Any,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any] | None = None,
+    model: Model,
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object] | None = None,
     *,
     other: list[tuple[int, ...]] | None = None,
-    changing: frozenset[Any] = frozenset(),
+    changing: frozenset[HookKey] = frozenset(),
     whole: bool = False,
 ) -> Graph:
     """What a model computes, found by running it on stand-ins of its arguments.
@@ -102,7 +104,7 @@ def capture(
             tracer.release()
 
 
-def _is_for(graph: Graph, names: list[str], arrays: list[Any]) -> bool:
+def _is_for(graph: Graph, names: list[str], arrays: list[Array]) -> bool:
     """Whether a graph that was captured of a part of some arrays is for all of them."""
     shapes = {name: np.shape(array) for name, array in zip(names, arrays, strict=True)}
     for guard in graph.guards:
@@ -114,10 +116,10 @@ def _is_for(graph: Graph, names: list[str], arrays: list[Any]) -> bool:
 
 
 def _captured(
-    model: Any,
+    model: Model,
     example: Example,
     tries: list[list[tuple[int, ...]]] | None,
-    changing: frozenset[Any],
+    changing: frozenset[HookKey],
 ) -> Joined:
     python: frozenset[str] = frozenset()
     training = bool(getattr(model, "training", False))
@@ -156,11 +158,11 @@ def _captured(
 
 
 def _with_other_values(
-    model: Any,
+    model: Model,
     example: Example,
     shapes: list[tuple[int, ...]],
     python: frozenset[str],
-    changing: frozenset[Any],
+    changing: frozenset[HookKey],
 ) -> Once:
     """A run of other values; of the same ones, where others are no input of the model: shapes, places."""
     try:
@@ -203,12 +205,12 @@ def _for_these_rows(found: Joined, example: Example, differ: Differ | None) -> J
 
 
 def _second(
-    model: Any,
+    model: Model,
     example: Example,
     first: Once,
     shapes: list[tuple[int, ...]],
     python: frozenset[str],
-    changing: frozenset[Any],
+    changing: frozenset[HookKey],
     training: bool,
     has_differed: bool,
 ) -> Joined:
@@ -253,7 +255,7 @@ def _tries(first: Once, example: Example) -> list[list[tuple[int, ...]]]:
     return made
 
 
-def _needed_lengths(run: Once, arrays: list[Any]) -> set[int]:
+def _needed_lengths(run: Once, arrays: list[Array]) -> set[int]:
     """Lengths of inputs, rows aside, that numbers were made of: a graph for one of them alone would be a
     pity.
     """
@@ -261,14 +263,16 @@ def _needed_lengths(run: Once, arrays: list[Any]) -> set[int]:
     found: set[int] = set()
     for expr, _, _, needs_number in run.tracer.guards:
         for leaf in lengths_in(expr) if needs_number else ():
-            found.add(nodes[int(leaf.args[0].node)].facts[leaf.args[0].out].shape[leaf.args[1]])
+            ref, axis = cast("tuple[Ref, int]", leaf.args)
+            # What a run has seen are numbers: lengths have no names yet.
+            found.add(cast("int", nodes[int(ref.node)].facts[ref.out].shape[axis]))
     return found & {n for array in arrays for n in np.shape(array)[1:]}
 
 
-def _parameter_names(model: Any) -> tuple[str, ...]:
+def _parameter_names(model: Model) -> tuple[str, ...]:
     import inspect
 
-    function: Any = model
+    function: Callable[..., object] = model
     if isinstance(model, Module):
         own = model._argument_names()
         if own is not None:
@@ -282,17 +286,18 @@ def _parameter_names(model: Any) -> tuple[str, ...]:
 
 
 def _once(
-    model: Any, example: Example, arrays: list[Any], python: frozenset[str], changing: frozenset[Any]
+    model: Model, example: Example, arrays: list[Array], python: frozenset[str], changing: frozenset[HookKey]
 ) -> Once:
     tracer = Tracer(model, python, changing)
     example.tracers.append(tracer)
     values = {name: tracer.input(name, a) for name, a in zip(example.names, arrays, strict=True)}
     refs = {name: value._ref for name, value in values.items()}
 
-    def put(found: Mapping[str, Any]) -> Any:
-        return map_tree(
-            lambda leaf: found[leaf.node] if isinstance(leaf, Ref) else leaf, (example.args, example.kwargs)
-        )
+    def put(found: Mapping[str, object]) -> Call[str]:
+        def placed(leaf: object) -> object:
+            return found[leaf.node] if isinstance(leaf, Ref) else leaf
+
+        return map_tree(placed, (example.args, example.kwargs))
 
     args, kwargs = put(values)
     # What examples make warnings of will be warned of when it is computed.

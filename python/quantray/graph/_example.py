@@ -1,17 +1,15 @@
 """What a model is called with while it is captured, and the same with other values in other shapes."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quantray._typing import Array
 from quantray.graph._graph import Ref
+from quantray.graph._trees import is_array, is_dict, is_list, is_tuple, rebuilt
 
 if TYPE_CHECKING:
     from quantray.graph._recorder import Recorder
@@ -20,13 +18,15 @@ if TYPE_CHECKING:
 class Example:
     """What a model is called with: its arrays apart from what else is there."""
 
-    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    def __init__(
+        self, args: tuple[object, ...], kwargs: Mapping[str, object], names: tuple[str, ...]
+    ) -> None:
         self.names: list[str] = []
-        self.arrays: list[Any] = []
+        self.arrays: list[Array] = []
         #: Those of all runs so far.
         self.tracers: list[Recorder] = []
 
-        def take(value: Any, name: str) -> Any:
+        def take(value: object, name: str) -> object:
             if not is_array(value):
                 return value
             self.names.append(name)
@@ -39,24 +39,18 @@ class Example:
         self.kwargs = {key: _named(take, value, key) for key, value in kwargs.items()}
 
 
-def is_array(value: Any) -> bool:
-    """Whether an argument is one of a graph's inputs."""
-    return isinstance(value, (np.ndarray, np.generic))
-
-
-def _named(take: Callable[[Any, str], Any], tree: Any, name: str) -> Any:
+def _named(take: Callable[[object, str], object], tree: object, name: str) -> object:
     """A tree whose arrays are taken out, each named by the way to it."""
-    if isinstance(tree, tuple):
-        items = [_named(take, item, f"{name}.{i}") for i, item in enumerate(tree)]
-        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
-    if type(tree) is list:
+    if is_tuple(tree):
+        return rebuilt(tree, [_named(take, item, f"{name}.{i}") for i, item in enumerate(tree)])
+    if is_list(tree):
         return [_named(take, item, f"{name}.{i}") for i, item in enumerate(tree)]
-    if isinstance(tree, dict):
+    if is_dict(tree):
         return {key: _named(take, item, f"{name}.{key}") for key, item in tree.items()}
     return take(tree, name)
 
 
-def few_rows(arrays: list[Any]) -> list[Any]:
+def few_rows(arrays: list[Array]) -> list[Array]:
     """At most two rows of each: a capture runs the whole model."""
     rows = next((a.shape[0] for a in arrays if np.ndim(a)), 0)
     if rows <= 2:
@@ -64,7 +58,7 @@ def few_rows(arrays: list[Any]) -> list[Any]:
     return [a[:2] if np.ndim(a) and a.shape[0] == rows else a for a in arrays]
 
 
-def other_shapes(arrays: list[Any], new: int = 1) -> list[tuple[int, ...]] | None:
+def other_shapes(arrays: list[Array], new: int = 1) -> list[tuple[int, ...]] | None:
     """Shapes with another number of rows, as near to a wanted one as can be; None where there are no rows."""
     rows = next((a.shape[0] for a in arrays if np.ndim(a)), None)
     if rows is None:
@@ -73,9 +67,9 @@ def other_shapes(arrays: list[Any], new: int = 1) -> list[tuple[int, ...]] | Non
     return [(new, *a.shape[1:]) if np.ndim(a) and a.shape[0] == rows else a.shape for a in arrays]
 
 
-def others(arrays: list[Any], shapes: list[tuple[int, ...]]) -> list[Any]:
+def others(arrays: list[Array], shapes: list[tuple[int, ...]]) -> list[Array]:
     """Arrays of other values, but of the same kind, and of some shapes."""
-    made: list[Any] = []
+    made: list[Array] = []
     for array, shape in zip(arrays, shapes, strict=True):
         back = np.asarray(array).ravel()[::-1]
         if back.dtype.kind == "f" and back.size:

@@ -1,37 +1,36 @@
 """Whether a graph is for some arguments: their types, their lengths, and what it took for granted."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import functools
+from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 
+from quantray._typing import Tensor
 from quantray.graph._graph import Graph, Ref, wires
-from quantray.graph._run import Environment, holds, run
+from quantray.graph._run import Environment, OfModule, holds, run
+from quantray.graph._trees import is_dict, is_sequence
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Module
 
 
 def fitting(
     graph: Graph,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
     training: bool,
     model: Module | None,
-    compute: Callable[..., Any] | None = None,
-) -> dict[str, Any] | None:
+    compute: OfModule | None = None,
+) -> dict[str, Tensor] | None:
     """A graph's inputs among arguments; None where the graph is for others.
 
     `compute` gives the result of a node of a module, where functions alone do not.
     """
     if graph.training != training or len(args) != len(graph.args) or kwargs.keys() != graph.kwargs.keys():
         return None
-    inputs: dict[str, Any] = {}
+    inputs: dict[str, Tensor] = {}
     if not _match((graph.args, dict(graph.kwargs)), (args, dict(kwargs)), inputs):
         return None
     symbols: dict[str, int] = {}
@@ -54,8 +53,8 @@ def fitting(
 
 
 def _decisions(
-    graph: Graph, inputs: Mapping[str, Any], model: Module | None, compute: Callable[..., Any] | None
-) -> dict[Ref, Any]:
+    graph: Graph, inputs: Mapping[str, Tensor], model: Module | None, compute: OfModule | None
+) -> dict[Ref, object]:
     """The wires whose truth a graph took for granted: they come from integers alone."""
     subjects = tuple(guard.subject for guard in graph.guards if isinstance(guard.subject, Ref))
     if not subjects:
@@ -63,25 +62,25 @@ def _decisions(
     part = graph.__dict__.get("_decisions")
     if part is None:
         part = graph.__dict__["_decisions"] = graph.but(output=subjects, guards=()).pruned()
-    of_node = compute and (lambda node, args, kwargs: compute(model, node, args, kwargs))
+    of_node = None if compute is None or model is None else functools.partial(compute, model)
     return dict(zip(subjects, run(part, inputs, model, compute=of_node), strict=True))
 
 
-def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:
+def _match(pattern: object, given: object, inputs: dict[str, Tensor]) -> bool:
     if isinstance(pattern, Ref):
         if not (isinstance(given, (np.ndarray, np.generic)) or is_traced(given)):
             return False
-        inputs[pattern.node] = given
+        inputs[pattern.node] = cast("Tensor", given)
         return True
-    if isinstance(pattern, (tuple, list)):
+    if is_sequence(pattern):
         return (
-            isinstance(given, (tuple, list))
+            is_sequence(given)
             and len(given) == len(pattern)
             and all(_match(p, g, inputs) for p, g in zip(pattern, given, strict=True))
         )
-    if isinstance(pattern, dict):
+    if is_dict(pattern):
         return (
-            isinstance(given, dict)
+            is_dict(given)
             and pattern.keys() == given.keys()
             and all(_match(p, given[key], inputs) for key, p in pattern.items())
         )
@@ -90,5 +89,5 @@ def _match(pattern: Any, given: Any, inputs: dict[str, Any]) -> bool:
     return pattern is given or (type(pattern) is type(given) and bool(pattern == given))
 
 
-def is_of_inputs(subject: Any, graph: Graph) -> bool:
+def is_of_inputs(subject: object, graph: Graph) -> bool:
     return all(graph.nodes[ref.node].kind == "input" for ref in wires(subject))

@@ -1,17 +1,14 @@
 """Which lengths differ between two runs of a capture: what they are called, and what is made of them."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from quantray._core import QTensor
+from quantray._typing import Array
 from quantray.graph._functions import function_of
 from quantray.graph._graph import Expr, Fact, Guard, Node, Place, Ref
 from quantray.graph._lengths import evaluate
@@ -24,7 +21,9 @@ _SYMBOLS = "nmlkpqrstuvw"
 class Once:
     """One run: its nodes, and what came out."""
 
-    def __init__(self, tracer: Tracer, args: Any, kwargs: Any, output: Any) -> None:
+    def __init__(
+        self, tracer: Tracer, args: tuple[object, ...], kwargs: dict[str, object], output: object
+    ) -> None:
         self.tracer, self.args, self.kwargs, self.output = tracer, args, kwargs, output
 
 
@@ -44,7 +43,7 @@ class Lengths:
         #: Whether an array was recognized by less than three of its elements.
         self.is_thin = False
         self._shapes = [
-            {(str(i), o): f.shape for i, n in enumerate(run.tracer.nodes) for o, f in enumerate(n.facts)}
+            {(str(i), o): _shape(f) for i, n in enumerate(run.tracer.nodes) for o, f in enumerate(n.facts)}
             for run in (a, b)
         ]
         #: The name of each pair of lengths, and the wire and the axis of an input that has it.
@@ -54,17 +53,17 @@ class Lengths:
             if run_a.kind != "input":
                 continue
             number = a.tracer.nodes.index(run_a)
-            for axis, pair in enumerate(zip(run_a.facts[0].shape, run_b.facts[0].shape, strict=False)):
+            for axis, pair in enumerate(zip(_shape(run_a.facts[0]), _shape(run_b.facts[0]), strict=False)):
                 if pair[0] != pair[1] and pair not in self.symbols:
-                    self.symbols[pair] = next(names, f"n{len(self.symbols)}"), Ref(str(number)), axis  # type: ignore[index]
+                    self.symbols[pair] = next(names, f"n{len(self.symbols)}"), Ref(str(number)), axis
 
     def fact(self, a: Fact, b: Fact) -> Fact:
         """What is known of a wire in both runs."""
         if len(a.shape) != len(b.shape):
             return a
-        return Fact(tuple(self._called(m, n) for m, n in zip(a.shape, b.shape, strict=True)), a.dtype)
+        return Fact(tuple(self._called(m, n) for m, n in zip(_shape(a), _shape(b), strict=True)), a.dtype)
 
-    def _called(self, m: Any, n: Any) -> int | str:
+    def _called(self, m: int, n: int) -> int | str:
         """A length as a number, or as what it is of named ones."""
         if m == n:
             return m
@@ -87,23 +86,24 @@ class Lengths:
                     return f"{name}/{divisor}"
         return "?"
 
-    def _value(self, expr: Any, run: int) -> Any:
-        return evaluate(expr, lambda ref: cast("Any", self._shapes[run][ref.node, ref.out]))
+    def _value(self, expr: object, run: int) -> object:
+        return evaluate(expr, lambda ref: self._shapes[run][ref.node, ref.out])
 
-    def _varies(self, expr: Any) -> bool:
+    def _varies(self, expr: object) -> bool:
         """Whether one of the lengths in it differs between the runs."""
-        first, second = self._shapes
-        return any(
-            first[leaf.args[0].node, leaf.args[0].out][leaf.args[1]]
-            != second[leaf.args[0].node, leaf.args[0].out][leaf.args[1]]
-            for leaf in lengths_in(expr)
-        )
+        return any(first != second for first, second in map(self._pair, lengths_in(expr)))
+
+    def _pair(self, dim: Expr) -> tuple[int, int]:
+        """An axis of a wire, in both runs."""
+        ref, axis = cast("tuple[Ref, int]", dim.args)
+        first, second = (shapes[ref.node, ref.out][axis] for shapes in self._shapes)
+        return first, second
 
     def guards(self) -> list[Guard]:
         """What was decided by lengths and by values. Numbers that were made of lengths, and that differ
         between the runs, have been compared; others hold for these lengths alone.
         """
-        found: dict[tuple[Any, Any], Guard] = {}
+        found: dict[tuple[Expr | Ref, object], Guard] = {}
         for subject, outcome, at, needs_number in self._a.tracer.guards:
             if isinstance(subject, Ref):
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
@@ -113,25 +113,24 @@ class Lengths:
                 or self._is_fixed(subject)
             ):
                 continue
-            elif isinstance(subject, Expr):
+            else:
                 subject = self._of_inputs(subject)
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
         return list(found.values())
 
-    def _of_inputs(self, expr: Any) -> Any:
+    def _of_inputs(self, expr: Expr) -> Expr:
         """The same, of lengths of inputs where inner wires have these: known before the graph runs."""
-        if not isinstance(expr, Expr):
-            return expr
         if expr.op != "dim":
-            return Expr(expr.op, tuple(map(self._of_inputs, expr.args)))
-        ref, axis = expr.args
-        pair = tuple(shapes[ref.node, ref.out][axis] for shapes in self._shapes)
+            args = (self._of_inputs(arg) if isinstance(arg, Expr) else arg for arg in expr.args)
+            return Expr(expr.op, tuple(args))
+        ref: Ref = expr.args[0]
+        pair = self._pair(expr)
         if self._a.tracer.nodes[int(ref.node)].kind == "input" or pair not in self.symbols:
             return expr
         _, source, own = self.symbols[pair]
         return Expr("dim", (source, own))
 
-    def _is_fixed(self, subject: Any) -> bool:
+    def _is_fixed(self, subject: object) -> bool:
         """Whether all lengths in it are those of weights, or of inner wires and no input's: weights decide
         them, where every length of every input has differed between the runs.
         """
@@ -154,15 +153,14 @@ class Lengths:
         rows = {name for name, _, axis in self.symbols.values() if axis == 0}
         for expr, _, _, needs_number in self._a.tracer.guards:
             for leaf in lengths_in(expr) if needs_number else ():
-                key, axis = (leaf.args[0].node, leaf.args[0].out), leaf.args[1]
-                known = self._called(self._shapes[0][key][axis], self._shapes[1][key][axis])
+                known = self._called(*self._pair(leaf))
                 if isinstance(known, str) and (known == "?" or rows & set(re.findall(r"[a-z]\w*", known))):
                     return True
         return False
 
-    def _numbers(self) -> dict[tuple[Any, Any], Expr]:
+    def _numbers(self) -> dict[tuple[object, object], Expr]:
         """Lengths that were made numbers of, by what they were in both runs."""
-        found: dict[tuple[Any, Any], Expr] = {}
+        found: dict[tuple[object, object], Expr] = {}
         one = [g for g in self._a.tracer.guards if g[3]]
         two = [g for g in self._b.tracer.guards if g[3]]
         for (expr, m, *_), (_, n, *_) in zip(one, two, strict=False):
@@ -172,7 +170,7 @@ class Lengths:
             found.setdefault(pair, Expr("dim", (ref, axis)))
         return found
 
-    def number(self, m: Any, n: Any) -> Expr | None:
+    def number(self, m: object, n: object) -> Expr | None:
         """The length that is one number in the first run, and another one in the second."""
         if type(m) is not int or type(n) is not int:
             return None
@@ -193,7 +191,7 @@ class Lengths:
         kind, args = made
         return a.but(kind=kind, args=args, value=None)
 
-    def _made(self, x: Any, y: Any) -> tuple[str, tuple[Any, ...]] | None:
+    def _made(self, x: Array, y: Array) -> tuple[str, tuple[object, ...]] | None:
         numbers, dtype = self._numbers(), str(x.dtype)
         if x.size and y.size and x.dtype.kind in "biuf" and (x == x.flat[0]).all() and (y == x.flat[0]).all():
             lengths = [m if m == n else numbers.get((m, n)) for m, n in zip(x.shape, y.shape, strict=True)]
@@ -211,7 +209,7 @@ class Lengths:
             return None
         self.is_thin |= min(pair) < 3
 
-        tries: list[tuple[str, tuple[Any, ...]]] = []
+        tries: list[tuple[str, tuple[object, ...]]] = []
         flat = x.ravel() if pair[0] > 1 else y.ravel()
         if len(long) == 1:
             start = flat[0].item()
@@ -230,7 +228,12 @@ class Lengths:
         return None
 
 
-def _is_always_so(subject: Any) -> bool:
+def _shape(fact: Fact) -> tuple[int, ...]:
+    """The shape of what one run has seen: numbers alone, which get names when two runs are joined."""
+    return cast("tuple[int, ...]", fact.shape)
+
+
+def _is_always_so(subject: object) -> bool:
     """Whether a comparison is one of a length with itself, or asks whether it is negative."""
     if not isinstance(subject, Expr) or len(subject.args) != 2 or subject.op == "dim":
         return False
@@ -239,7 +242,7 @@ def _is_always_so(subject: Any) -> bool:
     return first == second or (is_sign and not isinstance(second, Expr))
 
 
-def lengths_in(expr: Any) -> list[Expr]:
+def lengths_in(expr: object) -> list[Expr]:
     if not isinstance(expr, Expr):
         return []
     return [expr] if expr.op == "dim" else [leaf for arg in expr.args for leaf in lengths_in(arg)]

@@ -12,44 +12,49 @@ import operator
 import sys
 import types
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from quantray._typing import Array, ArrayLike, Index
 from quantray.nn._gradients import Differentiable
+
+T = TypeVar("T")
+#: A function of arrays; what it gives, whoever knows its name knows.
+Function: TypeAlias = Callable[..., Any]
 
 # What becomes of changes in place: functions that return the array as it is after the change.
 
 
-def setitem(x: Any, index: Any, value: Any) -> Any:
+def setitem(x: Array, index: Index, value: object) -> Array:
     """An array with some of its elements replaced."""
     made = x.copy(order="K")
     made[index] = value
     return made
 
 
-def into(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Any:
+def into(function: Function, x: Array, *args: object, **kwargs: object) -> Array:
     """An array after a function that changes its first argument."""
     made = x.copy(order="K")
     function(made, *args, **kwargs)
     return made
 
 
-def ufunc_at(ufunc: Any, x: Any, *args: Any) -> Any:
+def ufunc_at(ufunc: np.ufunc, x: Array, *args: Array) -> Array:
     """An array after `ufunc.at`."""
     made = x.copy(order="K")
     ufunc.at(made, *args)
     return made
 
 
-def ufunc_where(ufunc: Any, out: Any, *args: Any, **kwargs: Any) -> Any:
+def ufunc_where(ufunc: Function, out: Array, *args: object, **kwargs: object) -> Array:
     """An array after a ufunc with `where=` wrote into it."""
     made = out.copy(order="K")
     ufunc(*args, out=made, **kwargs)
     return made
 
 
-def unview(view: Callable[..., Any], base: Any, new: Any, *args: Any, **kwargs: Any) -> Any:
+def unview(view: Function, base: Array, new: Array, *args: object, **kwargs: object) -> Array:
     """An array, a view of which has got other elements."""
     made = base.copy(order="K")
     part = view(made, *args, **kwargs)
@@ -59,44 +64,46 @@ def unview(view: Callable[..., Any], base: Any, new: Any, *args: Any, **kwargs: 
     return made
 
 
-def identity(x: Any) -> Any:
+def identity(x: T) -> T:
     """What some functions give back: their argument."""
     return x
 
 
-def ramp(length: int, start: Any, step: Any, shape: tuple[int, ...], dtype: str) -> Any:
+def ramp(length: int, start: ArrayLike, step: ArrayLike, shape: tuple[int, ...], dtype: str) -> Array:
     """`start + step * arange(length)`, of a shape in which one axis is that long."""
-    values = np.asarray(start) + np.asarray(step) * np.arange(int(length))
+    values: Array = np.asarray(start) + np.asarray(step) * np.arange(int(length))
     return values.astype(dtype).reshape([int(length) if n < 0 else n for n in shape])
 
 
-def triangle(length: int, lower: Any, upper: Any, k: int, shape: tuple[int, ...], dtype: str) -> Any:
+def triangle(
+    length: int, lower: ArrayLike, upper: ArrayLike, k: int, shape: tuple[int, ...], dtype: str
+) -> Array:
     """One value on and below the diagonal `k`, another one above it."""
     n = int(length)
     values = np.where(np.tri(n, k=k, dtype=np.bool_), np.asarray(lower), np.asarray(upper))
     return values.astype(dtype).reshape([n if m < 0 else m for m in shape])
 
 
-def diagonal(length: int, on: Any, off: Any, shape: tuple[int, ...], dtype: str) -> Any:
+def diagonal(length: int, on: ArrayLike, off: ArrayLike, shape: tuple[int, ...], dtype: str) -> Array:
     """One value on the diagonal, another one beside it."""
     n = int(length)
     values = np.where(np.eye(n, dtype=np.bool_), np.asarray(on), np.asarray(off))
     return values.astype(dtype).reshape([n if m < 0 else m for m in shape])
 
 
-def full(shape: tuple[int, ...], value: Any, dtype: str) -> Any:
+def full(shape: tuple[int, ...], value: ArrayLike, dtype: str) -> Array:
     """One value everywhere."""
     return np.full(tuple(int(n) for n in shape), value, dtype)
 
 
-def lengths(items: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+def lengths(items: tuple[float, ...], shape: tuple[int, ...]) -> Array:
     """Lengths as an array of integers, or of floats where there is one among them."""
     return np.array(items, np.float32 if any(isinstance(n, float) for n in items) else np.int64).reshape(
         shape
     )
 
 
-_OWN: dict[str, Callable[..., Any]] = {
+_OWN: dict[str, Function] = {
     "array.setitem": setitem,
     "array.getitem": operator.getitem,
     "array.identity": identity,
@@ -111,7 +118,7 @@ _OWN: dict[str, Callable[..., Any]] = {
 _PACKAGES = {"onnx": "quantray.onnx.functions"}
 
 #: Functions of `_OWN` that are given another function first, by the name that precedes that one's.
-_WRAPPERS: dict[str, Callable[..., Any]] = {
+_WRAPPERS: dict[str, Function] = {
     "array.into:": into,
     "array.at:": ufunc_at,
     "array.where:": ufunc_where,
@@ -124,17 +131,17 @@ def wrapped(wrapper: str, inner: str) -> str:
     return f"array.{wrapper}:{inner}"
 
 
-def method_of(name: str) -> Callable[..., Any]:
+def method_of(name: str) -> Function:
     """A method of arrays as a function."""
 
-    def call(x: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(x: Array, *args: object, **kwargs: object) -> object:
         return getattr(x, name)(*args, **kwargs)
 
     call.__name__ = name
     return call
 
 
-def name_of(function: Any) -> str | None:
+def name_of(function: object) -> str | None:
     """The name that finds a function of NumPy, scipy or `nn.functional` again; None where there is none."""
     home = getattr(function, "__module__", None)
     name = getattr(function, "__name__", None)
@@ -176,7 +183,7 @@ _CALLERS = frozenset({"apply_along_axis", "apply_over_axes", "piecewise", "fromf
 
 
 @functools.cache
-def function_of(name: str) -> Callable[..., Any]:
+def function_of(name: str) -> Function:
     """The function of a name: of arrays, and no other.
 
     Raises
@@ -193,7 +200,7 @@ def function_of(name: str) -> Callable[..., Any]:
                 break
             return functools.partial(wrapper, function_of(inner))
     home, _, last = name.rpartition(".")
-    found: Any = None
+    found: Function | None = None
     if home == "ndarray":
         found = method_of(last) if last in METHODS else None
     elif home == "functional":
@@ -221,7 +228,7 @@ def may_be_in_file(name: str) -> bool:
     return name.rpartition(".")[2] not in _CALLERS
 
 
-def _ufunc_of_scipy(name: str) -> Callable[..., Any] | None:
+def _ufunc_of_scipy(name: str) -> Function | None:
     try:
         special = importlib.import_module("scipy.special")
     except ImportError:
@@ -230,11 +237,12 @@ def _ufunc_of_scipy(name: str) -> Callable[..., Any] | None:
     return found if isinstance(found, np.ufunc) else None
 
 
-def _functional(name: str) -> Callable[..., Any] | None:
+def _functional(name: str) -> Function | None:
     from quantray.nn import functional
     from quantray.nn.functional import _attention
 
-    found: Any = getattr(functional, name, None) or getattr(_attention, name, None)
+    found: object = getattr(functional, name, None) or getattr(_attention, name, None)
     home = getattr(found, "__module__", "")
     is_function = isinstance(found, (types.FunctionType, Differentiable))
-    return cast("Any", found) if is_function and home.startswith(functional.__name__) else None
+    is_ours = is_function and home.startswith(functional.__name__)
+    return cast("Function", found) if is_ours else None

@@ -10,13 +10,15 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
-
+from quantray._typing import Args, DType
 from quantray.graph._called import ArrayOfLengths, Called
 from quantray.graph._trees import leaves as leaves
 from quantray.graph._trees import map_tree as map_tree
+
+#: A hook: the path of its module, "pre" or "post", and its key there.
+HookKey: TypeAlias = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,13 @@ class Ref:
         return self.node if self.out == 0 else f"{self.node}:{self.out}"
 
 
+#: What a node takes by name. As for `Args`, its kind says what there is: wires (`Ref`), lengths (`Expr`),
+#: plain values, and tuples, lists, dicts and slices of these.
+Settings: TypeAlias = Mapping[str, Any]
+
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class Expr:
     """A length that is known when the graph runs: an axis of a wire, or what is worked out from lengths.
@@ -38,7 +47,7 @@ class Expr:
     """
 
     op: str
-    args: tuple[Any, ...]
+    args: Args
 
     def __str__(self) -> str:
         if self.op == "dim":
@@ -54,7 +63,7 @@ class Fact:
     """What is known of a wire: lengths (numbers, or names of lengths that may differ) and dtype."""
 
     shape: tuple[int | str, ...]
-    dtype: np.dtype[Any]
+    dtype: DType
 
     @property
     def is_float(self) -> bool:
@@ -99,8 +108,8 @@ class Node:
 
     name: str
     kind: str
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    args: Args = ()
+    kwargs: Settings = field(default_factory=dict[str, object])
     facts: tuple[Fact, ...] = ()
     scope: str = ""
     at: Place | None = None
@@ -111,7 +120,7 @@ class Node:
         """The wires that it takes, lengths of wires aside, in order."""
         return tuple(leaf for leaf in leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Ref))
 
-    def but(self, **changes: Any) -> Node:
+    def but(self, **changes: object) -> Node:
         """The node with some of its attributes changed."""
         return dataclasses.replace(self, **changes)
 
@@ -125,7 +134,7 @@ class Guard:
     """What a graph takes for granted: a comparison of lengths, or the truth of a wire, with its outcome."""
 
     subject: Expr | Ref
-    outcome: Any
+    outcome: object
     at: Place
 
     def __str__(self) -> str:
@@ -194,9 +203,9 @@ class Graph:
     """
 
     nodes: Mapping[str, Node]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    output: Any
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
+    output: object
     guards: tuple[Guard, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     training: bool = False
@@ -246,7 +255,7 @@ class Graph:
                 found.setdefault(ref, []).append(node.name)
         return found
 
-    def but(self, **changes: Any) -> Graph:
+    def but(self, **changes: object) -> Graph:
         """The graph with some of its attributes changed."""
         return dataclasses.replace(self, **changes)
 
@@ -318,11 +327,11 @@ class Rewriter:
         """What a wire of the old graph is now."""
         return self._new.get(ref, ref)
 
-    def map(self, tree: Any) -> Any:
+    def map(self, tree: T) -> T:
         """Arguments with their wires as they are now."""
         return map_wires(self.find, tree)
 
-    def graph(self, **changes: Any) -> Graph:
+    def graph(self, **changes: object) -> Graph:
         """The new graph; its output and guards follow the replacements."""
         old = self.old
         guards = tuple(dataclasses.replace(guard, subject=self.map(guard.subject)) for guard in old.guards)
@@ -336,10 +345,10 @@ class Rewriter:
 # Wires in trees of arguments
 
 
-def map_wires(function: Callable[[Ref], Ref], tree: Any) -> Any:
+def map_wires(function: Callable[[Ref], Ref], tree: T) -> T:
     """A tree with each wire replaced by a function of it, inside of lengths too."""
 
-    def leaf(value: Any) -> Any:
+    def leaf(value: object) -> object:
         if isinstance(value, Ref):
             return function(value)
         if isinstance(value, Expr):
@@ -351,7 +360,7 @@ def map_wires(function: Callable[[Ref], Ref], tree: Any) -> Any:
     return map_tree(leaf, tree)
 
 
-def wires(tree: Any) -> list[Ref]:
+def wires(tree: object) -> list[Ref]:
     """The wires in a tree, those of lengths too."""
     found: list[Ref] = []
 

@@ -1,18 +1,15 @@
 """The one graph that two runs of a capture are cases of."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from quantray.graph._called import Called
 from quantray.graph._free_lengths import Differ, Lengths, Once
-from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, Refusal
+from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, Refusal, map_wires
+from quantray.graph._trees import is_dict, is_sequence, is_slice, is_tuple, rebuilt
 
 #: Kinds that arrays become which lengths make.
 _MADE = frozenset({"array.ramp", "array.triangle", "array.diagonal", "array.full"})
@@ -23,7 +20,7 @@ class Joined(NamedTuple):
 
     graph: Graph
     #: What arrays were taken for that lengths seem to make.
-    made: dict[str, Any]
+    made: dict[str, tuple[str, tuple[object, ...]]]
     #: Whether one of these was so short that it may go on in another way.
     is_thin: bool
     #: Whether Python has got the number of rows: it may decide by it, unseen, for other ones.
@@ -46,17 +43,20 @@ def join(a: Once, b: Once, training: bool, has_differed: bool = False) -> Joined
         if one.kind == "constant":
             nodes.append(lengths.constant(one, two).but(facts=facts))
             continue
-        args, kwargs = _merged(one, (one.args, dict(one.kwargs)), (two.args, dict(two.kwargs)), lengths)
+        args, kwargs = (
+            _merged(one, one.args, two.args, lengths),
+            _merged(one, one.kwargs, two.kwargs, lengths),
+        )
         nodes.append(one.but(args=args, kwargs=kwargs, facts=facts))
     made = {str(i): (n.kind, n.args) for i, n in enumerate(nodes) if n.kind in _MADE}
     output = _merged(first[-1] if first else Node("", ""), a.output, b.output, lengths)
     named, rename = a.tracer.named(nodes)
     graph = Graph(
         named,
-        rename(a.args),
-        rename(a.kwargs),
-        rename(output),
-        tuple(Guard(rename(g.subject), g.outcome, g.at) for g in lengths.guards()),
+        map_wires(rename, a.args),
+        map_wires(rename, a.kwargs),
+        map_wires(rename, output),
+        tuple(Guard(map_wires(rename, g.subject), g.outcome, g.at) for g in lengths.guards()),
         tuple(dict.fromkeys(a.tracer.refusals)) + _from_values(a, b),
         training,
         calls=tuple(_renamed(call, numbers, list(named), rename) for call, numbers in a.tracer.calls),
@@ -67,10 +67,11 @@ def join(a: Once, b: Once, training: bool, has_differed: bool = False) -> Joined
     return Joined(graph, made, lengths.is_thin, lengths.counts_rows())
 
 
-def _renamed(call: Called, numbers: range, names: list[str], rename: Callable[[Any], Any]) -> Called:
+def _renamed(call: Called, numbers: range, names: list[str], rename: Callable[[Ref], Ref]) -> Called:
     """A call with names in the place of numbers."""
     nodes = frozenset(names[number] for number in numbers)
-    return replace(call, args=rename(call.args), output=rename(call.output), nodes=nodes)
+    args, output = map_wires(rename, call.args), map_wires(rename, call.output)
+    return replace(call, args=args, output=output, nodes=nodes)
 
 
 def _from_values(a: Once, b: Once) -> tuple[Refusal, ...]:
@@ -80,18 +81,18 @@ def _from_values(a: Once, b: Once) -> tuple[Refusal, ...]:
     return tuple(Refusal(scope, reason) for scope in chosen)
 
 
-def _merged(node: Node, a: Any, b: Any, lengths: Lengths) -> Any:
+def _merged(node: Node, a: object, b: object, lengths: Lengths) -> object:
     """Arguments that hold for both runs: a number that is one length in the first and in the second is that
     length.
 
     Raises where a plain value is not the same in both.
     """
-    if isinstance(a, (tuple, list)) and type(a) is type(b) and len(a) == len(b):
+    if is_sequence(a) and is_sequence(b) and type(a) is type(b) and len(a) == len(b):
         items = [_merged(node, x, y, lengths) for x, y in zip(a, b, strict=True)]
-        return type(a)(*items) if hasattr(a, "_fields") else type(a)(items)
-    if isinstance(a, dict) and type(a) is type(b) and a.keys() == b.keys():
+        return rebuilt(a, items) if is_tuple(a) else items
+    if is_dict(a) and is_dict(b) and type(a) is type(b) and a.keys() == b.keys():
         return {key: _merged(node, x, b[key], lengths) for key, x in a.items()}
-    if type(a) is slice and type(b) is slice:
+    if is_slice(a) and is_slice(b):
         pairs = ((a.start, b.start), (a.stop, b.stop), (a.step, b.step))
         return slice(*(_merged(node, x, y, lengths) for x, y in pairs))
     if isinstance(a, (Ref, Expr)) or isinstance(b, (Ref, Expr)):

@@ -4,23 +4,20 @@ A length is no subclass of int: C code would read such a one without being seen.
 itself (`range`, `np.zeros`) asks for it by `__index__`, and that is noted as a guard.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, SupportsIndex, cast
+from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, cast, overload
 
 import numpy as np
 
-from quantray.graph._graph import Expr
+from quantray.graph._graph import Expr, Ref
 from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
+    from quantray._typing import Array, DType
     from quantray.graph._tracer import Tracer
 
 #: Operators of numbers that lengths keep track of.
@@ -42,6 +39,23 @@ class Length:
 
     def __init__(self, value: int | float, expr: Expr) -> None:
         self.value, self.expr = value, expr
+
+    if TYPE_CHECKING:
+        # Set below, from tables of names.
+        def __add__(self, other: Operand, /) -> Length: ...
+        def __radd__(self, other: Operand, /) -> Length: ...
+        def __sub__(self, other: Operand, /) -> Length: ...
+        def __rsub__(self, other: Operand, /) -> Length: ...
+        def __mul__(self, other: Operand, /) -> Length | int: ...
+        def __rmul__(self, other: Operand, /) -> Length | int: ...
+        def __floordiv__(self, other: Operand, /) -> Length: ...
+        def __rfloordiv__(self, other: Operand, /) -> Length: ...
+        def __truediv__(self, other: Operand, /) -> Length: ...
+        def __rtruediv__(self, other: Operand, /) -> Length: ...
+        def __lt__(self, other: Operand, /) -> bool: ...
+        def __le__(self, other: Operand, /) -> bool: ...
+        def __gt__(self, other: Operand, /) -> bool: ...
+        def __ge__(self, other: Operand, /) -> bool: ...
 
     # What says that it is a number keeps `isinstance(n, int)` true.
     @property
@@ -68,11 +82,11 @@ class Length:
         self._number()
         return float(self.value)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+    def __array__(self, dtype: DType | None = None, copy: bool | None = None) -> Array:
         self._number()
         return np.array(self.value, dtype)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: object, **kwargs: object) -> object:
         tracer = _tracer()
         if tracer is None:
             plain = [arg.value if type(arg) is Length else arg for arg in args]
@@ -95,11 +109,10 @@ class Length:
     def __format__(self, spec: str) -> str:
         return format(self.value, spec)
 
-    def __neg__(self) -> Any:
-        zero: Any = 0
-        return zero - self
+    def __neg__(self) -> Length:
+        return 0 - self
 
-    def __round__(self, ndigits: int | None = None) -> Any:
+    def __round__(self, ndigits: int | None = None) -> int | float:
         self._number()
         return round(self.value, ndigits)
 
@@ -112,46 +125,51 @@ class Length:
         self._number()
         return math.ceil(self.value)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
         self._number()
         return (type(self.value), (self.value,))
 
 
-def _plain(value: Any) -> Any:
+#: What a length is computed with, and compared to.
+Operand: TypeAlias = Length | int | float | np.integer
+
+
+def _plain(value: object) -> object:
     return value.value if type(value) is Length else value
 
 
-def _expr(value: Any) -> Any:
+def _expr(value: object) -> object:
     return value.expr if type(value) is Length else value
 
 
-def _arithmetic(name: str, swapped: bool) -> Callable[[Any, Any], Any]:
-    function = getattr(operator, name)
+def _arithmetic(name: str, swapped: bool) -> Callable[[Length, object], object]:
+    function: Callable[[object, object], float] = getattr(operator, name)
 
-    def method(self: Length, other: Any) -> Any:
+    def method(self: Length, other: object) -> object:
         if not (type(other) is Length or isinstance(other, (bool, int, float, np.integer))):
             return NotImplemented
-        other = int(cast("Any", other)) if isinstance(other, np.integer) else other
-        if name == "mul" and type(other) is int and other in (0, 1):
+        operand: object = int(cast("int", other)) if isinstance(other, np.integer) else other
+        if name == "mul" and type(operand) is int and operand in (0, 1):
             # None of a length is no length, and all of it is the same one.
-            return other and self
-        left, right = (other, self) if swapped else (self, other)
+            return operand and self
+        left, right = (operand, self) if swapped else (self, operand)
         value = function(_plain(left), _plain(right))
         return Length(value, Expr(name, (_expr(left), _expr(right))))
 
     return method
 
 
-def _comparison(name: str) -> Callable[[Any, Any], Any]:
-    function = getattr(operator, name)
+def _comparison(name: str) -> Callable[[Length, object], bool]:
+    function: Callable[[object, object], bool] = getattr(operator, name)
 
-    def method(self: Length, other: Any) -> Any:
+    def method(self: Length, other: object) -> bool:
         if not (type(other) is Length or isinstance(other, (int, float, np.integer))):
             return NotImplemented
-        outcome = function(self.value, _plain(other))
+        operand = cast("object", other)
+        outcome = function(self.value, _plain(operand))
         tracer = _tracer()
         if tracer is not None:
-            tracer.guard(Expr(name, (self.expr, _expr(other))), outcome, needs_number=False)
+            tracer.guard(Expr(name, (self.expr, _expr(operand))), outcome, needs_number=False)
         return outcome
 
     return method
@@ -164,39 +182,55 @@ for _name in _COMPARE:
     setattr(Length, f"__{_name}__", _comparison(_name))
 
 
-class Shape(tuple[Any, ...]):
+class Shape(tuple["Length | int", ...]):
     """Lengths of a stand-in; NumPy asks it before it makes numbers of them, so that `np.prod(x.shape)` is
     one.
     """
 
     __slots__ = ()
 
-    def __getitem__(self, index: Any) -> Any:
-        found: Any = super().__getitem__(index)
-        return Shape(found) if isinstance(index, slice) else found
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Length | int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Shape: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Length | int | Shape:
+        found = super().__getitem__(index)
+        return Shape(found) if isinstance(found, tuple) else found
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: tuple[Length | int, ...]) -> Shape:  # type: ignore[override] # no other tuples
         return Shape((*self, *other))
 
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self, other: tuple[Length | int, ...]) -> Shape:
         return Shape((*other, *self))
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self,
+        function: Callable[..., object],
+        types: Iterable[type],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+    ) -> object:
         if function is np.prod and len(args) == 1 and not kwargs:
-            product: Any = 1
-            for length in args[0]:
-                product = length * product
-            return product
+            return product(cast("Iterable[Length | int]", args[0]))
         plain = [tuple(arg) if isinstance(arg, Shape) else arg for arg in args]
         return function(*plain, **{k: tuple(v) if isinstance(v, Shape) else v for k, v in kwargs.items()})
 
 
-def evaluate(expr: Any, shape_of: Callable[[Any], Iterable[SupportsIndex]]) -> Any:
+def product(lengths: Iterable[Length | int]) -> Length | int:
+    """All lengths multiplied."""
+    made: Length | int = 1
+    for length in lengths:
+        made = length * made
+    return made
+
+
+def evaluate(expr: object, shape_of: Callable[[Ref], Iterable[SupportsIndex | str]]) -> object:
     """The number that a length is, from what the wires' shapes are."""
     if not isinstance(expr, Expr):
         return expr
     if expr.op == "dim":
-        return tuple(shape_of(expr.args[0]))[expr.args[1]]
+        ref, axis = cast("tuple[Ref, int]", expr.args)
+        return tuple(shape_of(ref))[axis]
     return getattr(operator, expr.op)(*(evaluate(arg, shape_of) for arg in expr.args))
 
 

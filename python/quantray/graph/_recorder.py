@@ -1,25 +1,23 @@
 """What a capture writes down: nodes of wires, and what was decided by lengths."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 import numpy as np
 
 from quantray._core import QTensor
+from quantray._typing import Array, DType, Tensor
 from quantray.graph._array_functions import ABOUT, DECISIONS, VIEWS, WRITE, split
 from quantray.graph._called import Called
 from quantray.graph._functions import function_of, name_of, wrapped
-from quantray.graph._graph import Fact, Node, Place, Ref, Refusal, leaves, map_tree, map_wires
+from quantray.graph._graph import Expr, Fact, Node, Place, Ref, Refusal, leaves, map_tree, map_wires
 from quantray.graph._lengths import Length
 from quantray.graph._refused import Refused, where
-from quantray.graph._values import Storage, Value, View, Whole, example_of
+from quantray.graph._trees import is_array, is_tuple
+from quantray.graph._values import Storage, Value, View, Whole, examples_of
 from quantray.nn._module import Module
 from quantray.nn._tracing import state
 
@@ -45,10 +43,10 @@ class Recorder:
         What is captured.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Module | Callable[..., object]) -> None:
         self.model = model
         self.nodes: list[Node] = []
-        self.guards: list[tuple[Any, Any, Place, bool]] = []
+        self.guards: list[tuple[Expr | Ref, object, Place, bool]] = []
         self.refusals: list[Refusal] = []
         self.refused: list[Refused] = []
         #: Finished calls of modules that stand for nodes of files, and the numbers of their nodes.
@@ -65,8 +63,8 @@ class Recorder:
         self._constants: dict[int, Ref] = {}
         #: The lengths that a node's result is made of, where it is made of nothing else.
         self._from_lengths: dict[str, list[Length]] = {}
-        self._kept: list[Any] = []
-        self._undo: list[tuple[Storage, Ref, Any, int]] = []
+        self._kept: list[object] = []
+        self._undo: list[tuple[Storage, Ref, Array, int]] = []
 
     def where(self) -> Place:
         """What is running: a line of the model's code, or a node of the file that it comes from."""
@@ -95,7 +93,7 @@ class Recorder:
         self.refused.append(error)
         raise error
 
-    def guard(self, expr: Any, outcome: Any, *, needs_number: bool) -> None:
+    def guard(self, expr: Expr, outcome: object, *, needs_number: bool) -> None:
         """Notes that something was decided by lengths."""
         self.guards.append((expr, outcome, self.where(), needs_number))
 
@@ -104,10 +102,10 @@ class Recorder:
     def add(
         self,
         kind: str,
-        args: Any,
-        kwargs: Any,
-        examples: list[Any],
-        value: Any = None,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        examples: Sequence[Tensor],
+        value: object = None,
         name: str | None = None,
     ) -> int:
         """A node; its number."""
@@ -115,7 +113,10 @@ class Recorder:
         short = kind.rpartition(".")[2]
         wanted = name or (f"{scope}.{short}" if scope else short)
         facts = tuple(
-            Fact(tuple(np.shape(e)), np.asarray(e).dtype if not hasattr(e, "dtype") else e.dtype)
+            # Of a quantized constant it is the dtype of its codes' tensor.
+            Fact(
+                tuple(np.shape(e)), cast("DType", np.asarray(e).dtype if not hasattr(e, "dtype") else e.dtype)
+            )
             for e in examples
         )
         self.nodes.append(Node(wanted, kind, args, kwargs, facts, scope, self.where(), value))
@@ -125,7 +126,7 @@ class Recorder:
         """A wire of a node that has only a number yet."""
         return Ref(str(number), out)
 
-    def lowered(self, value: Any) -> Any:
+    def lowered(self, value: object) -> object:
         """A leaf of arguments as a node holds it."""
         if type(value) is Value:
             return value._now()
@@ -134,14 +135,14 @@ class Recorder:
         if type(value) is Whole:
             return value.ref
         if isinstance(value, (np.ndarray, QTensor)):
-            return self._constant(value)
+            return self._constant(cast("Tensor", value))
         if callable(value) and not isinstance(value, type):
             known = name_of(value)
             if known is None:
                 self.refuse(f"a function is an argument: {value!r}")
         return value
 
-    def _constant(self, array: Any) -> Ref:
+    def _constant(self, array: Tensor) -> Ref:
         known = self._arrays.get(id(array))
         if known is not None:
             return known._now()
@@ -154,48 +155,59 @@ class Recorder:
             self._constants[id(array)] = self.ref(number)
         return self._constants[id(array)]
 
-    def input(self, name: str, array: Any) -> Value:
+    def input(self, name: str, array: Array) -> Value:
         """A stand-in of what the model is called with."""
         # A forward may change its input in place; the caller's array stays as it is.
         example = np.array(array)
         return Value(self, self.ref(self.add("input", (), {}, [example], None, name)), example)
 
-    def raw(self, name: str, args: Any, kwargs: Any, examples: Any) -> tuple[Ref, Any]:
+    def raw(
+        self, name: str, args: tuple[object, ...], kwargs: dict[str, object], examples: tuple[object, ...]
+    ) -> tuple[Ref, Array]:
         """A node of arguments that are wires already, beside the examples that flow on them."""
+        own, settings = examples_of(examples, kwargs)
         with self.paused():
-            example = function_of(name)(*example_of(examples), **example_of(kwargs))
+            example = cast("Array", function_of(name)(*own, **settings))
         number = self.add(name, map_tree(self.lowered, args), map_tree(self.lowered, kwargs), [example])
         return self.ref(number), example
 
     def emit(
-        self, name: str, args: Any, kwargs: Any, function: Callable[..., Any] | None = None, value: Any = None
-    ) -> Any:
+        self,
+        name: str,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        function: Callable[..., object] | None = None,
+        value: object = None,
+    ) -> object:
         """A function's call as a node: its result as stand-ins."""
         # Wires first: an example that is written to later must not be seen.
         lowered_args, lowered_kwargs = map_tree(self.lowered, args), map_tree(self.lowered, kwargs)
-        concrete = example_of(args), example_of(kwargs)
+        own, settings = examples_of(args, kwargs)
         with self.paused():
-            result = (function or function_of(name))(*concrete[0], **concrete[1])
-        found = leaves(result)
-        for item in found:
+            result = (function or function_of(name))(*own, **settings)
+        found: list[Array] = []
+        for item in leaves(result):
             if isinstance(item, QTensor):
                 self.refuse(f"{name} makes a QTensor")
-            if not isinstance(item, (np.ndarray, np.generic)) and item is not None:
+            if is_array(item):
+                found.append(item)
+            elif item is not None:
                 self.refuse(f"{name} makes a Python {type(item).__name__} of an array's values")
-        number = self.add(name, lowered_args, lowered_kwargs, [e for e in found if e is not None], value)
+        number = self.add(name, lowered_args, lowered_kwargs, found, value)
         given = [leaf for leaf in leaves((args, kwargs)) if type(leaf) is Value]
         count = iter(range(len(found)))
         first = args[0] if args and type(args[0]) is Value else None
 
-        def stand_in(item: Any) -> Any:
+        def stand_in(item: Array | None) -> Value | None:
             if item is None:
                 return None
             ref = self.ref(number, next(count))
-            if not isinstance(item, np.ndarray):
+            if not isinstance(cast("object", item), np.ndarray):
                 return Value(self, ref, item)
             view = (View(name, args[1:], kwargs),)
             for source in given:
                 example = source._example
+                has_memory = isinstance(cast("object", example), np.ndarray)
                 if item is example and name not in _BY_VALUES:
                     # What gives back its argument as it is: Dropout in evaluation, Identity.
                     if source is first:
@@ -203,7 +215,7 @@ class Recorder:
                         return Value(self, ref, item, source._storage, (*source._views, same))
                     return source
                 if item is not example and not (
-                    item.nbytes and isinstance(example, np.ndarray) and np.may_share_memory(item, example)
+                    item.nbytes and has_memory and np.may_share_memory(item, example)
                 ):
                     continue
                 if item is example or np.shares_memory(item, example):
@@ -215,6 +227,10 @@ class Recorder:
             return Value(self, ref, item)
 
         return map_tree(stand_in, result)
+
+    def emit_one(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Value:
+        """The same of a function whose result is one array."""
+        return cast("Value", self.emit(name, args, kwargs))
 
     def release(self) -> None:
         """Lets go of the model's arrays, now and not when Python next looks for what nobody has."""
@@ -230,9 +246,9 @@ class Recorder:
         """Remembers what an array was before it is written to, for what is cut back."""
         self._undo.append((storage, storage.ref, storage.example, storage.version))
 
-    def write_into(self, out: Any, result: Any, name: str) -> Any:
+    def write_into(self, out: object, result: Value, name: str) -> Value:
         """`out=`: a stand-in's elements become the result's."""
-        if isinstance(out, tuple):
+        if is_tuple(out):
             out = out[0] if len(out) == 1 else out
         if type(out) is not Value:
             self.refuse(f"{name} writes into an array that was made outside of the graph: leave out= away")
@@ -242,24 +258,28 @@ class Recorder:
                 raise TypeError(f"cannot write {result.dtype} of {name} into an array of {out.dtype}")
             result = result.astype(out.dtype)
         if np.shape(result._example) != np.shape(out._example):
-            result = np.broadcast_to(result, out.shape)
+            result = self.emit_one("numpy.broadcast_to", (result, out.shape), {})
         out._write(result)
         return out
 
     # What stand-ins hand over
 
-    def call_ufunc(self, ufunc: Any, method: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    def call_ufunc(
+        self, ufunc: np.ufunc, method: str, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
         """A ufunc, or a method of it."""
         if not self.is_current():
             self.refuse("an array that a forward kept from an earlier call is used")
         name = name_of(ufunc)
         if name is None:
             self.refuse(f"there is no name that finds the ufunc {ufunc.__name__} again")
-        out = kwargs.pop("out", None)
+        # NumPy gives a tuple, of one for each output.
+        out = cast("tuple[object, ...] | None", kwargs.pop("out", None))
         if method == "at":
-            if type(args[0]) is not Value:
+            target = args[0]
+            if type(target) is not Value:
                 self.refuse(f"{name}.at writes into an array that was made outside of the graph")
-            args[0]._write(self.emit(wrapped("at", name), args, kwargs))
+            target._write(self.emit_one(wrapped("at", name), args, kwargs))
             return None
         if method != "__call__":
             name = f"{name}.{method}"
@@ -267,15 +287,16 @@ class Recorder:
             made = self.emit(name, args, kwargs)
             self._note_lengths(made, args, kwargs)
             return made
-        if len(out) > 1:
+        target, *others = out
+        if others:
             self.refuse(f"{name} writes into several arrays: leave out= away")
-        if "where" in kwargs and type(out[0]) is Value:
-            result = self.emit(wrapped("where", name), (out[0], *args), kwargs)
+        if "where" in kwargs and type(target) is Value:
+            result = self.emit_one(wrapped("where", name), (target, *args), kwargs)
         else:
-            result = self.emit(name, args, kwargs)
-        return self.write_into(out[0], result, name)
+            result = self.emit_one(name, args, kwargs)
+        return self.write_into(target, result, name)
 
-    def _note_lengths(self, made: Any, args: Any, kwargs: Any) -> None:
+    def _note_lengths(self, made: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         """Remembers what is made of lengths alone."""
         if kwargs or type(made) is not Value:
             return
@@ -296,7 +317,9 @@ class Recorder:
             self.guard(length.expr, length.value, needs_number=True)
         return known is not None
 
-    def call_numpy(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    def call_numpy(
+        self, function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
         """A function of NumPy's."""
         answer = ABOUT.get(function)
         if answer is not None:
@@ -306,18 +329,20 @@ class Recorder:
         if function in DECISIONS:
             self.refuse(f"a decision on values (np.{function.__name__})")
         if function in (np.split, np.array_split, getattr(np, "unstack", None)) and type(args[0]) is Value:
-            return split(function, *args, **kwargs)
+            return cast("Callable[..., object]", split)(function, *args, **kwargs)
         name = name_of(function)
         if name is None:
             self.refuse(f"there is no name that finds the function {function!r} again")
         if function in WRITE:
-            if type(args[0]) is not Value:
+            target = args[0]
+            if type(target) is not Value:
                 self.refuse(f"{name} writes into an array that was made outside of the graph")
-            args[0]._write(self.emit(wrapped("into", name), args, kwargs))
+            target._write(self.emit_one(wrapped("into", name), args, kwargs))
             return None
         out = kwargs.pop("out", None)
-        result = self.emit(name, args, kwargs)
-        return result if out is None else self.write_into(out, result, name)
+        if out is None:
+            return self.emit(name, args, kwargs)
+        return self.write_into(out, self.emit_one(name, args, kwargs), name)
 
     def truth(self, value: Value) -> bool:
         """`bool` of a stand-in: of what comes from integers alone it is a guard."""
@@ -351,8 +376,8 @@ class Recorder:
 
     # The end
 
-    def named(self, nodes: list[Node]) -> tuple[dict[str, Node], Callable[[Any], Any]]:
-        """Nodes with names of their own, and what puts names in the place of numbers in a tree.
+    def named(self, nodes: list[Node]) -> tuple[dict[str, Node], Callable[[Ref], Ref]]:
+        """Nodes with names of their own, and what puts a name in the place of a wire's number.
 
         `nodes` are its own, as two runs have shown them to be.
         """
@@ -368,11 +393,13 @@ class Recorder:
             taken.setdefault(name, 1)
             names.append(name)
 
-        def renamed(tree: Any) -> Any:
-            return map_wires(lambda ref: Ref(names[int(ref.node)], ref.out), tree)
+        def renamed(ref: Ref) -> Ref:
+            return Ref(names[int(ref.node)], ref.out)
 
         made = {
-            name: node.but(name=name, args=renamed(node.args), kwargs=renamed(dict(node.kwargs)))
+            name: node.but(
+                name=name, args=map_wires(renamed, node.args), kwargs=map_wires(renamed, dict(node.kwargs))
+            )
             for name, node in zip(names, nodes, strict=True)
         }
         return made, renamed

@@ -4,26 +4,28 @@ The same function computes with NumPy's arrays, with autograd's boxes, and, in a
 program.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from quantray._typing import Array, Tensor
 from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, leaves, map_tree
 from quantray.graph._lengths import evaluate
-from quantray.graph._trees import is_array
+from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple
 from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._module import Module
 
 #: What computes a node: given it and its arguments, as arrays and numbers.
-Compute = Callable[[Node, tuple[Any, ...], dict[str, Any]], Any]
+Compute: TypeAlias = Callable[[Node, tuple[object, ...], dict[str, object]], object]
+#: What computes a node of a module.
+OfModule: TypeAlias = Callable[[Module, Node, tuple[object, ...], dict[str, object]], object]
+
+
+T = TypeVar("T")
 
 
 class Environment:
@@ -31,45 +33,46 @@ class Environment:
 
     def __init__(self, graph: Graph, model: Module | None) -> None:
         self.graph, self.model = graph, model
+        #: Arrays, codes, autograd's boxes; of a model that runs as Python, whatever it gives.
         self.values: dict[Ref, Any] = {}
 
     def shape(self, ref: Ref) -> tuple[int, ...]:
         """The shape of what is on a wire."""
         return tuple(self.values[ref].shape)
 
-    def resolve(self, tree: Any) -> Any:
+    def resolve(self, tree: T) -> T:
         """Arguments with arrays in the place of wires, and numbers in that of lengths."""
 
-        def leaf(value: Any) -> Any:
+        def leaf(value: object) -> object:
             if type(value) is Ref:
                 return self.values[value]
             return evaluate(value, self.shape) if type(value) is Expr else value
 
         return map_tree(leaf, tree)
 
-    def put(self, node: Node, result: Any) -> None:
+    def put(self, node: Node, result: object) -> None:
         """Notes what a node has made."""
         if node.kind == "python" and not node.value:
             # What the whole model gives back, whatever that is.
             self.values[Ref(node.name)] = result
-        elif isinstance(result, (tuple, list, dict)):
+        elif is_sequence(result) or is_dict(result):
             for out, item in enumerate(leaf for leaf in leaves(result) if leaf is not None):
                 self.values[Ref(node.name, out)] = item
         else:
             self.values[Ref(node.name)] = result
 
 
-def parameter_of(model: Module, node: Node) -> Any:
+def parameter_of(model: Module, node: Node) -> Array:
     """A parameter or a buffer, where it lives now."""
     path, key = node.value
     home = model.get_submodule(path)
     found = home._parameters.get(key)
-    return home._buffers.get(key) if found is None else found
+    return cast("Array", home._buffers.get(key) if found is None else found)
 
 
 def run(
     graph: Graph,
-    inputs: Mapping[str, Any],
+    inputs: Mapping[str, Tensor],
     model: Module | None = None,
     *,
     compute: Compute | None = None,
@@ -100,7 +103,7 @@ def run(
         elif node.kind == "parameter" and model is not None:
             environment.values[Ref(node.name)] = parameter_of(model, node)
         else:
-            args, kwargs = environment.resolve(node.args), environment.resolve(dict(node.kwargs))
+            args, kwargs = environment.resolve((node.args, dict(node.kwargs)))
             try:
                 environment.put(node, compute(node, args, kwargs))
             except (ValueError, TypeError, IndexError) as error:
@@ -154,7 +157,8 @@ def _last_uses(graph: Graph) -> dict[str, list[Ref]]:
     return found
 
 
-def call(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], model: Module | None) -> Any:
+# What a node gives its kind says.
+def call(node: Node, args: tuple[object, ...], kwargs: dict[str, object], model: Module | None) -> Any:
     """One node's own function."""
     kind = node.kind
     if kind in ("module", "python", "tap", "hook"):
@@ -168,7 +172,7 @@ def call(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], model: Modul
     return found.function(*args, **kwargs)
 
 
-def _call_module(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], model: Module) -> Any:
+def _call_module(node: Node, args: tuple[object, ...], kwargs: dict[str, object], model: Module) -> object:
     if node.kind == "python" and not node.value:
         # The caller's arrays stay as they are, whatever forward does to its arguments.
         args, kwargs = map_tree(_copied, args), map_tree(_copied, kwargs)
@@ -182,7 +186,7 @@ def _call_module(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], mode
     if hook is None:
         return given if when == "pre" else output
     own, own_output = map_tree(_copied, given), map_tree(_copied, output)
-    look: Any = hook
+    look = cast("Callable[..., object]", hook)
     changed = look(module, own) if when == "pre" else look(module, own, own_output)
     if node.kind == "tap":
         if changed is not None or not (_are_equal(own, given) and _are_equal(own_output, output)):
@@ -190,17 +194,17 @@ def _call_module(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], mode
         return None
     if changed is None:
         return own if when == "pre" else own_output
-    return changed if when == "post" or isinstance(changed, tuple) else (changed,)
+    return changed if when == "post" or is_tuple(changed) else (changed,)
 
 
-def _copied(leaf: Any) -> Any:
-    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+def _copied(leaf: object) -> object:
+    return cast("Array", leaf).copy() if isinstance(leaf, np.ndarray) else leaf
 
 
-def _are_equal(a: Any, b: Any) -> bool:
+def _are_equal(a: object, b: object) -> bool:
     """Whether arrays are what they were."""
     return all(
-        x is y or not is_array(y) or np.array_equal(x, y, equal_nan=y.dtype.kind in "fc")
+        x is y or not is_array(y) or np.array_equal(cast("Array", x), y, equal_nan=y.dtype.kind in "fc")
         for x, y in zip(leaves(a), leaves(b), strict=True)
     )
 

@@ -5,28 +5,29 @@ Inputs choose a graph: by the mode of the model, dtypes, numbers of axes, values
 what the capture took for granted. Where none fits, the model is captured again.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantray.graph._arguments import arguments, few_rows
 from quantray.graph._capture import capture
 from quantray.graph._fitting import fitting, is_of_inputs
-from quantray.graph._graph import About, Graph, Node, Ref, last_of, map_tree
+from quantray.graph._graph import About, Graph, Guard, HookKey, Node, Ref, last_of, map_tree
 from quantray.graph._lengths import named
-from quantray.graph._run import Environment, HookChanges, holds, run
+from quantray.graph._run import Environment, HookChanges, OfModule, holds, run
+from quantray.graph._trees import Call
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module
 from quantray.nn._registry import Mark
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Tensor
+    from quantray.graph._files._write import Writer
 
 
 class GraphRunner:
@@ -46,18 +47,18 @@ class GraphRunner:
     def __init__(self, prefix: str = "") -> None:
         self.graphs: list[Graph] = []
         self.prefix = prefix
-        self.changing: frozenset[Any] = frozenset()
+        self.changing: frozenset[HookKey] = frozenset()
         #: A few rows of what it was called with first, to capture another mode from.
-        self.example: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self.example: Call[str] | None = None
         self._mark = Mark()
         self._lock = threading.RLock()
         #: Places of graphs, and kinds of inputs for which what they take for granted inside does not hold.
-        self._refused: set[tuple[int, Any]] = set()
+        self._refused: set[tuple[int, tuple[object, ...]]] = set()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_refused")}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         self._lock, self._refused = threading.RLock(), set()
 
@@ -67,11 +68,11 @@ class GraphRunner:
         """What becomes of a captured graph."""
         return graph
 
-    def compute(self, module: Module, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, module: Module, node: Node, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """One node's result."""
         raise NotImplementedError
 
-    def deciding(self, module: Module, graph: Graph) -> Callable[..., Any] | None:
+    def deciding(self, module: Module, graph: Graph) -> OfModule | None:
         """What computes nodes that only decide whether a graph fits; None for functions alone."""
         return None
 
@@ -85,7 +86,7 @@ class GraphRunner:
         """The graphs as a user sees them."""
         return [graph.but(about=self.about(module, graph)) for graph in self.graphs]
 
-    def shapes(self, module: Module, args: tuple[Any, ...]) -> dict[int, str]:
+    def shapes(self, module: Module, args: tuple[object, ...]) -> dict[int, str]:
         """By ids of modules their outputs' shapes, for some arguments; without any, lengths have names."""
         graph = next(iter(self.graphs), None)
         lengths: dict[str, int] = {}
@@ -93,7 +94,8 @@ class GraphRunner:
             graph, inputs = self.find(module, *arguments(module, args, {}))
             for name, array in inputs.items():
                 known = graph.nodes[name].facts[0].shape
-                lengths |= {n: m for n, m in zip(known, np.shape(array), strict=True) if isinstance(n, str)}
+                own = zip(known, np.shape(array), strict=True)
+                lengths |= {n: m for n, m in own if isinstance(n, str)}
         return {} if graph is None else shapes_of(graph, module, lengths)
 
     def line(self, module: Module) -> str:
@@ -104,7 +106,7 @@ class GraphRunner:
         """What a notebook shows of the module, as HTML; by default its summary."""
         return ""
 
-    def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         args, kwargs = arguments(module, args, kwargs)
         failed = 0
         while True:
@@ -127,8 +129,8 @@ class GraphRunner:
                     self.refuse(graph, inputs)
 
     def find(
-        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
-    ) -> tuple[Graph, dict[str, Any]]:
+        self, module: Module, args: tuple[object, ...], kwargs: dict[str, object], *, whole: bool = False
+    ) -> tuple[Graph, dict[str, Tensor]]:
         """The graph for some arguments, captured if need be (with all rows if `whole`), and its inputs."""
         found = self._fitting(module, args, kwargs)
         if found is not None:
@@ -146,19 +148,19 @@ class GraphRunner:
             return found
 
     def _fitting(
-        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Graph, dict[str, Any]] | None:
+        self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> tuple[Graph, dict[str, Tensor]] | None:
         for at, graph in enumerate(tuple(self.graphs)):
             inputs = fitting(graph, args, kwargs, bool(module.training), module, self.deciding(module, graph))
             if inputs is not None and _is_within(graph.rows, inputs) and not self.is_refused(at, inputs):
                 return graph, inputs
         return None
 
-    def is_refused(self, at: int, inputs: Mapping[str, Any]) -> bool:
+    def is_refused(self, at: int, inputs: Mapping[str, Tensor]) -> bool:
         """Whether a graph, by its place, was found out not to be for inputs of this kind."""
         return bool(self._refused) and (at, _kinds_of(inputs)) in self._refused
 
-    def refuse(self, graph: Graph, inputs: Mapping[str, Any]) -> None:
+    def refuse(self, graph: Graph, inputs: Mapping[str, Tensor]) -> None:
         """Notes that what a graph takes for granted inside does not hold for inputs of this kind."""
         with self._lock:
             at = next((i for i, each in enumerate(self.graphs) if each is graph), None)
@@ -166,7 +168,7 @@ class GraphRunner:
                 self._refused.add((at, _kinds_of(inputs)))
 
     def capture(
-        self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
+        self, module: Module, args: tuple[object, ...], kwargs: dict[str, object], *, whole: bool = False
     ) -> Graph:
         """A graph for some arguments, of which a few rows are run, or all."""
         plain_args, plain_kwargs = map_tree(untraced, args), map_tree(untraced, kwargs)
@@ -177,18 +179,16 @@ class GraphRunner:
         self.watch(module)
         return made
 
-    def run(self, module: Module, graph: Graph, inputs: Mapping[str, Any]) -> Any:
+    def run(self, module: Module, graph: Graph, inputs: Mapping[str, Tensor]) -> Any:
         """A graph's output, node by node."""
         return self.run_by(self.compute, module, graph, inputs)
 
-    def run_by(
-        self, compute: Callable[..., Any], module: Module, graph: Graph, inputs: Mapping[str, Any]
-    ) -> Any:
+    def run_by(self, compute: OfModule, module: Module, graph: Graph, inputs: Mapping[str, Tensor]) -> Any:
         """A graph's output by what computes a node of a module."""
         guarded = [
             g for g in graph.guards if not isinstance(g.subject, Ref) and not is_of_inputs(g.subject, graph)
         ]
-        late: dict[str | None, list[Any]] = {}
+        late: dict[str | None, list[Guard]] = {}
         for guard in guarded:
             late.setdefault(last_of(guard, graph), []).append(guard)
 
@@ -207,21 +207,21 @@ class GraphRunner:
 
     # State
 
-    def own_state(self, module: Module) -> dict[str, Any]:
+    def own_state(self, module: Module) -> dict[str, Array]:
         """What belongs to the module's state_dict beside what its modules keep."""
         return {}
 
-    def accept(self, module: Module, name: str, value: Any) -> Any:
+    def accept(self, module: Module, name: str, value: ArrayLike) -> Array:
         """A value for an entry of that state, converted."""
         raise KeyError(name)
 
-    def assign(self, module: Module, state: dict[str, Any]) -> None:
+    def assign(self, module: Module, state: dict[str, Array]) -> None:
         """Takes accepted entries."""
 
     def expect(self, module: Module, keys: Iterable[str]) -> None:
         """Makes what the keys of a state_dict that is to be loaded are the state of."""
 
-    def for_file(self, module: Module, writer: Any) -> dict[str, Any] | None:
+    def for_file(self, module: Module, writer: Writer) -> dict[str, object] | None:
         """What a file has of it; None where only an instance of the class can take the file."""
         return None
 
@@ -275,13 +275,13 @@ class DoesNotHold(Exception):
 _MOST_GRAPHS = 64
 
 
-def _kinds_of(inputs: Mapping[str, Any]) -> tuple[Any, ...]:
+def _kinds_of(inputs: Mapping[str, Tensor]) -> tuple[object, ...]:
     """What lengths are decided by: shapes and dtypes."""
     plain = map(untraced, inputs.values())
     return tuple((np.shape(array), np.asarray(array).dtype) for array in plain)
 
 
-def _is_within(rows: tuple[int, int] | None, inputs: Mapping[str, Any]) -> bool:
+def _is_within(rows: tuple[int, int] | None, inputs: Mapping[str, Tensor]) -> bool:
     if rows is None:
         return True
     return all(rows[0] <= len(untraced(array)) <= rows[1] for array in inputs.values() if np.ndim(array))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from quantray._tables import Column, Table
-from quantray.graph._graph import About, Fact, Graph, Guard, Node, Place, Ref, Refusal
+from quantray.graph._graph import About, Expr, Fact, Graph, Guard, Node, Place, Ref, Refusal
 
 #: Kinds of nodes that are no functions, in words.
 _WORDS = {
@@ -87,7 +86,7 @@ def _arguments(node: Node, graph: Graph) -> tuple[str, str]:
     return ", ".join(wires), ", ".join(weights)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return getattr(np.asarray(value), "dtype", None) is not None and np.asarray(value).dtype.kind in "iuf"
 
 
@@ -170,9 +169,9 @@ def guard_sentence(guard: Guard) -> str:
     return f"For inputs alone where {guard.subject} is {guard.outcome}{where}."
 
 
-def _condition(subject: Any) -> str:
+def _condition(subject: Expr | Ref) -> str:
     signs = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-    if getattr(subject, "op", "") in signs:
+    if isinstance(subject, Expr) and subject.op in signs:
         left, right = subject.args
         return f"{left} {signs[subject.op]} {right}"
     return str(subject)

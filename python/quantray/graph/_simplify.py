@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray.graph._graph import Fact, Graph, Node, Ref, Rewriter
@@ -54,7 +52,7 @@ def unmasked(graph: Graph) -> Graph:
     return made.graph().pruned()
 
 
-def _unmasked_value(node: Node, graph: Graph, made: Rewriter) -> Any:
+def _unmasked_value(node: Node, graph: Graph, made: Rewriter) -> object:
     """What a masked assignment puts where: a number, or a whole array; None where it is another thing."""
     if node.kind != "array.setitem" or not isinstance(node.args[1], Ref):
         return None

@@ -1,28 +1,28 @@
 """One run of `forward` on stand-ins: what modules, NumPy and `nn.functional` hand over becomes nodes."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from quantray._typing import Array
 from quantray.graph._attributes import attributes, changed_attributes, restore, stateless_copy
 from quantray.graph._called import ArrayOfLengths, Called
 from quantray.graph._functions import function_of
-from quantray.graph._graph import Place, Refusal, leaves, map_tree
+from quantray.graph._graph import HookKey, Place, Refusal, leaves, map_tree
 from quantray.graph._lengths import Length
 from quantray.graph._recorder import Call, Recorder
 from quantray.graph._refused import Refused
-from quantray.graph._values import Storage, Value, Whole, example_of, has_value
+from quantray.graph._trees import is_array, is_tuple
+from quantray.graph._values import Storage, Value, Whole, examples_of, has_value
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module
 from quantray.nn._tracing import is_whole, state
+
+R = TypeVar("R")
 
 
 class Tracer(Recorder):
@@ -39,7 +39,10 @@ class Tracer(Recorder):
     """
 
     def __init__(
-        self, model: Any, python: frozenset[str] = frozenset(), changing: frozenset[Any] = frozenset()
+        self,
+        model: Module | Callable[..., object],
+        python: frozenset[str] = frozenset(),
+        changing: frozenset[HookKey] = frozenset(),
     ) -> None:
         super().__init__(model)
         self.python, self.changing = python, changing
@@ -55,38 +58,42 @@ class Tracer(Recorder):
 
     # What `nn.functional` and modules hand over
 
-    def call_function(self, function: Any, args: Any, kwargs: Any) -> Any:
+    def call_function(
+        self, function: Callable[..., R], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> R:
         """A function of `nn.functional`; as it is, where no argument is a stand-in."""
         if not (has_value(args) or has_value(kwargs)):
             with self.paused():
                 return function(*args, **kwargs)
-        return self.emit(f"functional.{function.__name__}", args, kwargs, function)
+        # Stand-ins are given where the function gives arrays.
+        return cast("R", self.emit(f"functional.{function.__name__}", args, kwargs, function))
 
-    def as_floats(self, value: Any) -> Any:
+    def as_floats(self, value: object) -> Value | None:
         """A stand-in as one of float32."""
         if type(value) is not Value:
             return None
         return value if value.dtype == np.float32 else value.astype(np.float32)
 
-    def attribute(self, module: Module, name: str, value: Any) -> Any:
+    def attribute(self, module: Module, name: str, value: object) -> object:
         """The stand-in of a parameter or a buffer; other arrays, and those of strangers, as they are."""
         value = untraced(value)
         path = self._paths.get(id(module))
         if path is None or not isinstance(value, np.ndarray):
             return value
-        known = self._arrays.get(id(value))
+        known = self._arrays.get(id(cast("object", value)))
         if known is None:
             full = f"{path}.{name}" if path else name
-            number = self.add("parameter", (), {}, [value], (path, name), full)
+            array = cast("Array", value)
+            number = self.add("parameter", (), {}, [array], (path, name), full)
             ref = self.ref(number)
-            known = Value(self, ref, value, Storage(ref, value, full))
-            self._arrays[id(value)] = known
-            self._kept.append(value)
+            known = Value(self, ref, array, Storage(ref, array, full))
+            self._arrays[id(array)] = known
+            self._kept.append(array)
         return known
 
     # Modules
 
-    def call_module(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call_module(self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         """A module's call: its forward's nodes; one node, where it has state of its own or runs as Python."""
         path = self._paths.get(id(module))
         if path is None:
@@ -115,9 +122,11 @@ class Tracer(Recorder):
         if len(made) == 1 and call.path:
             self._singles[made[0]] = call.path
 
-    def _call_known(self, module: Module, path: str, args: Any, kwargs: Any) -> Any:
+    def _call_known(
+        self, module: Module, path: str, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
         for key in tuple(module._pre_hooks):
-            args = self._hook(module, path, "pre", key, args, None)
+            args = cast("tuple[object, ...]", self._hook(module, path, "pre", key, args, None))
         if path in self.python:
             output = self._as_python(module, path, args, kwargs)
         elif is_whole(module):
@@ -128,27 +137,31 @@ class Tracer(Recorder):
             output = self._hook(module, path, "post", key, args, output)
         return output
 
-    def _as_whole(self, module: Module, path: str, args: Any, kwargs: Any) -> Any:
+    def _as_whole(
+        self, module: Module, path: str, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
         """A module with state of its own: its call is a node. It runs on a copy, whose state may move."""
 
-        def run(*args: Any, **kwargs: Any) -> Any:
+        def run(*args: object, **kwargs: object) -> object:
             return stateless_copy(module).forward(*args, **kwargs)
 
         return self.emit("module", args, kwargs, run, path)
 
-    def _as_python(self, module: Module, path: str, args: Any, kwargs: Any) -> Any:
-        def run(*args: Any, **kwargs: Any) -> Any:
+    def _as_python(
+        self, module: Module, path: str, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
+        def run(*args: object, **kwargs: object) -> object:
             return module.forward(*args, **kwargs)
 
-        def moving(leaf: Any) -> Any:
+        def moving(leaf: object) -> object:
             """An array of lengths as a node: as a constant it would be that of the example."""
-            if isinstance(leaf, np.ndarray) and leaf.dtype == object and has_length(leaf):
+            if is_array(leaf) and leaf.dtype == object and has_length(leaf):
                 return self.emit("array.lengths", (tuple(leaf.ravel()), leaf.shape), {})
             return leaf
 
         args, kwargs = map_tree(moving, args), map_tree(moving, kwargs)
         if path:
-            before = map_tree(_copied, example_of((args, kwargs)))
+            before = map_tree(_copied, examples_of(args, kwargs))
             # What it changes of itself it changes when it runs, and not for examples.
             states = [(each, attributes(each)) for each in module.modules()]
             try:
@@ -156,30 +169,33 @@ class Tracer(Recorder):
             finally:
                 for each, state_before in states:
                     restore(each, state_before)
-            for array, old in zip(leaves(example_of((args, kwargs))), leaves(before), strict=True):
-                if isinstance(old, np.ndarray) and not np.array_equal(
-                    array, old, equal_nan=old.dtype.kind in "fc"
+            for array, old in zip(leaves(examples_of(args, kwargs)), leaves(before), strict=True):
+                if is_array(old) and not np.array_equal(
+                    cast("Array", array), old, equal_nan=old.dtype.kind in "fc"
                 ):
                     self.refuse(f"{path} runs as Python, and changes an array that it is given")
             return made
         # What the model itself gives back may be anything: numbers, lists that are never of one length.
         lowered = map_tree(self.lowered, args), map_tree(self.lowered, kwargs)
-        given = map_tree(_copied, example_of((args, kwargs)))
+        own, settings = examples_of(args, kwargs)
+        own, settings = map_tree(_copied, own), map_tree(_copied, settings)
         states = [(each, attributes(each)) for each in module.modules()]
         try:
             with self.paused():
-                example = run(*given[0], **given[1])
+                example = run(*own, **settings)
         finally:
             for each, state_before in states:
                 restore(each, state_before)
         ref = self.ref(self.add("python", *lowered, [np.empty((), object)], path))
         return Whole(ref, example)
 
-    def _forward(self, module: Module, path: str, args: Any, kwargs: Any) -> Any:
+    def _forward(
+        self, module: Module, path: str, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
         mark = len(self.nodes), len(self.guards), len(self._undo), len(self.refused)
         before = attributes(module)
         reason: Refused | None = None
-        output: Any = None
+        output: object = None
         try:
             output = module.forward(*args, **kwargs)
         except Refused as error:
@@ -227,7 +243,9 @@ class Tracer(Recorder):
     def _still_there(self, scope: str) -> bool:
         return any(node.kind == "python" and node.value == scope for node in self.nodes)
 
-    def _hook(self, module: Module, path: str, when: str, key: int, args: Any, output: Any) -> Any:
+    def _hook(
+        self, module: Module, path: str, when: str, key: int, args: tuple[object, ...], output: object
+    ) -> object:
         """A hook: it only looks, unless it is known to change what it is given."""
         given = args if when == "pre" else output
         if (path, when, key) not in self.changing:
@@ -235,20 +253,21 @@ class Tracer(Recorder):
             self.add("tap", lowered, {}, [], (path, when, key), f"{path}.tap" if path else "tap")
             return given
 
-        def run(args: Any, output: Any) -> Any:
+        def run(args: tuple[object, ...], output: object) -> object:
             hooks = module._pre_hooks if when == "pre" else module._hooks
             # It may change them in place, and nothing else must see that.
             args, output = map_tree(_copied, args), map_tree(_copied, output)
-            hook: Any = hooks[key]
+            hook = cast("Callable[..., object]", hooks[key])
             changed = hook(module, args) if when == "pre" else hook(module, args, output)
             if changed is None:
                 return args if when == "pre" else output
-            return changed if when == "post" or isinstance(changed, tuple) else (changed,)
+            return changed if when == "post" or is_tuple(changed) else (changed,)
 
         return self.emit("hook", (args, output), {}, run, (path, when, key))
 
 
-def apply(name: str, *args: Any, **kwargs: Any) -> Any:
+# What it gives is what the function of that name gives.
+def apply(name: str, *args: object, **kwargs: object) -> Any:
     """Calls a function by its name: a node, where a capture is under way and an argument is a stand-in."""
     tracer = state.tracer
     if isinstance(tracer, Tracer) and (has_value(args) or has_value(kwargs)):
@@ -256,21 +275,22 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
     return function_of(name)(*args, **kwargs)
 
 
-def has_length(array: Any) -> bool:
+def has_length(array: Array) -> bool:
     """Whether an array of objects holds lengths that are not known yet."""
-    return any(type(item) is Length for item in array.ravel())
+    return any(type(item) is Length for item in cast("Iterable[object]", array.ravel()))
 
 
-def _copied(leaf: Any) -> Any:
-    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+def _copied(leaf: object) -> object:
+    return cast("Array", leaf).copy() if isinstance(leaf, np.ndarray) else leaf
 
 
-def _noted(leaf: Any) -> Any:
+def _noted(leaf: object) -> object:
     """A leaf of a call as it is remembered: wires and lengths in the place of what stands for them."""
     if type(leaf) is Value:
         return leaf._ref
     if type(leaf) is Length:
         return leaf.expr
     if type(leaf) is np.ndarray and leaf.dtype == object:
-        return ArrayOfLengths(tuple(_noted(item) for item in leaf.ravel()), leaf.shape)
+        items = cast("Iterable[object]", leaf.ravel())
+        return ArrayOfLengths(tuple(_noted(item) for item in items), leaf.shape)
     return leaf

@@ -3,75 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from quantray._typing import Args, Array
+
+K = TypeVar("K")
+T = TypeVar("T")
+#: What a function is called with: by position, and by name.
+Call: TypeAlias = tuple[tuple[object, ...], dict[K, object]]
 
 
-def is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
+def is_tuple(value: object) -> TypeGuard[Args]:
     """Whether it is a tuple, named ones too."""
     return isinstance(value, tuple)
 
 
-def is_list(value: Any) -> TypeGuard[list[Any]]:
+def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether it is a list itself, and no class derived from it."""
     return type(value) is list
 
 
-def is_sequence(value: Any) -> TypeGuard[tuple[Any, ...] | list[Any]]:
+def is_sequence(value: object) -> TypeGuard[Args | list[Any]]:
     """Whether it is a tuple or a list."""
     return isinstance(value, (tuple, list))
 
 
-def is_dict(value: Any) -> TypeGuard[dict[Any, Any]]:
+def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     """Whether it is a dict."""
     return isinstance(value, dict)
 
 
-def is_slice(value: Any) -> TypeGuard[slice[Any, Any, Any]]:
+def is_slice(value: object) -> TypeGuard[slice[object, object, object]]:
     """Whether it is a slice."""
     return type(value) is slice
 
 
-def is_array(value: Any) -> TypeGuard[npt.NDArray[Any]]:
+def is_array(value: object) -> TypeGuard[Array]:
     """Whether it is one of NumPy's arrays, or one of their elements."""
     return isinstance(value, (np.ndarray, np.generic))
 
 
-def rebuilt(like: tuple[Any, ...], items: list[Any]) -> Any:
+def rebuilt(like: tuple[object, ...], items: list[object]) -> tuple[object, ...]:
     """A tuple of other items, of the same class where that has names."""
-    kind: Any = type(like)
+    kind = cast("Callable[..., tuple[object, ...]]", type(like))
     return kind(*items) if hasattr(like, "_fields") else tuple(items)
 
 
-def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
-    """A tree of tuples, lists, dicts and slices with each leaf replaced by a function of it."""
+def map_tree(function: Callable[[Any], object], tree: T) -> T:
+    """A tree of tuples, lists, dicts and slices with each leaf replaced by a function of it.
+
+    What is made has the tree's form, and so its type: that of leaves is `object`, whatever they are.
+    """
+    return cast("T", _mapped(function, tree))
+
+
+def _mapped(function: Callable[[Any], object], tree: Any) -> object:
     # Types are asked, and not objects: a stand-in would answer for another one, and take its time.
-    kind = cast("Any", type(tree))
+    kind = cast("type[object]", type(tree))
     if kind is tuple:
-        return tuple([map_tree(function, item) for item in tree])
+        return tuple([_mapped(function, item) for item in tree])
     if kind is list:
-        return [map_tree(function, item) for item in tree]
+        return [_mapped(function, item) for item in tree]
     if kind is dict:
-        return {key: map_tree(function, item) for key, item in tree.items()}
+        return {key: _mapped(function, item) for key, item in tree.items()}
     if kind is slice:
-        return slice(*[map_tree(function, end) for end in (tree.start, tree.stop, tree.step)])
+        return slice(*[_mapped(function, end) for end in (tree.start, tree.stop, tree.step)])
     if issubclass(kind, tuple):
-        return rebuilt(tree, [map_tree(function, item) for item in tree])
+        return rebuilt(tree, [_mapped(function, item) for item in tree])
     if issubclass(kind, dict):
-        return cast("Any", kind)((key, map_tree(function, item)) for key, item in tree.items())
+        make = cast("Callable[..., object]", kind)
+        return make((key, _mapped(function, item)) for key, item in tree.items())
     return function(tree)
 
 
-def leaves(tree: Any) -> list[Any]:
+def leaves(tree: object) -> list[Any]:
     """The leaves of a tree, in order."""
     found: list[Any] = []
 
     def walk(tree: Any) -> None:
-        kind = cast("Any", type(tree))
+        kind = cast("type[object]", type(tree))
         if issubclass(kind, (tuple, list)):
             for item in tree:
                 walk(item)

@@ -5,23 +5,23 @@ done to it becomes a node; what would need its values is refused, with file and 
 a new value, which it and all its views then stand for.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 
+from quantray._typing import Array
 from quantray.graph._functions import METHODS, wrapped
 from quantray.graph._graph import Expr, Ref, map_tree
-from quantray.graph._lengths import Length, Shape
-from quantray.graph._trees import is_sequence
+from quantray.graph._lengths import Length, Shape, product
+from quantray.graph._trees import Call, is_sequence
 
 if TYPE_CHECKING:
+    from typing import SupportsIndex
+
+    from quantray._typing import DType, Index
     from quantray.graph._recorder import Recorder
 
 
@@ -29,8 +29,8 @@ class View(NamedTuple):
     """One step from an array to a view of it."""
 
     name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
 
 
 class Storage:
@@ -40,7 +40,7 @@ class Storage:
 
     __slots__ = ("example", "home", "ref", "shared_by", "version")
 
-    def __init__(self, ref: Ref, example: Any, home: str | None = None) -> None:
+    def __init__(self, ref: Ref, example: Array, home: str | None = None) -> None:
         self.ref, self.example, self.version = ref, example, 0
         #: What may share memory in a way that is not known.
         self.shared_by: str | None = None
@@ -62,7 +62,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         self,
         tracer: Recorder,
         ref: Ref,
-        example: Any,
+        example: Array,
         storage: Storage | None = None,
         views: tuple[View, ...] = (),
     ) -> None:
@@ -84,7 +84,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
             self._ref, self._example, self._version = ref, example, self._storage.version
         return self._ref
 
-    def _write(self, new: Any) -> None:
+    def _write(self, new: Value) -> None:
         """Its elements become those of another stand-in of its shape and dtype."""
         tracer, storage = self._tracer, self._storage
         self._now()
@@ -105,8 +105,8 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
             bases.append(tracer.raw(view.name, (base, *view.args), view.kwargs, (base_example, *view.args)))
         for view, (base, base_example) in zip(reversed(self._views), reversed(bases[:-1]), strict=True):
             if view.name == "array.getitem":
-                args: tuple[Any, ...] = (base, view.args[0], ref)
-                examples: tuple[Any, ...] = (base_example, view.args[0], example)
+                args: tuple[object, ...] = (base, view.args[0], ref)
+                examples: tuple[object, ...] = (base_example, view.args[0], example)
                 ref, example = tracer.raw("array.setitem", args, {}, examples)
             else:
                 name = wrapped("unview", view.name)
@@ -120,15 +120,21 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
 
     # What NumPy asks
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: object, **kwargs: object) -> object:
         return self._tracer.call_ufunc(ufunc, method, args, kwargs)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self,
+        function: Callable[..., object],
+        types: Iterable[type],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> object:
         return self._tracer.call_numpy(function, args, kwargs)
 
     # What leaves the graph
 
-    def _leaves(self, *args: Any, **kwargs: Any) -> Any:
+    def _leaves(self, *args: object, **kwargs: object) -> NoReturn:
         self._tracer.refuse("a Python number, list or bytes is made of an array's values")
 
     def _of_lengths(self) -> bool:
@@ -144,14 +150,14 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
     def __index__(self) -> int:
         return self._example.__index__() if self._of_lengths() else self._leaves()
 
-    def item(self, *args: Any) -> Any:
+    def item(self, *args: SupportsIndex) -> int | float | complex:
         """A Python number, of what lengths make."""
         return self._example.item(*args) if self._of_lengths() else self._leaves()
 
     __complex__ = _leaves  # type: ignore[assignment]
     tolist = tobytes = dump = dumps = tofile = _leaves
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+    def __array__(self, dtype: DType | None = None, copy: bool | None = None) -> Array:
         if self._of_lengths():
             return np.array(self._example, dtype)
         return self._tracer.refuse(
@@ -161,11 +167,11 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
     def __bool__(self) -> bool:
         return self._tracer.truth(self)
 
-    def __contains__(self, item: Any) -> bool:
+    def __contains__(self, item: object) -> bool:
         self._tracer.refuse("`in` looks at an array's values")
         return False
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         self._tracer.refuse("an array is pickled")
 
     def __len__(self) -> int:
@@ -173,7 +179,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
             raise TypeError("len() of unsized object")
         return self.shape[0].__index__()
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Value]:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
@@ -194,16 +200,13 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         return Shape(Length(n, Expr("dim", (ref, axis))) for axis, n in enumerate(lengths))
 
     @shape.setter
-    def shape(self, new: Any) -> None:
+    def shape(self, new: Array) -> None:
         self._tracer.refuse("the shape of an array is assigned to: reshape it")
 
     @property
-    def size(self) -> Any:
+    def size(self) -> Length | int:
         """Number of elements."""
-        product: Any = 1
-        for length in self.shape:
-            product = length * product
-        return product
+        return product(self.shape)
 
     @property
     def ndim(self) -> int:
@@ -211,7 +214,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         return int(np.ndim(self._example))
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> DType:
         """NumPy's dtype."""
         return self._example.dtype
 
@@ -221,80 +224,90 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         return int(self._example.dtype.itemsize)
 
     @property
-    def nbytes(self) -> Any:
+    def nbytes(self) -> Length | int:
         """Bytes of all elements."""
         return self.size * self.itemsize
 
     @property
-    def T(self) -> Any:
+    def T(self) -> Value:
         """The axes in reverse order."""
         return self.transpose()
 
     @property
-    def mT(self) -> Any:
+    def mT(self) -> Value:
         """The last two axes exchanged."""
         return self.swapaxes(-1, -2)
 
     @property
-    def real(self) -> Any:
+    def real(self) -> Value:
         """The real part."""
-        return self._tracer.call_numpy(np.real, (self,), {})
+        return cast("Value", self._tracer.call_numpy(np.real, (self,), {}))
 
     @property
-    def imag(self) -> Any:
+    def imag(self) -> Value:
         """The imaginary part."""
-        return self._tracer.call_numpy(np.imag, (self,), {})
+        return cast("Value", self._tracer.call_numpy(np.imag, (self,), {}))
 
     @property
-    def flat(self) -> Any:
+    def flat(self) -> Value:
         """All elements in one row; to be read."""
         return self.reshape(-1)
 
     # Items
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._tracer.emit("array.getitem", (self, index), {})
+    def __getitem__(self, index: Index) -> Value:
+        return self._tracer.emit_one("array.getitem", (self, index), {})
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: Index, value: object) -> None:
         if index is Ellipsis and value is self:
             return
-        self._write(self._tracer.emit("array.setitem", (self, index, value), {}))
+        self._write(self._tracer.emit_one("array.setitem", (self, index, value), {}))
 
-    def __copy__(self) -> Any:
+    def __copy__(self) -> Value:
         return self.copy()
 
-    def __deepcopy__(self, memo: Any) -> Any:
+    def __deepcopy__(self, memo: object) -> Value:
         return self.copy()
+
+    if TYPE_CHECKING:
+        # Set below, as all methods of arrays are.
+        def astype(self, dtype: object) -> Value: ...
+        def copy(self) -> Value: ...
+        def reshape(self, *shape: object) -> Value: ...
+        def swapaxes(self, a: int, b: int) -> Value: ...
+        def transpose(self) -> Value: ...
 
     # Methods that change it
 
-    def sort(self, axis: int = -1, **kwargs: Any) -> None:
+    def sort(self, axis: int = -1, **kwargs: object) -> None:
         """In place."""
         self._write(np.sort(self, axis, **kwargs))  # type: ignore[call-overload]
 
-    def partition(self, kth: Any, axis: int = -1, **kwargs: Any) -> None:
+    def partition(self, kth: int | Sequence[int], axis: int = -1, **kwargs: object) -> None:
         """In place."""
         self._write(np.partition(self, kth, axis, **kwargs))  # type: ignore[call-overload]
 
-    def fill(self, value: Any) -> None:
+    def fill(self, value: object) -> None:
         """All elements become a value."""
         self[...] = value
 
-    def put(self, *args: Any, **kwargs: Any) -> None:
+    def put(self, *args: object, **kwargs: object) -> None:
         """As `np.put`."""
         np.put(self, *args, **kwargs)  # type: ignore[call-overload]
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         if not name.startswith("__") and hasattr(np.ndarray, name):
             self._tracer.refuse(f"ndarray.{name} has no place in a graph")
         raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
 
 
-def _method(name: str) -> Callable[..., Any]:
-    def call(self: Value, *args: Any, **kwargs: Any) -> Any:
+def _method(name: str) -> Callable[..., object]:
+    def call(self: Value, *args: object, **kwargs: object) -> Any:
         out = kwargs.pop("out", None)
-        result = self._tracer.emit(f"ndarray.{name}", (self, *args), kwargs)
-        return result if out is None else self._tracer.write_into(out, result, f"ndarray.{name}")
+        if out is None:
+            return self._tracer.emit(f"ndarray.{name}", (self, *args), kwargs)
+        result = self._tracer.emit_one(f"ndarray.{name}", (self, *args), kwargs)
+        return self._tracer.write_into(out, result, f"ndarray.{name}")
 
     call.__name__ = name
     return call
@@ -309,32 +322,32 @@ class Whole:
 
     __slots__ = ("example", "ref")
 
-    def __init__(self, ref: Ref, example: Any) -> None:
+    def __init__(self, ref: Ref, example: object) -> None:
         self.ref, self.example = ref, example
 
 
-def example_of(tree: Any) -> Any:
+def _example(leaf: object) -> object:
+    if type(leaf) is Value:
+        leaf._now()
+        return leaf._example
+    if type(leaf) is Whole:
+        return leaf.example
+    return leaf.value if type(leaf) is Length else leaf
+
+
+def examples_of(args: tuple[object, ...], kwargs: dict[str, object]) -> Call[str]:
     """Arguments with examples in the place of stand-ins, and numbers in that of lengths."""
-
-    def leaf(value: Any) -> Any:
-        if type(value) is Value:
-            value._now()
-            return value._example
-        if type(value) is Whole:
-            return value.example
-        return value.value if type(value) is Length else value
-
-    return map_tree(leaf, tree)
+    return map_tree(_example, args), map_tree(_example, kwargs)
 
 
-def has_value(tree: Any) -> bool:
+def has_value(tree: object) -> bool:
     """Whether there is a stand-in, or a length of one, in a tree."""
     if type(tree) is Value or type(tree) is Length:
         return True
     if type(tree) in (tuple, list, Shape):
-        return any(map(has_value, tree))
+        return any(map(has_value, cast("Iterable[object]", tree)))
     if type(tree) is dict:
-        return any(map(has_value, cast("Any", tree).values()))
+        return any(map(has_value, cast("dict[object, object]", tree).values()))
     if type(tree) is slice:
         return has_value((tree.start, tree.stop, tree.step))
     return is_sequence(tree) and any(map(has_value, tree))

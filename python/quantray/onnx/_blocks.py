@@ -30,7 +30,7 @@ class Blocks(NamedTuple):
     bits: int
 
     @classmethod
-    def of_node(cls, node: NodeFile, inputs: Sequence[Array], kind: str) -> Blocks | None:
+    def of_node(cls, node: NodeFile, inputs: Sequence[Array | None], kind: str) -> Blocks | None:
         """What a DequantizeLinear of constants dequantizes by blocks along one of two axes."""
         codes, scales, zeros = [*inputs, None][:3]
         size, axis = node.attributes.get("block_size", 0), node.attributes.get("axis", 1)
@@ -63,7 +63,7 @@ class Blocks(NamedTuple):
             return self.codes * along
         return (self.codes - np.repeat(self.zeros, self.size, 1)[:, : self.codes.shape[1]]) * along
 
-    def layer(self, bias: Array, input_bits: int = 24) -> nn.Module | None:
+    def layer(self, bias: Array | None, input_bits: int = 24) -> nn.Module | None:
         """A linear layer that reads these codes; None for blocks of a size that there is no product for."""
         size = max((n for n in GROUPS if self.size % n == 0), default=0)
         if not size or (self.size not in GROUPS and self.size < 256):

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from quantray.nn import Module
 from quantray.nn._tracing import state
 from quantray.onnx._errors import said_of
-from quantray.onnx.operators import Array
+from quantray.onnx.operators import Array, Outputs
+
+if TYPE_CHECKING:
+    from quantray.quantization._floating import FloatProgram
 
 
 class Row(NamedTuple):
@@ -52,11 +55,11 @@ class Body(Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
-        self._program: Any = None
+        self._program: FloatProgram | None = None
         #: How often a loop has called it node by node.
         self._calls = 0
 
-    def forward(self, *arrays: Array) -> Any:
+    def forward(self, *arrays: Array) -> Outputs:
         """A tuple of the outputs, for the inputs in order."""
         return self.outputs_of(dict(zip(self.plan.inputs, arrays, strict=True)))
 
@@ -67,21 +70,22 @@ class Body(Module):
         for row in plan.rows:
             module = self.get_submodule(row.path)
             with said_of(row.path):
-                made: Any = module(*[values[name] for name in row.inputs])
-            values_made: list[Any] = list(made) if isinstance(made, tuple) else [made]
-            for name, value in zip(row.outputs, values_made, strict=False):
+                made: Outputs = module(*[values[name] for name in row.inputs])
+            each = made if isinstance(made, tuple) else (made,)
+            for name, value in zip(row.outputs, cast("tuple[Array, ...]", each), strict=False):
                 if name:
                     values[name] = value
             for name in row.drop:
                 values.pop(name, None)
         return tuple(values[name] if name in values else known[name] for name in plan.outputs)
 
-    def floats(self) -> Any:
+    def floats(self) -> FloatProgram:
         """What runs the graph in floats: programs, one for each kind of inputs."""
         if self._program is None:
             from quantray.quantization._floating import FloatProgram
 
-            self.__dict__["_program"] = FloatProgram()
+            made = self.__dict__["_program"] = FloatProgram()
+            return made
         return self._program
 
     def repeated(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -91,7 +95,7 @@ class Body(Module):
         if self._calls < _FEW_CALLS:
             self.__dict__["_calls"] += 1
             return self(*arrays)
-        return self.floats()(self, arrays, {})
+        return cast("tuple[Array, ...]", self.floats()(self, arrays, {}))
 
     def _argument_names(self) -> tuple[str, ...]:
         return self.plan.inputs

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from quantray.onnx._reference import reference
 from quantray.onnx._step import Step
 from quantray.onnx._stored import Stored, followed
 from quantray.onnx._types import computed
-from quantray.onnx.operators import Array, Call, find
+from quantray.onnx.operators import Array, Call, Given, Made, find
 
 #: Results of constants that are larger are not kept: they are computed in each call.
 _FOLDED = 1 << 28
@@ -163,7 +162,7 @@ class Builder:
         self.rows.append(Row(path, tuple(inputs), node.outputs))
         return path
 
-    def _call(self, node: NodeFile, wanted: set[str]) -> tuple[Call, list[Array]]:
+    def _call(self, node: NodeFile, wanted: set[str]) -> tuple[Call, list[Given]]:
         """A node's settings, and for each of its inputs the constant that it is, or None."""
         given = tuple(i for i, name in enumerate(node.inputs) if name and name not in self.constants)
         constants = [self.constants.get(name) if name else None for name in node.inputs]
@@ -195,11 +194,11 @@ class Builder:
         call, constants = self._call(node, wanted)
         with np.errstate(all="ignore"), said_of(call.title):
             made = row.function(call, *constants)
-        values: list[Any] = list(made) if isinstance(made, tuple) else [made]
-        if any(value is None or isinstance(value, list) for value in values):
+        values: list[Made] = list(made) if isinstance(made, tuple) else [made]
+        arrays = [np.asarray(value) for value in values if not (value is None or isinstance(value, list))]
+        if len(arrays) != len(values):
             # Sequences and values that are not there are no constants.
             return False
-        arrays: list[Array] = [np.asarray(value) for value in values]
         if sum(array.nbytes for array in arrays) > _FOLDED:
             return False
         for name, array in zip(node.outputs, arrays, strict=False):
@@ -215,7 +214,7 @@ class Builder:
             self.blocks[node.outputs[0]] = blocks
         return True
 
-    def _blocks_of(self, node: NodeFile, constants: list[Array]) -> Blocks | None:
+    def _blocks_of(self, node: NodeFile, constants: list[Given]) -> Blocks | None:
         """What a constant is, if it is integers in blocks."""
         if node.op == "DequantizeLinear" and node.attributes.get("block_size"):
             return Blocks.of_node(node, constants, next(iter(self.types.of_inputs(node)), None) or "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 from quantray.onnx._messages import FunctionFile, GraphFile, Many, ModelFile, NodeFile
 
@@ -114,7 +114,7 @@ def _subgraphs(node: NodeFile) -> Iterator[tuple[str, GraphFile]]:
         if isinstance(value, GraphFile):
             yield name, value
         elif isinstance(value, tuple):
-            many: tuple[Any, ...] = value
+            many: tuple[object, ...] = value
             yield from ((name, v) for v in many if isinstance(v, GraphFile))
 
 
@@ -218,10 +218,11 @@ class _Nodes:
         for name, value in node.attributes.items():
             if isinstance(value, GraphFile):
                 attributes[name] = self._body(value, f"{place}: {name}", reads)
-            elif isinstance(value, tuple) and any(isinstance(v, GraphFile) for v in list[Any](value)):
-                many: list[Any] = list(value)
-                bodies = (self._body(v, f"{place}: {name}", reads) for v in many)
-                attributes[name] = Many("GRAPHS", tuple(bodies))
+            elif isinstance(value, tuple):
+                many = [v for v in cast("tuple[object, ...]", value) if isinstance(v, GraphFile)]
+                bodies = tuple(self._body(v, f"{place}: {name}", reads) for v in many)
+                if bodies:
+                    attributes[name] = Many("GRAPHS", bodies)
         same = all(made is node.attributes[name] for name, made in attributes.items())
         return reads, node if same else replace(node, attributes={**node.attributes, **attributes})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from quantray.nn._tracing import state
 from quantray.onnx._body import Body
 from quantray.onnx._file import GraphFile
 from quantray.onnx._lengths import as_array, integer, settled, shape_of
-from quantray.onnx.operators import Array, Call
+from quantray.onnx.operators import Array, Call, Given, Outputs
 
 
 class Control(Module):
@@ -29,9 +29,10 @@ class Control(Module):
     _is_branching = True
     _stands_for_node = True
 
-    def __init__(self, call: Call, constants: Sequence[Array], taken: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, call: Call, constants: Sequence[Given], taken: dict[str, tuple[str, ...]]) -> None:
         super().__init__()
-        self.call, self.slots = call, list(constants)
+        self.call = call
+        self.slots: list[Given] = list(constants)
         #: Its graphs as the file has them, and constants around them that they take.
         self.graphs: dict[str, GraphFile] = {}
         self.constants: dict[str, Array] = {}
@@ -40,7 +41,7 @@ class Control(Module):
         #: All of them, once each: what the step is called with after its own inputs.
         self.around = tuple(dict.fromkeys(name for names in taken.values() for name in names))
 
-    def forward(self, *given: Array) -> Any:
+    def forward(self, *given: Array) -> Outputs:
         """The node's outputs for those of its inputs that are no constants, and for what is around it."""
         own = len(self.call.given)
         inputs = list(self.slots)
@@ -48,7 +49,7 @@ class Control(Module):
             inputs[at] = value
         return self.run(inputs, dict(zip(self.around, given[own:], strict=True)))
 
-    def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
+    def run(self, inputs: list[Given], around: dict[str, Array]) -> Outputs:
         """The same, of all inputs, and of values by name."""
         raise NotImplementedError
 
@@ -76,6 +77,11 @@ def look_for_many(count: int) -> None:
         state.tracer.refuse(f"a loop of more than {_UNROLLED} steps")
 
 
+def _there(inputs: list[Given]) -> list[Array]:
+    """Inputs that the operator does not let a node leave out."""
+    return cast("list[Array]", inputs)
+
+
 def truth(x: Array) -> bool:
     """Whether a condition holds: a decision that a graph takes for granted."""
     x = as_array(settled(x))
@@ -85,17 +91,17 @@ def truth(x: Array) -> bool:
 class If(Control):
     """One of two graphs."""
 
-    def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
-        return self.call_graph("then_branch" if truth(inputs[0]) else "else_branch", (), around)
+    def run(self, inputs: list[Given], around: dict[str, Array]) -> Outputs:
+        return self.call_graph("then_branch" if truth(_there(inputs)[0]) else "else_branch", (), around)
 
 
 class Loop(Control):
     """A graph that is repeated so many times, as long as a condition holds."""
 
-    def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
+    def run(self, inputs: list[Given], around: dict[str, Array]) -> Outputs:
         limit = None if inputs[0] is None else int(integer(inputs[0], "M"))
         goes = True if inputs[1] is None else truth(inputs[1])
-        carried, count, scans = list(inputs[2:]), 0, list[list[Array]]()
+        carried, count, scans = _there(inputs[2:]), 0, list[list[Array]]()
         while goes and (limit is None or count < limit):
             number = np.array(count, np.int64)
             made = self.call_graph("body", (number, np.array(True), *carried), around)
@@ -115,12 +121,12 @@ class Loop(Control):
 class Scan(Control):
     """A graph that is called for each slice of some arrays."""
 
-    def run(self, inputs: list[Array], around: dict[str, Array]) -> Any:
+    def run(self, inputs: list[Given], around: dict[str, Array]) -> Outputs:
         call = self.call
         if call.version < 9:
             return self._of_rows(inputs, around)
         count = int(call.get("num_scan_inputs"))
-        carried, arrays = list(inputs[:-count]), inputs[-count:]
+        carried, arrays = _there(inputs[:-count]), _there(inputs[-count:])
         axes = call.integers("scan_input_axes") or (0,) * count
         ways = call.integers("scan_input_directions") or (0,) * count
         steps = int(shape_of(arrays[0])[axes[0]])
@@ -143,14 +149,15 @@ class Scan(Control):
             stacked.append(np.stack(each[::-1] if way else each, axis))
         return (*carried, *stacked)
 
-    def _of_rows(self, inputs: list[Array], around: dict[str, Array]) -> Any:
+    def _of_rows(self, inputs: list[Given], around: dict[str, Array]) -> Outputs:
         """Opset 8: the first axis is that of a batch, whose rows are scanned one by one along the next."""
         call, count = self.call, int(self.call.get("num_scan_inputs"))
         ways = call.integers("directions") or (0,) * count
-        states, arrays = inputs[1 : len(inputs) - count], inputs[len(inputs) - count :]
+        lengths, given = inputs[0], _there(inputs[1:])
+        states, arrays = given[: len(given) - count], given[len(given) - count :]
         rows: list[list[Array]] = []
         for row in range(int(shape_of(arrays[0])[0])):
-            steps = int(shape_of(arrays[0])[1] if inputs[0] is None else inputs[0][row])
+            steps = int(shape_of(arrays[0])[1] if lengths is None else lengths[row])
             look_for_many(steps)
             carried, scans = [state[row] for state in states], list[list[Array]]()
             for i in range(steps):
@@ -166,14 +173,16 @@ class Scan(Control):
 class SequenceMap(Control):
     """A graph that is called for each item of a sequence, and with those of others beside it."""
 
-    def run(self, inputs: Sequence[object], around: dict[str, Array]) -> Any:
-        sequences: list[list[Array]] = [each for each in inputs if isinstance(each, list)]
+    def run(self, inputs: list[Given], around: dict[str, Array]) -> Outputs:
+        # Sequences are inputs of this operator alone.
+        given = cast("list[Array | list[Array]]", inputs)
+        sequences = [each for each in given if isinstance(each, list)]
         lengths = sorted(set(map(len, sequences)))
         if len(lengths) != 1:
             raise self.call.error(f"it takes sequences of one length, got {lengths}")
         made: list[tuple[Array, ...]] = []
         for i in range(lengths[0]):
-            items: list[Array] = [each[i] if isinstance(each, list) else each for each in inputs]
+            items = [each[i] if isinstance(each, list) else each for each in given]
             made.append(self.call_graph("body", items, around))
         if not made:
             return tuple([] for _ in self.call.wanted)

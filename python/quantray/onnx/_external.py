@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[Any]
+from quantray._typing import Array
 
 
 class Folder:

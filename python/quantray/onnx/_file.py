@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO, TypeAlias, cast
+from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from quantray import _core
+from quantray._typing import Array
 from quantray.onnx._external import Folder
 from quantray.onnx._messages import (
     Attribute,
@@ -24,8 +24,6 @@ from quantray.onnx._messages import (
     Tensor,
     ValueInfo,
 )
-
-Array: TypeAlias = npt.NDArray[Any]
 
 __all__ = [
     "Attribute",
@@ -44,8 +42,12 @@ __all__ = [
 ]
 
 
+#: Where a file is, its bytes, or one that is open.
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+
+
 def read(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO,
+    source: Source,
     *,
     folder: str | os.PathLike[str] | None = None,
 ) -> ModelFile:
@@ -85,12 +87,13 @@ def read(
     return _core._read_onnx(data, name, _Maker(Folder(home, name)))
 
 
-def _bytes_of(source: Any) -> tuple[str, Array, str | None]:
+def _bytes_of(source: Source) -> tuple[str, Array, str | None]:
     """What errors call the source, its bytes, and the folder that it lies in."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return "<bytes>", np.frombuffer(cast("bytes", source), np.uint8), None
+        return "<bytes>", np.frombuffer(source, np.uint8), None
     if hasattr(source, "read"):
-        name, found = str(getattr(source, "name", "<file>")), source.read()
+        found = cast("object", cast("BinaryIO", source).read())
+        name = str(getattr(source, "name", "<file>"))
         if not isinstance(found, bytes):
             raise TypeError(f"source must be opened in binary mode, got {type(found).__name__} from {name}")
         return name, np.frombuffer(found, np.uint8), None

@@ -10,50 +10,78 @@ meet arrays that are not known yet, they become a node of the graph.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import SupportsInt, TypeAlias, TypeGuard, TypeVar, cast
 
 import numpy as np
 
 from quantray import graph
+from quantray._typing import Array as Array
 from quantray.graph._lengths import Length
 from quantray.graph._values import Value
 
-Array = Any
+
+def _stand_in(x: object) -> Value | None:
+    """What stands for an array while a model is captured."""
+    return x if type(x) is Value else None
 
 
 def shape_of(x: Array) -> Array:
     """The lengths of an array: integers, or, while a model is captured, objects that stand for them."""
-    if type(x) is not Value:
-        return np.array(np.shape(x), np.int64)
-    return of_lengths(x.shape)
+    value = _stand_in(x)
+    return np.array(np.shape(x), np.int64) if value is None else of_lengths(value.shape)
 
 
 def fixed_shape(weight: Array) -> tuple[int, ...]:
     """The shape of a weight: numbers, since nothing that a model is called with changes them."""
-    return tuple(np.shape(weight._example if type(weight) is Value else weight))
+    value = _stand_in(weight)
+    return tuple(np.shape(weight if value is None else value._example))
 
 
-def of_lengths(lengths: Any) -> Array:
+#: A length, as a number or as what stands for it.
+Dim: TypeAlias = Length | int
+
+T = TypeVar("T")
+
+
+def is_length(item: object) -> bool:
+    """Whether a length is one that is not known yet; it answers for an integer."""
+    return type(item) is Length
+
+
+def seen(item: int) -> int:
+    """The number that a length is in this run, without a guard: what holds for other ones, too."""
+    length = cast("object", item)
+    return cast("int", length.value) if type(length) is Length else item
+
+
+def are_same(a: object, b: object) -> bool:
+    """Whether two lengths are the same one that is not known yet."""
+    return type(a) is Length and type(b) is Length and a.expr == b.expr
+
+
+def of_lengths(lengths: Iterable[Dim]) -> Array:
     """An array of lengths: of integers, where there is none that is not known."""
     given = list(lengths)
     if not any(type(length) is Length for length in given):
-        return np.array(given, np.int64)
+        return np.array(cast("list[int]", given), np.int64)
     made = np.empty(len(given), object)
     for i, length in enumerate(given):
         made[i] = length
     return made
 
 
-def of_objects(x: Array) -> Array:
+def of_objects(x: T) -> T:
     """One length, which NumPy has taken out of an array of objects, as an array of no axes."""
     if type(x) is not Length:
         return x
     made = np.empty((), object)
     made[()] = x
-    return made
+    # NumPy says that it has given an array.
+    return cast("T", made)
 
 
-def is_lengths(x: Array) -> bool:
+def is_lengths(x: object) -> TypeGuard[Array]:
     """Whether it is an array of lengths that are not known yet."""
     return type(x) is np.ndarray and x.dtype == object
 
@@ -64,19 +92,22 @@ def settled(x: Array) -> Array:
     if not is_lengths(x) or any(type(item) is Length for item in x.ravel()):
         return x
     values = [plain(item) for item in x.ravel()]
-    dtype: Any = np.bool_ if values and all(type(v) is bool for v in values) else None
-    dtype = dtype or (np.float32 if any(isinstance(v, float) for v in values) else np.int64)
+    dtype: type[np.generic] = np.float32 if any(isinstance(v, float) for v in values) else np.int64
+    if values and all(type(v) is bool for v in values):
+        dtype = np.bool_
     return np.array(values, dtype).reshape(x.shape)
 
 
-def plain(item: object) -> Any:
+def plain(item: T) -> T:
     """NumPy's scalars as Python's."""
-    return item.item() if isinstance(item, np.generic) else item
+    return cast("T", item.item()) if isinstance(item, np.generic) else item
 
 
-def whole(item: Any) -> Any:
+def whole(item: Length | float) -> Length | float:
     """A number as an integer, where it is one: a length that a file has made a float is a length still."""
-    if type(item) is Length and item.expr.op == "mul" and item.expr.args[1:] == (1.0,):
+    if type(item) is Length:
+        if item.expr.op != "mul" or item.expr.args[1:] != (1.0,):
+            return item
         inner = item.expr.args[0]
         return Length(int(item.value), inner) if float(item.value).is_integer() else item
     return int(item) if type(item) is float and item.is_integer() else item
@@ -92,7 +123,7 @@ def as_array(x: Array) -> Array:
     return graph.apply("array.lengths", tuple(x.ravel()), tuple(x.shape))
 
 
-def integers(x: Array, what: str) -> tuple[Any, ...]:
+def integers(x: Array | SupportsInt, what: str) -> tuple[int, ...]:
     """The integers in an array: numbers, or lengths.
 
     Raises
@@ -101,13 +132,14 @@ def integers(x: Array, what: str) -> tuple[Any, ...]:
         They are values that are not known when a graph is made.
     """
     if isinstance(x, (int, np.integer)):
-        return (int(cast("Any", x)),)
+        return (int(x),)
     if is_lengths(x):
-        return tuple(plain(item) for item in x.ravel())
-    return tuple(int(item) for item in x.reshape(-1).tolist())
+        # Lengths answer for integers.
+        return tuple(plain(item) for item in cast("Iterable[int]", x.ravel()))
+    return tuple(int(item) for item in cast("Array", x).reshape(-1).tolist())
 
 
-def integer(x: Array, what: str) -> Any:
+def integer(x: Array | SupportsInt, what: str) -> int:
     """The one integer in an array."""
     (found,) = integers(x, what)
     return found

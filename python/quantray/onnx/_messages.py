@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from quantray._typing import Array
 from quantray.onnx import _elements
 
-Array: TypeAlias = npt.NDArray[Any]
 #: A length: a number, a name that equal lengths share, or None where the file does not know it.
 Dim: TypeAlias = int | str | None
 T = TypeVar("T")
@@ -217,9 +216,10 @@ class Many(tuple[T, ...], Generic[T]):
 
 
 #: What an attribute can be.
-Attribute: TypeAlias = (
-    "float | int | str | bytes | Tensor | SparseTensor | GraphFile | ValueInfo | Reference | tuple[Any, ...]"
-)
+Attribute: TypeAlias = "_One | tuple[_One, ...]"
+_One: TypeAlias = "float | int | str | bytes | Tensor | SparseTensor | GraphFile | ValueInfo | Reference"
+#: Those of a node by name; which there are, and what each one is, its operator says.
+Attributes: TypeAlias = Mapping[str, Any]
 #: What quantray does not read and writes back as it was: numbers of fields, messages.
 Kept: TypeAlias = tuple[tuple[int, bytes], ...]
 
@@ -254,7 +254,7 @@ class NodeFile:
     domain: str = ""
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    attributes: Attributes = field(default_factory=dict[str, object])
     overload: str = ""
     doc: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -282,7 +282,7 @@ class GraphFile:
 
     name: str
     nodes: tuple[NodeFile, ...] = ()
-    initializers: Mapping[str, Tensor | SparseTensor] = field(default_factory=dict[str, Any])
+    initializers: Mapping[str, Tensor | SparseTensor] = field(default_factory=dict[str, Tensor])
     inputs: tuple[ValueInfo, ...] = ()
     outputs: tuple[ValueInfo, ...] = ()
     values: tuple[ValueInfo, ...] = ()
@@ -316,7 +316,7 @@ class FunctionFile:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
-    defaults: Mapping[str, Attribute] = field(default_factory=dict[str, Any])
+    defaults: Mapping[str, Attribute] = field(default_factory=dict[str, float])
     nodes: tuple[NodeFile, ...] = ()
     opsets: Mapping[str, int] = field(default_factory=dict[str, int])
     values: tuple[ValueInfo, ...] = ()

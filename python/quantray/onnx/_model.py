@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from quantray._tables import Column, Table
+from quantray.graph._trees import is_sequence
 from quantray.nn._gradients import is_traced
 from quantray.nn._tracing import state
 from quantray.onnx._body import Body, Plan
 from quantray.onnx._lengths import as_array
 from quantray.onnx._types import numpy_dtype
+
+if TYPE_CHECKING:
+    from quantray._typing import Array
+    from quantray.nn import Module
+    from quantray.onnx.operators import Outputs
 
 
 class Value(NamedTuple):
@@ -107,6 +113,7 @@ class Model(Body):
 
     # Calls
 
+    # What a file's model gives the file says.
     def __call__(self, *args: object, **kwargs: object) -> Any:
         """The output for some inputs; a tuple where there are several.
 
@@ -122,13 +129,13 @@ class Model(Body):
             return self.floats()(self, arrays, {})
         return super().__call__(*arrays)
 
-    def forward(self, *arrays: Any) -> Any:
+    def forward(self, *arrays: Array) -> Outputs:
         """The same, of arrays in the order of the inputs."""
         values = dict(zip(self.plan.inputs, arrays, strict=True))
         found = tuple(_plain(value) for value in self.outputs_of(values))
         return found[0] if len(found) == 1 else found
 
-    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, object]) -> list[Any]:
+    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, object]) -> list[Array]:
         """Some outputs for inputs by name: `onnxruntime.InferenceSession.run`'s form.
 
         Parameters
@@ -159,7 +166,7 @@ class Model(Body):
     def _output_names(self) -> tuple[str, ...]:
         return tuple(value.name for value in self.outputs)
 
-    def _example_inputs(self) -> tuple[Any, ...] | None:
+    def _example_inputs(self) -> tuple[Array, ...] | None:
         """Zeros, of the shapes that the file says; free lengths have a number that most models take."""
         if any(value.shape is None for value in self.inputs):
             return None
@@ -174,7 +181,7 @@ class Model(Body):
             for value in self.inputs
         )
 
-    def arranged(self, args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[Any, ...]:
+    def arranged(self, args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[Array, ...]:
         """Arguments in the order of the inputs, as arrays of the dtypes that they are computed in."""
         if len(args) == 1 and isinstance(args[0], Mapping) and not kwargs:
             # A batch by names, as other runtimes take them.
@@ -193,7 +200,9 @@ class Model(Body):
         if missing:
             raise TypeError(f"inputs are missing: {'; '.join(missing)}")
         lengths: dict[str, tuple[int, str]] = {}
-        return tuple(_checked(value, given[value.name], lengths) for value in self.inputs)
+        # Sequences, and what is left out, count as arrays.
+        found = tuple(_checked(value, given[value.name], lengths) for value in self.inputs)
+        return cast("tuple[Array, ...]", found)
 
     def _other_shapes(self, shapes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]] | None:
         """Each length that the file leaves free becomes another one: the graph is for all of them."""
@@ -259,22 +268,22 @@ def _other_length(n: int, step: int, taken: set[int]) -> int:
     return made
 
 
-def type_name(module: Any) -> str:
+def type_name(module: Module) -> str:
     """What a step is called in tables."""
     return str(module._get_name())
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Array | list[Array]) -> Array | list[Array]:
     """An output: lengths as an array, and each item of a sequence likewise."""
     return [as_array(item) for item in value] if isinstance(value, list) else as_array(value)
 
 
-def _checked(value: Value, given: Any, lengths: dict[str, tuple[int, str]]) -> Any:
+def _checked(value: Value, given: object, lengths: dict[str, tuple[int, str]]) -> object:
     """An input as an array of the dtype that it is computed in; the items of a sequence likewise."""
     if given is None and value.kind.startswith("optional"):
         return None
     if value.kind.endswith("sequence"):
-        if not isinstance(given, (list, tuple)):
+        if not is_sequence(given):
             raise ValueError(
                 f"{value.name} must be a list of arrays of {value.dtype}, got {type(given).__name__}"
             )

@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
-from quantray.onnx._file import GraphFile, NodeFile
-from quantray.onnx.operators import Array, Call, Operator
+from quantray.onnx._file import GraphFile, NodeFile, SparseTensor, Tensor
+from quantray.onnx.operators import Array, Call, Operator, Outputs
 
 
 def reference(node: NodeFile, versions: Mapping[str, int]) -> Operator | None:
@@ -23,9 +23,9 @@ def reference(node: NodeFile, versions: Mapping[str, int]) -> Operator | None:
         return None
     if importlib.util.find_spec("onnx") is None:
         return None
-    onnx: Any = importlib.import_module("onnx")
-    evaluator: Any = importlib.import_module("onnx.reference").ReferenceEvaluator
-    helper: Any = importlib.import_module("onnx.helper")
+    onnx = importlib.import_module("onnx")
+    evaluator = importlib.import_module("onnx.reference").ReferenceEvaluator
+    helper = importlib.import_module("onnx.helper")
     domain = "" if node.domain == "ai.onnx" else node.domain
     version = versions.get(domain, 1)
     try:
@@ -42,7 +42,7 @@ def reference(node: NodeFile, versions: Mapping[str, int]) -> Operator | None:
         # It has no such operator, or not in this version, and says so in errors of many classes.
         return None
 
-    def function(call: Call, *inputs: Array) -> Any:
+    def function(call: Call, *inputs: Array) -> Outputs:
         given = {name: np.asarray(x) for name, x in zip(node.inputs, inputs, strict=True) if name}
         made = iter(found.run(None, given))
         values = [next(made) if name else None for name in node.outputs]
@@ -51,9 +51,9 @@ def reference(node: NodeFile, versions: Mapping[str, int]) -> Operator | None:
     return Operator(function, is_reference=True)
 
 
-def _given(value: Any) -> Any:
+def _given(value: object) -> object:
     """An attribute as the helper of `onnx` takes it."""
-    if hasattr(value, "array"):
-        numpy_helper: Any = importlib.import_module("onnx.numpy_helper")
+    if isinstance(value, (Tensor, SparseTensor)):
+        numpy_helper = importlib.import_module("onnx.numpy_helper")
         return numpy_helper.from_array(np.ascontiguousarray(value.array()))
-    return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
+    return list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value

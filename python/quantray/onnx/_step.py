@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
 from quantray.nn import Module
 from quantray.onnx._errors import said_of
 from quantray.onnx._lengths import as_array, of_objects
-from quantray.onnx.operators import Array, Call, Operator, find
+from quantray.onnx.operators import Array, Call, Given, Operator, Outputs, find
 
 
 class Step(Module):
@@ -28,23 +28,24 @@ class Step(Module):
     _stands_for_node = True
 
     def __init__(
-        self, call: Call, operator: Operator, constants: Sequence[Array], names: Sequence[str]
+        self, call: Call, operator: Operator, constants: Sequence[Given], names: Sequence[str]
     ) -> None:
         super().__init__()
         self.call, self.operator = call, operator
         #: For each input: the name of a parameter, or a constant; those that are given have None.
-        self.slots: list[Any] = []
+        self.slots: list[str | Given] = []
         for constant, name in zip(constants, names, strict=True):
-            is_array = constant is not None and constant.dtype == np.float32 and constant.size > 1
-            if is_array and operator.has_parameters:
+            if constant is None:
+                self.slots.append(None)
+            elif constant.dtype == np.float32 and constant.size > 1 and operator.has_parameters:
                 self._parameters[name] = constant
                 self.slots.append(name)
             else:
                 self.slots.append(constant)
 
-    def forward(self, *given: Array) -> Any:
+    def forward(self, *given: Array) -> Outputs:
         """The node's outputs for those of its inputs that are no constants."""
-        inputs: list[Array] = [getattr(self, slot) if isinstance(slot, str) else slot for slot in self.slots]
+        inputs: list[Given] = [getattr(self, slot) if isinstance(slot, str) else slot for slot in self.slots]
         for at, value in zip(self.call.given, given, strict=True):
             inputs[at] = value
         if not self.operator.takes_lengths:
@@ -68,7 +69,8 @@ class Step(Module):
     _class_name = _get_name
 
     def extra_repr(self) -> str:
-        shown: dict[str, Any] = {
-            k: v for k, v in self.call.attributes.items() if isinstance(v, (int, float, str, tuple))
-        }
-        return ", ".join(f"{name}={value}" for name, value in shown.items())
+        return ", ".join(
+            f"{name}={value}"
+            for name, value in cast("Mapping[str, object]", self.call.attributes).items()
+            if isinstance(value, (int, float, str, tuple))
+        )

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from quantray._core import QTensor, make_per_channel_quantized_tensor, make_per_tensor_quantized_tensor
 from quantray.nn.quantized._grid import Grid, is_scale
 from quantray.onnx._file import NodeFile
-from quantray.onnx.operators import Array
+from quantray.onnx.operators import Array, Given
 
 #: Operators that leave the elements of their first input as they are.
 _KEEP = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
@@ -31,12 +31,13 @@ class Stored(NamedTuple):
     kind: str
 
     @classmethod
-    def of(cls, node: NodeFile, inputs: Sequence[Array], kind: str) -> Stored | None:
+    def of(cls, node: NodeFile, inputs: Sequence[Given], kind: str) -> Stored | None:
         """What a DequantizeLinear of constants dequantizes; None where there are blocks, or other types."""
-        codes, scales, zeros = [*inputs, None][:3]
-        if kind not in ("int8", "uint8", "int4", "uint4", "int2", "uint2") or codes is None:
+        codes, steps, zeros = [*inputs, None][:3]
+        is_known = kind in ("int8", "uint8", "int4", "uint4", "int2", "uint2")
+        if not is_known or codes is None or steps is None:
             return None
-        scales = np.asarray(scales, np.float32)
+        scales = np.asarray(steps, np.float32)
         zeros = np.zeros(scales.shape, np.int64) if zeros is None else np.asarray(zeros).astype(np.int64)
         if node.attributes.get("block_size") or scales.ndim > 1 or zeros.shape != scales.shape:
             return None
@@ -48,7 +49,7 @@ class Stored(NamedTuple):
     def moved(self, node: NodeFile, made: Array) -> Stored | None:
         """The same behind a node that moves elements, which made an array of their values."""
         if node.op == "Transpose" and made.ndim == self.codes.ndim:
-            order: Any = node.attributes.get("perm", tuple(reversed(range(made.ndim))))
+            order: Sequence[int] = node.attributes.get("perm", tuple(reversed(range(made.ndim))))
             axis = None if self.axis is None else list(order).index(self.axis)
             return self._replace(codes=np.transpose(self.codes, order), axis=axis)
         if node.op in _KEEP and (self.axis is None or node.op == "Identity"):
@@ -103,7 +104,7 @@ class Stored(NamedTuple):
 
 
 def followed(
-    node: NodeFile, inputs: Sequence[Array], made: Array, known: Mapping[str, Stored], kind: str | None
+    node: NodeFile, inputs: Sequence[Given], made: Array, known: Mapping[str, Stored], kind: str | None
 ) -> Stored | None:
     """What a constant is, that a node made of constants, if it still is integers of one grid."""
     if node.domain not in ("", "ai.onnx", "com.microsoft"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, DType
 
 #: Numbers of the standard's TensorProto.DataType, and their names.
 NAMES = {
@@ -57,7 +60,7 @@ _COMPUTED = {
 }
 
 
-def numpy_dtype(kind: int | str) -> np.dtype[Any]:
+def numpy_dtype(kind: int | str) -> DType:
     """The dtype that values of a type are computed in: all floats in float32, integers in their own.
 
     >>> numpy_dtype(10), numpy_dtype("int64")
@@ -78,7 +81,7 @@ def _known() -> list[str]:
     return [name for name in NAMES.values() if name not in ("string", "complex64", "complex128")]
 
 
-def computed(array: np.ndarray[Any, Any], name: str = "") -> np.ndarray[Any, Any]:
+def computed(array: Array, name: str = "") -> Array:
     """An array in the dtype that it is computed in; dtypes that are not NumPy's own go by the type's name."""
     if array.dtype.kind == "V" and name:
         return array.astype(numpy_dtype(name))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import SupportsInt
 
 from quantray._typing import Array
-from quantray.graph._lengths import Length
+from quantray.onnx._lengths import is_length
 from quantray.onnx.operators._registry import Call
 
 
@@ -35,7 +35,7 @@ class Window:
     output_padding: tuple[int, ...]
 
     @classmethod
-    def of(cls, call: Call, kernel: Sequence[Any] | None = None) -> Window:
+    def of(cls, call: Call, kernel: Sequence[SupportsInt] | None = None) -> Window:
         """What a node's attributes say; the kernel is the weight's, where there is one."""
         lengths = call.integers("kernel_shape") if kernel is None else tuple(int(n) for n in kernel)
         if lengths is None:
@@ -77,22 +77,23 @@ class Window:
         small, large = total // 2, total - total // 2
         return (small, large) if self.auto == "SAME_UPPER" else (large, small)
 
-    def sides(self, lengths: Array) -> list[tuple[Any, Any]]:
+    def sides(self, lengths: Sequence[int] | Array) -> list[tuple[int, int]]:
         """What is padded of axes of some lengths."""
         if len(lengths) != len(self.kernel):
             raise ValueError(f"kernels have {len(self.kernel)} axes, and images {len(lengths)}")
         fixed = self.fixed_sides()
         if fixed is not None:
             return list(fixed)
-        made: list[tuple[Any, Any]] = []
+        made: list[tuple[int, int]] = []
         for length, reach, stride in zip(lengths, self.reach, self.strides, strict=True):
-            n: Any = length if type(length) is Length else int(length)
+            # Lengths answer for integers.
+            n = length if is_length(length) else int(length)
             total = (-(-n // stride) - 1) * stride + reach - n
             made.append(self._halves(total if total > 0 else 0))
         return made
 
     def transposed_sides(
-        self, call: Call, lengths: Sequence[Any]
+        self, call: Call, lengths: Sequence[int] | Array
     ) -> tuple[list[tuple[int, int]], tuple[int, ...]]:
         """What is cut off of a transposed convolution's output, and how much longer that becomes."""
         wanted = call.integers("output_shape")

@@ -1,23 +1,22 @@
 """Reads graphs, of which nothing is trusted."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import collections
 import keyword
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from types import EllipsisType
+from typing import cast
 
 import numpy as np
 
 from quantray import _core
 from quantray._core import QTensor
+from quantray._typing import DType, Tensor
 from quantray.graph._files._registry import CODECS, KINDS, QUANTIZED, TYPES, Unreadable
-from quantray.graph._functions import function_of, may_be_in_file
+from quantray.graph._functions import Function, function_of, may_be_in_file
 from quantray.graph._graph import Expr, Fact, Graph, Guard, Node, Place, Ref, Refusal, wires
+from quantray.graph._trees import is_tuple
 from quantray.graph.kinds import kind_of
 
 #: What lengths may be worked out by: functions of `operator`.
@@ -35,10 +34,10 @@ class Reader:
         The file's.
     """
 
-    def __init__(self, tensors: Mapping[str, Any]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = tensors
 
-    def graph(self, found: Any) -> Graph:
+    def graph(self, found: object) -> Graph:
         """A graph whose wires all come from nodes before them."""
         about = _object(found, "graph")
         nodes: dict[str, Node] = {}
@@ -48,15 +47,16 @@ class Reader:
                 raise Unreadable(f"two nodes are named {node.name!r}")
             self._check(node.name, (node.args, dict(node.kwargs)), nodes)
             nodes[node.name] = node
-        args, kwargs = self.tree(about.get("args")), self.tree(about.get("kwargs"))
-        if type(args) is not tuple or type(kwargs) is not dict:
+        read, named = self.tree(about.get("args")), self.tree(about.get("kwargs"))
+        if type(read) is not tuple or type(named) is not dict:
             raise Unreadable("a graph's arguments must be a tuple and a dict")
+        args, kwargs = cast("tuple[object, ...]", read), cast("dict[str, object]", named)
         output = self.tree(about.get("output"))
         guards = tuple(map(self._guard, _list(about.get("guards"), "guards")))
         refusals = tuple(map(self._refusal, _list(about.get("refusals"), "refusals")))
-        whole: Any = (args, kwargs, output, [guard.subject for guard in guards])
+        whole = (args, kwargs, output, [guard.subject for guard in guards])
         self._check("the graph", whole, nodes)
-        graph = Graph(nodes, cast("tuple[Any, ...]", args), kwargs, output, guards, refusals)
+        graph = Graph(nodes, args, kwargs, output, guards, refusals)
         for name in graph.inputs:
             if nodes[name].kind != "input" or len(nodes[name].facts) != 1:
                 raise Unreadable(f"{name!r} is no input")
@@ -64,13 +64,13 @@ class Reader:
             raise Unreadable("there are inputs that are no arguments")
         return graph.but(training=about.get("training") is True)
 
-    def _check(self, name: str, tree: Any, nodes: Mapping[str, Node]) -> None:
+    def _check(self, name: str, tree: object, nodes: Mapping[str, Node]) -> None:
         for ref in wires(tree):
             source = nodes.get(ref.node)
             if source is None or not 0 <= ref.out < max(len(source.facts), 1):
                 raise Unreadable(f"{name} takes {str(ref)!r}, which no node before it makes")
 
-    def node(self, found: Any) -> Node:
+    def node(self, found: object) -> Node:
         """A node of a kind that is known."""
         about = _object(found, "node")
         name, kind = _text(about.get("name"), "name"), _text(about.get("kind"), "kind")
@@ -96,8 +96,8 @@ class Reader:
         return node
 
     def _check_value(self, node: Node) -> None:
-        value: Any = node.value
-        items: Any = value if isinstance(value, tuple) else ()
+        value: object = node.value
+        items = value if is_tuple(value) else ()
         match node.kind:
             case "constant":
                 good = isinstance(value, (np.ndarray, QTensor))
@@ -112,14 +112,14 @@ class Reader:
         if not good:
             raise Unreadable(f"{node.name} ({node.kind}) has no value of its kind")
 
-    def _fact(self, found: Any) -> Fact:
+    def _fact(self, found: object) -> Fact:
         shape, dtype = _list(found, "fact", 2)
         lengths = _list(shape, "shape")
         if not all(type(n) is str or (type(n) is int and n >= 0) for n in lengths):
             raise Unreadable(f"{lengths!r} is no shape")
-        return Fact(tuple(lengths), self.tree(dtype))
+        return Fact(tuple(cast("list[int | str]", lengths)), cast("DType", self.tree(dtype)))
 
-    def _guard(self, found: Any) -> Guard:
+    def _guard(self, found: object) -> Guard:
         subject, outcome, at = _list(found, "guard", 3)
         where = self._place(at)
         read = self.tree(subject)
@@ -127,22 +127,22 @@ class Reader:
             raise Unreadable("a guard must be about a wire or a length")
         return Guard(read, self.tree(outcome), where)
 
-    def _refusal(self, found: Any) -> Refusal:
+    def _refusal(self, found: object) -> Refusal:
         scope, reason, at = _list(found, "refusal", 3)
         return Refusal(_text(scope, "scope"), _text(reason, "reason"), self._place(at))
 
-    def _place(self, found: Any) -> Place | None:
+    def _place(self, found: object) -> Place | None:
         if found is None:
             return None
         file, line = _list(found, "place", 2)
         return Place(_text(file, "file"), _whole(line, "line"))
 
-    def tree(self, value: Any) -> Any:
+    def tree(self, value: object) -> object:
         """Arguments, a setting, or whatever else a node holds."""
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         if isinstance(value, list):
-            return [self.tree(item) for item in cast("list[Any]", value)]
+            return [self.tree(item) for item in cast("list[object]", value)]
         about = _object(value, "value")
         if len(about) != 1:
             raise Unreadable(f"a value must have one key, got {sorted(about)[:5]}")
@@ -155,30 +155,30 @@ class Reader:
             raise Unreadable(f"there is no kind of value {key!r}")
         return read(inner)
 
-    def _read_tuple(self, value: Any) -> Any:
+    def _read_tuple(self, value: object) -> tuple[object, ...]:
         return tuple(self.tree(item) for item in _list(value, "tuple"))
 
-    def _read_dict(self, value: Any) -> Any:
+    def _read_dict(self, value: object) -> dict[object, object]:
         pairs = [_list(pair, "pair", 2) for pair in _list(value, "dict")]
         return {self.tree(key): self.tree(item) for key, item in pairs}
 
-    def _read_slice(self, value: Any) -> Any:
+    def _read_slice(self, value: object) -> slice[object, object, object]:
         return slice(*(self.tree(end) for end in _list(value, "slice", 3)))
 
-    def _read_named(self, value: Any) -> Any:
-        name, fields, values = _list(value, "named", 3)
-        names = [_text(field, "field") for field in _list(fields, "fields")]
+    def _read_named(self, value: object) -> tuple[object, ...]:
+        own, fields, values = _list(value, "named", 3)
+        name, names = _text(own, "name"), [_text(field, "field") for field in _list(fields, "fields")]
         items = _list(values, "values", len(names))
-        if not all(_is_name(each) for each in (_text(name, "name"), *names)) or len(set(names)) != len(names):
+        if not all(_is_name(each) for each in (name, *names)) or len(set(names)) != len(names):
             raise Unreadable(f"{name!r} with {names!r} is no named tuple")
-        made: Any = collections.namedtuple(name, names)  # pyright: ignore[reportUntypedNamedTuple]
+        made: Callable[..., tuple[object, ...]] = collections.namedtuple(name, names)  # pyright: ignore[reportUntypedNamedTuple]
         return made(*(self.tree(item) for item in items))
 
-    def _read_wire(self, value: Any) -> Any:
+    def _read_wire(self, value: object) -> Ref:
         node, out = _list(value, "wire", 2)
         return Ref(_text(node, "node"), _whole(out, "out"))
 
-    def _read_length(self, value: Any) -> Any:
+    def _read_length(self, value: object) -> Expr:
         op, *args = _list(value, "length")
         read = tuple(self.tree(arg) for arg in args)
         if op == "dim":
@@ -188,56 +188,57 @@ class Reader:
             raise Unreadable(f"lengths are not worked out by {op!r}")
         return Expr(cast("str", op), read)
 
-    def _read_float(self, value: Any) -> Any:
+    def _read_float(self, value: object) -> float:
         return float(_text(value, "float"))
 
-    def _read_number(self, value: Any) -> Any:
+    def _read_number(self, value: object) -> np.generic:
         dtype, number = _list(value, "number", 2)
         kind = np.dtype(_text(dtype, "dtype"))
         if kind.kind == "c":
             real, imaginary = _list(number, "complex number", 2)
-            return kind.type(complex(float(real), float(imaginary)))
+            return kind.type(complex(_number(real), _number(imaginary)))
         if kind.kind not in "biuf":
             raise Unreadable(f"numbers are not of {dtype!r}")
-        return kind.type(float(number) if kind.kind == "f" else number)
+        return kind.type(_number(number) if kind.kind == "f" else number)
 
-    def _read_dtype(self, value: Any) -> Any:
+    def _read_dtype(self, value: object) -> DType:
         found = np.dtype(_text(value, "dtype"))
         if found.kind not in "biufc":
             raise Unreadable(f"arrays are not of {value!r}")
         return found
 
-    def _read_type(self, value: Any) -> Any:
+    def _read_type(self, value: object) -> type[object]:
         name = _text(value, "type")
         if name in TYPES:
             return TYPES[name]
-        found: Any = getattr(np, name.removeprefix("numpy."), None)
+        found: object = getattr(np, name.removeprefix("numpy."), None)
         if not (isinstance(found, type) and issubclass(found, np.generic)):
             raise Unreadable(f"there is no type {name!r}")
-        return cast("Any", found)
+        return cast("type[np.generic]", found)
 
-    def _read_quantized(self, value: Any) -> Any:
-        if value not in QUANTIZED:
+    def _read_quantized(self, value: object) -> _core.dtype:
+        name = _text(value, "dtype")
+        if name not in QUANTIZED:
             raise Unreadable(f"there is no dtype {value!r}")
-        return getattr(_core, value)
+        return getattr(_core, name)
 
-    def _read_function(self, value: Any) -> Any:
+    def _read_function(self, value: object) -> Function:
         name = _text(value, "function")
         if not may_be_in_file(name):
             raise Unreadable(f"{name} has no place in a file")
         return function_of(name)
 
-    def _read_tensor(self, value: Any) -> Any:
+    def _read_tensor(self, value: object) -> Tensor:
         name = _text(value, "tensor")
         if name not in self._tensors:
             raise Unreadable(f"the file has no tensor {name!r}")
         found = self._tensors[name]
         if isinstance(found, np.ndarray):
-            found = cast("np.ndarray[Any, Any]", found).view()
+            found = found.view()
             found.flags.writeable = False
         return found
 
-    def _read_ellipsis(self, value: Any) -> Any:
+    def _read_ellipsis(self, value: object) -> EllipsisType:
         return Ellipsis
 
 
@@ -245,28 +246,34 @@ def _is_name(text: str) -> bool:
     return text.isidentifier() and not keyword.iskeyword(text) and not text.startswith("_")
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
+def _object(value: object, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise Unreadable(f"a {what} must be an object, got {type(value).__name__}")
-    return cast("dict[str, Any]", value)
+    return cast("dict[str, object]", value)
 
 
-def _list(value: Any, what: str, length: int | None = None) -> list[Any]:
+def _list(value: object, what: str, length: int | None = None) -> list[object]:
     if not isinstance(value, list):
         raise Unreadable(f"a {what} must be a list, got {type(value).__name__}")
-    found = cast("list[Any]", value)
+    found = cast("list[object]", value)
     if length is not None and len(found) != length:
         raise Unreadable(f"a {what} must be of length {length}, got {len(found)}")
     return found
 
 
-def _text(value: Any, what: str) -> str:
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float, str)):
+        raise Unreadable(f"a number must be one, or its text, got {type(value).__name__}")
+    return float(value)
+
+
+def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise Unreadable(f"a {what} must be text, got {type(value).__name__}")
     return value
 
 
-def _whole(value: Any, what: str) -> int:
+def _whole(value: object, what: str) -> int:
     if type(value) is not int:
         raise Unreadable(f"a {what} must be a whole number, got {type(value).__name__}")
     return value

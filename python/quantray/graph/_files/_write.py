@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from quantray._core import QTensor
 from quantray.graph._files._registry import CODECS, QUANTIZED, TYPES
 from quantray.graph._functions import name_of
 from quantray.graph._graph import Expr, Graph, Node, Place, Ref
+from quantray.graph._trees import is_array, is_sequence, is_slice
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, DType, Tensor
 
 
 class Writer:
@@ -26,12 +30,12 @@ class Writer:
     """
 
     def __init__(self, prefix: str) -> None:
-        self.tensors: dict[str, Any] = {}
+        self.tensors: dict[str, Tensor] = {}
         self._prefix = prefix
         #: Names by an array's id; the array is kept by `tensors`.
         self._names: dict[int, str] = {}
 
-    def graph(self, graph: Graph) -> dict[str, Any]:
+    def graph(self, graph: Graph) -> dict[str, object]:
         """A graph; without what only looks, which is code."""
         nodes = [node for node in graph if node.kind != "tap"]
         return {
@@ -44,10 +48,10 @@ class Writer:
             "refusals": [[r.scope, r.reason, _place(r.at)] for r in graph.refusals],
         }
 
-    def node(self, node: Node) -> dict[str, Any]:
+    def node(self, node: Node) -> dict[str, object]:
         """A node; what it has not is left out."""
         try:
-            found: dict[str, Any] = {
+            found: dict[str, object] = {
                 "name": node.name,
                 "kind": node.kind,
                 "args": [self.tree(arg) for arg in node.args],
@@ -61,7 +65,7 @@ class Writer:
             raise TypeError(f"{node.name}: {error}") from None
         return {key: value for key, value in found.items() if value not in (None, "", [], {})}
 
-    def tree(self, value: Any) -> Any:
+    def tree(self, value: object) -> object:
         """Arguments, a setting, or whatever else a node holds."""
         for key, codec in CODECS.items():
             if type(value) is codec.kind:
@@ -69,40 +73,37 @@ class Writer:
         if value is None or isinstance(value, (bool, str)) or type(value) is int:
             return value
         if isinstance(value, (np.generic, complex)):
-            return {"number": _number(np.asarray(cast("Any", value)))}
+            return {"number": _number(np.asarray(value))}
         if isinstance(value, float):
             return value if math.isfinite(value) else {"float": str(value)}
         if isinstance(value, Ref):
             return {"wire": [value.node, value.out]}
         if isinstance(value, Expr):
             return {"length": [value.op, *map(self.tree, value.args)]}
-        if isinstance(value, (tuple, list, Mapping, slice)):
-            return self._inside(value)
-        if isinstance(value, (np.ndarray, QTensor)):
+        if is_slice(value):
+            return {"slice": [self.tree(end) for end in (value.start, value.stop, value.step)]}
+        if is_sequence(value):
+            items = [self.tree(item) for item in value]
+            fields: tuple[str, ...] | None = getattr(value, "_fields", None)
+            if fields is not None:
+                return {"named": [type(value).__name__, list(fields), items]}
+            return items if isinstance(value, list) else {"tuple": items}
+        if isinstance(value, Mapping):
+            pairs = cast("Mapping[object, object]", value).items()
+            return {"dict": [[self.tree(key), self.tree(item)] for key, item in pairs]}
+        if is_array(value) or isinstance(value, QTensor):
             return self.tensor(value)
         return self._other(value)
 
-    def _inside(self, value: Any) -> Any:
-        is_list, is_tuple, is_slice = (isinstance(value, kind) for kind in (list, tuple, slice))
-        if is_slice:
-            return {"slice": [self.tree(end) for end in (value.start, value.stop, value.step)]}
-        if is_list or is_tuple:
-            items = [self.tree(item) for item in value]
-            fields = getattr(value, "_fields", None)
-            if fields is not None:
-                return {"named": [type(value).__name__, list(fields), items]}
-            return items if is_list else {"tuple": items}
-        return {"dict": [[self.tree(key), self.tree(item)] for key, item in value.items()]}
-
-    def _other(self, value: Any) -> Any:
+    def _other(self, value: object) -> object:
         if value is Ellipsis:
             return {"ellipsis": True}
         if isinstance(value, np.dtype):
-            return {"dtype": np.dtype(cast("Any", value)).str}
+            return {"dtype": cast("DType", value).str}
         if isinstance(value, int):
             return int(value)
         if isinstance(value, type):
-            kind = cast("type[Any]", value)
+            kind = cast("type[object]", value)
             if kind in TYPES.values():
                 return {"type": kind.__name__}
             if issubclass(kind, np.generic):
@@ -110,12 +111,12 @@ class Writer:
         name = getattr(value, "name", None)
         if isinstance(value, _core.dtype) and name in QUANTIZED:
             return {"quantized": name}
-        found = name_of(cast("Any", value)) if callable(value) else None
+        found = name_of(cast("object", value)) if callable(value) else None
         if found is not None:
             return {"function": found}
         raise TypeError(f"a value of {type(value).__name__} cannot be written to a file: {value!r}")
 
-    def tensor(self, array: Any) -> dict[str, Any]:
+    def tensor(self, array: Tensor) -> dict[str, object]:
         """An array, once for all that hold it."""
         if id(array) not in self._names:
             name = f"{self._prefix}{len(self.tensors)}"
@@ -124,7 +125,7 @@ class Writer:
         return {"tensor": self._names[id(array)]}
 
 
-def _number(value: np.ndarray[Any, Any]) -> list[Any]:
+def _number(value: Array) -> list[object]:
     """An array of one number as its dtype and text, or a whole number."""
     number, name = value.item(), value.dtype.name
     match value.dtype.kind:
@@ -138,6 +139,6 @@ def _number(value: np.ndarray[Any, Any]) -> list[Any]:
             raise TypeError(f"a number of dtype {name} cannot be written to a file")
 
 
-def _place(at: Place | None) -> Any:
+def _place(at: Place | None) -> list[object] | None:
     # Where the code lies on the machine that wrote the file is nobody else's business.
     return None if at is None else [os.path.basename(at.file), at.line]

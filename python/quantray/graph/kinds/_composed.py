@@ -1,23 +1,31 @@
 """Functions that autograd has no gradient of, in terms of those that it has."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# autograd has no types, and neither have lambdas' arguments.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from quantray._typing import Array, ArrayLike, DTypeLike
+from quantray.graph._functions import Function
+from quantray.nn._gradients import untraced
 
+#: The axes that a reduction is along.
+Axes: TypeAlias = int | tuple[int, ...] | None
+
+
+# autograd has no types.
 def _anp() -> Any:
     return importlib.import_module("autograd.numpy")
 
 
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def _norm(x: Array, ord: float | str | None = None, axis: Axes = None, keepdims: bool = False) -> Array:
     anp = _anp()
     is_matrix = (axis is None and np.ndim(x) == 2) or (isinstance(axis, (tuple, list)) and len(axis) == 2)
     if ord is None or ord == "fro" or (ord == 2 and not is_matrix):
@@ -33,39 +41,68 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return anp.sum(anp.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
 
 
-def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def _vector_norm(
+    x: Array, /, *, axis: Axes = None, keepdims: bool = False, ord: float | str | None = 2
+) -> Array:
     x = _anp().ravel(x) if axis is None and not keepdims else x
     return _norm(x, 2.0 if ord == 2 and axis is None else ord, axis, keepdims)
 
 
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+def _clip(
+    a: Array,
+    a_min: ArrayLike | None = None,
+    a_max: ArrayLike | None = None,
+    *,
+    min: ArrayLike | None = None,
+    max: ArrayLike | None = None,
+) -> Array:
     anp = _anp()
     low, high = a_min if a_min is not None else min, a_max if a_max is not None else max
     a = a if low is None else anp.maximum(a, low)
     return a if high is None else anp.minimum(a, high)
 
 
-def _method_clip(a: Any, min: Any = None, max: Any = None) -> Any:
+def _method_clip(a: Array, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Array:
     return _clip(a, min, max)
 
 
 def _sum(
-    a: Any, axis: Any = None, dtype: Any = None, *, where: Any = None, initial: Any = 0, **kwargs: Any
-) -> Any:
+    a: Array,
+    axis: Axes = None,
+    dtype: DTypeLike | None = None,
+    *,
+    where: ArrayLike | None = None,
+    initial: ArrayLike = 0,
+    **kwargs: object,
+) -> Array:
     anp = _anp()
     return anp.sum(a if where is None else anp.where(where, a, 0), axis=axis, **kwargs) + initial
 
 
-def _mean(a: Any, axis: Any = None, dtype: Any = None, *, where: Any = None, **kwargs: Any) -> Any:
+def _mean(
+    a: Array,
+    axis: Axes = None,
+    dtype: DTypeLike | None = None,
+    *,
+    where: ArrayLike | None = None,
+    keepdims: bool = False,
+) -> Array:
     anp = _anp()
     if where is None:
-        return anp.mean(a, axis=axis, **kwargs)
-    count = np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, **kwargs)
-    return _sum(a, axis, where=where, **kwargs) / count
+        return anp.mean(a, axis=axis, keepdims=keepdims)
+    count = anp.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims)
+    return _sum(a, axis, where=where, keepdims=keepdims) / count
 
 
-def _extreme(name: str) -> Callable[..., Any]:
-    def of(a: Any, axis: Any = None, *, where: Any = None, initial: Any = None, **kwargs: Any) -> Any:
+def _extreme(name: str) -> Function:
+    def of(
+        a: Array,
+        axis: Axes = None,
+        *,
+        where: ArrayLike | None = None,
+        initial: ArrayLike | None = None,
+        **kwargs: object,
+    ) -> Array:
         anp = _anp()
         if where is not None:
             a = anp.where(where, a, -np.inf if name == "max" else np.inf)
@@ -75,50 +112,54 @@ def _extreme(name: str) -> Callable[..., Any]:
     return of
 
 
-def _without_nan(name: str, instead: float) -> Callable[..., Any]:
-    def of(a: Any, axis: Any = None, **kwargs: Any) -> Any:
+def _without_nan(name: str, instead: float) -> Function:
+    def of(a: Array, axis: Axes = None, **kwargs: object) -> Array:
         anp = _anp()
         return getattr(anp, name)(anp.where(np.isnan(_value(a)), instead, a), axis=axis, **kwargs)
 
     return of
 
 
-def _nanmean(a: Any, axis: Any = None, **kwargs: Any) -> Any:
+def _nanmean(a: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     known = ~np.isnan(_value(a))
-    total = _sum(_anp().where(known, a, 0), axis, **kwargs)
-    return total / np.sum(known, axis=axis, **kwargs)
+    total = _sum(_anp().where(known, a, 0), axis, keepdims=keepdims)
+    return total / _anp().sum(known, axis=axis, keepdims=keepdims)
 
 
-def _value(a: Any) -> Any:
-    while hasattr(a, "_value"):
-        a = a._value
-    return a
+def _value(a: Array) -> Array:
+    return untraced(a)
 
 
-def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, **kwargs: Any) -> Any:
+def _average(
+    a: Array,
+    axis: int | None = None,
+    weights: ArrayLike | None = None,
+    returned: bool = False,
+    **kwargs: object,
+) -> Array:
     anp = _anp()
     if weights is None:
         return anp.mean(a, axis=axis, **kwargs)
-    if np.ndim(weights) != np.ndim(a):
+    if axis is not None and np.ndim(weights) != np.ndim(a):
         shape = [1] * np.ndim(a)
         shape[axis] = -1
         weights = anp.reshape(weights, shape) + 0 * a
     return anp.sum(a * weights, axis=axis, **kwargs) / anp.sum(weights, axis=axis, **kwargs)
 
 
-def _ptp(a: Any, axis: Any = None, **kwargs: Any) -> Any:
+def _ptp(a: Array, axis: Axes = None, **kwargs: object) -> Array:
     anp = _anp()
     return anp.max(a, axis=axis, **kwargs) - anp.min(a, axis=axis, **kwargs)
 
 
-def _multi_dot(arrays: Any, **_: Any) -> Any:
+def _multi_dot(arrays: Sequence[Array], **_: object) -> Array:
     found = arrays[0]
     for array in arrays[1:]:
         found = _anp().dot(found, array)
     return found
 
 
-def _matrix_power(a: Any, n: int) -> Any:
+def _matrix_power(a: Array, n: int) -> Array:
     anp = _anp()
     base = anp.linalg.inv(a) if n < 0 else a
     found = anp.eye(np.shape(a)[-1], dtype=_value(a).dtype) + 0 * a
@@ -127,7 +168,7 @@ def _matrix_power(a: Any, n: int) -> Any:
     return found
 
 
-def _cumprod(a: Any, axis: Any = None, **_: Any) -> Any:
+def _cumprod(a: Array, axis: int | None = None, **_: object) -> Array:
     anp = _anp()
     if axis is None:
         a, axis = anp.ravel(a), 0
@@ -139,21 +180,21 @@ def _cumprod(a: Any, axis: Any = None, **_: Any) -> Any:
     return anp.stack(parts, axis=axis)
 
 
-def _cbrt(x: Any) -> Any:
+def _cbrt(x: Array) -> Array:
     anp = _anp()
     return anp.sign(x) * anp.abs(x) ** (1 / 3)
 
 
-def _copysign(x: Any, y: Any) -> Any:
+def _copysign(x: Array, y: Array) -> Array:
     return _anp().abs(x) * np.where(np.signbit(_value(y)), -1, 1)
 
 
-def _fmod(x: Any, y: Any) -> Any:
+def _fmod(x: Array, y: Array) -> Array:
     return x - np.trunc(_value(x) / _value(y)) * y
 
 
-def _outer_of(name: str) -> Callable[..., Any]:
-    def of(a: Any, b: Any) -> Any:
+def _outer_of(name: str) -> Function:
+    def of(a: Array, b: Array) -> Array:
         anp = _anp()
         wide = anp.reshape(a, np.shape(a) + (1,) * np.ndim(b))
         return getattr(anp, name)(wide, b)
@@ -162,7 +203,7 @@ def _outer_of(name: str) -> Callable[..., Any]:
 
 
 #: By name what computes the same of autograd's boxes.
-_COMPOSED: dict[str, Callable[..., Any]] = {
+_COMPOSED: dict[str, Function] = {
     "numpy.linalg.norm": _norm,
     "numpy.linalg.vector_norm": _vector_norm,
     "numpy.linalg.multi_dot": _multi_dot,
@@ -203,7 +244,7 @@ _COMPOSED["numpy.maximum.reduce"] = lambda a, axis=0, **k: _extreme("max")(a, ax
 _COMPOSED["numpy.minimum.reduce"] = lambda a, axis=0, **k: _extreme("min")(a, axis, **k)
 
 
-def composed(name: str) -> Callable[..., Any] | None:
+def composed(name: str) -> Function | None:
     """A function of boxes for a function of a name; None where autograd's own has to do."""
     if name.startswith("array.where:"):
         function = getattr(_anp(), name.rpartition(".")[2])

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from quantray import ops
+from quantray._core import QTensor
+from quantray._typing import Array
+from quantray.graph._functions import Function
 from quantray.graph._graph import Graph, Node, Ref
-from quantray.graph.kinds._gradients import differentiable_of
+from quantray.graph.kinds._gradients import Primitive, differentiable_of
 from quantray.graph.kinds._table import Kind, Part, bound, is_wire, number, register, spelling
 from quantray.nn import functional as F
 from quantray.nn.functional._activation import _clip
 
 
-def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+def clip(x: Array, low: float | None = None, high: float | None = None) -> Array:
     """Elements below the first number become that, those above the second become that."""
     return _clip(x, -np.inf if low is None else low, np.inf if high is None else high)
 
 
 #: Kinds of one array: function, integer operator, class.
-_UNARY: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None, str]] = {
+_UNARY: dict[str, tuple[Function, Callable[..., QTensor] | None, str]] = {
     "sigmoid": (F.sigmoid, ops.sigmoid, "Sigmoid"),
     "tanh": (F.tanh, ops.tanh, "Tanh"),
     "hardsigmoid": (F.hardsigmoid, ops.hardsigmoid, "Hardsigmoid"),
@@ -38,18 +40,18 @@ register(Kind("relu", F.relu, part=Part.KEEPS, elementwise=True, class_name="ReL
 register(Kind("clip", clip, part=Part.KEEPS, elementwise=True, class_name="ReLU6"))
 
 
-def add(x: Any, y: Any, limits: tuple[float | None, float | None] | None = None) -> Any:
+def add(x: Array, y: Array, limits: tuple[float | None, float | None] | None = None) -> Array:
     """The sum, within limits where there are any: (0, None) is ReLU."""
     total = np.add(x, y)
     return total if limits is None else clip(total, *limits)
 
 
-def _add_of_traced(x: Any, y: Any, limits: tuple[float | None, float | None] | None = None) -> Any:
+def _add_of_traced(x: Array, y: Array, limits: tuple[float | None, float | None] | None = None) -> Array:
     total = _traced_add(x, y)
     return total if limits is None else clip(total, *limits)
 
 
-_traced_add: Any = differentiable_of("numpy.add")
+_traced_add = Primitive("numpy.add")
 register(Kind("add", add, _add_of_traced, part=Part.FOLLOWS, elementwise=True, class_name="FloatFunctional"))
 for _name, _function in {"sub": np.subtract, "mul": np.multiply, "div": np.divide}.items():
     register(
@@ -90,7 +92,7 @@ def _hardtanh(node: Node, graph: Graph) -> Node | None:
     return _clipped(node, args[0], settings["min_val"], settings["max_val"], graph)
 
 
-def _clipped(node: Node, x: Any, low: Any, high: Any, graph: Graph) -> Node | None:
+def _clipped(node: Node, x: object, low: object, high: object, graph: Graph) -> Node | None:
     """`clip`, or `relu` where that is what it does, of float32 alone: other dtypes are not changed."""
     low_number, high_number = number(low, graph), number(high, graph)
     if (
@@ -152,7 +154,7 @@ def _where(node: Node, graph: Graph) -> Node | None:
     return None
 
 
-def _is_positive(test: Node, x: Any, graph: Graph) -> bool:
+def _is_positive(test: Node, x: object, graph: Graph) -> bool:
     """Whether a node says of each element of an array whether it is greater than 0, or not less."""
     is_greater = test.kind in ("numpy.greater", "numpy.greater_equal") and test.args[:1] == (x,)
     return is_greater and number(test.args[1], graph) == 0
@@ -186,14 +188,14 @@ def _binary(node: Node, graph: Graph) -> Node | None:
     return node.but(kind=_BINARY.get(name, name), args=tuple(args), kwargs={})
 
 
-def node_names(function: Any) -> list[str]:
+def node_names(function: Function) -> list[str]:
     """Names of a function's arguments."""
     import inspect
 
     return list(inspect.signature(function).parameters)[:2]
 
 
-def _is_float32(value: Any, graph: Graph) -> bool:
+def _is_float32(value: object, graph: Graph) -> bool:
     if isinstance(value, Ref):
         return graph.fact(value).dtype == np.float32
     return isinstance(value, (int, float, np.floating, np.integer))

@@ -4,7 +4,7 @@ autograd promotes float32 through means, maxima and `where`; here each node is a
 gradients are cast back.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
+# autograd has no types, and neither have lambdas' arguments.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 
@@ -13,45 +13,44 @@ from __future__ import annotations
 import importlib
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from quantray.graph._functions import function_of
-from quantray.graph._graph import leaves, map_tree
+from quantray._typing import Args, Array
+from quantray.graph._functions import Function, function_of
+from quantray.graph._graph import Settings, leaves, map_tree
+from quantray.graph._trees import Call, is_array
 from quantray.graph.kinds._composed import composed
 from quantray.graph.kinds._moves import gradient, moves
 from quantray.nn._gradients import is_traced, untraced
 
-Vjp = Callable[[Any], Any]
 
-
-def differentiable_of(name: str) -> Callable[..., Any] | None:
+def differentiable_of(name: str) -> Function | None:
     """A function of arrays that autograd traces, for a function of a name; None where it is one already."""
     if name.startswith("functional."):
         return None
-    return _Primitive(name)
+    return Primitive(name)
 
 
-class _Primitive:
+class Primitive:
     """A node's function with a gradient for every array among its arguments, nested ones too."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        extend = importlib.import_module("autograd.extend")
-        arrays: list[Any] = []
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        arrays: list[Array] = []
 
-        def take(leaf: Any) -> Any:
+        def take(leaf: object) -> object:
             if not is_traced(leaf):
                 return leaf
-            arrays.append(leaf)
+            arrays.append(cast("Array", leaf))
             return _Hole(len(arrays) - 1)
 
         tree = map_tree(take, (args, kwargs))
 
-        def filled(values: Sequence[Any]) -> tuple[Any, Any]:
+        def filled(values: Sequence[Array]) -> Call[str]:
             return map_tree(lambda leaf: values[leaf.index] if type(leaf) is _Hole else leaf, tree)
 
         plain = [untraced(v) for v in arrays]
@@ -59,24 +58,24 @@ class _Primitive:
         result = function_of(self.name)(*args, **kwargs)
         number = iter(range(len(leaves(result))))
 
-        def output(value: Any) -> Any:
+        def output(value: object) -> object:
             out = next(number)
-            if not isinstance(value, (np.ndarray, np.generic)) or value.dtype.kind not in "fc":
+            if not is_array(value) or value.dtype.kind not in "fc":
                 # Nothing is differentiated through what has no slope.
                 return value
-            return self._primitive(extend, value, out, arrays, filled)
+            return self._primitive(value, out, arrays, filled)
 
         return map_tree(output, result)
 
-    def _primitive(self, extend: Any, value: Any, out: int, arrays: list[Any], filled: Filled) -> Any:
+    def _primitive(self, value: Array, out: int, arrays: list[Array], filled: Filled) -> Array:
         """One output, which autograd traces back to the arrays."""
-        name = self.name
+        name, extend = self.name, importlib.import_module("autograd.extend")
 
-        def vjp(wanted: Sequence[int], _: Any, values: tuple[Any, ...], __: Any) -> Callable[[Any], Any]:
+        def vjp(wanted: Sequence[int], _: object, values: tuple[Array, ...], __: object) -> Pull:
             plain = [untraced(v) for v in values]
             sloped = [i for i in wanted if np.asarray(plain[i]).dtype.kind in "fc"]
 
-            def pull(g: Any) -> tuple[Any, ...]:
+            def pull(g: Array) -> tuple[Array, ...]:
                 own = _gradients(name, plain, filled, g, sloped, out)
                 found = dict(zip(sloped, own, strict=True))
                 return tuple(_like(found.get(i), plain[i]) for i in wanted)
@@ -89,20 +88,24 @@ class _Primitive:
 
 
 #: Puts arrays in their places among a call's arguments.
-Filled = Callable[[Sequence[Any]], tuple[Any, Any]]
+Filled: TypeAlias = Callable[[Sequence[Array]], tuple[Args, Settings]]
+#: From the gradient of an output to those of the arrays that it is made of.
+Pull: TypeAlias = Callable[[Array], tuple[Array, ...]]
 
 
-def _like(gradient: Any, value: Any) -> Any:
+def _like(gradient: Array | None, value: Array) -> Array:
     """A gradient in the shape and dtype of its array."""
     value = np.asarray(value)
     if gradient is None:
         return np.zeros(value.shape, value.dtype)
     gradient = np.asarray(gradient)
-    gradient = gradient.real if value.dtype.kind != "c" else gradient
+    gradient = np.real(gradient) if value.dtype.kind != "c" else gradient
     return gradient.astype(value.dtype, copy=False).reshape(value.shape)
 
 
-def _gradients(name: str, plain: Any, filled: Filled, g: Any, wanted: Sequence[int], out: int) -> Any:
+def _gradients(
+    name: str, plain: Sequence[Array], filled: Filled, g: Array, wanted: Sequence[int], out: int
+) -> list[Array]:
     """The gradient for each wanted array: by what is known here, by moving places, or by autograd."""
     args, kwargs = filled(plain)
     own = _own_gradient(name, plain, filled, g, wanted)
@@ -122,7 +125,7 @@ class _Hole:
         self.index = index
 
 
-def _traced_function(name: str) -> Callable[..., Any]:
+def _traced_function(name: str) -> Function:
     """autograd's function of a name."""
     if name == "array.getitem":
         return operator.getitem
@@ -152,23 +155,23 @@ def _traced_function(name: str) -> Callable[..., Any]:
 
 
 def _autograd_gradient(
-    name: str, plain: Any, filled: Filled, g: Any, wanted: Sequence[int], out: int
-) -> list[Any]:
+    name: str, plain: Sequence[Array], filled: Filled, g: Array, wanted: Sequence[int], out: int
+) -> list[Array]:
     core = importlib.import_module("autograd.core")
     try:
         function = composed(name) or _traced_function(name)
     except (AttributeError, ImportError):
         raise TypeError(f"{name} has no gradient: autograd does not know it") from None
 
-    def of(*values: Any) -> Any:
+    def of(*values: Array) -> Array:
         args, kwargs = filled(values)
         found = function(*args, **kwargs)
         return found[out] if isinstance(untraced(found), (tuple, list)) else found
 
-    made: list[Any] = []
+    made: list[Array] = []
     for i in wanted:
 
-        def one(value: Any, i: int = i) -> Any:
+        def one(value: Array, i: int = i) -> Array:
             values = list(plain)
             values[i] = value
             return of(*values)
@@ -181,13 +184,15 @@ def _autograd_gradient(
     return made
 
 
-def _own_gradient(name: str, plain: Any, filled: Any, g: Any, wanted: Sequence[int]) -> list[Any] | None:
+def _own_gradient(
+    name: str, plain: Sequence[Array], filled: Filled, g: Array, wanted: Sequence[int]
+) -> list[Array] | None:
     """Gradients of what autograd does not have."""
     args, kwargs = filled(plain)
     if name == "array.setitem":
         _, index, value = args
 
-        def each(i: int) -> Any:
+        def each(i: int) -> Array:
             if plain[i] is args[0]:
                 made = np.array(g)
                 made[index] = 0
@@ -199,7 +204,7 @@ def _own_gradient(name: str, plain: Any, filled: Any, g: Any, wanted: Sequence[i
         base, _new, *rest = args
         view = function_of(name.removeprefix("array.unview:"))
 
-        def part(i: int) -> Any:
+        def part(i: int) -> Array:
             if plain[i] is base:
                 made = np.array(g)
                 view(made, *rest, **kwargs)[...] = 0
@@ -229,21 +234,20 @@ def _own_gradient(name: str, plain: Any, filled: Any, g: Any, wanted: Sequence[i
     return None
 
 
-def _special(name: str, args: Any, g: Any) -> list[Any] | None:
+def _special(name: str, args: Args, g: Array) -> list[Array] | None:
     x = np.asarray(args[0], np.float64)
-    slopes: dict[str, Callable[[], Any]] = {
+    slopes: dict[str, Callable[[], Array]] = {
         "erf": lambda: 2 / np.sqrt(np.pi) * np.exp(-x * x),
         "erfc": lambda: -2 / np.sqrt(np.pi) * np.exp(-x * x),
         "expit": lambda: np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))) ** 2,
         "log_expit": lambda: 1 / (1 + np.exp(np.clip(x, -500, 500))),
-        "exprel": None,  # type: ignore[dict-item]
         "ndtr": lambda: np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
     }
     slope = slopes.get(name.rpartition(".")[2])
     return None if slope is None or len(args) != 1 else [g * slope()]
 
 
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     """The sum of a gradient over the axes along which its array was repeated."""
     g = np.asarray(g)
     g = g.sum(tuple(range(g.ndim - len(shape))))

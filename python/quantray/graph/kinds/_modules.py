@@ -6,11 +6,19 @@ A class is meant exactly: a subclass with a `forward` of its own is captured by 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, cast
 
 from quantray import nn
 from quantray.graph.kinds._table import Part
 from quantray.nn._tracing import WHOLE
+
+
+class Converts(Protocol):
+    """A class of integer layers, each of which is made from the layer whose place it takes."""
+
+    def from_float(self, module: nn.Module, /) -> nn.Module:
+        """A layer of integers."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,13 +35,13 @@ class ModuleKind:
     """
 
     part: Part | None = None
-    integer: Any = None
+    integer: Converts | None = None
 
 
 _MODULES: dict[type[nn.Module], ModuleKind] = {}
 
 
-def register_layer(kind: type[nn.Module], integer: Any = None, part: Part | None = None) -> None:
+def register_layer(kind: type[nn.Module], integer: Converts | None = None, part: Part | None = None) -> None:
     """Tells what a class of layers becomes where a model is quantized.
 
     Parameters
@@ -86,9 +94,10 @@ def module_kind(module: nn.Module) -> ModuleKind:
     return _MODULES.get(type(module), ModuleKind())
 
 
-def registered_layers() -> dict[type[nn.Module], Any]:
+def registered_layers() -> dict[type[nn.Module], type[nn.Module]]:
     """Classes and their integer versions."""
-    return {kind: found.integer for kind, found in _MODULES.items() if found.integer is not None}
+    known = {kind: found.integer for kind, found in _MODULES.items() if found.integer is not None}
+    return cast("dict[type[nn.Module], type[nn.Module]]", known)
 
 
 for _kind in (

@@ -1,47 +1,46 @@
 """Functions that move elements and compute nothing: they know codes as well as floats."""
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import SupportsIndex, cast
 
 import numpy as np
 
-from quantray.graph._functions import function_of
+from quantray._typing import Array, Index
+from quantray.graph._functions import Function, function_of, identity
 from quantray.graph._graph import Expr, Graph, Node, Ref, leaves
-from quantray.graph.kinds._gradients import differentiable_of
+from quantray.graph._trees import is_sequence, is_tuple
+from quantray.graph.kinds._gradients import Primitive, differentiable_of
 from quantray.graph.kinds._table import Kind, Part, axes_of, bound, is_static, register, spelling
 from quantray.nn import functional as F
 
 
-def reshape(x: Any, shape: Any) -> Any:
+def reshape(x: Array, shape: Iterable[SupportsIndex]) -> Array:
     """Another shape for the same elements."""
     return np.reshape(x, tuple(shape))
 
 
-def transpose(x: Any, axes: Any) -> Any:
+def transpose(x: Array, axes: Sequence[int] | None) -> Array:
     """Axes in another order."""
     return np.transpose(x, axes)
 
 
-def getitem(x: Any, index: Any) -> Any:
+def getitem(x: Array, index: Index) -> Array:
     """Some of the elements."""
     return x[index]
 
 
-def concat(arrays: Any, axis: int) -> Any:
+def concat(arrays: Sequence[Array], axis: int) -> Array:
     """Arrays one after the other along an axis."""
     return np.concatenate(arrays, axis)
 
 
-def _of_traced(name: str, *order: str) -> Any:
+def _of_traced(name: str, *order: str) -> Function:
     """The gradient's version of a function of an array and settings, which autograd's has by position."""
-    primitive: Any = differentiable_of(name)
+    primitive = Primitive(name)
 
-    def call(x: Any, **settings: Any) -> Any:
+    def call(x: Array, **settings: object) -> Array:
         return primitive(x, *(settings[key] for key in order))
 
     return call
@@ -58,7 +57,7 @@ register(
 register(
     Kind("getitem", getitem, _of_traced("array.getitem", "index"), part=Part.KEEPS, class_name="getitem")
 )
-register(Kind("identity", lambda x: x, part=Part.KEEPS, class_name="Identity"))
+register(Kind("identity", identity, part=Part.KEEPS, class_name="Identity"))
 register(
     Kind(
         "concat",
@@ -80,18 +79,19 @@ for _name in (
     register(Kind(_name, function_of(_name), differentiable_of(_name), part=Part.KEEPS, class_name=_name))
 
 
-def _dim(x: Any, axis: int, graph: Graph) -> Any:
+def _dim(x: Ref, axis: int, graph: Graph) -> int | Expr:
     """One length of a wire: a number where it is always that one, else an expression.
 
     A length of an input that two runs have in common may still be another one in a later call.
     """
     length = graph.fact(x).shape[axis]
-    is_fixed = isinstance(length, int) and graph.nodes[x.node].kind in ("constant", "parameter")
-    return length if is_fixed else Expr("dim", (x, axis))
+    if isinstance(length, int) and graph.nodes[x.node].kind in ("constant", "parameter"):
+        return length
+    return Expr("dim", (x, axis))
 
 
-def _reshaped(node: Node, x: Any, shape: Any) -> Node | None:
-    lengths = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+def _reshaped(node: Node, x: object, shape: object) -> Node | None:
+    lengths = tuple(shape) if is_sequence(shape) else (shape,)
     if any(isinstance(leaf, Ref) for leaf in leaves(lengths)):
         return None
     return node.but(kind="reshape", args=(x,), kwargs={"shape": lengths})
@@ -149,7 +149,7 @@ def _expand_dims(node: Node, graph: Graph) -> Node | None:
     given = {**dict(zip(("a", "axis"), node.args, strict=False)), **node.kwargs}
     x = given["a"]
     ndim = len(graph.fact(x).shape)
-    many = len(given["axis"]) if isinstance(given["axis"], (tuple, list)) else 1
+    many = len(given["axis"]) if is_sequence(given["axis"]) else 1
     axes = axes_of(given["axis"], ndim + many)
     if axes is None:
         return None
@@ -169,13 +169,13 @@ def _squeeze(node: Node, graph: Graph) -> Node | None:
     return _reshaped(node, x, tuple(_dim(x, a, graph) for a in range(len(shape)) if a not in axes))
 
 
-def _transposed(node: Node, x: Any, axes: Any) -> Node | None:
+def _transposed(node: Node, x: object, axes: Sequence[int]) -> Node | None:
     return node.but(kind="transpose", args=(x,), kwargs={"axes": tuple(axes)}) if is_static(axes) else None
 
 
 @spelling("ndarray.transpose", "numpy.transpose", "numpy.permute_dims")
 def _transpose(node: Node, graph: Graph) -> Node | None:
-    x: Any = node.args[0] if node.args else node.kwargs.get("a")
+    x: Ref = node.args[0] if node.args else node.kwargs["a"]
     ndim = len(graph.fact(x).shape)
     axes = node.args[1:] or (node.kwargs.get("axes"),)
     given = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
@@ -216,7 +216,7 @@ def _moveaxis(node: Node, graph: Graph) -> Node | None:
 def _getitem(node: Node, graph: Graph) -> Node | None:
     """Slices, single places, new axes: what a view would be; looked-up places stay as they are."""
     x, index = node.args
-    items = index if isinstance(index, tuple) else (index,)
+    items = index if is_tuple(index) else (index,)
     for item in items:
         plain = item is None or item is Ellipsis or isinstance(item, (int, np.integer, slice, Expr))
         if not plain or isinstance(item, bool):
@@ -238,13 +238,14 @@ def _astype(node: Node, graph: Graph) -> Node | None:
     return None
 
 
-def _joined(node: Node, arrays: Any, axis: Any, graph: Graph) -> Node | None:
-    given = tuple(arrays) if isinstance(arrays, (tuple, list)) else ()
+def _joined(node: Node, arrays: object, axis: object, graph: Graph) -> Node | None:
+    given = tuple(arrays) if is_sequence(arrays) else ()
     if not given or not all(isinstance(a, Ref) for a in given) or not isinstance(axis, (int, np.integer)):
         return None
     if node.facts[0].dtype != np.float32:
         return None
-    return node.but(kind="concat", args=(given,), kwargs={"axis": int(axis) % len(node.facts[0].shape)})
+    place = int(cast("int", axis)) % len(node.facts[0].shape)
+    return node.but(kind="concat", args=(given,), kwargs={"axis": place})
 
 
 @spelling("numpy.concatenate", "numpy.concat")

@@ -6,12 +6,13 @@ what comes from an array differs between the two, what the function puts in by i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from quantray.graph._graph import leaves
+from quantray._typing import Args, Array
+from quantray.graph._functions import Function
+from quantray.graph._graph import Settings, leaves
 
 _NUMPY = (
     "dstack", "block", "insert", "delete", "hsplit", "vsplit", "dsplit", "split", "array_split",
@@ -39,7 +40,7 @@ MOVES = frozenset(
 _PADS = ("constant", "edge", "reflect", "symmetric", "wrap", "empty")
 
 
-def moves(name: str, args: Any, kwargs: Any) -> bool:
+def moves(name: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> bool:
     """Whether a call moves elements, and does nothing else."""
     if name == "numpy.pad":
         return kwargs.get("mode", args[2] if len(args) > 2 else "constant") in _PADS
@@ -47,13 +48,13 @@ def moves(name: str, args: Any, kwargs: Any) -> bool:
 
 
 def gradient(
-    function: Callable[..., Any],
-    filled: Callable[[Sequence[Any]], tuple[Any, Any]],
-    values: Sequence[Any],
+    function: Function,
+    filled: Callable[[Sequence[Array]], tuple[Args, Settings]],
+    values: Sequence[Array],
     wanted: Sequence[int],
     out: int,
-    g: Any,
-) -> list[Any]:
+    g: Array,
+) -> list[Array]:
     """The gradient for each wanted one of some arrays, from that of one output.
 
     `filled` puts arrays into a call's arguments, of which `out` counts the outputs.
@@ -61,7 +62,7 @@ def gradient(
     sizes = [np.size(values[i]) for i in wanted]
     total = sum(sizes)
 
-    def placed(begin: int) -> Any:
+    def placed(begin: int) -> Array:
         arrays = list(values)
         at = begin
         for i, size in zip(wanted, sizes, strict=True):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from quantray._typing import Array
 from quantray.graph._graph import Graph, Node, Ref
 from quantray.graph.kinds._gradients import differentiable_of
 from quantray.graph.kinds._table import Kind, Part, axes_of, bound, register, spelling
@@ -35,12 +34,12 @@ def _pool(node: Node, graph: Graph) -> Node | None:
     return node.but(kind=name, args=args, kwargs=settings)
 
 
-def mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+def mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """The mean over some axes."""
     return np.mean(x, axes, keepdims=keepdims)
 
 
-def _mean_of_traced(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+def _mean_of_traced(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     return differentiable_of("numpy.mean")(x, axis=axes, keepdims=keepdims)  # type: ignore[misc]
 
 

@@ -5,21 +5,19 @@ spellings of one kind ("relu"), of one signature; what the table does not have s
 means what its function computes.
 """
 
-# Trees of whatever a model takes and gives: their leaves have no type that could be said.
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
-from quantray.graph._functions import function_of
+from quantray._core import QTensor
+from quantray._typing import Args, Kwargs
+from quantray.graph._functions import Function, function_of
 from quantray.graph._graph import Expr, Graph, Node, Ref
 from quantray.graph._trees import is_sequence
 
@@ -62,15 +60,15 @@ class Kind:
     """
 
     name: str
-    function: Callable[..., Any]
-    gradient: Callable[..., Any] | None = None
+    function: Function
+    gradient: Function | None = None
     part: Part | None = None
     elementwise: bool = False
-    integer: Callable[..., Any] | None = None
+    integer: Callable[..., QTensor] | None = None
     class_name: str = ""
 
     @property
-    def differentiable(self) -> Callable[..., Any]:
+    def differentiable(self) -> Function:
         """What computes it of arrays that autograd traces."""
         return self.gradient or self.function
 
@@ -143,9 +141,7 @@ def normalized(node: Node, graph: Graph) -> Node:
 # Helpers of spellings
 
 
-def bound(
-    function: Callable[..., Any], node: Node, arrays: tuple[str, ...]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def bound(function: Function, node: Node, arrays: tuple[str, ...]) -> tuple[Args, Kwargs]:
     """The arguments of a call: those of some names, then the others by name, with defaults."""
     signature = inspect.signature(function)
     given = signature.bind(*node.args, **node.kwargs)
@@ -154,15 +150,15 @@ def bound(
     return tuple(found.pop(name) for name in arrays), found
 
 
-def is_wire(value: Any) -> bool:
+def is_wire(value: object) -> bool:
     """Whether an argument is an array."""
     return isinstance(value, Ref)
 
 
-def number(value: Any, graph: Graph) -> float | None:
+def number(value: object, graph: Graph) -> float | None:
     """The number that an argument is, or that a constant of one element holds; else None."""
     if isinstance(value, (bool, int, float, np.integer, np.floating)):
-        return float(cast("Any", value))
+        return float(cast("float", value))
     if isinstance(value, Ref):
         node = graph.nodes.get(value.node)
         if (
@@ -175,21 +171,20 @@ def number(value: Any, graph: Graph) -> float | None:
     return None
 
 
-def is_static(value: Any) -> bool:
+def is_static(value: object) -> bool:
     """Whether there is no length in it that is known only when the graph runs."""
     if is_sequence(value):
         return all(map(is_static, value))
     return not isinstance(value, (Expr, Ref))
 
 
-def axes_of(value: Any, ndim: int) -> tuple[int, ...] | None:
+def axes_of(value: object, ndim: int) -> tuple[int, ...] | None:
     """Axes counted from the first; all of them for None; None where that is not known."""
     if value is None:
         return tuple(range(ndim))
-    given: Any = value if is_sequence(value) else (value,)
-    if not all(isinstance(axis, (int, np.integer)) for axis in given):
-        return None
-    return tuple(int(axis) % ndim for axis in given)
+    given = value if is_sequence(value) else (value,)
+    found = tuple(int(cast("int", a)) % ndim for a in given if isinstance(a, (int, np.integer)))
+    return found if len(found) == len(given) else None
 
 
 def rows(kinds: Mapping[str, Kind]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray.graph._graph import Graph, Node, Ref
@@ -41,7 +39,7 @@ def _layer(node: Node, graph: Graph) -> Node | None:
     return node.but(kind=name, args=args, kwargs=settings)
 
 
-def is_weight(value: Any, graph: Graph) -> bool:
+def is_weight(value: object, graph: Graph) -> bool:
     """Whether an array depends on no input: parameters, constants, and what is made of them."""
     if not isinstance(value, Ref):
         return False

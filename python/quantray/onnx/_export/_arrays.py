@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,19 +14,22 @@ from quantray.graph import Expr, Node, Ref
 from quantray.onnx._export._functions import number_of, same_type
 from quantray.onnx._export._writing import NotExported, Writing, writes
 
+if TYPE_CHECKING:
+    from quantray._typing import ArrayLike, DType, Kwargs
 
-def _given(node: Node, *names: str) -> dict[str, Any]:
+
+def _given(node: Node, *names: str) -> Kwargs:
     """Arguments by their names in NumPy."""
     return {**dict(zip(names, node.args, strict=False)), **node.kwargs}
 
 
-def _only(given: dict[str, Any], *names: str) -> None:
+def _only(given: Kwargs, *names: str) -> None:
     unknown = sorted(name for name, value in given.items() if name not in names and value is not None)
     if unknown:
         raise NotExported(f"the settings {', '.join(unknown)}")
 
 
-def _ndim(to: Writing, x: Any) -> int:
+def _ndim(to: Writing, x: Ref | ArrayLike) -> int:
     return len(to.fact(x).shape) if isinstance(x, Ref) else np.ndim(x)
 
 
@@ -38,7 +41,7 @@ def _flat(to: Writing, x: str) -> str:
     return to.op("Reshape", [x, _integers(to, -1)])
 
 
-def _dtype(to: Writing, x: Any) -> np.dtype[Any]:
+def _dtype(to: Writing, x: Ref | ArrayLike) -> DType:
     return to.fact(x).dtype if isinstance(x, Ref) else np.asarray(x).dtype
 
 
@@ -162,7 +165,7 @@ def _variance(to: Writing, node: Node) -> None:
     given = _given(node, "a", "axis")
     _only(given, "a", "axis", "keepdims", "ddof")
     x, axis, ddof = given["a"], given.get("axis"), given.get("ddof") or 0
-    shape: Any = to.fact(x).shape
+    shape = to.fact(x).shape
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = [int(a) for a in axes]
     name, keep = to.value(x), int(bool(given.get("keepdims")))
@@ -213,12 +216,13 @@ def _sorted(to: Writing, node: Node) -> None:
     else:
         count = to.length(_length(x, shape, int(axis) % len(shape)))
     at = -1 if axis is None else int(axis)
-    values, places = to.op("TopK", [name, count], node=node, outputs=2, axis=at, largest=0)
+    values, places = to.several("TopK", [name, count], 2, {"axis": at, "largest": 0}, node=node)
     to.put(node, values if node.kind == "numpy.sort" else places)
 
 
-def _length(x: Any, shape: Any, axis: int) -> Any:
-    return shape[axis] if isinstance(shape[axis], int) else Expr("dim", (x, axis))
+def _length(x: Ref, shape: tuple[int | str, ...], axis: int) -> int | Expr:
+    length = shape[axis]
+    return length if isinstance(length, int) else Expr("dim", (x, axis))
 
 
 @writes("numpy.einsum")
@@ -263,7 +267,7 @@ def _along(to: Writing, node: Node) -> None:
     to.put(node, to.op("GatherElements", [x, name], node=node, axis=int(axis)))
 
 
-def _fits(to: Writing, x: Any, index: Any, axis: int) -> bool:
+def _fits(to: Writing, x: Ref | ArrayLike, index: Ref | ArrayLike, axis: int) -> bool:
     """Whether only the axis may differ: files take parts of other axes where NumPy broadcasts."""
     own, other = (to.fact(v).shape if isinstance(v, Ref) else np.shape(v) for v in (x, index))
     axis %= len(own)
@@ -301,7 +305,7 @@ def _roll(to: Writing, node: Node) -> None:
     for shift, axis in zip(shifts, axes, strict=True):
         if isinstance(shift, Expr):
             raise NotExported("a roll by a length")
-        length: Any = to.fact(given["a"]).shape[axis]
+        length = to.fact(given["a"]).shape[axis]
         by = int(shift) % length if isinstance(length, int) else int(shift)
         if by:
             ends = [_integers(to, n) for n in (-by, 2**31 - 1, int(axis))]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -58,7 +57,9 @@ def _graph(to: Writing, found: GraphFile, version: int, target: int) -> GraphFil
     return replace(found, nodes=nodes)
 
 
-def _moved(to: Writing, node: NodeFile, places: Sequence[tuple[str, int, Any]]) -> list[NodeFile]:
+def _moved(
+    to: Writing, node: NodeFile, places: Sequence[tuple[str, int, type[np.generic]]]
+) -> list[NodeFile]:
     """Attributes that become inputs, at some places and of some dtypes."""
     attributes, inputs = dict(node.attributes), list(node.inputs)
     for name, at, dtype in places:

@@ -6,13 +6,20 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
 from quantray.graph import Expr, Node, Ref
 from quantray.onnx._export._writing import NotExported, Writing, writes
 from quantray.onnx._types import NAMES
+
+if TYPE_CHECKING:
+    from quantray._typing import ArrayLike, DTypeLike
+
+#: The least and the greatest value, where there are any.
+Limits: TypeAlias = tuple[float | None, float | None]
 
 _UNARY = {
     "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softplus": "Softplus",
@@ -58,7 +65,7 @@ def _not_equal(to: Writing, node: Node) -> None:
     to.put(node, to.op("Not", [to.op("Equal", same_type(to, node.args, node))], node=node))
 
 
-def same_type(to: Writing, args: Any, node: Node) -> list[str]:
+def same_type(to: Writing, args: Sequence[Ref | Expr | ArrayLike], node: Node) -> list[str]:
     """Operands of one dtype, which ONNX wants and NumPy makes."""
     dtypes = [to.fact(arg).dtype for arg in args if isinstance(arg, Ref)]
     wanted = np.result_type(*dtypes) if dtypes else node.facts[0].dtype
@@ -75,14 +82,14 @@ def same_type(to: Writing, args: Any, node: Node) -> list[str]:
     return names
 
 
-def number_of(dtype: Any) -> int:
+def number_of(dtype: DTypeLike) -> int:
     """A dtype's number in files."""
     name = str(np.dtype(dtype))
     name = "float32" if name == "float64" else name
     return next(number for number, known in NAMES.items() if known == name)
 
 
-def limited(to: Writing, node: Node, x: str, limits: Any) -> str:
+def limited(to: Writing, node: Node, x: str, limits: Limits | None) -> str:
     """A value within limits: (0, None) is ReLU."""
     if limits is None:
         return x
@@ -100,7 +107,7 @@ def _clip(to: Writing, node: Node) -> None:
 
 @writes("numpy.clip", "ndarray.clip")
 def _clip_call(to: Writing, node: Node) -> None:
-    x, low, high = cast("Any", (*node.args, None, None)[:3])
+    x, low, high, *_ = (*node.args, None, None)
     dtype = to.fact(x).dtype
     ends = ["" if end is None else to.constant(np.asarray(end, dtype)) for end in (low, high)]
     if any(isinstance(end, Ref) for end in (low, high)):
@@ -269,7 +276,8 @@ def _affine(to: Writing, node: Node, y: str, weight: object, bias: object) -> st
 
 @writes("instance_norm")
 def _instance_norm(to: Writing, node: Node) -> None:
-    channels: Any = to.fact(node.args[0]).shape[1]
+    # Images have as many channels as weights, whose lengths are known.
+    channels = cast("int", to.fact(node.args[0]).shape[1])
     weight, bias = node.get("weight"), node.get("bias")
     if node.get("running_mean") is not None and not node.get("use_input_stats", True):
         raise NotExported("an instance normalization by running statistics")
@@ -306,7 +314,7 @@ def _batch_norm(to: Writing, node: Node) -> None:
     (x,), given = bound(F.batch_norm, node, ("input",))
     if given["training"]:
         raise NotExported("a batch normalization in training")
-    channels: Any = to.fact(given["running_mean"]).shape[0]
+    channels = cast("int", to.fact(given["running_mean"]).shape[0])
     weight = (
         to.constant(np.ones(channels, np.float32)) if given["weight"] is None else to.value(given["weight"])
     )

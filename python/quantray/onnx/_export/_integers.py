@@ -10,7 +10,7 @@ Those of a model that was loaded are as its file has them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -23,7 +23,8 @@ from quantray.onnx._export._writing import NotExported, Writing, writer_of, writ
 from quantray.quantization._layers import weights_of
 
 if TYPE_CHECKING:
-    from quantray.nn._module import Module
+    from quantray._typing import Kwargs
+    from quantray.nn.quantized._weighted import Weighted
 
 
 _DTYPES = {"qint8": np.int8, "quint8": np.uint8}
@@ -108,7 +109,8 @@ def _finished(to: Writing, node: Node, y: str, limits: tuple[float, float | None
 
 @writes("int.layer")
 def _layer(to: Writing, node: Node) -> None:
-    module: Any = to.model.get_submodule(node.value.path)
+    # Layers of integers are of this class, as the kind says.
+    module = cast("Weighted", to.model.get_submodule(node.value.path))
     source = node.args[0]
     weight = weight_of(to, node, module)
     x_scale = np.float32(even(to.grids[source])[0])
@@ -137,7 +139,7 @@ def _layer(to: Writing, node: Node) -> None:
     _finished(to, node, y, node.value.limits)
 
 
-def settings_of(module: Module, kind: str) -> dict[str, Any]:
+def settings_of(module: Weighted, kind: str) -> Kwargs:
     """A layer's settings, as its kind calls them."""
     names = ("stride", "padding", "dilation", "groups")
     if "transpose" in kind:
@@ -145,7 +147,7 @@ def settings_of(module: Module, kind: str) -> dict[str, Any]:
     return dict(zip(names, module._settings, strict=False))
 
 
-def _kind_of(module: Module) -> str:
+def _kind_of(module: Weighted) -> str:
     name = type(module).__name__
     for dims in (1, 2, 3):
         if name.endswith(f"ConvTranspose{dims}d"):
@@ -157,7 +159,7 @@ def _kind_of(module: Module) -> str:
     raise NotExported(f"a layer of class {name}")
 
 
-def weight_of(to: Writing, node: Node, module: Module, *, turned: bool = False) -> str:
+def weight_of(to: Writing, node: Node, module: Weighted, *, turned: bool = False) -> str:
     """A layer's weight: integers in the file, dequantized; as it lies, or turned for a product."""
     weight = module.weight()
     codes = np.asarray(weight.int_repr())
@@ -179,7 +181,7 @@ def weight_of(to: Writing, node: Node, module: Module, *, turned: bool = False) 
     return to.op("DequantizeLinear", inputs, node=node, axis=axis if scales.ndim else None)
 
 
-def bias_of(to: Writing, node: Node, module: Module, x_scale: np.float32) -> str | None:
+def bias_of(to: Writing, node: Node, module: Weighted, x_scale: np.float32) -> str | None:
     """A layer's bias as integers of the products' scale, dequantized."""
     bias = module.bias()
     if bias is None:

@@ -6,23 +6,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
-from quantray.graph import Node
+from quantray.graph import Node, Ref
 from quantray.nn.functional._arguments import per_axis
 from quantray.onnx._export._writing import NotExported, Writing, writes
+
+if TYPE_CHECKING:
+    from quantray.graph._graph import Settings
+
+#: What is known of a wire's lengths: numbers, or names of those that are free.
+Shape: TypeAlias = tuple[int | str, ...]
+#: A weight or a bias: a wire, or the name of what is written already.
+Weight: TypeAlias = Ref | str
 
 
 @writes("linear", "functional.linear")
 def _linear(to: Writing, node: Node) -> None:
-    x, weight, bias = cast("Any", (*node.args, None, None)[:3])
+    x, weight, bias, *_ = (*node.args, None)
     to.put(node, linear(to, node, to.value(x), len(to.fact(x).shape), weight, bias))
 
 
-def linear(to: Writing, node: Node, x: str, ndim: int, weight: Any, bias: Any) -> str:
+def linear(to: Writing, node: Node, x: str, ndim: int, weight: Weight, bias: Weight | None) -> str:
     """`x @ weight.T + bias`, of names; weight and bias are wires, or names already."""
     if ndim == 2:
         inputs = [x, _name(to, weight)] + ([] if bias is None else [_name(to, bias)])
@@ -49,11 +57,20 @@ def _matmul(to: Writing, node: Node) -> None:
 def _conv(to: Writing, node: Node) -> None:
     x, weight, bias = node.args
     inputs = [to.value(x), to.value(weight)] + ([] if bias is None else [to.value(bias)])
-    kernel = to.fact(weight).shape[2:]
+    # Weights have lengths that are known.
+    kernel = cast("tuple[int, ...]", to.fact(weight).shape[2:])
     to.put(node, conv(to, node, inputs, node.kind, node.kwargs, kernel, len(to.fact(x).shape)))
 
 
-def conv(to: Writing, node: Node, inputs: list[str], kind: str, settings: Any, kernel: Any, ndim: int) -> str:
+def conv(
+    to: Writing,
+    node: Node,
+    inputs: list[str],
+    kind: str,
+    settings: Settings,
+    kernel: Sequence[int],
+    ndim: int,
+) -> str:
     """A convolution of names, with the settings of the kind."""
     dims = int(kind[-2])
     is_single = ndim == dims + 1
@@ -62,7 +79,7 @@ def conv(to: Writing, node: Node, inputs: list[str], kind: str, settings: Any, k
         inputs = [first, *inputs[1:]]
     stride = per_axis(settings.get("stride", 1), dims, "stride")
     dilation = per_axis(settings.get("dilation", 1), dims, "dilation")
-    attributes: dict[str, Any] = {
+    attributes: dict[str, object] = {
         "kernel_shape": list(kernel),
         "strides": list(stride),
         "dilations": list(dilation),
@@ -81,7 +98,7 @@ def conv(to: Writing, node: Node, inputs: list[str], kind: str, settings: Any, k
             per_axis(settings.get("output_padding", 0), dims, "output_padding", 0)
         )
     op = "ConvTranspose" if "transpose" in kind else "Conv"
-    y = to.op(op, inputs, node=node, **attributes)
+    y = to.op(op, inputs, node=node, settings=attributes)
     return to.op("Squeeze", [y, to.constant(np.array([0], np.int64))]) if is_single else y
 
 
@@ -91,7 +108,7 @@ def _pool(to: Writing, node: Node) -> None:
     to.put(node, pool(to, node, to.value(x), to.fact(x).shape, node.kind, node.kwargs))
 
 
-def pool(to: Writing, node: Node, x: str, shape: Any, kind: str, settings: Any) -> str:
+def pool(to: Writing, node: Node, x: str, shape: Shape, kind: str, settings: Settings) -> str:
     """A pool of names."""
     dims = int(kind[-2])
     if len(shape) != dims + 2:
@@ -99,7 +116,7 @@ def pool(to: Writing, node: Node, x: str, shape: Any, kind: str, settings: Any) 
     kernel = per_axis(settings["kernel_size"], dims, "kernel_size")
     stride = settings.get("stride")
     padding = per_axis(settings.get("padding", 0), dims, "padding", 0)
-    attributes: dict[str, Any] = {
+    attributes: dict[str, Sequence[int] | int] = {
         "kernel_shape": list(kernel),
         "strides": list(kernel if stride is None else per_axis(stride, dims, "stride")),
         "pads": [*padding, *padding],
@@ -107,20 +124,22 @@ def pool(to: Writing, node: Node, x: str, shape: Any, kind: str, settings: Any) 
     }
     if kind.startswith("max"):
         attributes["dilations"] = list(per_axis(settings.get("dilation", 1), dims, "dilation"))
-        return to.op("MaxPool", [x], node=node, version=_version(shape, attributes), **attributes)
+        return to.op("MaxPool", [x], node=node, version=_version(shape, attributes), settings=attributes)
     if settings.get("divisor_override") is not None:
         raise NotExported("divisor_override of an average")
     attributes["count_include_pad"] = int(bool(settings.get("count_include_pad", True)))
-    return to.op("AveragePool", [x], node=node, version=_version(shape, attributes), **attributes)
+    return to.op("AveragePool", [x], node=node, version=_version(shape, attributes), settings=attributes)
 
 
-def _version(shape: Any, attributes: Mapping[str, Any]) -> int:
+def _version(shape: Shape, attributes: Mapping[str, Sequence[int] | int]) -> int:
     """Before opset 22 the standard counts windows that begin on the padding of the end, which nobody does."""
     if not attributes["ceil_mode"]:
         return 13
-    names = ("kernel_shape", "strides", "pads")
-    dilations = attributes.get("dilations", [1] * len(shape))
-    for n, k, s, p, d in zip(shape[2:], *(attributes[name] for name in names), dilations, strict=False):
+    kernel, strides, pads = (
+        cast("Sequence[int]", attributes[name]) for name in ("kernel_shape", "strides", "pads")
+    )
+    dilations = cast("Sequence[int]", attributes.get("dilations", [1] * len(shape)))
+    for n, k, s, p, d in zip(shape[2:], kernel, strides, pads, dilations, strict=False):
         if isinstance(n, int) and -(-(n + 2 * p - d * (k - 1) - 1) // s) * s >= n + p:
             return 22
     return 13
@@ -132,7 +151,7 @@ def _adaptive(to: Writing, node: Node) -> None:
     to.put(node, adaptive(to, node, to.value(x), to.fact(x).shape, node.kind, node.kwargs))
 
 
-def adaptive(to: Writing, node: Node, x: str, shape: Any, kind: str, settings: Any) -> str:
+def adaptive(to: Writing, node: Node, x: str, shape: Shape, kind: str, settings: Settings) -> str:
     """A pool to a given size: of everything, or of equal windows."""
     dims = int(kind[-2])
     sizes = settings["output_size"]
@@ -142,12 +161,11 @@ def adaptive(to: Writing, node: Node, x: str, shape: Any, kind: str, settings: A
         return to.op("GlobalMaxPool" if is_max else "GlobalAveragePool", [x], node=node)
     lengths = shape[-dims:]
     sizes = [n if size is None else size for size, n in zip(sizes, lengths, strict=True)]
-    fits = all(
-        isinstance(n, int) and isinstance(m, int) and n % m == 0 for n, m in zip(lengths, sizes, strict=True)
-    )
-    if not fits:
-        raise NotExported(f"an adaptive pool of lengths {lengths} to {sizes}, whose windows differ")
-    window = [n // m for n, m in zip(lengths, sizes, strict=True)]
+    window: list[int] = []
+    for n, m in zip(lengths, sizes, strict=True):
+        if not isinstance(n, int) or not isinstance(m, int) or n % m:
+            raise NotExported(f"an adaptive pool of lengths {lengths} to {sizes}, whose windows differ")
+        window.append(n // m)
     return to.op("MaxPool" if is_max else "AveragePool", [x], node=node, kernel_shape=window, strides=window)
 
 

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
@@ -22,8 +23,14 @@ from quantray.onnx._export._writing import NotExported, Writing, writes
 from quantray.onnx.operators._recurrent import Recurrent
 
 if TYPE_CHECKING:
+    from quantray._typing import Tensor
     from quantray.nn._module import Module
+    from quantray.nn.quantized.dynamic._conv import _Dynamic as DynamicConv
 
+#: Normalizations of images by their channels.
+BatchNorm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+#: Layers of steps.
+OfSteps: TypeAlias = nn.LSTM | nn.GRU | nn.RNN
 
 #: Where our gates are in a file's order: of i, f, g, o the file's i, o, f, c; of r, z, n its z, r, h.
 _GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -43,7 +50,7 @@ def _module(to: Writing, node: Node) -> None:
     elif type(module) is dynamic.Linear:
         to.put(node, _dynamic_linear(to, node, module))
     elif type(module).__module__ == dynamic.Conv2d.__module__:
-        to.put(node, _dynamic_conv(to, node, module))
+        to.put(node, _dynamic_conv(to, node, cast("DynamicConv", module)))
     elif type(module) is nn.quantized.WeightOnlyLinear:
         to.put(node, _weight_only(to, node, module))
     elif type(module) is nn.quantized.Embedding:
@@ -52,8 +59,8 @@ def _module(to: Writing, node: Node) -> None:
         raise NotExported(f"a module of class {type(module).__name__}")
 
 
-def _batch_norm(to: Writing, node: Node, module: Any) -> None:
-    if module.running_mean is None:
+def _batch_norm(to: Writing, node: Node, module: BatchNorm) -> None:
+    if cast("object", module.running_mean) is None:
         raise NotExported("a batch normalization without statistics")
     channels = len(module.running_mean)
     one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
@@ -67,9 +74,10 @@ def _batch_norm(to: Writing, node: Node, module: Any) -> None:
 # Recurrent layers
 
 
-def _recurrent(to: Writing, node: Node, module: Any) -> None:
+def _recurrent(to: Writing, node: Node, module: OfSteps) -> None:
     """One node of the file for each layer."""
-    op = next(kind.__name__ for kind in (nn.LSTM, nn.GRU, nn.RNN) if isinstance(module, kind))
+    kind = nn.LSTM if isinstance(module, nn.LSTM) else nn.GRU if isinstance(module, nn.GRU) else nn.RNN
+    op = kind.__name__
     if module.proj_size:
         raise NotExported("a recurrent layer with a projection")
     x, states = node.args[0], node.args[1] if len(node.args) > 1 else node.get("hx")
@@ -88,7 +96,7 @@ def _recurrent(to: Writing, node: Node, module: Any) -> None:
         if first:
             ends_of = [to.constant(np.array([n], np.int64)) for n in (layer * ways, (layer + 1) * ways, 0)]
             inputs += first if module.num_layers == 1 else [to.op("Slice", [h, *ends_of]) for h in first]
-        settings: dict[str, Any] = {
+        settings: dict[str, object] = {
             "hidden_size": module.hidden_size,
             "direction": "bidirectional" if ways == 2 else "forward",
         }
@@ -96,7 +104,7 @@ def _recurrent(to: Writing, node: Node, module: Any) -> None:
             settings["linear_before_reset"] = 1
         if op == "RNN":
             settings["activations"] = ["Relu" if module.nonlinearity == "relu" else "Tanh"] * ways
-        made = to.op(op, inputs, node=node, outputs=3 if op == "LSTM" else 2, **settings)
+        made = to.several(op, inputs, 3 if op == "LSTM" else 2, settings, node=node)
         # (steps, ways, batch, units) as (steps, batch, ways * units).
         turned = to.op("Transpose", [made[0]], perm=[0, 2, 1, 3])
         name = to.op("Reshape", [turned, to.constant(np.array([0, 0, -1], np.int64))])
@@ -110,20 +118,22 @@ def _recurrent(to: Writing, node: Node, module: Any) -> None:
 
 def recurrent_of_lengths(to: Writing, node: Node, module: Recurrent) -> None:
     """A file's own recurrent layer, whose rows have so many steps each."""
-    call, layer = module.call, module.layer
+    call, layer = module.call, cast("OfSteps", module.layer)
     given = dict(zip(call.given, node.args, strict=True))
     lengths = to.value(given[4]) if 4 in given else to.constant(np.asarray(module.lengths, np.int32))
     weights = _weights(to, node, layer, call.op, layer._ends(), layer._own_state())
     inputs = [to.value(given[0]), *weights, lengths, *(to.value(given[i]) for i in (5, 6) if i in given)]
     known = ("direction", "activations", "linear_before_reset", "layout")
     settings = {name: call.get(name) for name in known if call.get(name)}
-    outputs = 3 if call.op == "LSTM" else 2
-    made = to.op(call.op, inputs, node=node, outputs=outputs, hidden_size=layer.hidden_size, **settings)
+    settings["hidden_size"] = layer.hidden_size
+    made = to.several(call.op, inputs, 3 if call.op == "LSTM" else 2, settings, node=node)
     for out, name in enumerate(made):
         to.put(node, name, out)
 
 
-def _weights(to: Writing, node: Node, module: Any, op: str, ends: list[str], state: Any) -> list[str]:
+def _weights(
+    to: Writing, node: Node, module: OfSteps, op: str, ends: list[str], state: Mapping[str, Tensor]
+) -> list[str]:
     """The weights of a layer's directions, one over the other, gates in the file's order."""
     order, units = list(_GATES[op]), module.hidden_size
 
@@ -134,7 +144,9 @@ def _weights(to: Writing, node: Node, module: Any, op: str, ends: list[str], sta
     for kind in ("weight_ih", "weight_hh"):
         parts = [state[kind + end] for end in ends]
         if isinstance(parts[0], QTensor):
-            ways = [_dequantized(to, node, part, sorted_gates) for part in parts]
+            # All of them are where one is.
+            codes = cast("list[QTensor]", parts)
+            ways = [_dequantized(to, node, part, sorted_gates) for part in codes]
             wide = [to.op("Unsqueeze", [way, to.constant(np.array([0], np.int64))]) for way in ways]
             names.append(wide[0] if len(wide) == 1 else to.op("Concat", wide, axis=0))
         else:
@@ -153,7 +165,7 @@ def _weights(to: Writing, node: Node, module: Any, op: str, ends: list[str], sta
     return names
 
 
-def _dequantized(to: Writing, node: Node, weight: QTensor, sorted_gates: Callable[..., object]) -> str:
+def _dequantized(to: Writing, node: Node, weight: QTensor, sorted_gates: Callable[[Array], Array]) -> str:
     codes = np.asarray(weight.int_repr())
     if str(weight.qscheme()).endswith("per_channel_affine"):
         scales = np.asarray(weight.q_per_channel_scales(), np.float32)
@@ -168,19 +180,19 @@ def _dequantized(to: Writing, node: Node, weight: QTensor, sorted_gates: Callabl
 # Dynamic layers: one range for all rows, as runtimes have it.
 
 
-def _codes_and_scales(weight: QTensor) -> tuple[Any, Any, Any]:
+def _codes_and_scales(weight: QTensor) -> tuple[Array, Array, Array]:
     codes = np.asarray(weight.int_repr())
     if str(weight.qscheme()).endswith("per_channel_affine"):
         scales = np.asarray(weight.q_per_channel_scales(), np.float32)
         zeros = np.asarray(weight.q_per_channel_zero_points())
     else:
-        scales, zeros = np.float32(weight.q_scale()), np.asarray(weight.q_zero_point())
+        scales, zeros = np.asarray(weight.q_scale(), np.float32), np.asarray(weight.q_zero_point())
     return codes, scales, zeros.astype(codes.dtype)
 
 
-def _dynamic_linear(to: Writing, node: Node, module: Any) -> str:
+def _dynamic_linear(to: Writing, node: Node, module: dynamic.Linear) -> str:
     codes, scales, zeros = _codes_and_scales(module.weight())
-    x, scale, zero = to.op("DynamicQuantizeLinear", [to.value(node.args[0])], outputs=3)
+    x, scale, zero = to.several("DynamicQuantizeLinear", [to.value(node.args[0])], 3)
     weight = to.constant(np.ascontiguousarray(codes.T), name=f"{node.value}.weight")
     sums = to.op("MatMulInteger", [x, weight, zero, to.constant(zeros)], node=node)
     factor = to.op("Mul", [scale, to.constant(scales)])
@@ -188,11 +200,11 @@ def _dynamic_linear(to: Writing, node: Node, module: Any) -> str:
     return _finished(to, node, y, module.bias(), module.relu)
 
 
-def _dynamic_conv(to: Writing, node: Node, module: Any) -> str:
+def _dynamic_conv(to: Writing, node: Node, module: DynamicConv) -> str:
     if module.transposed or module.padding_mode != "zeros":
         raise NotExported("a dynamic convolution that is transposed, or padded with other values than zeros")
     codes, scales, zeros = _codes_and_scales(module.weight())
-    x, scale, zero = to.op("DynamicQuantizeLinear", [to.value(node.args[0])], outputs=3)
+    x, scale, zero = to.several("DynamicQuantizeLinear", [to.value(node.args[0])], 3)
     settings = {name: getattr(module, name) for name in ("stride", "padding", "dilation", "groups")}
     dims = codes.ndim - 2
     inputs = [x, to.constant(codes, name=f"{node.value}.weight"), zero]
@@ -201,10 +213,9 @@ def _dynamic_conv(to: Writing, node: Node, module: Any) -> str:
     own_zeros = zeros.reshape(-1)
     own_zeros = own_zeros.reshape(-1)[0] if np.all(own_zeros == own_zeros[0]) else own_zeros
     more = (to.constant(np.asarray(own_zeros)),) if np.any(zeros) else ()
-    inputs, outputs, attributes = _rest(to.nodes[begin])
-    to.nodes[begin] = to.nodes[begin].__class__(
-        to.nodes[begin].name, "ConvInteger", "", (*inputs, *more), outputs, attributes
-    )
+    at = next(i for i in range(begin, len(to.nodes)) if to.nodes[i].op == "Conv")
+    conv_node = to.nodes[at]
+    to.nodes[at] = replace(conv_node, op="ConvInteger", inputs=(*conv_node.inputs, *more))
     wide = scales.reshape(-1, *[1] * dims) if np.ndim(scales) else scales
     y = to.op("Mul", [to.op("Cast", [sums], to=1), to.op("Mul", [scale, to.constant(wide)])], node=node)
     bias = module.bias()
@@ -213,7 +224,7 @@ def _dynamic_conv(to: Writing, node: Node, module: Any) -> str:
     )
 
 
-def _weight_only(to: Writing, node: Node, module: Any) -> str:
+def _weight_only(to: Writing, node: Node, module: nn.quantized.WeightOnlyLinear) -> str:
     """A product of floats with a weight that the file holds in blocks.
 
     That inputs may be rounded to 8 bits is said by onnxruntime's own operator alone.
@@ -237,7 +248,7 @@ def _weight_only(to: Writing, node: Node, module: Any) -> str:
     return _finished(to, node, y, module.bias(), module.relu)
 
 
-def _matmul_blocks(to: Writing, node: Node, module: Any) -> str:
+def _matmul_blocks(to: Writing, node: Node, module: nn.quantized.WeightOnlyLinear) -> str:
     codes, scales, zeros = module.blocks()
     bits = 4 if module.bits <= 4 else 8
     middle, size = 1 << (bits - 1), module.group_size
@@ -250,7 +261,7 @@ def _matmul_blocks(to: Writing, node: Node, module: Any) -> str:
         whole = np.array_equal(zeros, np.rint(zeros))
         shifted = zeros + np.float32(middle)
         given.append(to.constant((_packed(shifted.astype(np.uint8), bits) if whole else shifted).reshape(-1)))
-    lengths: dict[str, Any] = {
+    lengths = {
         "K": inputs,
         "N": outputs,
         "bits": bits,
@@ -258,7 +269,7 @@ def _matmul_blocks(to: Writing, node: Node, module: Any) -> str:
         "accuracy_level": 4,
     }
     names = [to.value(node.args[0]), *given]
-    return to.op("MatMulNBits", names, node=node, domain="com.microsoft", **lengths)
+    return to.op("MatMulNBits", names, node=node, domain="com.microsoft", settings=lengths)
 
 
 def _packed(codes: Array, bits: int) -> Array:
@@ -269,19 +280,15 @@ def _packed(codes: Array, bits: int) -> Array:
     return codes[:, ::2] | codes[:, 1::2] << 4
 
 
-def _rest(made: Any) -> tuple[Any, ...]:
-    return made.inputs, made.outputs, made.attributes
-
-
 def _finished(to: Writing, node: Node, y: str, bias: object, relu: bool) -> str:
     if bias is not None:
         y = to.op("Add", [y, to.constant(np.asarray(bias, np.float32))], node=node)
     return to.op("Relu", [y], node=node) if relu else y
 
 
-def _table(to: Writing, node: Node, module: Any) -> None:
+def _table(to: Writing, node: Node, module: nn.quantized.Embedding) -> None:
     """Rows of codes, each with its own scale and its own zero point, which is a float."""
-    weight: Any = module.weight
+    weight = module.weight
     codes = np.asarray(weight.int_repr())
     if codes.shape != tuple(weight.shape):
         raise NotExported(f"a table of {weight.dtype}")

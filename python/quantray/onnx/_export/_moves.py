@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from types import EllipsisType
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
@@ -15,27 +16,31 @@ from quantray.graph import Expr, Node, Ref
 from quantray.onnx._export._layers import adaptive, mean, pool
 from quantray.onnx._export._writing import NotExported, Writing, writes
 
+if TYPE_CHECKING:
+    from quantray.graph._graph import Settings
+    from quantray.onnx._export._layers import Shape
+
 #: Ends of slices that say "to the last one".
 _END = 2**31 - 1
 
 #: Writes a movement of the value of a name.
-Move = Callable[[Writing, Node, str, tuple[Any, ...], Mapping[str, Any]], str]
+Move: TypeAlias = "Callable[[Writing, Node, str, Shape, Settings], str]"
 
 
-def _reshape(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+def _reshape(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
     return to.op("Reshape", [x, to.shape(given["shape"])], node=node)
 
 
-def _transpose(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, Any]) -> str:
+def _transpose(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
     return to.op("Transpose", [x], node=node, perm=[int(a) for a in given["axes"]])
 
 
-def _getitem(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Mapping[str, Any]) -> str:
+def _getitem(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
     """Slices, then places, whose axes go, then new axes."""
-    items: list[Any] = []
-    index = given["index"]
+    items: list[slice | Expr | int | None] = []
+    index: tuple[slice | Expr | int | EllipsisType | None, ...] = given["index"]
     for item in index:
-        if item is Ellipsis:
+        if isinstance(item, EllipsisType):
             items += [slice(None)] * (len(shape) - sum(i is not None and i is not Ellipsis for i in index))
         else:
             items.append(item)
@@ -73,16 +78,16 @@ def _getitem(to: Writing, node: Node, x: str, shape: tuple[Any, ...], given: Map
     return to.op("Unsqueeze", [x, to.constant(np.array(new, np.int64))], node=node) if new else x
 
 
-def _plus_one(item: Any) -> Any:
+def _plus_one(item: Expr | int) -> Expr | int:
     return Expr("add", (item, 1)) if isinstance(item, Expr) else int(item) + 1
 
 
 _MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-def _pad(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, Any]) -> str:
+def _pad(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
     sides, ndim = list(given["pad"]), len(shape)
-    pairs: list[tuple[Any, Any]] = [(0, 0)] * (ndim - len(sides) // 2)
+    pairs: list[tuple[int, int]] = [(0, 0)] * (ndim - len(sides) // 2)
     pairs += [(sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2)]
     mode = _MODES[given.get("mode", "constant")]
     if mode == "wrap" and to.opset < 19:
@@ -93,7 +98,7 @@ def _pad(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapp
     return to.op("Pad", inputs, node=node, mode=mode)
 
 
-def _interpolate(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, Any]) -> str:
+def _interpolate(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
     mode, align = given.get("mode", "nearest"), bool(given.get("align_corners"))
     names = {
         "nearest": "nearest",
@@ -104,7 +109,7 @@ def _interpolate(to: Writing, node: Node, x: str, shape: tuple[object, ...], giv
     }
     if mode not in names:
         raise NotExported(f"interpolation by {mode}")
-    attributes: dict[str, Any] = {"mode": names[mode]}
+    attributes: dict[str, object] = {"mode": names[mode]}
     if mode == "nearest":
         attributes |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     else:
@@ -115,20 +120,20 @@ def _interpolate(to: Writing, node: Node, x: str, shape: tuple[object, ...], giv
     dims = len(shape) - 2
     size, factor = given.get("size"), given.get("scale_factor")
     wanted = size if factor is None else factor
-    each = list(wanted) if isinstance(wanted, (tuple, list)) else [wanted] * dims
+    each: Sequence[float] = wanted if isinstance(wanted, (tuple, list)) else [cast("float", wanted)] * dims
     if factor is not None:
         scales = to.constant(np.array([1, 1, *each], np.float32))
-        return to.op("Resize", [x, "", scales], node=node, **attributes)
+        return to.op("Resize", [x, "", scales], node=node, settings=attributes)
     ends = to.op("Slice", [to.op("Shape", [x]), *(to.constant(np.array([n], np.int64)) for n in (0, 2))])
     sizes = to.op("Concat", [ends, to.shape(each)], axis=0)
-    return to.op("Resize", [x, "", "", sizes], node=node, **attributes)
+    return to.op("Resize", [x, "", "", sizes], node=node, settings=attributes)
 
 
-def _mean(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, object]) -> str:
+def _mean(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
     return mean(to, node, x, len(shape), bool(given.get("keepdims")))
 
 
-def _limits(to: Writing, node: Node, x: str, shape: tuple[object, ...], given: Mapping[str, object]) -> str:
+def _limits(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
     from quantray.onnx._export._functions import limited
 
     return limited(to, node, x, (given.get("low"), given.get("high")))

@@ -13,18 +13,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 import numpy as np
 
+from quantray._typing import Array, Kwargs
 from quantray.graph import Expr, Node, Ref
 from quantray.graph._called import ArrayOfLengths, Called
 from quantray.graph._trees import leaves
 from quantray.onnx._control import Control
 from quantray.onnx._export._modules import recurrent_of_lengths
 from quantray.onnx._export._versions import plain
-from quantray.onnx._export._writing import NotExported, Writing
+from quantray.onnx._export._writing import Dim, NotExported, Writing
 from quantray.onnx._file import GraphFile, NodeFile, SparseTensor, Tensor, ValueInfo
+from quantray.onnx._messages import Attribute, Attributes
 from quantray.onnx._passes import free_names
 from quantray.onnx._step import Step
 from quantray.onnx._types import NAMES, NUMBERS, computed, is_narrow
@@ -81,13 +83,14 @@ def write_call(to: Writing, call: Called, module: Step | Control) -> None:
         to.name(call.scope) if wanted or every or not i else "" for i, wanted in enumerate(settings.wanted)
     ]
     made = plain(NodeFile("", settings.op, settings.domain, (), (), attributes))
-    to.op(
+    to.add(
         settings.op,
         inputs,
+        names,
+        made.attributes,
+        settings.op.lower(),
         domain=settings.domain,
-        out=names,
         version=settings.version,
-        **made.attributes,
     )
     for ref, name in zip(refs, names, strict=False):
         if isinstance(ref, Ref) and ref.node in call.nodes and ref.node in to.graph.nodes:
@@ -113,7 +116,7 @@ def _say_of_integers(module: Control, scope: str) -> None:
         )
 
 
-def _slot(to: Writing, module: Any, slot: object, at: int) -> str:
+def _slot(to: Writing, module: Step | Control, slot: object, at: int) -> str:
     """The constant that an input is."""
     if slot is None:
         return ""
@@ -124,7 +127,7 @@ def _slot(to: Writing, module: Any, slot: object, at: int) -> str:
     return _typed(to, module, to.constant(array, name=name), at)
 
 
-def _typed(to: Writing, module: Any, name: str, at: int) -> str:
+def _typed(to: Writing, module: Step | Control, name: str, at: int) -> str:
     """An input of the type that the file had, where that decides what a node means."""
     types = module.call.types
     kind = types[at] if at < len(types) else None
@@ -142,11 +145,11 @@ def _value(to: Writing, arg: object) -> str:
     if arg is None:
         return ""
     if isinstance(arg, ArrayOfLengths):
-        return to.lengths(arg.items, arg.shape)
+        return to.lengths(cast("tuple[Dim, ...]", arg.items), arg.shape)
     return to.value(arg) if isinstance(arg, (Ref, Expr)) else to.constant(np.asarray(arg))
 
 
-def attribute(value: object) -> object:
+def attribute(value: Attribute | Array) -> Attribute:
     """An attribute of floats in float32."""
     if isinstance(value, np.ndarray):
         return Tensor.of("", computed(value))
@@ -161,7 +164,7 @@ def _tensor(tensor: Tensor) -> Tensor:
     return Tensor.of(tensor.name, tensor.array().astype(np.float32)) if tensor.dtype in _FLOATS else tensor
 
 
-def settings_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(attributes: Attributes) -> Kwargs:
     """Attributes that name types, of floats that are computed in float32."""
     made = dict(attributes)
     for name in _TYPES:
@@ -203,7 +206,7 @@ class _Inner:
             tuple(_renamed(value, names) for value in found.outputs),
         )
 
-    def _initializer(self, name: str, tensor: Any) -> Tensor:
+    def _initializer(self, name: str, tensor: Tensor | SparseTensor) -> Tensor:
         if tensor.dtype == "string":
             raise NotExported("texts")
         return (

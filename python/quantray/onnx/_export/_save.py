@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quantray import __version__
 from quantray.graph import Expr, Fact, Graph, Node, Ref, capture, normalize
 from quantray.graph._graph import wires
+from quantray.graph._runner import GraphRunner
 from quantray.graph._trees import leaves
 from quantray.nn import Module
 from quantray.onnx._control import Control
@@ -31,6 +32,10 @@ from quantray.quantization._converted import Converted
 from quantray.quantization._integers import grids_of
 from quantray.quantization._prepared import Prepared
 
+if TYPE_CHECKING:
+    from quantray._typing import Tree
+    from quantray.nn.quantized._grid import Grid
+
 #: Layer normalizations are operators from this one on; other files are of the least.
 _OPSET_OF_NORMS = 17
 
@@ -38,7 +43,7 @@ _OPSET_OF_NORMS = 17
 def save(
     model: Module,
     path: str | os.PathLike[str],
-    example_inputs: Any = None,
+    example_inputs: Tree = None,
     *,
     opset: int | None = None,
     input_names: Sequence[str] | None = None,
@@ -100,7 +105,7 @@ def save(
     wanted = opset or (_OPSET_OF_NORMS if has_norms else LEAST)
     if not LEAST <= wanted <= GREATEST:
         raise ValueError(f"opset must be from {LEAST} to {GREATEST}, got {wanted}")
-    runner: Any = model._runner
+    runner = model._runner
     keeps = isinstance(runner, Converted) and runner.keeps_zero_points
     to = Writing(graph, model, grids, wanted, keeps_zero_points=keeps)
     inputs = _inputs(to, graph, input_names)
@@ -150,7 +155,7 @@ def _taken_for_granted(to: Writing, inputs: Sequence[ValueInfo]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _axes(subject: Any) -> list[tuple[Ref, int]]:
+def _axes(subject: object) -> list[tuple[Ref, int]]:
     """The axes whose lengths an expression is of."""
     if not isinstance(subject, Expr):
         return []
@@ -207,9 +212,9 @@ def _write_decisions(to: Writing) -> None:
             to.done |= call.nodes
 
 
-def _graph_of(model: Module, example: Any) -> tuple[Graph, Mapping[Ref, Any]]:
+def _graph_of(model: Module, example: Tree) -> tuple[Graph, Mapping[Ref, Grid]]:
     """The graph that is written, in evaluation mode, and the grids of its wires of codes."""
-    runner: Any = model._runner
+    runner = model._runner
     if isinstance(runner, Prepared):
         raise ValueError("model is prepared: convert it before it is saved, so that it has integers")
     if isinstance(runner, Converted):
@@ -220,7 +225,8 @@ def _graph_of(model: Module, example: Any) -> tuple[Graph, Mapping[Ref, Any]]:
         if example is not None:
             graph = runner.find(model, as_arguments(_tuple(example), model), {})[0]
         return graph, grids_of(graph, model)
-    graphs = [] if runner is None else [each for each in runner.graphs if not each.training]
+    captured = runner.graphs if isinstance(runner, GraphRunner) else []
+    graphs = [each for each in captured if not each.training]
     if graphs and example is None:
         return graphs[0], {}
     if example is None:
@@ -238,11 +244,11 @@ def _graph_of(model: Module, example: Any) -> tuple[Graph, Mapping[Ref, Any]]:
     return graph, {}
 
 
-def _tuple(example: object) -> Any:
+def _tuple(example: Tree) -> Tree:
     return tuple(example) if isinstance(example, list) else example
 
 
-def _is_double(x: Any) -> bool:
+def _is_double(x: object) -> bool:
     return getattr(x, "dtype", None) == np.float64
 
 
@@ -297,7 +303,7 @@ def _outputs(to: Writing, graph: Graph, model: Module, names: Sequence[str] | No
     for ref, name in zip(refs, wanted, strict=True):
         fact = graph.fact(ref)
         used = to.name(name)
-        to.op("Identity", [to.value(ref)], out=[used])
+        to.add("Identity", [to.value(ref)], [used], {}, "identity")
         dtype = "float32" if fact.is_float else str(fact.dtype)
         made.append(ValueInfo(used, dtype, _lengths(fact)))
     return made

@@ -7,27 +7,27 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from quantray.graph import Expr, Node, Ref
 from quantray.graph.kinds._table import bound
 from quantray.nn import functional as F
-from quantray.onnx._export._writing import NotExported, Writing, writes
+from quantray.onnx._export._writing import Dim, NotExported, Writing, writes
 
 
-def _lengths(to: Writing, x: Ref) -> list[Any]:
+def _lengths(to: Writing, x: Ref) -> list[int | Expr]:
     """Numbers, and lengths of wires where they are free."""
     shape = to.fact(x).shape
     return [n if isinstance(n, int) else Expr("dim", (x, axis)) for axis, n in enumerate(shape)]
 
 
-def _times(length: object, by: int) -> Any:
+def _times(length: int | Expr, by: int) -> int | Expr:
     return length * by if isinstance(length, int) else Expr("mul", (length, by))
 
 
-def _part(length: object, by: int) -> Any:
+def _part(length: int | Expr, by: int) -> int | Expr:
     return length // by if isinstance(length, int) else Expr("floordiv", (length, by))
 
 
@@ -39,7 +39,7 @@ def _channels(to: Writing, x: Ref) -> int:
 
 
 def _turned(
-    to: Writing, node: Node, x: str, shape: list[object], perm: list[int], last: list[object]
+    to: Writing, node: Node, x: str, shape: Sequence[Dim], perm: list[int], last: Sequence[Dim]
 ) -> None:
     """An array cut into other axes, which change places, and are joined."""
     cut = to.op("Reshape", [x, to.shape(shape)])

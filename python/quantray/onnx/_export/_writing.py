@@ -7,20 +7,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, SupportsInt, TypeAlias, cast
 
 import numpy as np
 
-from quantray._core import QTensor
+from quantray._typing import Array as Array
 from quantray.graph import Expr, Fact, Graph, Node, Ref
 from quantray.graph._called import Called
 from quantray.graph._run import parameter_of
+from quantray.graph._trees import is_sequence
 from quantray.nn import Module
 from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._file import GraphFile, Many, NodeFile, SparseTensor, Tensor, ValueInfo
 from quantray.onnx._passes import uses
 
-Array = Any
+if TYPE_CHECKING:
+    from quantray._typing import ArrayLike
+    from quantray.nn.quantized._grid import Grid
+    from quantray.onnx._control import Control
+
+
+#: A length: a number, or what is worked out from lengths.
+Dim: TypeAlias = Expr | SupportsInt
 
 
 class NotExported(Exception):
@@ -47,7 +55,7 @@ class Writing:
         self,
         graph: Graph,
         model: Module,
-        grids: Mapping[Ref, Any],
+        grids: Mapping[Ref, Grid],
         opset: int,
         *,
         keeps_zero_points: bool = False,
@@ -62,13 +70,14 @@ class Writing:
         #: Names of the graph's nodes that are written already.
         self.done: set[str] = set()
         #: Calls that are written whole, with their modules, once the first of their nodes comes.
-        self.decided: list[tuple[Called, Any]] = []
+        self.decided: list[tuple[Called, Control]] = []
         self.initializers: dict[str, Tensor] = {}
         self.values: dict[Ref, str] = {}
         self.domains: dict[str, int] = {"": opset}
         self._taken: set[str] = set()
-        self._constants: dict[Any, str] = {}
-        self._lengths: dict[Any, str] = {}
+        #: By dtype, shape and bytes, or by the id of a large array.
+        self._constants: dict[tuple[str, tuple[int, ...], bytes] | int, str] = {}
+        self._lengths: dict[Expr, str] = {}
         self._shapes: dict[str, str] = {}
         self._kept: list[Array] = []
         #: Nodes that cannot be written, and why.
@@ -85,19 +94,19 @@ class Writing:
         self._taken.add(made)
         return made
 
-    def value(self, ref: Any) -> str:
+    def value(self, ref: object) -> str:
         """The name of what is on a wire, in floats; of a number or an array that of a constant."""
         if isinstance(ref, Ref):
             if ref not in self.values:
                 # A weight is part of the file where a node takes it as it is.
                 array = self.array(ref)
-                if array is None or isinstance(array, QTensor):
+                if array is None:
                     raise NotExported(f"{ref} as a constant")
                 self.values[ref] = self.constant(array, name=ref.node)
             return self.values[ref]
         if isinstance(ref, Expr):
             return self.op("Squeeze", [self.length(ref), self.constant(np.array([0], np.int64))])
-        return self.constant(np.asarray(ref))
+        return self.constant(cast("ArrayLike", ref))
 
     def array(self, ref: object) -> Array | None:
         """The array on a wire that depends on no input; None for others."""
@@ -116,9 +125,9 @@ class Writing:
 
     # Constants
 
-    def constant(self, array: Array, dtype: str | None = None, name: str = "") -> str:
+    def constant(self, value: ArrayLike, dtype: str | None = None, name: str = "") -> str:
         """The name of an array that is part of the file; equal small ones are one."""
-        array = np.asarray(array)
+        array: Array = np.asarray(value)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
         key = (dtype or str(array.dtype), array.shape, array.tobytes()) if array.nbytes <= 1024 else id(array)
@@ -133,7 +142,7 @@ class Writing:
 
     # Lengths
 
-    def length(self, value: Any) -> str:
+    def length(self, value: Dim) -> str:
         """The name of an array of one length, of int64."""
         if not isinstance(value, Expr):
             return self.constant(np.array([int(value)], np.int64))
@@ -161,15 +170,16 @@ class Writing:
             args[0] = self.op("Sub", [args[0], self.op("Mod", args)])
         return self.op(names[expr.op], args)
 
-    def shape(self, lengths: Sequence[Any]) -> str:
+    def shape(self, lengths: Sequence[Dim]) -> str:
         """The name of an array of several lengths."""
-        if not any(isinstance(n, Expr) for n in lengths):
-            return self.constant(np.array([int(n) for n in lengths], np.int64))
+        known = [int(n) for n in lengths if not isinstance(n, Expr)]
+        if len(known) == len(lengths):
+            return self.constant(np.array(known, np.int64))
         if len(lengths) == 1:
             return self.length(lengths[0])
         return self.op("Concat", [self.length(n) for n in lengths], axis=0)
 
-    def lengths(self, items: Sequence[object], shape: Sequence[int]) -> str:
+    def lengths(self, items: Sequence[Dim], shape: Sequence[int]) -> str:
         """The name of an array of lengths of any shape; of floats where there is one among them."""
         if any(isinstance(n, float) for n in items):
             parts = [
@@ -194,18 +204,49 @@ class Writing:
         *,
         node: Node | None = None,
         domain: str = "",
-        outputs: int = 1,
-        out: Sequence[str] | None = None,
         version: int = 13,
+        settings: Mapping[str, object] | None = None,
         **attributes: object,
-    ) -> Any:
-        """Adds a node; the name of its output, or a tuple of names where there are several.
+    ) -> str:
+        """Adds a node of one output, whose name it gives; `version` as for `add`."""
+        given = {**settings, **attributes} if settings else attributes
+        (name,) = self.several(op, inputs, 1, given, node=node, domain=domain, version=version)
+        return name
+
+    def several(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        outputs: int,
+        attributes: Mapping[str, object] | None = None,
+        *,
+        node: Node | None = None,
+        domain: str = "",
+        version: int = 13,
+    ) -> tuple[str, ...]:
+        """Adds a node of several outputs, whose names it gives; `version` as for `add`."""
+        base = node.name if node is not None else op.lower()
+        names = tuple(self.name(base) for _ in range(outputs))
+        self.add(op, inputs, names, attributes or {}, base, domain=domain, version=version)
+        return names
+
+    def add(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        attributes: Mapping[str, object],
+        base: str,
+        *,
+        domain: str = "",
+        version: int = 13,
+    ) -> None:
+        """Adds a node, whose name begins with `base`.
 
         `version` is that of the operator's form: of the standard's operators an opset, of others that of
         their domain.
         """
-        base = node.name if node is not None else op.lower()
-        names = tuple(out) if out is not None else tuple(self.name(base) for _ in range(outputs))
+        names = tuple(outputs)
         given = {key: _attribute(value) for key, value in attributes.items() if value is not None}
         made = NodeFile(f"{base}/{op}_{len(self.nodes)}", op, domain, _trimmed(inputs), names, given)
         self.nodes.append(made)
@@ -214,7 +255,6 @@ class Writing:
             self.domains[domain] = version if domain.startswith("ai.onnx") else 1
         else:
             self.versions[made.name] = version
-        return names[0] if len(names) == 1 else names
 
     def put(self, node: Node, name: str, out: int = 0) -> None:
         """Notes what the name of a node's output is."""
@@ -233,9 +273,9 @@ class Writing:
         return nodes[::-1], wanted
 
 
-def _may_be_negative(length: Any) -> bool:
+def _may_be_negative(length: Dim | Ref) -> bool:
     if not isinstance(length, Expr):
-        return bool(length < 0)
+        return not isinstance(length, Ref) and int(length) < 0
     return length.op in ("sub", "neg") or (
         length.op != "dim" and any(_may_be_negative(arg) for arg in length.args)
     )
@@ -247,10 +287,10 @@ def _trimmed(inputs: Sequence[str]) -> tuple[str, ...]:
     return tuple(inputs[:count])
 
 
-def _attribute(value: object) -> Any:
+def _attribute(value: object) -> object:
     if isinstance(value, (Many, Tensor, SparseTensor, GraphFile)):
         return value
-    if isinstance(value, (list, tuple)):
+    if is_sequence(value):
         return tuple(_attribute(item) for item in value)
     if isinstance(value, (bool, np.bool_, np.integer)):
         return int(value)
@@ -258,7 +298,7 @@ def _attribute(value: object) -> Any:
 
 
 #: Writes one node.
-Writer = Callable[[Writing, Node], None]
+Writer: TypeAlias = Callable[[Writing, Node], None]
 _WRITERS: dict[str, Writer] = {}
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from quantray import nn
 from quantray.graph import Graph, capture, normalize
@@ -39,7 +39,7 @@ class _Source:
     def __init__(self, model: Model, stored: Mapping[str, Stored]) -> None:
         self.model, self.stored = model, stored
 
-    def conversion(self, args: tuple[Any, ...], into: nn.Module | None = None) -> FileConversion | None:
+    def conversion(self, args: tuple[object, ...], into: nn.Module | None = None) -> FileConversion | None:
         """The way to integers for some arguments; None where nothing is on a grid."""
         graph = normalize(capture(self.model, args))
         weights = Weights(self.model, self.stored)
@@ -52,7 +52,7 @@ class _Source:
         made.why = {name: f"in its file it has {each}" for name, each in why.items()} | found.why
         return made
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> Graph:
+    def __call__(self, module: nn.Module, args: tuple[object, ...]) -> Graph:
         """Another graph for the model that was made of this one."""
         made = self.conversion(args, module)
         if made is None:

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor
+from quantray._typing import Array, Floats
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._run import parameter_of
 from quantray.graph.kinds import LAYERS
@@ -23,6 +24,9 @@ from quantray.onnx._stored import Stored
 from quantray.quantization._conversion import Conversion, LayerSettings
 from quantray.quantization._layers import Layer
 from quantray.quantization._replacing import followed, replaced
+
+if TYPE_CHECKING:
+    from quantray.quantization._prepared import Prepared
 
 
 class _NoSettings:
@@ -38,7 +42,7 @@ class _NoSettings:
     def of(self, node: Node, model: nn.Module) -> None:
         """No QConfig of a node."""
 
-    def of_module(self, path: str, kind: Any, model: nn.Module) -> None:
+    def of_module(self, path: str, kind: object, model: nn.Module) -> None:
         """No QConfig of a module."""
 
     def detach(self, model: nn.Module) -> None:
@@ -78,7 +82,7 @@ class Weights:
             self._known[source.name] = stored.weight_for(np.asarray(weight), axis)
         return self._known[source.name]
 
-    def array(self, node: Node) -> Any:
+    def array(self, node: Node) -> Array:
         """The array of a parameter."""
         return np.asarray(parameter_of(self._model, node))
 
@@ -125,7 +129,7 @@ class FileConversion(Conversion):
         self.weights, self.found, self.into = weights, found, into
         #: By the names of nodes, why the file's grids are none for integers.
         self.why: dict[str, str] = {}
-        super().__init__(model, cast("Any", _NoSettings()), [found.graph])
+        super().__init__(model, cast("Prepared", _NoSettings()), [found.graph])
 
     def grid(self, path: str) -> Grid:
         return self.found.grids[path]
@@ -157,7 +161,7 @@ class FileConversion(Conversion):
             if bias is not None:
                 bias = exact_bias(bias, weight, self.found.inputs[node.name])
             made = kind.of(
-                cast("Any", LayerSettings(settings)),
+                cast("nn.Module", LayerSettings(settings)),
                 weight,
                 bias,
                 grid=None,
@@ -179,7 +183,7 @@ class FileConversion(Conversion):
         return [followed(graph, now) for graph in self.graphs]
 
 
-def exact_bias(bias: Any, weight: QTensor, grid: Grid) -> Any:
+def exact_bias(bias: Array, weight: QTensor, grid: Grid) -> Floats:
     """A bias whose quotient by the scale of the products is a whole number where the file's is.
 
     Files add it as an integer to the sums. Layers divide it by that scale, in float32; the nearest float of

@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from quantray._typing import Array, ArrayLike
 from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph.kinds import kind_of
 from quantray.nn.quantized._grid import Grid, is_scale
@@ -28,7 +27,7 @@ _NO_STEPS = frozenset(
 )
 
 
-def constant_of(value: Any, graph: Graph) -> Any:
+def constant_of(value: Ref | ArrayLike | None, graph: Graph) -> Array | None:
     """The array that an argument always is; None where it is computed."""
     if isinstance(value, Ref):
         node = graph.nodes[value.node]

@@ -11,7 +11,6 @@ something else takes, or that the model returns, are made of the rounded floats 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -149,7 +148,7 @@ class _Pairs:
         return self.made.graph().but(output=self.made.map(output)).pruned()
 
 
-def _with(new: Mapping[Ref, Ref], tree: Any) -> Any:
+def _with(new: Mapping[Ref, Ref], tree: object) -> object:
     """A tree with other wires, whose lengths are as before."""
     return map_tree(lambda leaf: new.get(leaf, leaf) if isinstance(leaf, Ref) else leaf, tree)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from quantray import nn
 from quantray.graph import Graph
 from quantray.quantization._converted import Converted, NotCaptured
 
+if TYPE_CHECKING:
+    from quantray._typing import Tensor
+
 #: A further graph of a model, for what it is called with.
-Capture = Callable[[nn.Module, tuple[Any, ...]], Graph]
+Capture: TypeAlias = Callable[[nn.Module, tuple[object, ...]], Graph]
 
 
 class Loaded(Converted):
@@ -32,8 +35,8 @@ class Loaded(Converted):
         self.capture_graph: Capture | None = None
 
     def find(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
-    ) -> tuple[Graph, dict[str, Any]]:
+        self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], *, whole: bool = False
+    ) -> tuple[Graph, dict[str, Tensor]]:
         try:
             return super().find(module, args, kwargs, whole=whole)
         except NotCaptured:

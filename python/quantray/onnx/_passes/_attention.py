@@ -201,8 +201,9 @@ def _taken(draft: Draft, name: str) -> tuple[int | None, str]:
     if inner.op == "Split":
         is_first = inner.attributes.get("axis", 0) == 0
         return (inner.outputs.index(node.inputs[0]) if is_first else None), inner.inputs[0]
-    given: list[Array] = [draft.constant(each) for each in inner.inputs[1:]]
-    if any(value is None or value.size != 1 for value in given) or len(given) < 3:
+    found = [draft.constant(each) for each in inner.inputs[1:]]
+    given = [value for value in found if value is not None and value.size == 1]
+    if len(given) < max(len(found), 3):
         return None, name
     start, end, axis = (int(value.reshape(())) for value in given[:3])
     return (start if axis == 0 and end == start + 1 else None), inner.inputs[0]
@@ -210,7 +211,7 @@ def _taken(draft: Draft, name: str) -> tuple[int | None, str]:
 
 def _axes(draft: Draft, node: NodeFile) -> list[int] | None:
     if len(node.inputs) > 1:
-        found: Array = draft.constant(node.inputs[1])
+        found = draft.constant(node.inputs[1])
         return None if found is None else found.reshape(-1).tolist()
     axes = node.attributes.get("axes")
     return None if axes is None else list(axes)

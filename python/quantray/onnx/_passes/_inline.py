@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from quantray.onnx._file import FunctionFile, GraphFile, ModelFile, NodeFile, Reference, ValueInfo
 
@@ -89,7 +88,7 @@ class _Inliner:
     def _copied(
         self, node: NodeFile, names: dict[str, str], values: Mapping[str, object], prefix: str
     ) -> NodeFile:
-        attributes: dict[str, Any] = {}
+        attributes: dict[str, object] = {}
         for key, value in node.attributes.items():
             if isinstance(value, Reference):
                 # What the call does not say, the inner node does not say either.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from quantray.onnx._file import NodeFile
 from quantray.onnx._passes._draft import Draft
@@ -14,8 +14,8 @@ def transpositions(draft: Draft, node: NodeFile) -> NodeFile | None:
     before = _before(draft, node, "Transpose")
     if before is None:
         return None
-    first: Any = before.attributes.get("perm")
-    second: Any = node.attributes.get("perm")
+    first: Sequence[int] | None = before.attributes.get("perm")
+    second: Sequence[int] | None = node.attributes.get("perm")
     if first is None or second is None or len(first) != len(second):
         return None
     order = tuple(int(first[int(axis)]) for axis in second)

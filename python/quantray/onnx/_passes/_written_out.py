@@ -6,13 +6,13 @@ Source: the ONNX operators QLinearConv and QLinearMatMul; onnxruntime's QGemm, Q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, SparseTensor, Tensor
+from quantray.onnx._messages import Attributes
 from quantray.onnx.operators import Array
 
 _MICROSOFT = "com.microsoft"
@@ -86,7 +86,7 @@ class _Graph:
         assert values is not None
         if values.size > 1 and (values.ndim != 1 or axis is None):
             return None
-        settings: dict[str, Any] = {} if axis is None or values.size == 1 else {"axis": axis}
+        settings = {} if axis is None or values.size == 1 else {"axis": axis}
         return self.put(node, "DequantizeLinear", taken, settings, f"{codes}.floats")
 
     def put(
@@ -94,7 +94,7 @@ class _Graph:
         node: NodeFile,
         op: str,
         inputs: Sequence[str],
-        settings: Mapping[str, Any],
+        settings: Attributes,
         output: str,
         *,
         is_own: bool = False,
@@ -133,7 +133,7 @@ def written_out(file: ModelFile) -> ModelFile:
     return replace(file, graph=replace(file.graph, nodes=tuple(made.nodes), initializers=initializers))
 
 
-def _settings(node: NodeFile, *but: str) -> dict[str, Any]:
+def _settings(node: NodeFile, *but: str) -> Attributes:
     return {name: value for name, value in node.attributes.items() if name not in but}
 
 

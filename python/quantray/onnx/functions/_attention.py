@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from quantray._typing import Array
+from quantray._typing import Array, ArrayLike
 
 
 def attention_bias(
@@ -17,7 +15,7 @@ def attention_bias(
     keys: int,
     mask: Array | None = None,
     past: int = 0,
-    valid: object = None,
+    valid: ArrayLike | None = None,
     causal: bool = False,
     left: int = -1,
     right: int = -1,
@@ -48,7 +46,7 @@ def attention_bias(
         if room > 0:
             mask = np.pad(mask, [(0, 0)] * (mask.ndim - 1) + [(0, room)], constant_values=-np.inf)
         bias = bias + mask
-    start: Any = past
+    start: Array | int = past
     if valid is not None:
         valid = np.asarray(valid).reshape(-1, 1, 1, 1)
         start = valid - queries

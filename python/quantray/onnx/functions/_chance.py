@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray._typing import Array
@@ -18,7 +16,7 @@ def random_normal(
     scale: float = 1.0,
     seed: int | None = None,
     dtype: str = "float32",
-) -> Any:
+) -> Array:
     """Normally distributed numbers.
 
     Source: the ONNX operator RandomNormal.
@@ -48,7 +46,7 @@ def bernoulli(x: Array, seed: int | None = None, dtype: str = "float32") -> Arra
     return (np.random.default_rng(seed).random(np.shape(x)) < x).astype(dtype)
 
 
-def multinomial(x: Any, count: int = 1, seed: int | None = None, dtype: str = "int32") -> Any:
+def multinomial(x: Array, count: int = 1, seed: int | None = None, dtype: str = "int32") -> Array:
     """Classes, drawn with replacement by the logarithms of their weights.
 
     Parameters

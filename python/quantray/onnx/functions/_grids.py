@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from quantray._typing import Array
+from quantray._typing import Array, ArrayLike
 
 
 def grid_sample(
@@ -46,10 +45,10 @@ def grid_sample(
     offsets = range(2) if mode == "bilinear" else range(-1, 3)
     base = [np.floor(a).astype(np.int64) for a in at]
     parts = [a - b for a, b in zip(at, base, strict=True)]
-    total: Any = 0
+    total: Array | int = 0
     for index in np.ndindex(*[len(offsets)] * len(lengths)):
         shift = [offsets[i] for i in index]
-        weight: Any = 1
+        weight = np.ones_like(parts[0])
         for part, s in zip(parts, shift, strict=True):
             distance = np.abs(part - s)
             weight = weight * (1 - distance if mode == "bilinear" else _cubic(distance))
@@ -66,7 +65,7 @@ def _limits(n: int, align_corners: bool) -> tuple[float, float]:
     return (0.0, n - 1.0) if align_corners else (-0.5, n - 0.5)
 
 
-def _inside(at: Array, n: int, padding: str, align_corners: bool) -> Any:
+def _inside(at: Array, n: int, padding: str, align_corners: bool) -> Array:
     if padding == "border":
         return np.clip(at, 0, n - 1)
     if padding == "reflection":
@@ -88,11 +87,11 @@ def _mirrored(at: Array, low: float, high: float) -> Array:
     return np.where(turns % 2 == 0, rest + low, high - rest)
 
 
-def _looked_up(x: Any, index: Sequence[Any], padding: str, align_corners: bool) -> Array:
+def _looked_up(x: Array, index: Sequence[Array], padding: str, align_corners: bool) -> Array:
     """Elements by integers for each axis; shape (N, C, outputs)."""
     lengths = x.shape[2:]
-    inside: Any = True
-    bounded: list[Any] = []
+    inside: Array = np.ones((), np.bool_)
+    bounded: list[Array] = []
     for i, n in zip(index, lengths, strict=True):
         if padding == "reflection":
             i = np.rint(_mirrored(i.astype(np.float64), *_limits(n, align_corners))).astype(np.int64)
@@ -194,11 +193,11 @@ def deform_conv(
 def _between(x: Array, ys: Array, xs: Array) -> Array:
     """Elements of each image at its own places, by the four around each; zeros outside."""
     top, left = np.floor(ys).astype(np.int64), np.floor(xs).astype(np.int64)
-    total: Any = 0
+    total: Array | int = 0
     for i, j in np.ndindex(2, 2):
         weight = (1 - np.abs(ys - (top + i))) * (1 - np.abs(xs - (left + j)))
         total = total + _looked_up(x, [top + i, left + j], "zeros", True) * weight[:, None]
-    return total
+    return np.asarray(total)
 
 
 def col2im(
@@ -242,9 +241,9 @@ def col2im(
 def non_max_suppression(
     boxes: Array,
     scores: Array,
-    limit: object = None,
-    overlap: object = None,
-    least: object = None,
+    limit: ArrayLike | None = None,
+    overlap: ArrayLike | None = None,
+    least: ArrayLike | None = None,
     centred: bool = False,
 ) -> Array:
     """Boxes that no better one of their class covers.

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from quantray import ops
-from quantray._typing import Array
+from quantray._typing import Array, ArrayLike
 from quantray.nn import functional as F
 
 #: Sums of floats below this are exact in any order.
@@ -55,7 +54,9 @@ def _wrapped(x: Array) -> Array:
     return x.astype(np.int32)
 
 
-def matmul_integer(a: object, b: object, a_zero: Any = None, b_zero: Any = None) -> Array:
+def matmul_integer(
+    a: ArrayLike, b: ArrayLike, a_zero: ArrayLike | None = None, b_zero: ArrayLike | None = None
+) -> Array:
     """The product of two arrays of integers, less their zero points, in int32.
 
     Parameters
@@ -96,11 +97,11 @@ def _fitted(x: Array, like: Array, is_row: bool) -> Array:
     return x[..., 0, :] if is_row and x.ndim > like.ndim else x
 
 
-def _zeros(zero: Array | None, x: Array, axis: int) -> Array | None:
+def _zeros(given: ArrayLike | None, x: Array, axis: int) -> Array | None:
     """Zero points as integers of 64 bits that broadcast to products; None where they are 0."""
-    if zero is None:
+    if given is None:
         return None
-    zero = np.asarray(zero).astype(np.int64)
+    zero = np.asarray(given).astype(np.int64)
     if not zero.any():
         return None
     if zero.size == 1:
@@ -114,15 +115,15 @@ def _zeros(zero: Array | None, x: Array, axis: int) -> Array | None:
 
 
 def conv_integer(
-    x: Any,
-    weight: Any,
-    x_zero: Any = None,
-    weight_zero: Any = None,
+    x: Array,
+    weight: Array,
+    x_zero: ArrayLike | None = None,
+    weight_zero: ArrayLike | None = None,
     strides: Sequence[int] = (1, 1),
     pads: Sequence[Sequence[int]] = ((0, 0), (0, 0)),
     dilations: Sequence[int] = (1, 1),
     groups: int = 1,
-) -> Any:
+) -> Array:
     """The convolution of two arrays of integers, less their zero points, in int32.
 
     Parameters
@@ -161,7 +162,7 @@ def conv_integer(
         return function(shifted, centred, None, strides, 0, dilations, groups).astype(np.int32)
     rows = _windows(x, weight.shape[2:], reach, strides, dilations)
     batch, lengths = rows.shape[0], rows.shape[2 : 2 + len(reach)]
-    parts: list[Any] = []
+    parts: list[Array] = []
     channels, outputs = weight.shape[1], len(weight) // groups
     for g in range(groups):
         part = rows[:, g * channels : (g + 1) * channels]

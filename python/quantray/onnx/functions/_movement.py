@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from quantray._typing import Array
+from quantray._typing import Array, ArrayLike
 
 _REDUCTIONS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
@@ -99,7 +97,7 @@ def top_k(x: Array, k: int, axis: int = -1, largest: bool = True) -> tuple[Array
 
 
 def tensor_scatter(
-    cache: Any, update: Any, places: object = None, axis: int = -2, mode: str = "linear"
+    cache: Array, update: Array, places: ArrayLike | None = None, axis: int = -2, mode: str = "linear"
 ) -> Array:
     """An array with some elements replaced, from a place along an axis on that each row of a batch has.
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -39,13 +38,13 @@ def output_lengths(
 
 
 def _windows(
-    x: Any,
+    x: Array,
     kernel: Sequence[int],
     strides: Sequence[int],
     pads: Pads,
     dilations: Sequence[int],
     ceil: bool,
-    fill: Any,
+    fill: float,
     counted: bool = False,
 ) -> Array:
     """Windows of shape (N, C, outputs, kernel); what `ceil` adds at the end is 0 if `counted`."""
@@ -71,7 +70,7 @@ def max_pool(
     dilations: Sequence[int],
     ceil: bool = False,
     storage_order: int = 0,
-) -> tuple[Any, Any]:
+) -> tuple[Array, Array]:
     """The greatest element of each window, and its place in the whole array.
 
     Source: the ONNX operator MaxPool.
@@ -212,7 +211,7 @@ def roi_align(
     return made
 
 
-def _corners(image: Array, ys: Array, xs: Array) -> tuple[list[Any], list[Any]]:
+def _corners(image: Array, ys: Array, xs: Array) -> tuple[list[Array], list[Array]]:
     """For each point the four elements around it, and their weights."""
     high, wide = image.shape[1:]
     inside = ((ys >= -1) & (ys <= high))[:, None] & ((xs >= -1) & (xs <= wide))[None, :]
@@ -227,7 +226,7 @@ def _corners(image: Array, ys: Array, xs: Array) -> tuple[list[Any], list[Any]]:
     return corners, [w * inside for w in weights]
 
 
-def max_roi_pool(x: Any, boxes: Any, output: Sequence[int], scale: float = 1.0) -> Any:
+def max_roi_pool(x: Array, boxes: Array, output: Sequence[int], scale: float = 1.0) -> Array:
     """The greatest element in each part of each box.
 
     Parameters

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import numpy as np
 
-from quantray._typing import Array
+from quantray._typing import Array, ArrayLike
 from quantray.onnx.functions._small_floats import is_small, to_small
 
 #: The least and the greatest integer of each type, and the dtype of arrays that hold them.
-RANGES: dict[str, tuple[int, int, Any]] = {
+RANGES: dict[str, tuple[int, int, type[np.integer]]] = {
     "int8": (-128, 127, np.int8),
     "uint8": (0, 255, np.uint8),
     "int16": (-32768, 32767, np.int16),
@@ -26,7 +26,7 @@ RANGES: dict[str, tuple[int, int, Any]] = {
 }
 
 
-def spread(values: Array, x: Array, axis: int = 1, block_size: int = 0) -> Array:
+def spread(given: ArrayLike, x: Array, axis: int = 1, block_size: int = 0) -> Array:
     """Scales or zero points as they are broadcast to an array: one, one for each channel, or for each block.
 
     Raises
@@ -34,7 +34,7 @@ def spread(values: Array, x: Array, axis: int = 1, block_size: int = 0) -> Array
     ValueError
         There are not as many as that needs.
     """
-    values = np.asarray(values)
+    values: Array = np.asarray(given)
     shape = np.shape(x)
     if values.size == 1 and not block_size:
         return values.reshape(())
@@ -57,7 +57,7 @@ def spread(values: Array, x: Array, axis: int = 1, block_size: int = 0) -> Array
     return values.reshape([-1 if a == axis else 1 for a in range(len(shape))])
 
 
-def rounded(x: Array, zero: object, kind: str) -> Array:
+def rounded(x: Array, zero: ArrayLike, kind: str) -> Array:
     """Floats, rounded half to even, then the zero point is added; what is beyond the range is clamped."""
     low, high, dtype = RANGES[kind]
     shift = np.asarray(zero)
@@ -71,13 +71,13 @@ def rounded(x: Array, zero: object, kind: str) -> Array:
 
 def quantize_linear(
     x: Array,
-    scale: Any,
-    zero_point: Any = None,
+    scale: ArrayLike,
+    zero_point: ArrayLike | None = None,
     kind: str = "uint8",
     axis: int = 1,
     block_size: int = 0,
     saturate: bool = True,
-) -> Any:
+) -> Array:
     """Integers, or small floats, of floats.
 
     Parameters
@@ -110,8 +110,12 @@ def quantize_linear(
 
 
 def dequantize_linear(
-    x: object, scale: Any, zero_point: Any = None, axis: int = 1, block_size: int = 0
-) -> Any:
+    x: ArrayLike,
+    scale: ArrayLike,
+    zero_point: ArrayLike | None = None,
+    axis: int = 1,
+    block_size: int = 0,
+) -> Array:
     """Floats of integers: `(x - zero_point) * scale`.
 
     >>> dequantize_linear(np.array([10, 12], np.uint8), np.float32(0.5), np.uint8(10))
@@ -147,7 +151,7 @@ def fake_quantize(
     return dequantize_linear(codes, scale, zero_point)
 
 
-def range_of(x: Array, kind: str = "uint8") -> tuple[Any, Any]:
+def range_of(x: Array, kind: str = "uint8") -> tuple[Array, Array]:
     """Scale and zero point for the least and the greatest of some floats, and 0."""
     low, high, dtype = RANGES[kind]
     x = np.asarray(x, np.float32)
@@ -155,7 +159,8 @@ def range_of(x: Array, kind: str = "uint8") -> tuple[Any, Any]:
     most = np.maximum(np.float32(0), x.max()) if x.size else np.float32(0)
     scale = np.float32(1) if most == least else np.float32((most - least) / np.float32(high - low))
     zero = np.rint(np.clip(np.float32(low) - least / scale, low, high))
-    return scale, dtype(zero)
+    # Numbers, which count as arrays of no axes.
+    return cast("tuple[Array, Array]", (scale, dtype(zero)))
 
 
 def dynamic_quantize_linear(x: Array) -> tuple[Array, Array, Array]:
@@ -167,7 +172,7 @@ def dynamic_quantize_linear(x: Array) -> tuple[Array, Array, Array]:
     return quantize_linear(x, scale, zero), np.asarray(scale), np.asarray(zero)
 
 
-def requantize(sums: Array, multiplier: object, zero_point: object, kind: str) -> Array:
+def requantize(sums: Array, multiplier: ArrayLike, zero_point: ArrayLike | None, kind: str) -> Array:
     """Sums in int32 as integers on another grid: a product in float32, rounded, then the zero point.
 
     Source: onnxruntime's QLinearConv and QLinearMatMul.

@@ -5,30 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from quantray._typing import Array
+from quantray._typing import Array, ArrayLike
 from quantray.onnx.functions._pooling import average_pool
 from quantray.onnx.functions._quantize import RANGES, dequantize_linear, quantize_linear, requantize
 
 
-def _one(x: object, default: int = 0) -> Any:
+def _one(x: ArrayLike | None, default: int = 0) -> Array:
     """A scale or a zero point that is one number."""
     return np.asarray(default) if x is None else np.asarray(x).reshape(())
 
 
 def qlinear_add(
-    a: object,
-    a_scale: object,
-    a_zero: object,
-    b: object,
-    b_scale: object,
-    b_zero: object,
-    c_scale: object,
-    c_zero: object = None,
+    a: ArrayLike,
+    a_scale: ArrayLike,
+    a_zero: ArrayLike,
+    b: ArrayLike,
+    b_scale: ArrayLike,
+    b_zero: ArrayLike,
+    c_scale: ArrayLike,
+    c_zero: ArrayLike | None = None,
     *,
     kind: str = "uint8",
 ) -> Array:
@@ -49,14 +48,14 @@ def qlinear_add(
 
 
 def qlinear_mul(
-    a: object,
-    a_scale: object,
-    a_zero: object,
-    b: object,
-    b_scale: object,
-    b_zero: object,
-    c_scale: object,
-    c_zero: object = None,
+    a: ArrayLike,
+    a_scale: ArrayLike,
+    a_zero: ArrayLike,
+    b: ArrayLike,
+    b_scale: ArrayLike,
+    b_zero: ArrayLike,
+    c_scale: ArrayLike,
+    c_zero: ArrayLike | None = None,
     *,
     kind: str = "uint8",
 ) -> Array:
@@ -74,7 +73,13 @@ def qlinear_mul(
 
 
 def _through_table(
-    function: Any, x: Array, x_scale: Array, x_zero: Array, y_scale: Array, y_zero: Array, kind: str
+    function: Callable[[Array], Array],
+    x: Array,
+    x_scale: ArrayLike,
+    x_zero: ArrayLike | None,
+    y_scale: ArrayLike,
+    y_zero: ArrayLike | None,
+    kind: str,
 ) -> Array:
     """A function of floats, of quantized elements."""
     values = function(dequantize_linear(x, _one(x_scale), _one(x_zero)))
@@ -82,7 +87,13 @@ def _through_table(
 
 
 def qlinear_sigmoid(
-    x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any = None, *, kind: str = "uint8"
+    x: Array,
+    x_scale: ArrayLike,
+    x_zero: ArrayLike | None,
+    y_scale: ArrayLike,
+    y_zero: ArrayLike | None = None,
+    *,
+    kind: str = "uint8",
 ) -> Array:
     """The sigmoid of quantized elements, quantized.
 
@@ -91,7 +102,7 @@ def qlinear_sigmoid(
     return _through_table(_sigmoid, x, x_scale, x_zero, y_scale, y_zero, kind)
 
 
-def _sigmoid(x: Array) -> Any:
+def _sigmoid(x: Array) -> Array:
     return (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float32)
 
 
@@ -100,7 +111,7 @@ def qlinear_leaky_relu(
     x_scale: Array,
     x_zero: Array,
     y_scale: Array,
-    y_zero: Any = None,
+    y_zero: ArrayLike | None = None,
     *,
     alpha: float = 0.01,
     kind: str = "uint8",
@@ -110,20 +121,22 @@ def qlinear_leaky_relu(
     Source: onnxruntime's operator QLinearLeakyRelu.
     """
 
-    def function(v: Array) -> Any:
+    def function(v: Array) -> Array:
         return np.where(v >= 0, v, np.float32(alpha) * v).astype(np.float32)
 
     return _through_table(function, x, x_scale, x_zero, y_scale, y_zero, kind)
 
 
-def qlinear_concat(scale: object, zero: object, *parts: object, axis: int = 0, kind: str = "uint8") -> Array:
+def qlinear_concat(
+    scale: ArrayLike, zero: ArrayLike, *parts: Array, axis: int = 0, kind: str = "uint8"
+) -> Array:
     """Quantized arrays behind each other, on one grid.
 
     `parts` are arrays, each with its scale and its zero point.
 
     Source: onnxruntime's operator QLinearConcat.
     """
-    made: list[Any] = []
+    made: list[Array] = []
     for x, own_scale, own_zero in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         is_same = _one(own_scale) == _one(scale) and _one(own_zero) == _one(zero)
         made.append(
@@ -141,7 +154,7 @@ def qlinear_softmax(
     x_scale: Array,
     x_zero: Array,
     y_scale: Array,
-    y_zero: object = None,
+    y_zero: ArrayLike | None = None,
     *,
     axis: int = -1,
     flat: bool = False,
@@ -178,7 +191,7 @@ def qlinear_global_average_pool(
     x_scale: Array,
     x_zero: Array,
     y_scale: Array,
-    y_zero: object = None,
+    y_zero: ArrayLike | None = None,
     *,
     channels_last: bool = False,
     kind: str = "uint8",
@@ -200,7 +213,7 @@ def qlinear_average_pool(
     x_scale: Array,
     x_zero: Array,
     y_scale: Array,
-    y_zero: object = None,
+    y_zero: ArrayLike | None = None,
     *,
     kernel: Sequence[int],
     strides: Sequence[int],

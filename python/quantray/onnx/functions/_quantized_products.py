@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from quantray._typing import Array
+from quantray._typing import Array, ArrayLike
 from quantray.onnx.functions._integers import conv_integer, matmul_integer
 from quantray.onnx.functions._quantize import dynamic_quantize_linear, quantize_linear, range_of, requantize
 
@@ -93,9 +92,9 @@ def matmul_integer_to_float(
     b: Array,
     a_scale: Array,
     b_scale: Array,
-    a_zero: object = None,
-    b_zero: object = None,
-    bias: Array | None = None,
+    a_zero: ArrayLike | None = None,
+    b_zero: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
 ) -> Array:
     """The product of two quantized arrays, in floats.
 
@@ -106,7 +105,9 @@ def matmul_integer_to_float(
     return made if bias is None else made + np.asarray(bias, np.float32)
 
 
-def dynamic_quantize_matmul(a: Any, b: Any, b_scale: Any, b_zero: object = None, bias: Any = None) -> Array:
+def dynamic_quantize_matmul(
+    a: Array, b: Array, b_scale: Array, b_zero: ArrayLike | None = None, bias: ArrayLike | None = None
+) -> Array:
     """The product of floats, quantized by their own range, and a quantized array, in floats.
 
     Source: onnxruntime's operator DynamicQuantizeMatMul.
@@ -122,7 +123,7 @@ def qgemm(
     b: Array,
     b_scale: Array,
     b_zero: Array,
-    c: object = None,
+    c: ArrayLike | None = None,
     y_scale: Array | None = None,
     y_zero: Array | None = None,
     kind: str = "uint8",
@@ -145,7 +146,7 @@ def qgemm(
     return requantize(sums, scale / _single(y_scale, "the scale of y"), zero, kind)
 
 
-def dynamic_codes(x: Any, kind: str) -> tuple[Any, Any, Any]:
+def dynamic_codes(x: Array, kind: str) -> tuple[Array, Array, Array]:
     """Integers of a type, with their scale and zero point."""
     scale, zero = range_of(x, kind)
     return quantize_linear(x, scale, zero, kind), scale, zero
@@ -156,8 +157,8 @@ def matmul_blocks(
     b: Array,
     scales: Array,
     zero_points: Array | None = None,
-    order: object = None,
-    bias: object = None,
+    order: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
     k: int = 0,
     n: int = 0,
     bits: int = 4,
@@ -190,7 +191,7 @@ def block_weight(
     b: Array,
     scales: Array,
     zero_points: Array | None,
-    order: object,
+    order: ArrayLike | None,
     k: int,
     n: int,
     bits: int,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,12 +21,12 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 DEFAULTS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}
 
 
-def _sigmoid(x: Array) -> Any:
+def _sigmoid(x: Array) -> Array:
     return (1 / (1 + np.exp(-np.clip(x, -88, None)))).astype(np.float32)
 
 
 #: Each with the defaults of its alpha and beta; None where it has none.
-_ACTIVATIONS: dict[str, tuple[Callable[[Any, Any, Any], Any], float | None, float | None]] = {
+_ACTIVATIONS: dict[str, tuple[Callable[[Array, float, float], Array], float | None, float | None]] = {
     "relu": (lambda x, a, b: np.maximum(x, 0), None, None),
     "tanh": (lambda x, a, b: np.tanh(x), None, None),
     "sigmoid": (lambda x, a, b: _sigmoid(x), None, None),
@@ -40,7 +40,15 @@ _ACTIVATIONS: dict[str, tuple[Callable[[Any, Any, Any], Any], float | None, floa
     "softplus": (lambda x, a, b: np.logaddexp(0, x), None, None),
 }
 
-Activation = Callable[[Any], Any]
+Activation: TypeAlias = Callable[[Array], Array]
+
+
+def _with_numbers(
+    function: Callable[[Array, float, float], Array], alpha: float | None, beta: float | None
+) -> Activation:
+    # What has none of these numbers does not look at them.
+    first, second = alpha or 0.0, beta or 0.0
+    return lambda x: function(x, first, second).astype(np.float32)
 
 
 def activations_of(names: Sequence[str], alphas: Sequence[float], betas: Sequence[float]) -> list[Activation]:
@@ -56,10 +64,7 @@ def activations_of(names: Sequence[str], alphas: Sequence[float], betas: Sequenc
         if beta is not None and less:
             beta = less.pop(0)
 
-        def call(x: object, function: Any = function, alpha: object = alpha, beta: object = beta) -> Array:
-            return function(x, alpha, beta).astype(np.float32)
-
-        made.append(call)
+        made.append(_with_numbers(function, alpha, beta))
     return made
 
 
@@ -78,7 +83,7 @@ class _Settings:
 
 
 #: A product with the weights of a direction.
-Product = Callable[[Any], Any]
+Product: TypeAlias = Callable[[Array], Array]
 
 
 def recurrent(
@@ -153,10 +158,10 @@ def dynamic_quantize_lstm(
     w: Array,
     r: Array,
     b: Array,
-    lengths: Any,
-    h: Any,
-    c: Any,
-    peepholes: Any,
+    lengths: Array | None,
+    h: Array | None,
+    c: Array | None,
+    peepholes: Array | None,
     w_scale: Array,
     w_zero: Array,
     r_scale: Array,
@@ -169,7 +174,7 @@ def dynamic_quantize_lstm(
     clip: float | None = None,
     input_forget: bool = False,
     layout: int = 0,
-) -> tuple[object, ...]:
+) -> tuple[Array, ...]:
     """An LSTM of integer weights, of shape (directions, inputs, 4 * units).
 
     Both are quantized by their own ranges: all steps of the input together, the state in each step.
@@ -288,7 +293,7 @@ def _steps(
     states: Product,
     bias: Array,
     counts: Array,
-    state: list[Any],
+    state: list[Array],
     peepholes: Array | None,
     units: int,
 ) -> Array:
@@ -313,8 +318,8 @@ def _lstm_step(
     states: Product,
     wb: Array,
     rb: Array,
-    state: list[object],
-    peep: Any,
+    state: list[Array],
+    peep: Array | None,
     units: int,
 ) -> tuple[Array, Array]:
     h, c = state
@@ -338,8 +343,8 @@ def _gru_step(
     states: Product,
     wb: Array,
     rb: Array,
-    state: list[object],
-    peep: object,
+    state: list[Array],
+    peep: Array | None,
     units: int,
 ) -> tuple[Array, Array]:
     h = state[0]
@@ -360,8 +365,8 @@ def _rnn_step(
     states: Product,
     wb: Array,
     rb: Array,
-    state: list[object],
-    peep: object,
+    state: list[Array],
+    peep: Array | None,
     units: int,
 ) -> tuple[Array, Array]:
     made = s.activations[0](s.bounded(row + states(state[0]) + wb + rb))

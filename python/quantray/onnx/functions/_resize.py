@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -98,7 +97,7 @@ def resize(
     parts = np.zeros(2 * len(axes)) if roi is None else np.asarray(roi, np.float64).reshape(-1)
     dtype = x.dtype
     y: Array = x if mode == "nearest" else x.astype(np.float32)
-    beyond: list[tuple[int, Any]] = []
+    beyond: list[tuple[int, Array]] = []
     for i, (axis, n, length, scale) in enumerate(zip(axes, lengths, made, grown, strict=True)):
         cropped = transform == "tf_crop_and_resize"
         if scale == 1 and length == n and not cropped:
@@ -181,16 +180,14 @@ def _weighted(
         weights = weights / weights.sum(axis=0, keepdims=True)
     index = np.clip(index, 0, n - 1)
     shape = [-1 if a == axis else 1 for a in range(x.ndim)]
-    made: Any = None
-    for row, weight in zip(index, weights, strict=True):
-        if made is None:
-            made = np.take(x, row, axis) * weight.astype(np.float32).reshape(shape)
-        elif weight.any():
+    made = np.take(x, index[0], axis) * weights[0].astype(np.float32).reshape(shape)
+    for row, weight in zip(index[1:], weights[1:], strict=True):
+        if weight.any():
             made = made + np.take(x, row, axis) * weight.astype(np.float32).reshape(shape)
     return made
 
 
-def _cubic(distance: Array, a: Any) -> Array:
+def _cubic(distance: Array, a: float | np.floating) -> Array:
     """Keys's kernel."""
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a

@@ -8,11 +8,20 @@ Sums cancel each other to a ten-thousandth of their terms, so that all of it is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+
+from quantray._typing import Array
+
+#: What decisions are computed in.
+Doubles: TypeAlias = NDArray[np.float64]
+#: gamma, coef0, degree.
+Settings: TypeAlias = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +41,19 @@ class Machine:
         gamma, coef0, degree.
     """
 
-    vectors: Any
-    weights: Any
-    rho: Any
+    vectors: Doubles
+    weights: Doubles
+    rho: Doubles
     kind: str
-    settings: tuple[float, float, float]
+    settings: Settings
 
     @property
-    def arguments(self) -> tuple[Any, ...]:
+    def arguments(self) -> tuple[Doubles, Doubles, Doubles, str, Settings]:
         """What functions of it take."""
         return self.vectors, self.weights, self.rho, self.kind, self.settings
 
 
-def _kernel(x: Any, vectors: Any, kind: str, settings: tuple[float, float, float]) -> Any:
+def _kernel(x: Array, vectors: Doubles, kind: str, settings: Settings) -> Array:
     """The kernel of each row with each vector."""
     x = x.astype(np.float64)
     gamma, shift, degree = settings
@@ -61,14 +70,23 @@ def _kernel(x: Any, vectors: Any, kind: str, settings: tuple[float, float, float
             return products
 
 
-def support_vector_sums(x: Any, vectors: Any, weights: Any, rho: Any, kind: str, settings: Any) -> Any:
+def support_vector_sums(
+    x: Array, vectors: Doubles, weights: Doubles, rho: Doubles, kind: str, settings: Settings
+) -> Array:
     """What a regressor makes of rows, shape (rows, 1)."""
     return (_kernel(x, vectors, kind, settings) @ weights.T + rho).astype(np.float32)
 
 
 def support_vector_votes(
-    x: Any, vectors: Any, weights: Any, rho: Any, kind: str, settings: Any, counts: Any, sigmoid: Any
-) -> tuple[Any, Any]:
+    x: Array,
+    vectors: Doubles,
+    weights: Doubles,
+    rho: Doubles,
+    kind: str,
+    settings: Settings,
+    counts: Sequence[int],
+    sigmoid: Array | None,
+) -> tuple[Array, Array]:
     """For each row the place of the class that most pairs decide for, and what the pairs have decided, or
     probabilities of classes.
 
@@ -79,7 +97,7 @@ def support_vector_votes(
     """
     values, classes = _kernel(x, vectors, kind, settings), len(counts)
     ends = np.cumsum((0, *counts))
-    sums: list[Any] = []
+    sums: list[Array] = []
     votes = np.zeros((len(x), classes), np.int64)
     for number, (i, j) in enumerate(combinations(range(classes), 2)):
         own, other = slice(ends[i], ends[i + 1]), slice(ends[j], ends[j + 1])
@@ -93,7 +111,7 @@ def support_vector_votes(
     return np.argmax(votes, axis=1), scores.astype(np.float32)
 
 
-def _probabilities(scores: Any, sigmoid: Any, classes: int) -> Any:
+def _probabilities(scores: Array, sigmoid: Array, classes: int) -> Array:
     """Probabilities of classes that fit those of pairs best: the second method of Wu, Lin and Weng (2004)."""
     slope, offset = sigmoid
     with np.errstate(over="ignore"):

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quantray._typing import Array
+
+if TYPE_CHECKING:
+    from quantray.onnx.operators import Call
+
 #: What a branch asks of a value and its threshold.
-_MODES: Mapping[str, Callable[[Any, Any], Any]] = {
+_MODES: Mapping[str, Callable[[Array, Array], Array]] = {
     "BRANCH_LEQ": np.less_equal,
     "BRANCH_LT": np.less,
     "BRANCH_GTE": np.greater_equal,
@@ -45,17 +50,17 @@ class Forest:
     depth : int
     """
 
-    roots: Any
-    features: Any
-    ifs: Any
-    elses: Any
-    thresholds: Any
-    modes: Any
+    roots: Array
+    features: Array
+    ifs: Array
+    elses: Array
+    thresholds: Array
+    modes: Array
     kinds: tuple[str, ...]
-    missing: Any
-    leaves: Any
-    weights: Any
-    base: Any
+    missing: Array
+    leaves: Array
+    weights: Array
+    base: Array
     aggregate: str
     depth: int
     #: Whether one target alone has weights, which one, and whether none of them is negative.
@@ -64,13 +69,13 @@ class Forest:
     is_positive: bool
 
     @property
-    def arguments(self) -> tuple[Any, ...]:
+    def arguments(self) -> tuple[object, ...]:
         """What `tree_scores` takes."""
         walk = (self.roots, self.features, self.ifs, self.elses, self.thresholds, self.modes, self.missing)
         return (*walk, self.leaves, self.weights, self.base, self.kinds, self.aggregate, self.depth)
 
     @classmethod
-    def of(cls, call: Any, kind: str, targets: int) -> Forest:
+    def of(cls, call: Call, kind: str, targets: int) -> Forest:
         """The trees that a node's attributes say; `kind` is "target" or "class"."""
         trees = np.asarray(call.need("nodes_treeids"))
         ids = list(zip(trees.tolist(), call.need("nodes_nodeids"), strict=True))
@@ -82,7 +87,7 @@ class Forest:
         is_leaf = np.array([mode == "LEAF" for mode in said])
         own = np.arange(len(ids))
 
-        def led(name: str) -> Any:
+        def led(name: str) -> Array:
             to = [
                 at if leaf else place.get((tree, node), -1)
                 for at, (leaf, tree, node) in enumerate(
@@ -138,7 +143,7 @@ class Forest:
         )
 
 
-def _depth(call: Any, ifs: Any, elses: Any, roots: Any, is_leaf: Any) -> int:
+def _depth(call: Call, ifs: Array, elses: Array, roots: Array, is_leaf: Array) -> int:
     """How many levels there are below the roots."""
     at, depth = roots, 0
     while not is_leaf[at].all():
@@ -150,21 +155,21 @@ def _depth(call: Any, ifs: Any, elses: Any, roots: Any, is_leaf: Any) -> int:
 
 
 def tree_scores(
-    x: Any,
-    roots: Any,
-    features: Any,
-    ifs: Any,
-    elses: Any,
-    thresholds: Any,
-    modes: Any,
-    missing: Any,
-    leaves: Any,
-    weights: Any,
-    base: Any,
+    x: Array,
+    roots: Array,
+    features: Array,
+    ifs: Array,
+    elses: Array,
+    thresholds: Array,
+    modes: Array,
+    missing: Array,
+    leaves: Array,
+    weights: Array,
+    base: Array,
     kinds: tuple[str, ...],
     aggregate: str,
     depth: int,
-) -> Any:
+) -> Array:
     """Scores of rows, shape (rows, targets): what the leaves of all trees of a `Forest` hold together."""
     if x.shape[1] <= features.max():
         raise ValueError(f"x must have more than {features.max()} features, got {x.shape[1]}")

@@ -22,6 +22,30 @@ from quantray.onnx.operators import (  # noqa: F401
     _sequences,
     _signal,
 )
-from quantray.onnx.operators._registry import Array, Builder, Call, Operator, find, known, layer, operator
+from quantray.onnx.operators._registry import (
+    Array,
+    Builder,
+    Call,
+    Given,
+    Made,
+    Operator,
+    Outputs,
+    find,
+    known,
+    layer,
+    operator,
+)
 
-__all__ = ["Array", "Builder", "Call", "Operator", "find", "known", "layer", "operator"]
+__all__ = [
+    "Array",
+    "Builder",
+    "Call",
+    "Given",
+    "Made",
+    "Operator",
+    "Outputs",
+    "find",
+    "known",
+    "layer",
+    "operator",
+]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from quantray import graph
 from quantray.graph._lengths import Length
 from quantray.onnx._lengths import as_array, is_lengths, plain, settled
-from quantray.onnx.operators._registry import Array, Call, operator
+from quantray.onnx.operators._registry import Array, ArrayFunction, Call, operator
 
 
 def term(x: Array, other: Array) -> Array:
@@ -31,7 +31,7 @@ def terms(a: Array, b: Array) -> tuple[Array, Array]:
     return term(a, b), term(b, a)
 
 
-def pair(function: Callable[..., object]) -> Any:
+def pair(function: ArrayFunction) -> Callable[[Call, Array, Array], Array]:
     """An operator of two operands, of lengths too."""
 
     def call(call: Call, a: Array, b: Array) -> Array:
@@ -83,11 +83,11 @@ def _is_integer(x: Array) -> bool:
 
 def _divide_any(a: Array, b: Array) -> Array:
     if is_lengths(a) or is_lengths(b):
-        return np.frompyfunc(_divide_lengths, 2, 1)(a, b)
+        return cast("Array", np.frompyfunc(_divide_lengths, 2, 1)(a, b))
     return _divide(a, b)
 
 
-def _divide_lengths(a: Any, b: Any) -> Any:
+def _divide_lengths(a: Length | float, b: Length | float) -> Length | float:
     x, y = (item.value if type(item) is Length else item for item in (a, b))
     if isinstance(x, float) or isinstance(y, float):
         return a / b
@@ -147,7 +147,7 @@ for _name, _function in {
     operator(_name)(pair(_function))
 
 
-def _many(function: Any) -> Any:
+def _many(function: ArrayFunction) -> ArrayFunction:
     def call(call: Call, *arrays: Array) -> Array:
         if any(map(is_lengths, arrays)) and not all(type(a) is np.ndarray for a in arrays):
             arrays = tuple(map(as_array, arrays))

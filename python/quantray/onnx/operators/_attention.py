@@ -6,21 +6,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
 from quantray import graph
 from quantray.nn import functional as F
 from quantray.onnx._lengths import shape_of
-from quantray.onnx.operators._registry import Array, Call, filled, operator
+from quantray.onnx.operators._registry import Array, Call, Given, Outputs, filled, operator
 
 _MICROSOFT = "com.microsoft"
 
 
-def _settled(lengths: Array) -> tuple[int, ...]:
+def _settled(lengths: Iterable[int]) -> tuple[int, ...]:
     """Lengths as Python's integers where they are known."""
-    return tuple(int(n) if isinstance(n, (int, np.integer)) else n for n in lengths)
+    return tuple(int(n) if isinstance(n, (int, np.integer)) else n for n in lengths)  # pyright: ignore
 
 
 def split_heads(x: Array, heads: int) -> Array:
@@ -36,7 +36,7 @@ def join_heads(x: Array) -> Array:
 
 
 @operator("Attention")
-def _attention(call: Call, q: Array, k: Array, v: Array, *more: Array) -> Any:
+def _attention(call: Call, q: Array, k: Array, v: Array, *more: Array) -> Outputs:
     """The standard's: heads by attributes where arrays have 3 axes."""
     mask, past_key, past_value, valid = filled(more, 4)
     is_flat = np.ndim(q) == 3
@@ -45,7 +45,7 @@ def _attention(call: Call, q: Array, k: Array, v: Array, *more: Array) -> Any:
         if not heads or not own:
             raise call.error("arrays of 3 axes need q_num_heads and kv_num_heads")
         q, k, v = split_heads(q, heads), split_heads(k, own), split_heads(v, own)
-    if past_key is not None:
+    if past_key is not None and past_value is not None:
         k, v = np.concatenate((past_key, k), 2), np.concatenate((past_value, v), 2)
     present = (k, v)
     repeat = int(np.shape(q)[1]) // int(np.shape(k)[1])
@@ -77,7 +77,7 @@ def _attention(call: Call, q: Array, k: Array, v: Array, *more: Array) -> Any:
 
 
 @operator("RotaryEmbedding")
-def _rotary(call: Call, x: Array, cos: Array, sin: Array, positions: Array = None) -> Array:
+def _rotary(call: Call, x: Array, cos: Array, sin: Array, positions: Array | None = None) -> Array:
     """Pairs of elements, turned by an angle that their position gives."""
     is_flat = np.ndim(x) == 3
     if is_flat:
@@ -101,7 +101,7 @@ def _rotary_of_caches(call: Call, x: Array, positions: Array, cos: Array, sin: A
     return _rotated(call, x, cos, sin, positions, is_flat)
 
 
-def _rotated(call: Call, x: Array, cos: Array, sin: Array, positions: Array, is_flat: bool) -> Array:
+def _rotated(call: Call, x: Array, cos: Array, sin: Array, positions: Given, is_flat: bool) -> Array:
     if positions is not None:
         cos, sin = np.take(cos, positions, 0), np.take(sin, positions, 0)
     cos, sin = np.expand_dims(cos, 1), np.expand_dims(sin, 1)
@@ -123,7 +123,7 @@ def _rotated(call: Call, x: Array, cos: Array, sin: Array, positions: Array, is_
 
 
 @operator("LinearAttention")
-def _linear_attention(call: Call, q: Array, k: Array, v: Array, *more: Array) -> Any:
+def _linear_attention(call: Call, q: Array, k: Array, v: Array, *more: Array) -> Outputs:
     state, decay, beta = filled(more, 3)
     heads, own = int(call.get("q_num_heads", 0)), int(call.get("kv_num_heads", 0))
     rule = call.choice("update_rule", ("linear", "gated", "delta", "gated_delta"), "gated_delta")
@@ -134,7 +134,9 @@ def _linear_attention(call: Call, q: Array, k: Array, v: Array, *more: Array) ->
 
 
 @operator("CausalConvWithState")
-def _causal_conv(call: Call, x: Array, weight: Array, bias: Array = None, past: Array = None) -> Any:
+def _causal_conv(
+    call: Call, x: Array, weight: Array, bias: Array | None = None, past: Array | None = None
+) -> Outputs:
     """A convolution of each channel with what was before, and the end of that for the next call."""
     kernel = int(np.shape(weight)[2])
     activation = call.choice("activation", ("none", "silu", "swish"))
@@ -145,7 +147,7 @@ def _causal_conv(call: Call, x: Array, weight: Array, bias: Array = None, past: 
 
 
 @operator("TensorScatter")
-def _tensor_scatter(call: Call, cache: Array, update: Array, places: Array = None) -> Array:
+def _tensor_scatter(call: Call, cache: Array, update: Array, places: Array | None = None) -> Array:
     mode = call.choice("mode", ("linear", "circular"))
     return graph.apply("onnx.tensor_scatter", cache, update, places, int(call.get("axis", -2)), mode)
 
@@ -154,7 +156,9 @@ def _tensor_scatter(call: Call, cache: Array, update: Array, places: Array = Non
 
 
 @operator("Attention", domain=_MICROSOFT)
-def _attention_of_weights(call: Call, x: Array, weight: Array, bias: Array = None, *more: Array) -> Any:
+def _attention_of_weights(
+    call: Call, x: Array, weight: Array, bias: Array | None = None, *more: Array
+) -> Outputs:
     mask, past, added = filled(more, 3)
     rows = np.matmul(x, weight)
     rows = rows if bias is None else rows + bias
@@ -164,14 +168,14 @@ def _attention_of_weights(call: Call, x: Array, weight: Array, bias: Array = Non
 @operator("QAttention", domain=_MICROSOFT)
 def _qattention(
     call: Call, x: Array, weight: Array, bias: Array, x_scale: Array, weight_scale: Array, *more: Array
-) -> Any:
+) -> Outputs:
     mask, x_zero, weight_zero, past = filled(more, 4)
     inputs = (x, weight, x_scale, weight_scale, x_zero, weight_zero, bias)
     rows = graph.apply("onnx.matmul_integer_to_float", *inputs)
     return _of_rows(call, rows, mask, past, None)
 
 
-def _of_rows(call: Call, rows: Array, mask: Array, past: Array, added: Array) -> Any:
+def _of_rows(call: Call, rows: Array, mask: Given, past: Given, added: Given) -> Outputs:
     """Attention of rows that hold queries, keys and values one behind the other."""
     heads = call.get("num_heads")
     if not heads:
@@ -192,7 +196,7 @@ def _of_rows(call: Call, rows: Array, mask: Array, past: Array, added: Array) ->
     return made, np.stack([k, v])
 
 
-def _attended(call: Call, q: Array, k: Array, v: Array, mask: Array, added: Array, causal: bool) -> Array:
+def _attended(call: Call, q: Array, k: Array, v: Array, mask: Given, added: Given, causal: bool) -> Array:
     scale = call.get("scale") or 1 / math.sqrt(int(np.shape(q)[3]))
     scores = np.matmul(q, np.swapaxes(k, -1, -2)) * np.float32(scale)
     if mask is not None or causal:
@@ -206,7 +210,9 @@ def _attended(call: Call, q: Array, k: Array, v: Array, mask: Array, added: Arra
 
 
 @operator("MultiHeadAttention", domain=_MICROSOFT)
-def _multi_head_attention(call: Call, q: Array, k: Array = None, v: Array = None, *more: Array) -> Any:
+def _multi_head_attention(
+    call: Call, q: Array, k: Array | None = None, v: Array | None = None, *more: Array
+) -> Outputs:
     bias, mask, added, past_key, past_value = filled(more, 5)
     heads = call.get("num_heads")
     if not heads:
@@ -220,7 +226,7 @@ def _multi_head_attention(call: Call, q: Array, k: Array = None, v: Array = None
         v = v + bias[two:] if np.ndim(v) == 3 else v
     q = split_heads(q, heads)
     k, v = (split_heads(x, heads) if np.ndim(x) == 3 else x for x in (k, v))
-    if past_key is not None:
+    if past_key is not None and past_value is not None:
         k, v = np.concatenate([past_key, k], 2), np.concatenate([past_value, v], 2)
     made = _attended(call, q, k, v, mask, added, bool(call.get("unidirectional", 0)))
     return (made, k, v)[: max(len(call.wanted), 1)] if len(call.wanted) > 1 else made

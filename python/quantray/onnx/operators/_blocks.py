@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from quantray import graph, nn
 from quantray.onnx.functions._quantized_products import block_codes, block_weight
 from quantray.onnx.operators._products import linear
-from quantray.onnx.operators._registry import Array, Call, filled, layer, operator
+from quantray.onnx.operators._registry import Array, Call, Given, filled, layer, operator
 
 _MICROSOFT = "com.microsoft"
 
@@ -33,13 +32,12 @@ def _matmul_blocks(call: Call, a: Array, b: Array, scales: Array, *more: Array) 
 
 
 @layer("MatMulNBits", domain=_MICROSOFT)
-def _linear_of_blocks(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _linear_of_blocks(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     """A layer that reads the codes as they are; with `g_idx`, one of the floats that they stand for."""
     from quantray.onnx._blocks import Blocks
 
     _, b, scales, zeros, order, bias = filled(constants, 6)
-    held: list[Any] = [b, scales]
-    if call.given != (0,) or any(x is None for x in held):
+    if call.given != (0,) or b is None or scales is None:
         return None
     settings = _settings(call)
     if order is not None and not _is_in_order(order, settings):

@@ -6,21 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from quantray import graph, nn
+from quantray._typing import ArrayLike, Floats
 from quantray.nn import functional as F
 from quantray.onnx.functions._support_vectors import Machine
 from quantray.onnx.functions._trees import Forest
 from quantray.onnx.operators._products import linear
-from quantray.onnx.operators._registry import Array, Call, layer, operator
+from quantray.onnx.operators._registry import Array, Call, Given, Outputs, layer, operator
 
 _DOMAIN = "ai.onnx.ml"
 
 
-def _floats(call: Call, name: str, default: Any = ()) -> Any:
+def _floats(call: Call, name: str, default: ArrayLike = ()) -> Floats:
     found = call.get(name, default)
     return np.atleast_1d(np.asarray(found, np.float32))
 
@@ -107,7 +107,7 @@ def _one_hot(call: Call, x: Array) -> Array:
 _LABELS = ("floats", "int64s", "tensor")
 
 
-def _labels(call: Call, kind: str, default: str = "") -> tuple[str, Any] | None:
+def _labels(call: Call, kind: str, default: str = "") -> tuple[str, Array] | None:
     """Keys or values of an encoder, and the kind of attribute that they were."""
     for suffix in _LABELS:
         found = call.get(f"{kind}_{suffix}")
@@ -186,7 +186,7 @@ def labelled(labels: tuple[int, ...], places: Array) -> Array:
 # Linear models
 
 
-def _weights(call: Call, count: int, name: str = "coefficients") -> Any:
+def _weights(call: Call, count: int, name: str = "coefficients") -> Array:
     """Shape (count, features)."""
     values = _floats(call, name, call.need(name))
     if values.size % count:
@@ -194,7 +194,7 @@ def _weights(call: Call, count: int, name: str = "coefficients") -> Any:
     return values.reshape(count, -1)
 
 
-def _intercepts(call: Call, count: int) -> Any:
+def _intercepts(call: Call, count: int) -> Floats | None:
     found = call.get("intercepts")
     if not found:
         return None
@@ -212,7 +212,7 @@ def _regressor(call: Call, x: Array) -> Array:
 
 
 @layer("LinearRegressor", domain=_DOMAIN)
-def _regressor_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _regressor_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     targets = int(call.get("targets", 1))
     if call.given != (0,) or (targets > 1 and call.get("post_transform", "NONE") != "NONE"):
         return None
@@ -264,12 +264,12 @@ class LinearClassifier(nn.Module):
 
 
 @operator("LinearClassifier", domain=_DOMAIN)
-def _classifier(call: Call, x: Array) -> Any:
+def _classifier(call: Call, x: Array) -> Outputs:
     return LinearClassifier(call)(x)
 
 
 @layer("LinearClassifier", domain=_DOMAIN)
-def _classifier_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _classifier_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     return LinearClassifier(call) if call.given == (0,) else None
 
 
@@ -288,7 +288,8 @@ def _machine(call: Call, rows: int) -> Machine | None:
     )
     if weights.shape[1] != count:
         raise call.error(f"coefficients must be {rows} for each of {count} vectors, got {weights.size}")
-    settings: Any = tuple(map(float, (*call.get("kernel_params", ()), 0.0, 0.0, 0.0)[:3]))
+    gamma, offset, degree = map(float, (*call.get("kernel_params", ()), 0.0, 0.0, 0.0)[:3])
+    settings = (gamma, offset, degree)
     doubles = (vectors.astype(np.float64), weights.astype(np.float64))
     return Machine(*doubles, _floats(call, "rho", 0.0).astype(np.float64), kind, settings)
 
@@ -306,7 +307,7 @@ def _support_regressor(call: Call, x: Array) -> Array:
 
 
 @operator("SVMClassifier", domain=_DOMAIN)
-def _support_classifier(call: Call, x: Array) -> Any:
+def _support_classifier(call: Call, x: Array) -> Outputs:
     """Classes vote in pairs; scores are the pairs' decisions, or probabilities of classes."""
     labels = _classes(call, "classlabels_strings", "classlabels_ints")
     counts = tuple(map(int, call.get("vectors_per_class", ())))
@@ -337,7 +338,7 @@ def _tree_regressor(call: Call, x: Array) -> Array:
 
 
 @operator("TreeEnsembleClassifier", domain=_DOMAIN)
-def _tree_classifier(call: Call, x: Array) -> Any:
+def _tree_classifier(call: Call, x: Array) -> Outputs:
     labels = _classes(call, "classlabels_strings", "classlabels_int64s")
     forest = Forest.of(call, "class", len(labels))
     scores = graph.apply("onnx.tree_scores", _float(_row(x)), *forest.arguments)

@@ -6,18 +6,19 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from quantray import graph, nn
+from quantray._typing import DType
 from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.onnx._lengths import as_array, is_lengths, settled
 from quantray.onnx._types import NAMES, numpy_dtype
 from quantray.onnx.functions._small_floats import is_small
-from quantray.onnx.operators._registry import Array, Call, layer, operator
+from quantray.onnx.operators._registry import Array, ArrayFunction, Call, Given, layer, operator
 
 for _name, _function in {
     "Relu": F.relu,
@@ -46,19 +47,15 @@ for _name, _function in {
     "Softplus": F.softplus,
 }.items():
 
-    def _unary(call: Call, x: Array, *, function: Callable[..., object] = _function) -> Array:
+    def _unary(call: Call, x: Array, *, function: ArrayFunction = _function) -> Array:
         return function(x)
 
     operator(_name)(_unary)
 
 
-def _of_lengths(function: Any) -> Any:
+def _of_lengths(function: Callable[[int], int], x: Array) -> Array:
     """A function of numbers, of each length."""
-
-    def call(x: Array) -> Array:
-        return settled(np.frompyfunc(function, 1, 1)(x)) if is_lengths(x) else None
-
-    return call
+    return settled(typing.cast("Array", np.frompyfunc(function, 1, 1)(x)))
 
 
 for _name, _function, _length in (
@@ -71,10 +68,14 @@ for _name, _function, _length in (
 ):
 
     def _unary_or_length(
-        call: Call, x: Array, *, function: Callable[..., object] = _function, length: object = _length
+        call: Call,
+        x: Array,
+        *,
+        function: ArrayFunction = _function,
+        length: Callable[[int], int] | None = _length,
     ) -> Array:
         if is_lengths(x):
-            return function(as_array(x)) if length is None else _of_lengths(length)(x)
+            return function(as_array(x)) if length is None else _of_lengths(length, x)
         return function(x)
 
     operator(_name, takes_lengths=True)(_unary_or_length)
@@ -94,27 +95,24 @@ def _is_inf(call: Call, x: Array) -> Array:
 
 
 @operator("Clip", takes_lengths=True)
-def _clip(call: Call, x: Array, low: Array = None, high: Array = None) -> Array:
+def _clip(call: Call, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
     """Limits are attributes before opset 11, and inputs after it."""
-    low = call.get("min", low)
-    high = call.get("max", high)
+    least, most = _number(call.get("min", low)), _number(call.get("max", high))
     if is_lengths(x):
-        x = x if low is None else np.maximum(x, _number(low))
-        return x if high is None else np.minimum(x, _number(high))
-    low, high = _number(low), _number(high)
-    if x.dtype.kind == "f" and not hasattr(low, "dtype") and not hasattr(high, "dtype"):
-        if low == 0 and (high is None or high >= float(np.finfo(np.float32).max)):
+        x = x if least is None else np.maximum(x, least)
+        return x if most is None else np.minimum(x, most)
+    if x.dtype.kind == "f" and not hasattr(least, "dtype") and not hasattr(most, "dtype"):
+        if least == 0 and (most is None or most >= float(np.finfo(np.float32).max)):
             return F.relu(x)
-        if low == 0 and high == 6:
+        if least == 0 and most == 6:
             return F.relu6(x)
-        low = -np.inf if low is None else low
-        return np.clip(x, low, np.inf if high is None else high)
-    if low is not None:
-        x = np.maximum(x, low)
-    return x if high is None else np.minimum(x, high)
+        return np.clip(x, -np.inf if least is None else least, np.inf if most is None else most)
+    if least is not None:
+        x = np.maximum(x, least)
+    return x if most is None else np.minimum(x, most)
 
 
-def _number(x: Array) -> Any:
+def _number(x: Array | float | None) -> Array | float | None:
     """A limit: a number where it is known."""
     if type(x) is np.ndarray and x.size == 1 and x.dtype != object:
         return x.item()
@@ -150,7 +148,7 @@ def _prelu(call: Call, x: Array, slope: Array) -> Array:
 
 
 @layer("PRelu")
-def _prelu_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _prelu_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     """A slope for all, or one for each channel."""
     slope = constants[1]
     if slope is None or slope.dtype != np.float32 or call.given != (0,):
@@ -205,7 +203,7 @@ def _gelu(call: Call, x: Array) -> Array:
 
 
 @operator("FastGelu", domain="com.microsoft")
-def _fast_gelu(call: Call, x: Array, bias: Array = None) -> Array:
+def _fast_gelu(call: Call, x: Array, bias: Array | None = None) -> Array:
     return F.gelu(x if bias is None else x + bias, "tanh")
 
 
@@ -246,12 +244,12 @@ def _cast_to(call: Call, x: Array, name: str) -> Array:
     return cast(x, numpy_dtype(name))
 
 
-def cast(x: Array, dtype: Any) -> Array:
+def cast(x: Array, dtype: DType) -> Array:
     """An array in another dtype; lengths stay lengths where they are numbers still."""
     if not is_lengths(x):
         return x if x.dtype == dtype else x.astype(dtype)
     if dtype.kind == "f":
-        return np.frompyfunc(lambda n: n * 1.0, 1, 1)(x)
+        return typing.cast("Array", np.frompyfunc(lambda n: n * 1.0, 1, 1)(x))
     if dtype.kind in "iu" and not any(_is_float(item) for item in x.ravel()):
         return x
     return as_array(x).astype(dtype)
@@ -262,7 +260,7 @@ def _is_float(item: object) -> bool:
 
 
 @operator("Dropout")
-def _dropout(call: Call, x: Array, ratio: Array = None, training: Array = None) -> object:
+def _dropout(call: Call, x: Array, ratio: Array | None = None, training: Array | None = None) -> object:
     """Outside of training it drops nothing; its mask says so."""
     has_mask = len(call.wanted) > 1 and call.wanted[1]
     if training is not None and bool(np.reshape(training, ())):

@@ -6,25 +6,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Literal, cast
 
 import numpy as np
 
 from quantray import graph, nn
-from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import (
+    are_same,
     as_array,
     integer,
     integers,
+    is_length,
     is_lengths,
+    seen,
     settled,
     shape_of,
     whole,
 )
-from quantray.onnx.operators._registry import Array, Call, layer, operator
+from quantray.onnx.operators._registry import Array, Call, Given, Outputs, layer, operator
 
 
 @operator("Shape", takes_lengths=True)
@@ -40,22 +42,22 @@ def _size(call: Call, x: Array) -> Array:
 
 
 @operator("Reshape", takes_lengths=True)
-def _reshape(call: Call, x: Array, shape: Array = None) -> Array:
+def _reshape(call: Call, x: Array, shape: Array | None = None) -> Array:
     """0 keeps a length, -1 is worked out."""
     wanted = list(call.get("shape") if shape is None else integers(shape, "shape"))
     if not call.get("allowzero"):
         own = shape_of(x)
         for axis, length in enumerate(wanted):
-            if type(length) is not Length and length == 0:
+            if not is_length(length) and length == 0:
                 if axis >= len(own):
                     raise call.error(f"shape keeps the length of axis {axis} of an array of {len(own)} axes")
                 wanted[axis] = own[axis]
     return np.reshape(x, tuple(_settle(wanted)))
 
 
-def _settle(lengths: Any) -> list[Any]:
+def _settle(lengths: Iterable[int]) -> list[int]:
     """Lengths as Python's integers where they are known."""
-    return [n if type(n) is Length else int(n) for n in lengths]
+    return [n if is_length(n) else int(n) for n in lengths]
 
 
 @operator("Flatten")
@@ -76,21 +78,21 @@ def _transpose(call: Call, x: Array) -> Array:
     return np.transpose(x, call.get("perm"))
 
 
-def _axes(call: Call, axes: Array, ndim: int) -> tuple[int, ...] | None:
+def _axes(call: Call, axes: Given, ndim: int) -> tuple[int, ...] | None:
     """Axes: an attribute before opset 13, and an input after it."""
     found = call.get("axes") if axes is None else integers(axes, "axes")
     return None if found is None else tuple(int(axis) + (ndim if axis < 0 else 0) for axis in found)
 
 
 @operator("Unsqueeze", takes_lengths=True)
-def _unsqueeze(call: Call, x: Array, axes: Array = None) -> Array:
+def _unsqueeze(call: Call, x: Array, axes: Array | None = None) -> Array:
     found = call.get("axes") if axes is None else integers(axes, "axes")
     ndim = np.ndim(x) + len(found)
     return np.expand_dims(x, tuple(call.axis(axis, ndim) for axis in found))
 
 
 @operator("Squeeze", takes_lengths=True)
-def _squeeze(call: Call, x: Array, axes: Array = None) -> Array:
+def _squeeze(call: Call, x: Array, axes: Array | None = None) -> Array:
     found = _axes(call, axes, np.ndim(x))
     if found is None:
         found = tuple(axis for axis, n in enumerate(np.shape(x)) if n == 1)
@@ -120,7 +122,7 @@ def _gather(call: Call, x: Array, indices: Array) -> Array:
 
 
 @layer("Gather")
-def _embedding(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _embedding(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     """Rows of a table of floats."""
     table = constants[0]
     if table is None or table.ndim != 2 or table.dtype != np.float32 or call.get("axis", 0) or len(table) < 2:
@@ -154,7 +156,12 @@ def _scatter_elements(call: Call, x: Array, indices: Array, updates: Array) -> A
 
 @operator("Slice", takes_lengths=True)
 def _slice(
-    call: Call, x: Array, starts: Array = None, ends: Array = None, axes: Array = None, steps: Array = None
+    call: Call,
+    x: Array,
+    starts: Array | None = None,
+    ends: Array | None = None,
+    axes: Array | None = None,
+    steps: Array | None = None,
 ) -> Array:
     """Attributes before opset 10, and inputs after it."""
     begin = call.get("starts") if starts is None else integers(starts, "starts")
@@ -171,20 +178,17 @@ def _slice(
 _BEYOND = 2**31 - 1
 
 
-def _span(first: Any, last: Any, step: Any) -> slice:
-    if type(first) is not Length and first == 0 and step > 0:
-        first = None
-    end: Any = last
-    if type(last) is not Length and (end >= _BEYOND or (step < 0 and end <= -_BEYOND)):
-        last = None
-    begin: Any = first
-    if step < 0 and type(first) is not Length and first is not None and begin >= _BEYOND:
-        first = None
-    return slice(first, last, None if step == 1 else step)
+def _span(first: int, last: int, step: int) -> slice:
+    begin = end = None
+    if is_length(first) or not ((first == 0 and step > 0) or (step < 0 and first >= _BEYOND)):
+        begin = first
+    if is_length(last) or not (last >= _BEYOND or (step < 0 and last <= -_BEYOND)):
+        end = last
+    return slice(begin, end, None if step == 1 else step)
 
 
 @operator("Split")
-def _split(call: Call, x: Array, sizes: Array = None) -> Any:
+def _split(call: Call, x: Array, sizes: Array | None = None) -> Outputs:
     axis = call.get("axis", 0)
     axis += np.ndim(x) if axis < 0 else 0
     given = call.get("split") if sizes is None else integers(sizes, "split")
@@ -194,29 +198,28 @@ def _split(call: Call, x: Array, sizes: Array = None) -> Any:
         each = -(-length // count)
         given = [each] * (count - 1) + [length - each * (count - 1)]
     # Without a guard: what a capture sees holds for other lengths, too.
-    total, *sizes_now = (n.value if type(n) is Length else n for n in (length, *given))
+    total, *sizes_now = (seen(cast("int", n)) for n in (length, *given))
     if sum(sizes_now) != total:
         raise call.error(f"split must add up to {total}, got {sizes_now}")
     parts: list[Array] = []
-    start: Any = 0
+    start, last = 0, len(given) - 1
     for i, size in enumerate(given):
-        stop = None if i == len(given) - 1 else start + size
-        index = slice(None if i == 0 else start, stop)
+        index = slice(None if i == 0 else start, None if i == last else start + size)
         parts.append(x[(*(slice(None),) * axis, index)])
-        start = stop
+        start = start if i == last else start + size
     return tuple(parts)
 
 
 @operator("Expand", takes_lengths=True)
 def _expand(call: Call, x: Array, shape: Array) -> Array:
     """Broadcast both ways: a length of 1 in the shape keeps the array's."""
-    wanted: list[Any] = list(integers(shape, "shape"))
-    own: list[Any] = list(shape_of(as_array(x)))
+    wanted = list(integers(shape, "shape"))
+    own: list[int] = list(shape_of(as_array(x)))
     ndim = max(len(wanted), len(own))
     wanted, own = [1] * (ndim - len(wanted)) + wanted, [1] * (ndim - len(own)) + own
     full = tuple(_settle(_broadcast(m, n) for m, n in zip(wanted, own, strict=True)))
     x = as_array(x)
-    if type(x) is np.ndarray and any(type(n) is Length for n in full):
+    if type(x) is np.ndarray and any(is_length(n) for n in full):
         # NumPy would make numbers of the lengths, which the graph would be for alone.
         if x.size == 1:
             return graph.apply("array.full", full, x.item(), str(x.dtype))
@@ -224,27 +227,26 @@ def _expand(call: Call, x: Array, shape: Array) -> Array:
     return np.broadcast_to(x, full)
 
 
-def _broadcast(wanted: object, own: object) -> Any:
+def _broadcast(wanted: int, own: int) -> int:
     """What two lengths become. Whether one is 1 is asked of it where nothing else tells: the graph holds for
     such alone, or for all others.
     """
-    if type(own) is not Length and own == 1:
+    if not is_length(own) and own == 1:
         return wanted
-    if type(wanted) is not Length:
+    if not is_length(wanted):
         return own if wanted == 1 else wanted
-    if type(own) is Length and own.expr == wanted.expr:
+    if are_same(own, wanted):
         return wanted
-    known: Any = wanted
-    return own if known == 1 else wanted
+    return own if wanted == 1 else wanted
 
 
 @operator("Tile", takes_lengths=True)
-def _tile(call: Call, x: Array, repeats: Array, axis: Array = None) -> Array:
+def _tile(call: Call, x: Array, repeats: Array, axis: Array | None = None) -> Array:
     if axis is not None:
         # Opset 1: one axis, so many times.
         return np.concatenate([as_array(x)] * integer(repeats, "tiles"), integer(axis, "axis"))
     x, counts = as_array(x), integers(repeats, "repeats")
-    if type(x) is np.ndarray and any(type(n) is Length for n in counts):
+    if type(x) is np.ndarray and any(is_length(n) for n in counts):
         return graph.apply("numpy.tile", x, counts)
     return np.tile(x, counts)
 
@@ -254,7 +256,7 @@ def _constant_of_shape(call: Call, shape: Array) -> Array:
     value = call.get("value")
     value = np.zeros(1, np.float32) if value is None else value
     lengths = tuple(integers(shape, "shape"))
-    if math.prod(n.value if type(n) is Length else n for n in lengths) * value.itemsize > 2**40:
+    if math.prod(map(seen, lengths)) * value.itemsize > 2**40:
         raise call.error(f"an array of shape {lengths} is more than any memory holds")
     return graph.apply("array.full", lengths, value.ravel()[0].item(), str(value.dtype))
 
@@ -262,10 +264,11 @@ def _constant_of_shape(call: Call, shape: Array) -> Array:
 @operator("Range", takes_lengths=True)
 def _range(call: Call, start: Array, limit: Array, delta: Array) -> Array:
     if not any(map(is_lengths, (start, limit, delta))):
-        ends: Any = (start.item(), limit.item(), delta.item())
-        return np.arange(*ends, dtype=start.dtype)
-    (first, last, step) = (
-        whole(integer(x, "Range") if is_lengths(x) else x.item()) for x in (start, limit, delta)
+        return np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
+    # Lengths answer for integers.
+    first, last, step = (
+        cast("float", whole(integer(x, "Range") if is_lengths(x) else x.item()))
+        for x in (start, limit, delta)
     )
     is_whole = all(isinstance(n, int) for n in (first, last, step))
     count = -((first - last) // step) if is_whole else math.ceil((last - first) / step)
@@ -291,20 +294,22 @@ def _eye_like(call: Call, x: Array) -> Array:
 
 
 @operator("Trilu")
-def _trilu(call: Call, x: Array, k: Array = None) -> Array:
+def _trilu(call: Call, x: Array, k: Array | None = None) -> Array:
     diagonal = 0 if k is None else integer(k, "k")
     return np.triu(x, diagonal) if call.get("upper", 1) else np.tril(x, diagonal)
 
 
 @operator("Pad", takes_lengths=True)
-def _pad(call: Call, x: Array, pads: Array = None, value: Array = None, axes: Array = None) -> Array:
+def _pad(
+    call: Call, x: Array, pads: Array | None = None, value: Array | None = None, axes: Array | None = None
+) -> Array:
     """Attributes before opset 11, and inputs after it."""
     x = as_array(x)
     sides = call.get("pads", call.get("paddings")) if pads is None else integers(pads, "pads")
     number = call.get("value", 0.0) if value is None else as_array(value).item()
     ndim = np.ndim(x)
     given = range(ndim) if axes is None else [call.axis(a, ndim) for a in integers(axes, "axes")]
-    pairs: list[tuple[Any, Any]] = [(0, 0)] * ndim
+    pairs = [(0, 0)] * ndim
     half = len(sides) // 2
     for i, axis in enumerate(given):
         pairs[axis] = (sides[i], sides[half + i])
@@ -314,7 +319,7 @@ def _pad(call: Call, x: Array, pads: Array = None, value: Array = None, axes: Ar
 _MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
-def pad(call: Call, x: Array, pairs: list[tuple[Any, Any]], mode: str, value: Any = 0.0) -> Array:
+def pad(call: Call, x: Array, pairs: list[tuple[int, int]], mode: str, value: float = 0.0) -> Array:
     """An array with so many elements more before and after, axis by axis; negative numbers cut."""
     if mode not in _MODES:
         raise call.error(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
@@ -322,19 +327,18 @@ def pad(call: Call, x: Array, pairs: list[tuple[Any, Any]], mode: str, value: An
     if any(n < 0 for p in pairs for n in p):
         x = x[tuple(slice(-a if a < 0 else None, b if b < 0 else None) for a, b in pairs)]
         pairs = [(0 if a < 0 else a, 0 if b < 0 else b) for a, b in pairs]
-    if not any(type(n) is Length or n for p in pairs for n in p):
+    if not any(is_length(n) or n for p in pairs for n in p):
         return x
     if x.dtype == np.float32 and mode == "constant" and np.ndim(x) > 2 and pairs[:2] == [(0, 0), (0, 0)]:
         sides = [n for p in reversed(pairs[2:]) for n in p]
         return F.pad(x, sides, "constant", float(value))
     if mode == "constant":
         return np.pad(x, pairs, "constant", constant_values=value)
-    name: Any = mode
-    return np.pad(x, pairs, name)
+    return np.pad(x, pairs, cast("Literal['reflect', 'edge', 'wrap']", mode))
 
 
-def _whole(n: Any) -> Any:
-    return n if type(n) is Length else int(n)
+def _whole(n: int) -> int:
+    return n if is_length(n) else int(n)
 
 
 @operator("DepthToSpace")
@@ -388,7 +392,7 @@ def _constant(call: Call) -> Array:
 
 
 @operator("Unique")
-def _unique(call: Call, x: Array) -> Any:
+def _unique(call: Call, x: Array) -> Outputs:
     return graph.apply("onnx.unique", x, call.get("axis"), bool(call.get("sorted", 1)))
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,11 +13,11 @@ from quantray import nn
 from quantray.nn import functional as F
 from quantray.onnx._lengths import shape_of
 from quantray.onnx.operators._products import placed
-from quantray.onnx.operators._registry import Array, Call, filled, layer, operator
+from quantray.onnx.operators._registry import Array, Call, Given, Outputs, filled, layer, operator
 
 
 @operator("BatchNormalization")
-def _batch_norm(call: Call, x: Array, scale: Array, bias: Array, mean: Array, var: Array) -> Any:
+def _batch_norm(call: Call, x: Array, scale: Array, bias: Array, mean: Array, var: Array) -> Outputs:
     """By the statistics that the file has, or by those of the batch, which then change the file's."""
     epsilon = float(call.get("epsilon", 1e-5))
     if not call.get("spatial", 1):
@@ -36,11 +35,12 @@ def _batch_norm(call: Call, x: Array, scale: Array, bias: Array, mean: Array, va
 
 
 @operator("LayerNormalization")
-def _layer_norm(call: Call, x: Array, scale: Array, bias: Array = None) -> Any:
+def _layer_norm(call: Call, x: Array, scale: Array, bias: Array | None = None) -> Outputs:
     axis = call.axis(call.get("axis", -1), np.ndim(x))
     epsilon = float(call.get("epsilon", 1e-5))
     shape = tuple(int(n) for n in np.shape(x)[axis:])
-    made = F.layer_norm(x, shape, _of_shape(scale, shape), _of_shape(bias, shape), epsilon)
+    shift = None if bias is None else _of_shape(bias, shape)
+    made = F.layer_norm(x, shape, _of_shape(scale, shape), shift, epsilon)
     if not any(call.wanted[1:]):
         return made
     axes = tuple(range(axis, np.ndim(x)))
@@ -50,7 +50,7 @@ def _layer_norm(call: Call, x: Array, scale: Array, bias: Array = None) -> Any:
 
 def _of_shape(x: Array, shape: tuple[int, ...]) -> Array:
     """Parameters as long as what they scale."""
-    return x if x is None or tuple(np.shape(x)) == shape else np.broadcast_to(x, shape)
+    return x if tuple(np.shape(x)) == shape else np.broadcast_to(x, shape)
 
 
 def _inverse_deviation(centred: Array, axes: tuple[int, ...], epsilon: float) -> Array:
@@ -59,8 +59,8 @@ def _inverse_deviation(centred: Array, axes: tuple[int, ...], epsilon: float) ->
 
 @operator("SkipLayerNormalization", domain="com.microsoft")
 def _skip_layer_norm(
-    call: Call, x: Array, skip: Array, scale: Array, shift: Array = None, bias: Array = None
-) -> Any:
+    call: Call, x: Array, skip: Array, scale: Array, shift: Array | None = None, bias: Array | None = None
+) -> Outputs:
     """onnxruntime's: of a sum of two arrays, which is the fourth output."""
     total = _skipped(x, skip, bias)
     epsilon = float(call.get("epsilon", 1e-12))
@@ -72,21 +72,21 @@ def _skip_layer_norm(
 
 
 @operator("SkipSimplifiedLayerNormalization", domain="com.microsoft")
-def _skip_rms_norm(call: Call, x: Array, skip: Array, scale: Array, bias: Array = None) -> Any:
+def _skip_rms_norm(call: Call, x: Array, skip: Array, scale: Array, bias: Array | None = None) -> Outputs:
     total = _skipped(x, skip, bias)
     made = F.rms_norm(total, (int(np.shape(x)[-1]),), scale, float(call.get("epsilon", 1e-12)))
     return (made, None, None, total) if any(call.wanted[1:]) else made
 
 
-def _skipped(x: Array, skip: Array, bias: Array) -> Array:
+def _skipped(x: Array, skip: Array, bias: Given) -> Array:
     total = x + skip
     return total if bias is None else total + bias
 
 
 @operator("EmbedLayerNormalization", domain="com.microsoft")
 def _embed_layer_norm(
-    call: Call, ids: Array, segments: Array, words: Array, places: Array, *more: Array
-) -> Any:
+    call: Call, ids: Array, segments: Given, words: Array, places: Array, *more: Array
+) -> Outputs:
     """onnxruntime's: embeddings of words, places and segments, normalized; how many words each row has."""
     kinds, scale, shift, mask, positions = filled(more, 5)
     total = F.embedding(ids, words)
@@ -103,7 +103,7 @@ def _embed_layer_norm(
 
 
 @layer("LayerNormalization")
-def _layer_norm_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _layer_norm_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     scale, bias = constants[1], constants[2] if len(constants) > 2 else None
     if scale is None or any(call.wanted[1:]) or call.given != (0,) or call.get("axis", -1) != -scale.ndim:
         return None
@@ -160,7 +160,7 @@ def _local_response(call: Call, x: Array) -> Array:
     ndim = np.ndim(x)
     squares = np.pad(np.multiply(x, x), [(0, 0), (before, size - 1 - before), *[(0, 0)] * (ndim - 2)])
     channels = int(np.shape(x)[1])
-    total: Any = squares[:, :channels]
+    total: Array = squares[:, :channels]
     for i in range(1, size):
         total = total + squares[:, i : i + channels]
     return x / np.power(total * (alpha / size) + bias, beta)

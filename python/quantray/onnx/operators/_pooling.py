@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray import graph
@@ -22,7 +20,7 @@ _ALL_MEAN = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d
 _ALL_MAX = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
 
 
-def _is_even(window: Window, sides: list[tuple[Any, Any]]) -> bool:
+def _is_even(window: Window, sides: list[tuple[int, int]]) -> bool:
     """Whether padding is the same on both sides, and none of the windows lies in it alone."""
     return all(
         type(a) is int and type(b) is int and a == b and 0 <= 2 * a <= k
@@ -99,7 +97,7 @@ def _global_lp_pool(call: Call, x: Array) -> Array:
 
 
 @operator("MaxUnpool")
-def _max_unpool(call: Call, x: Array, indices: Array, shape: Array = None) -> Array:
+def _max_unpool(call: Call, x: Array, indices: Array, shape: Array | None = None) -> Array:
     window = Window.of(call)
     sides = window.pads or ((0, 0),) * len(window.kernel)
     lengths = [

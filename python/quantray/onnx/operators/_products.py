@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import fixed_shape, shape_of
 from quantray.onnx._windows import Window
 from quantray.onnx.operators._movement import pad
-from quantray.onnx.operators._registry import Array, Call, layer, operator
+from quantray.onnx.operators._registry import Array, Call, Given, layer, operator
 
 if TYPE_CHECKING:
     from quantray.nn._module import Module
@@ -29,7 +29,7 @@ _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 _TRANSPOSED_LAYERS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def placed(module: nn.Module, **parameters: Array) -> Module:
+def placed(module: nn.Module, **parameters: Given) -> Module:
     """A layer with parameters that a file has, in the place of those that it was made with."""
     for name, value in parameters.items():
         if value is not None:
@@ -43,7 +43,7 @@ def _matmul(call: Call, a: Array, b: Array) -> Array:
 
 
 @layer("MatMul")
-def _linear(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _linear(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     """A product with a matrix of weights."""
     weight = constants[1]
     if constants[0] is not None or weight is None or weight.ndim != 2 or weight.dtype.kind != "f":
@@ -51,7 +51,7 @@ def _linear(call: Call, constants: Sequence[Array]) -> nn.Module | None:
     return linear(weight.T, None)
 
 
-def linear(weight: Array, bias: Array) -> nn.Module:
+def linear(weight: Array, bias: Given) -> nn.Module:
     """A linear layer of a weight of shape (outputs, inputs)."""
     with rebuilding(2 * weight.size + len(weight)):
         made = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
@@ -64,14 +64,15 @@ def _dynamic_linear(call: Call, *inputs: Array) -> Array:
 
 
 @layer("DynamicLinear", domain="quantray")
-def _dynamic_linear_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _dynamic_linear_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     """A layer of integer weights, whose input is quantized by its own range."""
-    weight, scales, zeros = constants[1:4]
+    # A pass has made the node, of constants.
+    weight, steps, offsets = cast("Sequence[Array]", constants[1:4])
     bias = constants[4] if len(constants) > 4 else None
     codes = np.ascontiguousarray(weight.T)
     rows = len(codes)
-    scales = np.broadcast_to(scales.astype(np.float64), rows).copy()
-    zeros = np.broadcast_to(zeros.astype(np.int64), rows).copy()
+    scales = np.broadcast_to(steps.astype(np.float64), rows).copy()
+    zeros = np.broadcast_to(offsets.astype(np.int64), rows).copy()
     with rebuilding(2 * weight.size + 2 * rows):
         made = nn.quantized.dynamic.Linear(codes.shape[1], rows, bias is not None, per_row=False, onnx=True)
     made.set_weight_bias(make_per_channel_quantized_tensor(codes, scales, zeros, axis=0), bias)
@@ -87,14 +88,15 @@ _DYNAMIC = (nn.quantized.dynamic.Conv1d, nn.quantized.dynamic.Conv2d, nn.quantiz
 
 
 @layer("DynamicConv", domain="quantray")
-def _dynamic_conv_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _dynamic_conv_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     """A convolution with integer weights, whose images are quantized by the range of all of them."""
-    weight, scales, zeros = constants[1:4]
+    # A pass has made the node, of constants.
+    weight, steps, offsets = cast("Sequence[Array]", constants[1:4])
     bias = constants[4] if len(constants) > 4 else None
     window, groups, outputs = Window.of(call, weight.shape[2:]), int(call.get("group", 1)), len(weight)
     padding = tuple(a for a, _ in window.fixed_sides() or [(0, 0)] * len(window.kernel))
-    scales = np.broadcast_to(scales.astype(np.float64), outputs).copy()
-    zeros = np.broadcast_to(zeros.astype(np.int64), outputs).copy()
+    scales = np.broadcast_to(steps.astype(np.float64), outputs).copy()
+    zeros = np.broadcast_to(offsets.astype(np.int64), outputs).copy()
     with rebuilding(2 * weight.size + outputs * groups):
         made = _DYNAMIC[weight.ndim - 3](
             weight.shape[1] * groups,
@@ -114,7 +116,7 @@ def _dynamic_conv_layer(call: Call, constants: Sequence[Array]) -> nn.Module | N
 
 
 @operator("Gemm")
-def _gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
+def _gemm(call: Call, a: Array, b: Array, c: Array | None = None) -> Array:
     alpha, beta = float(call.get("alpha", 1.0)), float(call.get("beta", 1.0))
     if call.get("transA"):
         a = np.transpose(a)
@@ -131,7 +133,7 @@ def _gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
 
 
 @layer("Gemm")
-def _gemm_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _gemm_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     weight, c = constants[1], constants[2] if len(constants) > 2 else None
     if weight is None or weight.ndim != 2 or weight.dtype.kind != "f" or call.given != (0,):
         return None
@@ -147,7 +149,7 @@ def _gemm_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
 
 
 @operator("Conv")
-def _conv(call: Call, x: Array, weight: Array, bias: Array = None) -> Array:
+def _conv(call: Call, x: Array, weight: Array, bias: Array | None = None) -> Array:
     window = Window.of(call, fixed_shape(weight)[2:])
     sides = window.sides(shape_of(x)[2:])
     padding, x = _padded(call, x, sides)
@@ -155,7 +157,7 @@ def _conv(call: Call, x: Array, weight: Array, bias: Array = None) -> Array:
     return function(x, weight, bias, window.strides, padding, window.dilations, int(call.get("group", 1)))
 
 
-def _padded(call: Call, x: Array, sides: list[tuple[Any, Any]]) -> tuple[tuple[int, ...], Array]:
+def _padded(call: Call, x: Array, sides: list[tuple[int, int]]) -> tuple[tuple[int, ...], Array]:
     """Padding that is the same on both sides is the layer's own; other padding comes before it."""
     if all(type(a) is int and type(b) is int and a == b >= 0 for a, b in sides):
         return tuple(a for a, _ in sides), x
@@ -163,7 +165,7 @@ def _padded(call: Call, x: Array, sides: list[tuple[Any, Any]]) -> tuple[tuple[i
 
 
 @layer("Conv")
-def _conv_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _conv_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     weight, bias = constants[1], constants[2] if len(constants) > 2 else None
     if weight is None or not 3 <= weight.ndim <= 5 or weight.dtype.kind != "f" or call.given != (0,):
         return None
@@ -187,7 +189,7 @@ def _conv_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
 
 
 @operator("ConvTranspose")
-def _conv_transpose(call: Call, x: Array, weight: Array, bias: Array = None) -> Array:
+def _conv_transpose(call: Call, x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Sides that differ are cut off of the output."""
     window = Window.of(call, fixed_shape(weight)[2:])
     sides, more = window.transposed_sides(call, shape_of(x)[2:])
@@ -206,7 +208,7 @@ def _conv_transpose(call: Call, x: Array, weight: Array, bias: Array = None) -> 
 
 
 @layer("ConvTranspose")
-def _conv_transpose_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _conv_transpose_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     weight, bias = constants[1], constants[2] if len(constants) > 2 else None
     if weight is None or not 3 <= weight.ndim <= 5 or weight.dtype.kind != "f" or call.given != (0,):
         return None
@@ -233,7 +235,9 @@ def _conv_transpose_layer(call: Call, constants: Sequence[Array]) -> nn.Module |
 
 
 @operator("FusedConv", domain="com.microsoft")
-def _fused_conv(call: Call, x: Array, weight: Array, bias: Array = None, added: Array = None) -> Array:
+def _fused_conv(
+    call: Call, x: Array, weight: Array, bias: Array | None = None, added: Array | None = None
+) -> Array:
     """onnxruntime's: a convolution, an array that is added, and an activation."""
     y = _conv(call, x, weight, bias)
     if added is not None:
@@ -242,7 +246,7 @@ def _fused_conv(call: Call, x: Array, weight: Array, bias: Array = None, added: 
 
 
 @operator("FusedGemm", domain="com.microsoft")
-def _fused_gemm(call: Call, a: Array, b: Array, c: Array = None) -> Array:
+def _fused_gemm(call: Call, a: Array, b: Array, c: Array | None = None) -> Array:
     return _activated(call, _gemm(call, a, b, c))
 
 
@@ -264,7 +268,7 @@ def _activated(call: Call, y: Array) -> Array:
         numbers = [float(call.get(f"activation_{name}", n)) for name, n in (("alpha", 0.01), ("beta", 0.5))]
     name = call.get("activation", "")
     first, second = [*numbers, 0.0, 0.0][:2]
-    known: dict[str, Callable[..., object]] = {
+    known: dict[str, Callable[[], Array]] = {
         "": lambda: y,
         "Relu": lambda: F.relu(y),
         "Tanh": lambda: F.tanh(y),

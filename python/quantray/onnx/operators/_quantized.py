@@ -5,27 +5,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray import graph
 from quantray.onnx._lengths import shape_of
 from quantray.onnx._types import NAMES
 from quantray.onnx._windows import Window
-from quantray.onnx.operators._registry import Array, Call, filled, operator
+from quantray.onnx.operators._registry import Array, Call, Given, Outputs, filled, operator
 
 _MICROSOFT = "com.microsoft"
 
 
-def _kind(call: Call, at: int, zero: Array) -> str:
+def _kind(call: Call, at: int, zero: Given) -> str:
     """The type of integers: that of the zero point."""
     return "uint8" if zero is None else call.type_of(at, zero)
 
 
 @operator("QuantizeLinear")
 @operator("QuantizeLinear", domain=_MICROSOFT)
-def _quantize(call: Call, x: Array, scale: Array, zero: Array = None) -> Array:
+def _quantize(call: Call, x: Array, scale: Array, zero: Array | None = None) -> Array:
     said = call.get("output_dtype", 0)
     kind = NAMES.get(said, str(said)) if said else _kind(call, 2, zero)
     if zero is not None and said and kind != _kind(call, 2, zero):
@@ -44,7 +42,7 @@ def _quantize(call: Call, x: Array, scale: Array, zero: Array = None) -> Array:
 
 @operator("DequantizeLinear")
 @operator("DequantizeLinear", domain=_MICROSOFT)
-def _dequantize(call: Call, x: Array, scale: Array, zero: Array = None) -> Array:
+def _dequantize(call: Call, x: Array, scale: Array, zero: Array | None = None) -> Array:
     axis, block = int(call.get("axis", 1)), int(call.get("block_size", 0))
     return graph.apply("onnx.dequantize_linear", x, scale, zero, axis=axis, block_size=block)
 
@@ -57,17 +55,19 @@ def _rounded(call: Call, x: Array, scale: Array, zero: Array) -> Array:
 
 
 @operator("DynamicQuantizeLinear")
-def _dynamic_quantize(call: Call, x: Array) -> Any:
+def _dynamic_quantize(call: Call, x: Array) -> Outputs:
     return graph.apply("onnx.dynamic_quantize_linear", x)
 
 
 @operator("MatMulInteger")
-def _matmul_integer(call: Call, a: Array, b: Array, a_zero: Array = None, b_zero: Array = None) -> Array:
+def _matmul_integer(
+    call: Call, a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None
+) -> Array:
     return graph.apply("onnx.matmul_integer", a, b, a_zero, b_zero)
 
 
 @operator("QLinearMatMul")
-def _qlinear_matmul(call: Call, *inputs: Array) -> Array:
+def _qlinear_matmul(call: Call, *inputs: Given) -> Array:
     if len(inputs) != 8 or any(x is None for x in inputs):
         raise call.error("it takes 8 inputs: both arrays and the result, with a scale and a zero point each")
     return graph.apply("onnx.qlinear_matmul", *inputs, kind=_kind(call, 7, inputs[7]))
@@ -85,7 +85,9 @@ def _geometry(call: Call, x: Array, weight: Array) -> dict[str, object]:
 
 
 @operator("ConvInteger")
-def _conv_integer(call: Call, x: Array, w: Array, x_zero: Array = None, w_zero: Array = None) -> Array:
+def _conv_integer(
+    call: Call, x: Array, w: Array, x_zero: Array | None = None, w_zero: Array | None = None
+) -> Array:
     return graph.apply("onnx.conv_integer", x, w, x_zero, w_zero, **_geometry(call, x, w))
 
 
@@ -93,11 +95,12 @@ def _conv_integer(call: Call, x: Array, w: Array, x_zero: Array = None, w_zero: 
 @operator("QLinearConv", domain=_MICROSOFT)
 def _qlinear_conv(call: Call, *inputs: Array) -> Array:
     given = filled(inputs, 9)
-    if len(inputs) > 9 or any(x is None for x in given[:8]):
+    x, weight = given[0], given[3]
+    if len(inputs) > 9 or any(x is None for x in given[:8]) or x is None or weight is None:
         raise call.error("it takes images, weight and result, with a scale and a zero point each, and a bias")
     if call.get("channels_last"):
         raise call.error("channels_last must be 0: channels are the second axis")
-    settings = _geometry(call, given[0], given[3])
+    settings = _geometry(call, x, weight)
     return graph.apply("onnx.qlinear_conv", *given, kind=_kind(call, 7, given[7]), **settings)
 
 

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from quantray import graph, nn
 from quantray.nn._init import rebuilding
-from quantray.onnx.operators._registry import Array, Call, filled, layer, operator
+from quantray.onnx.operators._registry import Array, Call, Given, Outputs, filled, layer, operator
 
 #: Where a file's gates stand in the order of `nn`'s: i, o, f, c are our i, f, g, o; z, r, h our r, z, n.
 _GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -35,7 +34,7 @@ class Recurrent(nn.Module):
         self.call = call
         self.lengths = lengths
 
-    def forward(self, x: Array, *given: Array) -> Any:
+    def forward(self, x: Array, *given: Array) -> tuple[Array, ...]:
         """Outputs of shape (steps, directions, batch, units), and the last states."""
         call, first = self.call, bool(self.call.get("layout", 0))
         lengths, states = self.lengths, given
@@ -43,7 +42,7 @@ class Recurrent(nn.Module):
             lengths, *states = given
         if first:
             x = np.swapaxes(x, 0, 1)
-            states = [np.swapaxes(state, 0, 1) for state in states]
+            states = tuple(np.swapaxes(state, 0, 1) for state in states)
         made = self._rows(x, states) if lengths is None else self._of_lengths(x, lengths, states)
         if not first:
             return made
@@ -54,7 +53,7 @@ class Recurrent(nn.Module):
         """Rows that have all steps, with steps first."""
         back = self.call.get("direction") == "reverse"
         ways = 2 if self.call.get("direction") == "bidirectional" else 1
-        given: Any = None
+        given: tuple[Array, ...] | Array | None = None
         if states:
             given = tuple(states) if self.call.op == "LSTM" else states[0]
         output, last = self.layer(np.flip(x, 0) if back else x, given)
@@ -101,20 +100,20 @@ def _activations(call: Call) -> tuple[str, ...]:
 
 
 @operator("LSTM", "GRU", "RNN")
-def _recurrent(call: Call, *inputs: Array) -> Any:
+def _recurrent(call: Call, *inputs: Array) -> Outputs:
     """What `nn`'s layers cannot do: step by step."""
     return graph.apply("onnx.recurrent", call.op, *inputs, **_settings(call))
 
 
 @operator("DynamicQuantizeLSTM", domain="com.microsoft")
-def _dynamic_quantize_lstm(call: Call, *inputs: Array) -> Any:
+def _dynamic_quantize_lstm(call: Call, *inputs: Array) -> Outputs:
     padded = filled(inputs, 12)
     settings = {**_settings(call), "activations": call.get("activations") or ()}
     settings.pop("linear_before_reset")
     return graph.apply("onnx.dynamic_quantize_lstm", *padded, **settings)
 
 
-def _settings(call: Call) -> dict[str, Any]:
+def _settings(call: Call) -> dict[str, object]:
     """What a step-by-step layer is told beside its arrays."""
     return {
         "direction": call.get("direction", "forward"),
@@ -129,7 +128,7 @@ def _settings(call: Call) -> dict[str, Any]:
 
 
 @layer("LSTM", "GRU", "RNN")
-def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
+def _recurrent_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     """A layer without what `nn`'s cannot do: other activations, peepholes, clipping."""
     padded = filled(constants, 8)
     _, w, r, b, lengths, h, c, peepholes = padded
@@ -137,8 +136,8 @@ def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None
     plain = _activations(call) == _ACTIVATIONS[call.op] * ways or (
         call.op == "RNN" and set(_activations(call)) == {"relu"}
     )
-    is_known = w is not None and r is not None and (b is not None or 3 not in call.given)
-    if not is_known or not plain or 7 in call.given:
+    is_known = b is not None or 3 not in call.given
+    if w is None or r is None or not is_known or not plain or 7 in call.given:
         return None
     if (peepholes is not None and np.any(peepholes)) or call.get("clip") or call.get("input_forget"):
         return None
@@ -153,10 +152,10 @@ def _recurrent_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None
     return Recurrent(_made(call, w, r, b, ways), call, lengths)
 
 
-def _made(call: Call, w: Array, r: Array, b: Array, ways: int) -> nn.Module:
+def _made(call: Call, w: Array, r: Array, b: Given, ways: int) -> nn.Module:
     units, inputs, gates = r.shape[2], w.shape[2], len(_GATES[call.op])
-    kinds: dict[str, Any] = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
-    more: dict[str, Any] = {"nonlinearity": _activations(call)[0]} if call.op == "RNN" else {}
+    kinds: dict[str, Callable[..., nn.Module]] = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
+    more = {"nonlinearity": _activations(call)[0]} if call.op == "RNN" else {}
     with rebuilding(2 * (w.size + r.size + 2 * ways * gates * units)):
         made = kinds[call.op](inputs, units, bias=b is not None, bidirectional=ways == 2, **more)
     order = list(_GATES[call.op])

@@ -6,19 +6,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from quantray import graph
+from quantray._typing import DType
 from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.onnx._lengths import integer, integers, is_lengths, settled
-from quantray.onnx.operators._registry import Array, Call, operator
+from quantray.onnx.operators._registry import Array, ArrayFunction, Call, Given, Outputs, operator
+
+#: Axes that are counted from the first one; None for all of them.
+Axes: TypeAlias = tuple[int, ...] | None
 
 
-def _axes(call: Call, axes: Array, x: Array) -> tuple[int, ...] | None:
+def _axes(call: Call, axes: Given, x: Array) -> tuple[int, ...] | None:
     """Axes, an attribute or an input; None for all of them, () for none."""
     found = call.integers("axes") if axes is None else tuple(map(int, integers(axes, "axes")))
     if found is None or not found:
@@ -26,8 +29,8 @@ def _axes(call: Call, axes: Array, x: Array) -> tuple[int, ...] | None:
     return tuple(call.axis(axis, np.ndim(x)) for axis in found)
 
 
-def _reduced(function: Callable[..., object], before: Callable[..., object] | None = None) -> Any:
-    def call(call: Call, x: Array, axes: Array = None) -> Array:
+def _reduced(function: ArrayFunction, before: ArrayFunction | None = None) -> ArrayFunction:
+    def call(call: Call, x: Array, axes: Array | None = None) -> Array:
         if before is not None:
             x = before(x)
         found = _axes(call, axes, x)
@@ -49,12 +52,12 @@ def _mean(x: Array, axes: tuple[int, ...] | None, keepdims: bool) -> Array:
     return np.mean(x, axis=axes, keepdims=keepdims)
 
 
-def _count(x: Array, axes: Any) -> int:
+def _count(x: Array, axes: Axes) -> int:
     shape = np.shape(x)
     return int(np.prod([int(shape[a]) for a in (range(len(shape)) if axes is None else axes)]))
 
 
-def _product(x: Array, axes: Any, keepdims: bool) -> Array:
+def _product(x: Array, axes: Axes, keepdims: bool) -> Array:
     made = np.prod(x, axis=axes, keepdims=keepdims)
     return made if made.dtype == x.dtype else made.astype(x.dtype)
 
@@ -66,7 +69,7 @@ def _greatest(x: Array, axes: tuple[int, ...] | None, keepdims: bool) -> Array:
     return np.max(x, axis=axes, keepdims=keepdims, initial=_limit(x.dtype, False))
 
 
-def _least(x: Array, axes: Any, keepdims: bool) -> Array:
+def _least(x: Array, axes: Axes, keepdims: bool) -> Array:
     if not _is_empty(x):
         return np.min(x, axis=axes, keepdims=keepdims)
     return np.min(x, axis=axes, keepdims=keepdims, initial=_limit(x.dtype, True))
@@ -77,7 +80,7 @@ def _is_empty(x: Array) -> bool:
     return any((n.value if type(n) is Length else n) == 0 for n in np.shape(x))
 
 
-def _limit(dtype: Any, largest: bool) -> bool | float:
+def _limit(dtype: DType, largest: bool) -> bool | float:
     if dtype.kind == "b":
         return largest
     if dtype.kind == "f":
@@ -85,7 +88,7 @@ def _limit(dtype: Any, largest: bool) -> bool | float:
     return np.iinfo(dtype).max if largest else np.iinfo(dtype).min
 
 
-def _log_sum_exp(x: Array, axes: Any, keepdims: bool) -> Array:
+def _log_sum_exp(x: Array, axes: Axes, keepdims: bool) -> Array:
     top = _greatest(x, axes, True)
     top = np.where(np.isfinite(top), top, np.zeros_like(top))
     made = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True)) + top
@@ -107,7 +110,7 @@ for _name, _function, _before in (
 
 
 @operator("ReduceProd", takes_lengths=True)
-def _reduce_prod(call: Call, x: Array, axes: Array = None) -> Array:
+def _reduce_prod(call: Call, x: Array, axes: Array | None = None) -> Array:
     if is_lengths(x):
         made = np.prod(x)
         found = np.empty((1,) if call.get("keepdims", 1) else (), object)
@@ -118,16 +121,16 @@ def _reduce_prod(call: Call, x: Array, axes: Array = None) -> Array:
 
 
 @operator("ReduceL2")
-def _reduce_l2(call: Call, x: Array, axes: Array = None) -> Array:
+def _reduce_l2(call: Call, x: Array, axes: Array | None = None) -> Array:
     return np.sqrt(_reduced(_sum, lambda x: np.multiply(x, x))(call, x, axes))
 
 
 @operator("ReduceLogSum")
-def _reduce_log_sum(call: Call, x: Array, axes: Array = None) -> Array:
+def _reduce_log_sum(call: Call, x: Array, axes: Array | None = None) -> Array:
     return np.log(_reduced(_sum)(call, x, axes))
 
 
-def _place(function: Any) -> Callable[..., object]:
+def _place(function: ArrayFunction) -> ArrayFunction:
     def call(call: Call, x: Array) -> Array:
         axis, keepdims = call.get("axis", 0), bool(call.get("keepdims", 1))
         if not call.get("select_last_index"):
@@ -160,12 +163,12 @@ def _cumulative_product(call: Call, x: Array, axis: Array) -> Array:
 
 
 @operator("TopK")
-def _top_k(call: Call, x: Array, k: Array = None) -> Any:
+def _top_k(call: Call, x: Array, k: Array | None = None) -> Outputs:
     count = call.get("k") if k is None else integer(k, "k")
     return graph.apply("onnx.top_k", x, count, int(call.get("axis", -1)), bool(call.get("largest", 1)))
 
 
-def _flat_softmax(function: Any) -> Any:
+def _flat_softmax(function: ArrayFunction) -> ArrayFunction:
     def call(call: Call, x: Array) -> Array:
         if call.version >= 13:
             return function(x, call.get("axis", -1))

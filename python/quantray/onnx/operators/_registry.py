@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, SupportsInt, TypeAlias, TypeVar, cast
 
+from quantray._typing import Array as Array
 from quantray.nn import Module
+from quantray.onnx._messages import Attributes
 
-#: An array, an array of lengths, or None for an input that a node leaves out.
-Array = Any
-#: What an operator computes: of the call's settings and its inputs, one output or a tuple of them.
-Function = Callable[..., Any]
+#: What an input is: an array, an array of lengths, or None for one that a node leaves out.
+Given: TypeAlias = Array | None
+#: What an output is: an array, a sequence of arrays, or None for one that is not there.
+Made: TypeAlias = Array | list[Array] | None
+#: What a node gives: one output, or a tuple of them.
+Outputs: TypeAlias = Made | tuple[Made, ...]
+#: What a function of arrays is that gives one.
+ArrayFunction: TypeAlias = Callable[..., Array]
+#: What an operator computes: of the call's settings and its inputs.
+Function: TypeAlias = Callable[..., Outputs]
 #: What makes a module of a node whose other inputs are constants; None where the node is no such layer.
-Builder = Callable[["Call", Sequence[Array]], "Module | None"]
+Builder: TypeAlias = Callable[["Call", Sequence[Given]], "Module | None"]
+
+F = TypeVar("F", bound=Callable[..., object])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class Call:
     op: str
     domain: str = ""
     version: int = 1
-    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    attributes: Attributes = field(default_factory=dict[str, object])
     wanted: tuple[bool, ...] = (True,)
     given: tuple[int, ...] = (0,)
     types: tuple[str | None, ...] = ()
@@ -62,7 +73,7 @@ class Call:
             return None
         return (int(found),) if isinstance(found, int) else tuple(map(int, found))
 
-    def choice(self, name: str, valid: Sequence[Any], default: Any = None) -> Any:
+    def choice(self, name: str, valid: Sequence[T], default: T | None = None) -> T:
         """An attribute that is one of some values; by default the first of them."""
         found = self.attributes.get(name, valid[0] if default is None else default)
         if found not in valid:
@@ -76,14 +87,14 @@ class Call:
             raise self.error(f"it has no {name}")
         return found
 
-    def axis(self, axis: Any, ndim: int) -> int:
+    def axis(self, axis: SupportsInt, ndim: int) -> int:
         """An axis, counted from the first one."""
         at = int(axis)
         if not -ndim <= at < ndim:
             raise self.error(f"axis must be from {-ndim} to {ndim - 1}, got {at}")
         return at + ndim if at < 0 else at
 
-    def type_of(self, at: int, x: Array = None) -> str:
+    def type_of(self, at: int, x: Array) -> str:
         """What elements of an input are: by the file, else by the array."""
         known = self.types[at] if at < len(self.types) else None
         return known or str(x.dtype)
@@ -138,12 +149,13 @@ _STANDARD = ("", "ai.onnx")
 
 def operator(
     *names: str, domain: str = "", takes_lengths: bool = False, has_parameters: bool = True
-) -> Callable[[Function], Function]:
+) -> Callable[[F], F]:
     """Decorates what computes some operators."""
 
-    def add(function: Function) -> Function:
+    def add(function: F) -> F:
         for name in names:
-            _OPERATORS[domain, name] = Operator(function, takes_lengths, None, has_parameters)
+            row = Operator(cast("Function", function), takes_lengths, None, has_parameters)
+            _OPERATORS[domain, name] = row
         return function
 
     return add
@@ -161,7 +173,7 @@ def layer(*names: str, domain: str = "") -> Callable[[Builder], Builder]:
     return add
 
 
-def filled(inputs: Sequence[Array], count: int) -> list[Any]:
+def filled(inputs: Sequence[Given], count: int) -> list[Given]:
     """Inputs, and None for those that are left out at the end."""
     return [*inputs, *[None] * count][:count]
 

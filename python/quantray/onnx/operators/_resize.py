@@ -5,21 +5,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from quantray import graph
-from quantray.graph._lengths import Length
+from quantray._typing import Kwargs
 from quantray.nn import functional as F
-from quantray.onnx._lengths import integers, shape_of
+from quantray.onnx._lengths import are_same, integers, is_length, shape_of
 from quantray.onnx.functions._resize import ROUNDINGS, TRANSFORMS
-from quantray.onnx.operators._registry import Array, Call, filled, operator
+from quantray.onnx.operators._registry import Array, Call, Given, filled, operator
 
 _LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
 
 
-def _floats(x: Array) -> tuple[float, ...]:
+def _floats(x: Given) -> tuple[float, ...]:
     """The numbers in an array; none where it has no elements."""
     return tuple(float(n) for n in x.reshape(-1).tolist()) if x is not None else ()
 
@@ -43,7 +41,7 @@ def _resize(call: Call, x: Array, *more: Array) -> Array:
 
 
 @operator("Upsample", takes_lengths=True, has_parameters=False)
-def _upsample(call: Call, x: Array, scales: Array = None) -> Array:
+def _upsample(call: Call, x: Array, scales: Array | None = None) -> Array:
     """The scales are an attribute before opset 9."""
     if scales is None:
         scales = np.array(call.get("scales"), np.float32)
@@ -59,9 +57,7 @@ def _resized_simply(call: Call, x: Array, scales: Array) -> Array:
     return x
 
 
-def _resized(
-    call: Call, x: Array, roi: Array, scales: Array, sizes: Array, settings: dict[str, Any]
-) -> Array:
+def _resized(call: Call, x: Array, roi: Given, scales: Given, sizes: Given, settings: Kwargs) -> Array:
     mode = call.choice("mode", ("nearest", "linear", "cubic", "bilinear"))
     mode = "linear" if mode == "bilinear" else mode
     ndim = np.ndim(x)
@@ -93,16 +89,19 @@ def _resized(
     return graph.apply("onnx.resize", x, by, to, regions, axes, mode, **settings)
 
 
-def _is_same(a: Any, b: Any) -> bool:
+def _is_same(a: int, b: int) -> bool:
     """Whether two lengths are one: the same number, or the same length that is not known yet."""
-    if type(a) is Length or type(b) is Length:
-        return type(a) is Length and type(b) is Length and a.expr == b.expr
-    return int(a) == int(b)
+    return are_same(a, b) if is_length(a) or is_length(b) else int(a) == int(b)
 
 
 def _as_interpolate(
-    x: Array, axes: tuple[int, ...], by: Any, to: Any, mode: str, settings: dict[str, Any]
-) -> Array:
+    x: Array,
+    axes: tuple[int, ...],
+    by: tuple[float, ...] | None,
+    to: tuple[int, ...] | None,
+    mode: str,
+    settings: Kwargs,
+) -> Array | None:
     """`nn.functional.interpolate`, which workflows know, where it computes the same."""
     ndim = np.ndim(x)
     if axes != tuple(range(2, ndim)) or not 3 <= ndim <= 5 or x.dtype != np.float32:
@@ -122,11 +121,7 @@ def _as_interpolate(
     aligned = transform == "align_corners"
     if not aligned and transform not in ("half_pixel", "pytorch_half_pixel"):
         return None
-    if (
-        transform == "pytorch_half_pixel"
-        and to is not None
-        and any(type(n) is not Length and n == 1 for n in to)
-    ):
+    if transform == "pytorch_half_pixel" and to is not None and any(not is_length(n) and n == 1 for n in to):
         return None
     if to is not None:
         return F.interpolate(x, to, mode=_LINEAR[ndim], align_corners=aligned)
@@ -166,7 +161,7 @@ def _affine_grid(call: Call, theta: Array, size: Array) -> Array:
 
 @operator("DeformConv")
 def _deform_conv(
-    call: Call, x: Array, weight: Array, offset: Array, bias: Array = None, mask: Array = None
+    call: Call, x: Array, weight: Array, offset: Array, bias: Array | None = None, mask: Array | None = None
 ) -> Array:
     dims = np.ndim(weight) - 2
     if dims != 2:
@@ -202,7 +197,12 @@ def _col2im(call: Call, x: Array, image: Array, block: Array) -> Array:
 
 @operator("NonMaxSuppression")
 def _non_max_suppression(
-    call: Call, boxes: Array, scores: Array, limit: Array = None, overlap: Array = None, least: Array = None
+    call: Call,
+    boxes: Array,
+    scores: Array,
+    limit: Array | None = None,
+    overlap: Array | None = None,
+    least: Array | None = None,
 ) -> Array:
     centred = bool(call.get("center_point_box", 0))
     return graph.apply("onnx.non_max_suppression", boxes, scores, limit, overlap, least, centred)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from quantray import nn
 from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import shape_of
 from quantray.onnx.operators._products import placed
-from quantray.onnx.operators._registry import Array, Call, layer, operator
+from quantray.onnx.operators._registry import Array, Call, Given, layer, operator
 
 
 class SelfAttention(nn.Module):
@@ -27,14 +27,14 @@ class SelfAttention(nn.Module):
         What is added to all scores, where it does not depend on the input: of places relative to each other.
     """
 
-    def __init__(self, attention: nn.MultiheadAttention, bias: Array = None) -> None:
+    def __init__(self, attention: nn.MultiheadAttention, bias: Array | None = None) -> None:
         super().__init__()
         self.attention = attention
         self.register_buffer("bias", bias)
 
-    def forward(self, x: Array, mask: Array = None) -> Array:
+    def forward(self, x: Array, mask: Array | None = None) -> Array:
         """Of shape (batch, steps, width); the mask's broadcasts to (batch, heads, steps, steps)."""
-        padding: Any = None
+        padding: Array | None = None
         mask = self.bias if mask is None else mask
         if mask is not None:
             lengths = (1,) * (4 - np.ndim(mask)) + tuple(shape_of(mask))
@@ -60,8 +60,9 @@ def _self_attention(call: Call, *inputs: Array) -> Array:
 
 
 @layer("SelfAttention", domain="quantray")
-def _self_attention_layer(call: Call, constants: Sequence[Array]) -> nn.Module | None:
-    in_weight, in_bias, out_weight, out_bias = constants[2:]
+def _self_attention_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
+    # A pass has made the node, of constants.
+    in_weight, in_bias, out_weight, out_bias = cast("Sequence[Array]", constants[2:])
     width = len(out_weight)
     with rebuilding(16 * width * width + 16 * width):
         made = nn.MultiheadAttention(width, call.get("num_heads"), batch_first=True)

@@ -34,7 +34,7 @@ def _at(call: Call, items: Sequence[Array], position: Array) -> Array:
 
 
 @operator("SequenceInsert", takes_lengths=True)
-def _insert(call: Call, items: Sequence[Array], item: Array, position: Array = None) -> list[Array]:
+def _insert(call: Call, items: Sequence[Array], item: Array, position: Array | None = None) -> list[Array]:
     made = list(_listed(call, items))
     # Behind the last one is a place, too.
     made.insert(len(made) if position is None else _place(call, position, len(made), 1), as_array(item))
@@ -42,7 +42,7 @@ def _insert(call: Call, items: Sequence[Array], item: Array, position: Array = N
 
 
 @operator("SequenceErase", takes_lengths=True)
-def _erase(call: Call, items: Sequence[Array], position: Array = None) -> list[Array]:
+def _erase(call: Call, items: Sequence[Array], position: Array | None = None) -> list[Array]:
     made = list(_listed(call, items))
     if not made:
         raise call.error("nothing can be erased from a sequence that is empty")
@@ -51,7 +51,7 @@ def _erase(call: Call, items: Sequence[Array], position: Array = None) -> list[A
 
 
 @operator("SplitToSequence")
-def _split(call: Call, x: Array, split: Array = None) -> list[Array]:
+def _split(call: Call, x: Array, split: Array | None = None) -> list[Array]:
     axis = call.axis(call.get("axis", 0), np.ndim(x))
     length = int(shape_of(x)[axis])
     before = (slice(None),) * axis

@@ -14,7 +14,7 @@ from quantray.onnx.operators._registry import Array, Call, operator
 
 
 @operator("DFT", takes_lengths=True)
-def _dft(call: Call, x: Array, length: Array = None, axis: Array = None) -> Array:
+def _dft(call: Call, x: Array, length: Array | None = None, axis: Array | None = None) -> Array:
     """The axis is an attribute before opset 20."""
     default = 1 if call.version < 20 else -2
     at = int(call.get("axis", default)) if axis is None else int(integer(axis, "axis"))
@@ -24,7 +24,9 @@ def _dft(call: Call, x: Array, length: Array = None, axis: Array = None) -> Arra
 
 
 @operator("STFT", takes_lengths=True)
-def _stft(call: Call, x: Array, step: Array, window: Array = None, length: Array = None) -> Array:
+def _stft(
+    call: Call, x: Array, step: Array, window: Array | None = None, length: Array | None = None
+) -> Array:
     size = None if length is None else integer(length, "frame_length")
     onesided = bool(call.get("onesided", 1))
     return graph.apply("onnx.stft", x, integer(step, "frame_step"), window, size, onesided)
@@ -52,7 +54,7 @@ def _seed(call: Call) -> int | None:
     return None if found is None else int(np.float32(found).view(np.uint32))
 
 
-def _dtype(call: Call, like: Array = None) -> str:
+def _dtype(call: Call, like: Array | None = None) -> str:
     found = call.get("dtype")
     if found is not None:
         return str(numpy_dtype(found))
