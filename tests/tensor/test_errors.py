@@ -187,7 +187,7 @@ JUNK += [
 JUNK += [np.array([1], "M8[s]")]
 #: Functions that files, or as much memory as a number says, are made by.
 MAKERS = {"save", "load", "rand", "randn", "randint", "zeros", "ones", "full", "empty", "eye", "arange"}
-MAKERS |= {"linspace", "randperm"}
+MAKERS |= {"linspace", "randperm", "interpolate"}
 FUNCTIONS = [f for n, f in vars(qt).items() if callable(f) and not n.startswith("_") and n not in MAKERS]
 FUNCTIONS += [getattr(qt.ops, n) for n in qt.ops.__all__]
 LINEAR = qt.ops.PackedLinear(Q)
