@@ -33,7 +33,7 @@ class Control(Module):
         super().__init__()
         self.call, self.slots = call, list(constants)
         #: Its graphs as the file has them, and constants around them that they take.
-        self.graphs: dict[str, GraphFile] = {}
+        self.bodies: dict[str, GraphFile] = {}
         self.constants: dict[str, Array] = {}
         #: For each graph the values around the node that it takes.
         self.taken = taken
