@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from quantray._typing import Array, Scalar, State, Tensor, Tree
     from quantray.nn._state import Accepted
     from quantray.nn._summary import Summary
+    from quantray.quantization._cluster import DaskArray
 
     #: What hooks take are a call's arguments and its output, which are what their module is for.
     PreHook: TypeAlias = Callable[["Module", tuple[Any, ...]], object]
@@ -316,7 +317,7 @@ class Module(Moves, Registry):
 
         save(self, path)
 
-    def map_blocks(self, data: object, **kwargs: object) -> Any:
+    def map_blocks(self, data: DaskArray, **kwargs: object) -> DaskArray:
         """The model over a Dask array's blocks along its first axis: a Dask array of its outputs.
 
         `kwargs` go to `dask.array.map_blocks`.

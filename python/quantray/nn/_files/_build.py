@@ -12,7 +12,7 @@ from quantray.nn._graph_module import GraphModule
 from quantray.nn._module import Module
 
 if TYPE_CHECKING:
-    from quantray._typing import Json, Tensor
+    from quantray._typing import Array, Json, Tensor
 
 
 class Builder:
@@ -106,7 +106,7 @@ class Builder:
             if runner is not None:
                 from quantray.quantization._files import attach
 
-                attach(made, runner, self.tensors)
+                attach(made, runner, cast("Mapping[str, Array]", self.tensors))
         return self._made[number]
 
     def _build(self, number: int, path: str) -> Module:

@@ -22,7 +22,7 @@ from quantray.nn._module import Module
 from quantray.nn._state import Incompatible
 
 if TYPE_CHECKING:
-    from quantray._typing import Config, Json, Path, State
+    from quantray._typing import Array, Config, Json, Path, State
 
 
 T = TypeVar("T")
@@ -175,7 +175,7 @@ def _fit(module: Module, number: int, path: str, builder: Builder, *, is_inside:
     if runner is not None:
         from quantray.quantization._files import attach
 
-        attach(module, runner, builder.tensors)
+        attach(module, runner, cast("Mapping[str, Array]", builder.tensors))
 
 
 def _is_other(mine: Module, number: int, builder: Builder) -> bool:
