@@ -63,7 +63,7 @@ def weights_of(node: Node, graph: Graph, model: nn.Module) -> tuple[None, Array,
     """A layer's arguments without its input: what is computed from parameters is computed."""
     roots = [ref for ref in node.args[1:3] if isinstance(ref, Ref)]
     part = Graph(ordered(graph, roots), (), {}, tuple(roots))
-    values = iter(map(untraced, run(part, {}, model)))
+    values = iter([cast("Array", untraced(value)) for value in run(part, {}, model)])
     weight, bias = (next(values) if isinstance(arg, Ref) else arg for arg in node.args[1:3])
     return None, weight, bias
 

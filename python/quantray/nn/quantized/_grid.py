@@ -52,7 +52,7 @@ class Grid(NamedTuple):
     quant_max: int = 255
 
     @classmethod
-    def of(cls, observer: Observer) -> Grid:
+    def of(cls, observer: Observer | Module) -> Grid:
         """That of an observer, or of a fake quantization, which has seen data."""
         scale, zero_point = observer.calculate_qparams()
         dtype = getattr(observer.dtype, "name", str(observer.dtype))

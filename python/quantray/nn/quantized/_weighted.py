@@ -278,7 +278,7 @@ class Weighted(OnGrids):
         return ", ".join(parts)
 
 
-def quantize_weight(weight: ArrayLike, observer: Observer, axis: int) -> QTensor:
+def quantize_weight(weight: ArrayLike, observer: Observer | nn.Module, axis: int) -> QTensor:
     """A weight in the integers that an observer, or a fake quantization, of it makes of it.
 
     Codes stay within the observer's `quant_min` and `quant_max`: fewer bits than eight are codes of eight.
