@@ -13,7 +13,6 @@ from quantray.nn._module import Module
 from quantray.nn._state import as_array
 
 if TYPE_CHECKING:
-    from quantray._typing import Codes
     from quantray._typing import Array, Input, Scalar, State, Tensor
     from quantray.nn._state import Accepted
 

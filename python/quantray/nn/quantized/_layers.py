@@ -11,7 +11,7 @@ from quantray.nn._factory import check_factory, check_sizes
 from quantray.nn.quantized._weighted import Weighted
 
 if TYPE_CHECKING:
-    from quantray._typing import PerAxis, QDType
+    from quantray._typing import Array, PerAxis, QDType
     from quantray.nn.quantized._weights import PackedConv
 
 
@@ -148,9 +148,9 @@ def _settings(dims: int, transposed: bool, *settings: Any) -> nn.Module:
 
 class _Conv(_Geometry):
     @property
-    def input_zero_points(self) -> Any:
+    def input_zero_points(self) -> Array | None:
         """The zero points of the input's channels, where a file has some for a depthwise layer; or None."""
-        return self.packed.input_zero_points
+        return cast("ops.PackedConv2d", self.packed).input_zero_points
 
     def __init__(
         self,

@@ -12,7 +12,6 @@ from quantray.nn._state import as_array
 from quantray.nn.quantized._grid import is_scale
 
 if TYPE_CHECKING:
-    from quantray._typing import Floats
     from quantray._typing import Array, Config, Input, Scalar, State, Tensor
     from quantray.nn._state import Accepted
 

@@ -16,7 +16,6 @@ from quantray.nn.quantized._observed import observed_grid
 from quantray.nn.quantized._output import checked_scale, one_number
 
 if TYPE_CHECKING:
-    from quantray._typing import Floats
     from quantray._typing import Array, Config, Input, QDType, Scalar
 
 

@@ -197,14 +197,14 @@ class WeightOnlyLinear(Module):
         made.set_codes(codes, scales, bias)
         return made
 
-    def dequantized(self) -> Floats:
+    def dequantized(self) -> Array:
         """The weight that the codes stand for: shape (out_features, in_features), float32."""
         weight = self._packed.weight()
         if self._shifts is None:
             return weight
         return weight + np.repeat(self._shifts, self.group_size, 1)[:, : self.in_features]
 
-    def blocks(self) -> tuple[Any, Any, Any]:
+    def blocks(self) -> tuple[Array, Array, Array | None]:
         """Codes around 0, scales, and zero points or None: what `set_codes` takes."""
         codes = self._packed.codes().astype(np.int16) - (8 if self.bits <= 4 else 128)
         return codes.astype(np.int8), self._packed.scales(), self._zeros
@@ -214,12 +214,12 @@ class WeightOnlyLinear(Module):
         return self._packed.bias()
 
     @whole
-    def forward(self, input: Input) -> Floats:
+    def forward(self, input: Input) -> Array:
         """Shape (..., out_features), float32."""
         output = self._product(input)
         return np.maximum(output, np.float32(0), out=output) if self.relu else output
 
-    def _product(self, input: Input) -> Floats:
+    def _product(self, input: Input) -> Array:
         if self._shifts is None:
             return self._packed(input)
         x = np.asarray(input, np.float32)
