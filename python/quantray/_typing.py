@@ -42,6 +42,12 @@ Index: TypeAlias = "_Place | tuple[_Place, ...]"
 _Place: TypeAlias = SupportsIndex | slice | EllipsisType | Array | Sequence[int] | None
 #: A whole number, or one for each axis.
 PerAxis: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+#: A module's part of a state_dict: parameters, buffers, scales and zero points by name.
+State: TypeAlias = dict[str, Tensor]
+#: Arguments that a module is rebuilt with: values of JSON, and modules.
+Config: TypeAlias = dict[str, object]
+#: What JSON may hold.
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | None"
 #: What models take and give: tensors and plain values, and tuples, lists and dicts of these.
 Tree: TypeAlias = "Tensor | Scalar | str | Sequence[Tree] | Mapping[str, Tree] | None"
 #: Arguments of a call, by position and by name: which types they have, only what is called can say.
@@ -62,6 +68,7 @@ __all__ = [
     "ArrayLike",
     "Bools",
     "Codes",
+    "Config",
     "DType",
     "DTypeLike",
     "Doubles",
@@ -69,6 +76,7 @@ __all__ = [
     "Index",
     "Input",
     "Ints",
+    "Json",
     "Kwargs",
     "Path",
     "PerAxis",
@@ -76,6 +84,7 @@ __all__ = [
     "QScheme",
     "Rounding",
     "Scalar",
+    "State",
     "Tensor",
     "Tree",
 ]

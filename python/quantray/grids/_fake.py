@@ -87,7 +87,14 @@ def _fake_quantize(
 
 @_fake_quantize.gradient
 def _(
-    wanted: Sequence[int], out: Floats, args: tuple[object, ...], kwargs: dict[str, object]
+    wanted: Sequence[int],
+    out: Floats,
+    x: ArrayLike,
+    grid: Grid,
+    group_size: int | Sequence[int],
+    axis: int,
+    symmetric: bool,
+    rounding: Rounding,
 ) -> Callable[[Floats], Sequence[Floats]]:
     # Scales hold each block's range: nothing is cut off, and the gradient passes as it is.
     return lambda g: [g]

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from quantray.nn import _init
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
 from quantray.nn._factory import check_sizes
 from quantray.nn._registry import Parameter
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, Input, Tensor
 
 
 class _Inplace(Configured):
@@ -37,7 +40,7 @@ class ReLU(_Inplace):
     Source: `torch.nn.ReLU`.
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.relu(input)
 
@@ -52,7 +55,7 @@ class ReLU6(_Inplace):
     Source: `torch.nn.ReLU6`.
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.relu6(input)
 
@@ -75,7 +78,7 @@ class Hardtanh(_Inplace):
             raise ValueError(f"min_val must be less than max_val, got {min_val} and {max_val}")
         self.min_val, self.max_val = min_val, max_val
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.hardtanh(input, self.min_val, self.max_val)
 
@@ -100,7 +103,7 @@ class LeakyReLU(_Inplace):
         super().__init__(inplace)
         self.negative_slope = negative_slope
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.leaky_relu(input, self.negative_slope)
 
@@ -124,7 +127,7 @@ class ELU(_Inplace):
         super().__init__(inplace)
         self.alpha = alpha
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.elu(input, self.alpha)
 
@@ -152,7 +155,7 @@ class GELU(Configured):
             raise ValueError(f'approximate must be "none" or "tanh", got {approximate!r}')
         self.approximate: Literal["none", "tanh"] = approximate
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.gelu(input, self.approximate)
 
@@ -170,7 +173,7 @@ class SiLU(_Inplace):
     Source: `torch.nn.SiLU`.
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.silu(input)
 
@@ -185,7 +188,7 @@ class Sigmoid(Configured):
     Source: `torch.nn.Sigmoid`.
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.sigmoid(input)
 
@@ -200,7 +203,7 @@ class Tanh(Configured):
     Source: `torch.nn.Tanh`.
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.tanh(input)
 
@@ -215,7 +218,7 @@ class Hardsigmoid(_Inplace):
     Source: `torch.nn.Hardsigmoid`.
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.hardsigmoid(input)
 
@@ -230,7 +233,7 @@ class Hardswish(_Inplace):
     Source: `torch.nn.Hardswish`.
     """
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.hardswish(input)
 
@@ -251,7 +254,7 @@ class Softplus(Configured):
         super().__init__()
         self.beta, self.threshold = beta, threshold
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.softplus(input, self.beta, self.threshold)
 
@@ -278,13 +281,15 @@ class PReLU(Configured):
 
     _arguments = ("num_parameters", "init")
 
+    weight: Array
+
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         super().__init__()
         check_sizes(num_parameters=num_parameters)
         self.num_parameters, self.init = num_parameters, init
         self.weight = Parameter(_init.full((num_parameters,), init))
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.prelu(input, self.weight)
 
@@ -308,7 +313,7 @@ class Softmax(Configured):
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.softmax(input, self.dim)
 
@@ -332,7 +337,7 @@ class LogSoftmax(Configured):
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return F.log_softmax(input, self.dim)
 

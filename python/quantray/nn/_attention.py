@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from quantray.nn._gradients import is_traced, untraced
 from quantray.nn._linear import Linear
 from quantray.nn._module import Module
 from quantray.nn._registry import Parameter
-from quantray.nn.functional._arguments import floats
+from quantray.nn.functional._arguments import traced_or_floats
 from quantray.nn.functional._attention import (
     appended,
     attention_mask,
@@ -20,6 +20,9 @@ from quantray.nn.functional._attention import (
     multi_head_attention,
 )
 from quantray.nn.functional._linear import linear
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, Bools, Config, Floats, Input
 
 
 class MultiheadAttention(Module):
@@ -53,11 +56,14 @@ class MultiheadAttention(Module):
     Source: Vaswani et al., Attention Is All You Need (2017), 3.2.2; `torch.nn.MultiheadAttention`.
     """
 
-    in_proj_weight: Any
-    in_proj_bias: Any
-    out_proj: Any
-    bias_k: Any
-    bias_v: Any
+    in_proj_weight: Array
+    q_proj_weight: Array
+    k_proj_weight: Array
+    v_proj_weight: Array
+    in_proj_bias: Array | None
+    out_proj: Module
+    bias_k: Array | None
+    bias_v: Array | None
 
     def __init__(
         self,
@@ -111,7 +117,7 @@ class MultiheadAttention(Module):
         self._qkv_same_embed_dim = self.kdim == self.vdim == embed_dim
         self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn
 
-    def _check(self, query: Any, key: Any, value: Any) -> None:
+    def _check(self, query: Array, key: Array, value: Array) -> None:
         """Shapes of a call; all (N, L, E)."""
         q, k, v = np.shape(query), np.shape(key), np.shape(value)
         for name, shape, width in (
@@ -127,7 +133,7 @@ class MultiheadAttention(Module):
         if k[1] != v[1]:
             raise ValueError(f"value must be as long as key, {k[1]}, got {v[1]}")
 
-    def _project(self, query: Any, key: Any, value: Any) -> list[Any]:
+    def _project(self, query: Floats, key: Floats, value: Floats) -> list[Floats]:
         """Query, key and value, each times its own weight."""
         width, bias = self.embed_dim, self.in_proj_bias
         if query is key is value and self._qkv_same_embed_dim:
@@ -144,15 +150,15 @@ class MultiheadAttention(Module):
 
     def forward(
         self,
-        query: Any,
-        key: Any,
-        value: Any,
-        key_padding_mask: Any = None,
+        query: Input,
+        key: Input,
+        value: Input,
+        key_padding_mask: Input | None = None,
         need_weights: bool = True,
-        attn_mask: Any = None,
+        attn_mask: Input | None = None,
         average_attn_weights: bool = True,
         is_causal: bool = False,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Floats, Floats | None]:
         """Attention of the query to the key, and what it weighs the value with.
 
         Parameters
@@ -184,7 +190,7 @@ class MultiheadAttention(Module):
         if is_causal and attn_mask is None:
             attn_mask = ~causal(length, keys)
         if single and key_padding_mask is not None:
-            key_padding_mask = untraced(key_padding_mask)[None]
+            key_padding_mask = np.asarray(untraced(key_padding_mask))[None]
         mask = attention_mask(attn_mask, key_padding_mask, n, self.num_heads, length, keys)
         q, k, v = self._project(query, key, value)
         k, v, mask = self._longer(k, v, mask)
@@ -202,25 +208,25 @@ class MultiheadAttention(Module):
     #: Whether scores of `_attend_rows` are 8-bit integers.
     _in_integers: ClassVar[bool] = False
 
-    def _attend_rows(self, rows: Any, padding: Any) -> Any:
+    def _attend_rows(self, rows: Floats, padding: Bools) -> Floats:
         """Self-attention of sequences whose rows, (R, E), lie one after the other; `padding` says which is
         where.
         """
         three = self._three(rows)
         return self.out_proj(attention_of_rows(three, self.num_heads, padding, self._in_integers))
 
-    def _three(self, rows: Any) -> Any:
+    def _three(self, rows: Floats) -> Floats:
         """Query, key and value of each row, side by side."""
         return linear(rows, self.in_proj_weight, self.in_proj_bias)
 
-    def _batched(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any, bool]:
+    def _batched(self, query: Input, key: Input, value: Input) -> tuple[Floats, Floats, Floats, bool]:
         """All as (N, L, E), and whether they had no N. What is one array stays one."""
-        made: dict[int, Any] = {}
+        made: dict[int, Floats] = {}
         given = (query, key, value)
         single = len(np.shape(query)) == 2
         for each in given:
             if id(each) not in made:
-                x = each if is_traced(each) else floats(each)
+                x = traced_or_floats(each)
                 if single and x.ndim == 2:
                     x = x.reshape((1, *x.shape))
                 elif not self.batch_first and x.ndim == 3:
@@ -229,12 +235,13 @@ class MultiheadAttention(Module):
         q, k, v = (made[id(each)] for each in given)
         return q, k, v, single
 
-    def _longer(self, k: Any, v: Any, mask: Any) -> tuple[Any, Any, Any]:
+    def _longer(self, k: Floats, v: Floats, mask: Array | None) -> tuple[Floats, Floats, Array | None]:
         """Keys and values with those that the module adds, which no mask leaves out."""
         n, width = np.shape(k)[0], self.embed_dim
         added = 0
-        if self.bias_k is not None:
-            k, v, added = appended(k, self.bias_k), appended(v, self.bias_v), 1
+        of_keys, of_values = self.bias_k, self.bias_v
+        if of_keys is not None and of_values is not None:
+            k, v, added = appended(k, of_keys), appended(v, of_values), 1
         if self.add_zero_attn:
             zeros = np.zeros((1, 1, width), np.float32)
             k, v, added = appended(k, zeros), appended(v, zeros), added + 1
@@ -243,7 +250,7 @@ class MultiheadAttention(Module):
             mask = np.pad(wide, [(0, 0), (0, 0), (0, 0), (0, added)])
         return k, v, mask
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "embed_dim": self.embed_dim,
             "num_heads": self.num_heads,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from quantray.nn._module import Module
+
+if TYPE_CHECKING:
+    from quantray._typing import Config
 
 
 class Configured(Module):
@@ -12,6 +15,6 @@ class Configured(Module):
 
     _arguments: ClassVar[tuple[str, ...]] = ()
 
-    def _config(self) -> dict[str, Any]:
-        found: dict[str, Any] = {name: getattr(self, name) for name in self._arguments}
+    def _config(self) -> Config:
+        found: Config = {name: getattr(self, name) for name in self._arguments}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}  # pyright: ignore

@@ -16,7 +16,7 @@ from quantray.nn.functional._arguments import per_axis
 from quantray.nn.functional._conv_transpose import transposed_lengths
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import PerAxis
+    from quantray._typing import Array, Config, Floats, Input, PerAxis
 
     PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
@@ -94,7 +94,8 @@ class Geometry(Module):
     def _more(self, shape: Sequence[int], output_size: Sequence[int]) -> tuple[int, ...]:
         """The output padding that makes an output of these lengths of an input of this shape."""
         dims, wanted = self._dims, tuple(output_size)[-self._dims :]
-        pads = per_axis(self.padding, dims, "padding", 0)  # pyright: ignore[reportArgumentType] # no str here
+        # Transposed convolutions have numbers alone.
+        pads = per_axis(cast("PerAxis", self.padding), dims, "padding", 0)
         least = transposed_lengths(
             shape[-dims:], self.kernel_size, self.stride, pads, (0,) * dims, self.dilation
         )
@@ -121,7 +122,7 @@ class Geometry(Module):
             parts.append(f"padding_mode={self.padding_mode}")
         return ", ".join(parts)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         names = ["in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"]
         names += ["output_padding"] if self.transposed else []
         config = {name: getattr(self, name) for name in (*names, "padding_mode")}
@@ -131,6 +132,8 @@ class Geometry(Module):
 
 class _Conv(Geometry):
     """A convolution of floats."""
+
+    weight: Array
 
     def __init__(self, bias: bool, *settings: Any) -> None:
         super().__init__()
@@ -146,7 +149,7 @@ class _Conv(Geometry):
 class _Forward(_Conv):
     """Convolution of any number of lengths."""
 
-    _function: ClassVar[Callable[..., Any]]
+    _function: ClassVar[Callable[..., Floats]]
 
     def __init__(
         self,
@@ -163,11 +166,11 @@ class _Forward(_Conv):
         settings = (kernel_size, stride, padding, dilation, 0, groups, padding_mode)
         super().__init__(bias, in_channels, out_channels, *settings)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Floats:
         """Shape (N, in_channels, lengths), or without N, to out_channels and other lengths."""
         return self.forward_with(input, self.weight, self.bias)
 
-    def forward_with(self, input: Any, weight: Any, bias: Any) -> Any:
+    def forward_with(self, input: Input, weight: Input, bias: Input | None) -> Floats:
         """The same with another weight and bias than its own."""
         padding = self.padding
         if self.padding_mode != "zeros":
@@ -180,7 +183,7 @@ class _Transposed(_Conv):
 
     transposed = True
     _modes = ("zeros",)
-    _function: ClassVar[Callable[..., Any]]
+    _function: ClassVar[Callable[..., Floats]]
 
     def __init__(
         self,
@@ -200,7 +203,7 @@ class _Transposed(_Conv):
         settings = (kernel_size, stride, padding, dilation, output_padding, groups, padding_mode)
         super().__init__(bias, in_channels, out_channels, *settings)
 
-    def forward(self, input: Any, output_size: Sequence[int] | None = None) -> Any:
+    def forward(self, input: Input, output_size: Sequence[int] | None = None) -> Floats:
         """Shape (N, in_channels, lengths), or without N, to out_channels and other lengths.
 
         `output_size`, the wanted lengths, decides between those that a stride leaves open, instead of
@@ -209,8 +212,8 @@ class _Transposed(_Conv):
         return self.forward_with(input, self.weight, self.bias, output_size)
 
     def forward_with(
-        self, input: Any, weight: Any, bias: Any, output_size: Sequence[int] | None = None
-    ) -> Any:
+        self, input: Input, weight: Input, bias: Input | None, output_size: Sequence[int] | None = None
+    ) -> Floats:
         more = self.output_padding if output_size is None else self._more(np.shape(input), output_size)
         settings = (self.stride, self.padding, more, self.groups, self.dilation)
         return type(self)._function(input, weight, bias, *settings)

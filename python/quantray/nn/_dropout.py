@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
 from quantray.nn._tracing import whole_in_training
+
+if TYPE_CHECKING:
+    from quantray._typing import Floats, Input
+
+
+T = TypeVar("T", bound="Input")
 
 
 class _Dropout(Configured):
@@ -33,7 +39,7 @@ class Dropout(_Dropout):
     """
 
     @whole_in_training
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: T) -> T | Floats:
         """Of the input's shape."""
         return F.dropout(input, self.p, self.training)
 
@@ -51,7 +57,7 @@ class Dropout1d(_Dropout):
     """
 
     @whole_in_training
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: T) -> T | Floats:
         """Shape (N, C, L) or (C, L)."""
         return F.dropout1d(input, self.p, self.training)
 
@@ -69,6 +75,6 @@ class Dropout2d(_Dropout):
     """
 
     @whole_in_training
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: T) -> T | Floats:
         """Shape (N, C, H, W) or (C, H, W)."""
         return F.dropout2d(input, self.p, self.training)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -12,11 +12,14 @@ from quantray.nn._module import Module
 from quantray.nn._registry import Parameter
 from quantray.nn.functional._embedding import embedding, embedding_bag, padding_row
 
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Config, Floats, Input
+
 
 class _Table(Module):
     """What Embedding and EmbeddingBag share: the table, and how it begins."""
 
-    weight: Any
+    weight: Array
     num_embeddings: int
     embedding_dim: int
     padding_idx: int | None
@@ -25,7 +28,9 @@ class _Table(Module):
     scale_grad_by_freq: bool
     sparse: bool
 
-    def _make(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, given: Any) -> None:
+    def _make(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, given: ArrayLike | None
+    ) -> None:
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = padding_row(padding_idx, num_embeddings)
         shape = (num_embeddings, embedding_dim)
@@ -44,7 +49,7 @@ class _Table(Module):
         self._make(self.num_embeddings, self.embedding_dim, self.padding_idx, None)
 
     @classmethod
-    def from_pretrained(cls, embeddings: Any, freeze: bool = True, **kwargs: Any) -> Self:
+    def from_pretrained(cls, embeddings: ArrayLike, freeze: bool = True, **kwargs: Any) -> Self:
         """A module with a table that exists.
 
         Parameters
@@ -64,7 +69,7 @@ class _Table(Module):
         made.requires_grad_(not freeze)
         return made
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> Config:
         """Arguments that both have, apart from the lengths."""
         return {
             "padding_idx": self.padding_idx,
@@ -74,17 +79,17 @@ class _Table(Module):
             "sparse": self.sparse,
         }
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         lengths = {"num_embeddings": self.num_embeddings, "embedding_dim": self.embedding_dim}
         return lengths | self._settings()
 
-    def _text(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    def _text(self, settings: Mapping[str, object], defaults: Mapping[str, object]) -> str:
         """Lengths, and the settings that are not their defaults."""
         changed = [f"{name}={value!r}" for name, value in settings.items() if value != defaults[name]]
         return ", ".join([str(self.num_embeddings), str(self.embedding_dim), *changed])
 
 
-_DEFAULTS: dict[str, Any] = {
+_DEFAULTS: Config = {
     "padding_idx": None,
     "max_norm": None,
     "norm_type": 2.0,
@@ -125,14 +130,14 @@ class Embedding(_Table):
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
-        _weight: Any = None,
+        _weight: ArrayLike | None = None,
     ) -> None:
         super().__init__()
         self.max_norm, self.norm_type = max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         self._make(num_embeddings, embedding_dim, padding_idx, _weight)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: ArrayLike) -> Floats:
         """Shape (*input.shape, embedding_dim)."""
         return embedding(
             input,
@@ -181,7 +186,7 @@ class EmbeddingBag(_Table):
         scale_grad_by_freq: bool = False,
         mode: Literal["sum", "mean", "max"] = "mean",
         sparse: bool = False,
-        _weight: Any = None,
+        _weight: ArrayLike | None = None,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
     ) -> None:
@@ -194,7 +199,9 @@ class EmbeddingBag(_Table):
         self.include_last_offset = include_last_offset
         self._make(num_embeddings, embedding_dim, padding_idx, _weight)
 
-    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
+    def forward(
+        self, input: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: Input | None = None
+    ) -> Floats:
         """Shape (bags, embedding_dim)."""
         return embedding_bag(
             input,
@@ -210,7 +217,7 @@ class EmbeddingBag(_Table):
             self.padding_idx,
         )
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return super()._config() | {"mode": self.mode, "include_last_offset": self.include_last_offset}
 
     def extra_repr(self) -> str:

@@ -76,7 +76,7 @@ def _weights(module: Module) -> tuple[int, bool]:
         for each in module.modules()
         if not isinstance(each, (Embedding, EmbeddingBag))
         for array in each._parameters.values()
-        if getattr(array, "ndim", 0) > 1 and array.dtype == np.float32
+        if array is not None and array.ndim > 1 and array.dtype == np.float32
     ]
     return sum(array.size for array in arrays), any(array.ndim > 2 for array in arrays)
 

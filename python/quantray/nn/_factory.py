@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from quantray._typing import DTypeLike
 
-def check_sizes(**sizes: Any) -> None:
+
+def check_sizes(**sizes: object) -> None:
     """Raises for what is no length of at least 1.
 
     Raises
@@ -20,7 +23,7 @@ def check_sizes(**sizes: Any) -> None:
             raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
 
 
-def check_factory(device: Any, dtype: Any) -> None:
+def check_factory(device: object, dtype: object) -> None:
     """Raises for another device than the CPU, and for another dtype than float32.
 
     Raises
@@ -32,7 +35,7 @@ def check_factory(device: Any, dtype: Any) -> None:
         raise ValueError(f'device must be "cpu", the only one, or None, got {device!r}')
     if dtype is not None:
         try:
-            is_float32 = np.dtype(dtype) == np.float32
+            is_float32 = np.dtype(cast("DTypeLike", dtype)) == np.float32
         except TypeError:
             is_float32 = str(dtype) == "torch.float32"
         if not is_float32:

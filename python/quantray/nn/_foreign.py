@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quantray.nn._module import Module
 
 
-def check_model(model: Any) -> None:
+def check_model(model: object) -> None:
     """Raises where a model is none of quantray's.
 
     Raises
@@ -30,6 +28,6 @@ def check_model(model: Any) -> None:
     raise TypeError(f"model must be a quantray.nn.Module, got {kind}")
 
 
-def is_torch(model: Any) -> bool:
+def is_torch(model: object) -> bool:
     """Whether it is a module of torch's."""
     return any(base.__module__.split(".")[0] == "torch" for base in type(model).__mro__)

@@ -9,20 +9,27 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
 from quantray._core import QTensor
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from quantray._typing import Array, Input
     from quantray.nn._module import Module
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
-#: `vjp_maker(wanted, output, args, kwargs)` returns `vjp(g)`, a gradient for each position in `wanted`.
-VjpMaker = Callable[[Sequence[int], Any, tuple[Any, ...], dict[str, Any]], Callable[[Any], Sequence[Any]]]
+if TYPE_CHECKING:
+    #: From the gradient of a function's value to those of its arguments, one for each wanted position.
+    Vjp: TypeAlias = Callable[[R], Sequence[Input]]
+    #: `maker(wanted, output, *args, **kwargs)`: what a gradient is made by, after the function has run.
+    VjpMaker: TypeAlias = Callable[Concatenate[Sequence[int], R, P], Vjp[R]]
 
 
 def is_traced(value: object) -> bool:
@@ -31,11 +38,12 @@ def is_traced(value: object) -> bool:
     return tracer is not None and isinstance(value, tracer.Box)
 
 
-def untraced(value: Any) -> Any:
+def untraced(value: T) -> T:
     """The array itself, where it may be autograd's box of one: for state that gradients must not see."""
-    while is_traced(value):
-        value = value._value
-    return value
+    found: Any = value
+    while is_traced(found):
+        found = found._value
+    return found
 
 
 class Differentiable(Generic[P, R]):
@@ -47,11 +55,13 @@ class Differentiable(Generic[P, R]):
     def __init__(self, forward: Callable[P, R]) -> None:
         functools.update_wrapper(self, forward)
         self._forward = forward
-        self._maker: VjpMaker | None = None
+        self._maker: VjpMaker[R, P] | None = None
         self._primitive: Callable[..., R] | None = None
 
-    def gradient(self, maker: VjpMaker) -> VjpMaker:
-        """Decorates what makes the gradient."""
+    def gradient(self, maker: VjpMaker[R, P]) -> VjpMaker[R, P]:
+        """Decorates what makes the gradient: it takes which positions are wanted, the function's value, and
+        what the function took.
+        """
         self._maker = maker
         return maker
 
@@ -68,11 +78,13 @@ class Differentiable(Generic[P, R]):
                 name = getattr(self, "__name__", "this function")
                 raise TypeError(f"{name} has no gradient: give it arrays that no gradient is asked of")
 
-            def typed(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            def typed(
+                wanted: Sequence[int], out: R, args: tuple[Any, ...], kwargs: dict[str, Any]
+            ) -> Callable[[R], tuple[Array, ...]]:
                 args = tuple(map(untraced, args))
-                vjp = maker(wanted, untraced(out), args, kwargs)
+                vjp = maker(wanted, untraced(out), *args, **kwargs)
 
-                def pull(g: Any) -> tuple[Any, ...]:
+                def pull(g: R) -> tuple[Array, ...]:
                     return tuple(
                         np.asarray(d, np.asarray(args[i]).dtype).reshape(np.shape(args[i]))
                         for i, d in zip(wanted, vjp(_as(g, out)), strict=True)
@@ -86,10 +98,10 @@ class Differentiable(Generic[P, R]):
         return self._primitive
 
 
-def _as(g: Any, out: Any) -> Any:
+def _as(g: T, out: T) -> T:
     """A gradient in the dtype of what it is the gradient of."""
-    out = untraced(out)
-    return g if isinstance(out, tuple) else np.asarray(g, np.asarray(out).dtype)
+    found: Any = untraced(out)
+    return g if isinstance(found, tuple) else np.asarray(g, np.asarray(found).dtype)  # type: ignore[return-value] # an array, as `out` is
 
 
 def _autograd(name: str) -> Any:

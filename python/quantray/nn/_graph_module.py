@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Never
 
 from quantray.nn._module import Module
+
+if TYPE_CHECKING:
+    from quantray._typing import Config
 
 
 class GraphModule(Module):
@@ -28,14 +31,14 @@ class GraphModule(Module):
             raise ValueError(f"name must be that of a class, got {name!r}")
         self.class_name = name
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: object, **kwargs: object) -> Never:
         """Raises: its work is in the graphs of the model that it is part of."""
         raise RuntimeError(
             f"{self.class_name} was read from a file and has no forward of its own: call the model that it "
             "is part of, or take the file into an instance of its class with load_state_dict(path)"
         )
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {"name": self.class_name}
 
     def _get_name(self) -> str:

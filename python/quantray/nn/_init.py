@@ -10,7 +10,7 @@ import math
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from quantray._random import generator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
+    from quantray._typing import Array, DTypeLike, Floats
 
 
 class _Rebuilding(threading.local):
@@ -49,11 +49,11 @@ def is_rebuilding() -> bool:
     return _rebuilding.left is not None
 
 
-def sized(shape: Sequence[Any]) -> tuple[int, ...]:
+def sized(shape: Sequence[int]) -> tuple[int, ...]:
     """A shape that there may be a parameter of."""
     lengths = tuple(shape)
     if _rebuilding.left is not None:
-        if not all(isinstance(n, int) and n >= 0 for n in lengths):
+        if not all(isinstance(n, int) and n >= 0 for n in lengths):  # pyright: ignore[reportUnnecessaryIsInstance] # a file's
             raise ValueError(f"lengths must be whole numbers of at least 0, got {lengths}")
         # An empty one counts by its other lengths, which scales may lie along, and at all.
         _rebuilding.left -= math.prod(max(n, 1) for n in lengths)
@@ -62,38 +62,38 @@ def sized(shape: Sequence[Any]) -> tuple[int, ...]:
     return lengths
 
 
-def zeros(shape: Sequence[int], dtype: Any = np.float32) -> npt.NDArray[Any]:
+def zeros(shape: Sequence[int], dtype: DTypeLike = np.float32) -> Array:
     """A parameter of zeros."""
     return np.zeros(sized(shape), dtype)
 
 
-def full(shape: Sequence[int], value: float) -> npt.NDArray[np.float32]:
+def full(shape: Sequence[int], value: float) -> Floats:
     """A parameter of one value."""
     if is_rebuilding():
         return zeros(shape)
     return np.full(sized(shape), value, np.float32)
 
 
-def uniform(shape: Sequence[int], bound: float) -> npt.NDArray[np.float32]:
+def uniform(shape: Sequence[int], bound: float) -> Floats:
     """Numbers from -bound to bound."""
     if is_rebuilding():
         return zeros(shape)
     return generator().uniform(-bound, bound, tuple(shape)).astype(np.float32)
 
 
-def normal(shape: Sequence[int], mean: float = 0.0, std: float = 1.0) -> npt.NDArray[np.float32]:
+def normal(shape: Sequence[int], mean: float = 0.0, std: float = 1.0) -> Floats:
     """Normally distributed numbers."""
     if is_rebuilding():
         return zeros(shape)
     return generator().normal(mean, std, tuple(shape)).astype(np.float32)
 
 
-def fan_in(weight: Any) -> int:
+def fan_in(weight: Array) -> int:
     """How many inputs one output of a weight has: all axes but the first."""
     return math.prod(weight.shape[1:])
 
 
-def kaiming_uniform(shape: Sequence[int]) -> npt.NDArray[np.float32]:
+def kaiming_uniform(shape: Sequence[int]) -> Floats:
     """A weight as torch's Linear and convolutions begin, from -1 / sqrt(fan_in) to 1 / sqrt(fan_in).
 
     Source: `torch.nn.init.kaiming_uniform_` with `a=sqrt(5)`.
@@ -101,12 +101,12 @@ def kaiming_uniform(shape: Sequence[int]) -> npt.NDArray[np.float32]:
     return uniform(shape, 1 / math.sqrt(max(math.prod(shape[1:]), 1)))
 
 
-def bias_for(weight: Any, length: int) -> npt.NDArray[np.float32]:
+def bias_for(weight: Array, length: int) -> Floats:
     """A bias as torch's Linear and convolutions begin."""
     return uniform((length,), 1 / math.sqrt(max(fan_in(weight), 1)))
 
 
-def xavier_uniform(shape: Sequence[int]) -> npt.NDArray[np.float32]:
+def xavier_uniform(shape: Sequence[int]) -> Floats:
     """A matrix from -sqrt(6 / (fan_in + fan_out)) to sqrt(6 / (fan_in + fan_out)).
 
     Source: `torch.nn.init.xavier_uniform_`.

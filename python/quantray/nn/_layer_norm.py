@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantray.nn import _init
 from quantray.nn._module import Module
 from quantray.nn.functional._layer_norm import layer_norm, rms_norm, trailing_shape
+
+if TYPE_CHECKING:
+    from quantray._typing import Config, Input, Tensor
 
 
 class LayerNorm(Module):
@@ -54,11 +57,11 @@ class LayerNorm(Module):
         if self._has_bias:
             self.bias = _init.zeros(self.normalized_shape)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "normalized_shape": list(self.normalized_shape),
             "eps": self.eps,
@@ -108,11 +111,11 @@ class RMSNorm(Module):
         if self.elementwise_affine:
             self.weight = _init.full(self.normalized_shape, 1)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of the input's shape."""
         return rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "normalized_shape": list(self.normalized_shape),
             "eps": self.eps,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantray.nn import _init
 from quantray.nn import functional as F
 from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._registry import Parameter
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, Config, Floats, Input
 
 
 class Linear(Module):
@@ -41,6 +44,7 @@ class Linear(Module):
 
     in_features: int
     out_features: int
+    weight: Array
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
@@ -49,11 +53,11 @@ class Linear(Module):
         self.weight = Parameter(_init.kaiming_uniform((out_features, in_features)))
         self.register_parameter("bias", _init.bias_for(self.weight, out_features) if bias else None)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Floats:
         """Shape (..., in_features) to (..., out_features)."""
         return self.forward_with(input, self.weight, self.bias)
 
-    def forward_with(self, input: Any, weight: Any, bias: Any) -> Any:
+    def forward_with(self, input: Input, weight: Input, bias: Input | None) -> Floats:
         """The same with another weight and bias than its own."""
         return F.linear(input, weight, bias)
 
@@ -61,6 +65,6 @@ class Linear(Module):
         has = self.bias is not None
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={has}"
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         has = self.bias is not None
         return {"in_features": self.in_features, "out_features": self.out_features, "bias": has}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
+
+if TYPE_CHECKING:
+    from quantray._typing import Input
+    from quantray.nn.functional._loss import Loss
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -30,7 +34,7 @@ class MSELoss(_Loss):
     Source: `torch.nn.MSELoss`.
     """
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Input, target: Input) -> Loss:
         """Arrays of the same shape."""
         return F.mse_loss(input, target, self.reduction)
 
@@ -45,7 +49,7 @@ class L1Loss(_Loss):
     Source: `torch.nn.L1Loss`.
     """
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Input, target: Input) -> Loss:
         """Arrays of the same shape."""
         return F.l1_loss(input, target, self.reduction)
 
@@ -63,12 +67,14 @@ class NLLLoss(_Loss):
 
     _arguments = ("ignore_index", "reduction")
 
-    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: Reduction = "mean") -> None:
+    def __init__(
+        self, weight: Input | None = None, ignore_index: int = -100, reduction: Reduction = "mean"
+    ) -> None:
         super().__init__(reduction)
         self.register_buffer("weight", weight)
         self.ignore_index = ignore_index
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Input, target: Input) -> Loss:
         """Logarithms of probabilities and classes."""
         return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
 
@@ -88,7 +94,7 @@ class CrossEntropyLoss(_Loss):
 
     def __init__(
         self,
-        weight: Any = None,
+        weight: Input | None = None,
         ignore_index: int = -100,
         reduction: Reduction = "mean",
         label_smoothing: float = 0.0,
@@ -97,7 +103,7 @@ class CrossEntropyLoss(_Loss):
         self.register_buffer("weight", weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Input, target: Input) -> Loss:
         """Logits and classes, or probabilities."""
         settings = (self.weight, self.ignore_index, self.reduction, self.label_smoothing)
         return F.cross_entropy(input, target, *settings)
@@ -113,12 +119,14 @@ class BCEWithLogitsLoss(_Loss):
     Source: `torch.nn.BCEWithLogitsLoss`.
     """
 
-    def __init__(self, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None) -> None:
+    def __init__(
+        self, weight: Input | None = None, reduction: Reduction = "mean", pos_weight: Input | None = None
+    ) -> None:
         super().__init__(reduction)
         self.register_buffer("weight", weight)
         self.register_buffer("pos_weight", pos_weight)
 
-    def forward(self, input: Any, target: Any) -> Any:
+    def forward(self, input: Input, target: Input) -> Loss:
         """Logits and probabilities, of the same shape."""
         settings = (self.weight, self.reduction, self.pos_weight)
         return F.binary_cross_entropy_with_logits(input, target, *settings)

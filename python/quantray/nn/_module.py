@@ -21,17 +21,20 @@ from quantray.nn._tracing import state
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from quantray._typing import Array, Scalar, State, Tensor, Tree
+    from quantray.nn._state import Accepted
     from quantray.nn._summary import Summary
+    from quantray.quantization._cluster import DaskArray
 
-    State: TypeAlias = Mapping[str, Any]
-    PreHook: TypeAlias = Callable[["Module", tuple[Any, ...]], Any]
-    Hook: TypeAlias = Callable[["Module", tuple[Any, ...], Any], Any]
+    #: What hooks take are a call's arguments and its output, which are what their module is for.
+    PreHook: TypeAlias = Callable[["Module", tuple[Any, ...]], object]
+    Hook: TypeAlias = Callable[["Module", tuple[Any, ...], Any], object]
 
 
 class RemovableHandle:
     """Takes a hook away again: `handle.remove()`."""
 
-    def __init__(self, module: Module, hooks: dict[int, Any]) -> None:
+    def __init__(self, module: Module, hooks: dict[int, PreHook] | dict[int, Hook]) -> None:
         self._module, self._hooks, self._id = module, hooks, max(hooks, default=-1) + 1
 
     @property
@@ -97,7 +100,7 @@ class Module(Moves, Registry):
         """What the module computes; every subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(input)")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         tracer = state.tracer
         if tracer is not None:
             return tracer.call_module(self, args, kwargs)
@@ -107,14 +110,14 @@ class Module(Moves, Registry):
         way = by_forward if self.training else self._evaluation or way_of(self, args)
         return way(self, args, kwargs)
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         """`forward`, with its hooks around it."""
         if self._pre_hooks:
             for hook in tuple(self._pre_hooks.values()):
                 changed = hook(self, args)
                 if changed is not None:
-                    args = cast("tuple[Any, ...]", changed if isinstance(changed, tuple) else (changed,))
-        output = self.forward(*args, **kwargs)
+                    args = cast("tuple[object, ...]", changed) if isinstance(changed, tuple) else (changed,)
+        output: object = self.forward(*args, **kwargs)
         if self._hooks:
             for hook in tuple(self._hooks.values()):
                 changed = hook(self, args, output)
@@ -122,7 +125,7 @@ class Module(Moves, Registry):
                     output = changed
         return output
 
-    def _arranged(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _arranged(self, args: tuple[object, ...]) -> tuple[object, ...]:
         """Arguments of a batch as `forward` takes them."""
         return args
 
@@ -134,7 +137,7 @@ class Module(Moves, Registry):
         """What files call the outputs; None where they have no names."""
         return None
 
-    def _example_inputs(self) -> tuple[Any, ...] | None:
+    def _example_inputs(self) -> tuple[Tree, ...] | None:
         """Arrays that it could be called with, where it knows their shapes itself."""
         return None
 
@@ -184,31 +187,31 @@ class Module(Moves, Registry):
 
     # State
 
-    def state_dict(self, prefix: str = "") -> OrderedDict[str, Any]:
+    def state_dict(self, prefix: str = "") -> OrderedDict[str, Tensor]:
         """Parameters and buffers by name, in torch's order: the arrays themselves, not copies."""
-        state: OrderedDict[str, Any] = OrderedDict()
+        state: OrderedDict[str, Tensor] = OrderedDict()
         for path, module in self.named_modules(prefix, remove_duplicate=False):
             for name, value in module._full_state().items():
                 state[f"{path}.{name}" if path else name] = value
         return state
 
-    def _full_state(self) -> dict[str, Any]:
+    def _full_state(self) -> State:
         """This module's part of the state_dict, with that of what runs it."""
         own = self._own_state() | self._more_state()
         return own if self._runner is None else own | self._runner.own_state(self)
 
-    def _more_state(self) -> dict[str, Any]:
+    def _more_state(self) -> State:
         """What else belongs to the state_dict, and is no array of this module: scales and zero points."""
         return {}
 
-    def _file_state(self) -> dict[str, Any]:
+    def _file_state(self) -> State:
         """This module's part of the state_dict as files have it: what takes it accepts both."""
         return self._own_state()
 
-    def _own_state(self) -> dict[str, Any]:
+    def _own_state(self) -> State:
         """This module's part of the state_dict, without those inside it."""
         self._read()
-        own = {name: array for name, array in self._parameters.items() if array is not None}
+        own: State = {name: array for name, array in self._parameters.items() if array is not None}
         own.update(
             (name, array)
             for name, array in self._buffers.items()
@@ -216,13 +219,13 @@ class Module(Moves, Registry):
         )
         return own
 
-    def _accept(self, name: str, value: Any) -> Any:
+    def _accept(self, name: str, value: object) -> Tensor | Scalar:
         """A value for an entry of this module's own state, converted; raises where it does not fit."""
         own = self._own_state()[name]
         if isinstance(own, QTensor):
             if not isinstance(value, QTensor):
                 raise TypeError(f"must be a QTensor, got {type(value).__name__}")
-            array: Any = value
+            array: Tensor = value
         else:
             array = as_array(value)
         if tuple(array.shape) != tuple(own.shape):
@@ -234,14 +237,17 @@ class Module(Moves, Registry):
         made[...] = array
         return made
 
-    def _assign(self, state: dict[str, Any]) -> None:
+    def _assign(self, state: Accepted) -> None:
         """Takes accepted entries of this module's own state."""
         for name, value in state.items():
-            (self._parameters if name in self._parameters else self._buffers)[name] = value
+            if name in self._parameters:
+                self._parameters[name] = cast("Array", value)
+            else:
+                self._buffers[name] = cast("Tensor", value)
         self._touched()
 
     def load_state_dict(
-        self, state_dict: State | str | os.PathLike[str], strict: bool = True
+        self, state_dict: Mapping[str, object] | str | os.PathLike[str], strict: bool = True
     ) -> Incompatible:
         """Takes parameters and buffers by name.
 
@@ -311,7 +317,7 @@ class Module(Moves, Registry):
 
         save(self, path)
 
-    def map_blocks(self, data: Any, **kwargs: Any) -> Any:
+    def map_blocks(self, data: DaskArray, **kwargs: object) -> DaskArray:
         """The model over a Dask array's blocks along its first axis: a Dask array of its outputs.
 
         `kwargs` go to `dask.array.map_blocks`.
@@ -324,7 +330,7 @@ class Module(Moves, Registry):
         """A deep copy."""
         return copy.deepcopy(self)
 
-    graph: Any = OfRunner(
+    graph = OfRunner(
         lambda graphs: graphs[0],
         """What a prepared or converted model runs by: nodes, wires, shapes, dtypes, scales.
 
@@ -339,13 +345,14 @@ class Module(Moves, Registry):
         ['input', 'input.quantize', '0']
         """,
     )
-    graphs: Any = OfRunner(
-        tuple, """All graphs that a prepared or converted model runs by, one for each kind of input."""
+    graphs = OfRunner(
+        lambda graphs: tuple(graphs),
+        """All graphs that a prepared or converted model runs by, one for each kind of input.""",
     )
 
     # Text
 
-    def summary(self, *args: Any) -> Summary:
+    def summary(self, *args: object) -> Summary:
         """A table of all modules inside: their types, output shapes, parameters and bytes.
 
         Parameters

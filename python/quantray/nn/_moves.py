@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from quantray._typing import DTypeLike
 
 
 class Moves:
     """Methods that return the model as it is, and refuse what would change it."""
 
-    def to(self, *args: Any, device: Any = None, dtype: Any = None, **kwargs: Any) -> Self:
+    def to(self, *args: object, device: object = None, dtype: object = None, **kwargs: object) -> Self:
         """The model itself: arrays are the CPU's, and float32.
 
         Raises
@@ -29,7 +32,7 @@ class Moves:
                 continue
             name = str(given).removeprefix("torch.")
             try:
-                fits = name in ("cpu", "float", "float32") or np.dtype(given) == np.float32
+                fits = name in ("cpu", "float", "float32") or np.dtype(cast("DTypeLike", given)) == np.float32
             except TypeError:
                 fits = False
             if not fits:

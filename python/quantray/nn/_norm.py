@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from quantray.nn import functional as F
 from quantray.nn._configured import Configured
 from quantray.nn._factory import check_sizes
 from quantray.nn._tracing import whole
+
+if TYPE_CHECKING:
+    from quantray._typing import Config, Floats, Input
 
 
 class _Norm(Configured):
@@ -71,7 +74,7 @@ class _Norm(Configured):
         parts = [f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}"]
         return ", ".join([*parts, f"bias={has}, track_running_stats={self.track_running_stats}"])
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {**super()._config(), "bias": self.bias is not None}
 
 
@@ -89,7 +92,7 @@ class _BatchNorm(_Norm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias)
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Floats:
         """Shape (N, num_features, ...)."""
         self._check(np.shape(input))
         moments = (self.running_mean, self.running_var)
@@ -176,7 +179,7 @@ class _InstanceNorm(_Norm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias)
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Floats:
         """Shape (N, num_features, lengths), or without N."""
         shape = np.shape(input)
         self._check(shape)
@@ -188,7 +191,7 @@ class _InstanceNorm(_Norm):
         own = self.training or not self.track_running_stats
         momentum = 0.0 if self.momentum is None else self.momentum
         y = F.instance_norm(x, *moments, self.weight, self.bias, own, momentum, self.eps)
-        return y if batched else F.flatten(y, 0, 1)
+        return y if batched else cast("Floats", F.flatten(y, 0, 1))
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -289,7 +292,7 @@ class GroupNorm(Configured):
         self.register_parameter("weight", _init.full((num_channels,), 1) if affine else None)
         self.register_parameter("bias", _init.zeros((num_channels,)) if affine and bias else None)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Floats:
         """Shape (N, num_channels, ...)."""
         shape = np.shape(input)
         if len(shape) < 2 or shape[1] != self.num_channels:
@@ -300,5 +303,5 @@ class GroupNorm(Configured):
         has = self.bias is not None
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={has}"
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {**super()._config(), "bias": self.bias is not None}

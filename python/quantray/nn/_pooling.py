@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, SupportsIndex, TypeVar, cast
 
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import PerAxis
+    from quantray._typing import Input, PerAxis, Tensor
+    from quantray.nn.functional._arguments import OutputSize
+
+
+T = TypeVar("T")
 
 
 class _Pool(Configured):
     """Pooling, whose settings are the function's arguments after the input."""
 
-    _function: ClassVar[Callable[..., Any]]
+    _function: ClassVar[Callable[..., Tensor]]
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Shape (N, C, lengths), or without N, to other lengths."""
         return type(self)._function(input, **{name: getattr(self, name) for name in self._arguments})
 
 
-def _fixed(value: Any) -> Any:
+def _fixed(value: T) -> T | tuple[SupportsIndex, ...]:
     """One setting for all axes, or a tuple of those for each."""
-    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+    return tuple(cast("list[SupportsIndex]", value)) if isinstance(value, list) else value
 
 
 class _MaxPool(_Pool):
@@ -72,7 +76,7 @@ class _AvgPool(_Pool):
 class _AdaptivePool(_Pool):
     _arguments = ("output_size",)
 
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: OutputSize) -> None:
         super().__init__()
         self.output_size = _fixed(output_size)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantray import ops
 from quantray.nn._recurrent_layer import RecurrentLayer
 from quantray.nn._recurrent_passes import gru_pass, lstm_pass, rnn_pass
+
+if TYPE_CHECKING:
+    from quantray._typing import Floats
+    from quantray.nn._recurrent_states import Sequences
 
 
 class RNN(RecurrentLayer):
@@ -64,10 +68,10 @@ class RNN(RecurrentLayer):
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
         self.nonlinearity = nonlinearity
 
-    def _operator(self) -> Any:
+    def _operator(self) -> Sequences:
         return functools.partial(ops.rnn, nonlinearity=self.nonlinearity)
 
-    def _pass(self, x: Any, states: list[Any], end: str) -> Any:
+    def _pass(self, x: Floats, states: list[Floats], end: str) -> tuple[Floats, ...]:
         w_ih, w_hh, b_ih, b_hh = self._weights(end)
         back = end.endswith("_reverse")
         return rnn_pass(x, states[0], w_ih, w_hh, b_ih, b_hh, back, self.nonlinearity)
@@ -114,10 +118,10 @@ class GRU(RecurrentLayer):
     ) -> None:
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
 
-    def _operator(self) -> Any:
+    def _operator(self) -> Sequences:
         return ops.gru
 
-    def _pass(self, x: Any, states: list[Any], end: str) -> Any:
+    def _pass(self, x: Floats, states: list[Floats], end: str) -> tuple[Floats, ...]:
         w_ih, w_hh, b_ih, b_hh = self._weights(end)
         return gru_pass(x, states[0], w_ih, w_hh, b_ih, b_hh, end.endswith("_reverse"))
 
@@ -171,10 +175,10 @@ class LSTM(RecurrentLayer):
         more = (bidirectional, proj_size)
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, *more)
 
-    def _operator(self) -> Any:
+    def _operator(self) -> Sequences:
         return ops.lstm
 
-    def _pass(self, x: Any, states: list[Any], end: str) -> Any:
+    def _pass(self, x: Floats, states: list[Floats], end: str) -> tuple[Floats, ...]:
         h, c = states
         w_ih, w_hh, b_ih, b_hh = self._weights(end)
         w_hr = self._parameters.get(f"weight_hr{end}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from quantray.nn._recurrent_passes import gru_pass, lstm_pass, rnn_pass
 from quantray.nn._recurrent_states import check_states, states_in, states_out
 from quantray.nn._tracing import whole
 from quantray.nn.functional._arguments import traced_or_floats
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, Floats, Input
+    from quantray.nn._recurrent_states import States
 
 
 class RecurrentCell(Configured):
@@ -47,7 +51,7 @@ class RecurrentCell(Configured):
         return shapes | {"bias_ih": (rows,), "bias_hh": (rows,)} if self.bias else shapes
 
     @whole
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: Input, hx: States | None = None) -> Floats | tuple[Floats, ...]:
         """One step of each row of a batch.
 
         Parameters
@@ -72,7 +76,9 @@ class RecurrentCell(Configured):
         check_states(states, [size] * count)
         return self._run(x, states, size)
 
-    def _run(self, x: Any, states: tuple[Any, ...] | None, size: tuple[int, ...]) -> Any:
+    def _run(
+        self, x: Floats, states: tuple[Floats, ...] | None, size: tuple[int, ...]
+    ) -> Floats | tuple[Floats, ...]:
         rows = (-1, self.hidden_size)
         if states is None:
             zeros = np.zeros(size, np.float32).reshape(rows)
@@ -82,13 +88,15 @@ class RecurrentCell(Configured):
         found = self._pass(x.reshape(1, -1, self.input_size), states)
         return states_out(tuple(found[1 + i].reshape(size) for i in range(len(states))))
 
-    def _pass(self, x: Any, states: tuple[Any, ...]) -> Any:
+    def _pass(self, x: Floats, states: tuple[Floats, ...]) -> tuple[Floats, ...]:
         """The output and the new states, of one step of shape (1, batch, input_size)."""
         raise NotImplementedError
 
-    def _weights(self) -> list[Any]:
+    def _weights(self) -> tuple[Array, Array, Array | None, Array | None]:
         """Weights and biases, as the passes take them."""
-        return [self._parameters.get(name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        found = self._parameters
+        w_ih, w_hh = cast("Array", found["weight_ih"]), cast("Array", found["weight_hh"])
+        return w_ih, w_hh, found.get("bias_ih"), found.get("bias_hh")
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -131,7 +139,7 @@ class RNNCell(RecurrentCell):
         super().__init__(input_size, hidden_size, bias)
         self.nonlinearity = nonlinearity
 
-    def _pass(self, x: Any, states: tuple[Any, ...]) -> Any:
+    def _pass(self, x: Floats, states: tuple[Floats, ...]) -> tuple[Floats, ...]:
         w_ih, w_hh, b_ih, b_hh = self._weights()
         return rnn_pass(x, states[0], w_ih, w_hh, b_ih, b_hh, False, self.nonlinearity)
 
@@ -168,7 +176,7 @@ class LSTMCell(RecurrentCell):
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
         super().__init__(input_size, hidden_size, bias)
 
-    def _pass(self, x: Any, states: tuple[Any, ...]) -> Any:
+    def _pass(self, x: Floats, states: tuple[Floats, ...]) -> tuple[Floats, ...]:
         (h, c), (w_ih, w_hh, b_ih, b_hh) = states, self._weights()
         return lstm_pass(x, h, c, w_ih, w_hh, b_ih, b_hh, None, False)
 
@@ -199,6 +207,6 @@ class GRUCell(RecurrentCell):
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
         super().__init__(input_size, hidden_size, bias)
 
-    def _pass(self, x: Any, states: tuple[Any, ...]) -> Any:
+    def _pass(self, x: Floats, states: tuple[Floats, ...]) -> tuple[Floats, ...]:
         w_ih, w_hh, b_ih, b_hh = self._weights()
         return gru_pass(x, states[0], w_ih, w_hh, b_ih, b_hh, False)

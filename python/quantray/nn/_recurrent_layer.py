@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
@@ -16,6 +16,12 @@ from quantray.nn._gradients import is_traced
 from quantray.nn._recurrent_states import check_states, states_in, states_out
 from quantray.nn._tracing import whole
 from quantray.nn.functional._arguments import traced_or_floats
+from quantray.nn.functional._shape import joined
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, Floats, Input, Tensor
+    from quantray.nn._recurrent_states import Sequences, States
+    from quantray.nn.utils.rnn import PackedSequence
 
 #: More layers than any network has: a number beyond is a mistake, which would take hours to make.
 MOST_LAYERS = 2**16
@@ -110,7 +116,7 @@ class RecurrentLayer(Configured):
         """Has no effect: weights need no particular order in memory. Models written for torch call it."""
 
     @property
-    def all_weights(self) -> list[list[Any]]:
+    def all_weights(self) -> list[list[Tensor]]:
         """For each layer and direction its weights and biases, in the state_dict's order."""
         state = self._own_state()
         return [[state[name] for name in self._shapes(end)] for end in self._ends()]
@@ -118,7 +124,9 @@ class RecurrentLayer(Configured):
     # Calls
 
     @whole
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+    def forward(
+        self, input: Input | PackedSequence, hx: States | None = None
+    ) -> tuple[Floats | PackedSequence, Floats | tuple[Floats, ...]]:
         """Runs all layers over whole sequences.
 
         Parameters
@@ -139,11 +147,13 @@ class RecurrentLayer(Configured):
             The last ones, in the shapes of `hx`.
         """
         if type(input).__name__ == "PackedSequence":
-            return self._run_packed(input, hx)
-        x, states = self._checked(input, hx)
+            return self._run_packed(cast("PackedSequence", input), hx)
+        x, states = self._checked(cast("Input", input), hx)
         return self._run(x, states)
 
-    def _run_packed(self, packed: Any, hx: Any) -> tuple[Any, Any]:
+    def _run_packed(
+        self, packed: PackedSequence, hx: States | None
+    ) -> tuple[PackedSequence, Floats | tuple[Floats, ...]]:
         """Sequences of one length after the other, without padding: all as they would be by themselves."""
         from quantray.nn.utils import rnn
 
@@ -152,8 +162,8 @@ class RecurrentLayer(Configured):
         states = states_in(hx, self._has_cell_state)
         if states and packed.sorted_indices is not None:
             states = tuple(state[:, packed.sorted_indices] for state in states)
-        outputs: list[Any] = []
-        ended: list[tuple[Any, ...]] = []
+        outputs: list[Floats] = []
+        ended: list[tuple[Floats, ...]] = []
         for length in sorted(set(lengths.tolist()), reverse=True):
             chosen = np.flatnonzero(lengths == length)
             rows = slice(int(chosen[0]), int(chosen[-1]) + 1)
@@ -165,13 +175,11 @@ class RecurrentLayer(Configured):
             output = output.transpose(order) if self.batch_first else output
             short = len(whole) - length
             if short:
-                output = F.cat([output, np.zeros((short, *np.shape(output)[1:]), np.float32)], 0)
+                output = joined([output, np.zeros((short, *np.shape(output)[1:]), np.float32)], 0)
             outputs.append(output)
-            ended.append(cast("tuple[Any, ...]", last if isinstance(last, tuple) else (last,)))
-        merged = outputs[0] if len(outputs) == 1 else F.cat(outputs, 1)
-        last = tuple(
-            parts[0] if len(parts) == 1 else F.cat(list(parts), 1) for parts in zip(*ended, strict=True)
-        )
+            ended.append(last if isinstance(last, tuple) else (last,))
+        merged = outputs[0] if len(outputs) == 1 else joined(outputs, 1)
+        last = tuple(parts[0] if len(parts) == 1 else joined(parts, 1) for parts in zip(*ended, strict=True))
         if packed.unsorted_indices is not None:
             last = tuple(state[:, packed.unsorted_indices] for state in last)
         again = rnn.pack_padded_sequence(merged, lengths)
@@ -179,7 +187,7 @@ class RecurrentLayer(Configured):
             sorted_indices=packed.sorted_indices, unsorted_indices=packed.unsorted_indices
         ), states_out(last)
 
-    def _checked(self, input: Any, hx: Any) -> tuple[Any, tuple[Any, ...] | None]:
+    def _checked(self, input: Input, hx: States | None) -> tuple[Floats, tuple[Floats, ...] | None]:
         """The input and the states, of the shapes that they must have."""
         x = traced_or_floats(input)
         shape, n = np.shape(x), self.input_size
@@ -196,7 +204,9 @@ class RecurrentLayer(Configured):
         check_states(states, [(count, *batch, size) for size in sizes])
         return x, states
 
-    def _run(self, x: Any, states: tuple[Any, ...] | None) -> tuple[Any, Any]:
+    def _run(
+        self, x: Floats, states: tuple[Floats, ...] | None
+    ) -> tuple[Floats, Floats | tuple[Floats, ...]]:
         """All layers in one call; one pass for each direction where gradients or dropout ask for it."""
         dropped = self.training and self.dropout > 0 and self.num_layers > 1
         if dropped or any(map(is_traced, (x, *(states or ()), *self._parameters.values()))):
@@ -209,7 +219,9 @@ class RecurrentLayer(Configured):
         state = states_out(states) if states else None
         return self._operator()(x, weights, biases, state, **how)
 
-    def _run_each(self, x: Any, states: tuple[Any, ...] | None) -> tuple[Any, Any]:
+    def _run_each(
+        self, x: Floats, states: tuple[Floats, ...] | None
+    ) -> tuple[Floats, Floats | tuple[Floats, ...]]:
         """Layer by layer, and in it direction by direction."""
         batched = len(np.shape(x)) == 3
         if not batched:
@@ -221,36 +233,37 @@ class RecurrentLayer(Configured):
         if states is None:
             sizes = (self._outputs, self.hidden_size)[: 1 + self._has_cell_state]
             states = tuple(np.zeros((len(ends), batch, size), np.float32) for size in sizes)
-        last: list[list[Any]] = [[] for _ in states]
+        last: list[list[Floats]] = [[] for _ in states]
         for i in range(0, len(ends), ways):
-            outputs: list[Any] = []
+            outputs: list[Floats] = []
             for k in range(i, i + ways):
                 found = self._pass(x, [state[k] for state in states], ends[k])
                 outputs.append(found[0])
                 for j in range(len(states)):
                     last[j].append(found[1 + j].reshape((1, *np.shape(found[1 + j]))))
-            x = outputs[0] if ways == 1 else F.cat(outputs, -1)
+            x = outputs[0] if ways == 1 else joined(outputs, -1)
             if i + ways < len(ends):
                 x = F.dropout(x, self.dropout, self.training)
-        ended = tuple(each[0] if len(each) == 1 else F.cat(each) for each in last)
+        ended = tuple(each[0] if len(each) == 1 else joined(each) for each in last)
         if not batched:
             x, ended = x.reshape(-1, ways * self._outputs), tuple(s.reshape(len(ends), -1) for s in ended)
         elif self.batch_first:
             x = x.transpose((1, 0, 2))
         return x, states_out(ended)
 
-    def _operator(self) -> Any:
+    def _operator(self) -> Sequences:
         """What runs all layers in one call."""
         raise NotImplementedError
 
-    def _pass(self, x: Any, states: list[Any], end: str) -> Any:
+    def _pass(self, x: Floats, states: list[Floats], end: str) -> tuple[Floats, ...]:
         """The output and the last states of one direction."""
         raise NotImplementedError
 
-    def _weights(self, end: str) -> list[Any]:
+    def _weights(self, end: str) -> tuple[Array, Array, Array | None, Array | None]:
         """Weights and biases of one direction, as the passes take them."""
-        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return [self._parameters.get(kind + end) for kind in kinds]
+        found = self._parameters
+        w_ih, w_hh = cast("Array", found[f"weight_ih{end}"]), cast("Array", found[f"weight_hh{end}"])
+        return w_ih, w_hh, found.get(f"bias_ih{end}"), found.get(f"bias_hh{end}")
 
     # Text
 

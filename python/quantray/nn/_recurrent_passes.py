@@ -10,7 +10,7 @@ Source: Werbos, Backpropagation Through Time: What It Does and How to Do It (199
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,20 +20,27 @@ from quantray.nn.functional._arguments import floats
 from quantray.nn.functional._linear import linear
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import Floats
+    from quantray._typing import Array, Floats, Input
+    from quantray.nn._gradients import Vjp
 
-    Vjp = Callable[[Any], Sequence[Any]]
 
-
-def _in_order(x: Any, reverse: bool) -> Any:
+def _in_order(x: Floats, reverse: bool) -> Floats:
     """Steps in the order in which they are taken."""
     return x[::-1] if reverse else x
 
 
 @differentiable
 def lstm_pass(
-    x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, w_hr: Any, reverse: bool
-) -> tuple[Any, Any, Any]:
+    x: Array,
+    h: Array,
+    c: Array,
+    w_ih: Input,
+    w_hh: Input,
+    b_ih: Input | None,
+    b_hh: Input | None,
+    w_hr: Input | None,
+    reverse: bool,
+) -> tuple[Floats, Floats, Floats]:
     """The outputs of all steps, the last hidden state and the last cell state; gates i, f, g, o."""
     weights = (w_ih, w_hh) if w_hr is None else (w_ih, w_hh, w_hr)
     y, (last_h, last_c) = ops.lstm(_in_order(x, reverse), [weights], [(b_ih, b_hh)], (h[None], c[None]))
@@ -41,13 +48,24 @@ def lstm_pass(
 
 
 @lstm_pass.gradient
-def _lstm_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    x, h, c, w_ih, w_hh, b_ih, b_hh, w_hr, reverse = args
+def _lstm_gradient(
+    wanted: Sequence[int],
+    out: tuple[Floats, Floats, Floats],
+    x: Array,
+    h: Array,
+    c: Array,
+    w_ih: Input,
+    w_hh: Input,
+    b_ih: Input | None,
+    b_hh: Input | None,
+    w_hr: Input | None,
+    reverse: bool,
+) -> Vjp[tuple[Floats, Floats, Floats]]:
     x, h, c, w_ih, w_hh = map(floats, (x, h, c, w_ih, w_hh))
     x = _in_order(x, reverse)
     before = _before(h, _in_order(out[0], reverse))
 
-    def vjp(gradients: Any) -> list[Any]:
+    def vjp(gradients: tuple[Floats, Floats, Floats]) -> list[Array]:
         gy, dh, dc = map(floats, gradients)
         gy, dh, dc = _in_order(gy, reverse), dh.copy(), dc.copy()
         sums = linear(x, w_ih, b_ih)
@@ -76,7 +94,7 @@ def _lstm_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwarg
             dc *= f[t]
             dh = gates[t].reshape(batch, 4 * units) @ w_hh
         rows = gates.reshape(-1, 4 * units)
-        each: dict[int, Callable[[], Any]] = {
+        each: dict[int, Callable[[], Array]] = {
             0: lambda: _in_order((rows @ w_ih).reshape(x.shape), reverse),
             1: lambda: dh,
             2: lambda: dc,
@@ -102,20 +120,31 @@ def _cells(c: Floats, new: Floats, kept: Floats) -> Floats:
 
 
 @differentiable
-def gru_pass(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, reverse: bool) -> tuple[Any, Any]:
+def gru_pass(
+    x: Array, h: Array, w_ih: Input, w_hh: Input, b_ih: Input | None, b_hh: Input | None, reverse: bool
+) -> tuple[Floats, Floats]:
     """The outputs of all steps and the last hidden state; gates r, z, n."""
     y, last = ops.gru(_in_order(x, reverse), [(w_ih, w_hh)], [(b_ih, b_hh)], h[None])
     return _in_order(y, reverse), last[0]
 
 
 @gru_pass.gradient
-def _gru_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    x, h, w_ih, w_hh, b_ih, b_hh, reverse = args
+def _gru_gradient(
+    wanted: Sequence[int],
+    out: tuple[Floats, Floats],
+    x: Array,
+    h: Array,
+    w_ih: Input,
+    w_hh: Input,
+    b_ih: Input | None,
+    b_hh: Input | None,
+    reverse: bool,
+) -> Vjp[tuple[Floats, Floats]]:
     x, h, w_ih, w_hh = map(floats, (x, h, w_ih, w_hh))
     x = _in_order(x, reverse)
     before = _before(h, _in_order(out[0], reverse))
 
-    def vjp(gradients: Any) -> list[Any]:
+    def vjp(gradients: tuple[Floats, Floats]) -> list[Array]:
         gy, dh = map(floats, gradients)
         of_x, of_h = linear(x, w_ih, b_ih), linear(before, w_hh, b_hh)
         (xr, xz, xn), (hr, hz, hn) = _split(of_x, 3), _split(of_h, 3)
@@ -135,8 +164,15 @@ def _gru_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs
 
 @differentiable
 def rnn_pass(
-    x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, reverse: bool, nonlinearity: str
-) -> tuple[Any, Any]:
+    x: Array,
+    h: Array,
+    w_ih: Input,
+    w_hh: Input,
+    b_ih: Input | None,
+    b_hh: Input | None,
+    reverse: bool,
+    nonlinearity: str,
+) -> tuple[Floats, Floats]:
     """The outputs of all steps and the last hidden state."""
     y, last = ops.rnn(
         _in_order(x, reverse), [(w_ih, w_hh)], [(b_ih, b_hh)], h[None], nonlinearity=nonlinearity
@@ -145,12 +181,22 @@ def rnn_pass(
 
 
 @rnn_pass.gradient
-def _rnn_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    x, h, w_ih, w_hh, _, _, reverse, nonlinearity = args
+def _rnn_gradient(
+    wanted: Sequence[int],
+    out: tuple[Floats, Floats],
+    x: Array,
+    h: Array,
+    w_ih: Input,
+    w_hh: Input,
+    b_ih: Input | None,
+    b_hh: Input | None,
+    reverse: bool,
+    nonlinearity: str,
+) -> Vjp[tuple[Floats, Floats]]:
     x, h, w_ih, w_hh = map(floats, (x, h, w_ih, w_hh))
     x, y = _in_order(x, reverse), _in_order(out[0], reverse)
 
-    def vjp(gradients: Any) -> list[Any]:
+    def vjp(gradients: tuple[Floats, Floats]) -> list[Array]:
         gy, dh = map(floats, gradients)
         slope = 1 - y * y if nonlinearity == "tanh" else (y > 0).astype(np.float32)
         gates = np.expand_dims(slope, 2)
@@ -161,7 +207,7 @@ def _rnn_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs
     return vjp
 
 
-def _back(gates: Floats, kept: Any, gy: Floats, dh: Floats, w_hh: Floats) -> tuple[Floats, Floats]:
+def _back(gates: Floats, kept: Floats | None, gy: Floats, dh: Floats, w_hh: Floats) -> tuple[Floats, Floats]:
     """Goes from the last step to the first: the gradient of the first state, and those of all outputs.
 
     `gates`, of shape (steps, batch, gates, units), are the derivatives of outputs by each gate's sum, and
@@ -187,9 +233,9 @@ def _gradients(
     before: Floats,
     w_ih: Floats,
     reverse: bool,
-) -> list[Any]:
+) -> list[Array]:
     """What is wanted, from the gradients of the sums that the input, and the hidden state, take part in."""
-    each: dict[int, Callable[[], Any]] = {
+    each: dict[int, Callable[[], Array]] = {
         0: lambda: _in_order((of_x @ w_ih).reshape(x.shape), reverse),
         1: lambda: dh,
         2: lambda: of_x.T @ _rows(x),
@@ -214,5 +260,5 @@ def _rows(values: Floats) -> Floats:
     return values.reshape(-1, values.shape[-1])
 
 
-def _sums(rows: Floats) -> Any:
+def _sums(rows: Floats) -> Floats:
     return rows.sum(0, dtype=np.float64)

@@ -16,33 +16,37 @@ from quantray.nn._state import nearest
 from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    import numpy.typing as npt
-
+    from quantray._typing import Array, ArrayLike, Floats, Input, Tensor
     from quantray.nn._module import Module
 
-    #: A NumPy array, a quantized tensor, or, while gradients are traced, autograd's box of an array.
-    Array: TypeAlias = Any
+if TYPE_CHECKING:
 
+    class Parameter:
+        """For type checkers, what is marked is the array that the module will hold."""
 
-class Parameter(NamedTuple):
-    """Marks an array as a parameter where it is assigned to a module; the module then holds the array itself.
+        data: ArrayLike
 
-    >>> from quantray import nn
-    >>> class Scale(nn.Module):
-    ...     def __init__(self):
-    ...         super().__init__()
-    ...         self.factor = nn.Parameter([2.0])
-    ...     def forward(self, input):
-    ...         return input * self.factor
-    >>> Scale().factor
-    array([2.], dtype=float32)
+        def __new__(cls, data: ArrayLike) -> Array: ...
 
-    Source: `torch.nn.Parameter`.
-    """
+else:
 
-    data: Any
+    class Parameter(NamedTuple):
+        """Marks an array as a parameter where it is assigned to a module, which then holds the array itself.
+
+        >>> from quantray import nn
+        >>> class Scale(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.factor = nn.Parameter([2.0])
+        ...     def forward(self, input):
+        ...         return input * self.factor
+        >>> Scale().factor
+        array([2.], dtype=float32)
+
+        Source: `torch.nn.Parameter`.
+        """
+
+        data: ArrayLike
 
 
 class Mark:
@@ -64,19 +68,19 @@ class Mark:
         self.changed = self.touched = self.read = False
 
 
-def as_parameter(data: Any) -> npt.NDArray[np.float32]:
+def as_parameter(data: ArrayLike) -> Floats:
     """Numbers as a parameter: a float32 array of its own."""
     if _init.is_rebuilding() and getattr(data, "dtype", None) == np.float32:
         # A file's array takes its place at once.
-        return cast("npt.NDArray[np.float32]", data)
+        return cast("Floats", data)
     return np.array(data, np.float32)
 
 
 class Registry:
     """The part of a module that holds things."""
 
-    _parameters: dict[str, Array]
-    _buffers: dict[str, Array]
+    _parameters: dict[str, Array | None]
+    _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     #: Parameters that no gradients are made for.
     _frozen: set[str]
@@ -94,7 +98,7 @@ class Registry:
         put("_unsaved", set())
         put("_marks", ())
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if "_modules" not in self.__dict__:
             raise AttributeError(f"call super().__init__() in {type(self).__name__} before assigning {name}")
         if isinstance(value, Parameter):
@@ -102,10 +106,10 @@ class Registry:
         elif isinstance(value, Registry):
             self.add_module(name, cast("Module", value))
         elif name in self._parameters:
-            self._parameters[name] = value
+            self._parameters[name] = cast("Array | None", value)
             self._touched()
         elif name in self._buffers:
-            self._buffers[name] = value
+            self._buffers[name] = cast("Tensor | None", value)
             self._touched()
         elif name in self._modules:
             if value is not None:
@@ -175,13 +179,13 @@ class Registry:
         if hasattr(type(self), name) and not isinstance(getattr(type(self), name), OfRunner):
             raise ValueError(f"name must not be an attribute of {type(self).__name__}, got {name!r}")
 
-    def register_parameter(self, name: str, param: npt.ArrayLike | None) -> None:
+    def register_parameter(self, name: str, param: ArrayLike | None) -> None:
         """Adds a parameter, which becomes a float32 array; None where the module could have one."""
         if name not in self._parameters:
             self._forget(name)
         self._parameters[name] = None if param is None else as_parameter(param)
 
-    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+    def register_buffer(self, name: str, tensor: Input | None, persistent: bool = True) -> None:
         """Adds state that is not trained; `persistent` if it belongs to the state_dict."""
         if name not in self._buffers:
             self._forget(name)
@@ -246,7 +250,7 @@ class Registry:
         for _, module in self.named_modules():
             yield module
 
-    def _named_arrays(self, kind: str, prefix: str) -> Iterator[tuple[str, Array]]:
+    def _named_arrays(self, kind: str, prefix: str) -> Iterator[tuple[str, Tensor]]:
         for path, module in self.named_modules(prefix):
             module._read()
             for name, array in getattr(module, kind).items():
@@ -260,7 +264,7 @@ class Registry:
         its first name, unless told not to.
         """
         seen: set[int] = set()
-        for name, array in self._named_arrays("_parameters", prefix):
+        for name, array in cast("Iterator[tuple[str, Array]]", self._named_arrays("_parameters", prefix)):
             if not remove_duplicate or id(array) not in seen:
                 seen.add(id(array))
                 yield name, array
@@ -270,11 +274,11 @@ class Registry:
         for _, array in self.named_parameters():
             yield array
 
-    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
         """All buffers with their names."""
         return self._named_arrays("_buffers", prefix)
 
-    def buffers(self) -> Iterator[Array]:
+    def buffers(self) -> Iterator[Tensor]:
         """All buffers."""
         for _, array in self.named_buffers():
             yield array

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, overload
 
 if TYPE_CHECKING:
+    from quantray._typing import Json, Scalar, State, Tensor
     from quantray.graph import Graph
+    from quantray.graph._files import Writer
     from quantray.nn._module import Module
+    from quantray.nn._state import Accepted
+
+T = TypeVar("T")
 
 
 class Runner(Protocol):
@@ -16,19 +21,19 @@ class Runner(Protocol):
     #: Whether `forward` computes the same, module by module.
     keeps_forward: bool
 
-    def __call__(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         """The module's output."""
         ...
 
-    def own_state(self, module: Module) -> dict[str, Any]:
+    def own_state(self, module: Module) -> State:
         """What belongs to the module's state_dict beside what its modules keep."""
         ...
 
-    def accept(self, module: Module, name: str, value: Any) -> Any:
+    def accept(self, module: Module, name: str, value: object) -> Tensor | Scalar:
         """A value for an entry of that state, converted; raises where it does not fit."""
         ...
 
-    def assign(self, module: Module, state: dict[str, Any]) -> None:
+    def assign(self, module: Module, state: Accepted) -> None:
         """Takes accepted entries; called after each load of a state_dict, whatever has changed."""
         ...
 
@@ -36,7 +41,7 @@ class Runner(Protocol):
         """Makes what the keys of a state_dict that is to be loaded are the state of."""
         ...
 
-    def for_file(self, module: Module, writer: Any) -> dict[str, Any] | None:
+    def for_file(self, module: Module, writer: Writer) -> dict[str, Json] | None:
         """What a file has of it, as JSON; None where only an instance of the class can take the file."""
         ...
 
@@ -44,7 +49,7 @@ class Runner(Protocol):
         """The graphs, with what a user wants to see beside them."""
         ...
 
-    def shapes(self, module: Module, args: tuple[Any, ...]) -> dict[int, str]:
+    def shapes(self, module: Module, args: tuple[object, ...]) -> dict[int, str]:
         """By ids of modules their outputs' shapes, for some arguments; without any, lengths have names."""
         ...
 
@@ -57,16 +62,25 @@ class Runner(Protocol):
         ...
 
 
-class OfRunner:
+class OfRunner(Generic[T]):
     """An attribute of models that run by graphs; a model's own attribute of this name goes first."""
 
-    def __init__(self, read: Callable[[list[Graph]], Any], doc: str) -> None:
+    def __init__(self, read: Callable[[list[Graph]], T], doc: str) -> None:
         self._read, self.__doc__ = read, doc
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, module: Module | None, owner: type) -> Any:
+    if TYPE_CHECKING:
+
+        def __set__(self, module: Module, value: object) -> None:
+            """A model's own attribute of this name, of any type."""
+
+    @overload
+    def __get__(self, module: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, module: Module, owner: type) -> T: ...
+    def __get__(self, module: Module | None, owner: type) -> Self | T:
         if module is None:
             return self
         own = module.__dict__

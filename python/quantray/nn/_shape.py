@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
+
+if TYPE_CHECKING:
+    from quantray._typing import Input, PerAxis, Tensor
+    from quantray.nn.functional._arguments import Factors
+
+
+T = TypeVar("T")
 
 
 class Identity(Configured):
@@ -19,10 +26,10 @@ class Identity(Configured):
     Source: `torch.nn.Identity`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__()
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: T) -> T:
         """The input."""
         return input
 
@@ -44,7 +51,7 @@ class Flatten(Configured):
         super().__init__()
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of any shape."""
         return F.flatten(input, self.start_dim, self.end_dim)
 
@@ -69,7 +76,7 @@ class Unflatten(Configured):
         super().__init__()
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Of any shape whose axis has as many elements."""
         return F.unflatten(input, self.dim, self.unflattened_size)
 
@@ -91,8 +98,8 @@ class Upsample(Configured):
 
     def __init__(
         self,
-        size: Any = None,
-        scale_factor: Any = None,
+        size: PerAxis | None = None,
+        scale_factor: Factors | None = None,
         mode: str = "nearest",
         align_corners: bool | None = None,
     ) -> None:
@@ -100,7 +107,7 @@ class Upsample(Configured):
         self.size, self.scale_factor = size, scale_factor
         self.mode, self.align_corners = mode, align_corners
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Shape (N, C, lengths) to other lengths."""
         return F.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners)
 

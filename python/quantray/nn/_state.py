@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import numpy as np
 
 from quantray._core import QTensor
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from quantray._typing import Array, ArrayLike, Scalar, Tensor
     from quantray.nn._module import Module
+
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    #: Entries of a state_dict as a module takes them: arrays, tensors, scales and zero points.
+    Accepted: TypeAlias = Mapping[str, Tensor | Scalar]
 
 
 class Incompatible(NamedTuple):
@@ -23,7 +29,7 @@ class Incompatible(NamedTuple):
     unexpected_keys: list[str]
 
 
-def load_state(model: Module, given: Mapping[str, Any], strict: bool) -> Incompatible:
+def load_state(model: Module, given: Mapping[str, object], strict: bool) -> Incompatible:
     """`Module.load_state_dict` of a mapping: either all that it names is taken, or nothing."""
     for module in model.modules():
         if module._runner is not None:
@@ -40,10 +46,10 @@ def load_state(model: Module, given: Mapping[str, Any], strict: bool) -> Incompa
         text = "\n".join(lines) if len(lines) > 4 else f"{lines[0]} {'; '.join(map(str.strip, lines[1:]))}"
         raise KeyError(_Text(text))
     # By module, which may have several names: what it takes, and what its runner does.
-    accepted: dict[int, tuple[Module, dict[str, Any], dict[str, Any]]] = {}
-    taken_from: dict[tuple[int, str], Any] = {}
+    accepted: dict[int, tuple[Module, dict[str, Tensor | Scalar], dict[str, Tensor | Scalar]]] = {}
+    taken_from: dict[tuple[int, str], object] = {}
     # By the array that is replaced: one that is tied to another place is replaced in both by one.
-    tied: dict[int, Any] = {}
+    tied: dict[int, Tensor | Scalar] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         _, taken, of_runner = accepted.setdefault(id(module), (module, {}, {}))
         runner, mine = module._runner, module._own_state() | module._more_state()
@@ -73,6 +79,13 @@ def load_state(model: Module, given: Mapping[str, Any], strict: bool) -> Incompa
     return Incompatible(missing, unexpected)
 
 
+class _TorchTensor(Protocol):
+    """What is asked of torch's tensors."""
+
+    def detach(self) -> _TorchTensor: ...
+    def float(self) -> ArrayLike: ...
+
+
 class _Text(str):
     """A message that KeyError shows as it is, not as a quoted string."""
 
@@ -82,7 +95,7 @@ class _Text(str):
         return str(self)
 
 
-def as_array(value: Any) -> npt.NDArray[Any]:
+def as_array(value: object) -> Array:
     """An array of numbers from what a state_dict may hold: arrays, lists, torch tensors of any float type."""
     if isinstance(value, QTensor):
         return value.dequantize()
@@ -90,7 +103,7 @@ def as_array(value: Any) -> npt.NDArray[Any]:
         array = np.asarray(value)
     except (TypeError, RuntimeError):
         # torch's bfloat16, and tensors that require gradients.
-        array = np.asarray(value.detach().float())
+        array = np.asarray(cast("_TorchTensor", value).detach().float())
     if array.dtype.kind not in "biuf" and array.dtype.name not in ("bfloat16", "float8_e4m3fn"):
         raise TypeError(f"must be an array of numbers, got {type(value).__name__} of dtype {array.dtype}")
     return array
@@ -102,9 +115,9 @@ def _listed(what: str, names: list[str], others: list[str]) -> list[str]:
     return [*lines, f"  {what}: {len(names) - 20} more"] if len(names) > 20 else lines
 
 
-def is_same(a: Any, b: Any) -> bool:
+def is_same(a: Tensor | Scalar, b: Tensor | Scalar) -> bool:
     """Whether two arrays hold the same numbers."""
-    if a is b or isinstance(a, QTensor) or isinstance(b, QTensor):
+    if a is b or not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
         return a is b
     return bool(a.dtype == b.dtype and a.tobytes() == b.tobytes())
 

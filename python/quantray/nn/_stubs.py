@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from quantray.nn import functional as F
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
+
+if TYPE_CHECKING:
+    from quantray._typing import Config, Input, Tensor
+
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    #: What sums and products take: arrays, several of them, numbers.
+    Term: TypeAlias = Input | Sequence[Input] | float
 
 
 class QuantStub(Module):
@@ -20,17 +32,17 @@ class QuantStub(Module):
     Source: `torch.ao.quantization.QuantStub`.
     """
 
-    def __init__(self, qconfig: Any = None) -> None:
+    def __init__(self, qconfig: object = None) -> None:
         super().__init__()
         if qconfig is not None:
             self.qconfig = qconfig
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: T) -> T:
         """The input."""
         return input
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {}
 
 
@@ -44,17 +56,17 @@ class DeQuantStub(Module):
     Source: `torch.ao.quantization.DeQuantStub`.
     """
 
-    def __init__(self, qconfig: Any = None) -> None:
+    def __init__(self, qconfig: object = None) -> None:
         super().__init__()
         if qconfig is not None:
             self.qconfig = qconfig
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: T) -> T:
         """The input."""
         return input
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {}
 
 
@@ -74,50 +86,50 @@ class FloatFunctional(Module):
     Source: `torch.ao.nn.quantized.FloatFunctional`.
     """
 
-    def forward(self, name: str, *args: Any) -> Any:
+    def forward(self, name: str, *args: Term) -> Tensor:
         """One of the functions, by name: what the methods call, so that hooks see it."""
         function = _FUNCTIONS.get(name) if isinstance(name, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
         if function is None:
             raise RuntimeError("call a method of FloatFunctional, add(x, y) or cat([x, y]), say, not itself")
         return function(*args)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {}
 
-    def add(self, x: Any, y: Any) -> Any:
+    def add(self, x: Input, y: Input) -> Tensor:
         """`x + y`."""
         return self("add", x, y)
 
-    def add_scalar(self, x: Any, y: float) -> Any:
+    def add_scalar(self, x: Input, y: float) -> Tensor:
         """`x + y`, y a number."""
         return self("add_scalar", x, y)
 
-    def mul(self, x: Any, y: Any) -> Any:
+    def mul(self, x: Input, y: Input) -> Tensor:
         """`x * y`."""
         return self("mul", x, y)
 
-    def mul_scalar(self, x: Any, y: float) -> Any:
+    def mul_scalar(self, x: Input, y: float) -> Tensor:
         """`x * y`, y a number."""
         return self("mul_scalar", x, y)
 
-    def cat(self, x: Sequence[Any], dim: int = 0) -> Any:
+    def cat(self, x: Sequence[Input], dim: int = 0) -> Tensor:
         """Arrays one after the other along an axis."""
         return self("cat", x, dim)
 
-    def add_relu(self, x: Any, y: Any) -> Any:
+    def add_relu(self, x: Input, y: Input) -> Tensor:
         """`relu(x + y)`."""
         return self("add_relu", x, y)
 
-    def matmul(self, x: Any, y: Any) -> Any:
+    def matmul(self, x: Input, y: Input) -> Tensor:
         """`x @ y`."""
         return self("matmul", x, y)
 
 
-def _add_relu(x: Any, y: Any) -> Any:
+def _add_relu(x: Input, y: Input) -> Tensor:
     return F.relu(F.add(x, y))
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
+_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "add": F.add,
     "add_scalar": F.add,
     "mul": F.mul,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
@@ -13,7 +14,12 @@ from quantray.nn._gradients import untraced
 from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
+    from quantray._typing import Tensor
     from quantray.nn._module import Module
+
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Row(NamedTuple):
@@ -58,12 +64,18 @@ class Summary:
         return self._table().html()
 
 
-def _shape(output: Any) -> str:
+@runtime_checkable
+class _Shaped(Protocol):
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+
+def _shape(output: object) -> str:
     """An array's shape, or those of several."""
     if isinstance(output, (tuple, list)):
-        return ", ".join(_shape(part) for part in cast("tuple[Any, ...]", output))
-    output = untraced(output)
-    return str(tuple(output.shape)) if hasattr(output, "shape") else ""
+        return ", ".join(_shape(part) for part in cast("tuple[object, ...]", output))
+    found = untraced(output)
+    return str(tuple(found.shape)) if isinstance(found, _Shaped) else ""
 
 
 class _Watch:
@@ -72,10 +84,12 @@ class _Watch:
     def __init__(self) -> None:
         self.shapes: dict[int, str] = {}
 
-    def call_function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return function.__wrapped__(*args, **kwargs)
+    def call_function(
+        self, function: Callable[..., R], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> R:
+        return vars(function)["__wrapped__"](*args, **kwargs)
 
-    def call_module(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call_module(self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         runner = module._runner
         plain = runner is None or runner.keeps_forward
         output = (
@@ -84,14 +98,14 @@ class _Watch:
         self.shapes[id(module)] = _shape(output)
         return output
 
-    def attribute(self, module: Module, name: str, value: Any) -> Any:
+    def attribute(self, module: Module, name: str, value: T) -> T:
         return value
 
-    def as_floats(self, value: Any) -> Any:
+    def as_floats(self, value: object) -> None:
         return None
 
 
-def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
+def summarize(model: Module, args: tuple[object, ...]) -> Summary:
     """The table of a model, called with `args` in evaluation mode if there are any."""
     watch = _Watch()
     if args:
@@ -113,7 +127,7 @@ def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
         shapes = model._runner.shapes(model, args) | shapes
     rows: list[Row] = []
     # What was counted, kept: the id of an array that is gone may be another one's.
-    seen: dict[int, Any] = {}
+    seen: dict[int, Tensor] = {}
     totals = np.zeros(2, np.int64)
     for name, module in model.named_modules():
         own = {key: value for key, value in module._own_state().items() if hasattr(value, "nbytes")}
@@ -130,6 +144,6 @@ def summarize(model: Module, args: tuple[Any, ...]) -> Summary:
     return Summary(rows, *totals.tolist())
 
 
-def _is_parameter(module: Module, key: str, value: Any) -> bool:
+def _is_parameter(module: Module, key: str, value: Tensor) -> bool:
     """Whether an entry of a module's state is a weight, of integers, too."""
     return key in module._parameters or isinstance(value, QTensor) or key.startswith("bias")

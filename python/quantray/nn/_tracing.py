@@ -9,32 +9,36 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from quantray._typing import Floats
     from quantray.nn._module import Module
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Tracer(Protocol):
     """What a capture does with the calls that are handed to it."""
 
-    def call_function(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
+    def call_function(
+        self, function: Callable[..., R], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> R:
         """A function of `nn.functional`: itself, where no argument is a stand-in."""
         ...
 
-    def call_module(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call_module(self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         """A module's call."""
         ...
 
-    def attribute(self, module: Module, name: str, value: Any) -> Any:
+    def attribute(self, module: Module, name: str, value: T) -> T:
         """A parameter or a buffer that `forward` asks a module for."""
         ...
 
-    def as_floats(self, value: Any) -> Any:
+    def as_floats(self, value: object) -> Floats | None:
         """A stand-in as one of float32; None for what is no stand-in."""
         ...
 
@@ -64,7 +68,7 @@ def traced(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 
 def whole(forward: F) -> F:
@@ -82,7 +86,7 @@ def whole_in_training(forward: F) -> F:
 
 
 #: Classes that somebody has said are whole.
-WHOLE: set[type[Any]] = set()
+WHOLE: set[type] = set()
 
 
 def is_whole(module: Module) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +19,18 @@ from quantray.nn._linear import Linear
 from quantray.nn._module import Module
 from quantray.nn.functional._activation import gelu, relu
 
-_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": relu, "gelu": gelu}
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from quantray._typing import Config, Floats, Input, Tensor
+
+    #: A function of an array: what stands between the two linear layers.
+    Activation: TypeAlias = Callable[[Floats], Tensor]
+
+_ACTIVATIONS: dict[str, Activation] = {"relu": relu, "gelu": gelu}
 
 
-def activation_of(given: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+def activation_of(given: str | Activation) -> Activation:
     """A function, from its name or as it is."""
     if callable(given):
         return given
@@ -62,11 +70,11 @@ class TransformerEncoderLayer(Module):
     Source: Vaswani et al., Attention Is All You Need (2017), 3.1; `torch.nn.TransformerEncoderLayer`.
     """
 
-    self_attn: Any
-    linear1: Any
-    linear2: Any
-    norm1: Any
-    norm2: Any
+    self_attn: Module
+    linear1: Module
+    linear2: Module
+    norm1: Module
+    norm2: Module
 
     def __init__(
         self,
@@ -74,7 +82,7 @@ class TransformerEncoderLayer(Module):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = "relu",
+        activation: str | Activation = "relu",
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
@@ -93,8 +101,12 @@ class TransformerEncoderLayer(Module):
         self.activation = activation_of(activation)
 
     def forward(
-        self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
-    ) -> Any:
+        self,
+        src: Floats,
+        src_mask: Input | None = None,
+        src_key_padding_mask: Input | None = None,
+        is_causal: bool = False,
+    ) -> Floats:
         """The layer of `src`, of its shape; masks are those of `MultiheadAttention`."""
         masks = (src_mask, src_key_padding_mask, is_causal)
         x = src
@@ -104,7 +116,7 @@ class TransformerEncoderLayer(Module):
         x = self.norm1(x + self._attend(x, *masks))
         return self.norm2(x + self._feed_forward(x))
 
-    def _rows(self, x: Any, padding: Any) -> Any:
+    def _rows(self, x: Floats, padding: Input) -> Floats:
         """The layer of rows that are no padding, (R, d_model), one sequence's after the other's, in
         evaluation.
         """
@@ -114,11 +126,11 @@ class TransformerEncoderLayer(Module):
         x = self.norm1(x + self.self_attn._attend_rows(x, padding))
         return self.norm2(x + self._feed_forward(x))
 
-    def _attend(self, x: Any, mask: Any, padding: Any, is_causal: bool) -> Any:
+    def _attend(self, x: Floats, mask: Input | None, padding: Input | None, is_causal: bool) -> Floats:
         x = self.self_attn(x, x, x, padding, False, mask, is_causal=is_causal)[0]
         return self.dropout1(x)
 
-    def _feed_forward(self, x: Any) -> Any:
+    def _feed_forward(self, x: Floats) -> Floats:
         return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
 
     def _activation_name(self) -> str:
@@ -129,7 +141,7 @@ class TransformerEncoderLayer(Module):
             f'activation must be "relu" or "gelu" for a model that is saved, got {self.activation!r}'
         )
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "d_model": self.self_attn.embed_dim,
             "nhead": self.self_attn.num_heads,
@@ -169,7 +181,7 @@ class TransformerEncoder(Module):
     Source: `torch.nn.TransformerEncoder`.
     """
 
-    norm: Any
+    norm: Module | None
 
     def __init__(
         self,
@@ -189,8 +201,12 @@ class TransformerEncoder(Module):
         self.add_module("norm", norm)
 
     def forward(
-        self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
-    ) -> Any:
+        self,
+        src: Floats,
+        mask: Input | None = None,
+        src_key_padding_mask: Input | None = None,
+        is_causal: bool | None = None,
+    ) -> Floats:
         """The encoder of `src`, of its shape; masks are those of `MultiheadAttention`."""
         if (
             src_key_padding_mask is not None
@@ -209,14 +225,14 @@ class TransformerEncoder(Module):
             src = layer(src, mask, src_key_padding_mask, bool(is_causal))
         return src if self.norm is None else self.norm(src)
 
-    def _skips_padding(self, src: Any, padding: Any) -> bool:
+    def _skips_padding(self, src: Floats, padding: Input) -> bool:
         """Whether rows of padding are left out."""
         if self.training or not self.enable_nested_tensor or is_traced(src) or len(np.shape(src)) != 3:
             return False
         is_mask = getattr(padding, "dtype", None) == np.bool_ and len(np.shape(padding)) == 2
         return is_mask and all(map(_has_rows, self.layers))
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "encoder_layer": self.layers[0],
             "num_layers": self.num_layers,

@@ -16,16 +16,14 @@ Source: `torch.nn.init`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 from quantray._random import generator
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Array = npt.NDArray[Any]
+    from quantray._typing import Array
 
 __all__ = [
     "calculate_gain",
@@ -46,8 +44,8 @@ __all__ = [
 _Mode = Literal["fan_in", "fan_out"]
 
 
-def _checked(tensor: Any, least: int = 0) -> Array:
-    made: Any = tensor
+def _checked(tensor: object, least: int = 0) -> Array:
+    made = cast("Array", tensor)
     if not isinstance(tensor, np.ndarray) or made.dtype.kind != "f":
         raise TypeError(f"tensor must be an array of floats, which is written to, got {type(made).__name__}")
     if made.ndim < least:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from quantray.nn._init import rebuilding
 from quantray.nn.quantized._weight_only_linear import GROUPS
 from quantray.onnx._file import NodeFile
 from quantray.onnx.operators import Array
+
+if TYPE_CHECKING:
+    pass
 
 
 class Blocks(NamedTuple):
@@ -87,7 +90,7 @@ class Blocks(NamedTuple):
                 group_size=size,
                 input_bits=input_bits,
             )
-        made.set_codes(self.codes, scales, bias, zeros)
+        made.set_codes(self.codes, cast("Array", scales), bias, zeros)
         return made
 
 

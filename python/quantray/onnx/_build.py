@@ -245,7 +245,7 @@ class Builder:
             taken[attribute], made[attribute] = tuple(free), body
         call, constants = self._call(node, wanted)
         module = kind(call, constants, taken)
-        module.graphs, module.constants = graphs, constants_around
+        module.bodies, module.constants = graphs, constants_around
         for attribute, body in made.items():
             module.add_module(attribute, body)
         self._put(module, node, home, [*(node.inputs[i] for i in call.given), *module.around])

@@ -34,7 +34,7 @@ class Control(Module):
         self.call = call
         self.slots: list[Given] = list(constants)
         #: Its graphs as the file has them, and constants around them that they take.
-        self.graphs: dict[str, GraphFile] = {}
+        self.bodies: dict[str, GraphFile] = {}
         self.constants: dict[str, Array] = {}
         #: For each graph the values around the node that it takes.
         self.taken = taken

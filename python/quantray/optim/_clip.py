@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from quantray._typing import Array
 
-def clip_grad_norm(grads: Mapping[str, Any], max_norm: float) -> tuple[dict[str, Any], float]:
+
+def clip_grad_norm(grads: Mapping[str, Array], max_norm: float) -> tuple[dict[str, Array], float]:
     """Gradients made shorter where all of them, as one vector, are longer than `max_norm`.
 
     Returns
@@ -34,7 +37,7 @@ def clip_grad_norm(grads: Mapping[str, Any], max_norm: float) -> tuple[dict[str,
     return {name: g * factor for name, g in grads.items()}, norm
 
 
-def clip_grad_value(grads: Mapping[str, Any], clip_value: float) -> dict[str, Any]:
+def clip_grad_value(grads: Mapping[str, Array], clip_value: float) -> dict[str, Array]:
     """Gradients, each element kept from `-clip_value` to `clip_value`; new arrays.
 
     >>> import numpy as np

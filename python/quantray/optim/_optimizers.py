@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Floats
     from quantray.nn import Module
     from quantray.optim._schedules import Schedule
+
+
+class Moments(TypedDict, total=False):
+    """What an optimizer remembers of a parameter: as much of it as its rule needs."""
+
+    momentum_buffer: Array
+    step: int
+    exp_avg: Array
+    exp_avg_sq: Array
 
 
 class Optimizer:
@@ -35,14 +45,14 @@ class Optimizer:
             raise ValueError(f"lr must be at least 0, or a schedule, got {lr}")
         self.lr = lr
         self.step = 0
-        self.state: dict[str, dict[str, Any]] = {}
+        self.state: dict[str, Moments] = {}
 
     @property
     def learning_rate(self) -> float:
         """That of the next update."""
         return float(self.lr(self.step) if callable(self.lr) else self.lr)
 
-    def update(self, model: Module, grads: Mapping[str, Any]) -> None:
+    def update(self, model: Module, grads: Mapping[str, ArrayLike]) -> None:
         """Moves a model's parameters.
 
         Parameters
@@ -69,7 +79,7 @@ class Optimizer:
                 )
         # One that several modules share moves once, by all that it is told.
         places = model._places()
-        summed: dict[int, tuple[str, Any]] = {}
+        summed: dict[int, tuple[str, Floats]] = {}
         for name, g in grads.items():
             array = parameters[name]
             first, before = summed.get(id(array), (name, None))
@@ -84,7 +94,7 @@ class Optimizer:
                 module._parameters[key] = moved
                 module._touched()
 
-    def _move(self, parameter: Any, gradient: Any, state: dict[str, Any], rate: float) -> Any:
+    def _move(self, parameter: Array, gradient: Array, state: Moments, rate: float) -> Array:
         raise NotImplementedError(f"{type(self).__name__} must define _move")
 
 
@@ -139,7 +149,7 @@ class SGD(Optimizer):
         self.momentum, self.dampening = momentum, dampening
         self.weight_decay, self.nesterov = weight_decay, nesterov
 
-    def _move(self, parameter: Any, gradient: Any, state: dict[str, Any], rate: float) -> Any:
+    def _move(self, parameter: Array, gradient: Array, state: Moments, rate: float) -> Array:
         if self.weight_decay:
             gradient = gradient + np.float32(self.weight_decay) * parameter
         if self.momentum:
@@ -193,24 +203,26 @@ class Adam(Optimizer):
         _check_decay(weight_decay)
         self.betas, self.eps, self.weight_decay = (betas[0], betas[1]), eps, weight_decay
 
-    def _move(self, parameter: Any, gradient: Any, state: dict[str, Any], rate: float) -> Any:
+    def _move(self, parameter: Array, gradient: Array, state: Moments, rate: float) -> Array:
         if self.weight_decay:
             gradient = gradient + np.float32(self.weight_decay) * parameter
         return self._adapted(parameter, gradient, state, rate)
 
-    def _adapted(self, parameter: Any, gradient: Any, state: dict[str, Any], rate: float) -> Any:
+    def _adapted(self, parameter: Array, gradient: Array, state: Moments, rate: float) -> Array:
         first, second = self.betas
-        if not state:
-            state.update(step=0, exp_avg=np.zeros_like(gradient), exp_avg_sq=np.zeros_like(gradient))
         # A parameter's own count: it may have been frozen before.
-        state["step"] += 1
-        state["exp_avg"] = np.float32(first) * state["exp_avg"] + np.float32(1 - first) * gradient
+        step = state.get("step", 0) + 1
+        mean, mean_of_squares = state.get("exp_avg"), state.get("exp_avg_sq")
+        if mean is None or mean_of_squares is None:
+            mean = mean_of_squares = np.zeros_like(gradient)
+        mean = np.float32(first) * mean + np.float32(1 - first) * gradient
         squares = np.float32(1 - second) * gradient * gradient
-        state["exp_avg_sq"] = np.float32(second) * state["exp_avg_sq"] + squares
+        mean_of_squares = np.float32(second) * mean_of_squares + squares
+        state.update(step=step, exp_avg=mean, exp_avg_sq=mean_of_squares)
         # Means of few gradients are too near to the zero that they began at.
-        length = rate / (1 - first ** state["step"])
-        root = np.sqrt(state["exp_avg_sq"]) / np.float32(math.sqrt(1 - second ** state["step"]))
-        return parameter - np.float32(length) * state["exp_avg"] / (root + np.float32(self.eps))
+        length = rate / (1 - first**step)
+        root = np.sqrt(mean_of_squares) / np.float32(math.sqrt(1 - second**step))
+        return parameter - np.float32(length) * mean / (root + np.float32(self.eps))
 
 
 class AdamW(Adam):
@@ -243,5 +255,5 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(lr, betas, eps, weight_decay)
 
-    def _move(self, parameter: Any, gradient: Any, state: dict[str, Any], rate: float) -> Any:
+    def _move(self, parameter: Array, gradient: Array, state: Moments, rate: float) -> Array:
         return self._adapted(parameter * np.float32(1 - rate * self.weight_decay), gradient, state, rate)

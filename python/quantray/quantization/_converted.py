@@ -9,7 +9,7 @@ import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor
-from quantray._typing import Args, Array, ArrayLike, Kwargs, Tensor
+from quantray._typing import Args, Array, Kwargs, Tensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._arguments import arguments
 from quantray.graph._fitting import fitting
@@ -24,7 +24,9 @@ from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
 
 if TYPE_CHECKING:
+    from quantray._typing import State
     from quantray.graph._files import Writer
+    from quantray.nn._state import Accepted
 
 
 class NotCaptured(ValueError):
@@ -167,17 +169,17 @@ class Converted(Programmed):
 
     # State
 
-    def own_state(self, module: nn.Module) -> dict[str, Array]:
+    def own_state(self, module: nn.Module) -> State:
         """Scales and zero points that no module keeps, by the names of their nodes."""
         found = _node_state.entries(self.graphs, module)
         return {name: entry.grid.state[entry.part] for name, entry in found.items()}
 
-    def accept(self, module: nn.Module, name: str, value: ArrayLike) -> Array:
+    def accept(self, module: nn.Module, name: str, value: object) -> float | int:
         """A scale or a zero point of a node."""
         entry = _node_state.entries(self.graphs, module)[name]
         return entry.grid.accept(entry.part, value)
 
-    def assign(self, module: nn.Module, state: dict[str, Array]) -> None:
+    def assign(self, module: nn.Module, state: Accepted) -> None:
         """Takes scales and zero points of nodes; looks anew at weights, too."""
         if state:
             self.graphs = _node_state.replaced(self.graphs, module, state)

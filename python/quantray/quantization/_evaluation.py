@@ -189,7 +189,7 @@ class Evaluation(FloatProgram):
             if key in self._tried:
                 return True
             copies = [a.copy() if is_array(a) else a for a in (*args, *kwargs.values())]
-            own = dict(zip(kwargs, copies[len(args) :], strict=True))
+            own: dict[str, object] = dict(zip(kwargs, copies[len(args) :], strict=True))
             want = module._call(tuple(copies[: len(args)]), own)
             made = self._by_program(module, args, kwargs)
             is_same = (

@@ -117,8 +117,8 @@ def _trained_layer(node: Node, module: nn.Module, graph: Graph) -> Node:
     bias = None if layer._parameters.get("bias") is None else Ref(f"{inner}.bias" if inner else "bias")
     parameters: list[Node] = []
     for ref, key in ((weight, "weight"), (bias, "bias")):
-        if ref is not None:
-            array = layer._parameters[key]
+        array = layer._parameters[key]
+        if ref is not None and array is not None:
             parameters.append(
                 Node(
                     ref.node,

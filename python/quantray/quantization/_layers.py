@@ -6,7 +6,7 @@ computes what integers will.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from quantray.nn import functional as F
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._activation import _clip
 from quantray.nn.intrinsic._fused import along, factor_of, folded_bias
+
+if TYPE_CHECKING:
+    pass
 
 #: The range that an output is cut to, None for no end; (0, None) is ReLU. None for no range.
 Limits: TypeAlias = tuple[float | None, float | None] | None
@@ -60,7 +63,7 @@ def weights_of(node: Node, graph: Graph, model: nn.Module) -> tuple[None, Array,
     """A layer's arguments without its input: what is computed from parameters is computed."""
     roots = [ref for ref in node.args[1:3] if isinstance(ref, Ref)]
     part = Graph(ordered(graph, roots), (), {}, tuple(roots))
-    values = iter(map(untraced, run(part, {}, model)))
+    values = iter([cast("Array", untraced(value)) for value in run(part, {}, model)])
     weight, bias = (next(values) if isinstance(arg, Ref) else arg for arg in node.args[1:3])
     return None, weight, bias
 
@@ -98,5 +101,5 @@ def limited(x: Array, limits: Limits) -> Array:
         return x
     low, high = limits
     if high is None and low == 0:
-        return F.relu(x)
+        return cast("Array", F.relu(x))
     return _clip(x, -np.inf if low is None else low, np.inf if high is None else high)

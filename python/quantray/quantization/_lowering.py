@@ -110,7 +110,7 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
     return Lowering(expanded(graph.but(guards=()).pruned()), model, grids, is_near).result()
 
 
-def settings_of(grid: Grid) -> tuple[float | int | str, ...]:
+def settings_of(grid: Grid) -> tuple[float | int | _core.dtype, ...]:
     """A grid as steps take it."""
     return (*grid.output, grid.quant_min, grid.quant_max)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from quantray import nn
-from quantray._typing import Array
 from quantray.graph import Graph
 from quantray.nn.quantized._grid import Grid
+
+if TYPE_CHECKING:
+    from quantray.nn._state import Accepted
 
 
 class _Entry(NamedTuple):
@@ -48,13 +50,13 @@ def _names_of(module: nn.Module, path: str) -> set[str]:
         return set()
 
 
-def replaced(graphs: Sequence[Graph], module: nn.Module, state: Mapping[str, Array]) -> list[Graph]:
+def replaced(graphs: Sequence[Graph], module: nn.Module, state: Accepted) -> list[Graph]:
     """The graphs with other scales and zero points, by their names in the state_dict."""
     known = entries(graphs, module)
-    changes: dict[str, dict[str, Array]] = {}
+    changes: dict[str, dict[str, float]] = {}
     for key, value in state.items():
         entry = known[key]
-        changes.setdefault(entry.node, {})[entry.part] = value
+        changes.setdefault(entry.node, {})[entry.part] = cast("float", value)
     made: list[Graph] = []
     for graph in graphs:
         nodes = dict(graph.nodes)
@@ -62,6 +64,8 @@ def replaced(graphs: Sequence[Graph], module: nn.Module, state: Mapping[str, Arr
             node = nodes.get(name)
             grid = None if node is None else node.kwargs.get("grid")
             if node is not None and isinstance(grid, Grid):
-                nodes[name] = node.but(kwargs={**node.kwargs, "grid": grid._replace(**change)})
+                nodes[name] = node.but(
+                    kwargs={**node.kwargs, "grid": grid._replace(**cast("dict[str, Any]", change))}
+                )
         made.append(graph.but(nodes=nodes))
     return made

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from quantray.nn._files._known import is_container, joined, known
+from quantray.nn._files._known import is_container, joined, known, object_of, strings_of
 from quantray.nn._graph_module import GraphModule
 from quantray.nn._module import Module
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, Json, Tensor
 
 
 class Builder:
@@ -23,23 +26,22 @@ class Builder:
         The file's.
     """
 
-    def __init__(self, about: dict[str, Any], tensors: Mapping[str, Any]) -> None:
+    def __init__(self, about: dict[str, Json], tensors: Mapping[str, Tensor]) -> None:
         entries = about.get("modules", [])
-        if not isinstance(entries, list) or not all(isinstance(e, dict) for e in cast("list[Any]", entries)):
+        if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise ValueError("its modules must be a list of objects")
-        self.entries = cast("list[dict[str, Any]]", entries)
+        self.entries = cast("list[dict[str, Json]]", entries)
         self.tensors = tensors
         self._made: dict[int, Module] = {}
-        self._check_tree(about.get("model"))
+        #: The number of the model itself.
+        self.root = self._checked_tree(about.get("model"))
 
-    def _check_tree(self, root: Any) -> None:
+    def _checked_tree(self, root: Json) -> int | None:
         """Each module is inside others only, and their names are no more than can be walked."""
         paths: dict[int, int] = {}
         open_: set[int] = set()
 
-        def count(number: Any) -> int:
-            if type(number) is not int or not 0 <= number < len(self.entries):
-                raise ValueError(f"there is no module of number {number!r}")
+        def count(number: int) -> int:
             if number in open_:
                 raise ValueError(f"module {number} is inside of itself")
             if number not in paths:
@@ -48,28 +50,35 @@ class Builder:
                 open_.discard(number)
             return paths[number]
 
-        if root is not None and count(root) > 20 * len(self.entries) + 20_000:
+        if root is None:
+            return None
+        number = self._number(root)
+        if count(number) > 20 * len(self.entries) + 20_000:
             raise ValueError("its modules have too many names")
+        return number
 
-    def _inside(self, number: int) -> list[Any]:
-        return [
-            *(c for c in self.children(number).values() if c is not None),
-            *_modules_of(self.config(number)),
-        ]
+    def _number(self, found: Json) -> int:
+        """What must be the number of a module."""
+        if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found < len(self.entries):
+            raise ValueError(f"there is no module of number {found!r}")
+        return found
 
-    def children(self, number: int) -> dict[str, Any]:
+    def _inside(self, number: int) -> list[int]:
+        children = [child for child in self.children(number).values() if child is not None]
+        return children + list(map(self._number, _modules_of(self.config(number))))
+
+    def children(self, number: int) -> dict[str, int | None]:
         """Names and numbers of the modules inside one."""
-        found = self.entries[number].get("children", {})
-        if not isinstance(found, dict):
-            raise ValueError(f"the children of module {number} must be an object")
-        return cast("dict[str, Any]", found)
+        found = object_of(self.entries[number].get("children", {}), f"the children of module {number}")
+        return {name: None if each is None else self._number(each) for name, each in found.items()}
 
-    def config(self, number: int) -> dict[str, Any]:
+    def config(self, number: int) -> dict[str, Json]:
         """The arguments of a module's constructor."""
-        found = self.entries[number].get("config", {})
-        if not isinstance(found, dict):
-            raise ValueError(f"the config of module {number} must be an object")
-        return cast("dict[str, Any]", found)
+        return object_of(self.entries[number].get("config", {}), f"the config of module {number}")
+
+    def arrays(self, number: int) -> list[str]:
+        """The names of the arrays that a module of graphs keeps."""
+        return strings_of(self.entries[number].get("arrays", []), f"the arrays of module {number}")
 
     def is_complete(self, number: int) -> bool:
         """Whether all of a module can be made without a class that is not here."""
@@ -97,14 +106,14 @@ class Builder:
             if runner is not None:
                 from quantray.quantization._files import attach
 
-                attach(made, runner, self.tensors)
+                attach(made, runner, cast("Mapping[str, Array]", self.tensors))
         return self._made[number]
 
     def _build(self, number: int, path: str) -> Module:
         entry = self.entries[number]
         name = entry.get("type")
         if name == "GraphModule":
-            made = self._graph_module(entry, path)
+            made = self._graph_module(number, path)
         else:
             kind = known().get(name) if isinstance(name, str) else None
             if kind is None:
@@ -123,45 +132,45 @@ class Builder:
                 made.add_module(key, inner)
         return made
 
-    def _graph_module(self, entry: dict[str, Any], path: str) -> Module:
-        made = GraphModule(entry.get("class"))  # type: ignore[arg-type]
-        parameters = entry.get("parameters", [])
-        for key in entry.get("arrays", []):
+    def _graph_module(self, number: int, path: str) -> Module:
+        entry = self.entries[number]
+        made = GraphModule(cast("str", entry.get("class")))
+        parameters = strings_of(entry.get("parameters", []), "parameters")
+        for key in self.arrays(number):
             array = self.tensors.get(joined(path, key))
             if array is None:
                 raise ValueError(f"the file has no tensor {key!r} of {path or 'the model'}")
             if key in parameters and isinstance(array, np.ndarray):
-                made.register_parameter(key, cast("Any", array))
+                made.register_parameter(key, array)
             else:
                 made.register_buffer(key, array)
-        for key, value in entry.get("unsaved", {}).items():
-            made.register_buffer(key, self.tensors[value["tensor"]], persistent=False)
+        for key, value in object_of(entry.get("unsaved", {}), "unsaved arrays").items():
+            name = cast("str", object_of(value, "an array")["tensor"])
+            made.register_buffer(key, self.tensors[name], persistent=False)
         return made
 
-    def _decoded(self, value: Any, path: str) -> Any:
+    def _decoded(self, value: Json, path: str) -> object:
         if isinstance(value, dict):
-            found = cast("dict[str, Any]", value)
-            if set(found) != {"module"}:
-                raise ValueError(f"a config has values and modules, got {sorted(found)[:5]}")
-            return self.module(found["module"], path)
+            if set(value) != {"module"}:
+                raise ValueError(f"a config has values and modules, got {sorted(value)[:5]}")
+            return self.module(self._number(value["module"]), path)
         if isinstance(value, list):
-            return tuple(self._decoded(v, path) for v in cast("list[Any]", value))
+            return tuple(self._decoded(v, path) for v in value)
         return value
 
 
-def _modules_of(config: Any) -> list[Any]:
+def _modules_of(config: Json) -> list[Json]:
     """Numbers of modules among arguments."""
     if isinstance(config, dict):
-        found = cast("dict[str, Any]", config)
-        if set(found) == {"module"} and not isinstance(found["module"], dict | list):
-            return [found["module"]]
-        return [number for value in found.values() for number in _modules_of(value)]
+        if set(config) == {"module"} and not isinstance(config["module"], dict | list):
+            return [config["module"]]
+        return [number for value in config.values() for number in _modules_of(value)]
     if isinstance(config, list):
-        return [number for value in cast("list[Any]", config) for number in _modules_of(value)]
+        return [number for value in config for number in _modules_of(value)]
     return []
 
 
-def is_hooked(entry: dict[str, Any]) -> bool:
+def is_hooked(entry: dict[str, Json]) -> bool:
     """Whether what runs a module needs hooks, which are code."""
     runner = entry.get("runner")
-    return isinstance(runner, dict) and bool(cast("dict[str, Any]", runner).get("hooked"))
+    return isinstance(runner, dict) and bool(runner.get("hooked"))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from quantray.nn._files._known import CONSTANTS, is_container, joined, names
+from quantray.nn._files._known import CONSTANTS, is_container, joined, names, strings_of
 from quantray.nn._module import Module
+
+if TYPE_CHECKING:
+    from quantray._typing import Json
 
 
 class _Around(NamedTuple):
@@ -23,7 +26,7 @@ class Describer:
         from quantray.graph._files import Writer
 
         self.writer = Writer(CONSTANTS)
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[dict[str, Json]] = []
         #: Modules that run as Python, by their paths.
         self.python: list[str] = []
         #: By a module's id, which the model keeps alive.
@@ -38,19 +41,19 @@ class Describer:
             self.entries[self._numbers[id(module)]] = self._entry(module, path, around)
         return self._numbers[id(module)]
 
-    def _entry(self, module: Module, path: str, around: _Around | None) -> dict[str, Any]:
+    def _entry(self, module: Module, path: str, around: _Around | None) -> dict[str, Json]:
         by = module._runner
         runner = None if by is None else by.for_file(module, self.writer)
         if by is not None and runner is not None:
-            called = frozenset(joined(path, name) for name in runner.pop("called"))
-            self.python += [joined(path, name) for name in runner["hooked"]]
+            called = frozenset(joined(path, name) for name in strings_of(runner.pop("called"), "called"))
+            self.python += [joined(path, name) for name in strings_of(runner["hooked"], "hooked")]
             around = _Around(called, by.keeps_forward) if runner["graphs"] else None
         name, config = names().get(type(module)), getattr(module, "_config", None)
         is_called = around is None or path in around.called
         # What has no forward any more need not be of its class.
         keeps = around is None or is_called or around.keeps_forward
         keeps = keeps or not module._modules or (name or "").startswith("quantized.")
-        entry: dict[str, Any] = {}
+        entry: dict[str, Json] = {}
         if name is not None and is_container(type(module)):
             entry["type"] = name
         elif name is not None and config is not None and keeps:
@@ -79,9 +82,9 @@ class Describer:
             entry["runner"] = runner
         return entry
 
-    def _encoded(self, value: Any, paths: dict[int, str], around: _Around | None) -> Any:
+    def _encoded(self, value: object, paths: dict[int, str], around: _Around | None) -> Json:
         if isinstance(value, Module):
             return {"module": self.number(value, paths.get(id(value), ""), around)}
         if isinstance(value, (tuple, list)):
-            return [self._encoded(v, paths, around) for v in cast("list[Any]", value)]
-        return value
+            return [self._encoded(v, paths, around) for v in cast("list[object]", value)]
+        return cast("Json", value)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from quantray.nn._containers import ModuleDict, ModuleList, Sequential
 from quantray.nn._graph_module import GraphModule
 from quantray.nn._module import Module
+
+if TYPE_CHECKING:
+    from quantray._typing import Json
 
 #: Of what stands under `MODEL`.
 VERSION = 2
@@ -44,9 +47,38 @@ def names() -> dict[type[Module], str]:
     return {kind: name for name, kind in known().items()}
 
 
-def is_container(kind: Any) -> bool:
+def is_container(kind: type[Module]) -> bool:
     """Whether a class has no more than what is inside it."""
-    return kind in (ModuleList, ModuleDict) or (isinstance(kind, type) and issubclass(kind, Sequential))
+    return kind in (ModuleList, ModuleDict) or issubclass(kind, Sequential)
+
+
+def object_of(value: Json, what: str) -> dict[str, Json]:
+    """What must be an object of JSON."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be an object")
+    return value
+
+
+def list_of(value: Json, what: str) -> list[Json]:
+    """What must be a list."""
+    if not isinstance(value, list):
+        raise ValueError(f"{what} must be a list")
+    return value
+
+
+def strings_of(value: Json, what: str) -> list[str]:
+    """What must be a list of names."""
+    found = list_of(value, what)
+    if not all(isinstance(each, str) for each in found):
+        raise ValueError(f"{what} must be names")
+    return cast("list[str]", found)
+
+
+def same(about: dict[str, Json]) -> dict[str, str]:
+    """Names of tensors that others are, too, and those others' names."""
+    found = object_of(about.get("same", {}), "names of the same tensors")
+    strings_of(list(found.values()), "names of the same tensors")
+    return cast("dict[str, str]", found)
 
 
 def joined(path: str, name: str) -> str:

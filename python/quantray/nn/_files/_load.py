@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from quantray import _core
 from quantray._core import QTensor
@@ -16,10 +16,16 @@ from quantray._files import read as read_file
 from quantray.nn import _init
 from quantray.nn._files._build import Builder
 from quantray.nn._files._describe import Describer
-from quantray.nn._files._known import CONSTANTS, VERSION, is_container, is_prepared, joined, names
+from quantray.nn._files._known import CONSTANTS, VERSION, is_container, is_prepared, joined, names, same
 from quantray.nn._files._versions import as_version_2, with_grids
 from quantray.nn._module import Module
 from quantray.nn._state import Incompatible
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, Config, Json, Path, State
+
+
+T = TypeVar("T")
 
 
 class Wanting(ValueError):
@@ -27,7 +33,7 @@ class Wanting(ValueError):
 
 
 @contextmanager
-def readable(path: Any, what: str) -> Generator[None]:
+def readable(path: Path, what: str) -> Generator[None]:
     """Says of whatever goes wrong that it is the file's fault."""
     wrong = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
     try:
@@ -40,31 +46,29 @@ def readable(path: Any, what: str) -> Generator[None]:
         raise OSError(f"cannot read {os.fspath(path)}: {what}: {text}") from None
 
 
-def parsed(text: str, path: Any) -> dict[str, Any]:
+def parsed(text: str, path: Path) -> dict[str, Json]:
     """What stands under `MODEL`, as version 2 has it."""
     with readable(path, "its model is damaged"):
-        about: Any = json.loads(text)
-        version: Any = None if not isinstance(about, dict) else cast("dict[str, Any]", about).get("version")
-        if type(version) is not int:
+        about: Json = json.loads(text)
+        version = about.get("version") if isinstance(about, dict) else None
+        if not isinstance(about, dict) or not isinstance(version, int) or isinstance(version, bool):
             raise ValueError(f"its version must be a whole number, got {version!r}")
         if version > VERSION:
             raise OSError(
                 f"cannot read {os.fspath(path)}: its model is of version {version}, and this quantray "
                 f"knows up to {VERSION}; a later one reads it"
             )
-        read = cast("dict[str, Any]", about)
-        return read if version == VERSION else as_version_2(read)
+        return about if version == VERSION else as_version_2(about)
 
 
-def expanded(state: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+def expanded(state: State, about: dict[str, Json]) -> State:
     """A file's tensors under all their names, without those of graphs."""
     found = {key: value for key, value in state.items() if not key.startswith(CONSTANTS)}
-    same = about.get("same", {})
-    found.update({key: found[original] for key, original in same.items()})
+    found.update({key: found[original] for key, original in same(about).items()})
     return found
 
 
-def _numbers_in(state: Mapping[str, Any]) -> int:
+def _numbers_in(state: State) -> int:
     """How many numbers a file's modules may begin with, at most: a few times those of its tensors.
 
     A module may begin with all that is inside it, before this takes its place, and arrays that are one may
@@ -73,18 +77,18 @@ def _numbers_in(state: Mapping[str, Any]) -> int:
     return 8 * sum(math.prod(max(n, 1) for n in value.shape) + 64 for value in state.values()) + 10_000
 
 
-def rebuilt(state: dict[str, Any], text: str, path: Any) -> Any:
+def rebuilt(state: State, text: str, path: Path) -> Module | Tensors:
     """The model that a file describes; its tensors where that needs classes that are not quantray's."""
     about = parsed(text, path)
     with readable(path, "its model cannot be rebuilt"):
         tensors = expanded(state, about)
         builder = Builder(about, {**state, **tensors})
-        root = about.get("model")
+        root = builder.root
         if root is None or not builder.is_complete(root):
             return Tensors(tensors)
         with _init.rebuilding(_numbers_in(tensors)):
             model = builder.module(root).eval()
-        _tie(model, about.get("same", {}))
+        _tie(model, same(about))
         if about.get("was") == 1:
             tensors = with_grids(model, tensors)
         model.load_state_dict(tensors)
@@ -96,9 +100,13 @@ def _tie(model: Module, same: Mapping[str, str]) -> None:
     for key, original in same.items():
         (path, _, name), (home, _, source) = key.rpartition("."), original.rpartition(".")
         module, other = model.get_submodule(path), model.get_submodule(home)
-        for table, theirs in ((module._parameters, other._parameters), (module._buffers, other._buffers)):
-            if table.get(name) is not None and theirs.get(source) is not None:
-                table[name] = theirs[source]
+        _share(module._parameters, name, other._parameters, source)
+        _share(module._buffers, name, other._buffers, source)
+
+
+def _share(table: dict[str, T | None], name: str, other: dict[str, T | None], source: str) -> None:
+    if table.get(name) is not None and other.get(source) is not None:
+        table[name] = other[source]
 
 
 def load_into(model: Module, path: str | os.PathLike[str], strict: bool) -> Incompatible:
@@ -117,9 +125,9 @@ def load_into(model: Module, path: str | os.PathLike[str], strict: bool) -> Inco
         with readable(path, "its modules cannot be rebuilt"):
             tensors = expanded(read, about)
             builder = Builder(about, {**read, **tensors})
-            if about.get("model") is not None:
+            if builder.root is not None:
                 with _init.rebuilding(_numbers_in(tensors)):
-                    _fit(model, about["model"], "", builder, is_inside=False)
+                    _fit(model, builder.root, "", builder, is_inside=False)
         if about.get("was") == 1:
             tensors = with_grids(model, tensors)
         return model.load_state_dict(tensors, strict)
@@ -129,7 +137,7 @@ def load_into(model: Module, path: str | os.PathLike[str], strict: bool) -> Inco
         raise
 
 
-def _tables(module: Module) -> dict[str, Any]:
+def _tables(module: Module) -> dict[str, object]:
     """What of a module a file may change: copies of its tables, and what runs it."""
     found = module.__dict__
     copied = {name: dict(found[name]) for name in ("_parameters", "_buffers", "_modules")}
@@ -161,13 +169,13 @@ def _fit(module: Module, number: int, path: str, builder: Builder, *, is_inside:
             _fit(mine, child, inner, builder, is_inside=is_inside)
     if entry.get("type") == "GraphModule":
         for key in module._parameters:
-            if key not in entry.get("arrays", []):
+            if key not in builder.arrays(number):
                 # Layers of integers have taken its place.
                 module._parameters[key] = None
     if runner is not None:
         from quantray.quantization._files import attach
 
-        attach(module, runner, builder.tensors)
+        attach(module, runner, cast("Mapping[str, Array]", builder.tensors))
 
 
 def _is_other(mine: Module, number: int, builder: Builder) -> bool:
@@ -185,13 +193,13 @@ def _is_other(mine: Module, number: int, builder: Builder) -> bool:
     return json.dumps(_plain(own.get("config"))) != json.dumps(_plain(entry.get("config")))
 
 
-def _plain(config: Any) -> Any:
+def _plain(config: object) -> object:
     """A config without numbers of modules, which are compared one by one as children."""
     if isinstance(config, dict):
-        found = cast("dict[str, Any]", config)
+        found = cast("Config", config)
         if set(found) == {"module"}:
             return "module"
         return {key: _plain(value) for key, value in found.items()}
     if isinstance(config, (list, tuple)):
-        return [_plain(value) for value in cast("list[Any]", config)]
+        return [_plain(value) for value in cast("list[object]", config)]
     return config

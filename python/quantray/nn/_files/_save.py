@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantray import _core
 from quantray._files import MODEL
@@ -13,10 +13,13 @@ from quantray.nn._files._describe import Describer
 from quantray.nn._files._known import VERSION, is_prepared, joined
 from quantray.nn._module import Module
 
+if TYPE_CHECKING:
+    from quantray._typing import Array, State
 
-def _state(model: Module) -> tuple[dict[str, Any], dict[str, str]]:
+
+def _state(model: Module) -> tuple[State, dict[str, str]]:
     """A model's arrays, each once, and which other names they have."""
-    state: dict[str, Any] = {}
+    state: State = {}
     same: dict[str, str] = {}
     first: dict[int, str] = {}
     #: By the id of an array that a module holds, which the model keeps alive.
@@ -45,8 +48,8 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     state, same = _state(model)
     if "__metadata__" in state:
         raise ValueError("a parameter must not be named __metadata__: the format has that name for itself")
-    about: dict[str, Any] = {"version": VERSION}
-    constants: dict[str, Any] = {}
+    about: dict[str, object] = {"version": VERSION}
+    constants: dict[str, Array] = {}
     if not any(map(is_prepared, model.modules())):
         describer = Describer()
         about["model"] = describer.number(model)

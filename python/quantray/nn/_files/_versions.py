@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
+
+from quantray.nn._files._known import object_of
 
 if TYPE_CHECKING:
+    from quantray._typing import Json, State
     from quantray.nn._module import Module
 
 
-def as_version_2(about: dict[str, Any]) -> dict[str, Any]:
+def as_version_2(about: dict[str, Json]) -> dict[str, Json]:
     """Version 1 had a tree of types and configs, in which a module of two names stood once, and no graphs."""
-    entries: list[dict[str, Any]] = []
+    entries: list[Json] = []
 
-    def number(found: Any) -> int:
-        entry: dict[str, Any] = {}
+    def number(found: Json) -> int:
+        found = object_of(found, "a module")
+        entry: dict[str, Json] = {}
         if found["type"] is not None:
             entry["type"] = found["type"]
         else:
@@ -21,23 +25,27 @@ def as_version_2(about: dict[str, Any]) -> dict[str, Any]:
         place = len(entries)
         entries.append(entry)
         if "config" in found:
-            entry["config"] = {key: encoded(value) for key, value in found["config"].items()}
+            entry["config"] = {
+                key: encoded(value) for key, value in object_of(found["config"], "a config").items()
+            }
         elif "children" in found:
-            entry["children"] = {key: number(child) for key, child in found["children"].items()}
+            entry["children"] = {
+                key: number(child) for key, child in object_of(found["children"], "children").items()
+            }
         return place
 
-    def encoded(value: Any) -> Any:
+    def encoded(value: Json) -> Json:
         if isinstance(value, dict):
-            return {"module": number(cast("dict[str, Any]", value)["module"])}
+            return {"module": number(value["module"])}
         if isinstance(value, list):
-            return [encoded(each) for each in cast("list[Any]", value)]
+            return [encoded(each) for each in value]
         return value
 
     root = number(about["model"])
     return {"version": 2, "was": 1, "model": root, "modules": entries}
 
 
-def with_grids(model: Module, tensors: dict[str, Any]) -> dict[str, Any]:
+def with_grids(model: Module, tensors: State) -> State:
     """Version 1 kept scales and zero points among the settings of modules, not among their tensors."""
     found = dict(tensors)
     for path, module in model.named_modules():

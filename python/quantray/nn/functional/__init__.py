@@ -9,7 +9,7 @@ array([0., 2.], dtype=float32)
 """
 
 import sys
-from typing import Any
+from typing import Never
 
 from quantray._advice import advice
 from quantray.nn.functional._activation import (
@@ -19,13 +19,11 @@ from quantray.nn.functional._activation import (
     hardswish,
     hardtanh,
     leaky_relu,
-    log_softmax,
     prelu,
     relu,
     relu6,
     sigmoid,
     silu,
-    softmax,
     softplus,
     tanh,
 )
@@ -69,6 +67,7 @@ from quantray.nn.functional._pooling import (
     max_pool3d,
 )
 from quantray.nn.functional._shape import cat, flatten, interpolate, pad, unflatten
+from quantray.nn.functional._softmax import log_softmax, softmax
 from quantray.nn.functional._threshold import celu, threshold
 from quantray.nn.functional._vision import (
     channel_shuffle,
@@ -163,6 +162,6 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Never:
     text = f"module 'quantray.nn.functional' has no attribute {name!r}{advice(name)}"
     raise AttributeError(text, name=name, obj=sys.modules[__name__])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, cast
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec
 
 import numpy as np
 
@@ -11,61 +11,108 @@ from quantray import ops
 from quantray._core import QTensor
 from quantray.nn._gradients import Differentiable, differentiable
 from quantray.nn._tracing import traced
-from quantray.nn.functional._arguments import axis_of, floats
+from quantray.nn.functional._arguments import floats
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import Floats
+    from quantray._typing import Array, Floats, Input, Tensor
+    from quantray.nn._gradients import Vjp
 
-Vjp = Callable[[Any], Sequence[Any]]
-
-
-#: Functions of an array, or of it and its function's values, and of up to two settings.
-_Forward = Callable[[Any], Any] | Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any]
-_Slope = Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any] | Callable[[Any, Any, Any, Any], Any]
+P = ParamSpec("P")
 
 
-def elementwise(forward: _Forward, slope: _Slope) -> Differentiable[..., Any]:
+def elementwise(
+    forward: Callable[Concatenate[Input, P], Array], slope: Callable[Concatenate[Floats, Floats, P], Array]
+) -> Differentiable[Concatenate[Input, P], Floats]:
     """A function of an array's elements and settings; `slope(x, y, *settings)` is its derivative."""
-    made: Differentiable[..., Any] = differentiable(cast("Callable[..., Any]", forward))
-    derivative = cast("Callable[..., Any]", slope)
+    made: Differentiable[Concatenate[Input, P], Floats] = differentiable(forward)
 
-    @made.gradient
-    def _gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-        x = floats(args[0])
-        return lambda g: [g * derivative(x, out, *args[1:])]
+    @made.gradient  # pyright: ignore[reportArgumentType] # the input is given by its position
+    def _gradient(
+        wanted: Sequence[int], out: Floats, input: Input, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Vjp[Floats]:
+        x = floats(input)
+        return lambda g: [g * slope(x, out, *args, **kwargs)]
 
     return made
 
 
-_relu = elementwise(lambda x: np.maximum(floats(x), np.float32(0)), lambda x, y: y > 0)
-_clip = elementwise(
-    lambda x, low, high: np.clip(floats(x), np.float32(low), np.float32(high)),
-    lambda x, y, low, high: (x > low) & (x < high),
-)
-_leaky_relu = elementwise(
-    lambda x, slope: np.where(np.less(x := floats(x), 0), x * np.float32(slope), x),
-    lambda x, y, slope: np.where(x > 0, np.float32(1), np.float32(slope)),
-)
-_elu = elementwise(
-    lambda x, alpha: np.where(
-        np.greater(x := floats(x), 0), x, np.float32(alpha) * np.expm1(np.minimum(x, np.float32(0)))
-    ),
-    lambda x, y, alpha: np.where(x > 0, np.float32(1), y + np.float32(alpha)),
-)
-_sigmoid = elementwise(ops.sigmoid, lambda x, y: y * (1 - y))
-_tanh = elementwise(ops.tanh, lambda x, y: 1 - y * y)
-_silu = elementwise(ops.silu, lambda x, y: y + ops.sigmoid(floats(x)) * (1 - y))
-_hardsigmoid = elementwise(
-    lambda x: np.clip(floats(x) + 3, np.float32(0), np.float32(6)) / np.float32(6),
-    lambda x, y: np.where(np.abs(x) < 3, np.float32(1 / 6), np.float32(0)),
-)
-_hardswish = elementwise(
-    lambda x: (x := floats(x)) * np.clip(x + 3, np.float32(0), np.float32(6)) / np.float32(6),
-    lambda x, y: np.where(x <= -3, np.float32(0), np.where(x < 3, x / 3 + np.float32(0.5), np.float32(1))),
-)
+def _relu_of(input: Input) -> Array:
+    return np.maximum(floats(input), np.float32(0))
 
 
-def _softplus_of(input: Any, beta: float, threshold: float) -> Any:
+def _relu_slope(x: Floats, y: Floats) -> Array:
+    return y > 0
+
+
+def _clip_of(input: Input, low: float, high: float) -> Array:
+    return np.clip(floats(input), np.float32(low), np.float32(high))
+
+
+def _clip_slope(x: Floats, y: Floats, low: float, high: float) -> Array:
+    return (x > low) & (x < high)
+
+
+def _leaky_relu_of(input: Input, negative: float) -> Array:
+    x = floats(input)
+    return np.where(x < 0, x * np.float32(negative), x)
+
+
+def _leaky_relu_slope(x: Floats, y: Floats, negative: float) -> Array:
+    return np.where(x > 0, np.float32(1), np.float32(negative))
+
+
+def _elu_of(input: Input, alpha: float) -> Array:
+    x = floats(input)
+    return np.where(x > 0, x, np.float32(alpha) * np.expm1(np.minimum(x, np.float32(0))))
+
+
+def _elu_slope(x: Floats, y: Floats, alpha: float) -> Array:
+    return np.where(x > 0, np.float32(1), y + np.float32(alpha))
+
+
+def _sigmoid_of(input: Input) -> Array:
+    return ops.sigmoid(input)
+
+
+def _sigmoid_slope(x: Floats, y: Floats) -> Array:
+    return y * (1 - y)
+
+
+def _tanh_of(input: Input) -> Array:
+    return ops.tanh(input)
+
+
+def _tanh_slope(x: Floats, y: Floats) -> Array:
+    return 1 - y * y
+
+
+def _silu_of(input: Input) -> Array:
+    return ops.silu(input)
+
+
+def _silu_slope(x: Floats, y: Floats) -> Array:
+    return y + ops.sigmoid(x) * (1 - y)
+
+
+def _hardsigmoid_of(input: Input) -> Array:
+    return np.clip(floats(input) + 3, np.float32(0), np.float32(6)) / np.float32(6)
+
+
+def _hardsigmoid_slope(x: Floats, y: Floats) -> Array:
+    return np.where(np.abs(x) < 3, np.float32(1 / 6), np.float32(0))
+
+
+def _hardswish_of(input: Input) -> Array:
+    x = floats(input)
+    return x * np.clip(x + 3, np.float32(0), np.float32(6)) / np.float32(6)
+
+
+def _hardswish_slope(x: Floats, y: Floats) -> Array:
+    inner = np.where(x < 3, x / 3 + np.float32(0.5), np.float32(1))
+    return np.where(x <= -3, np.float32(0), inner)
+
+
+def _softplus_of(input: Input, beta: float, threshold: float) -> Floats:
     x = floats(input)
     t = x * np.float32(beta)
     # Powers of large numbers are not looked at, but would overflow.
@@ -73,15 +120,24 @@ def _softplus_of(input: Any, beta: float, threshold: float) -> Any:
     return np.where(t > threshold, x, curved)
 
 
-def _softplus_slope(x: Floats, y: Any, beta: float, threshold: float) -> Any:
+def _softplus_slope(x: Floats, y: Floats, beta: float, threshold: float) -> Floats:
     t = x * np.float32(beta)
     return np.where(t > threshold, np.float32(1), ops.sigmoid(t))
 
 
+_relu = elementwise(_relu_of, _relu_slope)
+_clip = elementwise(_clip_of, _clip_slope)
+_leaky_relu = elementwise(_leaky_relu_of, _leaky_relu_slope)
+_elu = elementwise(_elu_of, _elu_slope)
+_sigmoid = elementwise(_sigmoid_of, _sigmoid_slope)
+_tanh = elementwise(_tanh_of, _tanh_slope)
+_silu = elementwise(_silu_of, _silu_slope)
+_hardsigmoid = elementwise(_hardsigmoid_of, _hardsigmoid_slope)
+_hardswish = elementwise(_hardswish_of, _hardswish_slope)
 _softplus = elementwise(_softplus_of, _softplus_slope)
 
 
-def _gelu_slope(x: Floats, y: Any, approximate: Literal["none", "tanh"]) -> Any:
+def _gelu_slope(x: Floats, approximate: Literal["none", "tanh"]) -> Array:
     # Beyond, it is 0 or 1, and infinities would make NaN of it.
     x = floats(np.clip(x, np.float32(-20), np.float32(20)))
     if approximate == "tanh":
@@ -94,11 +150,20 @@ def _gelu_slope(x: Floats, y: Any, approximate: Literal["none", "tanh"]) -> Any:
     return integral + x * np.exp(-x * x / 2) * np.float32(1 / np.sqrt(2 * np.pi))
 
 
-_gelu = elementwise(lambda x, approximate: ops.gelu(floats(x), approximate=approximate), _gelu_slope)
+@differentiable
+def _gelu(input: Input, approximate: Literal["none", "tanh"]) -> Floats:
+    return ops.gelu(floats(input), approximate=approximate)
+
+
+@_gelu.gradient
+def _gelu_gradient(
+    wanted: Sequence[int], out: Floats, input: Input, approximate: Literal["none", "tanh"]
+) -> Vjp[Floats]:
+    return lambda g: [g * _gelu_slope(floats(input), approximate)]
 
 
 @traced
-def relu(input: Any) -> Any:
+def relu(input: Input) -> Tensor:
     """Negative elements become 0.
 
     Parameters
@@ -121,7 +186,7 @@ def relu(input: Any) -> Any:
 
 
 @traced
-def relu6(input: Any) -> Any:
+def relu6(input: Input) -> Tensor:
     """`min(max(x, 0), 6)`.
 
     >>> from quantray.nn import functional as F
@@ -134,7 +199,7 @@ def relu6(input: Any) -> Any:
 
 
 @traced
-def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+def hardtanh(input: Input, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """Elements below `min_val` become it, those above `max_val` that.
 
     >>> from quantray.nn import functional as F
@@ -151,7 +216,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
 
 
 @traced
-def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
+def leaky_relu(input: Input, negative_slope: float = 0.01) -> Tensor:
     """Negative elements are multiplied by `negative_slope`.
 
     >>> from quantray.nn import functional as F
@@ -166,7 +231,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
 
 
 @traced
-def elu(input: Any, alpha: float = 1.0) -> Any:
+def elu(input: Input, alpha: float = 1.0) -> Tensor:
     """`alpha * (exp(x) - 1)` for negative x.
 
     >>> from quantray.nn import functional as F
@@ -179,7 +244,7 @@ def elu(input: Any, alpha: float = 1.0) -> Any:
 
 
 @traced
-def gelu(input: Any, approximate: Literal["none", "tanh"] = "none") -> Any:
+def gelu(input: Input, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     """x times the normal distribution's integral up to x; or its approximation by tanh.
 
     >>> from quantray.nn import functional as F
@@ -194,7 +259,7 @@ def gelu(input: Any, approximate: Literal["none", "tanh"] = "none") -> Any:
 
 
 @traced
-def silu(input: Any) -> Any:
+def silu(input: Input) -> Tensor:
     """`x * sigmoid(x)`.
 
     >>> from quantray.nn import functional as F
@@ -207,7 +272,7 @@ def silu(input: Any) -> Any:
 
 
 @traced
-def sigmoid(input: Any) -> Any:
+def sigmoid(input: Input) -> Tensor:
     """`1 / (1 + exp(-x))`.
 
     >>> from quantray.nn import functional as F
@@ -220,7 +285,7 @@ def sigmoid(input: Any) -> Any:
 
 
 @traced
-def tanh(input: Any) -> Any:
+def tanh(input: Input) -> Tensor:
     """The hyperbolic tangent.
 
     >>> from quantray.nn import functional as F
@@ -233,7 +298,7 @@ def tanh(input: Any) -> Any:
 
 
 @traced
-def hardsigmoid(input: Any) -> Any:
+def hardsigmoid(input: Input) -> Tensor:
     """`relu6(x + 3) / 6`.
 
     >>> from quantray.nn import functional as F
@@ -246,7 +311,7 @@ def hardsigmoid(input: Any) -> Any:
 
 
 @traced
-def hardswish(input: Any) -> Any:
+def hardswish(input: Input) -> Tensor:
     """`x * relu6(x + 3) / 6`.
 
     >>> from quantray.nn import functional as F
@@ -259,7 +324,7 @@ def hardswish(input: Any) -> Any:
 
 
 @traced
-def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(input: Input, beta: float = 1.0, threshold: float = 20.0) -> Floats:
     """`log(1 + exp(beta * x)) / beta`; x itself where `beta * x` is above the threshold.
 
     >>> from quantray.nn import functional as F
@@ -274,7 +339,7 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 
 @traced
-def prelu(input: Any, weight: Any) -> Any:
+def prelu(input: Input, weight: Input) -> Floats:
     """Negative elements are multiplied by a weight, which is learned.
 
     Parameters
@@ -297,104 +362,29 @@ def prelu(input: Any, weight: Any) -> Any:
     return _prelu(input, weight)
 
 
-def _per_channel(weight: Any, ndim: int) -> Any:
+def _per_channel(weight: Input, ndim: int) -> Floats:
     """Weights that broadcast along the channels of an array, its second axis."""
     return floats(weight).reshape(-1, *[1] * max(ndim - 2, 0))
 
 
 @differentiable
-def _prelu(input: Any, weight: Any) -> Any:
+def _prelu(input: Input, weight: Input) -> Floats:
     x = floats(input)
     return np.where(x > 0, x, x * _per_channel(weight, x.ndim)).reshape(x.shape)
 
 
 @_prelu.gradient
-def _prelu_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    x, weight = floats(args[0]), _per_channel(args[1], np.ndim(args[0]))
+def _prelu_gradient(wanted: Sequence[int], out: Floats, input: Input, weight: Input) -> Vjp[Floats]:
+    x, weight = floats(input), _per_channel(weight, np.ndim(input))
 
-    def of_weight(g: Any) -> Any:
+    def of_weight(g: Array) -> Floats:
         sums = np.where(x > 0, np.float32(0), x * g)
         if weight.size == 1:
             return sums.sum(dtype=np.float64)
         return sums.sum((0, *range(2, x.ndim)), dtype=np.float64)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         each = {0: lambda: floats(np.where(x > 0, g, g * weight)), 1: lambda: of_weight(g)}
         return [each[i]() for i in wanted]
 
     return vjp
-
-
-def _softmax_axis(dim: SupportsIndex | None, ndim: int) -> int:
-    if dim is None:
-        # torch's choice.
-        return 0 if ndim in (0, 1, 3) else 1
-    return axis_of(dim, ndim)
-
-
-@traced
-def softmax(input: Any, dim: SupportsIndex | None = None) -> Any:
-    """Powers of e, divided by their sum along an axis.
-
-    Parameters
-    ----------
-    input : array or QTensor
-        Of any shape.
-    dim : int
-        The axis. Without it torch's choice: 0 for arrays of 0, 1 and 3 axes, else 1.
-
-    >>> from quantray.nn import functional as F
-    >>> F.softmax([[0.0, 0.0], [0.0, 200.0]], -1)
-    array([[0.5, 0.5],
-           [0. , 1. ]], dtype=float32)
-
-    Source: `torch.nn.functional.softmax`.
-    """
-    axis = _softmax_axis(dim, len(np.shape(input)))
-    return ops.softmax(input, axis) if isinstance(input, QTensor) else _softmax(input, axis)
-
-
-@differentiable
-def _softmax(input: Any, axis: int) -> Any:
-    return ops.softmax(floats(input), axis)
-
-
-@_softmax.gradient
-def _softmax_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    return lambda g: [out * (g - (g * out).sum(args[1], keepdims=True))]
-
-
-@traced
-def log_softmax(input: Any, dim: SupportsIndex | None = None) -> Any:
-    """The logarithm of `softmax`, also where that is too small for a float.
-
-    Parameters
-    ----------
-    input : array
-        Of any shape.
-    dim : int
-        The axis; as for `softmax`.
-
-    >>> from quantray.nn import functional as F
-    >>> F.log_softmax([0.0, 200.0], 0)
-    array([-200.,    0.], dtype=float32)
-
-    Source: `torch.nn.functional.log_softmax`.
-    """
-    return _log_softmax(input, _softmax_axis(dim, len(np.shape(input))))
-
-
-@differentiable
-def _log_softmax(input: Any, axis: int) -> Any:
-    x = floats(input)
-    if not x.size:
-        return x
-    x = x - x.max(axis, keepdims=True)
-    return x - np.log(np.exp(x).sum(axis, keepdims=True))
-
-
-@_log_softmax.gradient
-def _log_softmax_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Vjp:
-    return lambda g: [g - np.exp(out) * g.sum(args[1], keepdims=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex, cast
+from typing import TYPE_CHECKING, SupportsIndex, cast
 
 import numpy as np
 
@@ -13,35 +13,36 @@ from quantray.nn._tracing import state
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    import numpy.typing as npt
+    from quantray._typing import Array, Floats, Input, PerAxis
 
-    Floats: TypeAlias = npt.NDArray[np.float32]
-    #: One integer for all axes, or one for each.
-    PerAxis: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+    #: One length for all axes, or one for each; None for those of the input.
+    OutputSize: TypeAlias = SupportsIndex | Sequence[SupportsIndex | None] | None
+    #: One factor for all axes, or one for each.
+    Factors: TypeAlias = float | Sequence[float]
 
 
-def floats(value: Any) -> Floats:
+def floats(value: Input) -> Floats:
     """An array of float32; a QTensor is dequantized. Complex numbers would lose a part, and raise."""
     if state.tracer is not None:
         traced = state.tracer.as_floats(value)
         if traced is not None:
             return traced
-    found = cast("Any", np.asarray(value))
+    found: Array = np.asarray(value)
     if found.dtype.kind == "c":
         raise TypeError(f"input must be made of real numbers, got {found.dtype}")
     return np.asarray(found, np.float32)
 
 
-def traced_or_floats(value: Any) -> Any:
+def traced_or_floats(value: Input) -> Floats:
     """An array of float32, or what autograd traces, as it is: both can be computed with."""
-    return value if is_traced(value) else floats(value)
+    return cast("Floats", value) if is_traced(value) else floats(value)
 
 
 def per_axis(value: PerAxis, dims: int, name: str, least: int = 1) -> tuple[int, ...]:
     """One integer for each axis, from one for all or from one for each."""
-    given: Any = value if np.ndim(cast("Any", value)) else [value] * dims
+    given = cast("Sequence[SupportsIndex]", value if np.ndim(cast("Array", value)) else [value] * dims)
     try:
-        numbers: tuple[int, ...] = tuple(n.__index__() for n in given)
+        numbers = tuple(n.__index__() for n in given)
     except AttributeError:
         numbers = ()
     if len(numbers) != dims or min(numbers) < least:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,10 +11,12 @@ from quantray.nn._gradients import differentiable
 from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
-Vjp = Callable[[Any], Sequence[Any]]
+if TYPE_CHECKING:
+    from quantray._typing import Array, Floats, Input
+    from quantray.nn._gradients import Vjp
 
 
-def _back(g: Any, shape: tuple[int, ...]) -> Any:
+def _back(g: Array, shape: tuple[int, ...]) -> Floats:
     """A gradient summed over the axes along which its array was broadcast."""
     g = g.sum(tuple(range(g.ndim - len(shape))))
     return g.sum(tuple(i for i, n in enumerate(shape) if n == 1 != g.shape[i]), keepdims=True)
@@ -22,7 +24,7 @@ def _back(g: Any, shape: tuple[int, ...]) -> Any:
 
 @differentiable
 @traced
-def add(a: Any, b: Any) -> Any:
+def add(a: Input, b: Input) -> Floats:
     """`a + b`, broadcast.
 
     >>> from quantray.nn import functional as F
@@ -36,13 +38,13 @@ def add(a: Any, b: Any) -> Any:
 
 
 @add.gradient
-def _add_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    return lambda g: [_back(g, np.shape(args[i])) for i in wanted]
+def _add_gradient(wanted: Sequence[int], out: Floats, a: Input, b: Input) -> Vjp[Floats]:
+    return lambda g: [_back(g, np.shape((a, b)[i])) for i in wanted]
 
 
 @differentiable
 @traced
-def mul(a: Any, b: Any) -> Any:
+def mul(a: Input, b: Input) -> Floats:
     """`a * b`, broadcast.
 
     >>> from quantray.nn import functional as F
@@ -55,13 +57,13 @@ def mul(a: Any, b: Any) -> Any:
 
 
 @mul.gradient
-def _mul_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    return lambda g: [_back(g * floats(args[1 - i]), np.shape(args[i])) for i in wanted]
+def _mul_gradient(wanted: Sequence[int], out: Floats, a: Input, b: Input) -> Vjp[Floats]:
+    return lambda g: [_back(g * floats((b, a)[i]), np.shape((a, b)[i])) for i in wanted]
 
 
 @differentiable
 @traced
-def matmul(a: Any, b: Any) -> Any:
+def matmul(a: Input, b: Input) -> Floats:
     """Products of matrices, `a @ b`; leading axes broadcast.
 
     Parameters
@@ -81,12 +83,12 @@ def matmul(a: Any, b: Any) -> Any:
 
 
 @matmul.gradient
-def _matmul_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
+def _matmul_gradient(wanted: Sequence[int], out: Floats, a: Input, b: Input) -> Vjp[Floats]:
     # A vector is a matrix of one row, or of one column.
-    a, b = floats(args[0]), floats(args[1])
+    a, b = floats(a), floats(b)
     rows, columns = (a if a.ndim > 1 else a[None]), (b if b.ndim > 1 else b[:, None])
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         g = np.expand_dims(g, -1) if b.ndim == 1 else g
         g = np.expand_dims(g, -2) if a.ndim == 1 else g
         each = {

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from quantray import _core, ops
-from quantray.nn._gradients import differentiable, untraced
+from quantray.nn._gradients import differentiable, is_traced, untraced
 from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 from quantray.nn.functional._dropout import dropout
 
-Vjp = Callable[[Any], Sequence[Any]]
-#: Of arrays of any kind.
-_softmax: Any = ops.softmax
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Bools, Floats, Input
+    from quantray.nn._gradients import Vjp
 
 
 @traced
 def scaled_dot_product_attention(
-    query: Any,
-    key: Any,
-    value: Any,
-    attn_mask: Any = None,
+    query: Input,
+    key: Input,
+    value: Input,
+    attn_mask: Input | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> Any:
+) -> Floats:
     """`dropout(softmax(query @ key.T * scale + mask)) @ value`.
 
     Parameters
@@ -83,13 +83,13 @@ def scaled_dot_product_attention(
         if attn_mask is not None:
             raise ValueError("attn_mask must be None with is_causal=True, which is a mask of its own")
         attn_mask = causal(q[-2], k[-2])
-    mask = _additive(attn_mask, scores, "attn_mask")
+    mask = None if attn_mask is None else _additive(attn_mask, scores, "attn_mask")
     factor = 1 / math.sqrt(max(q[-1], 1)) if scale is None else scale
     weights = dropout(_weights(query, key, mask, factor, True), dropout_p)
     return _weighted(weights, value)
 
 
-def _shared(each: Any, query: tuple[int, ...], name: str) -> Any:
+def _shared(each: Input, query: tuple[int, ...], name: str) -> Input:
     """Keys or values of fewer heads than the query has, each as often as it is shared."""
     shape = np.shape(each)
     if len(shape) < 3 or len(query) < 3 or query[-3] % max(shape[-3], 1):
@@ -102,27 +102,25 @@ def _shared(each: Any, query: tuple[int, ...], name: str) -> Any:
 
 
 @differentiable
-def _repeated(x: Any, times: int) -> Any:
+def _repeated(x: Input, times: int) -> Floats:
     return np.repeat(floats(x), times, -3)
 
 
 @_repeated.gradient
-def _repeated_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    shape = np.shape(args[0])
-    return lambda g: [g.reshape(*shape[:-2], args[1], *shape[-2:]).sum(-3)]
+def _repeated_gradient(wanted: Sequence[int], out: Floats, x: Input, times: int) -> Vjp[Floats]:
+    shape = np.shape(x)
+    return lambda g: [g.reshape(*shape[:-2], times, *shape[-2:]).sum(-3)]
 
 
 @traced
-def causal(length: int, keys: int) -> Any:
+def causal(length: int, keys: int) -> Bools:
     """Where a query may look at a key: at those that are not after it."""
     return np.tri(length, keys, dtype=np.bool_)
 
 
-def _additive(mask: Any, shape: tuple[int, ...], name: str, keep: bool = True) -> Any:
+def _additive(mask: Input, shape: tuple[int, ...], name: str, keep: bool = True) -> Array:
     """A mask as what is added to scores of a shape; of bool, those that are not `keep` are left out."""
-    if mask is None:
-        return None
-    found: Any = np.asarray(untraced(mask))
+    found: Array = np.asarray(untraced(mask))
     try:
         fits = np.broadcast_shapes(found.shape, shape) == shape
     except ValueError:
@@ -133,25 +131,25 @@ def _additive(mask: Any, shape: tuple[int, ...], name: str, keep: bool = True) -
         return np.where(found == keep, np.float32(0), np.float32(-np.inf))
     if found.dtype.kind != "f":
         raise TypeError(f"{name} must be of bool or of floats, got dtype {found.dtype}")
-    return mask
+    return cast("Array", mask) if is_traced(mask) else found
 
 
-def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Floats:
     """The sum of a gradient over the axes along which its array was repeated."""
     g = g.sum(tuple(range(g.ndim - len(shape))))
     return g.sum(tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)
 
 
 @differentiable
-def _weights(query: Any, key: Any, mask: Any, factor: float, empty_is_zero: bool) -> Any:
+def _weights(query: Input, key: Input, mask: Input | None, factor: float, empty_is_zero: bool) -> Floats:
     """The softmax; a row that is masked altogether is 0 or, as a softmax would be, NaN."""
-    scores: Any = np.matmul(floats(query), floats(key).swapaxes(-1, -2))
+    scores: Floats = np.matmul(floats(query), floats(key).swapaxes(-1, -2))
     if not scores.size:
         return scores
     if mask is None:
-        return _softmax(scores, factor=factor, out=scores)
-    mask = cast("Any", floats(mask))
-    weights: Any = _softmax(scores, factor=factor, mask=mask, out=scores)
+        return ops.softmax(scores, factor=factor, out=scores)
+    mask = floats(mask)
+    weights = ops.softmax(scores, factor=factor, mask=mask, out=scores)
     if empty_is_zero:
         empty = (mask == -np.inf).all(-1)
         if empty.any():
@@ -160,17 +158,24 @@ def _weights(query: Any, key: Any, mask: Any, factor: float, empty_is_zero: bool
 
 
 @_weights.gradient
-def _weights_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    query, key, mask, factor, _ = args
+def _weights_gradient(
+    wanted: Sequence[int],
+    out: Floats,
+    query: Input,
+    key: Input,
+    mask: Input | None,
+    factor: float,
+    empty_is_zero: bool,
+) -> Vjp[Floats]:
     q, k = floats(query), floats(key)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         scores = out * (g - np.sum(g * out, -1, keepdims=True))
         products = scores * np.float32(factor)
-        each: dict[int, Callable[[], Any]] = {
+        each: dict[int, Callable[[], Array]] = {
             0: lambda: _unbroadcast(products @ k, q.shape),
             1: lambda: _unbroadcast(products.swapaxes(-1, -2) @ q, k.shape),
-            2: lambda: _unbroadcast(scores, np.shape(mask)),
+            2: lambda: _unbroadcast(scores, np.shape(cast("Array", mask))),
         }
         return [each[i]() for i in wanted]
 
@@ -178,16 +183,16 @@ def _weights_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kw
 
 
 @differentiable
-def _weighted(weights: Any, value: Any) -> Any:
+def _weighted(weights: Input, value: Input) -> Floats:
     return np.matmul(floats(weights), floats(value))
 
 
 @_weighted.gradient
-def _weighted_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    w, v = floats(args[0]), floats(args[1])
+def _weighted_gradient(wanted: Sequence[int], out: Floats, weights: Input, value: Input) -> Vjp[Floats]:
+    w, v = floats(weights), floats(value)
 
-    def vjp(g: Any) -> list[Any]:
-        each: dict[int, Callable[[], Any]] = {
+    def vjp(g: Floats) -> list[Array]:
+        each: dict[int, Callable[[], Array]] = {
             0: lambda: _unbroadcast(g @ v.swapaxes(-1, -2), w.shape),
             1: lambda: _unbroadcast(w.swapaxes(-1, -2) @ g, v.shape),
         }
@@ -198,8 +203,8 @@ def _weighted_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], k
 
 @traced
 def attention_mask(
-    attn_mask: Any, key_padding_mask: Any, batch: int, heads: int, length: int, keys: int
-) -> Any:
+    attn_mask: Input | None, key_padding_mask: Input | None, batch: int, heads: int, length: int, keys: int
+) -> Array | None:
     """Both masks of multi-head attention as what is added to scores, (batch, heads, length, keys), or None.
 
     In both, as torch has it there, True of bool leaves a key out.
@@ -218,14 +223,14 @@ def attention_mask(
         shape = np.shape(key_padding_mask)
         if shape != (batch, keys):
             raise ValueError(f"key_padding_mask must be of shape {(batch, keys)}, got {shape}")
-        padding = _additive(key_padding_mask, (batch, keys), "key_padding_mask", keep=False)
-        padding = floats(untraced(padding)).reshape(batch, 1, 1, keys)
-        mask = padding if mask is None else mask + padding
+        padding = _additive(untraced(key_padding_mask), (batch, keys), "key_padding_mask", keep=False)
+        wide = floats(padding).reshape(batch, 1, 1, keys)
+        mask = wide if mask is None else mask + wide
     return mask
 
 
 @traced
-def self_attention(rows: Any, num_heads: int, mask: Any) -> Any:
+def self_attention(rows: Array, num_heads: int, mask: Input | None) -> Floats:
     """Attention of rows (N, L, 3 * E) of queries, keys and values side by side, scores in 8-bit integers.
 
     `mask`, or None, is added to scores of shape (N, num_heads, L, L). Gives shape (N, L, E).
@@ -234,7 +239,7 @@ def self_attention(rows: Any, num_heads: int, mask: Any) -> Any:
 
 
 @traced
-def attention_of_rows(rows: Any, num_heads: int, padding: Any, in_integers: bool) -> Any:
+def attention_of_rows(rows: Array, num_heads: int, padding: ArrayLike, in_integers: bool) -> Floats:
     """Attention of sequences of different lengths, whose rows lie one after the other.
 
     Parameters
@@ -272,14 +277,14 @@ def attention_of_rows(rows: Any, num_heads: int, padding: Any, in_integers: bool
 
 @traced
 def multi_head_attention(
-    query: Any,
-    key: Any,
-    value: Any,
+    query: Floats,
+    key: Floats,
+    value: Floats,
     num_heads: int,
-    mask: Any,
+    mask: Input | None,
     dropout_p: float,
     need_weights: bool,
-) -> tuple[Any, Any]:
+) -> tuple[Floats, Floats | None]:
     """Attention of projected rows, (N, L, E), (N, S, E) and (N, S, Ev), whose last axes are cut into heads.
 
     `mask` is added to scores of shape (N, num_heads, L, S). Gives the outputs, shape (N, L, Ev), and the
@@ -296,7 +301,7 @@ def multi_head_attention(
     return joined, weights if need_weights else None
 
 
-def _split(rows: Any, heads: int) -> Any:
+def _split(rows: Floats, heads: int) -> Floats:
     """(N, L, E) as (N, heads, L, E / heads)."""
     n, length, width = np.shape(rows)
     return rows.reshape((n, length, heads, width // heads)).transpose((0, 2, 1, 3))
@@ -304,12 +309,12 @@ def _split(rows: Any, heads: int) -> Any:
 
 @differentiable
 @traced
-def appended(rows: Any, row: Any) -> Any:
+def appended(rows: Array, row: Input) -> Floats:
     """Rows of shape (N, L, E) with one more, the same for each N: shape (N, L + 1, E)."""
     n, _, width = np.shape(rows)
     return np.concatenate([floats(rows), np.broadcast_to(floats(row), (n, 1, width))], 1)
 
 
 @appended.gradient
-def _appended_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
+def _appended_gradient(wanted: Sequence[int], out: Floats, rows: Array, row: Input) -> Vjp[Floats]:
     return lambda g: [g[:, :-1] if i == 0 else g[:, -1:].sum(0, keepdims=True) for i in wanted]

@@ -7,8 +7,8 @@ images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 import numpy as np
 
@@ -18,12 +18,11 @@ from quantray.nn.functional._arguments import check_lengths, floats, per_axis
 from quantray.nn.functional._windows import Geometry, correlate, relate, spread
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import Floats, PerAxis
+    from quantray._typing import Array, Floats, Input, PerAxis
+    from quantray.nn._gradients import Vjp
 
-Vjp = Callable[[Any], Sequence[Any]]
 
-
-def channels_last(x: Any, dims: int) -> Floats:
+def channels_last(x: Input, dims: int) -> Floats:
     """Images as a batch with the channels last; (C, lengths) is a batch of one."""
     x = floats(x)
     return np.moveaxis(x if x.ndim == dims + 2 else x[None], 1, -1)
@@ -34,13 +33,13 @@ def channels_second(y: Floats, batched: bool) -> Floats:
     return y if batched else y[0]
 
 
-def sum_of_pixels(g: Floats) -> Any:
+def sum_of_pixels(g: Floats) -> Floats:
     """The sum over all but the last axis, of each image first: rounding errors stay small."""
     return g.reshape(len(g), -1, g.shape[-1]).sum(1).sum(0, dtype=np.float64)
 
 
 @differentiable
-def _conv(input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
+def _conv(input: Input, weight: Input, bias: Input | None, geometry: Geometry) -> Floats:
     dims = len(geometry.kernel)
     y = correlate(channels_last(input, dims), floats(weight), geometry)
     if bias is not None:
@@ -49,12 +48,13 @@ def _conv(input: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
 
 
 @_conv.gradient
-def _conv_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    input, weight, _, geometry = args
+def _conv_gradient(
+    wanted: Sequence[int], out: Floats, input: Input, weight: Input, bias: Input | None, geometry: Geometry
+) -> Vjp[Floats]:
     dims, batched = len(geometry.kernel), np.ndim(input) == len(geometry.kernel) + 2
     x, w = channels_last(input, dims), floats(weight)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         g = np.ascontiguousarray(channels_last(g, dims))
         each = {
             0: lambda: channels_second(spread(g, w, geometry, x.shape[1:-1]), batched),
@@ -82,7 +82,9 @@ def _sides(
     return tuple((p, p) for p in per_axis(padding, dims, "padding", 0))
 
 
-def check_weight(x: Sequence[int], w: Sequence[int], bias: Any, dims: int, groups: int, flip: bool) -> None:
+def check_weight(
+    x: Sequence[int], w: Sequence[int], bias: Input | None, dims: int, groups: int, flip: bool
+) -> None:
     """Raises where channels do not fit; `flip` for transposed convolution, whose weight has inputs first."""
     first, second = ("in", "out") if flip else ("out", "in")
     if len(w) != dims + 2 or 0 in w[2:]:
@@ -104,14 +106,14 @@ def check_weight(x: Sequence[int], w: Sequence[int], bias: Any, dims: int, group
 
 def _convolution(
     dims: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
+    input: Input,
+    weight: Input,
+    bias: Input | None,
     stride: PerAxis,
     padding: PerAxis | str,
     dilation: PerAxis,
     groups: SupportsIndex,
-) -> Any:
+) -> Floats:
     x, w = np.shape(input), np.shape(weight)
     check_lengths(x, dims)
     check_weight(x, w, bias, dims, groups.__index__(), flip=False)
@@ -128,14 +130,14 @@ def _convolution(
 
 @traced
 def conv1d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
+    input: Input,
+    weight: Input,
+    bias: Input | None = None,
     stride: PerAxis = 1,
     padding: PerAxis | Literal["same", "valid"] = 0,
     dilation: PerAxis = 1,
     groups: SupportsIndex = 1,
-) -> Any:
+) -> Floats:
     """Convolution of sequences; see `conv2d`.
 
     Parameters
@@ -158,14 +160,14 @@ def conv1d(
 
 @traced
 def conv2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
+    input: Input,
+    weight: Input,
+    bias: Input | None = None,
     stride: PerAxis = 1,
     padding: PerAxis | Literal["same", "valid"] = 0,
     dilation: PerAxis = 1,
     groups: SupportsIndex = 1,
-) -> Any:
+) -> Floats:
     """Convolution of images: at each position, the products of a kernel and the pixels around, summed.
 
     Parameters
@@ -203,14 +205,14 @@ def conv2d(
 
 @traced
 def conv3d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
+    input: Input,
+    weight: Input,
+    bias: Input | None = None,
     stride: PerAxis = 1,
     padding: PerAxis | Literal["same", "valid"] = 0,
     dilation: PerAxis = 1,
     groups: SupportsIndex = 1,
-) -> Any:
+) -> Floats:
     """Convolution of volumes; see `conv2d`.
 
     Parameters

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
@@ -15,13 +15,14 @@ from quantray.nn.functional._conv import channels_last, channels_second, check_w
 from quantray.nn.functional._windows import Geometry, correlate, relate, spread
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import PerAxis
-
-Vjp = Callable[[Any], Sequence[Any]]
+    from quantray._typing import Array, Floats, Input, PerAxis
+    from quantray.nn._gradients import Vjp
 
 
 @differentiable
-def _conv_transpose(input: Any, weight: Any, bias: Any, geometry: Geometry, lengths: tuple[int, ...]) -> Any:
+def _conv_transpose(
+    input: Input, weight: Input, bias: Input | None, geometry: Geometry, lengths: tuple[int, ...]
+) -> Floats:
     dims = len(geometry.kernel)
     x = np.ascontiguousarray(channels_last(input, dims))
     y = spread(x, floats(weight), geometry, lengths)
@@ -32,13 +33,18 @@ def _conv_transpose(input: Any, weight: Any, bias: Any, geometry: Geometry, leng
 
 @_conv_transpose.gradient
 def _conv_transpose_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Vjp:
-    input, weight, _, geometry, _ = args
+    wanted: Sequence[int],
+    out: Floats,
+    input: Input,
+    weight: Input,
+    bias: Input | None,
+    geometry: Geometry,
+    lengths: tuple[int, ...],
+) -> Vjp[Floats]:
     dims, batched = len(geometry.kernel), np.ndim(input) == len(geometry.kernel) + 2
     x, w = np.ascontiguousarray(channels_last(input, dims)), floats(weight)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         g = channels_last(g, dims)
         each = {
             0: lambda: channels_second(correlate(g, w, geometry), batched),
@@ -65,15 +71,15 @@ def transposed_lengths(
 
 def _transposed(
     dims: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
+    input: Input,
+    weight: Input,
+    bias: Input | None,
     stride: PerAxis,
     padding: PerAxis,
     output_padding: PerAxis,
     groups: SupportsIndex,
     dilation: PerAxis,
-) -> Any:
+) -> Floats:
     x, w = np.shape(input), np.shape(weight)
     check_lengths(x, dims)
     check_weight(x, w, bias, dims, groups.__index__(), flip=True)
@@ -90,15 +96,15 @@ def _transposed(
 
 @traced
 def conv_transpose1d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
+    input: Input,
+    weight: Input,
+    bias: Input | None = None,
     stride: PerAxis = 1,
     padding: PerAxis = 0,
     output_padding: PerAxis = 0,
     groups: SupportsIndex = 1,
     dilation: PerAxis = 1,
-) -> Any:
+) -> Floats:
     """Transposed convolution of sequences; see `conv_transpose2d`.
 
     Parameters
@@ -121,15 +127,15 @@ def conv_transpose1d(
 
 @traced
 def conv_transpose2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
+    input: Input,
+    weight: Input,
+    bias: Input | None = None,
     stride: PerAxis = 1,
     padding: PerAxis = 0,
     output_padding: PerAxis = 0,
     groups: SupportsIndex = 1,
     dilation: PerAxis = 1,
-) -> Any:
+) -> Floats:
     """Transposed convolution of images: each pixel adds a kernel, times its value, to the pixels around.
 
     Parameters
@@ -168,15 +174,15 @@ def conv_transpose2d(
 
 @traced
 def conv_transpose3d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
+    input: Input,
+    weight: Input,
+    bias: Input | None = None,
     stride: PerAxis = 1,
     padding: PerAxis = 0,
     output_padding: PerAxis = 0,
     groups: SupportsIndex = 1,
     dilation: PerAxis = 1,
-) -> Any:
+) -> Floats:
     """Transposed convolution of volumes; see `conv_transpose2d`.
 
     Parameters

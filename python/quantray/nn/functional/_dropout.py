@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,13 @@ from quantray.nn._gradients import differentiable
 from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
+if TYPE_CHECKING:
+    from quantray._typing import Floats, Input
+    from quantray.nn._gradients import Vjp
+
+
+T = TypeVar("T", bound="Input")
+
 
 def _check(p: float) -> None:
     if not 0 <= p <= 1:
@@ -20,7 +27,7 @@ def _check(p: float) -> None:
 
 
 @traced
-def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
+def dropout(input: T, p: float = 0.5, training: bool = True) -> T | Floats:
     """Each element becomes 0 with probability p; the others are divided by `1 - p`.
 
     Parameters
@@ -43,7 +50,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
 
 
 @traced
-def dropout1d(input: Any, p: float = 0.5, training: bool = True) -> Any:
+def dropout1d(input: T, p: float = 0.5, training: bool = True) -> T | Floats:
     """Each channel becomes 0 with probability p; the others are divided by `1 - p`.
 
     Parameters
@@ -65,7 +72,7 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True) -> Any:
 
 
 @traced
-def dropout2d(input: Any, p: float = 0.5, training: bool = True) -> Any:
+def dropout2d(input: T, p: float = 0.5, training: bool = True) -> T | Floats:
     """Each channel becomes 0 with probability p; the others are divided by `1 - p`.
 
     Parameters
@@ -87,7 +94,7 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True) -> Any:
 
 
 @traced
-def dropout3d(input: Any, p: float = 0.5, training: bool = True) -> Any:
+def dropout3d(input: T, p: float = 0.5, training: bool = True) -> T | Floats:
     """Each channel becomes 0 with probability p; the others are divided by `1 - p`.
 
     Parameters
@@ -108,7 +115,7 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True) -> Any:
 
 
 @traced
-def alpha_dropout(input: Any, p: float = 0.5, training: bool = False) -> Any:
+def alpha_dropout(input: T, p: float = 0.5, training: bool = False) -> T | Floats:
     """Elements become the least value of SELU with probability p; mean and variance of normal input stay.
 
     Parameters
@@ -129,7 +136,7 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False) -> Any:
 
 
 @traced
-def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False) -> Any:
+def feature_alpha_dropout(input: T, p: float = 0.5, training: bool = False) -> T | Floats:
     """The same as `alpha_dropout` for whole channels, the second axis.
 
     >>> import numpy as np
@@ -144,7 +151,7 @@ def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False) ->
     return _alpha_dropped(input, p, _of_channels(input)) if training and p else input
 
 
-def _of_channels(input: Any) -> tuple[int, ...]:
+def _of_channels(input: Input) -> tuple[int, ...]:
     """The shape of one chance for each channel."""
     shape = np.shape(input)
     if len(shape) < 2:
@@ -153,7 +160,7 @@ def _of_channels(input: Any) -> tuple[int, ...]:
 
 
 @traced
-def feature_dropout(input: Any, p: float = 0.5, train: bool = True) -> Any:
+def feature_dropout(input: T, p: float = 0.5, train: bool = True) -> T | Floats:
     """Whole channels, along the second axis, become 0 by chance, and the others grow; nothing unless `train`.
 
     >>> import numpy as np
@@ -172,7 +179,7 @@ def feature_dropout(input: Any, p: float = 0.5, train: bool = True) -> Any:
 _LEAST = -1.7580993408473766
 
 
-def _alpha_dropped(input: Any, p: float, shape: Sequence[int]) -> Any:
+def _alpha_dropped(input: Input, p: float, shape: Sequence[int]) -> Floats:
     if p == 1:
         return _scaled(input, np.float32(0))
     kept = generator().random(math.prod(shape), np.float32).reshape(shape) >= p
@@ -181,7 +188,7 @@ def _alpha_dropped(input: Any, p: float, shape: Sequence[int]) -> Any:
     return _scaled(input, kept * np.float32(scale)) + shift.astype(np.float32)
 
 
-def _channels(dims: int, input: Any, p: float, training: bool) -> Any:
+def _channels(dims: int, input: T, p: float, training: bool) -> T | Floats:
     _check(p)
     if not training or not p:
         return input
@@ -191,18 +198,18 @@ def _channels(dims: int, input: Any, p: float, training: bool) -> Any:
     return _dropped(input, p, (*shape[:-dims], *[1] * dims))
 
 
-def _dropped(input: Any, p: float, shape: Sequence[int]) -> Any:
+def _dropped(input: Input, p: float, shape: Sequence[int]) -> Floats:
     kept = generator().random(math.prod(shape), np.float32).reshape(shape) >= p
     return _scaled(input, kept * np.float32(1 / (1 - p) if p < 1 else 0))
 
 
 @differentiable
-def _scaled(input: Any, factors: Any) -> Any:
+def _scaled(input: Input, factors: Floats | np.float32) -> Floats:
     return floats(input) * factors
 
 
 @_scaled.gradient
 def _scaled_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[Any], Sequence[Any]]:
-    return lambda g: [g * args[1]]
+    wanted: Sequence[int], out: Floats, input: Input, factors: Floats | np.float32
+) -> Vjp[Floats]:
+    return lambda g: [g * factors]

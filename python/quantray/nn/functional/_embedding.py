@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from quantray import ops
 from quantray._core import QTensor
-from quantray.nn._gradients import differentiable, is_traced, untraced
+from quantray.nn._gradients import differentiable, untraced
 from quantray.nn._tracing import traced
-from quantray.nn.functional._arguments import floats
+from quantray.nn.functional._arguments import floats, traced_or_floats
 
-Vjp = Callable[[Any], Sequence[Any]]
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Floats, Input, Ints
+    from quantray.nn._gradients import Vjp
+
 Mode = Literal["sum", "mean", "max"]
 
 
-def checked_indices(input: Any, rows: int) -> Any:
+def checked_indices(input: ArrayLike, rows: int) -> Ints:
     """Integers that are rows of a table."""
     found = _integers("input", input)
     if found.size and (found.min() < 0 or found.max() >= rows):
@@ -26,15 +29,15 @@ def checked_indices(input: Any, rows: int) -> Any:
     return found
 
 
-def _integers(name: str, values: Any) -> Any:
-    found: Any = np.asarray(values)
+def _integers(name: str, values: ArrayLike) -> Ints:
+    found: Array = np.asarray(values)
     # An empty list has no dtype of its own.
     if found.size and found.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {found.dtype}")
     return found.astype(np.int64)
 
 
-def bags(indices: Any, offsets: Any, include_last_offset: bool) -> Any:
+def bags(indices: Array, offsets: ArrayLike | None, include_last_offset: bool) -> Ints:
     """Where each bag begins among the flat indices, and where the last one ends."""
     if indices.ndim == 2 and offsets is None:
         return np.arange(indices.shape[0] + 1, dtype=np.int64) * indices.shape[1]
@@ -68,30 +71,29 @@ def padding_row(padding_idx: int | None, rows: int) -> int | None:
     return padding_idx % rows
 
 
-def _shorten(weight: Any, indices: Any, max_norm: float, norm_type: float) -> None:
+def _shorten(weight: Input, indices: Array, max_norm: float, norm_type: float) -> None:
     """Makes the rows that are looked up no longer than `max_norm`, in the table itself, as torch does."""
-    table: Any = untraced(weight)
+    table = untraced(weight)
     if not isinstance(table, np.ndarray):
         raise TypeError(
             f"weight must be an array with max_norm, which changes it, got {type(table).__name__}"
         )
     used = np.unique(indices)
-    found = cast("Any", table)[used]
-    norms: Any = np.linalg.norm(found, norm_type, axis=1)
+    norms: Array = np.linalg.norm(table[used], norm_type, axis=1)
     long = norms > max_norm
     table[used[long]] *= (max_norm / (norms[long] + 1e-7))[:, None].astype(np.float32)
 
 
 @traced
 def embedding(
-    input: Any,
-    weight: Any,
+    input: Input,
+    weight: Input,
     padding_idx: int | None = None,
     max_norm: float | None = None,
     norm_type: float = 2.0,
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
-) -> Any:
+) -> Floats:
     """Rows of a table.
 
     Parameters
@@ -133,14 +135,14 @@ def embedding(
     return _embedding(weight, indices, padding, scale_grad_by_freq)
 
 
-def _rows(weight: Any) -> int:
+def _rows(weight: Input) -> int:
     shape = np.shape(weight)
     if len(shape) != 2:
         raise ValueError(f"weight must be of shape (rows, width), got {shape}")
     return shape[0]
 
 
-def scattered(g: Any, indices: Any, rows: int, padding: int | None, by_frequency: bool) -> Any:
+def scattered(g: Array, indices: Array, rows: int, padding: int | None, by_frequency: bool) -> Floats:
     """A table of zeros, to whose rows at one-dimensional `indices` those of `g` are added."""
     table = np.zeros((rows, g.shape[-1]), np.float32)
     if padding is not None:
@@ -157,33 +159,32 @@ def scattered(g: Any, indices: Any, rows: int, padding: int | None, by_frequency
 
 
 @differentiable
-def _embedding(weight: Any, indices: Any, padding: int | None, by_frequency: bool) -> Any:
+def _embedding(weight: Input, indices: Array, padding: int | None, by_frequency: bool) -> Floats:
     return floats(weight)[indices]
 
 
 @_embedding.gradient
 def _embedding_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Vjp:
-    weight, indices, padding, by_frequency = args
+    wanted: Sequence[int], out: Floats, weight: Input, indices: Array, padding: int | None, by_frequency: bool
+) -> Vjp[Floats]:
     rows, width = np.shape(weight)
     return lambda g: [scattered(g.reshape(-1, width), indices.ravel(), rows, padding, by_frequency)]
 
 
 @traced
 def embedding_bag(
-    input: Any,
-    weight: Any,
-    offsets: Any = None,
+    input: Input,
+    weight: Input,
+    offsets: ArrayLike | None = None,
     max_norm: float | None = None,
     norm_type: float = 2.0,
     scale_grad_by_freq: bool = False,
     mode: Mode = "mean",
     sparse: bool = False,
-    per_sample_weights: Any = None,
+    per_sample_weights: Input | None = None,
     include_last_offset: bool = False,
     padding_idx: int | None = None,
-) -> Any:
+) -> Floats:
     """Sums, means or maxima of some rows of a table.
 
     Parameters
@@ -223,6 +224,7 @@ def embedding_bag(
     if mode not in ("sum", "mean", "max"):
         raise ValueError(f'mode must be "sum", "mean" or "max", got {mode!r}')
     starts = bags(indices, offsets, include_last_offset)
+    factors: Floats | None = None
     if per_sample_weights is not None:
         shape = np.shape(per_sample_weights)
         if mode != "sum" or shape != indices.shape:
@@ -230,9 +232,7 @@ def embedding_bag(
                 f"per_sample_weights must be of shape {indices.shape}, that of input, with mode "
                 f'"sum", got {shape} with "{mode}"'
             )
-        if not is_traced(per_sample_weights):
-            per_sample_weights = floats(per_sample_weights)
-        per_sample_weights = per_sample_weights.reshape((-1,))
+        factors = traced_or_floats(per_sample_weights).reshape((-1,))
     # Each look-up's bag; those before the first bag or behind the last one have none.
     flat = indices.ravel()
     bag = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
@@ -240,19 +240,19 @@ def embedding_bag(
     if padding is not None or len(bag) < indices.size:
         kept = np.flatnonzero(flat != padding) if padding is not None else np.arange(len(bag))
         flat, bag = flat[kept], bag[kept]
-        if per_sample_weights is not None:
-            per_sample_weights = per_sample_weights[kept]
+        if factors is not None:
+            factors = factors[kept]
     if isinstance(weight, QTensor):
         ends = np.concatenate([[0], np.cumsum(np.bincount(bag, minlength=len(starts) - 1))])
         return ops.embedding_bag(
-            weight, flat, ends, mode=mode, per_sample_weights=per_sample_weights, include_last_offset=True
+            weight, flat, ends, mode=mode, per_sample_weights=factors, include_last_offset=True
         )
     if max_norm is not None:
         _shorten(weight, flat, max_norm, norm_type)
-    return _embedding_bag(weight, per_sample_weights, flat, bag, len(starts) - 1, mode, scale_grad_by_freq)
+    return _embedding_bag(weight, factors, flat, bag, len(starts) - 1, mode, scale_grad_by_freq)
 
 
-def _reduced(rows: Any, bag: Any, count: int, mode: Mode) -> Any:
+def _reduced(rows: Array, bag: Array, count: int, mode: Mode) -> Floats:
     """Rows that belong to increasing bags, reduced."""
     out = np.zeros((count, rows.shape[1]), np.float32)
     found, first, counts = np.unique(bag, return_index=True, return_counts=True)
@@ -265,8 +265,14 @@ def _reduced(rows: Any, bag: Any, count: int, mode: Mode) -> Any:
 
 @differentiable
 def _embedding_bag(
-    weight: Any, factors: Any, indices: Any, bag: Any, count: int, mode: Mode, by_frequency: bool
-) -> Any:
+    weight: Input,
+    factors: Floats | None,
+    indices: Array,
+    bag: Array,
+    count: int,
+    mode: Mode,
+    by_frequency: bool,
+) -> Floats:
     rows = floats(weight)[indices]
     if factors is not None:
         rows *= floats(factors)[:, None]
@@ -275,12 +281,19 @@ def _embedding_bag(
 
 @_embedding_bag.gradient
 def _embedding_bag_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Vjp:
-    weight, factors, indices, bag, count, mode, by_frequency = args
+    wanted: Sequence[int],
+    out: Floats,
+    weight: Input,
+    factors: Floats | None,
+    indices: Array,
+    bag: Array,
+    count: int,
+    mode: Mode,
+    by_frequency: bool,
+) -> Vjp[Floats]:
     table = floats(weight)
 
-    def to_weight(g: Any) -> Any:
+    def to_weight(g: Floats) -> Floats:
         rows = g[bag]
         if mode == "mean":
             rows /= np.bincount(bag, minlength=count)[bag, None].astype(np.float32)
@@ -294,8 +307,8 @@ def _embedding_bag_gradient(
             rows *= is_top & (before == before[starts])
         return scattered(rows, indices, len(table), None, by_frequency)
 
-    def vjp(g: Any) -> list[Any]:
-        each: dict[int, Callable[[], Any]] = {
+    def vjp(g: Floats) -> list[Array]:
+        each: dict[int, Callable[[], Array]] = {
             0: lambda: to_weight(g),
             1: lambda: np.sum(g[bag] * table[indices], 1),
         }

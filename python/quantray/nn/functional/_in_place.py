@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 from quantray._core import QTensor
 from quantray.nn._tracing import traced
@@ -10,10 +10,13 @@ from quantray.nn.functional._activation import elu, hardtanh, leaky_relu, relu
 from quantray.nn.functional._threshold import celu
 from quantray.nn.functional._threshold import threshold as _threshold
 
+if TYPE_CHECKING:
+    from quantray._typing import Tensor
 
-def _over(input: QTensor, made: QTensor) -> QTensor:
+
+def _over(input: QTensor, made: Tensor) -> QTensor:
     """A result written over the tensor that it is of, on its grid."""
-    if not isinstance(cast("Any", input), QTensor):
+    if not isinstance(input, QTensor):  # pyright: ignore[reportUnnecessaryIsInstance] # users may err
         raise TypeError(f"input must be a QTensor, got {type(input).__name__}: assign the result to arrays")
     return input.copy_(made)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, SupportsIndex, cast
+from typing import TYPE_CHECKING, SupportsIndex, cast
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from quantray.nn._gradients import differentiable
 from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
+if TYPE_CHECKING:
+    from quantray._typing import Array, Floats, Input, PerAxis, Tensor
+    from quantray.nn._gradients import Vjp
 
-def trailing_shape(normalized_shape: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, ...]:
+
+def trailing_shape(normalized_shape: PerAxis) -> tuple[int, ...]:
     """A length or lengths, as lengths."""
-    given: Sequence[Any] = (
-        cast("Sequence[Any]", normalized_shape)
-        if np.ndim(cast("Any", normalized_shape))
-        else [normalized_shape]
+    given = cast(
+        "Sequence[SupportsIndex]",
+        normalized_shape if np.ndim(cast("Array", normalized_shape)) else [normalized_shape],
     )
     try:
         lengths = tuple(n.__index__() for n in given)
@@ -33,7 +36,7 @@ def trailing_shape(normalized_shape: SupportsIndex | Sequence[SupportsIndex]) ->
     return lengths
 
 
-def _check(input: Any, lengths: tuple[int, ...], **along: Any) -> None:
+def _check(input: Input, lengths: tuple[int, ...], **along: Input | None) -> None:
     shape = np.shape(input)
     if shape[-len(lengths) :] != lengths:
         raise ValueError(f"normalized_shape must be the end of the input's shape, {shape}, got {lengths}")
@@ -44,12 +47,12 @@ def _check(input: Any, lengths: tuple[int, ...], **along: Any) -> None:
 
 @traced
 def layer_norm(
-    input: Any,
-    normalized_shape: SupportsIndex | Sequence[SupportsIndex],
-    weight: Any = None,
-    bias: Any = None,
+    input: Input,
+    normalized_shape: PerAxis,
+    weight: Input | None = None,
+    bias: Input | None = None,
     eps: float = 1e-5,
-) -> Any:
+) -> Tensor:
     """`(input - mean) / sqrt(var + eps) * weight + bias` over the last axes; the variance is that of all.
 
     Parameters
@@ -77,30 +80,37 @@ def layer_norm(
 
 
 @differentiable
-def _layer_norm(input: Any, lengths: tuple[int, ...], weight: Any, bias: Any, eps: float) -> Any:
+def _layer_norm(
+    input: Input, lengths: tuple[int, ...], weight: Input | None, bias: Input | None, eps: float
+) -> Floats:
     return ops.layer_norm(floats(input), lengths, weight, bias, eps)
 
 
 @_layer_norm.gradient
 def _layer_norm_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[Any], Sequence[Any]]:
-    input, lengths, weight, _, eps = args
+    wanted: Sequence[int],
+    out: Floats,
+    input: Input,
+    lengths: tuple[int, ...],
+    weight: Input | None,
+    bias: Input | None,
+    eps: float,
+) -> Vjp[Floats]:
     n = math.prod(lengths)
     x = floats(input).reshape(-1, n)
     off = x - x.mean(1, dtype=np.float64, keepdims=True).astype(np.float32)
     inv = 1 / np.sqrt(np.mean(off * off, 1, dtype=np.float64, keepdims=True) + eps)
     normal = off * inv.astype(np.float32)
 
-    def to_input(g: Any) -> Any:
+    def to_input(g: Floats) -> Array:
         if weight is not None:
             g = g * floats(weight).reshape(-1)
         g = g - g.mean(1, keepdims=True) - normal * np.mean(g * normal, 1, keepdims=True)
         return g * inv.astype(np.float32)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         g = g.reshape(-1, n)
-        each: dict[int, Callable[[], Any]] = {
+        each: dict[int, Callable[[], Array]] = {
             0: lambda: to_input(g),
             2: lambda: (g * normal).sum(0, dtype=np.float64),
             3: lambda: g.sum(0, dtype=np.float64),
@@ -112,11 +122,11 @@ def _layer_norm_gradient(
 
 @traced
 def rms_norm(
-    input: Any,
-    normalized_shape: SupportsIndex | Sequence[SupportsIndex],
-    weight: Any = None,
+    input: Input,
+    normalized_shape: PerAxis,
+    weight: Input | None = None,
     eps: float | None = None,
-) -> Any:
+) -> Floats:
     """`input / sqrt(mean(input ** 2) + eps) * weight` over the last axes.
 
     Parameters
@@ -141,13 +151,13 @@ def rms_norm(
     return _rms_norm(input, lengths, weight, float(np.finfo(np.float32).eps) if eps is None else eps)
 
 
-def _inverse_rms(x: Any, eps: float) -> Any:
+def _inverse_rms(x: Floats, eps: float) -> Floats:
     """One for each row."""
     return (1 / np.sqrt(np.mean(x * x, 1, dtype=np.float64, keepdims=True) + eps)).astype(np.float32)
 
 
 @differentiable
-def _rms_norm(input: Any, lengths: tuple[int, ...], weight: Any, eps: float) -> Any:
+def _rms_norm(input: Input, lengths: tuple[int, ...], weight: Input | None, eps: float) -> Floats:
     x = floats(input)
     rows = x.reshape(-1, math.prod(lengths))
     y = rows * _inverse_rms(rows, eps)
@@ -158,22 +168,26 @@ def _rms_norm(input: Any, lengths: tuple[int, ...], weight: Any, eps: float) -> 
 
 @_rms_norm.gradient
 def _rms_norm_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[Any], Sequence[Any]]:
-    input, lengths, weight, eps = args
+    wanted: Sequence[int],
+    out: Floats,
+    input: Input,
+    lengths: tuple[int, ...],
+    weight: Input | None,
+    eps: float,
+) -> Vjp[Floats]:
     n = math.prod(lengths)
     x = floats(input).reshape(-1, n)
     inv = _inverse_rms(x, eps)
     normal = x * inv
 
-    def to_input(g: Any) -> Any:
+    def to_input(g: Floats) -> Array:
         if weight is not None:
             g = g * floats(weight).reshape(-1)
         return (g - normal * np.mean(g * normal, 1, keepdims=True)) * inv
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         g = g.reshape(-1, n)
-        each: dict[int, Callable[[], Any]] = {
+        each: dict[int, Callable[[], Array]] = {
             0: lambda: to_input(g),
             2: lambda: (g * normal).sum(0, dtype=np.float64),
         }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +11,13 @@ from quantray.nn._gradients import differentiable
 from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
 
+if TYPE_CHECKING:
+    from quantray._typing import Array, Floats, Input
+    from quantray.nn._gradients import Vjp
+
 
 @traced
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Input, weight: Input, bias: Input | None = None) -> Floats:
     """Each row times a matrix, and a bias: `input @ weight.T + bias`.
 
     Parameters
@@ -47,7 +51,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 
 @differentiable
-def _linear(input: Any, weight: Any, bias: Any) -> Any:
+def _linear(input: Input, weight: Input, bias: Input | None) -> Floats:
     x, w = floats(input), floats(weight)
     # Rows as one matrix: one product instead of one for each leading index.
     y = (x.reshape(-1, x.shape[-1]) @ w.T if x.size else np.zeros((x.size, len(w)), np.float32)).reshape(
@@ -60,11 +64,11 @@ def _linear(input: Any, weight: Any, bias: Any) -> Any:
 
 @_linear.gradient
 def _linear_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[[Any], Sequence[Any]]:
-    x, w = floats(args[0]), floats(args[1])
+    wanted: Sequence[int], out: Floats, input: Input, weight: Input, bias: Input | None
+) -> Vjp[Floats]:
+    x, w = floats(input), floats(weight)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         rows = g.reshape(-1, len(w))
         each = {
             0: lambda: g @ w,

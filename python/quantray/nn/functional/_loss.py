@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from quantray import ops
-from quantray.nn._gradients import differentiable, untraced
+from quantray.nn._gradients import Differentiable, differentiable, untraced
 from quantray.nn._tracing import traced
-from quantray.nn.functional._activation import log_softmax
 from quantray.nn.functional._arguments import floats
+from quantray.nn.functional._softmax import log_softmax
 
-Vjp = Callable[[Any], Sequence[Any]]
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from quantray._typing import Array, Floats, Input
+    from quantray.nn._gradients import Vjp
+
+    #: One number; with "none" as reduction one for each element.
+    Loss: TypeAlias = Floats | np.float32
+
 Reduction = Literal["mean", "sum", "none"]
 
 
@@ -23,7 +31,7 @@ def _check_reduction(reduction: str) -> None:
 
 
 @differentiable
-def _reduce(values: Any, reduction: Reduction, total: float) -> Any:
+def _reduce(values: Input, reduction: Reduction, total: float) -> Loss:
     """Values, their sum, or that divided by `total`."""
     x = floats(values)
     if reduction == "none":
@@ -35,29 +43,32 @@ def _reduce(values: Any, reduction: Reduction, total: float) -> Any:
 
 
 @_reduce.gradient
-def _reduce_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    values, reduction, total = args
+def _reduce_gradient(
+    wanted: Sequence[int], out: Loss, values: Input, reduction: Reduction, total: float
+) -> Vjp[Loss]:
     shape = np.shape(values)
     if reduction == "none":
         return lambda g: [g]
     return lambda g: [np.broadcast_to(g / np.float32(total if reduction == "mean" else 1), shape)]
 
 
-def _same_shape(input: Any, target: Any) -> None:
+def _same_shape(input: Input, target: Input) -> None:
     if np.shape(input) != np.shape(target):
         raise ValueError(f"target must be of the input's shape, {np.shape(input)}, got {np.shape(target)}")
 
 
-def _errors(forward: Callable[[Any, Any], Any], slope: Callable[[Any], Any]) -> Any:
+def _errors(
+    forward: Callable[[Floats, Floats], Floats], slope: Callable[[Floats], Floats]
+) -> Differentiable[[Input, Input], Floats]:
     """A function of differences; `slope(d)` is its derivative."""
 
     @differentiable
-    def made(input: Any, target: Any) -> Any:
+    def made(input: Input, target: Input, /) -> Floats:
         return forward(floats(input), floats(target))
 
     @made.gradient
-    def _gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-        difference = floats(args[0]) - floats(args[1])
+    def _gradient(wanted: Sequence[int], out: Floats, input: Input, target: Input, /) -> Vjp[Floats]:
+        difference = floats(input) - floats(target)
         return lambda g: [g * slope(difference) * np.float32(1 - 2 * i) for i in wanted]
 
     return made
@@ -68,7 +79,7 @@ _distances = _errors(lambda a, b: np.abs(a - b), np.sign)
 
 
 @traced
-def mse_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Any:
+def mse_loss(input: Input, target: Input, reduction: Reduction = "mean") -> Loss:
     """Squares of differences, on average.
 
     Parameters
@@ -90,7 +101,7 @@ def mse_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Any:
 
 
 @traced
-def l1_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Any:
+def l1_loss(input: Input, target: Input, reduction: Reduction = "mean") -> Loss:
     """Sizes of differences, on average.
 
     Parameters
@@ -112,21 +123,19 @@ def l1_loss(input: Any, target: Any, reduction: Reduction = "mean") -> Any:
 
 
 @differentiable
-def _weighted_sum(input: Any, weights: Any) -> Any:
+def _weighted_sum(input: Input, weights: Floats) -> Floats:
     """Over the second axis, or the only one."""
     x = floats(input)
     return (x * weights).sum(min(x.ndim - 1, 1))
 
 
 @_weighted_sum.gradient
-def _weighted_sum_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Vjp:
-    axis = min(np.ndim(args[0]) - 1, 1)
-    return lambda g: [np.expand_dims(g, axis) * args[1]]
+def _weighted_sum_gradient(wanted: Sequence[int], out: Floats, input: Input, weights: Floats) -> Vjp[Floats]:
+    axis = min(np.ndim(input) - 1, 1)
+    return lambda g: [np.expand_dims(g, axis) * weights]
 
 
-def _class_weights(weight: Any, classes: int) -> Any:
+def _class_weights(weight: Input | None, classes: int) -> Floats:
     if weight is None:
         return np.ones(classes, np.float32)
     if np.shape(weight) != (classes,):
@@ -135,13 +144,13 @@ def _class_weights(weight: Any, classes: int) -> Any:
 
 
 def _of_classes(
-    log: Any,
-    target: Any,
-    weight: Any,
+    log: Input,
+    target: Input,
+    weight: Input | None,
     ignore_index: int,
     reduction: Reduction,
     smoothing: float,
-) -> Any:
+) -> Loss:
     """The loss of logarithms of probabilities, for targets that are classes."""
     _check_reduction(reduction)
     shape, target = np.shape(log), np.asarray(untraced(target))
@@ -175,8 +184,12 @@ def _of_classes(
 
 @traced
 def nll_loss(
-    input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: Reduction = "mean"
-) -> Any:
+    input: Input,
+    target: Input,
+    weight: Input | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> Loss:
     """Logarithms of the right classes' probabilities, negated.
 
     Parameters
@@ -204,13 +217,13 @@ def nll_loss(
 
 @traced
 def cross_entropy(
-    input: Any,
-    target: Any,
-    weight: Any = None,
+    input: Input,
+    target: Input,
+    weight: Input | None = None,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
-) -> Any:
+) -> Loss:
     """How unlikely the targets are, by the softmax of logits.
 
     Parameters
@@ -252,7 +265,9 @@ def cross_entropy(
 
 
 @differentiable
-def _logistic(input: Any, target: Any, weight: Any, pos_weight: Any) -> Any:
+def _logistic(
+    input: Input, target: Input, weight: Floats | np.float32, pos_weight: Floats | np.float32
+) -> Array:
     x, t = floats(input), floats(target)
     # log(1 + exp(-x)), without powers of large numbers.
     low = np.log1p(np.exp(-np.abs(x))) + np.maximum(-x, np.float32(0))
@@ -260,11 +275,17 @@ def _logistic(input: Any, target: Any, weight: Any, pos_weight: Any) -> Any:
 
 
 @_logistic.gradient
-def _logistic_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    x, t, weight, pos_weight = args
-    x, t = floats(x), floats(t)
+def _logistic_gradient(
+    wanted: Sequence[int],
+    out: Array,
+    input: Input,
+    target: Input,
+    weight: Floats | np.float32,
+    pos_weight: Floats | np.float32,
+) -> Vjp[Array]:
+    x, t = floats(input), floats(target)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Array) -> list[Array]:
         low = np.log1p(np.exp(-np.abs(x))) + np.maximum(-x, np.float32(0))
         each = {
             0: lambda: g * weight * ((1 - t) - (1 + (pos_weight - 1) * t) * ops.sigmoid(-x)),
@@ -277,8 +298,12 @@ def _logistic_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], k
 
 @traced
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, reduction: Reduction = "mean", pos_weight: Any = None
-) -> Any:
+    input: Input,
+    target: Input,
+    weight: Input | None = None,
+    reduction: Reduction = "mean",
+    pos_weight: Input | None = None,
+) -> Loss:
     """How unlikely the targets are, by the sigmoid of logits.
 
     Parameters

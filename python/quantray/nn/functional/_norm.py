@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
@@ -13,12 +13,11 @@ from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats, traced_or_floats
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import Floats
+    from quantray._typing import Array, Floats, Input
+    from quantray.nn._gradients import Vjp
 
-Vjp = Callable[[Any], Sequence[Any]]
 
-
-def _check_channels(shape: Sequence[int], eps: float, **values: Any) -> None:
+def _check_channels(shape: Sequence[int], eps: float, **values: Input | None) -> None:
     if len(shape) < 2:
         raise ValueError(f"input must be of shape (N, C, ...), got {tuple(shape)}")
     if not eps >= 0:
@@ -28,18 +27,18 @@ def _check_channels(shape: Sequence[int], eps: float, **values: Any) -> None:
             raise ValueError(f"{name} must be of shape ({shape[1]},), got {np.shape(value)}")
 
 
-def _wide(values: Any, ndim: int) -> Floats:
+def _wide(values: Input, ndim: int) -> Floats:
     """A value for each channel, to broadcast along the second axis."""
     return floats(values).reshape(-1, *[1] * (ndim - 2))
 
 
-def _sums(x: Floats) -> Any:
+def _sums(x: Array) -> Floats:
     """For each channel the sum of all; of each image first, so that rounding errors stay small."""
     return x.sum(tuple(range(2, x.ndim))).sum(0, dtype=np.float64)
 
 
 @differentiable
-def _affine(input: Any, weight: Any, bias: Any) -> Any:
+def _affine(input: Input, weight: Input, bias: Input | None) -> Floats:
     """`input * weight + bias`, for each channel."""
     x = floats(input)
     y = x * _wide(weight, x.ndim)
@@ -49,10 +48,12 @@ def _affine(input: Any, weight: Any, bias: Any) -> Any:
 
 
 @_affine.gradient
-def _affine_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    x = floats(args[0])
-    each: dict[int, Callable[[Any], Any]] = {
-        0: lambda g: g * _wide(args[1], x.ndim),
+def _affine_gradient(
+    wanted: Sequence[int], out: Floats, input: Input, weight: Input, bias: Input | None
+) -> Vjp[Floats]:
+    x = floats(input)
+    each: dict[int, Callable[[Floats], Array]] = {
+        0: lambda g: g * _wide(weight, x.ndim),
         1: lambda g: _sums(g * x),
         2: _sums,
     }
@@ -60,7 +61,7 @@ def _affine_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwa
 
 
 @differentiable
-def _by_moments(input: Any, weight: Any, bias: Any, mean: Any, factor: Any) -> Any:
+def _by_moments(input: Input, weight: Input | None, bias: Input | None, mean: Array, factor: Array) -> Floats:
     """Channels less their own means, times `factor` (of their own deviations), then weight and bias.
 
     The mean and the factor are the input's: the gradient knows that they depend on it.
@@ -75,17 +76,22 @@ def _by_moments(input: Any, weight: Any, bias: Any, mean: Any, factor: Any) -> A
 
 @_by_moments.gradient
 def _by_moments_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Vjp:
-    input, weight, _, mean, factor = args
+    wanted: Sequence[int],
+    out: Floats,
+    input: Input,
+    weight: Input | None,
+    bias: Input | None,
+    mean: Array,
+    factor: Array,
+) -> Vjp[Floats]:
     x = floats(input)
     n = x.size // x.shape[1]
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         off = x - _wide(mean, x.ndim)
         sums, products = _sums(g), _sums(g * off)
 
-        def of_input() -> Any:
+        def of_input() -> Floats:
             # What g has along the constant and along the input itself does not change the result.
             made = g - _wide(sums / n, x.ndim)
             made -= off * _wide(products * factor * factor / n, x.ndim)
@@ -99,7 +105,7 @@ def _by_moments_gradient(
 
 
 @differentiable
-def _standard(input: Any, rows: int, eps: float) -> Any:
+def _standard(input: Input, rows: int, eps: float) -> Floats:
     """An array as rows, each less its mean and divided by its deviation."""
     x = floats(input)
     y = x.reshape(rows, -1)
@@ -114,11 +120,12 @@ def _factors(centred: Floats, eps: float) -> Floats:
 
 
 @_standard.gradient
-def _standard_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    input, rows, eps = args
+def _standard_gradient(
+    wanted: Sequence[int], out: Floats, input: Input, rows: int, eps: float
+) -> Vjp[Floats]:
     x, y = floats(input).reshape(rows, -1), out.reshape(rows, -1)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         g = g.reshape(rows, -1)
         made = g - g.mean(1, keepdims=True, dtype=np.float32)
         made -= y * (g * y).mean(1, keepdims=True, dtype=np.float32)
@@ -129,15 +136,15 @@ def _standard_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], k
 
 @traced
 def batch_norm(
-    input: Any,
-    running_mean: Any,
-    running_var: Any,
-    weight: Any = None,
-    bias: Any = None,
+    input: Input,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Input | None = None,
+    bias: Input | None = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Any:
+) -> Floats:
     """Channels less their means and divided by their standard deviations, then weight and bias.
 
     Parameters
@@ -176,7 +183,7 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("running_mean and running_var must be given unless training, got None")
-        scale: Any = 1 / np.sqrt(floats(running_var) + np.float32(eps))
+        scale = 1 / np.sqrt(floats(running_var) + np.float32(eps))
         scale = scale if weight is None else traced_or_floats(weight) * scale
         shift = -floats(running_mean) * scale
         return _affine(input, scale, shift if bias is None else shift + traced_or_floats(bias))
@@ -196,8 +203,12 @@ def batch_norm(
 
 @traced
 def group_norm(
-    input: Any, num_groups: SupportsIndex, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+    input: Input,
+    num_groups: SupportsIndex,
+    weight: Input | None = None,
+    bias: Input | None = None,
+    eps: float = 1e-5,
+) -> Floats:
     """Groups of channels, in each image, less their means and divided by their standard deviations.
 
     Parameters
@@ -224,7 +235,7 @@ def group_norm(
     return _weighted(_standard(input, shape[0] * groups, eps), weight, bias)
 
 
-def _weighted(y: Any, weight: Any, bias: Any) -> Any:
+def _weighted(y: Floats, weight: Input | None, bias: Input | None) -> Floats:
     if weight is None and bias is None:
         return y
     return _affine(y, np.ones(np.shape(y)[1], np.float32) if weight is None else weight, bias)
@@ -232,15 +243,15 @@ def _weighted(y: Any, weight: Any, bias: Any) -> Any:
 
 @traced
 def instance_norm(
-    input: Any,
-    running_mean: Any = None,
-    running_var: Any = None,
-    weight: Any = None,
-    bias: Any = None,
+    input: Input,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    weight: Input | None = None,
+    bias: Input | None = None,
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Any:
+) -> Floats:
     """Each channel of each image less its mean and divided by its standard deviation.
 
     Parameters

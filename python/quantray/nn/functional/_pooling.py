@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
 from quantray.nn._tracing import traced
 from quantray.nn.functional._pooling_windows import adaptive, avg_pool, max_pool
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import PerAxis
+    from quantray._typing import Input, PerAxis, Tensor
+    from quantray.nn.functional._arguments import OutputSize
 
 
 @traced
 def max_pool1d(
-    input: Any,
+    input: Input,
     kernel_size: PerAxis,
     stride: PerAxis | None = None,
     padding: PerAxis = 0,
     dilation: PerAxis = 1,
     ceil_mode: bool = False,
-) -> Any:
+) -> Tensor:
     """The maximum of each window of sequences; see `max_pool2d`.
 
     Parameters
@@ -40,14 +41,14 @@ def max_pool1d(
 
 @traced
 def avg_pool1d(
-    input: Any,
+    input: Input,
     kernel_size: PerAxis,
     stride: PerAxis | None = None,
     padding: PerAxis = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: SupportsIndex | None = None,
-) -> Any:
+) -> Tensor:
     """The mean of each window of sequences; see `avg_pool2d`.
 
     Parameters
@@ -67,7 +68,7 @@ def avg_pool1d(
 
 
 @traced
-def adaptive_max_pool1d(input: Any, output_size: Any) -> Any:
+def adaptive_max_pool1d(input: Input, output_size: OutputSize) -> Tensor:
     """As many maxima of windows of sequences as are wanted; see `adaptive_max_pool2d`.
 
     Parameters
@@ -87,7 +88,7 @@ def adaptive_max_pool1d(input: Any, output_size: Any) -> Any:
 
 
 @traced
-def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
+def adaptive_avg_pool1d(input: Input, output_size: OutputSize) -> Tensor:
     """As many means of windows of sequences as are wanted; see `adaptive_avg_pool2d`.
 
     Parameters
@@ -108,13 +109,13 @@ def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
 
 @traced
 def max_pool2d(
-    input: Any,
+    input: Input,
     kernel_size: PerAxis,
     stride: PerAxis | None = None,
     padding: PerAxis = 0,
     dilation: PerAxis = 1,
     ceil_mode: bool = False,
-) -> Any:
+) -> Tensor:
     """The maximum of each window of images.
 
     Parameters
@@ -148,14 +149,14 @@ def max_pool2d(
 
 @traced
 def avg_pool2d(
-    input: Any,
+    input: Input,
     kernel_size: PerAxis,
     stride: PerAxis | None = None,
     padding: PerAxis = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: SupportsIndex | None = None,
-) -> Any:
+) -> Tensor:
     """The mean of each window of images.
 
     Parameters
@@ -190,7 +191,7 @@ def avg_pool2d(
 
 
 @traced
-def adaptive_max_pool2d(input: Any, output_size: Any) -> Any:
+def adaptive_max_pool2d(input: Input, output_size: OutputSize) -> Tensor:
     """As many maxima of windows of images as are wanted.
 
     Parameters
@@ -215,7 +216,7 @@ def adaptive_max_pool2d(input: Any, output_size: Any) -> Any:
 
 
 @traced
-def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
+def adaptive_avg_pool2d(input: Input, output_size: OutputSize) -> Tensor:
     """As many means of windows of images as are wanted.
 
     Parameters
@@ -241,13 +242,13 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
 
 @traced
 def max_pool3d(
-    input: Any,
+    input: Input,
     kernel_size: PerAxis,
     stride: PerAxis | None = None,
     padding: PerAxis = 0,
     dilation: PerAxis = 1,
     ceil_mode: bool = False,
-) -> Any:
+) -> Tensor:
     """The maximum of each window of volumes; see `max_pool2d`.
 
     Parameters
@@ -269,14 +270,14 @@ def max_pool3d(
 
 @traced
 def avg_pool3d(
-    input: Any,
+    input: Input,
     kernel_size: PerAxis,
     stride: PerAxis | None = None,
     padding: PerAxis = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: SupportsIndex | None = None,
-) -> Any:
+) -> Tensor:
     """The mean of each window of volumes; see `avg_pool2d`.
 
     Parameters
@@ -297,7 +298,7 @@ def avg_pool3d(
 
 
 @traced
-def adaptive_max_pool3d(input: Any, output_size: Any) -> Any:
+def adaptive_max_pool3d(input: Input, output_size: OutputSize) -> Tensor:
     """As many maxima of windows of volumes as are wanted; see `adaptive_max_pool2d`.
 
     Parameters
@@ -318,7 +319,7 @@ def adaptive_max_pool3d(input: Any, output_size: Any) -> Any:
 
 
 @traced
-def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
+def adaptive_avg_pool3d(input: Input, output_size: OutputSize) -> Tensor:
     """As many means of windows of volumes as are wanted; see `adaptive_avg_pool2d`.
 
     Parameters

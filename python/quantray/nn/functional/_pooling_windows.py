@@ -6,8 +6,8 @@ that of equal maxima the first one in reading order has the gradient, as in torc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex, cast
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from quantray.nn._gradients import differentiable
 from quantray.nn.functional._arguments import check_lengths, floats, per_axis, traced_or_floats
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import Floats, PerAxis
-
-Vjp = Callable[[Any], Sequence[Any]]
+    from quantray._typing import Array, Floats, Input, PerAxis, Tensor
+    from quantray.nn._gradients import Vjp
+    from quantray.nn.functional._arguments import OutputSize
 
 
 class _Windows(NamedTuple):
@@ -63,18 +63,18 @@ class _Windows(NamedTuple):
         padded[self.at(slice(self.padding, self.padding + n))] = x
         return padded
 
-    def at(self, where: slice) -> tuple[Any, ...]:
+    def at(self, where: slice) -> tuple[slice, ...]:
         """An index of one slice along the axis."""
         return (*[slice(None)] * self.axis, where)
 
-    def element(self, i: int) -> tuple[Any, ...]:
+    def element(self, i: int) -> tuple[slice, ...]:
         """An index of what is the i-th element of each window."""
         first = i * self.dilation
         return self.at(slice(first, first + (self.number - 1) * self.stride + 1, self.stride))
 
 
 @differentiable
-def _max(input: Any, windows: _Windows) -> Any:
+def _max(input: Input, windows: _Windows) -> Floats:
     x = windows.on(floats(input), -np.inf)
     y = x[windows.element(0)].copy(order="K")
     for i in range(1, windows.kernel):
@@ -83,11 +83,10 @@ def _max(input: Any, windows: _Windows) -> Any:
 
 
 @_max.gradient
-def _max_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    input, windows = args
+def _max_gradient(wanted: Sequence[int], out: Floats, input: Input, windows: _Windows) -> Vjp[Floats]:
     input = floats(input)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         x = windows.on(input, -np.inf)
         made = np.zeros_like(x)
         left = np.ones_like(out, np.bool_)
@@ -102,7 +101,7 @@ def _max_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs
 
 
 @differentiable
-def _mean(input: Any, windows: _Windows, factors: Any) -> Any:
+def _mean(input: Input, windows: _Windows, factors: Floats | np.float32) -> Floats:
     """Sums of windows, times a factor for all or for each."""
     x = windows.on(floats(input), 0.0)
     if windows.kernel == windows.stride:
@@ -119,11 +118,12 @@ def _mean(input: Any, windows: _Windows, factors: Any) -> Any:
 
 
 @_mean.gradient
-def _mean_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    input, windows, factors = args
+def _mean_gradient(
+    wanted: Sequence[int], out: Floats, input: Input, windows: _Windows, factors: Floats | np.float32
+) -> Vjp[Floats]:
     input = floats(input)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         made = np.zeros_like(windows.on(input, 0.0))
         g = g * factors
         for i in range(windows.kernel):
@@ -140,7 +140,7 @@ def _spans(n: int, count: int) -> list[slice]:
 
 
 @differentiable
-def _max_of_spans(input: Any, axis: int, spans: Sequence[slice]) -> Any:
+def _max_of_spans(input: Input, axis: int, spans: Sequence[slice]) -> Floats:
     before = (slice(None),) * axis
     x = floats(input)
     return np.stack([x[(*before, span)].max(axis) for span in spans], axis)
@@ -148,12 +148,11 @@ def _max_of_spans(input: Any, axis: int, spans: Sequence[slice]) -> Any:
 
 @_max_of_spans.gradient
 def _max_of_spans_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Vjp:
-    input, axis, spans = args
+    wanted: Sequence[int], out: Floats, input: Input, axis: int, spans: Sequence[slice]
+) -> Vjp[Floats]:
     x, before = floats(input), (slice(None),) * axis
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         made = np.zeros_like(x)
         for i, span in enumerate(spans):
             at = np.expand_dims(x[(*before, span)].argmax(axis), axis) + span.start
@@ -165,7 +164,7 @@ def _max_of_spans_gradient(
 
 
 @differentiable
-def _mean_of_spans(input: Any, axis: int, spans: Sequence[slice]) -> Any:
+def _mean_of_spans(input: Input, axis: int, spans: Sequence[slice]) -> Floats:
     before = (slice(None),) * axis
     x = floats(input)
     return np.stack([x[(*before, span)].mean(axis, dtype=np.float32) for span in spans], axis)
@@ -173,12 +172,11 @@ def _mean_of_spans(input: Any, axis: int, spans: Sequence[slice]) -> Any:
 
 @_mean_of_spans.gradient
 def _mean_of_spans_gradient(
-    wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Vjp:
-    input, axis, spans = args
+    wanted: Sequence[int], out: Floats, input: Input, axis: int, spans: Sequence[slice]
+) -> Vjp[Floats]:
     before = (slice(None),) * axis
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         made = np.zeros_like(floats(input))
         for i, span in enumerate(spans):
             made[(*before, span)] += np.expand_dims(g[(*before, i)], axis) / np.float32(
@@ -212,37 +210,39 @@ def _settings(
 
 def max_pool(
     dims: int,
-    input: Any,
+    input: Input,
     kernel_size: PerAxis,
     stride: PerAxis | None,
     padding: PerAxis,
     dilation: PerAxis,
     ceil_mode: bool,
-) -> Any:
+) -> Tensor:
     if isinstance(input, QTensor):
         own = (ops.max_pool1d, ops.max_pool2d, ops.max_pool3d)[dims - 1]
         return own(input, kernel_size, stride, padding, dilation, ceil_mode)
-    for windows in _settings(dims, np.shape(input), kernel_size, stride, padding, dilation, ceil_mode):
-        input = _max(input, windows)
-    return input
+    first, *others = _settings(dims, np.shape(input), kernel_size, stride, padding, dilation, ceil_mode)
+    y = _max(input, first)
+    for windows in others:
+        y = _max(y, windows)
+    return y
 
 
 def avg_pool(
     dims: int,
-    input: Any,
+    input: Input,
     kernel_size: PerAxis,
     stride: PerAxis | None,
     padding: PerAxis,
     ceil_mode: bool,
     count_include_pad: bool,
     divisor_override: SupportsIndex | None,
-) -> Any:
+) -> Tensor:
     if divisor_override is not None and divisor_override.__index__() == 0:
         raise ValueError("divisor_override must not be 0, got 0")
     if isinstance(input, QTensor):
         own = (ops.avg_pool1d, ops.avg_pool2d, ops.avg_pool3d)[dims - 1]
         return own(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-    shape = np.shape(input)
+    shape, y = np.shape(input), traced_or_floats(input)
     for windows in _settings(dims, shape, kernel_size, stride, padding, 1, ceil_mode):
         axis, n = windows.axis, shape[windows.axis]
         starts = np.arange(windows.number) * windows.stride - windows.padding
@@ -255,17 +255,18 @@ def avg_pool(
             # Once, of all axes.
             last = axis == len(shape) - 1
             factors = np.full(windows.number, 1 / divisor_override.__index__() if last else 1, np.float32)
-        input = _mean(input, windows, factors.reshape(-1, *[1] * (len(shape) - axis - 1)))
-    return input
+        y = _mean(y, windows, factors.reshape(-1, *[1] * (len(shape) - axis - 1)))
+    return y
 
 
-def adaptive(dims: int, input: Any, output_size: Any, kind: str) -> Any:
+def adaptive(dims: int, input: Input, output_size: OutputSize, kind: str) -> Tensor:
     if isinstance(input, QTensor):
         return getattr(ops, f"adaptive_{kind}_pool{dims}d")(input, output_size)
     shape = np.shape(input)
     check_lengths(shape, dims)
     lengths = shape[-dims:]
-    given = output_size if np.ndim(output_size) else [output_size] * dims
+    several = np.ndim(cast("Array", output_size)) > 0
+    given = cast("Sequence[SupportsIndex | None]", output_size if several else [output_size] * dims)
     if len(given) != dims:
         raise ValueError(f"output_size must be an integer or {dims} of them, got {output_size}")
     sizes = [n if own is None else own for own, n in zip(given, lengths, strict=True)]
@@ -274,13 +275,14 @@ def adaptive(dims: int, input: Any, output_size: Any, kind: str) -> Any:
         raise ValueError(f"input must be at least 1 long along each axis, got shape {shape}")
     # Too little memory is known before windows are counted one by one.
     np.empty((*shape[:-dims], *sizes), np.float32)
+    y = traced_or_floats(input)
     for axis in reversed(range(len(shape) - dims, len(shape))):
         n, count = shape[axis], sizes[axis - len(shape)]
         if n % count:
             spans = _spans(n, count)
-            input = (_max_of_spans if kind == "max" else _mean_of_spans)(input, axis, spans)
+            y = (_max_of_spans if kind == "max" else _mean_of_spans)(y, axis, spans)
         elif n != count:
             size = n // count
             windows = _Windows(axis, size, size, 0, 1, count)
-            input = _max(input, windows) if kind == "max" else _mean(input, windows, np.float32(1 / size))
-    return traced_or_floats(input)
+            y = _max(y, windows) if kind == "max" else _mean(y, windows, np.float32(1 / size))
+    return y

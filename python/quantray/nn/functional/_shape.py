@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, SupportsIndex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, SupportsIndex, cast
 
 import numpy as np
 
@@ -12,29 +12,34 @@ from quantray import ops
 from quantray._core import QTensor
 from quantray.nn._gradients import differentiable
 from quantray.nn._tracing import traced
-from quantray.nn.functional._arguments import axis_of, floats
+from quantray.nn.functional._arguments import axis_of, floats, traced_or_floats
 from quantray.nn.functional._arithmetic import add, mul
 
-Vjp = Callable[[Any], Sequence[Any]]
+if TYPE_CHECKING:
+    from quantray._typing import Array, Floats, Input, PerAxis, Tensor
+    from quantray.nn._gradients import Vjp
+    from quantray.nn.functional._arguments import Factors
 
 
 @differentiable
-def _reshape(input: Any, shape: tuple[int, ...]) -> Any:
+def _reshape(input: Input, shape: tuple[int, ...]) -> Floats:
     return floats(input).reshape(shape)
 
 
 @_reshape.gradient
-def _reshape_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    return lambda g: [g.reshape(np.shape(args[0]))]
+def _reshape_gradient(
+    wanted: Sequence[int], out: Floats, input: Input, shape: tuple[int, ...]
+) -> Vjp[Floats]:
+    return lambda g: [g.reshape(np.shape(input))]
 
 
-def reshape(input: Any, shape: Sequence[int]) -> Any:
+def reshape(input: Input, shape: Sequence[int]) -> Tensor:
     """An array, or a tensor, in another shape."""
     return input.reshape(tuple(shape)) if isinstance(input, QTensor) else _reshape(input, tuple(shape))
 
 
 @traced
-def flatten(input: Any, start_dim: SupportsIndex = 0, end_dim: SupportsIndex = -1) -> Any:
+def flatten(input: Input, start_dim: SupportsIndex = 0, end_dim: SupportsIndex = -1) -> Tensor:
     """Some axes as one.
 
     Parameters
@@ -61,7 +66,7 @@ def flatten(input: Any, start_dim: SupportsIndex = 0, end_dim: SupportsIndex = -
 
 
 @traced
-def unflatten(input: Any, dim: SupportsIndex, sizes: Sequence[SupportsIndex]) -> Any:
+def unflatten(input: Input, dim: SupportsIndex, sizes: Sequence[SupportsIndex]) -> Tensor:
     """One axis as several.
 
     Parameters
@@ -91,17 +96,21 @@ def unflatten(input: Any, dim: SupportsIndex, sizes: Sequence[SupportsIndex]) ->
     return input.reshape(made) if isinstance(input, QTensor) else _reshape(input, made)
 
 
+def joined(arrays: Sequence[Input], axis: int = 0) -> Floats:
+    """Arrays of floats, one after the other along an axis: `cat` of what is known to fit."""
+    return _cat(axis % np.ndim(arrays[0]), *arrays)
+
+
 @differentiable
-def _cat(axis: int, *tensors: Any) -> Any:
+def _cat(axis: int, *tensors: Input) -> Floats:
     return np.concatenate([floats(t) for t in tensors], axis)
 
 
 @_cat.gradient
-def _cat_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    axis, tensors = args[0], args[1:]
+def _cat_gradient(wanted: Sequence[int], out: Floats, axis: int, *tensors: Input) -> Vjp[Floats]:
     ends = np.cumsum([np.shape(t)[axis] for t in tensors])
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         parts = np.split(g, ends[:-1], axis)
         return [parts[i - 1] for i in wanted]
 
@@ -109,7 +118,7 @@ def _cat_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs
 
 
 @traced
-def cat(tensors: Sequence[Any], dim: SupportsIndex = 0) -> Any:
+def cat(tensors: Sequence[Input], dim: SupportsIndex = 0) -> Tensor:
     """Arrays one after the other along an axis.
 
     Parameters
@@ -130,7 +139,7 @@ def cat(tensors: Sequence[Any], dim: SupportsIndex = 0) -> Any:
         raise ValueError("tensors must be at least one array, got none")
     axis = axis_of(dim, len(np.shape(given[0])))
     if all(isinstance(t, QTensor) for t in given):
-        return ops.cat(given, axis)
+        return ops.cat(cast("list[QTensor]", given), axis)
     shapes = [tuple(np.shape(t)) for t in given]
     others = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
     if len(others) > 1 or len({len(shape) for shape in shapes}) > 1:
@@ -139,19 +148,18 @@ def cat(tensors: Sequence[Any], dim: SupportsIndex = 0) -> Any:
 
 
 @differentiable
-def _take(input: Any, index: Any, axis: int) -> Any:
+def _take(input: Input, index: Array, axis: int) -> Floats:
     """The elements of some places along an axis."""
     return np.take(floats(input), index, axis)
 
 
 @_take.gradient
-def _take_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    input, index, axis = args
+def _take_gradient(wanted: Sequence[int], out: Floats, input: Input, index: Array, axis: int) -> Vjp[Floats]:
     # Places in order, so that those taken more than once are sums of neighbours.
     order = np.argsort(index, kind="stable")
     places, starts = np.unique(index[order], return_index=True)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         made = np.zeros(np.shape(input), np.float32)
         sums = np.add.reduceat(np.take(g, order, axis), starts, axis)
         made[(*[slice(None)] * axis, places)] = sums
@@ -161,7 +169,7 @@ def _take_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwarg
 
 
 @differentiable
-def _widen(input: Any, pairs: tuple[tuple[int, int], ...], value: float) -> Any:
+def _widen(input: Input, pairs: tuple[tuple[int, int], ...], value: float) -> Floats:
     """A value around an array; less than none of it cuts the array."""
     x = floats(input)
     made = np.full([n + a + b for n, (a, b) in zip(x.shape, pairs, strict=True)], value, np.float32)
@@ -170,7 +178,9 @@ def _widen(input: Any, pairs: tuple[tuple[int, int], ...], value: float) -> Any:
     return made
 
 
-def _overlap(shape: Sequence[int], pairs: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
+def _overlap(
+    shape: Sequence[int], pairs: Sequence[tuple[int, int]]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Where the array is in the wider one, and which part of it."""
     sides = list(zip(shape, pairs, strict=True))
     inner = tuple(slice(max(a, 0), n + a + min(b, 0)) for n, (a, b) in sides)
@@ -178,11 +188,13 @@ def _overlap(shape: Sequence[int], pairs: Sequence[tuple[int, int]]) -> tuple[An
 
 
 @_widen.gradient
-def _widen_gradient(wanted: Sequence[int], out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Vjp:
-    shape = np.shape(args[0])
-    inner, own = _overlap(shape, args[1])
+def _widen_gradient(
+    wanted: Sequence[int], out: Floats, input: Input, pairs: tuple[tuple[int, int], ...], value: float
+) -> Vjp[Floats]:
+    shape = np.shape(input)
+    inner, own = _overlap(shape, pairs)
 
-    def vjp(g: Any) -> list[Any]:
+    def vjp(g: Floats) -> list[Array]:
         made = np.zeros(shape, np.float32)
         made[own] = g[inner]
         return [made]
@@ -199,11 +211,11 @@ _PADS: dict[str, Literal["reflect", "edge", "wrap"]] = {
 
 @traced
 def pad(
-    input: Any,
+    input: Input,
     pad: Sequence[SupportsIndex],
     mode: Literal["constant", "reflect", "replicate", "circular"] = "constant",
     value: float = 0.0,
-) -> Any:
+) -> Tensor:
     """An array with more elements at both ends of its last axes.
 
     Parameters
@@ -241,14 +253,15 @@ def pad(
     if mode not in _PADS:
         names = '"constant", "reflect", "replicate" or "circular"'
         raise ValueError(f"mode must be {names}, got {mode!r}")
+    made = traced_or_floats(input)
     for axis, (n, pair) in enumerate(zip(shape, pairs, strict=True)):
         if pair == (0, 0):
             continue
         most = {"reflect": n - 1, "circular": n}.get(mode, max(pair) if n else 0)
         if min(pair) < 0 or max(pair) > most:
             raise ValueError(f"pad must be from 0 to {most} on an axis of length {n}, got {pair}")
-        input = _take(input, np.pad(np.arange(int(n)), pair, mode=_PADS[mode]), axis)
-    return input
+        made = _take(made, np.pad(np.arange(int(n)), pair, mode=_PADS[mode]), axis)
+    return made
 
 
 _LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
@@ -256,12 +269,12 @@ _LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 
 @traced
 def interpolate(
-    input: Any,
-    size: Any = None,
-    scale_factor: Any = None,
+    input: Input,
+    size: PerAxis | None = None,
+    scale_factor: Factors | None = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
-) -> Any:
+) -> Tensor:
     """Images of another size.
 
     Parameters
@@ -298,7 +311,8 @@ def interpolate(
     if (size is None) == (scale_factor is None):
         raise ValueError(f"size or scale_factor must be given, one of them, got {size} and {scale_factor}")
     name, given = ("scale_factor", scale_factor) if size is None else ("size", size)
-    each = list(given) if np.ndim(given) else [given] * dims
+    several = np.ndim(cast("Array", given)) > 0
+    each = list(cast("Sequence[float]", given if several else [given] * dims))
     if len(each) != dims or not all(np.isfinite(n) and n > 0 for n in each):
         raise ValueError(f"{name} must be a number above 0, or {dims} of them, got {given}")
     targets = (
@@ -306,13 +320,14 @@ def interpolate(
     )
     if min(targets) < 1:
         raise ValueError(f"the result must be at least 1 long along each axis, got {tuple(targets)}")
+    made = traced_or_floats(input)
     for i in reversed(range(dims)):
         n, target = lengths[i], targets[i]
         step = np.float32(1 / each[i]) if size is None else np.float32(n) / np.float32(target)
         at = np.arange(target, dtype=np.float32)
         if nearest:
             middle = np.float32(0.5 if mode == "nearest-exact" else 0)
-            input = _take(input, np.minimum(((at + middle) * step).astype(np.int64), n - 1), 2 + i)
+            made = _take(made, np.minimum(((at + middle) * step).astype(np.int64), n - 1), 2 + i)
             continue
         half = np.float32(0.5)
         if align_corners:
@@ -321,6 +336,6 @@ def interpolate(
             at = np.maximum((at + half) * step - half, np.float32(0))
         low = np.minimum(at.astype(np.int64), n - 1)
         part = (at - low.astype(np.float32)).reshape(-1, *[1] * (dims - 1 - i))
-        left, right = _take(input, low, 2 + i), _take(input, np.minimum(low + 1, n - 1), 2 + i)
-        input = add(mul(left, 1 - part), mul(right, part))
-    return input
+        left, right = _take(made, low, 2 + i), _take(made, np.minimum(low + 1, n - 1), 2 + i)
+        made = add(mul(left, 1 - part), mul(right, part))
+    return made

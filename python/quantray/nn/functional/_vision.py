@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, SupportsIndex, cast
+from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 import numpy as np
 
@@ -12,13 +12,17 @@ from quantray.nn.functional._arguments import floats
 from quantray.nn.functional._shape import interpolate, reshape
 from quantray.ops._like import like
 
+if TYPE_CHECKING:
+    from quantray._typing import Array, Floats, Input, PerAxis, Tensor
+    from quantray.nn.functional._arguments import Factors
 
-def _axes(input: Any, order: tuple[int, ...]) -> Any:
+
+def _axes(input: Tensor, order: tuple[int, ...]) -> Tensor:
     return input.permute(order) if isinstance(input, QTensor) else input.transpose(order)
 
 
 @traced
-def channel_shuffle(input: Any, groups: SupportsIndex) -> Any:
+def channel_shuffle(input: Input, groups: SupportsIndex) -> Tensor:
     """Channels in another order: the first of each group, then the second of each, and so on.
 
     Parameters
@@ -45,7 +49,7 @@ def channel_shuffle(input: Any, groups: SupportsIndex) -> Any:
 
 
 @traced
-def native_channel_shuffle(input: Any, groups: SupportsIndex) -> Any:
+def native_channel_shuffle(input: Input, groups: SupportsIndex) -> Tensor:
     """The same as `channel_shuffle`.
 
     >>> import numpy as np
@@ -59,7 +63,7 @@ def native_channel_shuffle(input: Any, groups: SupportsIndex) -> Any:
 
 
 @traced
-def pixel_shuffle(input: Any, upscale_factor: SupportsIndex) -> Any:
+def pixel_shuffle(input: Input, upscale_factor: SupportsIndex) -> Tensor:
     """Channels become pixels: (..., C * r**2, H, W) becomes (..., C, H * r, W * r).
 
     Parameters
@@ -89,7 +93,7 @@ def pixel_shuffle(input: Any, upscale_factor: SupportsIndex) -> Any:
 
 
 @traced
-def pixel_unshuffle(input: Any, downscale_factor: SupportsIndex) -> Any:
+def pixel_unshuffle(input: Input, downscale_factor: SupportsIndex) -> Tensor:
     """Pixels become channels: (..., C, H * r, W * r) becomes (..., C * r**2, H, W).
 
     Parameters
@@ -119,12 +123,12 @@ def pixel_unshuffle(input: Any, downscale_factor: SupportsIndex) -> Any:
 
 @traced
 def upsample(
-    input: Any,
-    size: Any = None,
-    scale_factor: Any = None,
+    input: Input,
+    size: PerAxis | None = None,
+    scale_factor: Factors | None = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
-) -> Any:
+) -> Tensor:
     """The same as `interpolate`.
 
     >>> from quantray.nn import functional as F
@@ -137,7 +141,9 @@ def upsample(
 
 
 @traced
-def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+def upsample_nearest(
+    input: Input, size: PerAxis | None = None, scale_factor: Factors | None = None
+) -> Tensor:
     """`interpolate` by the element at or before a position.
 
     >>> from quantray.nn import functional as F
@@ -150,7 +156,9 @@ def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> 
 
 
 @traced
-def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+def upsample_bilinear(
+    input: Input, size: PerAxis | None = None, scale_factor: Factors | None = None
+) -> Tensor:
     """`interpolate` with mode "bilinear", where first and last elements stay where they are.
 
     >>> import numpy as np
@@ -165,12 +173,12 @@ def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) ->
 
 @traced
 def grid_sample(
-    input: Any,
-    grid: Any,
+    input: Input,
+    grid: Input,
     mode: Literal["bilinear", "nearest"] = "bilinear",
     padding_mode: Literal["zeros", "border", "reflection"] = "zeros",
     align_corners: bool | None = None,
-) -> Any:
+) -> Tensor:
     """Images read at given places: means of the four elements around each, weighted by distance.
 
     Parameters
@@ -237,7 +245,7 @@ def grid_sample(
     return like(input, np.rint(made).astype(np.uint8)) if quantized else made
 
 
-def _source(at: Any, n: int, padding_mode: str, align_corners: bool) -> Any:
+def _source(at: Floats, n: int, padding_mode: str, align_corners: bool) -> Floats:
     """Places from -1 to 1 as places in elements."""
     one, half = np.float32(1), np.float32(0.5)
     at = (at + one) * half * np.float32(n - 1) if align_corners else ((at + one) * np.float32(n) - one) * half
@@ -250,20 +258,20 @@ def _source(at: Any, n: int, padding_mode: str, align_corners: bool) -> Any:
     return np.where(np.abs(at) < 2**24, at, np.float32(-100))
 
 
-def _mirrored(at: Any, low: Any, span: Any) -> Any:
+def _mirrored(at: Floats, low: np.float32, span: np.float32) -> Floats:
     if span == 0:
-        return cast("Any", np.zeros(at.shape, at.dtype))
+        return np.zeros_like(at)
     at = np.abs(at - low)
     rest, turns = np.fmod(at, span), np.floor(at / span)
-    return cast("Any", np.where(turns % 2 == 0, rest + low, span - rest + low))
+    return np.where(turns % 2 == 0, rest + low, span - rest + low)
 
 
-def _at(image: Any, row: Any, column: Any, outside: Any) -> Any:
+def _at(image: Array, row: Floats, column: Floats, outside: np.float32) -> Floats:
     """Elements at rows and columns, for each image and channel, as float32."""
     n, _, height, width = image.shape
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     y = np.clip(row, 0, height - 1).astype(np.int64)
     x = np.clip(column, 0, width - 1).astype(np.int64)
-    which = cast("Any", np.arange(n))[:, None, None]
+    which = np.arange(int(n))[:, None, None]
     found = np.moveaxis(image[which, :, y, x], -1, 1).astype(np.float32)
-    return cast("Any", np.where(inside[:, None], found, outside))
+    return np.where(inside[:, None], found, outside)

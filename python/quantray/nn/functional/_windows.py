@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from quantray import _core
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import Floats
+    from quantray._typing import Floats
 
 #: Floats of windows that are copied at a time: 1 MB.
 _AT_A_TIME = 1 << 18
@@ -124,9 +124,9 @@ def _groups(n: int, groups: int) -> list[slice]:
     return [slice(i * size, (i + 1) * size) for i in range(groups)]
 
 
-def _kernel(x: Floats, w: Floats, geometry: Geometry, **more: Any) -> Floats:
+def _kernel(x: Floats, w: Floats, geometry: Geometry, **more: object) -> Floats:
     """Images by the kernels of float programs, which pack the weights for this one call."""
-    settings: dict[str, Any] = {
+    settings: dict[str, object] = {
         "weight": w,
         "stride": geometry.stride,
         "padding": list(geometry.padding),

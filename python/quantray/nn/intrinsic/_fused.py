@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -19,13 +19,14 @@ from quantray.nn._linear import Linear
 from quantray.nn._norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
 if TYPE_CHECKING:
+    from quantray._typing import Array
     from quantray.nn._module import Module
 
 TRANSPOSED = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
 BATCH_NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d)
 
 
-def along(weight: Any, values: Any, is_transposed: bool, groups: int) -> Any:
+def along(weight: Array, values: Array, is_transposed: bool, groups: int) -> Array:
     """One value for each output, of a shape that broadcasts to a weight."""
     if not is_transposed:
         return values.reshape(-1, *[1] * (weight.ndim - 1))
@@ -39,18 +40,18 @@ def along(weight: Any, values: Any, is_transposed: bool, groups: int) -> Any:
     )
 
 
-def along_outputs(module: Module, values: Any) -> Any:
+def along_outputs(module: Module, values: Array) -> Array:
     """One value for each output, of a shape that broadcasts to the module's weight."""
     return along(module.weight, values, isinstance(module, TRANSPOSED), getattr(module, "groups", 1))
 
 
-def factor_of(norm: Module) -> Any:
+def factor_of(norm: Module) -> Array:
     """What a batch normalization multiplies each channel by, in evaluation mode."""
     deviation = np.sqrt(norm.running_var + np.float32(norm.eps))
     return norm.weight / deviation if norm.weight is not None else 1 / deviation
 
 
-def folded_bias(bias: Any, norm: Module) -> Any:
+def folded_bias(bias: Array | None, norm: Module) -> Array:
     """The bias of a layer and its batch normalization as one."""
     moved = -norm.running_mean if bias is None else bias - norm.running_mean
     scaled = moved * factor_of(norm)
@@ -89,7 +90,7 @@ class FusedWeighted(Sequential):
         """The ReLU or the ReLU6, if there is one."""
         return self[len(self) - 1] if self.has_relu else None
 
-    def weight_and_bias(self) -> tuple[Any, Any]:
+    def weight_and_bias(self) -> tuple[Array, Array | None]:
         """The layer's, the normalization folded in: what integers will stand for."""
         layer, norm = self.layer, self.norm
         if norm is None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from quantray.nn._containers import Sequential
 
 if TYPE_CHECKING:
+    from quantray._typing import Floats, Input
     from quantray.nn._module import Module
 
 
@@ -28,11 +30,11 @@ class ConvAdd2d(Sequential):
     Source: `torch.ao.nn.intrinsic.ConvAdd2d`.
     """
 
-    def __init__(self, conv: Module, add: Any) -> None:
+    def __init__(self, conv: Module, add: Callable[[Floats, Input], Floats]) -> None:
         super().__init__(conv)
         self.add = add
 
-    def forward(self, x1: Any, x2: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(self, x1: Input, x2: Input) -> Floats:  # pyright: ignore[reportIncompatibleMethodOverride]
         """`add(conv(x1), x2)`."""
         return self.add(self[0](x1), x2)
 
@@ -56,12 +58,12 @@ class ConvAddReLU2d(Sequential):
     Source: `torch.ao.nn.intrinsic.ConvAddReLU2d`.
     """
 
-    def __init__(self, conv: Module, add: Any, relu: Module) -> None:
+    def __init__(self, conv: Module, add: Callable[[Floats, Input], Floats], relu: Module) -> None:
         super().__init__(conv)
         self.add = add
         self.relu = relu
 
-    def forward(self, x1: Any, x2: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(self, x1: Input, x2: Input) -> Floats:  # pyright: ignore[reportIncompatibleMethodOverride]
         """`relu(add(conv(x1), x2))`."""
         return self.relu(self.add(self[0](x1), x2))
 

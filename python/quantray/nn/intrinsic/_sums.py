@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantray.nn._stubs import FloatFunctional
+
+if TYPE_CHECKING:
+    from quantray._typing import Tensor
+    from quantray.nn._stubs import Term
 
 
 class Add(FloatFunctional):
@@ -22,7 +26,7 @@ class Add(FloatFunctional):
     Source: `torch.ao.nn.intrinsic.ConvAdd2d`, of layers of any kind.
     """
 
-    def forward(self, name: str, *args: Any) -> Any:
+    def forward(self, name: str, *args: Term) -> Tensor:
         """The sum: `add` or `add_relu`."""
         if name not in ("add", "add_relu"):
             raise RuntimeError(f"{type(self).__name__} must be called by add or add_relu, got {name!r}")
@@ -39,6 +43,6 @@ class AddReLU(Add):
     Source: `torch.ao.nn.intrinsic.ConvAddReLU2d`, of layers of any kind; `torch.ops.quantized.add_relu`.
     """
 
-    def forward(self, name: str, *args: Any) -> Any:
+    def forward(self, name: str, *args: Term) -> Tensor:
         """The sum, with negative numbers as 0."""
         return super().forward("add_relu" if name == "add" else name, *args)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from quantray import nn
 from quantray._core import per_channel_affine_float_qparams
@@ -11,21 +11,24 @@ from quantray.nn._tracing import whole
 from quantray.nn.functional._embedding import embedding, embedding_bag
 from quantray.nn.qat._weighted import Trained, check_qconfig
 
+if TYPE_CHECKING:
+    from quantray._typing import ArrayLike, Floats
+    from quantray.nn.qat._weighted import QConfig
 
-def is_for_tables(qconfig: Any) -> bool:
+
+def is_for_tables(qconfig: QConfig) -> bool:
     """Whether a QConfig fake-quantizes rows with float zero points."""
     made = qconfig.weight()
     return (
-        isinstance(made, nn.Module)
+        isinstance(made, nn.Module)  # pyright: ignore[reportUnnecessaryIsInstance] # a user's may be another
         and made.qscheme == per_channel_affine_float_qparams
         and hasattr(made, "fake_quant_enabled")
     )
 
 
-def check_table_qconfig(cls: type, qconfig: Any) -> None:
+def check_table_qconfig(cls: type, qconfig: QConfig | None) -> None:
     """Raises where rows would not get float zero points."""
-    check_qconfig(cls, qconfig)
-    scheme = getattr(qconfig.weight(), "qscheme", None)
+    scheme = getattr(check_qconfig(cls, qconfig).weight(), "qscheme", None)
     if scheme != per_channel_affine_float_qparams:
         raise ValueError(
             "qconfig must quantize weights by per_channel_affine_float_qparams for a table, as "
@@ -35,7 +38,7 @@ def check_table_qconfig(cls: type, qconfig: Any) -> None:
 
 class _Table(Trained):
     @classmethod
-    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
         """From a float table with a `qconfig`: the table is shared, not copied."""
         check_table_qconfig(cls, getattr(mod, "qconfig", None))
         return super().from_float(mod, use_precomputed_fake_quant)
@@ -72,10 +75,10 @@ class Embedding(_Table, nn.Embedding):
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
-        _weight: Any = None,
-        device: Any = None,
-        dtype: Any = None,
-        qconfig: Any = None,
+        _weight: ArrayLike | None = None,
+        device: object = None,
+        dtype: object = None,
+        qconfig: QConfig | None = None,
     ) -> None:
         check_factory(device, dtype)
         check_table_qconfig(type(self), qconfig)
@@ -84,7 +87,7 @@ class Embedding(_Table, nn.Embedding):
         self._train_with(qconfig)
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: ArrayLike) -> Floats:
         """Shape (*input.shape, embedding_dim)."""
         return embedding(input, self.weight_fake_quant(self.weight), self.padding_idx, self.max_norm)
 
@@ -120,12 +123,12 @@ class EmbeddingBag(_Table, nn.EmbeddingBag):
         scale_grad_by_freq: bool = False,
         mode: Literal["sum", "mean", "max"] = "mean",
         sparse: bool = False,
-        _weight: Any = None,
+        _weight: ArrayLike | None = None,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
-        qconfig: Any = None,
-        device: Any = None,
-        dtype: Any = None,
+        qconfig: QConfig | None = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         check_factory(device, dtype)
         check_table_qconfig(type(self), qconfig)
@@ -134,7 +137,9 @@ class EmbeddingBag(_Table, nn.EmbeddingBag):
         self._train_with(qconfig)
 
     @whole
-    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
+    def forward(
+        self, input: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: ArrayLike | None = None
+    ) -> Floats:
         """Shape (bags, embedding_dim)."""
         return embedding_bag(
             input,

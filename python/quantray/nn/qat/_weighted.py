@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 from quantray import nn
 from quantray.nn._factory import check_factory
@@ -10,10 +11,17 @@ from quantray.nn._tracing import whole
 from quantray.nn.intrinsic._fused import FusedWeighted, along_outputs, factor_of
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import PerAxis
+    from quantray._typing import Array, Floats, Input, PerAxis
 
 
-def check_qconfig(cls: type, qconfig: Any) -> Any:
+class QConfig(Protocol):
+    """What a layer is trained by: it makes the fake quantization of its weight."""
+
+    @property
+    def weight(self) -> Callable[[], nn.Module]: ...
+
+
+def check_qconfig(cls: type, qconfig: QConfig | None) -> QConfig:
     """A QConfig whose weight is fake-quantized, as modules for training need one.
 
     Raises
@@ -35,7 +43,7 @@ class Trained(nn.Module):
     float_module: ClassVar[type[nn.Module]]
 
     @classmethod
-    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
         """From a float layer with a `qconfig`: its parameters are shared, not copied."""
         module = mod
         if not isinstance(module, cls.float_module):
@@ -49,10 +57,10 @@ class Trained(nn.Module):
         made.add_module("weight_fake_quant", module.qconfig.weight())
         return made
 
-    def _train_with(self, qconfig: Any) -> None:
+    def _train_with(self, qconfig: QConfig | None) -> None:
         """Takes a QConfig, whose weight half makes the fake quantization."""
         self.qconfig = check_qconfig(type(self), qconfig)
-        self.add_module("weight_fake_quant", qconfig.weight())
+        self.add_module("weight_fake_quant", self.qconfig.weight())
 
     def to_float(self) -> nn.Module:
         """The float layer, with weights as they are before they are fake-quantized."""
@@ -65,12 +73,12 @@ class Trained(nn.Module):
 class QAT(Trained):
     """What is common to layers, linear and convolutional, whose weights are fake-quantized."""
 
-    def weight_and_bias(self) -> tuple[Any, Any]:
+    def weight_and_bias(self) -> tuple[Array, Array | None]:
         """What integers will stand for: before they are fake-quantized."""
         return self.weight, self.bias
 
     @whole
-    def forward(self, input: Any, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, input: Input, *args: Any, **kwargs: Any) -> Floats:
         """The layer with a fake-quantized weight."""
         return self.forward_with(input, self.weight_fake_quant(self.weight), self.bias, *args, **kwargs)
 
@@ -93,9 +101,9 @@ class Linear(QAT, nn.Linear):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        qconfig: Any = None,
-        device: Any = None,
-        dtype: Any = None,
+        qconfig: QConfig | None = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         check_factory(device, dtype)
         check_qconfig(type(self), qconfig)
@@ -115,13 +123,13 @@ class _Conv(QAT):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        qconfig: Any = None,
-        device: Any = None,
-        dtype: Any = None,
+        qconfig: QConfig | None = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         check_factory(device, dtype)
         check_qconfig(type(self), qconfig)
-        begin: Any = super().__init__
+        begin = cast("Callable[..., None]", super().__init__)
         begin(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
         self._train_with(qconfig)
 
@@ -240,11 +248,11 @@ class FusedQAT(FusedWeighted):
         """
         from quantray.nn.intrinsic.qat import TRAINED
 
-        kind: Any = TRAINED.get(type(mod), FusedQAT) if cls is FusedQAT else cls
+        kind: type[FusedQAT] = TRAINED.get(type(mod), FusedQAT) if cls is FusedQAT else cls
         if cls is not FusedQAT and TRAINED.get(type(mod)) is not cls:
             raise TypeError(f"mod must be of nn.intrinsic.{cls.__name__}, got {type(mod).__name__}")
         check_qconfig(kind, getattr(mod, "qconfig", None))
-        made = kind.__new__(kind)
+        made: FusedQAT = object.__new__(kind)
         FusedQAT.__init__(made, mod)
         return made
 
@@ -272,7 +280,7 @@ class FusedQAT(FusedWeighted):
         return self.get_submodule(str(self._count - 1)) if self._kind.has_relu else None
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Floats:
         """The layer with a fake-quantized weight, then what is fused with it."""
         layer, norm, activation = self.layer, self.norm, self.activation
         if norm is None or not self.training:

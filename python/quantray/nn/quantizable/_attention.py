@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from quantray import nn
 from quantray._core import QTensor
 from quantray.nn._factory import check_factory
+
+if TYPE_CHECKING:
+    from quantray._typing import Config, Floats
 
 
 class MultiheadAttention(nn.MultiheadAttention):
@@ -36,9 +39,9 @@ class MultiheadAttention(nn.MultiheadAttention):
     """
 
     float_module: ClassVar[type[nn.Module]] = nn.MultiheadAttention
-    linear_Q: Any
-    linear_K: Any
-    linear_V: Any
+    linear_Q: nn.Module
+    linear_K: nn.Module
+    linear_V: nn.Module
 
     def __init__(
         self,
@@ -51,8 +54,8 @@ class MultiheadAttention(nn.MultiheadAttention):
         kdim: int | None = None,
         vdim: int | None = None,
         batch_first: bool = False,
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         check_factory(device, dtype)
         sizes = (embed_dim, num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim, batch_first)
@@ -66,7 +69,7 @@ class MultiheadAttention(nn.MultiheadAttention):
         self.quant_attn_output = nn.QuantStub()
 
     @classmethod
-    def from_float(cls, other: Any) -> Self:
+    def from_float(cls, other: nn.Module) -> Self:
         """Of an `nn.MultiheadAttention` with a `qconfig`."""
         if type(other) is not cls.float_module:
             raise TypeError(f"other must be a {cls.float_module.__name__}, got {type(other).__name__}")
@@ -92,11 +95,11 @@ class MultiheadAttention(nn.MultiheadAttention):
         return made.train(other.training)
 
     @classmethod
-    def from_observed(cls, other: Any) -> Self:
+    def from_observed(cls, other: nn.Module) -> Self:
         """Not here: `nn.quantized.MultiheadAttention.from_observed` makes integers of an observed one."""
         raise NotImplementedError("nn.quantized.MultiheadAttention.from_observed(other) makes integers")
 
-    def _project(self, query: Any, key: Any, value: Any) -> list[Any]:
+    def _project(self, query: Floats, key: Floats, value: Floats) -> list[Floats]:
         made = [self.linear_Q(query), self.linear_K(key), self.linear_V(value)]
         stubs = (self.dequant_q, self.dequant_k, self.dequant_v)
         # Converted, the stubs give floats; a layer that gives floats is left as it is.
@@ -105,7 +108,7 @@ class MultiheadAttention(nn.MultiheadAttention):
             for stub, x in zip(stubs, made, strict=True)
         ]
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "embed_dim": self.embed_dim,
             "num_heads": self.num_heads,

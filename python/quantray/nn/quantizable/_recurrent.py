@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import numpy as np
 
@@ -12,11 +13,21 @@ from quantray.nn import functional as F
 from quantray.nn._factory import check_factory, check_sizes
 from quantray.nn._recurrent_layer import check_layers
 
+if TYPE_CHECKING:
+    from quantray._typing import Config, Input, Tensor
+    from quantray.nn.qat._weighted import QConfig
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    #: A hidden state and a cell state.
+    States: TypeAlias = tuple[Tensor, Tensor]
+
 #: The order of gates in float layers' weights.
 _GATES = ("input", "forget", "cell", "output")
 
 
-def _check_source(cls: Any, other: Any) -> None:
+def _check_source(cls: type[LSTMCell] | type[LSTM], other: nn.Module) -> None:
     """Raises for another class than the float one, and without a qconfig."""
     if type(other) is not cls.float_module:
         raise TypeError(f"other must be a {cls.float_module.__name__}, got {type(other).__name__}")
@@ -54,8 +65,8 @@ class LSTMCell(nn.Module):
         input_dim: int,
         hidden_dim: int,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
         *,
         split_gates: bool = False,
     ) -> None:
@@ -65,9 +76,13 @@ class LSTMCell(nn.Module):
         self.input_size, self.hidden_size, self.bias = input_dim, hidden_dim, bias
         self.split_gates = split_gates
         if split_gates:
-            self.igates: Any = nn.ModuleDict({g: nn.Linear(input_dim, hidden_dim, bias) for g in _GATES})
-            self.hgates: Any = nn.ModuleDict({g: nn.Linear(hidden_dim, hidden_dim, bias) for g in _GATES})
-            self.gates: Any = nn.ModuleDict({g: nn.FloatFunctional() for g in _GATES})
+            self.igates: nn.Module = nn.ModuleDict(
+                {g: nn.Linear(input_dim, hidden_dim, bias) for g in _GATES}
+            )
+            self.hgates: nn.Module = nn.ModuleDict(
+                {g: nn.Linear(hidden_dim, hidden_dim, bias) for g in _GATES}
+            )
+            self.gates: nn.Module = nn.ModuleDict({g: nn.FloatFunctional() for g in _GATES})
         else:
             self.igates = nn.Linear(input_dim, 4 * hidden_dim, bias)
             self.hgates = nn.Linear(hidden_dim, 4 * hidden_dim, bias)
@@ -80,7 +95,9 @@ class LSTMCell(nn.Module):
         self.initial_cell_state_qparams: tuple[float, int] = (1.0, 0)
         self.hidden_state_dtype = self.cell_state_dtype = quint8
 
-    def forward(self, x: Any, hidden: Any = None) -> tuple[Any, Any]:
+    def forward(
+        self, x: Tensor, hidden: tuple[Tensor | None, Tensor | None] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The next hidden state and cell state.
 
         Parameters
@@ -90,11 +107,13 @@ class LSTMCell(nn.Module):
         hidden : tuple of two arrays, optional
             Shape (N, hidden_dim); zeros by default.
         """
-        if hidden is None or hidden[0] is None or hidden[1] is None:
-            hidden = self.initialize_hidden(x.shape[0], isinstance(x, QTensor))
-        hx, cx = hidden
+        hx, cx = (None, None) if hidden is None else hidden
+        if hx is None or cx is None:
+            hx, cx = self.initialize_hidden(x.shape[0], isinstance(x, QTensor))
         if self.split_gates:
-            each = [self.gates[g].add(self.igates[g](x), self.hgates[g](hx)) for g in _GATES]
+            gates = (cast("nn.ModuleDict", each) for each in (self.gates, self.igates, self.hgates))
+            sums, of_x, of_h = gates
+            each = [sums[g].add(of_x[g](x), of_h[g](hx)) for g in _GATES]
         else:
             gates, n = self.gates.add(self.igates(x), self.hgates(hx)), self.hidden_size
             each = [gates[:, i * n : (i + 1) * n] for i in range(4)]
@@ -103,9 +122,9 @@ class LSTMCell(nn.Module):
         cy = self.fgate_cx_igate_cgate.add(self.fgate_cx.mul(kept, cx), self.igate_cgate.mul(entering, new))
         return self.ogate_cy.mul(leaving, F.tanh(cy)), cy
 
-    def initialize_hidden(self, batch_size: Any, is_quantized: bool = False) -> tuple[Any, Any]:
+    def initialize_hidden(self, batch_size: int, is_quantized: bool = False) -> tuple[Tensor, Tensor]:
         """States of zeros, of shape (batch_size, hidden_dim)."""
-        made: list[Any] = []
+        made: list[Tensor] = []
         for grid, dtype in (
             (self.initial_hidden_state_qparams, self.hidden_state_dtype),
             (self.initial_cell_state_qparams, self.cell_state_dtype),
@@ -115,13 +134,22 @@ class LSTMCell(nn.Module):
         return made[0], made[1]
 
     @classmethod
-    def from_params(cls, wi: Any, wh: Any, bi: Any = None, bh: Any = None, split_gates: bool = False) -> Self:
+    def from_params(
+        cls,
+        wi: Input,
+        wh: Input,
+        bi: Input | None = None,
+        bh: Input | None = None,
+        split_gates: bool = False,
+    ) -> Self:
         """A cell of weights, (4 * hidden, input) and (4 * hidden, hidden), and biases, (4 * hidden,)."""
         if (bi is None) != (bh is None):
             raise ValueError("bi and bh must be given together, or neither")
         made = cls(np.shape(wi)[1], np.shape(wh)[1], bi is not None, split_gates=split_gates)
         for weight, bias, layers in ((wi, bi, made.igates), (wh, bh, made.hgates)):
-            parts = [(layers[g], i) for i, g in enumerate(_GATES)] if split_gates else [(layers, None)]
+            parts: list[tuple[nn.Module, int | None]] = [(layers, None)]
+            if split_gates:
+                parts = [(cast("nn.ModuleDict", layers)[g], i) for i, g in enumerate(_GATES)]
             for layer, i in parts:
                 n = made.hidden_size
                 rows = slice(None) if i is None else slice(i * n, (i + 1) * n)
@@ -132,7 +160,7 @@ class LSTMCell(nn.Module):
 
     @classmethod
     def from_float(
-        cls, other: Any, use_precomputed_fake_quant: bool = False, split_gates: bool = False
+        cls, other: nn.Module, use_precomputed_fake_quant: bool = False, split_gates: bool = False
     ) -> Self:
         """Of an `nn.LSTMCell` with a `qconfig`."""
         _check_source(cls, other)
@@ -142,7 +170,7 @@ class LSTMCell(nn.Module):
         made.qconfig = other.qconfig
         return made.train(other.training)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         names = {"input_dim": self.input_size, "hidden_dim": self.hidden_size}
         return {**names, "bias": self.bias, "split_gates": self.split_gates}
 
@@ -157,14 +185,17 @@ class _SingleLayer(nn.Module):
         super().__init__()
         self.cell = cell
 
-    def forward(self, x: Any, hidden: Any = None, backwards: bool = False) -> tuple[Any, Any]:
+    def forward(
+        self, x: Tensor, hidden: States | None = None, backwards: bool = False
+    ) -> tuple[Tensor, States]:
         """Outputs of all steps, (steps, N, hidden), and the last states."""
         steps = range(x.shape[0])
-        outputs: list[Any] = [None] * len(steps)
+        outputs: dict[int, Tensor] = {}
+        state = cast("States", hidden)
         for i in reversed(steps) if backwards else steps:
-            hidden = self.cell(x[i], hidden)
-            outputs[i] = hidden[0]
-        return _stacked(outputs), hidden
+            state = self.cell(x[i], state)
+            outputs[i] = state[0]
+        return _stacked([outputs[i] for i in steps]), state
 
 
 class _Layer(nn.Module):
@@ -176,7 +207,7 @@ class _Layer(nn.Module):
         if backwards is not None:
             self.layer_bw = _SingleLayer(backwards)
 
-    def forward(self, x: Any, hidden: list[Any]) -> tuple[Any, list[Any]]:
+    def forward(self, x: Tensor, hidden: Sequence[States | None]) -> tuple[Tensor, list[States]]:
         """Outputs of all steps, and the last states of each direction."""
         output, state = self.layer_fw(x, hidden[0])
         if "layer_bw" not in self._modules:
@@ -185,22 +216,22 @@ class _Layer(nn.Module):
         return _joined([output, other]), [state, back]
 
 
-def _stacked(values: list[Any]) -> Any:
+def _stacked(values: list[Tensor]) -> Tensor:
     """Along a new first axis."""
     if isinstance(values[0], QTensor):
         from quantray import stack
 
-        return stack(values, 0)
+        return stack(cast("list[QTensor]", values), 0)
     shape = (1, *values[0].shape)
     return F.cat([value.reshape(shape) for value in values], 0)
 
 
-def _joined(values: list[Any]) -> Any:
+def _joined(values: list[Tensor]) -> Tensor:
     """Along the last axis."""
     if isinstance(values[0], QTensor):
         from quantray import cat
 
-        return cat(values, -1)
+        return cat(cast("list[QTensor]", values), -1)
     return F.cat(values, -1)
 
 
@@ -239,8 +270,8 @@ class LSTM(nn.Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
         *,
         split_gates: bool = False,
     ) -> None:
@@ -260,7 +291,7 @@ class LSTM(nn.Module):
         self.layers = nn.ModuleList(made)
         self.split_gates = split_gates
 
-    def forward(self, x: Any, hidden: Any = None) -> tuple[Any, tuple[Any, Any]]:
+    def forward(self, x: Tensor, hidden: States | None = None) -> tuple[Tensor, States]:
         """Outputs of all steps, and the last states.
 
         Parameters
@@ -275,7 +306,7 @@ class LSTM(nn.Module):
         if self.batch_first:
             x = x.transpose((1, 0, 2))
         ways = 1 + self.bidirectional
-        ended: list[Any] = []
+        ended: list[States] = []
         for i in range(self.num_layers):
             rows = range(i * ways, (i + 1) * ways)
             given = [None if hidden is None else (hidden[0][k], hidden[1][k]) for k in rows]
@@ -285,7 +316,7 @@ class LSTM(nn.Module):
         return output, (_stacked([state[0] for state in ended]), _stacked([state[1] for state in ended]))
 
     @classmethod
-    def from_float(cls, other: Any, qconfig: Any = None, split_gates: bool = False) -> Self:
+    def from_float(cls, other: nn.Module, qconfig: QConfig | None = None, split_gates: bool = False) -> Self:
         """Of an `nn.LSTM` with a `qconfig`, its own or the one given.
 
         Raises
@@ -306,12 +337,14 @@ class LSTM(nn.Module):
         for i, layer in enumerate(made.layers):
             for way, end in (("layer_fw", f"_l{i}"), ("layer_bw", f"_l{i}_reverse")):
                 if way in layer._modules:
-                    parts = [own.get(name + end) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-                    layer.get_submodule(way).cell = LSTMCell.from_params(*parts, split_gates=split_gates)
+                    weights = (own[f"weight_ih{end}"], own[f"weight_hh{end}"])
+                    biases = (own.get(f"bias_ih{end}"), own.get(f"bias_hh{end}"))
+                    cell = LSTMCell.from_params(*weights, *biases, split_gates=split_gates)
+                    layer.get_submodule(way).cell = cell
         return made.train(other.training)
 
     @classmethod
-    def from_observed(cls, other: Any) -> Self:
+    def from_observed(cls, other: nn.Module) -> Self:
         """Not here: `nn.quantized.LSTM.from_observed` makes integers of an observed one."""
         raise NotImplementedError("nn.quantized.LSTM.from_observed(other) makes integers of an observed LSTM")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from quantray import nn, ops
 from quantray._core import QTensor, quantize_per_tensor, quint8
@@ -12,10 +12,13 @@ from quantray.nn._tracing import whole
 from quantray.nn.quantized._observed import observed_grid
 from quantray.nn.quantized._output import OnOutput, quantized_input
 
+if TYPE_CHECKING:
+    from quantray._typing import Config, Input
+
 
 class _Activation(OnOutput):
     @whole
-    def forward(self, input: Any) -> QTensor:
+    def forward(self, input: Input) -> QTensor:
         """The function of each value, of the input's shape and dtype."""
         return self._run(quantized_input(input, self))
 
@@ -49,12 +52,13 @@ class ReLU6(nn.Module):
         return cls(getattr(mod, "inplace", False))
 
     @whole
-    def forward(self, input: Any) -> QTensor:
+    def forward(self, input: Input) -> QTensor:
         """Of the input's shape and grid."""
-        output = ops.relu6(quantized_input(input, self))
-        return input.copy_(output) if self.inplace else output
+        q = quantized_input(input, self)
+        output = ops.relu6(q)
+        return q.copy_(output) if self.inplace else output
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {"inplace": self.inplace}
 
     def _get_name(self) -> str:
@@ -79,7 +83,7 @@ class Hardswish(_Activation):
     Source: `torch.ao.nn.quantized.Hardswish`.
     """
 
-    def __init__(self, scale: float, zero_point: int, device: Any = None, dtype: Any = None) -> None:
+    def __init__(self, scale: float, zero_point: int, device: object = None, dtype: object = None) -> None:
         check_factory(device, dtype)
         super().__init__(scale, zero_point)
 
@@ -121,7 +125,7 @@ class ELU(_Activation):
     def _run(self, q: QTensor) -> QTensor:
         return ops.elu(q, self.scale, self.zero_point, q.dtype, alpha=self.alpha)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {**super()._config(), "alpha": self.alpha}
 
 
@@ -152,8 +156,8 @@ class LeakyReLU(_Activation):
         zero_point: int,
         negative_slope: float = 0.01,
         inplace: bool = False,
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         check_factory(device, dtype)
         super().__init__(scale, zero_point)
@@ -167,7 +171,7 @@ class LeakyReLU(_Activation):
     def _run(self, q: QTensor) -> QTensor:
         return ops.leaky_relu(q, self.scale, self.zero_point, q.dtype, negative_slope=self.negative_slope)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {**super()._config(), "negative_slope": self.negative_slope, "inplace": self.inplace}
 
 
@@ -197,7 +201,7 @@ class Sigmoid(_Activation):
     def _run(self, q: QTensor) -> QTensor:
         return ops.sigmoid(q, self.scale, self.zero_point, q.dtype)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {"output_scale": self.scale, "output_zero_point": self.zero_point}
 
 
@@ -231,7 +235,7 @@ class Softmax(_Activation):
     def _run(self, q: QTensor) -> QTensor:
         return self._quantized(F.softmax(q.dequantize(), -1 if self.dim is None else self.dim), q)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {"dim": self.dim, **super()._config()}
 
 
@@ -283,6 +287,6 @@ class PReLU(_Activation):
     def _run(self, q: QTensor) -> QTensor:
         return self._quantized(F.prelu(q.dequantize(), self.weight.dequantize()), q)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         names = {"output_scale": self.scale, "output_zero_point": self.zero_point}
         return {**names, "num_parameters": self.num_parameters}

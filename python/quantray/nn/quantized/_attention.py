@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 
 from quantray import nn
 from quantray.nn.quantizable import MultiheadAttention as QuantizableAttention
 from quantray.nn.quantized._recurrent import converted_as
+
+if TYPE_CHECKING:
+    from quantray._typing import Config
 
 
 class MultiheadAttention(QuantizableAttention):
@@ -37,7 +41,7 @@ class MultiheadAttention(QuantizableAttention):
     """
 
     @classmethod
-    def from_float(cls, other: Any) -> Self:
+    def from_float(cls, other: nn.Module) -> Self:
         """Not from floats: it needs to be observed first."""
         raise NotImplementedError(
             "nn.quantized.MultiheadAttention is made from an observed nn.quantizable.MultiheadAttention: "
@@ -45,13 +49,13 @@ class MultiheadAttention(QuantizableAttention):
         )
 
     @classmethod
-    def from_observed(cls, other: Any) -> Self:
+    def from_observed(cls, other: nn.Module) -> Self:
         """The module of integers of a prepared `nn.quantizable.MultiheadAttention` that has seen data."""
         return converted_as(cls, other, QuantizableAttention)
 
     def dequantize(self) -> nn.MultiheadAttention:
         """The float module whose weights are those that the integers stand for."""
-        made = nn.MultiheadAttention(**self._config())
+        made = cast("Callable[..., nn.MultiheadAttention]", nn.MultiheadAttention)(**self._config())
         layers = (self.linear_Q, self.linear_K, self.linear_V)
         weights = [np.asarray(layer.weight()) for layer in layers]
         if made._qkv_same_embed_dim:
@@ -68,13 +72,13 @@ class MultiheadAttention(QuantizableAttention):
         made.bias_k, made.bias_v = self.bias_k, self.bias_v
         return made.train(self.training)
 
-    def _config(self) -> dict[str, Any]:
-        bias: Any = self.linear_Q.bias
+    def _config(self) -> Config:
+        bias = self.linear_Q.bias
         return {**_without_bias(self), "bias": (bias() if callable(bias) else bias) is not None}
 
     def _get_name(self) -> str:
         return "QuantizedMultiheadAttention"
 
 
-def _without_bias(module: Any) -> dict[str, Any]:
+def _without_bias(module: QuantizableAttention) -> Config:
     return QuantizableAttention._config(module)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
@@ -14,24 +14,27 @@ from quantray.nn._tracing import whole
 from quantray.nn.quantized._observed import observed_grid
 from quantray.nn.quantized._output import OnOutput, quantized_input
 
+if TYPE_CHECKING:
+    from quantray._typing import Array, Config, Input
+
 
 class _BatchNorm(OnOutput):
     _axes: ClassVar[int]
     #: Whether ReLU belongs to it.
     has_relu: ClassVar[bool] = False
 
-    weight: Any
-    bias: Any
-    running_mean: Any
-    running_var: Any
+    weight: Array
+    bias: Array
+    running_mean: Array
+    running_var: Array
 
     def __init__(
         self,
         num_features: int,
         eps: float = 1e-5,
         momentum: float | None = 0.1,
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         check_factory(device, dtype)
         super().__init__(1.0, 0)
@@ -45,7 +48,7 @@ class _BatchNorm(OnOutput):
         self.register_buffer("running_var", _init.full(channels, 1))
 
     @classmethod
-    def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Self:
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
         """Of an observed float batch normalization, or one with its ReLU."""
         grid = observed_grid(cls, mod)
         norm = mod[0] if isinstance(mod, nn.Sequential) else mod
@@ -59,7 +62,7 @@ class _BatchNorm(OnOutput):
         return made
 
     @whole
-    def forward(self, input: Any) -> QTensor:
+    def forward(self, input: Input) -> QTensor:
         """Shape (N, num_features, ...), of the input's dtype.
 
         `rint(alpha * (code - zero_point) + beta)`, in float32; `alpha` and `beta` hold the scales.
@@ -83,7 +86,7 @@ class _BatchNorm(OnOutput):
         codes = np.clip(steps, least, q.dtype.qmax).astype(q.numpy_dtype)
         return make_per_tensor_quantized_tensor(codes, self.scale, self.zero_point)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {"num_features": self.num_features, "eps": self.eps, "momentum": self.momentum}
 
 

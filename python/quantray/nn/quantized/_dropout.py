@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self, TypeVar
 
 from quantray.nn import _dropout
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
+
+T = TypeVar("T")
 
 
 class Dropout(_dropout.Dropout):
@@ -31,7 +33,7 @@ class Dropout(_dropout.Dropout):
         return cls(mod.p, mod.inplace)
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: T) -> T:
         """The input."""
         return input
 

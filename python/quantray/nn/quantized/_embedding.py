@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 import numpy as np
 
@@ -21,21 +21,25 @@ from quantray.nn._tracing import whole
 from quantray.nn.functional._embedding import embedding, embedding_bag, padding_row
 from quantray.nn.quantized._weights import check_source
 
+if TYPE_CHECKING:
+    from quantray._typing import ArrayLike, Config, Floats, Input, QDType, Scalar, Tensor
+
 _DTYPES = {"quint8": quint8, "quint4x2": quint4x2}
 
 
-def quantized_table(weight: Any, dtype: Any = quint8) -> QTensor:
+def quantized_table(weight: Input, dtype: QDType = quint8) -> QTensor:
     """A table whose rows have a float scale and zero point of their own, so that each uses all of its codes.
 
     Source: torch's `default_float_qparams_observer`, for which zero points need not be integers.
     """
     if dtype not in _DTYPES.values():
         raise ValueError(f"dtype must be quint8 or quint4x2 for a table, got {dtype}")
+    kind = cast("_core.dtype", dtype)
     values = np.asarray(weight, np.float32)
     low = np.minimum(values.min(1), 0).astype(np.float32)
     high = np.maximum(values.max(1), 0).astype(np.float32)
     eps = np.finfo(np.float32).eps
-    scales = np.maximum((high - low) / np.float32(2**dtype.bits - 1), eps).astype(np.float32)
+    scales = np.maximum((high - low) / np.float32(2**kind.bits - 1), eps).astype(np.float32)
     return quantize_per_channel(
         values, scales, -low / scales, 0, dtype, qscheme=per_channel_affine_float_qparams
     )
@@ -44,7 +48,7 @@ def quantized_table(weight: Any, dtype: Any = quint8) -> QTensor:
 class _Table(Module):
     """What both share: the table, and what it is made from."""
 
-    weight: Any
+    weight: QTensor
 
     def _make(
         self,
@@ -52,8 +56,8 @@ class _Table(Module):
         embedding_dim: int,
         padding_idx: int | None,
         max_norm: float | None,
-        weight: Any,
-        dtype: Any,
+        weight: QTensor | None,
+        dtype: QDType,
     ) -> None:
         super().__init__()
         if not _init.is_rebuilding():
@@ -68,7 +72,7 @@ class _Table(Module):
             self.set_weight(weight)
 
     @staticmethod
-    def _table_of(mod: Module, dtype: Any) -> QTensor:
+    def _table_of(mod: Module, dtype: QDType | None) -> QTensor:
         """The table of a float module: by its fake quantization, its QConfig, or each row's own range."""
         trained = getattr(mod, "weight_fake_quant", None)
         if trained is not None:
@@ -79,9 +83,9 @@ class _Table(Module):
                 mod.weight, scales, zero_points, 0, trained.dtype, qscheme=per_channel_affine_float_qparams
             )
         qconfig = getattr(mod, "qconfig", None)
-        if dtype is None:
-            dtype = quint8 if qconfig is None else qconfig.weight().dtype
-        return quantized_table(mod.weight, dtype)
+        if dtype is not None:
+            return quantized_table(mod.weight, dtype)
+        return quantized_table(mod.weight, quint8 if qconfig is None else qconfig.weight().dtype)
 
     def set_weight(self, weight: QTensor) -> None:
         """Takes a table of shape (num_embeddings, embedding_dim), of any dtype and scheme."""
@@ -90,13 +94,13 @@ class _Table(Module):
             raise ValueError(f"weight must be of shape {valid}, got {tuple(weight.shape)}")
         self.weight = weight
 
-    def _accept(self, name: str, value: Any) -> Any:
-        accepted = super()._accept(name, value)
+    def _accept(self, name: str, value: object) -> Tensor | Scalar:
+        accepted = cast("QTensor", super()._accept(name, value))
         if accepted.dtype != self.weight.dtype:
             raise TypeError(f"must be of {self.weight.dtype}, got {accepted.dtype}")
         return accepted
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> Config:
         name = next(name for name, dtype in _DTYPES.items() if dtype == self.weight.dtype)
         return {
             "num_embeddings": self.num_embeddings,
@@ -149,12 +153,14 @@ class Embedding(_Table):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
         _weight: QTensor | None = None,
-        dtype: Any = quint8,
+        dtype: QDType = quint8,
     ) -> None:
         self._make(num_embeddings, embedding_dim, padding_idx, max_norm, _weight, dtype)
 
     @classmethod
-    def from_float(cls, mod: Module, use_precomputed_fake_quant: bool = False, *, dtype: Any = None) -> Self:
+    def from_float(
+        cls, mod: Module, use_precomputed_fake_quant: bool = False, *, dtype: QDType | None = None
+    ) -> Self:
         """The table of a float `nn.Embedding`, each row with a scale and zero point of its own.
 
         Parameters
@@ -173,11 +179,11 @@ class Embedding(_Table):
         return made
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: ArrayLike) -> Floats:
         """Shape (*input.shape, embedding_dim), float32."""
         return embedding(input, self.weight)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return self._settings()
 
 
@@ -222,7 +228,7 @@ class EmbeddingBag(_Table):
         sparse: bool = False,
         _weight: QTensor | None = None,
         include_last_offset: bool = False,
-        dtype: Any = quint8,
+        dtype: QDType = quint8,
         padding_idx: int | None = None,
     ) -> None:
         if mode not in ("sum", "mean", "max"):
@@ -232,7 +238,9 @@ class EmbeddingBag(_Table):
         self.include_last_offset = include_last_offset
 
     @classmethod
-    def from_float(cls, mod: Module, use_precomputed_fake_quant: bool = False, *, dtype: Any = None) -> Self:
+    def from_float(
+        cls, mod: Module, use_precomputed_fake_quant: bool = False, *, dtype: QDType | None = None
+    ) -> Self:
         """The table of a float `nn.EmbeddingBag`; see `Embedding.from_float`."""
         check_source(cls, mod, _embedding.EmbeddingBag)
         table = cls._table_of(mod, dtype)
@@ -249,7 +257,9 @@ class EmbeddingBag(_Table):
         return made
 
     @whole
-    def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
+    def forward(
+        self, input: ArrayLike, offsets: ArrayLike | None = None, per_sample_weights: ArrayLike | None = None
+    ) -> Floats:
         """Shape (bags, embedding_dim), float32."""
         return embedding_bag(
             input,
@@ -261,5 +271,5 @@ class EmbeddingBag(_Table):
             padding_idx=self.padding_idx,
         )
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return self._settings() | {"mode": self.mode, "include_last_offset": self.include_last_offset}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -15,8 +15,12 @@ from quantray.nn.quantized._means import averaged
 from quantray.nn.quantized._observed import observed_grid
 from quantray.nn.quantized._output import checked_zero_point
 
+if TYPE_CHECKING:
+    from quantray._typing import Config, Input, Scalar, Tensor
+    from quantray.nn._stubs import Term
+
 #: Modules that one operator computes from integers, and what it is told of them.
-_OPERATORS: dict[type[nn.Module], tuple[Callable[..., QTensor], Callable[[Any], dict[str, Any]]]] = {
+_OPERATORS: dict[type[nn.Module], tuple[Callable[..., QTensor], Callable[[nn.Module], Config]]] = {
     nn.Sigmoid: (ops.sigmoid, lambda _: {}),
     nn.Tanh: (ops.tanh, lambda _: {}),
     nn.Hardsigmoid: (ops.hardsigmoid, lambda _: {}),
@@ -48,13 +52,15 @@ class Requantized(OnGrids):
     [0.0, 0.4609375]
     """
 
-    def __init__(self, module: nn.Module, grid: Sequence[Any]) -> None:
+    grid: Grid
+
+    def __init__(self, module: nn.Module, grid: Sequence[object]) -> None:
         super().__init__()
         self.grid = Grid.checked(grid)
         self.module = module
 
     @whole
-    def forward(self, input: Any) -> QTensor:
+    def forward(self, input: Input) -> QTensor:
         """Quantized output."""
         known = _OPERATORS.get(type(self.module))
         if known is not None and isinstance(input, QTensor):
@@ -67,7 +73,7 @@ class Requantized(OnGrids):
             return averaged(input, pool, settings, self.grid)
         return self.grid.quantize(self.module(np.asarray(input, np.float32)))
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {"module": self.module, "grid": self.grid}
 
     def extra_repr(self) -> str:
@@ -97,7 +103,9 @@ class QFunctional(OnGrids, nn.FloatFunctional):
     Source: `torch.ao.nn.quantized.QFunctional`.
     """
 
-    def __init__(self, grid: Sequence[Any] | None = None, relu: bool = False) -> None:
+    grid: Grid
+
+    def __init__(self, grid: Sequence[object] | None = None, relu: bool = False) -> None:
         super().__init__()
         #: Whether results have their input's dtype, as torch's have; a grid says which one.
         self.keeps_dtype = grid is None
@@ -109,23 +117,23 @@ class QFunctional(OnGrids, nn.FloatFunctional):
         """Of a `FloatFunctional` whose `activation_post_process` has seen its results."""
         return cls(observed_grid(cls, mod))
 
-    def _set_grid(self, name: str, value: Any) -> None:
+    def _set_grid(self, name: str, value: object) -> None:
         # Of either dtype, as long as no input has decided.
         if self.keeps_dtype and name == "zero_point":
             self.grid = self.grid._replace(zero_point=checked_zero_point(name, value))
         else:
             super()._set_grid(name, value)
 
-    def _accept(self, name: str, value: Any) -> Any:
+    def _accept(self, name: str, value: object) -> Tensor | Scalar:
         if self.keeps_dtype and name == "zero_point":
             return checked_zero_point("", value)
         return super()._accept(name, value)
 
-    def _grid_for(self, args: tuple[Any, ...]) -> Grid:
+    def _grid_for(self, args: tuple[object, ...]) -> Grid:
         """The grid of a result: with `keeps_dtype` of the first tensor's dtype."""
-        first: Any = args[0]
+        first = args[0]
         if isinstance(first, (list, tuple)) and first:
-            first = cast("Any", first[0])
+            first = cast("Sequence[object]", first)[0]
         if not self.keeps_dtype or not isinstance(first, QTensor) or first.dtype.bits != 8:
             return self.grid
         kind = first.dtype
@@ -161,7 +169,7 @@ class QFunctional(OnGrids, nn.FloatFunctional):
         name = "add_relu" if self.relu and name == "add" else name
         return grid.quantize(super().forward(name, *map(_floats, args)))
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         # A file's grid is one that was found; one that inputs complete is given its numbers by the state.
         return {"grid": None if self.keeps_dtype else self.grid, "relu": self.relu}
 
@@ -169,7 +177,7 @@ class QFunctional(OnGrids, nn.FloatFunctional):
         return f"{'relu, ' if self.relu else ''}{self.grid}"
 
 
-def _floats(value: Any) -> Any:
+def _floats(value: Term) -> Term:
     if isinstance(value, (list, tuple)):
-        return [_floats(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+        return [cast("Input", _floats(v)) for v in cast("Sequence[Input]", value)]
     return np.asarray(value, np.float32) if isinstance(value, QTensor) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -11,6 +11,24 @@ from quantray import _core
 from quantray._core import QTensor
 from quantray.nn._module import Module
 from quantray.nn._state import as_array
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, Input, Scalar, State, Tensor
+    from quantray.nn._state import Accepted
+
+
+class Observer(Protocol):
+    """What has seen values and says on which grid they lie: an observer, or a fake quantization."""
+
+    quant_min: int
+    quant_max: int
+    ch_axis: int
+
+    @property
+    def dtype(self) -> _core.dtype: ...
+    @property
+    def qscheme(self) -> _core.qscheme: ...
+    def calculate_qparams(self) -> tuple[Array, Array]: ...
 
 
 class Grid(NamedTuple):
@@ -33,7 +51,7 @@ class Grid(NamedTuple):
     quant_max: int = 255
 
     @classmethod
-    def of(cls, observer: Any) -> Grid:
+    def of(cls, observer: Observer | Module) -> Grid:
         """That of an observer, or of a fake quantization, which has seen data."""
         scale, zero_point = observer.calculate_qparams()
         dtype = getattr(observer.dtype, "name", str(observer.dtype))
@@ -87,7 +105,7 @@ class Grid(NamedTuple):
             np.clip(codes, self.quant_min, self.quant_max, out=codes)
         return q
 
-    def quantize(self, values: Any) -> QTensor:
+    def quantize(self, values: Input) -> QTensor:
         """Floats, quantized; a quantized tensor as it is."""
         if isinstance(values, QTensor):
             return values
@@ -95,12 +113,12 @@ class Grid(NamedTuple):
         return self.clamp(_core.quantize_per_tensor(values, self.scale, self.zero_point, dtype))
 
     @property
-    def output(self) -> tuple[float, int, Any]:
+    def output(self) -> tuple[float, int, _core.dtype]:
         """What operators take: scale, zero point and dtype."""
         return self.scale, self.zero_point, getattr(_core, self.dtype)
 
     @property
-    def clamps(self) -> list[tuple[Any, ...]]:
+    def clamps(self) -> list[tuple[str, int, int]]:
         """What a chain does after a step to stay in the range."""
         return [] if self.is_full else [("clamp", self.quant_min, self.quant_max)]
 
@@ -109,13 +127,13 @@ class Grid(NamedTuple):
         return text if self.is_full else f"{text}, codes {self.quant_min} to {self.quant_max}"
 
     @property
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """What a state_dict has of it, as torch's: `scale` and `zero_point`, arrays without axes."""
         # float32 wherever that is exact, as it is for what observers find.
         kind = np.float32 if np.float32(self.scale) == self.scale else np.float64
         return {"scale": np.array(self.scale, kind), "zero_point": np.array(self.zero_point, np.int64)}
 
-    def accept(self, name: str, value: Any) -> Any:
+    def accept(self, name: str, value: object) -> float | int:
         """A `scale` or a `zero_point` of a state_dict; raises where it cannot be this grid's."""
         array = as_array(value)
         if array.size != 1:
@@ -131,7 +149,7 @@ class Grid(NamedTuple):
         return int(number)
 
 
-def is_scale(value: Any) -> bool:
+def is_scale(value: object) -> bool:
     """Whether kernels can multiply and divide by a number."""
     if not isinstance(value, (int, float, np.integer, np.floating)):
         return False
@@ -149,6 +167,7 @@ class OnGrids(Module):
 
     #: Names of the attributes that are grids, or None.
     _grids: ClassVar[tuple[str, ...]] = ("grid",)
+    #: The output's; subclasses say whether there may be none.
     grid: Any
 
     @property
@@ -157,7 +176,7 @@ class OnGrids(Module):
         return None if self.grid is None else self.grid.scale
 
     @scale.setter
-    def scale(self, value: Any) -> None:
+    def scale(self, value: Scalar | Array) -> None:
         self._set_grid("scale", value)
 
     @property
@@ -166,10 +185,10 @@ class OnGrids(Module):
         return None if self.grid is None else self.grid.zero_point
 
     @zero_point.setter
-    def zero_point(self, value: Any) -> None:
+    def zero_point(self, value: Scalar | Array) -> None:
         self._set_grid("zero_point", value)
 
-    def _set_grid(self, name: str, value: Any) -> None:
+    def _set_grid(self, name: str, value: object) -> None:
         """Another scale or zero point of the output, a number or an array of one."""
         if self.grid is None:
             raise AttributeError(f"{name} cannot be set: the output of this {self._get_name()} is floats")
@@ -179,8 +198,8 @@ class OnGrids(Module):
             raise ValueError(f"{name} {error}") from None
         self.grid = self.grid._replace(**{name: number})
 
-    def _more_state(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _more_state(self) -> State:
+        found: State = {}
         for attribute in self._grids:
             grid: Grid | None = getattr(self, attribute)
             if grid is not None:
@@ -196,25 +215,25 @@ class OnGrids(Module):
                 return attribute, part
         return None
 
-    def _accept(self, name: str, value: Any) -> Any:
+    def _accept(self, name: str, value: object) -> Tensor | Scalar:
         found = self._grid_of(name)
         if found is None:
             return super()._accept(name, value)
         return getattr(self, found[0]).accept(found[1], value)
 
-    def _assign(self, state: dict[str, Any]) -> None:
-        rest: dict[str, Any] = {}
+    def _assign(self, state: Accepted) -> None:
+        rest: dict[str, Tensor | Scalar] = {}
         for name, value in state.items():
             found = self._grid_of(name)
             if found is None:
                 rest[name] = value
             else:
                 grid: Grid = getattr(self, found[0])
-                self.__dict__[found[0]] = grid._replace(**{found[1]: value})
+                self.__dict__[found[0]] = grid._replace(**{found[1]: cast("Any", value)})
         self._assign_arrays(rest)
         if state:
             self._changed()
 
-    def _assign_arrays(self, state: dict[str, Any]) -> None:
+    def _assign_arrays(self, state: Accepted) -> None:
         """Takes what is no grid's."""
         super()._assign(state)

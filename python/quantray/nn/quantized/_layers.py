@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from quantray import nn, ops
 from quantray._core import qint8
@@ -10,10 +11,11 @@ from quantray.nn._factory import check_factory, check_sizes
 from quantray.nn.quantized._weighted import Weighted
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import PerAxis
+    from quantray._typing import Array, PerAxis, QDType
+    from quantray.nn.quantized._weights import PackedConv
 
 
-def _tuple(values: Any) -> Any:
+def _plain(values: int | str | Sequence[int]) -> int | str | list[int]:
     return values if isinstance(values, (int, str)) else list(values)
 
 
@@ -50,7 +52,9 @@ class Linear(Weighted):
     packer = ops.PackedLinear
     float_module = nn.Linear
 
-    def __init__(self, in_features: int, out_features: int, bias_: bool = True, dtype: Any = qint8) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias_: bool = True, dtype: QDType = qint8
+    ) -> None:
         check_sizes(in_features=in_features, out_features=out_features)
         if dtype is not qint8:
             raise ValueError(f"dtype must be qint8 for a weight, got {dtype!r}")
@@ -59,20 +63,24 @@ class Linear(Weighted):
     @property
     def in_features(self) -> int:
         """Length of the input's last axis."""
-        return self.packed.in_features
+        return cast("ops.PackedLinear", self.packed).in_features
 
     @property
     def out_features(self) -> int:
         """Length of the output's last axis."""
-        return self.packed.out_features
+        return cast("ops.PackedLinear", self.packed).out_features
 
     @staticmethod
-    def settings_of(layer: nn.Module) -> list[Any]:
+    def settings_of(layer: nn.Module) -> list[object]:
         return []
 
 
 class _Geometry(Weighted):
     """Lengths and channels, as the operator has them."""
+
+    @property
+    def _convolution(self) -> PackedConv:
+        return cast("PackedConv", self.packed)
 
     #: How many axes images have.
     dims: ClassVar[int]
@@ -82,57 +90,57 @@ class _Geometry(Weighted):
     @property
     def in_channels(self) -> int:
         """Channels of the input."""
-        return self.packed.in_channels
+        return self._convolution.in_channels
 
     @property
     def out_channels(self) -> int:
         """Channels of the output."""
-        return self.packed.out_channels
+        return self._convolution.out_channels
 
     @property
     def kernel_size(self) -> tuple[int, ...]:
         """Lengths of the window."""
-        return self.packed.kernel_size
+        return self._convolution.kernel_size
 
     @property
     def stride(self) -> tuple[int, ...]:
         """Steps of the window."""
-        return self.packed.stride
+        return self._convolution.stride
 
     @property
     def padding(self) -> tuple[int, ...] | str:
         """Zeros on both sides."""
-        return self.packed.padding
+        return self._convolution.padding
 
     @property
     def dilation(self) -> tuple[int, ...]:
         """Steps inside the window."""
-        return self.packed.dilation
+        return self._convolution.dilation
 
     @property
     def groups(self) -> int:
         """Groups of channels."""
-        return self.packed.groups
+        return self._convolution.groups
 
     @property
     def output_padding(self) -> tuple[int, ...]:
         """What is added to one side of the output of a transposed convolution."""
         return getattr(self.packed, "output_padding", (0,) * self.dims)
 
-    def _make(self, float_layer: Any, bias: bool, device: Any, dtype: Any) -> None:
+    def _make(self, float_layer: nn.Module, bias: bool, device: object, dtype: object) -> None:
         """Takes the settings of a float layer, which has checked them, without its weight."""
         check_factory(device, dtype)
         self._empty(float_layer._weight_shape, float_layer.out_channels, bias, self.settings_of(float_layer))
 
 
-def _settings(dims: int, transposed: bool, *settings: Any) -> Any:
+def _settings(dims: int, transposed: bool, *settings: Any) -> nn.Module:
     """The settings of a convolution, checked, without a weight."""
     kind = (
         (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
         if transposed
         else (nn.Conv1d, nn.Conv2d, nn.Conv3d)
     )
-    made: Any = kind[dims - 1].__new__(kind[dims - 1])
+    made = kind[dims - 1].__new__(kind[dims - 1])
     nn.Module.__init__(made)
     made._set(*settings)
     return made
@@ -140,9 +148,9 @@ def _settings(dims: int, transposed: bool, *settings: Any) -> Any:
 
 class _Conv(_Geometry):
     @property
-    def input_zero_points(self) -> Any:
+    def input_zero_points(self) -> Array | None:
         """The zero points of the input's channels, where a file has some for a depthwise layer; or None."""
-        return self.packed.input_zero_points
+        return cast("ops.PackedConv2d", self.packed).input_zero_points
 
     def __init__(
         self,
@@ -155,17 +163,18 @@ class _Conv(_Geometry):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         sizes = (in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, padding_mode)
         self._make(_settings(self.dims, False, *sizes), bias, device, dtype)
 
     @staticmethod
-    def settings_of(layer: nn.Module) -> list[Any]:
+    def settings_of(layer: nn.Module) -> list[object]:
         if layer.padding_mode != "zeros":
             raise ValueError(f"padding_mode must be 'zeros' for integers, got {layer.padding_mode!r}")
-        made = [_tuple(layer.stride), _tuple(layer.padding), _tuple(layer.dilation), layer.groups]
+        made: list[object] = [_plain(each) for each in (layer.stride, layer.padding, layer.dilation)]
+        made.append(layer.groups)
         zeros = getattr(layer, "input_zero_points", None)
         return made if zeros is None else [*made, zeros]
 
@@ -264,16 +273,16 @@ class _ConvTranspose(_Geometry):
         bias: bool = True,
         dilation: PerAxis = 1,
         padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         sizes = (in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups)
         self._make(_settings(self.dims, True, *sizes, padding_mode), bias, device, dtype)
 
     @staticmethod
-    def settings_of(layer: nn.Module) -> list[Any]:
+    def settings_of(layer: nn.Module) -> list[object]:
         values = (layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation)
-        return [_tuple(value) for value in values]
+        return [_plain(value) for value in values]
 
 
 class ConvTranspose1d(_ConvTranspose):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import numpy as np
 
@@ -16,37 +16,40 @@ from quantray.nn._tracing import whole
 from quantray.nn.quantized._observed import observed_grid
 from quantray.nn.quantized._output import OnOutput, quantized_input
 
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Config, Floats, Input
 
-def _floats(value: Any) -> Any:
-    value = value.data if isinstance(value, nn.Parameter) else value
-    return None if value is None else np.array(value, np.float32)
+
+def _floats(value: ArrayLike | None) -> Floats | None:
+    given = value.data if isinstance(value, nn.Parameter) else value
+    return None if given is None else np.array(given, np.float32)
 
 
 class _Normalization(OnOutput):
-    weight: Any
-    bias: Any
+    weight: Array | None
+    bias: Array | None
 
-    def _take(self, weight: Any, bias: Any) -> None:
+    def _take(self, weight: ArrayLike | None, bias: ArrayLike | None) -> None:
         self.register_parameter("weight", _floats(weight))
         self.register_parameter("bias", _floats(bias))
 
     @whole
-    def forward(self, input: Any) -> QTensor:
+    def forward(self, input: Input) -> QTensor:
         """Of the input's shape and dtype."""
         q = quantized_input(input, self)
         return self._quantized(self._normalized(q.dequantize()), q)
 
-    def _normalized(self, x: Any) -> Any:
+    def _normalized(self, x: Floats) -> Floats:
         raise NotImplementedError
 
     @classmethod
-    def _rebuild(cls, *, weight: Any, bias: Any, **config: Any) -> Self:
+    def _rebuild(cls, *, weight: Sequence[int] | None, bias: Sequence[int] | None, **config: object) -> Self:
         """A module as files describe it: shapes of weight and bias, whose values follow."""
-        make: Any = cls
+        make = cast("Callable[..., Self]", cls)
         zeros = {n: None if s is None else _init.zeros(s) for n, s in (("weight", weight), ("bias", bias))}
         return make(**config, **zeros)
 
-    def _affine(self) -> dict[str, Any]:
+    def _affine(self) -> Config:
         """Shapes of weight and bias, for a file."""
         own = {name: self._parameters[name] for name in ("weight", "bias")}
         return {name: None if value is None else list(value.shape) for name, value in own.items()}
@@ -80,14 +83,14 @@ class LayerNorm(_Normalization):
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
-        weight: Any,
-        bias: Any,
+        weight: ArrayLike | None,
+        bias: ArrayLike | None,
         scale: float,
         zero_point: int,
         eps: float = 1e-5,
         elementwise_affine: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         check_factory(device, dtype)
         super().__init__(scale, zero_point)
@@ -102,10 +105,11 @@ class LayerNorm(_Normalization):
         grid = observed_grid(cls, mod)[:2]
         return cls(mod.normalized_shape, mod.weight, mod.bias, *grid, mod.eps)
 
-    def _normalized(self, x: Any) -> Any:
-        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+    def _normalized(self, x: Floats) -> Floats:
+        made = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return cast("Floats", made)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         lengths = {"normalized_shape": list(self.normalized_shape), "eps": self.eps}
         return {**super()._config(), **lengths, **self._affine()}
 
@@ -138,14 +142,14 @@ class GroupNorm(_Normalization):
         self,
         num_groups: int,
         num_channels: int,
-        weight: Any,
-        bias: Any,
+        weight: ArrayLike | None,
+        bias: ArrayLike | None,
         scale: float,
         zero_point: int,
         eps: float = 1e-5,
         affine: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         check_factory(device, dtype)
         super().__init__(scale, zero_point)
@@ -159,10 +163,10 @@ class GroupNorm(_Normalization):
         grid = observed_grid(cls, mod)[:2]
         return cls(mod.num_groups, mod.num_channels, mod.weight, mod.bias, *grid, mod.eps, mod.affine)
 
-    def _normalized(self, x: Any) -> Any:
+    def _normalized(self, x: Floats) -> Floats:
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         names = {name: getattr(self, name) for name in ("num_groups", "num_channels", "eps", "affine")}
         return {**super()._config(), **names, **self._affine()}
 
@@ -173,16 +177,16 @@ class _InstanceNorm(_Normalization):
     def __init__(
         self,
         num_features: int,
-        weight: Any,
-        bias: Any,
+        weight: ArrayLike | None,
+        bias: ArrayLike | None,
         scale: float,
         zero_point: int,
         eps: float = 1e-5,
         momentum: float = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
     ) -> None:
         check_factory(device, dtype)
         super().__init__(scale, zero_point)
@@ -196,13 +200,13 @@ class _InstanceNorm(_Normalization):
         grid = observed_grid(cls, mod)[:2]
         return cls(mod.num_features, mod.weight, mod.bias, *grid, mod.eps, affine=mod.affine)
 
-    def _normalized(self, x: Any) -> Any:
+    def _normalized(self, x: Floats) -> Floats:
         if x.ndim not in self._axes:
             axes = " or ".join(map(str, self._axes))
             raise ValueError(f"input must have {axes} axes for {type(self).__name__}, got shape {x.shape}")
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
         return {**super()._config(), **{name: getattr(self, name) for name in names}, **self._affine()}
 

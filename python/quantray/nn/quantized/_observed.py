@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from quantray import nn
 from quantray.nn.quantized._grid import Grid
+
+if TYPE_CHECKING:
+    from quantray._typing import Array
+    from quantray.nn.quantized._grid import Observer
 
 
 def observed_grid(cls: type, mod: nn.Module) -> Grid:
@@ -25,7 +29,7 @@ def observed_grid(cls: type, mod: nn.Module) -> Grid:
             "whole model with quantization.prepare and convert"
         )
     try:
-        return Grid.of(observer)
+        return Grid.of(cast("Observer", observer))
     except RuntimeError as error:
         raise ValueError(f"mod.activation_post_process: {error}") from None
 
@@ -47,12 +51,12 @@ class Observed:
     cls: type
     mod: nn.Module
     layer: nn.Module
-    weight: Any
-    bias: Any
+    weight: Array
+    bias: Array | None
     activation: nn.Module | None
 
     @classmethod
-    def of(cls, wanted: type, mod: Any, kind: type[nn.Module]) -> Self:
+    def of(cls, wanted: type, mod: nn.Module, kind: type[nn.Module]) -> Self:
         """The parts of a module; `kind` is the class that its layer must be of."""
         from quantray.nn.intrinsic import FusedWeighted
 
@@ -63,7 +67,7 @@ class Observed:
         weight, bias = mod.weight_and_bias() if hasattr(mod, "weight_and_bias") else (mod.weight, mod.bias)
         return cls(wanted, mod, layer, weight, bias, mod.activation if fused else None)
 
-    def weight_observer(self) -> Any:
+    def weight_observer(self) -> Observer:
         """What has seen the weight: its fake quantization, or a new observer of the QConfig."""
         trained = getattr(self.mod, "weight_fake_quant", None)
         if trained is not None:

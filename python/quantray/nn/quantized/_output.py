@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,16 +11,20 @@ from quantray._core import QTensor, quantize_per_tensor
 from quantray.nn._state import as_array
 from quantray.nn.quantized._grid import is_scale
 
+if TYPE_CHECKING:
+    from quantray._typing import Array, Config, Input, Scalar, State, Tensor
+    from quantray.nn._state import Accepted
 
-def one_number(name: str, value: Any) -> Any:
+
+def one_number(name: str, value: object) -> Scalar:
     """A number, or the only one of an array."""
     array = as_array(value)
     if array.size != 1:
         raise ValueError(f"{name} must be one number, got shape {tuple(array.shape)}")
-    return array.reshape(())[()]
+    return cast("Scalar", array.reshape(())[()])
 
 
-def checked_scale(name: str, value: Any) -> float:
+def checked_scale(name: str, value: object) -> float:
     """A scale, as a float."""
     number = one_number(name, value)
     if not is_scale(number):
@@ -28,7 +32,7 @@ def checked_scale(name: str, value: Any) -> float:
     return float(number)
 
 
-def checked_zero_point(name: str, value: Any) -> int:
+def checked_zero_point(name: str, value: object) -> int:
     """A zero point, of one dtype or another, as an int."""
     number = one_number(name, value)
     if number != np.rint(number) or not -128 <= number <= 255:
@@ -36,7 +40,7 @@ def checked_zero_point(name: str, value: Any) -> int:
     return int(number)
 
 
-def quantized_input(input: Any, kind: object) -> QTensor:
+def quantized_input(input: object, kind: object) -> QTensor:
     """The input, checked to be quantized per tensor."""
     if not isinstance(input, QTensor):
         raise TypeError(
@@ -51,7 +55,7 @@ def quantized_input(input: Any, kind: object) -> QTensor:
 class OnOutput(nn.Module):
     """A module whose output's `scale` and `zero_point` are attributes, and part of its state."""
 
-    def __init__(self, scale: Any, zero_point: Any) -> None:
+    def __init__(self, scale: Scalar | Array, zero_point: Scalar | Array) -> None:
         super().__init__()
         self.scale, self.zero_point = scale, zero_point
 
@@ -61,7 +65,7 @@ class OnOutput(nn.Module):
         return self.__dict__["_scale"]
 
     @scale.setter
-    def scale(self, value: Any) -> None:
+    def scale(self, value: Scalar | Array) -> None:
         self.__dict__["_scale"] = checked_scale("scale", value)
         self._changed()
 
@@ -71,30 +75,30 @@ class OnOutput(nn.Module):
         return self.__dict__["_zero_point"]
 
     @zero_point.setter
-    def zero_point(self, value: Any) -> None:
+    def zero_point(self, value: Scalar | Array) -> None:
         self.__dict__["_zero_point"] = checked_zero_point("zero_point", value)
         self._changed()
 
-    def _quantized(self, values: Any, input: QTensor) -> QTensor:
+    def _quantized(self, values: Input, input: QTensor) -> QTensor:
         """Floats on the output's grid."""
         return quantize_per_tensor(values, self.scale, self.zero_point, input.dtype)
 
-    def _more_state(self) -> dict[str, Any]:
+    def _more_state(self) -> State:
         return {"scale": np.array(self.scale), "zero_point": np.array(self.zero_point)}
 
-    def _accept(self, name: str, value: Any) -> Any:
+    def _accept(self, name: str, value: object) -> Tensor | Scalar:
         if name not in ("scale", "zero_point"):
             return super()._accept(name, value)
         return (checked_scale if name == "scale" else checked_zero_point)(name, value)
 
-    def _assign(self, state: dict[str, Any]) -> None:
+    def _assign(self, state: Accepted) -> None:
         rest = dict(state)
         for name in ("scale", "zero_point"):
             if name in rest:
                 setattr(self, name, rest.pop(name))
         super()._assign(rest)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {"scale": self.scale, "zero_point": self.zero_point}
 
     def _get_name(self) -> str:

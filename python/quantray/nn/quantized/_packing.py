@@ -7,12 +7,15 @@ file stands for the same numbers.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from quantray import _core
 from quantray._core import QTensor
+
+if TYPE_CHECKING:
+    from quantray._typing import Codes
 
 #: For each packed dtype its bits.
 _BITS = {"quint2x4": 2, "quint4x2": 4}
@@ -44,7 +47,7 @@ def packed_weight(weight: QTensor, low: int, high: int) -> QTensor:
     return _core._rebuild(made, name, scheme, scales, moved, axis, list(weight.shape))
 
 
-def unpacked_weight(weight: QTensor, dtype: Any, low: int) -> QTensor:
+def unpacked_weight(weight: QTensor, dtype: _core.dtype, low: int) -> QTensor:
     """A weight whose codes have a byte each: the inverse of `packed_weight`; any other tensor as it is."""
     bits = _BITS.get(weight.dtype.name)
     if bits is None or dtype.name in _BITS:
@@ -53,7 +56,7 @@ def unpacked_weight(weight: QTensor, dtype: Any, low: int) -> QTensor:
     shifts = np.arange(8 // bits, dtype=np.uint8) * np.uint8(bits)
     flat = (np.asarray(weight.int_repr()).reshape(-1, 1) >> shifts & np.uint8(2**bits - 1)).ravel()[:size]
     codes = (flat.astype(np.int16) + low).reshape(tuple(weight.shape))
-    made: Any = codes.astype(np.int8 if dtype.name == "qint8" else np.uint8)
+    made = cast("Codes", codes.astype(np.int8 if dtype.name == "qint8" else np.uint8))
     scales, zero_points, axis = _qparams(weight)
     scheme = str(weight.qscheme()).rpartition(".")[2]
     return _core._rebuild(made, dtype.name, scheme, scales, [z + low for z in zero_points], axis, None)

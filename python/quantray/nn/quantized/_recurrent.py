@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Never, Self, TypeVar, cast
 
+from quantray import nn
 from quantray.nn.quantizable import LSTM as QuantizableLSTM
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class LSTM(QuantizableLSTM):
@@ -33,7 +36,7 @@ class LSTM(QuantizableLSTM):
     """
 
     @classmethod
-    def from_float(cls, *args: Any, **kwargs: Any) -> Self:
+    def from_float(cls, *args: object, **kwargs: object) -> Never:
         """Not from floats: it needs to be observed first."""
         raise NotImplementedError(
             "nn.quantized.LSTM is made from an observed nn.quantizable.LSTM: from_float of that, "
@@ -41,7 +44,7 @@ class LSTM(QuantizableLSTM):
         )
 
     @classmethod
-    def from_observed(cls, other: Any) -> Self:
+    def from_observed(cls, other: nn.Module) -> Self:
         """The layer of integers of a prepared `nn.quantizable.LSTM` that has seen data."""
         return converted_as(cls, other, QuantizableLSTM)
 
@@ -49,7 +52,7 @@ class LSTM(QuantizableLSTM):
         return "QuantizedLSTM"
 
 
-def converted_as(cls: Any, other: Any, wanted: type) -> Any:
+def converted_as(cls: type[M], other: nn.Module, wanted: type) -> M:
     """A prepared module, converted, of a class of integers."""
     from quantray.quantization.convert import convert
 
@@ -57,4 +60,4 @@ def converted_as(cls: Any, other: Any, wanted: type) -> Any:
         raise TypeError(f"other must be an nn.quantizable.{wanted.__name__}, got {type(other).__name__}")
     made = convert(other)
     made.__class__ = cls
-    return made
+    return cast("M", made)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from quantray import nn
+from quantray import _core, nn
 from quantray._core import QTensor, quint8
 from quantray.nn._factory import check_factory
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._grid import Grid, OnGrids
 from quantray.nn.quantized._observed import observed_grid
 from quantray.nn.quantized._output import checked_scale, one_number
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, Config, Input, QDType, Scalar
 
 
 class Quantize(OnGrids):
@@ -40,12 +43,18 @@ class Quantize(OnGrids):
     Source: `torch.ao.nn.quantized.Quantize`.
     """
 
+    grid: Grid
+
     def __init__(
-        self, scale: Any, zero_point: Any = 0, dtype: Any = quint8, factory_kwargs: Any = None
+        self,
+        scale: Scalar | Array | Sequence[object],
+        zero_point: Scalar | Array = 0,
+        dtype: QDType = quint8,
+        factory_kwargs: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
         if isinstance(scale, (Grid, tuple, list)):
-            self.grid = Grid.checked(cast("Sequence[Any]", scale))
+            self.grid = Grid.checked(scale)
             return
         check_factory(None if factory_kwargs is None else factory_kwargs.get("device"), None)
         name = getattr(dtype, "name", dtype)
@@ -59,7 +68,7 @@ class Quantize(OnGrids):
         self.grid = Grid.checked((made["scale"], made["zero_point"], name, *codes))
 
     @classmethod
-    def _rebuild(cls, grid: Sequence[Any]) -> Self:
+    def _rebuild(cls, grid: Sequence[object]) -> Self:
         """A module as files describe it."""
         return cls(tuple(grid))
 
@@ -69,16 +78,16 @@ class Quantize(OnGrids):
         return cls(observed_grid(cls, mod))
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> _core.dtype:
         """Of the output."""
         return self.grid.output[2]
 
     @whole
-    def forward(self, input: Any) -> QTensor:
+    def forward(self, input: Input) -> QTensor:
         """The input on the grid."""
         return self.grid.quantize(input)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {"grid": self.grid}
 
     def extra_repr(self) -> str:
@@ -102,9 +111,9 @@ class DeQuantize(nn.Module):
         return cls()
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Array:
         """Floats."""
         return np.asarray(input)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from quantray.grids._grid import NAMED
 from quantray.grids._tensor import of_packed
 from quantray.nn._tracing import whole
 from quantray.nn.functional._arguments import floats
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Config, Floats, Input, Rounding
+    from quantray.nn._state import Accepted
 
 #: Float layers that have a weight to be packed, by name.
 _LAYERS: dict[str, type[nn.Module]] = {
@@ -51,17 +55,17 @@ class WeightOnly(nn.Module):
     Source: Frantar et al., GPTQ (2022), and Dettmers et al., QLoRA (2023), for what is stored.
     """
 
-    codes: Any
-    scales: Any
-    zero_points: Any
-    bias: Any
+    codes: Array
+    scales: Array
+    zero_points: Array | None
+    bias: Array | None
 
     def __init__(
         self,
         layer: str,
-        settings: dict[str, Any] | Sequence[Any],
+        settings: Config | Sequence[tuple[str, object]],
         shape: Sequence[int],
-        grid: Any,
+        grid: Grid | str,
         block: Sequence[int],
         has_zero_points: bool = False,
     ) -> None:
@@ -80,20 +84,20 @@ class WeightOnly(nn.Module):
         self.register_buffer("scales", nn._init.full(blocks, 1))
         zeros = nn._init.zeros(blocks, np.int32) if has_zero_points else None
         self.register_buffer("zero_points", zeros)
-        outputs = self._given.get("out_features", self._given.get("out_channels"))
+        outputs = cast("int", self._given.get("out_features", self._given.get("out_channels")))
         self.register_parameter("bias", nn._init.zeros((outputs,)) if self._given.get("bias") else None)
-        self._packed: Any = None
+        self._packed: Callable[[Floats], Floats] | None = None
 
     @classmethod
     def from_float(
         cls,
         mod: nn.Module,
-        grid: Any = "int4",
+        grid: Grid | str = "int4",
         group_size: int | Sequence[int] = 32,
         axis: int = 1,
         *,
         symmetric: bool = True,
-        rounding: Any = "nearest",
+        rounding: Rounding = "nearest",
     ) -> Self:
         """The layer of a float one.
 
@@ -135,42 +139,42 @@ class WeightOnly(nn.Module):
         """The weight, packed."""
         return of_packed(self.codes, self._shape, self.grid, self._block, self.scales, self.zero_points)
 
-    def _assign(self, state: dict[str, Any]) -> None:
+    def _assign(self, state: Accepted) -> None:
         super()._assign(state)
         self._packed = None
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Floats:
         """The float layer's output, with the weight that the codes stand for."""
         if self._packed is None:
             self._packed = self._operator()
         return self._packed(floats(input))
 
-    def _operator(self) -> Any:
+    def _operator(self) -> Callable[[Floats], Floats]:
         """What computes a call: a kernel where there is one."""
         weight = self.weight()
         if self._layer == "Linear":
             kernel = packed_product(weight, self.bias)
             if kernel is not None:
                 return kernel
-        bare: Any = _LAYERS[self._layer].__new__(_LAYERS[self._layer])
+        bare = _LAYERS[self._layer].__new__(_LAYERS[self._layer])
         nn.Module.__init__(bare)
         template = _LAYERS[self._layer](**self._settings())
         bare.__dict__.update({k: v for k, v in template.__dict__.items() if k not in bare.__dict__})
         bias = self.bias
 
-        def call(x: Any) -> Any:
+        def call(x: Floats) -> Floats:
             return bare.forward_with(x, weight.dequantize(), bias)
 
         return call
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> Config:
         return {k: tuple(v) if isinstance(v, list) else v for k, v in self._given.items()}  # pyright: ignore
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_packed": None}
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         name = getattr(self.grid, "name", "")
         if NAMED.get(name) != self.grid:
             raise TypeError(
@@ -193,7 +197,7 @@ class WeightOnly(nn.Module):
         return f"{shown}, grid={self.grid!r}, block={self._block}, {self.weight().nbytes} bytes"
 
 
-def packed_product(weight: BlockTensor, bias: Any) -> Any:
+def packed_product(weight: BlockTensor, bias: ArrayLike | None) -> PackedWeightOnlyLinear | None:
     """The kernel that multiplies by a packed weight; None where there is none for its grid and blocks."""
     grid = weight.grid
     if not isinstance(grid, Integers) or grid.bits not in (4, 8) or weight.ndim != 2 or weight.block[0] != 1:
@@ -220,13 +224,13 @@ def packed_product(weight: BlockTensor, bias: Any) -> Any:
 
 def pack_weights(
     model: nn.Module,
-    grid: Any = "int4",
+    grid: Grid | str = "int4",
     group_size: int | Sequence[int] = 32,
     axis: int = 1,
     *,
     kinds: Sequence[type[nn.Module]] = (nn.Linear,),
     symmetric: bool = True,
-    rounding: Any = "nearest",
+    rounding: Rounding = "nearest",
     inplace: bool = False,
 ) -> nn.Module:
     """A model whose layers have packed weights, on any grid, and compute in floats.
@@ -257,8 +261,9 @@ def pack_weights(
     for path, module in found:
         if id(module) not in made:
             try:
-                settings: dict[str, Any] = {"symmetric": symmetric, "rounding": rounding}
-                made[id(module)] = WeightOnly.from_float(module, grid, group_size, axis, **settings)
+                made[id(module)] = WeightOnly.from_float(
+                    module, grid, group_size, axis, symmetric=symmetric, rounding=rounding
+                )
             except (ValueError, TypeError) as error:
                 raise type(error)(f"{path or 'model'}: {error}") from None
         if not path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from quantray.nn._module import Module
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._weights import taken_apart
 from quantray.ops import PackedWeightOnlyLinear
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Config, Floats, Input, State
+    from quantray.nn._state import Accepted
 
 #: Sizes of groups that there are kernels for.
 GROUPS = (16, 32, 64, 128, 256)
@@ -101,7 +105,13 @@ class WeightOnlyLinear(Module):
         """Bits of the weight, as reports show them."""
         return self.bits
 
-    def set_codes(self, codes: Any, scales: Any, bias: Any = None, zero_points: Any = None) -> None:
+    def set_codes(
+        self,
+        codes: ArrayLike,
+        scales: ArrayLike,
+        bias: ArrayLike | None = None,
+        zero_points: ArrayLike | None = None,
+    ) -> None:
         """Takes codes, scales, a bias, and what stands for 0 where that is not code 0.
 
         Parameters
@@ -158,8 +168,8 @@ class WeightOnlyLinear(Module):
     @classmethod
     def of(
         cls,
-        weight: Any,
-        bias: Any = None,
+        weight: Input,
+        bias: ArrayLike | None = None,
         *,
         bits: int = 4,
         group_size: int = 32,
@@ -187,36 +197,36 @@ class WeightOnlyLinear(Module):
         made.set_codes(codes, scales, bias)
         return made
 
-    def dequantized(self) -> Any:
+    def dequantized(self) -> Array:
         """The weight that the codes stand for: shape (out_features, in_features), float32."""
         weight = self._packed.weight()
         if self._shifts is None:
             return weight
         return weight + np.repeat(self._shifts, self.group_size, 1)[:, : self.in_features]
 
-    def blocks(self) -> tuple[Any, Any, Any]:
+    def blocks(self) -> tuple[Array, Array, Array | None]:
         """Codes around 0, scales, and zero points or None: what `set_codes` takes."""
         codes = self._packed.codes().astype(np.int16) - (8 if self.bits <= 4 else 128)
         return codes.astype(np.int8), self._packed.scales(), self._zeros
 
-    def bias(self) -> Any:
+    def bias(self) -> Floats | None:
         """The bias, shape (out_features,), or None."""
         return self._packed.bias()
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Array:
         """Shape (..., out_features), float32."""
         output = self._product(input)
         return np.maximum(output, np.float32(0), out=output) if self.relu else output
 
-    def _product(self, input: Any) -> Any:
+    def _product(self, input: Input) -> Array:
         if self._shifts is None:
             return self._packed(input)
         x = np.asarray(input, np.float32)
         sums = np.add.reduceat(x, np.arange(0, self.in_features, self.group_size), -1)
         return self._packed(x) + sums @ self._shifts.T
 
-    def into(self, input: Any, out: Any, relu: bool = False) -> Any:
+    def into(self, input: Floats, out: Floats, relu: bool = False) -> Floats:
         """The same, written into `out`, an array of float32; with `relu` negative numbers become 0."""
         np.copyto(out, self._product(input))
         return np.maximum(out, np.float32(0), out=out) if relu else out
@@ -245,14 +255,14 @@ class WeightOnlyLinear(Module):
         )
         return _with_scales(made, scales)
 
-    def _own_state(self) -> dict[str, Any]:
+    def _own_state(self) -> State:
         bias = self.bias()
         return {"weight": self.weight(), **({} if bias is None else {"bias": bias})}
 
-    def _assign(self, state: dict[str, Any]) -> None:
+    def _assign(self, state: Accepted) -> None:
         if not state:
             return
-        given = state.get("weight")
+        given = cast("QTensor | None", state.get("weight"))
         codes, scales, zeros = self.blocks()
         if given is not None:
             scales = np.asarray(given.q_per_channel_scales(), np.float32)
@@ -263,10 +273,10 @@ class WeightOnlyLinear(Module):
             steps = np.asarray(given.dequantize(), np.float64) / np.where(scales == 0, 1, scales)[:, None]
             flat = np.rint(steps + own[:, None]).reshape(self.out_features, -1)[:, : self.in_features]
             codes, scales = flat, scales.reshape(shape)
-        self.set_codes(codes, scales, state.get("bias", self.bias()), zeros)
+        self.set_codes(codes, scales, cast("Array | None", state.get("bias", self.bias())), zeros)
         self._touched()
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "in_features": self.in_features,
             "out_features": self.out_features,
@@ -285,7 +295,7 @@ class WeightOnlyLinear(Module):
         )
 
 
-def _with_scales(q: QTensor, scales: Any) -> QTensor:
+def _with_scales(q: QTensor, scales: Array) -> QTensor:
     """The same codes with other scales."""
     from quantray import _core
 

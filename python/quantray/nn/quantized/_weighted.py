@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -27,6 +28,11 @@ from quantray.nn.quantized._packing import packed_weight, unpacked_weight
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from quantray._typing import Array, ArrayLike, Codes, Config, Input, Scalar, State, Tensor
+    from quantray.nn._state import Accepted
+    from quantray.nn.quantized._grid import Observer
+    from quantray.nn.quantized._weights import Packed
+
 
 class Weighted(OnGrids):
     """A layer with an integer weight, which lies packed for this CPU.
@@ -39,7 +45,10 @@ class Weighted(OnGrids):
     _grids = ("grid", "input_grid")
 
     #: The operator in `quantray.ops`.
-    packer: ClassVar[Any]
+    packer: ClassVar[Callable[..., Packed]]
+    packed: Packed
+    grid: Grid | None
+    input_grid: Grid | None
     #: The axis of the weight that outputs lie on.
     axis: ClassVar[int] = 0
 
@@ -48,7 +57,7 @@ class Weighted(OnGrids):
     #: Whether ReLU belongs to it.
     has_relu: ClassVar[bool] = False
 
-    def _empty(self, shape: Sequence[int], outputs: int, bias: bool, settings: Sequence[Any]) -> None:
+    def _empty(self, shape: Sequence[int], outputs: int, bias: bool, settings: Sequence[object]) -> None:
         """A layer of zeros on torch's first grid, that is to be given its weight."""
         super().__init__()
         self._fill(shape, outputs, bias, settings, Grid(1.0, 0), relu=self.has_relu)
@@ -66,24 +75,24 @@ class Weighted(OnGrids):
         shape: Sequence[int],
         outputs: int,
         bias: bool,
-        settings: Sequence[Any],
-        grid: Sequence[Any] | None = None,
-        input_grid: Sequence[Any] | None = None,
+        settings: Sequence[object],
+        grid: Sequence[object] | None = None,
+        input_grid: Sequence[object] | None = None,
         relu: bool = False,
         relu6: bool = False,
         dtype: str = "qint8",
         weight_range: Sequence[int] | None = None,
     ) -> None:
         self._settle(settings, grid, input_grid, relu, relu6, dtype, weight_range)
-        codes: Any = _init.zeros(shape, np.int8 if dtype == "qint8" else np.uint8)
+        codes = _init.zeros(shape, np.int8 if dtype == "qint8" else np.uint8)
         weight = make_per_tensor_quantized_tensor(codes, 1.0, 0)
         self.set_weight_bias(weight, _init.zeros((outputs,)) if bias else None)
 
     def _settle(
         self,
-        settings: Sequence[Any],
-        grid: Sequence[Any] | None,
-        input_grid: Sequence[Any] | None,
+        settings: Sequence[object],
+        grid: Sequence[object] | None,
+        input_grid: Sequence[object] | None,
         relu: bool,
         relu6: bool,
         dtype: str,
@@ -110,13 +119,13 @@ class Weighted(OnGrids):
         cls,
         layer: nn.Module,
         weight: QTensor,
-        bias: Any,
+        bias: ArrayLike | None,
         *,
         grid: Grid | None,
         input_grid: Grid | None,
         activation: nn.Module | None = None,
         weight_range: Sequence[int] | None = None,
-    ) -> Any:
+    ) -> Self:
         """The layer of integers that takes the place of a float one."""
         relu6 = isinstance(activation, nn.ReLU6)
         made = cls.__new__(cls)
@@ -169,11 +178,11 @@ class Weighted(OnGrids):
         return made
 
     @staticmethod
-    def settings_of(layer: nn.Module) -> list[Any]:
+    def settings_of(layer: nn.Module) -> list[object]:
         """What the operator is told beside weight and bias."""
         raise NotImplementedError
 
-    def set_weight_bias(self, w: QTensor, b: Any) -> None:
+    def set_weight_bias(self, w: QTensor, b: ArrayLike | None) -> None:
         """Packs another weight and bias; codes of 2 and 4 bits get bytes of their own.
 
         Raises
@@ -191,7 +200,7 @@ class Weighted(OnGrids):
         """The weight, unpacked."""
         return self.packed.weight()
 
-    def bias(self) -> Any:
+    def bias(self) -> Array | None:
         """The bias, or None."""
         return self.packed.bias()
 
@@ -202,7 +211,7 @@ class Weighted(OnGrids):
         return (high - low).bit_length()
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Tensor:
         """Quantized output, or floats."""
         if not isinstance(input, QTensor):
             if self.input_grid is None:
@@ -217,18 +226,18 @@ class Weighted(OnGrids):
         output = self.grid.clamp(self.packed(input, *self.grid.output, relu=self.relu))
         return ops.relu6(output) if self.relu6 else output
 
-    def _own_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = {"weight": self.weight()}
+    def _own_state(self) -> State:
+        state: State = {"weight": self.weight()}
         bias = self.bias()
         if bias is not None:
             state["bias"] = bias
         return state
 
-    def _file_state(self) -> dict[str, Any]:
+    def _file_state(self) -> State:
         state = self._own_state()
-        return {**state, "weight": packed_weight(state["weight"], *self.weight_range)}
+        return {**state, "weight": packed_weight(self.weight(), *self.weight_range)}
 
-    def _accept(self, name: str, value: Any) -> Any:
+    def _accept(self, name: str, value: object) -> Tensor | Scalar:
         if name == "weight" and isinstance(value, QTensor):
             own = self.weight()
             value = unpacked_weight(value, own.dtype, self.weight_range[0])
@@ -236,11 +245,12 @@ class Weighted(OnGrids):
                 raise TypeError(f"must be of {own.dtype}, got {value.dtype}")
         return super()._accept(name, value)
 
-    def _assign_arrays(self, state: dict[str, Any]) -> None:
+    def _assign_arrays(self, state: Accepted) -> None:
         if state:
-            self.set_weight_bias(state.get("weight", self.weight()), state.get("bias", self.bias()))
+            weight, bias = state.get("weight", self.weight()), state.get("bias", self.bias())
+            self.set_weight_bias(cast("QTensor", weight), cast("Array | None", bias))
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         weight, bias = self.weight(), self.bias()
         return {
             "shape": list(weight.shape),
@@ -268,7 +278,7 @@ class Weighted(OnGrids):
         return ", ".join(parts)
 
 
-def quantize_weight(weight: Any, observer: Any, axis: int) -> QTensor:
+def quantize_weight(weight: ArrayLike, observer: Observer | nn.Module, axis: int) -> QTensor:
     """A weight in the integers that an observer, or a fake quantization, of it makes of it.
 
     Codes stay within the observer's `quant_min` and `quant_max`: fewer bits than eight are codes of eight.
@@ -286,5 +296,5 @@ def quantize_weight(weight: Any, observer: Any, axis: int) -> QTensor:
         raise ValueError(f"weights must be quantized per channel along axis {axis}, got {channels}")
     scales = np.asarray(scales, np.float32).astype(np.float64)
     made = quantize_per_channel(np.asarray(weight, np.float32), scales, zero_points, channels, kind)
-    codes: Any = np.clip(made.int_repr(), int(observer.quant_min), int(observer.quant_max))
-    return make_per_channel_quantized_tensor(codes, scales, zero_points, channels)
+    codes = np.clip(made.int_repr(), int(observer.quant_min), int(observer.quant_max))
+    return make_per_channel_quantized_tensor(cast("Codes", codes), scales, zero_points, channels)

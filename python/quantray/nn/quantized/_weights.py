@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from quantray._core import (
 from quantray.nn import _init
 
 if TYPE_CHECKING:
+    from quantray._typing import Array, Input, QDType
     from quantray.nn._module import Module
 
 
@@ -30,7 +31,25 @@ def check_source(cls: type, module: Module, wanted: type) -> None:
         raise TypeError(f"module must be a {wanted.__name__} for {cls.__name__}, got {type(module).__name__}")
 
 
-def check_weight_dtype(dtype: Any) -> None:
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from quantray import ops
+
+    #: A convolution that is packed for this CPU.
+    PackedConv: TypeAlias = (
+        ops.PackedConv1d
+        | ops.PackedConv2d
+        | ops.PackedConv3d
+        | ops.PackedConvTranspose1d
+        | ops.PackedConvTranspose2d
+        | ops.PackedConvTranspose3d
+    )
+    #: A linear layer or a convolution that is packed.
+    Packed: TypeAlias = ops.PackedLinear | PackedConv
+
+
+def check_weight_dtype(dtype: object) -> None:
     """Raises for another dtype of weights than qint8."""
     if dtype is not qint8:
         raise ValueError(f"dtype must be qint8 for a weight, got {dtype}")
@@ -44,7 +63,7 @@ def blank_weight(shape: tuple[int, ...], per_channel: bool = True, axis: int = 0
     return make_per_tensor_quantized_tensor(codes, 1.0, 0)
 
 
-def taken_apart(cls: type, module: Module, wanted: type) -> tuple[Module, Any, Any, bool]:
+def taken_apart(cls: type, module: Module, wanted: type) -> tuple[Module, Array, Array | None, bool]:
     """The float layer, its weight and bias, and whether ReLU follows: of a layer alone, or a fused one."""
     from quantray.nn._activation import ReLU
     from quantray.nn.intrinsic import FusedWeighted
@@ -60,7 +79,7 @@ def taken_apart(cls: type, module: Module, wanted: type) -> tuple[Module, Any, A
 
 
 def quantized_weight(
-    weight: Any, dtype: Any = qint8, per_channel: bool = True, name: str = "weight", axis: int = 0
+    weight: Input, dtype: QDType = qint8, per_channel: bool = True, name: str = "weight", axis: int = 0
 ) -> QTensor:
     """A weight as symmetric 8-bit integers, with a scale for each output, along `axis`, or one for all."""
     from quantray.quantization.observer import MinMaxObserver, PerChannelMinMaxObserver

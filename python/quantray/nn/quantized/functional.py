@@ -11,17 +11,18 @@ Whatever takes a weight packs it anew in each call: modules and `quantray.ops.Pa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from quantray import ops
 from quantray._core import QTensor, quantize_per_tensor, quint8
 from quantray.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import SupportsIndex
+    from quantray._typing import ArrayLike, PerAxis, QDType
+    from quantray.nn.functional._arguments import Factors, OutputSize
+    from quantray.nn.quantized._weights import PackedConv
 
-    from quantray.nn.functional._arguments import PerAxis
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 
-def _quantized(input: Any, name: str = "input") -> QTensor:
+def _quantized(input: object, name: str = "input") -> QTensor:
     if not isinstance(input, QTensor):
         raise TypeError(
             f"{name} must be a QTensor, got {type(input).__name__}: quantize_per_tensor makes one, and "
@@ -61,7 +62,7 @@ def _quantized(input: Any, name: str = "input") -> QTensor:
 def linear(
     input: QTensor,
     weight: QTensor,
-    bias: Any = None,
+    bias: ArrayLike | None = None,
     scale: float | None = None,
     zero_point: int | None = None,
 ) -> QTensor:
@@ -92,15 +93,15 @@ def linear(
 
 
 def _conv(
-    packer: Any,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    settings: tuple[Any, ...],
+    packer: Callable[..., PackedConv],
+    input: QTensor,
+    weight: QTensor,
+    bias: ArrayLike | None,
+    settings: tuple[PerAxis, PerAxis | str, PerAxis, int],
     padding_mode: str,
     scale: float,
     zero_point: int,
-    dtype: Any,
+    dtype: QDType,
 ) -> QTensor:
     if padding_mode != "zeros":
         raise ValueError(f"padding_mode must be 'zeros', got {padding_mode!r}: pad the input first")
@@ -111,7 +112,7 @@ def _conv(
 def conv1d(
     input: QTensor,
     weight: QTensor,
-    bias: Any,
+    bias: ArrayLike | None,
     stride: PerAxis = 1,
     padding: PerAxis | str = 0,
     dilation: PerAxis = 1,
@@ -119,7 +120,7 @@ def conv1d(
     padding_mode: str = "zeros",
     scale: float = 1.0,
     zero_point: int = 0,
-    dtype: Any = quint8,
+    dtype: QDType = quint8,
 ) -> QTensor:
     """Convolution of rows, (N, C, L); see `conv2d`.
 
@@ -132,7 +133,7 @@ def conv1d(
 def conv2d(
     input: QTensor,
     weight: QTensor,
-    bias: Any,
+    bias: ArrayLike | None,
     stride: PerAxis = 1,
     padding: PerAxis | str = 0,
     dilation: PerAxis = 1,
@@ -140,7 +141,7 @@ def conv2d(
     padding_mode: str = "zeros",
     scale: float = 1.0,
     zero_point: int = 0,
-    dtype: Any = quint8,
+    dtype: QDType = quint8,
 ) -> QTensor:
     """Convolution of images, (N, C, H, W).
 
@@ -170,7 +171,7 @@ def conv2d(
 def conv3d(
     input: QTensor,
     weight: QTensor,
-    bias: Any,
+    bias: ArrayLike | None,
     stride: PerAxis = 1,
     padding: PerAxis | str = 0,
     dilation: PerAxis = 1,
@@ -178,7 +179,7 @@ def conv3d(
     padding_mode: str = "zeros",
     scale: float = 1.0,
     zero_point: int = 0,
-    dtype: Any = quint8,
+    dtype: QDType = quint8,
 ) -> QTensor:
     """Convolution of volumes, (N, C, D, H, W); see `conv2d`.
 
@@ -188,14 +189,14 @@ def conv3d(
     return _conv(ops.PackedConv3d, input, weight, bias, settings, padding_mode, scale, zero_point, dtype)
 
 
-def adaptive_avg_pool2d(input: QTensor, output_size: Any) -> QTensor:
+def adaptive_avg_pool2d(input: QTensor, output_size: OutputSize) -> QTensor:
     """Means of windows, as many of them as asked for, of images; on the input's grid."""
-    return F.adaptive_avg_pool2d(_quantized(input), output_size)
+    return ops.adaptive_avg_pool2d(_quantized(input), output_size)
 
 
-def adaptive_avg_pool3d(input: QTensor, output_size: Any) -> QTensor:
+def adaptive_avg_pool3d(input: QTensor, output_size: OutputSize) -> QTensor:
     """Means of windows, as many of them as asked for, of volumes; on the input's grid."""
-    return F.adaptive_avg_pool3d(_quantized(input), output_size)
+    return ops.adaptive_avg_pool3d(_quantized(input), output_size)
 
 
 def avg_pool2d(
@@ -303,7 +304,8 @@ def hardtanh(input: QTensor, min_val: float = -1.0, max_val: float = 1.0, inplac
 
     Source: `torch.ao.nn.quantized.functional.hardtanh`.
     """
-    return _maybe_in_place(input, F.hardtanh(_quantized(input), min_val, max_val), inplace)
+    made = F.hardtanh(_quantized(input), min_val, max_val)
+    return _maybe_in_place(input, cast("QTensor", made), inplace)
 
 
 def leaky_relu(
@@ -324,7 +326,7 @@ def leaky_relu(
         if inplace:
             raise ValueError("inplace must be False for an output with a scale of its own, got True")
         return ops.leaky_relu(q, scale, zero_point, q.dtype, negative_slope=negative_slope)
-    return _maybe_in_place(q, F.leaky_relu(q, negative_slope), inplace)
+    return _maybe_in_place(q, ops.leaky_relu(q, negative_slope=negative_slope), inplace)
 
 
 def clamp(input: QTensor, min_: float, max_: float) -> QTensor:
@@ -340,13 +342,13 @@ def threshold(input: QTensor, threshold: float, value: float) -> QTensor:
 
     Source: `torch.ao.nn.quantized.functional.threshold`.
     """
-    return F.threshold(_quantized(input), threshold, value)
+    return cast("QTensor", F.threshold(_quantized(input), threshold, value))
 
 
 def interpolate(
     input: QTensor,
-    size: SupportsIndex | Sequence[SupportsIndex] | None = None,
-    scale_factor: float | Sequence[float] | None = None,
+    size: PerAxis | None = None,
+    scale_factor: Factors | None = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> QTensor:
@@ -359,8 +361,8 @@ def interpolate(
 
 def upsample(
     input: QTensor,
-    size: SupportsIndex | Sequence[SupportsIndex] | None = None,
-    scale_factor: float | Sequence[float] | None = None,
+    size: PerAxis | None = None,
+    scale_factor: Factors | None = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> QTensor:
@@ -368,11 +370,15 @@ def upsample(
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
-def upsample_bilinear(input: QTensor, size: Any = None, scale_factor: Any = None) -> QTensor:
+def upsample_bilinear(
+    input: QTensor, size: PerAxis | None = None, scale_factor: Factors | None = None
+) -> QTensor:
     """Images of another size, by means of four neighbours; corners stay corners."""
     return interpolate(input, size, scale_factor, "bilinear", True)
 
 
-def upsample_nearest(input: QTensor, size: Any = None, scale_factor: Any = None) -> QTensor:
+def upsample_nearest(
+    input: QTensor, size: PerAxis | None = None, scale_factor: Factors | None = None
+) -> QTensor:
     """Images of another size, by the nearest pixel."""
     return interpolate(input, size, scale_factor, "nearest")

@@ -6,13 +6,15 @@ Source: `torch.nn.utils.rnn`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from quantray.nn import functional as F
 from quantray.nn._gradients import is_traced
+from quantray.nn.functional._shape import joined
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Ints
 
 __all__ = [
     "PackedSequence",
@@ -39,13 +41,13 @@ class PackedSequence(NamedTuple):
     Source: `torch.nn.utils.rnn.PackedSequence`.
     """
 
-    data: Any
-    batch_sizes: npt.NDArray[np.int64]
-    sorted_indices: npt.NDArray[np.int64] | None = None
-    unsorted_indices: npt.NDArray[np.int64] | None = None
+    data: Array
+    batch_sizes: Ints
+    sorted_indices: Ints | None = None
+    unsorted_indices: Ints | None = None
 
 
-def _lengths(lengths: Any, count: int, most: int) -> npt.NDArray[np.int64]:
+def _lengths(lengths: ArrayLike, count: int, most: int) -> Ints:
     found = np.asarray(lengths)
     if found.shape != (count,) or found.dtype.kind not in "iu":
         raise ValueError(f"lengths must be {count} whole numbers, one for each sequence, got {lengths!r:.80}")
@@ -55,7 +57,7 @@ def _lengths(lengths: Any, count: int, most: int) -> npt.NDArray[np.int64]:
 
 
 def pack_padded_sequence(
-    input: Any, lengths: npt.ArrayLike, batch_first: bool = False, enforce_sorted: bool = True
+    input: ArrayLike, lengths: ArrayLike, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
     """Packs a padded batch.
 
@@ -77,7 +79,7 @@ def pack_padded_sequence(
 
     Source: `torch.nn.utils.rnn.pack_padded_sequence`.
     """
-    x = input if is_traced(input) else np.asarray(input)
+    x = cast("Array", input) if is_traced(input) else np.asarray(input)
     if np.ndim(x) < 2:
         raise ValueError(f"input must have at least 2 axes, got shape {np.shape(x)}")
     if batch_first:
@@ -97,31 +99,31 @@ def pack_padded_sequence(
     return PackedSequence(_joined(rows), reached, order, back)
 
 
-def _joined(rows: list[Any]) -> Any:
+def _joined(rows: list[Array]) -> Array:
     if any(map(is_traced, rows)):
-        return F.cat(rows, 0)
+        return joined(rows)
     return np.concatenate(rows)
 
 
-def lengths_of(packed: PackedSequence) -> npt.NDArray[np.int64]:
+def lengths_of(packed: PackedSequence) -> Ints:
     """The lengths of the sequences, in their packed, falling order."""
     sizes = np.asarray(packed.batch_sizes)
     return (np.arange(int(sizes[0]))[:, None] < sizes[None]).sum(1).astype(np.int64)
 
 
-def padded(packed: PackedSequence, value: float = 0.0) -> Any:
+def padded(packed: PackedSequence, value: float = 0.0) -> Array:
     """Shape (steps, N, ...), in the packed order."""
     data, sizes = packed.data, [int(n) for n in packed.batch_sizes]
     starts = np.cumsum([0, *sizes])
     rest = np.shape(data)[1:]
-    rows: list[Any] = []
+    rows: list[Array] = []
     for start, n in zip(starts[:-1], sizes, strict=True):
         row = data[start : start + n]
         if n < sizes[0]:
             row = (
                 _joined([row, np.full((sizes[0] - n, *rest), value, np.asarray(data).dtype)])
                 if not (is_traced(data))
-                else F.cat([row, np.full((sizes[0] - n, *rest), value, np.float32)], 0)
+                else joined([row, np.full((sizes[0] - n, *rest), value, np.float32)])
             )
         rows.append(row.reshape((1, *np.shape(row))))
     return _joined(rows)
@@ -132,7 +134,7 @@ def pad_packed_sequence(
     batch_first: bool = False,
     padding_value: float = 0.0,
     total_length: int | None = None,
-) -> tuple[Any, npt.NDArray[np.int64]]:
+) -> tuple[Array, Ints]:
     """A padded batch, and the sequences' lengths: the inverse of `pack_padded_sequence`.
 
     Parameters
@@ -163,7 +165,7 @@ def pad_packed_sequence(
     return (x.transpose((1, 0, *range(2, np.ndim(x)))) if batch_first else x), lengths
 
 
-def _check(packed: Any, name: str) -> None:
+def _check(packed: object, name: str) -> None:
     if not isinstance(packed, PackedSequence):
         raise TypeError(f"{name} must be a PackedSequence, got {type(packed).__name__}")
     sizes = np.asarray(packed.batch_sizes)
@@ -178,11 +180,11 @@ def _check(packed: Any, name: str) -> None:
 
 
 def pad_sequence(
-    sequences: Sequence[Any],
+    sequences: Sequence[ArrayLike],
     batch_first: bool = False,
     padding_value: float = 0.0,
     padding_side: str = "right",
-) -> Any:
+) -> Array:
     """Arrays of different lengths as one batch.
 
     >>> from quantray.nn.utils.rnn import pad_sequence
@@ -203,7 +205,7 @@ def pad_sequence(
     return made if batch_first else made.swapaxes(0, 1)
 
 
-def unpad_sequence(padded_sequences: Any, lengths: npt.ArrayLike, batch_first: bool = False) -> list[Any]:
+def unpad_sequence(padded_sequences: ArrayLike, lengths: ArrayLike, batch_first: bool = False) -> list[Array]:
     """The arrays of a padded batch.
 
     >>> from quantray.nn.utils.rnn import unpad_sequence
@@ -219,7 +221,9 @@ def unpad_sequence(padded_sequences: Any, lengths: npt.ArrayLike, batch_first: b
     return [row[:n] for row, n in zip(rows, _lengths(lengths, len(rows), rows.shape[1]), strict=True)]
 
 
-def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> PackedSequence:
+def pack_sequence(
+    sequences: Sequence[Sequence[float] | Array], enforce_sorted: bool = True
+) -> PackedSequence:
     """Packs arrays of different lengths.
 
     >>> from quantray.nn.utils.rnn import pack_sequence

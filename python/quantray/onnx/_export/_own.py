@@ -74,7 +74,7 @@ def write_call(to: Writing, call: Called, module: Step | Control) -> None:
     if isinstance(module, Control):
         _say_of_integers(module, call.scope)
         around = dict(zip(module.around, given[len(settings.given) :], strict=True))
-        for name, found in module.graphs.items():
+        for name, found in module.bodies.items():
             attributes[name] = _Inner(to, call.scope, around, module.constants).graph(found, {})
     refs = leaves(call.output)
     # onnxruntime ends the process where a loop leaves an output out.

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from quantray import _core
-from quantray._typing import Args, Array, ArrayLike, Bools, Floats, Ints, Kwargs, Rounding
+from quantray._typing import Array, ArrayLike, Bools, Floats, Ints, Rounding
 from quantray.nn._gradients import differentiable
 
 #: From the gradient of what a function gives to those of its arguments.
@@ -33,13 +33,23 @@ def fake_quantize(
 
 
 @fake_quantize.gradient
-def _(wanted: Sequence[int], out: Floats, args: Args, kwargs: Kwargs) -> Pull:
-    return _passing(args)
+def _(
+    wanted: Sequence[int],
+    out: Floats,
+    x: ArrayLike,
+    scale: Floats,
+    zero_point: Array,
+    axis: int | None,
+    quant_min: int,
+    quant_max: int,
+) -> Pull:
+    return _passing(x, scale, zero_point, axis, quant_min, quant_max)
 
 
-def _passing(args: Args) -> Pull:
+def _passing(
+    x: ArrayLike, scale: Floats, zero_point: Array, axis: int | None, quant_min: int, quant_max: int
+) -> Pull:
     """The gradient that passes where codes are within their range."""
-    x, scale, zero_point, axis, quant_min, quant_max = args
 
     def pull(g: Floats) -> Sequence[Floats]:
         if axis is None:
@@ -86,8 +96,18 @@ def fake_quantize_rounded(
 
 
 @fake_quantize_rounded.gradient
-def _(wanted: Sequence[int], out: Floats, args: Args, kwargs: Kwargs) -> Pull:
-    return _passing(args[:6])
+def _(
+    wanted: Sequence[int],
+    out: Floats,
+    x: ArrayLike,
+    scale: Floats,
+    zero_point: Array,
+    axis: int | None,
+    quant_min: int,
+    quant_max: int,
+    rounding: Rounding,
+) -> Pull:
+    return _passing(x, scale, zero_point, axis, quant_min, quant_max)
 
 
 def _float_qparams(
@@ -118,8 +138,17 @@ def fake_quantize_learnable(
 
 
 @fake_quantize_learnable.gradient
-def _(wanted: Sequence[int], out: Floats, args: Args, kwargs: Kwargs) -> Pull:
-    x, scale, zero_point, axis, quant_min, quant_max, grad_factor = args
+def _(
+    wanted: Sequence[int],
+    out: Floats,
+    x: ArrayLike,
+    scale: Floats,
+    zero_point: Array,
+    axis: int | None,
+    quant_min: int,
+    quant_max: int,
+    grad_factor: float,
+) -> Pull:
     z = _codes(zero_point, quant_min, quant_max)
 
     def pull(g: Floats) -> Sequence[Floats]:

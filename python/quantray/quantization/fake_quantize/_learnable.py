@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from quantray.quantization.fake_quantize._fake_quantize import FakeQuantizeBase
 from quantray.quantization.fake_quantize._functions import fake_quantize_learnable
 from quantray.quantization.observer import UniformQuantizationObserverBase
 from quantray.quantization.observer._types import PER_CHANNEL, SYMMETRIC
+
+if TYPE_CHECKING:
+    from quantray.nn._state import Accepted
 
 
 class LearnableFakeQuantize(FakeQuantizeBase):
@@ -193,7 +196,7 @@ class LearnableFakeQuantize(FakeQuantizeBase):
         if self.init is not None:
             self.toggle_observer_update(False)
 
-    def _assign(self, state: dict[str, Array]) -> None:
+    def _assign(self, state: Accepted) -> None:
         super()._assign(state)
         if "learning_enabled" in state:
             self.requires_grad_(bool(self.learning_enabled[0]))

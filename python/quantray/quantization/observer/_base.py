@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class ObserverBase(Makes, Shared):
         ValueError
             For NaN, with count and first position.
         """
-        x = untraced(input)
+        x = cast("ArrayLike", untraced(input))
         if np.size(x):
             with self._lock:
                 self._observe(x)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import numpy as np
 
-from quantray._typing import Array, ArrayLike
+from quantray._typing import Array, State
 from quantray.nn import Module
 from quantray.nn._state import as_array
 from quantray.quantization.observer._lock import Lock
+
+if TYPE_CHECKING:
+    from quantray.nn._state import Accepted
 
 #: Buffers whose length depends on what was observed.
 _GROWING = {"min_val", "max_val", "counts", "scale", "zero_point"}
@@ -15,7 +20,7 @@ _GROWING = {"min_val", "max_val", "counts", "scale", "zero_point"}
 _NOTHING = {"min_val": np.inf, "max_val": -np.inf}
 
 
-def _accept(name: str, own: Array, value: ArrayLike) -> Array:
+def _accept(name: str, own: Array, value: object) -> Array:
     """A value for a buffer, converted; raises where it does not fit.
 
     Ranges per channel are as long as what was observed: they need not be as long as those here. One number is
@@ -40,14 +45,14 @@ class Shared(Module):
         super().__init__()
         self._lock = Lock()
 
-    def _own_state(self) -> dict[str, Array]:
+    def _own_state(self) -> State:
         # Of one moment: another thread may be observing, which replaces more than one buffer.
         with self._lock:
             return super()._own_state()
 
-    def _assign(self, state: dict[str, Array]) -> None:
+    def _assign(self, state: Accepted) -> None:
         with self._lock:
             super()._assign(state)
 
-    def _accept(self, name: str, value: ArrayLike) -> Array:
-        return _accept(name, self._own_state()[name], value)
+    def _accept(self, name: str, value: object) -> Array:
+        return _accept(name, cast("Array", self._own_state()[name]), value)

@@ -7,7 +7,7 @@ Source: `torch.ao.nn.intrinsic.qat`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantray import nn
 from quantray.nn import intrinsic
@@ -15,6 +15,9 @@ from quantray.nn.intrinsic._fused import FusedWeighted
 from quantray.nn.intrinsic.qat._base import Trained, TrainedConv, TrainedConvBn
 from quantray.nn.qat._statistics import freeze_bn_stats, update_bn_stats
 from quantray.nn.qat._weighted import check_qconfig
+
+if TYPE_CHECKING:
+    from quantray.nn.qat._weighted import QConfig
 
 __all__ = [
     "ConvBn1d",
@@ -53,7 +56,9 @@ class LinearReLU(Trained):
 
     fused, kinds = intrinsic.LinearReLU, (nn.Linear, None)
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, qconfig: Any = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, qconfig: QConfig | None = None
+    ) -> None:
         check_qconfig(type(self), qconfig)
         self._begin(nn.Linear(in_features, out_features, bias), qconfig)
 
@@ -90,7 +95,7 @@ class LinearBn1d(Trained):
         eps: float = 1e-5,
         momentum: float = 0.1,
         freeze_bn: bool = False,
-        qconfig: Any = None,
+        qconfig: QConfig | None = None,
     ) -> None:
         check_qconfig(type(self), qconfig)
         norm = nn.BatchNorm1d(out_features, eps, momentum)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from quantray import nn
 from quantray.nn.intrinsic._fused import FusedWeighted
@@ -10,17 +11,18 @@ from quantray.nn.qat._statistics import freeze_bn_stats, update_bn_stats
 from quantray.nn.qat._weighted import FusedQAT, check_qconfig
 
 if TYPE_CHECKING:
-    from quantray.nn.functional._arguments import PerAxis
+    from quantray._typing import Array, Floats, PerAxis
+    from quantray.nn.qat._weighted import QConfig
 
 
 class Trained(FusedQAT):
     #: The fused module of floats.
     fused: ClassVar[type[FusedWeighted]]
     #: The classes of its layer and its normalization.
-    kinds: ClassVar[tuple[Any, Any]]
+    kinds: ClassVar[tuple[Callable[..., nn.Module], Callable[..., nn.Module] | None]]
 
     def _begin(
-        self, layer: nn.Module, qconfig: Any, norm: nn.Module | None = None, frozen: bool = False
+        self, layer: nn.Module, qconfig: QConfig | None, norm: nn.Module | None = None, frozen: bool = False
     ) -> None:
         parts = [layer, *([] if norm is None else [norm]), *([nn.ReLU()] if self.fused.has_relu else [])]
         fused = self.fused(*parts)
@@ -30,12 +32,12 @@ class Trained(FusedQAT):
             self.freeze_bn_stats()
 
     @property
-    def weight(self) -> Any:
+    def weight(self) -> Array:
         """The layer's weight, before anything is folded into it."""
         return self.layer.weight
 
     @property
-    def bias(self) -> Any:
+    def bias(self) -> Floats | None:
         """The layer's bias, or None."""
         return self.layer.bias
 
@@ -72,7 +74,7 @@ class TrainedConv(Trained):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        qconfig: Any = None,
+        qconfig: QConfig | None = None,
     ) -> None:
         check_qconfig(type(self), qconfig)
         sizes = (
@@ -104,9 +106,10 @@ class TrainedConvBn(Trained):
         eps: float = 1e-5,
         momentum: float = 0.1,
         freeze_bn: bool = False,
-        qconfig: Any = None,
+        qconfig: QConfig | None = None,
     ) -> None:
         check_qconfig(type(self), qconfig)
         sizes = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         layer = self.kinds[0](*sizes, bool(bias), padding_mode)
-        self._begin(layer, qconfig, self.kinds[1](out_channels, eps, momentum), freeze_bn)
+        norm = cast("type[nn.BatchNorm1d]", self.kinds[1])(out_channels, eps, momentum)
+        self._begin(layer, qconfig, norm, freeze_bn)

@@ -7,7 +7,7 @@ Source: `torch.ao.nn.intrinsic.quantized`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import numpy as np
 
@@ -16,11 +16,14 @@ from quantray._core import QTensor, qint8
 from quantray.nn import intrinsic, quantized
 from quantray.nn._tracing import whole
 from quantray.nn.intrinsic.quantized import dynamic
+from quantray.nn.quantized._grid import Grid
 from quantray.nn.quantized._observed import Observed
 from quantray.nn.quantized._weighted import quantize_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from quantray._typing import Config, Floats, Input, QDType, Tensor
 
 __all__ = [
     "BNReLU2d",
@@ -35,6 +38,8 @@ __all__ = [
     "LinearTanh",
     "dynamic",
 ]
+
+L = TypeVar("L", bound=quantized.Linear | quantized.Conv2d)
 
 
 class LinearReLU(quantized.Linear):
@@ -55,7 +60,7 @@ class LinearReLU(quantized.Linear):
 
     has_relu = True
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = qint8) -> None:
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: QDType = qint8) -> None:
         super().__init__(in_features, out_features, bias, dtype)
 
 
@@ -176,17 +181,18 @@ class ConvAdd2d(quantized.Conv2d):
 
     @whole
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] # two terms
-        self, input: Any, extra_input: Any
+        self, input: Input, extra_input: Input
     ) -> QTensor:
         """Quantized sum of the convolution and `extra_input`, quantized too."""
         for name, value in (("input", input), ("extra_input", extra_input)):
             if not isinstance(value, QTensor):
                 raise TypeError(f"{name} must be a QTensor, got {type(value).__name__}")
-        scale, zero_point, dtype = self.grid.output
-        return ops.add(self.packed(input), extra_input, scale, zero_point, dtype, relu=self.adds_relu)
+        x, term = cast("QTensor", input), cast("QTensor", extra_input)
+        scale, zero_point, dtype = cast("Grid", self.grid).output
+        return ops.add(self.packed(x), term, scale, zero_point, dtype, relu=self.adds_relu)
 
     @classmethod
-    def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Self:
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
         """Of an observed `nn.intrinsic.ConvAdd2d` or `ConvAddReLU2d`."""
         wanted = intrinsic.ConvAddReLU2d if cls.adds_relu else intrinsic.ConvAdd2d
         if not isinstance(mod, wanted):
@@ -212,15 +218,15 @@ class ConvAddReLU2d(ConvAdd2d):
 class _LinearThen(quantized.Linear):
     """Linear on integers and a function of its sums, rounded once."""
 
-    def _after(self) -> Callable[[Any], Any]:
+    def _after(self) -> Callable[[Floats], Tensor]:
         raise NotImplementedError
 
     @whole
-    def forward(self, input: Any) -> QTensor:
+    def forward(self, input: Input) -> QTensor:
         """Quantized output."""
         if not isinstance(input, QTensor):
             raise TypeError(f"input must be a QTensor, got {type(input).__name__}")
-        return self.grid.quantize(self._after()(self.packed(input)))
+        return cast("Grid", self.grid).quantize(self._after()(self.packed(input)))
 
 
 class LinearLeakyReLU(_LinearThen):
@@ -247,7 +253,7 @@ class LinearLeakyReLU(_LinearThen):
         out_features: int,
         negative_slope: float,
         bias: bool = True,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
     ) -> None:
         super().__init__(in_features, out_features, bias, dtype)
         self.negative_slope = float(negative_slope)
@@ -259,16 +265,16 @@ class LinearLeakyReLU(_LinearThen):
         return made
 
     @classmethod
-    def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Self:
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
         """Of an observed `nn.intrinsic.LinearLeakyReLU`."""
         if not isinstance(mod, intrinsic.LinearLeakyReLU):
             raise TypeError(f"mod must be a LinearLeakyReLU for {cls.__name__}, got {type(mod).__name__}")
         return _of_first(cls, mod, {"negative_slope": mod[1].negative_slope})
 
-    def _after(self) -> Callable[[Any], Any]:
+    def _after(self) -> Callable[[Floats], Tensor]:
         return lambda x: nn.functional.leaky_relu(x, self.negative_slope)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {**super()._config(), "negative_slope": self.negative_slope}
 
 
@@ -288,21 +294,21 @@ class LinearTanh(_LinearThen):
     Source: `torch.ao.nn.intrinsic.quantized.LinearTanh`.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = qint8) -> None:
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: QDType = qint8) -> None:
         super().__init__(in_features, out_features, bias, dtype)
 
     @classmethod
-    def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Self:
+    def from_float(cls, mod: nn.Module, use_precomputed_fake_quant: bool = False) -> Self:
         """Of an observed `nn.intrinsic.LinearTanh`."""
         if not isinstance(mod, intrinsic.LinearTanh):
             raise TypeError(f"mod must be a LinearTanh for {cls.__name__}, got {type(mod).__name__}")
         return _of_first(cls, mod, {})
 
-    def _after(self) -> Callable[[Any], Any]:
+    def _after(self) -> Callable[[Floats], Tensor]:
         return nn.functional.tanh
 
 
-def _of_first(cls: Any, mod: Any, settings: dict[str, Any]) -> Any:
+def _of_first(cls: type[L], mod: nn.Sequential, settings: Config) -> L:
     """The layer of integers of a fused module's first one; what follows is the class's own."""
     first = mod[0]
     seen = Observed(cls, mod, first, first.weight, first.bias, None)

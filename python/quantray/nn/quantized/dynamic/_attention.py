@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from quantray.nn._module import Module
 from quantray.nn.functional._attention import attention_mask, causal, self_attention
 from quantray.nn.quantized._weights import check_source
 from quantray.nn.quantized.dynamic._linear import Linear
+
+if TYPE_CHECKING:
+    from quantray._typing import Config, Floats, Input, QDType
 
 
 class MultiheadAttention(_attention.MultiheadAttention):
@@ -38,7 +41,7 @@ class MultiheadAttention(_attention.MultiheadAttention):
     Source: `torch.ao.nn.quantizable.MultiheadAttention`.
     """
 
-    in_proj: Any
+    in_proj: Module
 
     def __init__(
         self,
@@ -54,14 +57,13 @@ class MultiheadAttention(_attention.MultiheadAttention):
     ) -> None:
         Module.__init__(self)
         self._set(embed_dim, num_heads, dropout, add_zero_attn, None, None, batch_first)
-        options = {"per_channel": per_channel, "per_row": per_row}
-        self.in_proj = Linear(embed_dim, 3 * embed_dim, bias, **options)
-        self.out_proj = Linear(embed_dim, embed_dim, bias, **options)
+        self.in_proj = Linear(embed_dim, 3 * embed_dim, bias, per_channel=per_channel, per_row=per_row)
+        self.out_proj = Linear(embed_dim, embed_dim, bias, per_channel=per_channel, per_row=per_row)
         self.bias_k = self.bias_v = None
 
     @classmethod
     def from_float(
-        cls, module: Module, *, dtype: Any = qint8, per_channel: bool = True, per_row: bool = True
+        cls, module: Module, *, dtype: QDType = qint8, per_channel: bool = True, per_row: bool = True
     ) -> Self:
         """The module of a float `nn.MultiheadAttention`."""
         check_source(cls, module, _attention.MultiheadAttention)
@@ -73,33 +75,36 @@ class MultiheadAttention(_attention.MultiheadAttention):
         has_bias = module.in_proj_bias is not None
         settings = (module.embed_dim, module.num_heads, module.dropout, has_bias, module.add_zero_attn)
         made = cls(*settings, module.batch_first, per_channel=per_channel, per_row=per_row)
-        options: dict[str, Any] = {"dtype": dtype, "per_channel": per_channel, "per_row": per_row}
-        made.in_proj = Linear.of(module.in_proj_weight, module.in_proj_bias, **options)
-        made.out_proj = Linear.from_float(module.out_proj, **options)
+        weight, bias = module.in_proj_weight, module.in_proj_bias
+        made.in_proj = Linear.of(weight, bias, dtype=dtype, per_channel=per_channel, per_row=per_row)
+        made.out_proj = Linear.from_float(
+            module.out_proj, dtype=dtype, per_channel=per_channel, per_row=per_row
+        )
         return made.train(module.training)
 
     def forward(
         self,
-        query: Any,
-        key: Any,
-        value: Any,
-        key_padding_mask: Any = None,
+        query: Input,
+        key: Input,
+        value: Input,
+        key_padding_mask: Input | None = None,
         need_weights: bool = True,
-        attn_mask: Any = None,
+        attn_mask: Input | None = None,
         average_attn_weights: bool = True,
         is_causal: bool = False,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Floats, Floats | None]:
         """As `nn.MultiheadAttention`; of one array and without weights, scores are 8-bit integers too."""
         plain = self.training or self.add_zero_attn or need_weights
         if plain or not query is key is value or len(np.shape(query)) != 3:
-            masks = {"key_padding_mask": key_padding_mask, "attn_mask": attn_mask, "is_causal": is_causal}
             return super().forward(
                 query,
                 key,
                 value,
-                need_weights=need_weights,
-                average_attn_weights=average_attn_weights,
-                **masks,
+                key_padding_mask,
+                need_weights,
+                attn_mask,
+                average_attn_weights,
+                is_causal,
             )
         x, x, x, _ = self._batched(query, query, query)
         self._check(x, x, x)
@@ -112,10 +117,10 @@ class MultiheadAttention(_attention.MultiheadAttention):
 
     _in_integers = True
 
-    def _three(self, rows: Any) -> Any:
+    def _three(self, rows: Floats) -> Floats:
         return self.in_proj(rows)
 
-    def _project(self, query: Any, key: Any, value: Any) -> list[Any]:
+    def _project(self, query: Floats, key: Floats, value: Floats) -> list[Floats]:
         width = self.embed_dim
         thirds = [slice(i * width, (i + 1) * width) for i in range(3)]
         if query is key is value:
@@ -124,7 +129,7 @@ class MultiheadAttention(_attention.MultiheadAttention):
         # All thirds of each, of which one is used: weights are packed together.
         return [self.in_proj(x)[..., third] for x, third in zip((query, key, value), thirds, strict=True)]
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "embed_dim": self.embed_dim,
             "num_heads": self.num_heads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
@@ -18,15 +19,17 @@ from quantray.nn.quantized._weights import blank_weight, quantized_weight, taken
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from quantray._typing import Array, ArrayLike, Config, Floats, Input, PerAxis, QDType, State
     from quantray.nn._conv import PaddingMode
-    from quantray.nn.functional._arguments import PerAxis
+    from quantray.nn._state import Accepted
+    from quantray.nn.quantized._weights import PackedConv
 
 
 class _Dynamic(_conv.Geometry):
     """What convolutions and transposed ones have in common."""
 
     #: The operator in `quantray.ops`.
-    _packer: ClassVar[Any]
+    _packer: ClassVar[Callable[..., PackedConv]]
     _float_module: ClassVar[type[Module]]
 
     per_channel: bool
@@ -34,7 +37,7 @@ class _Dynamic(_conv.Geometry):
     reduce_range: bool
     relu: bool
     onnx: bool
-    _packed: Any
+    _packed: PackedConv
 
     def _make(self, settings: Sequence[Any], bias: bool, *options: bool) -> None:
         """Takes the settings, and makes a weight of zeros."""
@@ -53,13 +56,13 @@ class _Dynamic(_conv.Geometry):
         self.per_channel, self.per_row = per_channel, per_row
         self.reduce_range, self.relu, self.onnx = reduce_range, relu, onnx
 
-    def set_weight_bias(self, weight: QTensor, bias: Any = None) -> None:
+    def set_weight_bias(self, weight: QTensor, bias: ArrayLike | None = None) -> None:
         """Takes a weight, qint8 of the float module's shape, and a bias."""
         if tuple(weight.shape) != self._weight_shape:
             raise ValueError(f"weight must be of shape {self._weight_shape}, got {tuple(weight.shape)}")
         self._packed = self._pack(weight, bias, self.output_padding)
 
-    def _pack(self, weight: QTensor, bias: Any, output_padding: tuple[int, ...]) -> Any:
+    def _pack(self, weight: QTensor, bias: ArrayLike | None, output_padding: tuple[int, ...]) -> PackedConv:
         padding = self.padding
         if self.transposed:
             return self._packer(
@@ -75,7 +78,7 @@ class _Dynamic(_conv.Geometry):
         module: Module,
         use_precomputed_fake_quant: bool = False,
         *,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         per_channel: bool = True,
         per_row: bool = True,
         reduce_range: bool = False,
@@ -112,7 +115,7 @@ class _Dynamic(_conv.Geometry):
         """The weight, of the float module's shape."""
         return self._packed.weight()
 
-    def bias(self) -> Any:
+    def bias(self) -> Array | None:
         """The bias, shape (out_channels,), or None."""
         return self._packed.bias()
 
@@ -120,7 +123,7 @@ class _Dynamic(_conv.Geometry):
     def _has_bias(self) -> bool:
         return self.bias() is not None
 
-    def _run(self, packed: Any, x: Any) -> Any:
+    def _run(self, packed: PackedConv, x: Floats) -> Floats:
         """The operator of floats, each image by its own range or all by one."""
         if self.reduce_range:
             return packed(quantize_per_tensor_dynamic(x, quint8, True), relu=self.relu)
@@ -128,22 +131,23 @@ class _Dynamic(_conv.Geometry):
             return packed.dynamic(x, onnx=self.onnx, relu=self.relu)
         first = packed.dynamic(x[0], onnx=self.onnx, relu=self.relu)
         # Channels last in memory, as the operator leaves them.
-        last: Any = np.empty((len(x), *first.shape[1:], first.shape[0]), np.float32)
+        last = np.empty((len(x), *first.shape[1:], first.shape[0]), np.float32)
         outputs = np.moveaxis(last, -1, 1)
         outputs[0] = first
         for image, output in zip(x[1:], outputs[1:], strict=True):
             packed.dynamic(image, onnx=self.onnx, relu=self.relu, out=output)
         return outputs
 
-    def _own_state(self) -> dict[str, Any]:
+    def _own_state(self) -> State:
         bias = self.bias()
         return {"weight": self.weight(), **({} if bias is None else {"bias": bias})}
 
-    def _assign(self, state: dict[str, Any]) -> None:
+    def _assign(self, state: Accepted) -> None:
         if state:
-            self.set_weight_bias(state.get("weight", self.weight()), state.get("bias", self.bias()))
+            weight, bias = state.get("weight", self.weight()), state.get("bias", self.bias())
+            self.set_weight_bias(cast("QTensor", weight), cast("Array | None", bias))
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         names = ("per_channel", "per_row", "reduce_range", "relu", "onnx")
         return super()._config() | {name: getattr(self, name) for name in names}
 
@@ -170,8 +174,8 @@ class _Forward(_Dynamic):
         groups: int = 1,
         bias: bool = True,
         padding_mode: PaddingMode = "zeros",
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
         reduce_range: bool = False,
         *,
         per_channel: bool = True,
@@ -194,11 +198,12 @@ class _Forward(_Dynamic):
         self._make(settings, bias, per_channel, per_row, reduce_range, relu, onnx)
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Input) -> Floats:
         """Shape (N, in_channels, lengths), or without N, to out_channels and other lengths; float32."""
         x = np.asarray(input, np.float32)
         if self.padding_mode != "zeros":
-            x = F.pad(x, self._sides(), cast("Any", self.padding_mode))
+            mode = cast("Literal['reflect', 'replicate', 'circular']", self.padding_mode)
+            x = cast("Floats", F.pad(x, self._sides(), mode))
         return self._run(self._packed, x)
 
 
@@ -220,8 +225,8 @@ class _Transposed(_Dynamic):
         bias: bool = True,
         dilation: PerAxis = 1,
         padding_mode: Literal["zeros"] = "zeros",
-        device: Any = None,
-        dtype: Any = None,
+        device: object = None,
+        dtype: object = None,
         reduce_range: bool = False,
         *,
         per_channel: bool = True,
@@ -237,7 +242,7 @@ class _Transposed(_Dynamic):
         self._make((in_channels, out_channels, *settings), bias, *options)
 
     @whole
-    def forward(self, input: Any, output_size: Sequence[int] | None = None) -> Any:
+    def forward(self, input: Input, output_size: Sequence[int] | None = None) -> Floats:
         """Shape (N, in_channels, lengths), or without N, to out_channels and other lengths; float32.
 
         `output_size` is as for the float module.

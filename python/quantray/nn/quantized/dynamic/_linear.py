@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
 from quantray.nn.quantized._weights import blank_weight, check_weight_dtype, quantized_weight, taken_apart
+
+if TYPE_CHECKING:
+    from quantray._typing import Array, ArrayLike, Config, Floats, Input, QDType, State
+    from quantray.nn._state import Accepted
 
 
 class Linear(Module):
@@ -54,13 +58,14 @@ class Linear(Module):
     """
 
     _packed: PackedLinear
+    input_factor: Floats | None
 
     def __init__(
         self,
         in_features: int,
         out_features: int,
         bias_: bool = True,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         *,
         per_channel: bool = True,
         per_row: bool = True,
@@ -85,7 +90,7 @@ class Linear(Module):
         """A layer as files describe it."""
         return cls(in_features, out_features, bias, **options)
 
-    def set_weight_bias(self, weight: QTensor, bias: Any = None) -> None:
+    def set_weight_bias(self, weight: QTensor, bias: ArrayLike | None = None) -> None:
         """Takes a weight, qint8 of shape (out_features, in_features), and a bias."""
         if tuple(weight.shape) != (self.out_features, self.in_features):
             valid = (self.out_features, self.in_features)
@@ -98,7 +103,7 @@ class Linear(Module):
         module: Module,
         use_precomputed_fake_quant: bool = False,
         *,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         per_channel: bool = True,
         per_row: bool = True,
         reduce_range: bool = False,
@@ -115,18 +120,25 @@ class Linear(Module):
             As for the constructor.
         """
         _, weight, bias, relu = taken_apart(cls, module, _linear.Linear)
-        options: dict[str, Any] = {"dtype": dtype, "per_channel": per_channel, "per_row": per_row}
-        made = cls.of(weight, bias, reduce_range=reduce_range, relu=relu, **options)
+        made = cls.of(
+            weight,
+            bias,
+            dtype=dtype,
+            per_channel=per_channel,
+            per_row=per_row,
+            reduce_range=reduce_range,
+            relu=relu,
+        )
         made.training = module.training
         return made
 
     @classmethod
     def of(
         cls,
-        weight: Any,
-        bias: Any = None,
+        weight: Input,
+        bias: ArrayLike | None = None,
         *,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         per_channel: bool = True,
         per_row: bool = True,
         reduce_range: bool = False,
@@ -150,9 +162,9 @@ class Linear(Module):
         self.per_channel, self.per_row = per_channel, per_row
         self.reduce_range, self.relu, self.onnx = reduce_range, relu, onnx
         #: What each input is multiplied by before it is quantized; None for nothing.
-        self.input_factor: Any = None
+        self.input_factor = None
 
-    def _given(self, input: Any) -> Any:
+    def _given(self, input: Floats) -> Floats:
         """The input as it is quantized."""
         return input if self.input_factor is None else input * self.input_factor
 
@@ -160,36 +172,37 @@ class Linear(Module):
         """The weight, shape (out_features, in_features)."""
         return self._packed.weight()
 
-    def bias(self) -> Any:
+    def bias(self) -> Array | None:
         """The bias, shape (out_features,), or None."""
         return self._packed.bias()
 
     @whole
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Floats) -> Floats:
         """Shape (..., out_features), float32."""
         input = self._given(input)
         if not self.reduce_range:
             return self._packed.dynamic(input, per_row=self.per_row, onnx=self.onnx, relu=self.relu)
         return self._packed(quantize_per_tensor_dynamic(input, quint8, True), relu=self.relu)
 
-    def into(self, input: Any, out: Any, relu: bool = False) -> Any:
+    def into(self, input: Floats, out: Floats, relu: bool = False) -> Floats:
         """The same, written into `out`, an array of float32; with `relu` negative numbers become 0."""
         input = self._given(input)
         if not self.reduce_range:
             return self._packed.dynamic(input, per_row=self.per_row, onnx=self.onnx, relu=relu, out=out)
         return self._packed(quantize_per_tensor_dynamic(input, quint8, True), relu=relu, out=out)
 
-    def _own_state(self) -> dict[str, Any]:
+    def _own_state(self) -> State:
         bias = self.bias()
-        state: dict[str, Any] = {"weight": self.weight(), **({} if bias is None else {"bias": bias})}
+        state: State = {"weight": self.weight(), **({} if bias is None else {"bias": bias})}
         return state if self.input_factor is None else {**state, "input_factor": self.input_factor}
 
-    def _assign(self, state: dict[str, Any]) -> None:
+    def _assign(self, state: Accepted) -> None:
         if state:
-            self.set_weight_bias(state.get("weight", self.weight()), state.get("bias", self.bias()))
-            self.input_factor = state.get("input_factor", self.input_factor)
+            weight, bias = state.get("weight", self.weight()), state.get("bias", self.bias())
+            self.set_weight_bias(cast("QTensor", weight), cast("Array | None", bias))
+            self.input_factor = cast("Floats | None", state.get("input_factor", self.input_factor))
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "in_features": self.in_features,
             "out_features": self.out_features,

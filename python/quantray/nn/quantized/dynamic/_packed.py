@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from quantray.nn import _init
 from quantray.nn._configured import Configured
 from quantray.nn._module import Module
 from quantray.nn.quantized._weights import blank_weight, check_source, quantized_weight
+
+if TYPE_CHECKING:
+    from quantray._typing import Floats, Input, QDType, State
+    from quantray.nn._state import Accepted
 
 
 class PackedRecurrent(Configured):
@@ -22,7 +26,6 @@ class PackedRecurrent(Configured):
 
     #: The float class.
     _source: ClassVar[type[Module]]
-    _packed: Any
     per_channel: bool
 
     def _begin(self) -> None:
@@ -45,7 +48,7 @@ class PackedRecurrent(Configured):
         module: Module,
         use_precomputed_fake_quant: bool = False,
         *,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         per_channel: bool = True,
     ) -> Self:
         """The module of a float one.
@@ -60,7 +63,7 @@ class PackedRecurrent(Configured):
             Whether each row of weights has a scale of its own.
         """
         check_source(cls, module, cls._source)
-        make: Any = cls
+        make = cast("Callable[..., Self]", cls)
         made = make(**module._config(), per_channel=per_channel)
         made._pack(
             {
@@ -75,13 +78,14 @@ class PackedRecurrent(Configured):
 
     def get_weight(self) -> dict[str, QTensor]:
         """The weights by name."""
-        return {name: value for name, value in self._own_state().items() if name.startswith("weight")}
+        found = {name: value for name, value in self._own_state().items() if name.startswith("weight")}
+        return cast("dict[str, QTensor]", found)
 
-    def get_bias(self) -> dict[str, Any]:
+    def get_bias(self) -> State:
         """The biases by name; none without them."""
         return {name: value for name, value in self._own_state().items() if name.startswith("bias")}
 
-    def set_weight_bias(self, weight_bias: Mapping[str, Any]) -> None:
+    def set_weight_bias(self, weight_bias: Mapping[str, Input]) -> None:
         """Takes weights, QTensors of qint8 or quint8, and biases by name; the others stay.
 
         Raises
@@ -103,24 +107,24 @@ class PackedRecurrent(Configured):
         """Names and shapes of weights and biases, for each direction."""
         raise NotImplementedError
 
-    def _pack(self, state: Mapping[str, Any]) -> None:
+    def _pack(self, state: Mapping[str, Input]) -> None:
         """Makes the operator of weights and biases by name."""
         raise NotImplementedError
 
-    def _unpacked(self) -> list[tuple[tuple[QTensor, ...], tuple[Any, ...]]]:
+    def _unpacked(self) -> list[tuple[tuple[QTensor, ...], tuple[Floats | None, ...]]]:
         """Weights and biases of each direction."""
         raise NotImplementedError
 
     # State
 
-    def _own_state(self) -> dict[str, Any]:
-        own: dict[str, Any] = {}
+    def _own_state(self) -> State:
+        own: State = {}
         for names, (weights, biases) in zip(self._parts(), self._unpacked(), strict=True):
             values = (*weights[:2], *(b for b in biases if b is not None), *weights[2:])
             own.update(zip(names, values, strict=True))
         return own
 
-    def _assign(self, state: dict[str, Any]) -> None:
+    def _assign(self, state: Accepted) -> None:
         if state:
             self.set_weight_bias(state)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from quantray._core import PackedGRU, PackedLSTM, QTensor, qint8
 from quantray.nn import _recurrent
@@ -13,12 +13,17 @@ from quantray.nn._recurrent_states import states_out
 from quantray.nn.quantized._weights import check_weight_dtype
 from quantray.nn.quantized.dynamic._packed import PackedRecurrent
 
+if TYPE_CHECKING:
+    from quantray._typing import Floats, Input, QDType
+    from quantray.nn._recurrent_states import Sequences
+
 
 class _Layer(PackedRecurrent, RecurrentLayer):
     """All layers and directions, packed as one operator."""
 
     #: The operator's class.
-    _operation: Any
+    _operation: ClassVar[type[PackedLSTM] | type[PackedGRU]]
+    _packed: PackedLSTM | PackedGRU
     per_row: bool
 
     @classmethod
@@ -27,7 +32,7 @@ class _Layer(PackedRecurrent, RecurrentLayer):
         module: Module,
         use_precomputed_fake_quant: bool = False,
         *,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         per_channel: bool = True,
         per_row: bool = True,
     ) -> Self:
@@ -54,21 +59,24 @@ class _Layer(PackedRecurrent, RecurrentLayer):
     def _parts(self) -> list[dict[str, tuple[int, ...]]]:
         return [self._shapes(end) for end in self._ends()]
 
-    def _pack(self, state: Mapping[str, Any]) -> None:
-        weights: list[list[Any]] = []
-        biases: list[list[Any]] = []
+    def _pack(self, state: Mapping[str, Input]) -> None:
+        weights: list[list[QTensor]] = []
+        biases: list[list[Input]] = []
         for names in self._parts():
             values = {name: state[name] for name in names}
-            weights.append([value for name, value in values.items() if name.startswith("weight")])
-            biases.append([value for name, value in values.items() if name.startswith("bias")])
+            weights.append([cast("QTensor", v) for name, v in values.items() if name.startswith("weight")])
+            biases.append([v for name, v in values.items() if name.startswith("bias")])
         how = (self.batch_first, self.bidirectional)
         self._packed = self._operation(weights, biases if self.bias else None, *how)
 
-    def _unpacked(self) -> list[tuple[tuple[QTensor, ...], tuple[Any, ...]]]:
+    def _unpacked(self) -> list[tuple[tuple[QTensor, ...], tuple[Floats | None, ...]]]:
         return list(zip(self._packed.weights(), self._packed.biases(), strict=True))
 
-    def _run(self, x: Any, states: tuple[Any, ...] | None) -> tuple[Any, Any]:
-        return self._packed(x, states_out(states) if states else None, per_row=self.per_row)
+    def _run(
+        self, x: Floats, states: tuple[Floats, ...] | None
+    ) -> tuple[Floats, Floats | tuple[Floats, ...]]:
+        call = cast("Sequences", self._packed)
+        return call(x, states_out(states) if states else None, per_row=self.per_row)
 
 
 class LSTM(_Layer, _recurrent.LSTM):
@@ -115,7 +123,7 @@ class LSTM(_Layer, _recurrent.LSTM):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         *,
         per_channel: bool = True,
         per_row: bool = False,
@@ -166,7 +174,7 @@ class GRU(_Layer, _recurrent.GRU):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         *,
         per_channel: bool = True,
         per_row: bool = False,

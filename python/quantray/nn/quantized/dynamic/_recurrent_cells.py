@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
 
 from quantray._core import PackedGRUCell, PackedLSTMCell, PackedRNNCell, QTensor, qint8
 from quantray.nn import _recurrent_cells
@@ -12,26 +12,36 @@ from quantray.nn._recurrent_states import states_out
 from quantray.nn.quantized._weights import check_weight_dtype
 from quantray.nn.quantized.dynamic._packed import PackedRecurrent
 
+if TYPE_CHECKING:
+    from quantray._typing import Floats, Input, QDType
+
 
 class _Cell(PackedRecurrent, RecurrentCell):
     """One direction, packed as an operator of one step."""
 
+    _packed: PackedLSTMCell | PackedGRUCell | PackedRNNCell
+
     def _parts(self) -> list[dict[str, tuple[int, ...]]]:
         return [self._shapes()]
 
-    def _pack(self, state: Mapping[str, Any]) -> None:
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        self._packed = self._operator(*map(state.get, names))
+    def _pack(self, state: Mapping[str, Input]) -> None:
+        w_ih, w_hh = cast("QTensor", state["weight_ih"]), cast("QTensor", state["weight_hh"])
+        self._packed = self._operator(w_ih, w_hh, state.get("bias_ih"), state.get("bias_hh"))
 
-    def _operator(self, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+    def _operator(
+        self, w_ih: QTensor, w_hh: QTensor, b_ih: Input | None, b_hh: Input | None
+    ) -> PackedLSTMCell | PackedGRUCell | PackedRNNCell:
         """The operator of weights and biases."""
         raise NotImplementedError
 
-    def _unpacked(self) -> list[tuple[tuple[QTensor, ...], tuple[Any, ...]]]:
+    def _unpacked(self) -> list[tuple[tuple[QTensor, ...], tuple[Floats | None, ...]]]:
         return [(self._packed.weights(), self._packed.biases())]
 
-    def _run(self, x: Any, states: tuple[Any, ...] | None, size: tuple[int, ...]) -> Any:
-        return self._packed(x, states_out(states) if states else None)
+    def _run(
+        self, x: Floats, states: tuple[Floats, ...] | None, size: tuple[int, ...]
+    ) -> Floats | tuple[Floats, ...]:
+        call = cast("Callable[..., Floats | tuple[Floats, ...]]", self._packed)
+        return call(x, states_out(states) if states else None)
 
 
 class LSTMCell(_Cell, _recurrent_cells.LSTMCell):
@@ -66,7 +76,7 @@ class LSTMCell(_Cell, _recurrent_cells.LSTMCell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         *,
         per_channel: bool = True,
     ) -> None:
@@ -74,7 +84,9 @@ class LSTMCell(_Cell, _recurrent_cells.LSTMCell):
         super().__init__(input_size, hidden_size, bias)
         self._empty(per_channel)
 
-    def _operator(self, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+    def _operator(
+        self, w_ih: QTensor, w_hh: QTensor, b_ih: Input | None, b_hh: Input | None
+    ) -> PackedLSTMCell:
         return PackedLSTMCell(w_ih, w_hh, b_ih, b_hh)
 
 
@@ -104,7 +116,7 @@ class GRUCell(_Cell, _recurrent_cells.GRUCell):
         input_size: int,
         hidden_size: int,
         bias: bool = True,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         *,
         per_channel: bool = True,
     ) -> None:
@@ -112,7 +124,9 @@ class GRUCell(_Cell, _recurrent_cells.GRUCell):
         super().__init__(input_size, hidden_size, bias)
         self._empty(per_channel)
 
-    def _operator(self, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+    def _operator(
+        self, w_ih: QTensor, w_hh: QTensor, b_ih: Input | None, b_hh: Input | None
+    ) -> PackedGRUCell:
         return PackedGRUCell(w_ih, w_hh, b_ih, b_hh)
 
 
@@ -147,7 +161,7 @@ class RNNCell(_Cell, _recurrent_cells.RNNCell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: str = "tanh",
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         *,
         per_channel: bool = True,
     ) -> None:
@@ -155,5 +169,7 @@ class RNNCell(_Cell, _recurrent_cells.RNNCell):
         super().__init__(input_size, hidden_size, bias, nonlinearity)
         self._empty(per_channel)
 
-    def _operator(self, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+    def _operator(
+        self, w_ih: QTensor, w_hh: QTensor, b_ih: Input | None, b_hh: Input | None
+    ) -> PackedRNNCell:
         return PackedRNNCell(w_ih, w_hh, b_ih, b_hh, self.nonlinearity)

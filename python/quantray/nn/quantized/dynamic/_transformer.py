@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 
@@ -20,18 +19,18 @@ from quantray.nn.quantized._weights import check_source
 from quantray.nn.quantized.dynamic._attention import MultiheadAttention
 from quantray.nn.quantized.dynamic._linear import Linear
 
+if TYPE_CHECKING:
+    from quantray._typing import Config, Floats, Input, QDType
+    from quantray.nn._transformer import Activation
+
 #: Rows that pass the two linear layers together: what lies between these stays in the second cache.
 _AT_ONCE = 96
 
 
-#: Of arrays of any kind.
-_layer_norm: Any = ops.layer_norm
-
-
-def _normalized(norm: Any, x: Any, residual: Any, out: Any) -> Any:
+def _normalized(norm: Module, x: Floats, residual: Floats, out: Floats | None) -> Floats:
     """A normalization of a sum, in one pass."""
     shape, weight, bias = norm.normalized_shape, norm.weight, norm.bias
-    return _layer_norm(x, shape, weight, bias, norm.eps, residual=residual, out=out)
+    return ops.layer_norm(x, shape, weight, bias, norm.eps, residual=residual, out=out)
 
 
 class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
@@ -63,7 +62,7 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = "relu",
+        activation: str | Activation = "relu",
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
@@ -73,11 +72,18 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
         per_row: bool = True,
     ) -> None:
         Module.__init__(self)
-        options = {"per_channel": per_channel, "per_row": per_row}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **options)
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **options)
+        self.self_attn = MultiheadAttention(
+            d_model,
+            nhead,
+            dropout,
+            bias,
+            batch_first=batch_first,
+            per_channel=per_channel,
+            per_row=per_row,
+        )
+        self.linear1 = Linear(d_model, dim_feedforward, bias, per_channel=per_channel, per_row=per_row)
         self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **options)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, per_channel=per_channel, per_row=per_row)
         self.norm_first = norm_first
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias)
@@ -87,17 +93,22 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
 
     @classmethod
     def from_float(
-        cls, module: Module, *, dtype: Any = qint8, per_channel: bool = True, per_row: bool = True
+        cls, module: Module, *, dtype: QDType = qint8, per_channel: bool = True, per_row: bool = True
     ) -> Self:
         """The layer of a float `nn.TransformerEncoderLayer`."""
         check_source(cls, module, _transformer.TransformerEncoderLayer)
-        options: dict[str, Any] = {"dtype": dtype, "per_channel": per_channel, "per_row": per_row}
         made = cls.__new__(cls)
         Module.__init__(made)
-        made.self_attn = MultiheadAttention.from_float(module.self_attn, **options)
-        made.linear1 = Linear.from_float(module.linear1, **options)
+        made.self_attn = MultiheadAttention.from_float(
+            module.self_attn, dtype=dtype, per_channel=per_channel, per_row=per_row
+        )
+        made.linear1 = Linear.from_float(
+            module.linear1, dtype=dtype, per_channel=per_channel, per_row=per_row
+        )
         made.dropout = module.dropout.copy()
-        made.linear2 = Linear.from_float(module.linear2, **options)
+        made.linear2 = Linear.from_float(
+            module.linear2, dtype=dtype, per_channel=per_channel, per_row=per_row
+        )
         made.norm_first = module.norm_first
         made.norm1, made.norm2 = module.norm1.copy(), module.norm2.copy()
         made.dropout1, made.dropout2 = module.dropout1.copy(), module.dropout2.copy()
@@ -105,8 +116,12 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
         return made.train(module.training)
 
     def forward(
-        self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
-    ) -> Any:
+        self,
+        src: Floats,
+        src_mask: Input | None = None,
+        src_key_padding_mask: Input | None = None,
+        is_causal: bool = False,
+    ) -> Floats:
         """The layer of `src`, of its shape; masks are those of `MultiheadAttention`."""
         # A capture sees the steps; they are fused by the program that runs them.
         if self.training or state.tracer is not None or len(np.shape(src)) != 3:
@@ -121,13 +136,13 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
             x = _normalized(self.norm1, h, x, h if h.flags.c_contiguous else None)
         rows = x.reshape(-1, x.shape[-1])
         out = np.empty_like(rows)
-        inner: Any = np.empty((min(_AT_ONCE, len(rows)), self.linear1.out_features), np.float32)
+        inner = np.empty((min(_AT_ONCE, len(rows)), self.linear1.out_features), np.float32)
         for first in range(0, len(rows), _AT_ONCE):
             part, to = rows[first : first + _AT_ONCE], out[first : first + _AT_ONCE]
             self._feed_forward_into(part, inner[: len(part)], to)
         return out.reshape(x.shape)
 
-    def _feed_forward_into(self, x: Any, inner: Any, out: Any) -> None:
+    def _feed_forward_into(self, x: Floats, inner: Floats, out: Floats) -> None:
         """The second half of the layer, of some rows."""
         h = self.norm2(x) if self.norm_first else x
         if self.activation is relu:
@@ -135,14 +150,14 @@ class TransformerEncoderLayer(_transformer.TransformerEncoderLayer):
         elif self.activation is gelu:
             ops.gelu(self.linear1.into(h, inner), out=inner)
         else:
-            inner = self.activation(self.linear1(h))
+            inner = cast("Floats", self.activation(self.linear1(h)))
         self.linear2.into(inner, out)
         if self.norm_first:
             out += x
         else:
             _normalized(self.norm2, out, x, out)
 
-    def _config(self) -> dict[str, Any]:
+    def _config(self) -> Config:
         return {
             "d_model": self.self_attn.embed_dim,
             "nhead": self.self_attn.num_heads,

@@ -5,10 +5,13 @@ Source: `torch.ao.nn.intrinsic.quantized.dynamic`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quantray._core import qint8
 from quantray.nn.quantized import dynamic
+
+if TYPE_CHECKING:
+    from quantray._typing import QDType
 
 __all__ = ["LinearReLU"]
 
@@ -37,7 +40,7 @@ class LinearReLU(dynamic.Linear):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        dtype: Any = qint8,
+        dtype: QDType = qint8,
         *,
         per_channel: bool = True,
         per_row: bool = True,
