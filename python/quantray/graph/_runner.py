@@ -26,8 +26,9 @@ from quantray.nn._module import Module
 from quantray.nn._registry import Mark
 
 if TYPE_CHECKING:
-    from quantray._typing import Array, ArrayLike, Tensor
+    from quantray._typing import Scalar, State, Tensor
     from quantray.graph._files._write import Writer
+    from quantray.nn._state import Accepted
 
 
 class GraphRunner:
@@ -207,15 +208,15 @@ class GraphRunner:
 
     # State
 
-    def own_state(self, module: Module) -> dict[str, Array]:
+    def own_state(self, module: Module) -> State:
         """What belongs to the module's state_dict beside what its modules keep."""
         return {}
 
-    def accept(self, module: Module, name: str, value: ArrayLike) -> Array:
+    def accept(self, module: Module, name: str, value: object) -> Tensor | Scalar:
         """A value for an entry of that state, converted."""
         raise KeyError(name)
 
-    def assign(self, module: Module, state: dict[str, Array]) -> None:
+    def assign(self, module: Module, state: Accepted) -> None:
         """Takes accepted entries."""
 
     def expect(self, module: Module, keys: Iterable[str]) -> None:

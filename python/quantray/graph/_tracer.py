@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from quantray._typing import Array
+from quantray._typing import Array, Floats
 from quantray.graph._attributes import attributes, changed_attributes, restore, stateless_copy
 from quantray.graph._called import ArrayOfLengths, Called
 from quantray.graph._functions import function_of
@@ -23,6 +23,7 @@ from quantray.nn._module import Module
 from quantray.nn._tracing import is_whole, state
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Tracer(Recorder):
@@ -59,37 +60,38 @@ class Tracer(Recorder):
     # What `nn.functional` and modules hand over
 
     def call_function(
-        self, function: Callable[..., R], args: tuple[object, ...], kwargs: dict[str, object]
+        self, function: Callable[..., R], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> R:
         """A function of `nn.functional`; as it is, where no argument is a stand-in."""
         if not (has_value(args) or has_value(kwargs)):
             with self.paused():
                 return function(*args, **kwargs)
         # Stand-ins are given where the function gives arrays.
-        return cast("R", self.emit(f"functional.{function.__name__}", args, kwargs, function))
+        return cast("R", self.emit(f"functional.{function.__name__}", args, dict(kwargs), function))
 
-    def as_floats(self, value: object) -> Value | None:
+    def as_floats(self, value: object) -> Floats | None:
         """A stand-in as one of float32."""
         if type(value) is not Value:
             return None
-        return value if value.dtype == np.float32 else value.astype(np.float32)
+        # Stand-ins answer for arrays.
+        return cast("Floats", value if value.dtype == np.float32 else value.astype(np.float32))
 
-    def attribute(self, module: Module, name: str, value: object) -> object:
+    def attribute(self, module: Module, name: str, value: T) -> T:
         """The stand-in of a parameter or a buffer; other arrays, and those of strangers, as they are."""
-        value = untraced(value)
+        plain: object = untraced(value)
         path = self._paths.get(id(module))
-        if path is None or not isinstance(value, np.ndarray):
-            return value
-        known = self._arrays.get(id(cast("object", value)))
+        if path is None or not isinstance(plain, np.ndarray):
+            return cast("T", plain)
+        array = cast("Array", plain)
+        known = self._arrays.get(id(array))
         if known is None:
             full = f"{path}.{name}" if path else name
-            array = cast("Array", value)
             number = self.add("parameter", (), {}, [array], (path, name), full)
             ref = self.ref(number)
             known = Value(self, ref, array, Storage(ref, array, full))
             self._arrays[id(array)] = known
             self._kept.append(array)
-        return known
+        return cast("T", known)
 
     # Modules
 

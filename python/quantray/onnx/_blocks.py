@@ -96,7 +96,7 @@ class Blocks(NamedTuple):
 
 def in_blocks(module: nn.Linear, found: Blocks) -> nn.Module:
     """A layer that reads codes in the place of one of floats, where its weight is what they stand for."""
-    weight: Array = module._parameters["weight"]
+    weight = np.asarray(module._parameters["weight"])
     if weight.shape != found.codes.shape or not np.array_equal(found.values(), weight):
         return module
     bias = module._parameters.get("bias")

@@ -17,7 +17,7 @@ from quantray.graph._graph import Expr, Graph, Node, Place, Ref
 from quantray.graph._trees import is_array, is_sequence, is_slice
 
 if TYPE_CHECKING:
-    from quantray._typing import Array, DType, Tensor
+    from quantray._typing import Array, DType, Json, Tensor
 
 
 class Writer:
@@ -116,7 +116,7 @@ class Writer:
             return {"function": found}
         raise TypeError(f"a value of {type(value).__name__} cannot be written to a file: {value!r}")
 
-    def tensor(self, array: Tensor) -> dict[str, object]:
+    def tensor(self, array: Tensor) -> dict[str, Json]:
         """An array, once for all that hold it."""
         if id(array) not in self._names:
             name = f"{self._prefix}{len(self.tensors)}"

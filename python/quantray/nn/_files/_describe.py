@@ -9,7 +9,7 @@ from quantray.nn._files._known import CONSTANTS, is_container, joined, names, st
 from quantray.nn._module import Module
 
 if TYPE_CHECKING:
-    from quantray._typing import Json
+    from quantray._typing import Json, Tensor
 
 
 class _Around(NamedTuple):
@@ -68,7 +68,9 @@ class Describer:
             entry["arrays"] = [key for key in own if key not in module._unsaved]
             entry["parameters"] = [key for key in own if key in module._parameters]
             unsaved = [key for key in own if key in module._unsaved]
-            entry["unsaved"] = {key: self.writer.tensor(module._buffers[key]) for key in unsaved}
+            entry["unsaved"] = {
+                key: self.writer.tensor(cast("Tensor", module._buffers[key])) for key in unsaved
+            }
         else:
             entry = {"class": module._get_name()}
             if around is not None:

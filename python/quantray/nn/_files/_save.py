@@ -14,7 +14,7 @@ from quantray.nn._files._known import VERSION, is_prepared, joined
 from quantray.nn._module import Module
 
 if TYPE_CHECKING:
-    from quantray._typing import Array, State
+    from quantray._typing import State, Tensor
 
 
 def _state(model: Module) -> tuple[State, dict[str, str]]:
@@ -49,7 +49,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     if "__metadata__" in state:
         raise ValueError("a parameter must not be named __metadata__: the format has that name for itself")
     about: dict[str, object] = {"version": VERSION}
-    constants: dict[str, Array] = {}
+    constants: dict[str, Tensor] = {}
     if not any(map(is_prepared, model.modules())):
         describer = Describer()
         about["model"] = describer.number(model)

@@ -127,7 +127,7 @@ def _layer(to: Writing, node: Node) -> None:
                 plain = module.bias()
                 y = to.op("Add", [y, to.constant(np.asarray(plain, np.float32))], node=node)
     else:
-        zeros = module.packed.input_zero_points if hasattr(module.packed, "input_zero_points") else None
+        zeros = getattr(module.packed, "input_zero_points", None)
         if zeros is not None:
             # What its channels' own zero points stand for is added to the values of the one that they share.
             shifts = (to.grids[source].zero_point - zeros.astype(np.float32)) * x_scale

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 
@@ -140,7 +141,7 @@ def _causal_conv(
     """A convolution of each channel with what was before, and the end of that for the next call."""
     kernel = int(np.shape(weight)[2])
     activation = call.choice("activation", ("none", "silu", "swish"))
-    padded = F.pad(x, (kernel - 1, 0)) if past is None else np.concatenate([past, x], 2)
+    padded = cast("Array", F.pad(x, (kernel - 1, 0))) if past is None else np.concatenate([past, x], 2)
     y = F.conv1d(padded, weight, bias, 1, 0, 1, int(np.shape(weight)[0]))
     after = shape_of(padded)[2] - (kernel - 1)
     return (y if activation == "none" else F.silu(y)), padded[:, :, _settled((after,))[0] :]

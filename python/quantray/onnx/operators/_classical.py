@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
 from quantray import graph, nn
-from quantray._typing import ArrayLike, Floats
+from quantray._typing import ArrayLike, Floats, Tensor
 from quantray.nn import functional as F
 from quantray.onnx.functions._support_vectors import Machine
 from quantray.onnx.functions._trees import Forest
@@ -119,7 +120,7 @@ def _labels(call: Call, kind: str, default: str = "") -> tuple[str, Array] | Non
 
 
 @operator("LabelEncoder", domain=_DOMAIN)
-def _label_encoder(call: Call, x: Array) -> Array:
+def _label_encoder(call: Call, x: Array) -> Tensor:
     """A table from numbers to numbers."""
     _no_texts(call, "keys_strings", "values_strings", "classes_strings")
     keys, values = _labels(call, "keys"), _labels(call, "values")
@@ -150,9 +151,9 @@ def scores_of(call: Call, scores: Array) -> Array:
     """Scores as a classifier gives them out."""
     kind = call.choice("post_transform", ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"))
     if kind == "SOFTMAX":
-        return F.softmax(scores, -1)
+        return cast("Array", F.softmax(scores, -1))
     if kind == "LOGISTIC":
-        return F.sigmoid(scores)
+        return cast("Array", F.sigmoid(scores))
     if kind == "NONE":
         return scores
     if kind == "PROBIT":

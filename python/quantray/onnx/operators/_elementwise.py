@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from quantray import graph, nn
-from quantray._typing import DType
+from quantray._typing import DType, Tensor
 from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.onnx._lengths import as_array, is_lengths, settled
@@ -47,7 +47,7 @@ for _name, _function in {
     "Softplus": F.softplus,
 }.items():
 
-    def _unary(call: Call, x: Array, *, function: ArrayFunction = _function) -> Array:
+    def _unary(call: Call, x: Array, *, function: Callable[..., Tensor] = _function) -> Tensor:
         return function(x)
 
     operator(_name)(_unary)
@@ -87,7 +87,7 @@ def _erf(call: Call, x: Array) -> Array:
 
 
 @operator("IsInf")
-def _is_inf(call: Call, x: Array) -> Array:
+def _is_inf(call: Call, x: Array) -> Tensor:
     found = np.isinf(x)
     if not call.get("detect_negative", 1):
         return np.logical_and(found, np.greater(x, 0.0))
@@ -95,7 +95,7 @@ def _is_inf(call: Call, x: Array) -> Array:
 
 
 @operator("Clip", takes_lengths=True)
-def _clip(call: Call, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+def _clip(call: Call, x: Array, low: Array | None = None, high: Array | None = None) -> Tensor:
     """Limits are attributes before opset 11, and inputs after it."""
     least, most = _number(call.get("min", low)), _number(call.get("max", high))
     if is_lengths(x):
@@ -120,17 +120,17 @@ def _number(x: Array | float | None) -> Array | float | None:
 
 
 @operator("LeakyRelu")
-def _leaky_relu(call: Call, x: Array) -> Array:
+def _leaky_relu(call: Call, x: Array) -> Tensor:
     return F.leaky_relu(x, float(call.get("alpha", 0.01)))
 
 
 @operator("Elu")
-def _elu(call: Call, x: Array) -> Array:
+def _elu(call: Call, x: Array) -> Tensor:
     return F.elu(x, float(call.get("alpha", 1.0)))
 
 
 @operator("Celu")
-def _celu(call: Call, x: Array) -> Array:
+def _celu(call: Call, x: Array) -> Tensor:
     return F.celu(x, float(call.get("alpha", 1.0)))
 
 
@@ -161,7 +161,7 @@ def _prelu_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
 
 
 @operator("HardSigmoid")
-def _hard_sigmoid(call: Call, x: Array) -> Array:
+def _hard_sigmoid(call: Call, x: Array) -> Tensor:
     alpha, beta = float(call.get("alpha", 0.2)), float(call.get("beta", 0.5))
     if beta == 0.5 and abs(alpha - 1 / 6) < 1e-7:
         return F.hardsigmoid(x)
@@ -169,7 +169,7 @@ def _hard_sigmoid(call: Call, x: Array) -> Array:
 
 
 @operator("ThresholdedRelu")
-def _thresholded_relu(call: Call, x: Array) -> Array:
+def _thresholded_relu(call: Call, x: Array) -> Tensor:
     return F.threshold(x, float(call.get("alpha", 1.0)), 0.0)
 
 
@@ -191,24 +191,24 @@ def _mish(call: Call, x: Array) -> Array:
 
 
 @operator("Swish")
-def _swish(call: Call, x: Array) -> Array:
+def _swish(call: Call, x: Array) -> Tensor:
     alpha = float(call.get("alpha", 1.0))
     return F.silu(x) if alpha == 1 else x * F.sigmoid(x * alpha)
 
 
 @operator("Gelu")
 @operator("Gelu", domain="com.microsoft")
-def _gelu(call: Call, x: Array) -> Array:
+def _gelu(call: Call, x: Array) -> Tensor:
     return F.gelu(x, call.get("approximate", "none"))
 
 
 @operator("FastGelu", domain="com.microsoft")
-def _fast_gelu(call: Call, x: Array, bias: Array | None = None) -> Array:
+def _fast_gelu(call: Call, x: Array, bias: Array | None = None) -> Tensor:
     return F.gelu(x if bias is None else x + bias, "tanh")
 
 
 @operator("BiasGelu", domain="com.microsoft")
-def _bias_gelu(call: Call, x: Array, bias: Array) -> Array:
+def _bias_gelu(call: Call, x: Array, bias: Array) -> Tensor:
     return F.gelu(x + bias)
 
 

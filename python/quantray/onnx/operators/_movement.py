@@ -12,6 +12,7 @@ from typing import Literal, cast
 import numpy as np
 
 from quantray import graph, nn
+from quantray._typing import Tensor
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import (
@@ -61,7 +62,7 @@ def _settle(lengths: Iterable[int]) -> list[int]:
 
 
 @operator("Flatten")
-def _flatten(call: Call, x: Array) -> Array:
+def _flatten(call: Call, x: Array) -> Tensor:
     axis = call.get("axis", 1)
     axis += np.ndim(x) if axis < 0 else 0
     if axis == 0:
@@ -331,7 +332,7 @@ def pad(call: Call, x: Array, pairs: list[tuple[int, int]], mode: str, value: fl
         return x
     if x.dtype == np.float32 and mode == "constant" and np.ndim(x) > 2 and pairs[:2] == [(0, 0), (0, 0)]:
         sides = [n for p in reversed(pairs[2:]) for n in p]
-        return F.pad(x, sides, "constant", float(value))
+        return cast("Array", F.pad(x, sides, "constant", float(value)))
     if mode == "constant":
         return np.pad(x, pairs, "constant", constant_values=value)
     return np.pad(x, pairs, cast("Literal['reflect', 'edge', 'wrap']", mode))
@@ -342,7 +343,7 @@ def _whole(n: int) -> int:
 
 
 @operator("DepthToSpace")
-def _depth_to_space(call: Call, x: Array) -> Array:
+def _depth_to_space(call: Call, x: Array) -> Tensor:
     size = int(call.need("blocksize"))
     n, c, h, w = shape_of(x)
     if call.get("mode", "DCR") == "CRD":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantray import graph
+from quantray._typing import Tensor
 from quantray.nn import functional as F
 from quantray.onnx._lengths import integers, shape_of
 from quantray.onnx._windows import Window
@@ -50,7 +51,7 @@ def _max_pool(call: Call, x: Array) -> object:
 
 
 @operator("AveragePool")
-def _average_pool(call: Call, x: Array) -> Array:
+def _average_pool(call: Call, x: Array) -> Tensor:
     window = Window.of(call)
     ceil, whole = bool(call.get("ceil_mode", 0)), bool(call.get("count_include_pad", 0))
     sides = window.sides(shape_of(x)[2:])
@@ -74,7 +75,7 @@ def _lp_pool(call: Call, x: Array) -> Array:
 
 
 @operator("GlobalAveragePool")
-def _global_average_pool(call: Call, x: Array) -> Array:
+def _global_average_pool(call: Call, x: Array) -> Tensor:
     dims = np.ndim(x) - 2
     if not 1 <= dims <= 3:
         return np.mean(x, axis=tuple(range(2, np.ndim(x))), keepdims=True)
@@ -82,7 +83,7 @@ def _global_average_pool(call: Call, x: Array) -> Array:
 
 
 @operator("GlobalMaxPool")
-def _global_max_pool(call: Call, x: Array) -> Array:
+def _global_max_pool(call: Call, x: Array) -> Tensor:
     dims = np.ndim(x) - 2
     if not 1 <= dims <= 3:
         return np.max(x, axis=tuple(range(2, np.ndim(x))), keepdims=True)
@@ -128,7 +129,7 @@ def _roi_align(call: Call, x: Array, boxes: Array, images: Array) -> Array:
 
 
 @operator("MaxRoiPool")
-def _max_roi_pool(call: Call, x: Array, boxes: Array) -> Array:
+def _max_roi_pool(call: Call, x: Array, boxes: Array) -> Tensor:
     shape = call.integers("pooled_shape")
     if shape is None or len(shape) != 2:
         raise call.error(f"pooled_shape must be two integers, got {shape}")

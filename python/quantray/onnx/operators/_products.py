@@ -12,6 +12,7 @@ import numpy as np
 
 from quantray import graph, nn
 from quantray._core import make_per_channel_quantized_tensor
+from quantray._typing import Tensor
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import fixed_shape, shape_of
@@ -189,7 +190,7 @@ def _conv_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
 
 
 @operator("ConvTranspose")
-def _conv_transpose(call: Call, x: Array, weight: Array, bias: Array | None = None) -> Array:
+def _conv_transpose(call: Call, x: Array, weight: Array, bias: Array | None = None) -> Tensor:
     """Sides that differ are cut off of the output."""
     window = Window.of(call, fixed_shape(weight)[2:])
     sides, more = window.transposed_sides(call, shape_of(x)[2:])
@@ -237,7 +238,7 @@ def _conv_transpose_layer(call: Call, constants: Sequence[Given]) -> nn.Module |
 @operator("FusedConv", domain="com.microsoft")
 def _fused_conv(
     call: Call, x: Array, weight: Array, bias: Array | None = None, added: Array | None = None
-) -> Array:
+) -> Tensor:
     """onnxruntime's: a convolution, an array that is added, and an activation."""
     y = _conv(call, x, weight, bias)
     if added is not None:
@@ -246,7 +247,7 @@ def _fused_conv(
 
 
 @operator("FusedGemm", domain="com.microsoft")
-def _fused_gemm(call: Call, a: Array, b: Array, c: Array | None = None) -> Array:
+def _fused_gemm(call: Call, a: Array, b: Array, c: Array | None = None) -> Tensor:
     return _activated(call, _gemm(call, a, b, c))
 
 
@@ -261,14 +262,14 @@ def _fused_matmul(call: Call, a: Array, b: Array) -> Array:
     return np.matmul(a, b) if alpha == 1 else np.matmul(a, b) * np.float32(alpha)
 
 
-def _activated(call: Call, y: Array) -> Array:
+def _activated(call: Call, y: Array) -> Tensor:
     """The activation of a fused layer, with its numbers."""
     numbers = [float(n) for n in call.get("activation_params", ())]
     if call.op == "FusedGemm":
         numbers = [float(call.get(f"activation_{name}", n)) for name, n in (("alpha", 0.01), ("beta", 0.5))]
     name = call.get("activation", "")
     first, second = [*numbers, 0.0, 0.0][:2]
-    known: dict[str, Callable[[], Array]] = {
+    known: dict[str, Callable[[], Tensor]] = {
         "": lambda: y,
         "Relu": lambda: F.relu(y),
         "Tanh": lambda: F.tanh(y),

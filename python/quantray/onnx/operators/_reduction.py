@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias, cast
 
 import numpy as np
 
 from quantray import graph
-from quantray._typing import DType
+from quantray._typing import DType, Tensor
 from quantray.graph._lengths import Length
 from quantray.nn import functional as F
 from quantray.onnx._lengths import integer, integers, is_lengths, settled
@@ -168,15 +169,15 @@ def _top_k(call: Call, x: Array, k: Array | None = None) -> Outputs:
     return graph.apply("onnx.top_k", x, count, int(call.get("axis", -1)), bool(call.get("largest", 1)))
 
 
-def _flat_softmax(function: ArrayFunction) -> ArrayFunction:
-    def call(call: Call, x: Array) -> Array:
+def _flat_softmax(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(call: Call, x: Array) -> Tensor:
         if call.version >= 13:
             return function(x, call.get("axis", -1))
         # All axes from one on are one.
         axis = call.axis(call.get("axis", 1), np.ndim(x)) if np.ndim(x) else 0
         if axis == np.ndim(x) - 1:
             return function(x, -1)
-        return np.reshape(function(F.flatten(x, axis), -1), np.shape(x))
+        return np.reshape(cast("Array", function(F.flatten(x, axis), -1)), np.shape(x))
 
     return call
 
@@ -190,7 +191,7 @@ def _hardmax(call: Call, x: Array) -> Array:
     axis = call.axis(call.get("axis", -1 if call.version >= 13 else 1), np.ndim(x))
     shape = np.shape(x)
     if call.version < 13 and axis != np.ndim(x) - 1:
-        x = F.flatten(x, axis)
+        x = cast("Array", F.flatten(x, axis))
         axis = np.ndim(x) - 1
     top = np.argmax(x, axis=axis, keepdims=True)
     at = np.arange(int(np.shape(x)[axis])).reshape([-1 if a == axis else 1 for a in range(np.ndim(x))])

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, SupportsInt, TypeAlias, TypeVar, cast
 
 from quantray._typing import Array as Array
+from quantray._typing import Tensor
 from quantray.nn import Module
 from quantray.onnx._messages import Attributes
 
 #: What an input is: an array, an array of lengths, or None for one that a node leaves out.
 Given: TypeAlias = Array | None
 #: What an output is: an array, a sequence of arrays, or None for one that is not there.
-Made: TypeAlias = Array | list[Array] | None
+Made: TypeAlias = Tensor | list[Array] | None
 #: What a node gives: one output, or a tuple of them.
 Outputs: TypeAlias = Made | tuple[Made, ...]
 #: What a function of arrays is that gives one.

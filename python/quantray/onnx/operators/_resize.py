@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from quantray import graph
@@ -117,19 +119,19 @@ def _as_interpolate(
         )
         if times is None or not (plain or centred):
             return None
-        return F.interpolate(x, scale_factor=times, mode="nearest")
+        return cast("Array", F.interpolate(x, scale_factor=times, mode="nearest"))
     aligned = transform == "align_corners"
     if not aligned and transform not in ("half_pixel", "pytorch_half_pixel"):
         return None
     if transform == "pytorch_half_pixel" and to is not None and any(not is_length(n) and n == 1 for n in to):
         return None
     if to is not None:
-        return F.interpolate(x, to, mode=_LINEAR[ndim], align_corners=aligned)
+        return cast("Array", F.interpolate(x, to, mode=_LINEAR[ndim], align_corners=aligned))
     times = _whole_times(by)
     return (
         None
         if times is None
-        else F.interpolate(x, scale_factor=times, mode=_LINEAR[ndim], align_corners=aligned)
+        else cast("Array", F.interpolate(x, scale_factor=times, mode=_LINEAR[ndim], align_corners=aligned))
     )
 
 
