@@ -216,6 +216,11 @@ class Shape(tuple["Length | int", ...]):
         return function(*plain, **{k: tuple(v) if isinstance(v, Shape) else v for k, v in kwargs.items()})
 
 
+def is_length(item: object) -> bool:
+    """Whether a length is one that is not known yet; it answers for an integer."""
+    return type(item) is Length
+
+
 def product(lengths: Iterable[Length | int]) -> Length | int:
     """All lengths multiplied."""
     made: Length | int = 1

@@ -13,7 +13,7 @@ from quantray.graph._attributes import attributes, changed_attributes, restore, 
 from quantray.graph._called import ArrayOfLengths, Called
 from quantray.graph._functions import function_of
 from quantray.graph._graph import HookKey, Place, Refusal, leaves, map_tree
-from quantray.graph._lengths import Length
+from quantray.graph._lengths import Length, is_length
 from quantray.graph._recorder import Call, Recorder
 from quantray.graph._refused import Refused
 from quantray.graph._trees import is_array, is_tuple
@@ -157,7 +157,7 @@ class Tracer(Recorder):
 
         def moving(leaf: object) -> object:
             """An array of lengths as a node: as a constant it would be that of the example."""
-            if is_array(leaf) and leaf.dtype == object and has_length(leaf):
+            if is_array(leaf) and leaf.dtype == object and any(map(is_length, leaf.ravel())):
                 return self.emit("array.lengths", (tuple(leaf.ravel()), leaf.shape), {})
             return leaf
 
@@ -275,11 +275,6 @@ def apply(name: str, *args: object, **kwargs: object) -> Any:
     if isinstance(tracer, Tracer) and (has_value(args) or has_value(kwargs)):
         return tracer.emit(name, args, kwargs)
     return function_of(name)(*args, **kwargs)
-
-
-def has_length(array: Array) -> bool:
-    """Whether an array of objects holds lengths that are not known yet."""
-    return any(type(item) is Length for item in cast("Iterable[object]", array.ravel()))
 
 
 def _copied(leaf: object) -> object:

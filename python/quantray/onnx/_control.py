@@ -55,9 +55,8 @@ class Control(Module):
 
     def call_graph(self, name: str, arrays: Sequence[Array], around: dict[str, Array]) -> tuple[Array, ...]:
         """What one of the graphs gives."""
-        module = self.get_submodule(name)
-        given = (*arrays, *(around[each] for each in self.taken[name]))
-        return tuple(module.repeated(given) if isinstance(module, Body) else module(*given))
+        body = cast("Body", self.get_submodule(name))
+        return tuple(body.repeated((*arrays, *(around[each] for each in self.taken[name]))))
 
     def _get_name(self) -> str:
         return self.call.op

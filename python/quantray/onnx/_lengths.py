@@ -18,6 +18,7 @@ import numpy as np
 from quantray import graph
 from quantray._typing import Array as Array
 from quantray.graph._lengths import Length
+from quantray.graph._lengths import is_length as is_length
 from quantray.graph._values import Value
 
 
@@ -44,11 +45,6 @@ Dim: TypeAlias = Length | int
 T = TypeVar("T")
 
 
-def is_length(item: object) -> bool:
-    """Whether a length is one that is not known yet; it answers for an integer."""
-    return type(item) is Length
-
-
 def seen(item: int) -> int:
     """The number that a length is in this run, without a guard: what holds for other ones, too."""
     length = cast("object", item)
@@ -63,7 +59,7 @@ def are_same(a: object, b: object) -> bool:
 def of_lengths(lengths: Iterable[Dim]) -> Array:
     """An array of lengths: of integers, where there is none that is not known."""
     given = list(lengths)
-    if not any(type(length) is Length for length in given):
+    if not any(map(is_length, given)):
         return np.array(cast("list[int]", given), np.int64)
     made = np.empty(len(given), object)
     for i, length in enumerate(given):
@@ -89,7 +85,7 @@ def is_lengths(x: object) -> TypeGuard[Array]:
 def settled(x: Array) -> Array:
     """An array of lengths as the integers that they are, where all of them are known."""
     x = of_objects(x)
-    if not is_lengths(x) or any(type(item) is Length for item in x.ravel()):
+    if not is_lengths(x) or any(map(is_length, x.ravel())):
         return x
     values = [plain(item) for item in x.ravel()]
     dtype: type[np.generic] = np.float32 if any(isinstance(v, float) for v in values) else np.int64

@@ -139,11 +139,11 @@ class Converted(Programmed):
             )
         )
 
-    def deciding(self, module: nn.Module, graph: Graph) -> Compute | None:
-        if not any(isinstance(guard.subject, Ref) for guard in graph.guards):
-            return None
-        grids = self.made(module, graph).grids
-        return lambda module, node, args, kwargs: compute(module, node, args, kwargs, grids)
+    def deciding(self, module: nn.Module, graph: Graph) -> Compute:
+        # The grids are looked up where something is decided by values, and for graphs that may fit alone.
+        return lambda module, node, args, kwargs: compute(
+            module, node, args, kwargs, self.made(module, graph).grids
+        )
 
     def run(self, module: nn.Module, graph: Graph, inputs: Mapping[str, Tensor]) -> object:
         grids = self.made(module, graph).grids

@@ -32,40 +32,6 @@ def fake_quantize(
     return _core.fake_quantize_per_channel_affine(x, scale, zero_point, axis, quant_min, quant_max)
 
 
-@fake_quantize.gradient
-def _(
-    wanted: Sequence[int],
-    out: Floats,
-    x: ArrayLike,
-    scale: Floats,
-    zero_point: Array,
-    axis: int | None,
-    quant_min: int,
-    quant_max: int,
-) -> Pull:
-    return _passing(x, scale, zero_point, axis, quant_min, quant_max)
-
-
-def _passing(
-    x: ArrayLike, scale: Floats, zero_point: Array, axis: int | None, quant_min: int, quant_max: int
-) -> Pull:
-    """The gradient that passes where codes are within their range."""
-
-    def pull(g: Floats) -> Sequence[Floats]:
-        if axis is None:
-            s, z = float(scale[0]), int(zero_point[0])
-            dx = _core.fake_quantize_per_tensor_affine_backward(g, x, s, z, quant_min, quant_max)
-        elif zero_point.dtype.kind == "f":
-            dx = g * _float_qparams(x, scale, zero_point, axis, quant_min, quant_max)[1]
-        else:
-            dx = _core.fake_quantize_per_channel_affine_backward(
-                g, x, scale, zero_point, axis, quant_min, quant_max
-            )
-        return [dx]
-
-    return pull
-
-
 def rounding_of(rounding: Rounding) -> Rounding | None:
     """What rounds, as it can be copied and saved: a name, a function, None for the contract's rounding."""
     if isinstance(rounding, str) and rounding == "nearest":
@@ -95,8 +61,7 @@ def fake_quantize_rounded(
     return steps * np.asarray(_along(scale, axis, given.ndim), np.float32)
 
 
-@fake_quantize_rounded.gradient
-def _(
+def _passing(
     wanted: Sequence[int],
     out: Floats,
     x: ArrayLike,
@@ -105,9 +70,27 @@ def _(
     axis: int | None,
     quant_min: int,
     quant_max: int,
-    rounding: Rounding,
+    rounding: Rounding | None = None,
 ) -> Pull:
-    return _passing(x, scale, zero_point, axis, quant_min, quant_max)
+    """The gradient that passes where codes are within their range, however they are rounded."""
+
+    def pull(g: Floats) -> Sequence[Floats]:
+        if axis is None:
+            s, z = float(scale[0]), int(zero_point[0])
+            dx = _core.fake_quantize_per_tensor_affine_backward(g, x, s, z, quant_min, quant_max)
+        elif zero_point.dtype.kind == "f":
+            dx = g * _float_qparams(x, scale, zero_point, axis, quant_min, quant_max)[1]
+        else:
+            dx = _core.fake_quantize_per_channel_affine_backward(
+                g, x, scale, zero_point, axis, quant_min, quant_max
+            )
+        return [dx]
+
+    return pull
+
+
+fake_quantize.gradient(_passing)
+fake_quantize_rounded.gradient(_passing)
 
 
 def _float_qparams(
