@@ -2,7 +2,7 @@
 # Looks for what tests alone do not see, each by its own tool, and says aloud what could not be run here:
 #   scripts/sanitize.sh [SECONDS [address|thread|miri|fuzz]...]
 # address: the Rust tests under AddressSanitizer, on every instruction set of this CPU.
-# thread:  the tests of `threads` under ThreadSanitizer.
+# thread:  the tests of `threads` under ThreadSanitizer, and calls that share its pool.
 # miri:    the unit tests that need neither intrinsics nor the system, in Miri, which knows all of Rust's rules.
 # fuzz:    every fuzz target for SECONDS (by default 60).
 # All of them want a nightly compiler: rustup toolchain install nightly --component rust-src --component miri
@@ -62,7 +62,8 @@ for check in "$@"; do
     thread)
       has rust-src || { missing+=("thread: the nightly compiler has no rust-src"); continue; }
       # Crossbeam's queues, below rayon, order memory by fences, which the sanitizer does not know.
-      TSAN_OPTIONS="suppressions=$PWD/scripts/thread-sanitizer.txt" under thread -Zbuild-std --test threads
+      export TSAN_OPTIONS="suppressions=$PWD/scripts/thread-sanitizer.txt"
+      under thread -Zbuild-std --test threads && under thread -Zbuild-std --lib threads
       result thread $?
       ;;
     miri)

@@ -183,7 +183,7 @@ impl Program {
         inputs: &[Memory<'_>],
         outputs: Vec<Room<'_>>,
     ) -> Result<(), Failed> {
-        match &prepared.groups {
+        threads::together(prepared.work(), || match &prepared.groups {
             Some(groups) => groups.run(self, inputs, outputs),
             None => {
                 let mut outputs: Vec<_> = outputs.into_iter().map(Some).collect();
@@ -191,7 +191,7 @@ impl Program {
                     prepared.whole.run(inputs, &mut outputs, memory, Some(Poll::new()))
                 })
             }
-        }
+        })
     }
 
     /// Does something with so many bytes, which are kept for the next call.
