@@ -108,14 +108,8 @@ impl Quantizer {
         symmetric: bool,
     ) -> Result<Self> {
         check_lengths(scales.len(), zero_points.len())?;
-        for (i, &s) in scales.iter().enumerate() {
-            check_scale_at("scales", i, s)?;
-        }
-        let zero_points = zero_points
-            .iter()
-            .enumerate()
-            .map(|(i, &z)| check_zero_point_at("zero_points", i, z, dtype, symmetric))
-            .collect::<Result<_>>()?;
+        check_scales(scales.iter().copied())?;
+        let zero_points = check_zero_points(zero_points, dtype, symmetric)?;
         let scheme = if symmetric { Scheme::PerChannelSymmetric } else { Scheme::PerChannelAffine };
         Ok(Self { dtype, scheme, params: QParams::PerChannel { scales: scales.into(), zero_points, axis } })
     }
@@ -130,9 +124,7 @@ impl Quantizer {
             ));
         }
         check_lengths(scales.len(), zero_points.len())?;
-        for (i, &s) in scales.iter().enumerate() {
-            check_scale_at("scales", i, f64::from(s))?;
-        }
+        check_scales(scales.iter().map(|&s| f64::from(s)))?;
         if let Some(i) = zero_points.iter().position(|z| !z.is_finite()) {
             return Err(Error::value(format!("zero_points[{i}]"), zero_points[i], "finite"));
         }
@@ -223,8 +215,7 @@ fn check_lengths(scales: usize, zero_points: usize) -> Result<()> {
 /// A scale is a finite float32 of at least the smallest normal one: below that its inverse overflows, or steps
 /// get lost to rounding.
 pub fn check_scale(arg: &str, scale: f64) -> Result<()> {
-    let narrow = scale as f32;
-    if narrow.is_finite() && narrow >= f32::MIN_POSITIVE {
+    if is_scale(scale) {
         return Ok(());
     }
     Err(Error::value(
@@ -234,8 +225,19 @@ pub fn check_scale(arg: &str, scale: f64) -> Result<()> {
     ))
 }
 
-fn check_scale_at(arg: &str, index: usize, scale: f64) -> Result<()> {
-    check_scale("", scale).map_err(|e| rename(e, format!("{arg}[{index}]")))
+#[inline]
+fn is_scale(scale: f64) -> bool {
+    let narrow = scale as f32;
+    narrow.is_finite() && narrow >= f32::MIN_POSITIVE
+}
+
+/// [`check_scale`] of thousands: only the first that is none costs a name.
+fn check_scales(mut scales: impl Iterator<Item = f64> + Clone) -> Result<()> {
+    let all = scales.clone();
+    match scales.position(|scale| !is_scale(scale)) {
+        None => Ok(()),
+        Some(i) => all.skip(i).take(1).try_for_each(|scale| check_scale(&format!("scales[{i}]"), scale)),
+    }
 }
 
 /// A zero point is a code of the data type.
@@ -254,19 +256,14 @@ pub fn check_zero_point(arg: &str, zero_point: i64, dtype: DType, symmetric: boo
     })
 }
 
-fn check_zero_point_at(
-    arg: &str,
-    index: usize,
-    zero_point: i64,
-    dtype: DType,
-    symmetric: bool,
-) -> Result<i32> {
-    check_zero_point("", zero_point, dtype, symmetric).map_err(|e| rename(e, format!("{arg}[{index}]")))
-}
-
-fn rename(error: Error, name: String) -> Error {
-    match error {
-        Error::Value { got, valid, .. } => Error::Value { arg: name, got, valid },
-        other => other,
+/// [`check_zero_point`] of thousands.
+fn check_zero_points(zero_points: &[i64], dtype: DType, symmetric: bool) -> Result<Arc<[i32]>> {
+    let middle = dtype.symmetric_zero_point();
+    let codes = if symmetric { middle..=middle } else { dtype.qmin()..=dtype.qmax() };
+    let codes = i64::from(*codes.start())..=i64::from(*codes.end());
+    match zero_points.iter().position(|z| !codes.contains(z)) {
+        None => Ok(zero_points.iter().map(|&z| z as i32).collect()),
+        Some(i) => check_zero_point(&format!("zero_points[{i}]"), zero_points[i], dtype, symmetric)
+            .map(|z| [z].into()),
     }
 }
