@@ -62,7 +62,8 @@ for check in "$@"; do
     thread)
       has rust-src || { missing+=("thread: the nightly compiler has no rust-src"); continue; }
       # Crossbeam's queues, below rayon, order memory by fences, which the sanitizer does not know.
-      export TSAN_OPTIONS="suppressions=$PWD/scripts/thread-sanitizer.txt"
+      # A test forks, and its child makes threads, which the sanitizer allows only when told.
+      export TSAN_OPTIONS="die_after_fork=0 suppressions=$PWD/scripts/thread-sanitizer.txt"
       under thread -Zbuild-std --test threads && under thread -Zbuild-std --lib threads
       result thread $?
       ;;
