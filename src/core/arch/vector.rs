@@ -212,6 +212,13 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn store_some<S: Slot<Item = f32>, const STREAM: bool>(self, values: &[f32], to: &mut [S]) {
         copy_to(values, to);
     }
+    /// The group as it is, all of it at this point: the compiler moves no operation on one vector past it. It would order
+    /// four chains of operations one after the other, since that takes few registers; but some sixty operations are all
+    /// that a processor sees waiting, so it works on several chains at once only where they lie side by side.
+    #[inline(always)]
+    fn in_step(self, group: [Self::F; 4]) -> [Self::F; 4] {
+        group
+    }
     /// a * b
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// a + b

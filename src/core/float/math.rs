@@ -8,20 +8,22 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::arch::Vector;
 
-/// Two vectors, on which each operation is done in turn: one that waits for its operands leaves room for the other.
+/// A group of vectors, on which each operation is done in turn: one that waits for its operands leaves room for the
+/// others. That order is kept ([`Vector::in_step`]).
 #[derive(Clone, Copy)]
-pub(crate) struct Pair<V: Vector>(V, V::F, V::F);
+pub(crate) struct Group<V: Vector>(V, [V::F; 4]);
 
 macro_rules! operators {
     ($($trait:ident, $method:ident, $of:ident;)*) => {$(
-        impl<V: Vector> $trait for Pair<V> {
+        impl<V: Vector> $trait for Group<V> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, other: Self) -> Self {
-                Self(self.0, self.0.$of(self.1, other.1), self.0.$of(self.2, other.2))
+                let (Self(v, [a, b, c, d]), Self(_, [e, f, g, h])) = (self, other);
+                Self(v, v.in_step([v.$of(a, e), v.$of(b, f), v.$of(c, g), v.$of(d, h)]))
             }
         }
-        impl<V: Vector> $trait<f32> for Pair<V> {
+        impl<V: Vector> $trait<f32> for Group<V> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, other: f32) -> Self {
@@ -37,7 +39,7 @@ operators! {
     Div, div, div;
 }
 
-impl<V: Vector> Neg for Pair<V> {
+impl<V: Vector> Neg for Group<V> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
@@ -45,18 +47,20 @@ impl<V: Vector> Neg for Pair<V> {
     }
 }
 
-impl<V: Vector> Pair<V> {
+impl<V: Vector> Group<V> {
     #[inline(always)]
     fn all(self, value: f32) -> Self {
-        Self(self.0, self.0.splat(value), self.0.splat(value))
+        Self(self.0, [self.0.splat(value); 4])
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        Self(self.0, self.0.min(self.1, other.1), self.0.min(self.2, other.2))
+        let (Self(v, [a, b, c, d]), Self(_, [e, f, g, h])) = (self, other);
+        Self(v, v.in_step([v.min(a, e), v.min(b, f), v.min(c, g), v.min(d, h)]))
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        Self(self.0, self.0.max(self.1, other.1), self.0.max(self.2, other.2))
+        let (Self(v, [a, b, c, d]), Self(_, [e, f, g, h])) = (self, other);
+        Self(v, v.in_step([v.max(a, e), v.max(b, f), v.max(c, g), v.max(d, h)]))
     }
     #[inline(always)]
     fn clamp(self, limit: f32) -> Self {
@@ -64,14 +68,17 @@ impl<V: Vector> Pair<V> {
     }
     #[inline(always)]
     fn exponent(self) -> Self {
-        Self(self.0, self.0.exponent(self.1), self.0.exponent(self.2))
+        let Self(v, [a, b, c, d]) = self;
+        Self(v, v.in_step([v.exponent(a), v.exponent(b), v.exponent(c), v.exponent(d)]))
     }
     /// `a` where this is less than `limit`, else `b`.
     #[inline(always)]
     fn if_less(self, limit: f32, a: Self, b: Self) -> Self {
-        let (v, limit) = (self.0, self.0.splat(limit));
-        let (m, n) = (v.less(self.1, limit), v.less(self.2, limit));
-        Self(v, v.select(m, a.1, b.1), v.select(n, a.2, b.2))
+        let (v, limit, mut chosen) = (self.0, self.0.splat(limit), b.1);
+        for i in 0..4 {
+            chosen[i] = v.select(v.less(self.1[i], limit), a.1[i], b.1[i]);
+        }
+        Self(v, chosen)
     }
     /// A polynomial, the constant first, by Horner's rule.
     #[inline(always)]
@@ -85,38 +92,37 @@ impl<V: Vector> Pair<V> {
     /// The same, but the one NaN where this or `x` is NaN: processors make different ones.
     #[inline(always)]
     fn one_nan(self, x: Self) -> Self {
-        let (v, nan) = (self.0, self.0.splat(f32::NAN));
-        let (m, n) = (v.unordered(self.1, x.1), v.unordered(self.2, x.2));
-        Self(v, v.select(m, nan, self.1), v.select(n, nan, self.2))
+        let (v, nan, mut chosen) = (self.0, self.0.splat(f32::NAN), self.1);
+        for i in 0..4 {
+            chosen[i] = v.select(v.unordered(self.1[i], x.1[i]), nan, self.1[i]);
+        }
+        Self(v, chosen)
     }
 }
 
 /// A group, with the one NaN for NaN.
 #[inline(always)]
-pub(super) fn one_nan<V: Vector>(v: V, [a, b, c, d]: [V::F; 4]) -> [V::F; 4] {
-    let (x, y) = (Pair(v, a, b), Pair(v, c, d));
-    let (x, y) = (x.one_nan(x), y.one_nan(y));
-    [x.1, x.2, y.1, y.2]
+pub(super) fn one_nan<V: Vector>(v: V, group: [V::F; 4]) -> [V::F; 4] {
+    let x = Group(v, group);
+    x.one_nan(x).1
 }
 
 /// A function of one number, for vectors. NaN gives NaN of some kind.
 pub(crate) trait Map {
     /// `#[inline(always)]`
-    fn of<V: Vector>(x: Pair<V>) -> Pair<V>;
+    fn of<V: Vector>(x: Group<V>) -> Group<V>;
 
     /// For a group.
     #[inline(always)]
-    fn group<V: Vector>(v: V, [a, b, c, d]: [V::F; 4]) -> [V::F; 4] {
-        let (x, y) = (Self::of(Pair(v, a, b)), Self::of(Pair(v, c, d)));
-        [x.1, x.2, y.1, y.2]
+    fn group<V: Vector>(v: V, group: [V::F; 4]) -> [V::F; 4] {
+        Self::of(Group(v, group)).1
     }
 
     /// For a group, with the one NaN for NaN.
     #[inline(always)]
-    fn exactly<V: Vector>(v: V, [a, b, c, d]: [V::F; 4]) -> [V::F; 4] {
-        let (x, y) = (Pair(v, a, b), Pair(v, c, d));
-        let (x, y) = (Self::of(x).one_nan(x), Self::of(y).one_nan(y));
-        [x.1, x.2, y.1, y.2]
+    fn exactly<V: Vector>(v: V, group: [V::F; 4]) -> [V::F; 4] {
+        let x = Group(v, group);
+        Self::of(x).one_nan(x).1
     }
 }
 
@@ -134,7 +140,7 @@ const POWER: [f32; 6] = [1.0, 0.693_147, 0.240_222_41, 0.055_507_343, 9.671_566e
 
 impl Map for Exp {
     #[inline(always)]
-    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+    fn of<V: Vector>(x: Group<V>) -> Group<V> {
         let x = x.all(SMALLEST).max(x) * std::f32::consts::LOG2_E;
         let shifted = x + MAGIC;
         // The rest is exact: what is lost is the product's last bit, times x. No one adds up what is as small.
@@ -151,7 +157,7 @@ const POWER_255: [f32; 4] = [254.981_66, 176.781_56, 61.865_837, 14.068_776];
 
 impl Map for Exp255 {
     #[inline(always)]
-    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+    fn of<V: Vector>(x: Group<V>) -> Group<V> {
         let x = x.all(SMALLEST).max(x) * std::f32::consts::LOG2_E;
         let shifted = x + MAGIC;
         let rest = x - (shifted - MAGIC);
@@ -164,7 +170,7 @@ pub(crate) struct Sigmoid;
 
 impl Map for Sigmoid {
     #[inline(always)]
-    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+    fn of<V: Vector>(x: Group<V>) -> Group<V> {
         let e = Exp::of(x.min(-x));
         x.if_less(0.0, e, x.all(1.0)) / (e + 1.0)
     }
@@ -175,7 +181,7 @@ pub(super) struct Silu;
 
 impl Map for Silu {
     #[inline(always)]
-    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+    fn of<V: Vector>(x: Group<V>) -> Group<V> {
         x * Sigmoid::of(x)
     }
 }
@@ -191,7 +197,7 @@ const TANH: ([f32; 5], [f32; 5]) = (
 
 impl Map for Tanh {
     #[inline(always)]
-    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+    fn of<V: Vector>(x: Group<V>) -> Group<V> {
         let x = x.clamp(9.02);
         let square = x * x;
         (x * square.polynomial(TANH.0) / square.polynomial(TANH.1)).clamp(1.0)
@@ -209,7 +215,7 @@ const MILLS: ([f32; 4], [f32; 5]) = (
 
 impl Map for Gelu {
     #[inline(always)]
-    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+    fn of<V: Vector>(x: Group<V>) -> Group<V> {
         // Beyond 15 the tail is 0 in float32, and the quotient of two infinities none at all.
         let t = x.all(15.0).min(x.max(-x));
         let tail = Exp::of(t * t * -0.5) * t.polynomial(MILLS.0) / t.polynomial(MILLS.1);
@@ -225,7 +231,7 @@ const TWICE: f32 = 1.595_769;
 
 impl Map for GeluTanh {
     #[inline(always)]
-    fn of<V: Vector>(x: Pair<V>) -> Pair<V> {
+    fn of<V: Vector>(x: Group<V>) -> Group<V> {
         x * Sigmoid::of(x * (x * x * (TWICE * 0.044_715) + TWICE))
     }
 }

@@ -71,28 +71,30 @@ pub fn softmax(of: &Softmax<'_>, place: Place<'_>) -> Result<(), Stopped> {
     let isa = Isa::current();
     for_each_piece!(place, count * of.n, 16 * len, |i: usize, cells| {
         let first = i * count;
-        match &of.mask {
-            Some(mask) => {
-                let mask = |row| mask.row(first + row, of.n);
-                arch::dispatch(isa, Rows::<_, _, true> { cells, n: of.n, factor: of.factor, mask });
-            }
-            None => {
-                let mask = |_| -> &[f32] { &[] };
-                arch::dispatch(isa, Rows::<_, _, false> { cells, n: of.n, factor: of.factor, mask });
-            }
+        let (n, factor) = (of.n, of.factor);
+        if let Some(mask) = &of.mask {
+            let mask = |row| mask.row(first + row, n);
+            return arch::dispatch(isa, Rows::<_, _, true, true> { cells, n, factor, mask });
+        }
+        let mask = |_| -> &[f32] { &[] };
+        match factor == 1.0 {
+            true => arch::dispatch(isa, Rows::<_, _, false, false> { cells, n, factor, mask }),
+            false => arch::dispatch(isa, Rows::<_, _, true, false> { cells, n, factor, mask }),
         }
     })
 }
 
 /// Some rows, and what is added to each, by its number.
-struct Rows<C, M, const MASKED: bool> {
+struct Rows<C, M, const TIMES: bool, const MASKED: bool> {
     cells: C,
     n: usize,
     factor: f32,
     mask: M,
 }
 
-impl<'a, C: Cells, M: Fn(usize) -> &'a [f32], const MASKED: bool> Kernel for Rows<C, M, MASKED> {
+impl<'a, C: Cells, M: Fn(usize) -> &'a [f32], const TIMES: bool, const MASKED: bool> Kernel
+    for Rows<C, M, TIMES, MASKED>
+{
     type Output = ();
 
     #[inline(always)]
@@ -104,11 +106,12 @@ impl<'a, C: Cells, M: Fn(usize) -> &'a [f32], const MASKED: bool> Kernel for Row
             let whole = first * n..(first + count) * n;
             let (mut tops, mut sums) = ([0f32; AT_ONCE], [0f32; AT_ONCE]);
             for (i, x) in cells.input()[whole.clone()].chunks_exact(n).enumerate() {
-                tops[i] = reduce(v, Max, n, &mut Scaled::<MASKED> { x, factor, mask: mask(first + i) });
+                tops[i] =
+                    reduce(v, Max, n, &mut Scaled::<TIMES, MASKED> { x, factor, mask: mask(first + i) });
             }
             let input = cells.input()[whole.clone()].chunks_exact(n);
             for (i, (x, powers)) in input.zip(scratch.chunks_exact_mut(n)).enumerate() {
-                let scaled = Scaled::<MASKED> { x, factor, mask: mask(first + i) };
+                let scaled = Scaled::<TIMES, MASKED> { x, factor, mask: mask(first + i) };
                 sums[i] = reduce(v, Sum, n, &mut Powers { scaled, top: tops[i], powers });
             }
             let output = cells.output()[whole].chunks_exact_mut(n);
@@ -123,21 +126,23 @@ impl<'a, C: Cells, M: Fn(usize) -> &'a [f32], const MASKED: bool> Kernel for Row
     }
 }
 
-/// A row times the factor, plus the mask.
-struct Scaled<'a, const MASKED: bool> {
+/// A row times the factor, which is not multiplied by where it is 1, plus the mask.
+struct Scaled<'a, const TIMES: bool, const MASKED: bool> {
     x: &'a [f32],
     factor: f32,
     mask: &'a [f32],
 }
 
-impl<V: Vector, const MASKED: bool> Part<V> for Scaled<'_, MASKED> {
+impl<V: Vector, const TIMES: bool, const MASKED: bool> Part<V> for Scaled<'_, TIMES, MASKED> {
     type Output = [V::F; 4];
 
     #[inline(always)]
     fn part(&mut self, v: V, at: usize, len: usize) -> [V::F; 4] {
         let mut group = rows::load(v, self.x, at, len);
-        for x in &mut group {
-            *x = v.mul(*x, v.splat(self.factor));
+        if TIMES {
+            for x in &mut group {
+                *x = v.mul(*x, v.splat(self.factor));
+            }
         }
         match MASKED {
             true => rows::zip::<V>(group, rows::load(v, self.mask, at, len), |t, mask| v.add(t, mask)),
@@ -147,13 +152,13 @@ impl<V: Vector, const MASKED: bool> Part<V> for Scaled<'_, MASKED> {
 }
 
 /// `exp` of that less its maximum, which is kept.
-struct Powers<'a, const MASKED: bool> {
-    scaled: Scaled<'a, MASKED>,
+struct Powers<'a, const TIMES: bool, const MASKED: bool> {
+    scaled: Scaled<'a, TIMES, MASKED>,
     top: f32,
     powers: &'a mut [f32],
 }
 
-impl<V: Vector, const MASKED: bool> Part<V> for Powers<'_, MASKED> {
+impl<V: Vector, const TIMES: bool, const MASKED: bool> Part<V> for Powers<'_, TIMES, MASKED> {
     type Output = [V::F; 4];
 
     #[inline(always)]

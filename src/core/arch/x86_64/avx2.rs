@@ -1,5 +1,6 @@
 //! AVX2: 8 floats, 32 bytes.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::registers;
@@ -34,6 +35,21 @@ impl Avx2 {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run<K: Kernel>(v: Avx2, kernel: K) -> K::Output {
     kernel.run(v)
+}
+
+/// See [`Vector::in_step`].
+///
+/// # Safety
+/// The CPU has AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+unsafe fn in_step([mut a, mut b, mut c, mut d]: [__m256; 4]) -> [__m256; 4] {
+    // SAFETY: no instruction at all; the compiler has to have all four in registers, and knows them no better after.
+    unsafe {
+        asm!("/* {0} {1} {2} {3} */", inout(ymm_reg) a, inout(ymm_reg) b, inout(ymm_reg) c, inout(ymm_reg) d,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    [a, b, c, d]
 }
 
 /// No step of an 8-bit code is as large; 2^16 still fits `cvtps`, which turns what is too large into INT_MIN.
@@ -122,6 +138,11 @@ impl Vector for Avx2 {
             // SAFETY: the slice holds as many floats, in slots that take any; an i32 has their size and alignment.
             unsafe { _mm_stream_si32(to.add(i), value.to_bits() as i32) };
         }
+    }
+    #[inline(always)]
+    fn in_step(self, group: [__m256; 4]) -> [__m256; 4] {
+        // SAFETY: `self` is the proof that the CPU has the registers.
+        unsafe { in_step(group) }
     }
     #[inline(always)]
     fn mul(self, a: __m256, b: __m256) -> __m256 {

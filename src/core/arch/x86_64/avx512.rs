@@ -1,5 +1,6 @@
 //! AVX-512 F, BW and VL: 16 floats, 64 bytes.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::registers;
@@ -27,6 +28,21 @@ impl Avx512 {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn run<K: Kernel>(v: Avx512, kernel: K) -> K::Output {
     kernel.run(v)
+}
+
+/// See [`Vector::in_step`].
+///
+/// # Safety
+/// The CPU has AVX-512 F, BW and VL.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+#[inline]
+unsafe fn in_step([mut a, mut b, mut c, mut d]: [__m512; 4]) -> [__m512; 4] {
+    // SAFETY: no instruction at all; the compiler has to have all four in registers, and knows them no better after.
+    unsafe {
+        asm!("/* {0} {1} {2} {3} */", inout(zmm_reg) a, inout(zmm_reg) b, inout(zmm_reg) c, inout(zmm_reg) d,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    [a, b, c, d]
 }
 
 /// No step of an 8-bit code is as large; 2^16 still fits `cvtps`, which turns what is too large into INT_MIN.
@@ -115,6 +131,11 @@ impl Vector for Avx512 {
             // SAFETY: the slice holds as many floats, in slots that take any; an i32 has their size and alignment.
             unsafe { _mm_stream_si32(to.add(i), value.to_bits() as i32) };
         }
+    }
+    #[inline(always)]
+    fn in_step(self, group: [__m512; 4]) -> [__m512; 4] {
+        // SAFETY: `self` is the proof that the CPU has the registers.
+        unsafe { in_step(group) }
     }
     #[inline(always)]
     fn mul(self, a: __m512, b: __m512) -> __m512 {
