@@ -93,8 +93,8 @@ impl<E: Epilogue> WithChannelwise for AllLines<'_, '_, E> {
                 &signed
             }
         };
-        let (at_once, line) = (lines.at_once, lines.line());
-        let work = lines.work * output.iter().product::<usize>() / output[2];
+        let line = lines.line();
+        let (at_once, work) = lines.pieces(to.len() / line);
         threads::for_each(work, to.chunks_mut(at_once * line).enumerate(), |(i, to)| {
             let (start, columns) = (i * at_once, depthwise.columns.count);
             let count = to.len() / line;
@@ -132,8 +132,6 @@ struct Lines<'a, P> {
     run: &'a Run<'a>,
     /// Where codes are made in registers: how.
     to_bytes: Option<&'a ToBytes<'a>>,
-    /// Whether cells hold what the position below meets, too.
-    pairs: bool,
     taps: Vec<usize>,
     /// Cells of a kind.
     of_kind: usize,
@@ -141,8 +139,8 @@ struct Lines<'a, P> {
     count: usize,
     /// What a line takes, in bytes that are read and written.
     work: usize,
-    /// Lines of a piece of work.
-    at_once: usize,
+    /// Lines that are made together: two, where cells hold what the position below meets, too.
+    together: usize,
 }
 
 impl<'a, P: Channelwise> Lines<'a, P> {
@@ -166,8 +164,19 @@ impl<'a, P: Channelwise> Lines<'a, P> {
             && cells.kinds.len() == 1
             && cells.kinds[0].len() == height;
         let together = if pairs { 2 } else { 1 };
-        let at_once = (threads::CHUNK_BYTES / work.max(1)).max(1).next_multiple_of(together);
-        Self { p, run, to_bytes, pairs, taps, of_kind, count, work, at_once }
+        Self { p, run, to_bytes, taps, of_kind, count, work, together }
+    }
+
+    /// How many lines of so many are a piece of work, and what all of them take: what several threads share is cut into
+    /// two pieces for each, however little it is.
+    fn pieces(&self, lines: usize) -> (usize, usize) {
+        let work = self.work * lines;
+        let most = match threads::sharing(work) {
+            1 => lines,
+            n => lines.div_ceil(2 * n),
+        };
+        let lines = (threads::CHUNK_BYTES / self.work.max(1)).clamp(1, most.max(1));
+        (lines.next_multiple_of(self.together), work)
     }
 
     /// Results of a line.
@@ -184,8 +193,7 @@ impl<'a, P: Channelwise> Lines<'a, P> {
         let mut at = lines.start;
         while at < lines.end {
             // Two lines of one image, where that is how they are made.
-            let together = if self.pairs { 2 } else { 1 };
-            let some = together.min(output[1] - at % output[1]).min(lines.end - at);
+            let some = self.together.min(output[1] - at % output[1]).min(lines.end - at);
             self.lines(at..at + some, (at - lines.start) * output[2], image, to, &mut space);
             at += some;
         }
@@ -249,7 +257,8 @@ impl<'a, P: Channelwise> Lines<'a, P> {
             let mut lines = [(None, 0isize); MOST];
             let place = |(line, x): (usize, usize)| ([line / height, line % height], x);
             // What the position below meets, where one kind is all lines of the kernel.
-            let below = (height..MOST).map(|line| ([0, line], 0)).take(if self.pairs { MOST } else { 0 });
+            let below =
+                (height..MOST).map(|line| ([0, line], 0)).take(if self.together > 1 { MOST } else { 0 });
             let elements = elements.iter().copied().map(place).chain(below);
             for (to, ([z, y], x)) in lines.iter_mut().zip(elements) {
                 let line = inside(0, z).zip(inside(1, y));
