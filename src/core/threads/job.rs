@@ -10,8 +10,15 @@ use std::time::{Duration, Instant};
 
 use super::{SPINNING, lock};
 
-/// What runs a piece, by its number.
-pub(super) type Work<'a> = dyn Fn(usize) + Sync + 'a;
+/// Who runs a piece.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum By {
+    Caller,
+    Worker,
+}
+
+/// What runs a piece, by its number, which says nothing but how many came before it.
+pub(super) type Work<'a> = dyn Fn(usize, By) + Sync + 'a;
 
 /// A place where one caller at a time has its work shared. It is never freed, so that a worker may look at it at any
 /// time; what the work borrows is met only by who has taken a piece of it, for which the caller waits.
@@ -84,11 +91,11 @@ impl Job {
     }
 
     /// Runs a piece that was taken.
-    fn run_piece(&self, piece: usize) {
+    fn run_piece(&self, piece: usize, by: By) {
         // SAFETY: the piece was taken and is not yet counted as done, so the caller is there, and does not write.
         let work = unsafe { *self.work.get() };
         let Some(work) = work else { return };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(piece))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(piece, by))) {
             lock(&self.panic).get_or_insert(panic);
         }
     }
@@ -97,7 +104,7 @@ impl Job {
     pub(super) fn help(&self, worker: usize) -> bool {
         let mut ended = 0;
         while let Some(piece) = self.take(Some(worker)) {
-            self.run_piece(piece);
+            self.run_piece(piece, By::Worker);
             ended += 1;
         }
         if ended == 0 {
@@ -136,7 +143,7 @@ impl Job {
             between();
             while let Some(piece) = self.take(None) {
                 mine += 1;
-                self.run_piece(piece);
+                self.run_piece(piece, By::Caller);
                 between();
             }
         }));

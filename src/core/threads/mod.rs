@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::job::Job;
+use self::job::{By, Job};
 use self::pool::{Pool, WAKE_FROM};
 use crate::error::{Error, Result, Stopped};
 use crate::memory::{Ended, end};
@@ -91,11 +91,13 @@ pub fn set_interrupt_check(check: fn() -> bool) {
 }
 
 /// Runs `f` once for each item, which together read and write `bytes`, on this thread and perhaps on others, in any
-/// order. `f` returns whether to go on; once it says no, or an interrupt arrives, the rest is left out.
+/// order. `f` returns whether to go on; once it says no, or an interrupt arrives, the rest is left out. This thread begins
+/// with the first items, others with the last ones: so what a step of a program reads was mostly written by the same
+/// thread, in whose cache it still lies.
 #[inline]
 pub(crate) fn for_each<W: Send>(
     bytes: usize,
-    mut items: impl ExactSizeIterator<Item = W> + Send,
+    mut items: impl ExactSizeIterator<Item = W> + DoubleEndedIterator + Send,
     f: impl Fn(W) -> bool + Sync,
 ) -> std::result::Result<(), Stopped> {
     if items.len() > 1 {
@@ -108,15 +110,20 @@ pub(crate) fn for_each<W: Send>(
 /// [`for_each`] of several, compiled once for all work on the same kind of item.
 fn each<W: Send>(
     bytes: usize,
-    mut items: impl ExactSizeIterator<Item = W> + Send,
+    mut items: impl ExactSizeIterator<Item = W> + DoubleEndedIterator + Send,
     f: &(dyn Fn(W) -> bool + Sync),
 ) -> std::result::Result<(), Stopped> {
     let count = items.len();
     if let Some(team) = Team::of(bytes) {
         // The lock is given back before the work begins.
         let items = Mutex::new(items);
-        let next = || {
-            let item = lock(&items).next();
+        let next = |by| {
+            let mut items = lock(&items);
+            let item = match by {
+                By::Caller => items.next(),
+                By::Worker => items.next_back(),
+            };
+            drop(items);
             item.is_some_and(f)
         };
         return team.share(count, &next);
@@ -227,15 +234,15 @@ impl Team {
 
     /// [`alone`], on several threads.
     #[cold]
-    fn share(self, count: usize, next: &(dyn Fn() -> bool + Sync)) -> std::result::Result<(), Stopped> {
+    fn share(self, count: usize, next: &(dyn Fn(By) -> bool + Sync)) -> std::result::Result<(), Stopped> {
         let Self { pool, job } = self;
         let Some(held) = job.or_else(|| pool.hold()) else {
-            return alone(count, 1, &mut || next());
+            return alone(count, 1, &mut || next(By::Caller));
         };
         let _left = Left { here: HERE.replace(Here::Piece(pool)), job: job.is_none().then_some(held), pool };
         let stop = AtomicBool::new(false);
-        let work = |_| {
-            if !stop.load(Ordering::Relaxed) && !next() {
+        let work = |_, by| {
+            if !stop.load(Ordering::Relaxed) && !next(by) {
                 stop.store(true, Ordering::Relaxed);
             }
         };

@@ -130,7 +130,7 @@ impl Pool {
         }
         // Several at a time.
         let each = count.div_ceil(MOST_PIECES);
-        let some = |i: usize| (i * each..count.min((i + 1) * each)).for_each(work);
+        let some = |i: usize, by| (i * each..count.min((i + 1) * each)).for_each(|i| work(i, by));
         job.run(count.div_ceil(each), helpers, &some, between, || self.announce(helpers));
     }
 

@@ -13,7 +13,7 @@ fn run(count: usize, helpers: usize, work: &(dyn Fn(usize) + Sync)) {
     let pool = Pool::current();
     let Some(job) = pool.hold() else { return (0..count).for_each(work) };
     let _left = Left { here: HERE.replace(Here::Piece(pool)), job: Some(job), pool };
-    pool.run(job, (count, helpers), work, &mut || {});
+    pool.run(job, (count, helpers), &|i, _| work(i), &mut || {});
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn more_callers_than_there_are_places_work_alone() {
     let held: Vec<_> = std::iter::from_fn(|| pool.hold()).collect();
     let done = AtomicUsize::new(0);
     let team = Team { pool, job: None };
-    let next = || done.fetch_add(1, Ordering::Relaxed) < 9;
+    let next = |_| done.fetch_add(1, Ordering::Relaxed) < 9;
     assert_eq!(team.share(9, &next), Ok(()));
     held.into_iter().for_each(Job::release);
     assert_eq!(done.into_inner(), 9);
@@ -130,7 +130,7 @@ fn steps_of_a_program_share_one_place_and_leave_it() {
     for step in 0..2000 {
         let items = AtomicUsize::new(0);
         let team = Team { pool, job: Some(job) };
-        let next = || {
+        let next = |_| {
             let i = items.fetch_add(1, Ordering::Relaxed);
             sum.fetch_add(i * step, Ordering::Relaxed);
             // Work within a piece has a place of its own.
