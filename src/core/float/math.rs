@@ -75,8 +75,8 @@ impl<V: Vector> Group<V> {
     #[inline(always)]
     fn if_less(self, limit: f32, a: Self, b: Self) -> Self {
         let (v, limit, mut chosen) = (self.0, self.0.splat(limit), b.1);
-        for i in 0..4 {
-            chosen[i] = v.select(v.less(self.1[i], limit), a.1[i], b.1[i]);
+        for (i, chosen) in chosen.iter_mut().enumerate() {
+            *chosen = v.select(v.less(self.1[i], limit), a.1[i], b.1[i]);
         }
         Self(v, chosen)
     }
@@ -93,8 +93,8 @@ impl<V: Vector> Group<V> {
     #[inline(always)]
     fn one_nan(self, x: Self) -> Self {
         let (v, nan, mut chosen) = (self.0, self.0.splat(f32::NAN), self.1);
-        for i in 0..4 {
-            chosen[i] = v.select(v.unordered(self.1[i], x.1[i]), nan, self.1[i]);
+        for (i, chosen) in chosen.iter_mut().enumerate() {
+            *chosen = v.select(v.unordered(self.1[i], x.1[i]), nan, self.1[i]);
         }
         Self(v, chosen)
     }
