@@ -132,3 +132,59 @@ def test_what_a_comparison_proposes_removes_the_error(rng):
         remedy = next(row.remedy for row in result if row.remedy)
         better = tq.quantize(getattr(tq.remedies, remedy)(model, x), x, verbose=False)
         assert decibels(model(x), better(x)) > decibels(model(x), int8(x)) + 15
+
+
+def test_a_remedy_that_nothing_can_be_done_with_is_not_offered(rng):
+    """Channels of the model's own input cannot be scaled beforehand: a layer in floats is what is left."""
+    model, x = mlp(rng)
+    factors = np.ones(16, np.float32)
+    factors[[2, 9]] = 300
+    model[0].weight = model[0].weight / factors
+    result = compare(model, tq.quantize(model, x * factors, PLAIN, verbose=False), x * factors)
+    row = result["0"]
+    assert row.cause.startswith(("outlier channels", "imbalance: channels of the input"))
+    assert set(row.channels) == {2, 9}
+    assert (row.remedy, row.gain) == ("keep_in_float", np.inf)
+    assert "tq.remedies.keep_in_float(model, batches, nodes=['0'])" in result.next
+    assert "exact" in str(result)
+
+
+def test_outlier_channels_of_a_wire_are_told_where_it_is_quantized(rng):
+    model, x = outlying(rng)
+    row = compare(model, tq.quantize(model, x, PLAIN, verbose=False), x)["0.quantize"]
+    assert row.cause.startswith("outlier channels")
+    assert "of the output" in row.cause
+
+
+def test_groups_of_few_bits_are_offered_8_bits(rng):
+    model, x = mlp(rng)
+    int8 = tq.remedies.weight_only(model, [x], bits=3)
+    result = compare(model, int8, x)
+    assert {row.remedy for row in result if row.name in "024"} == {"weight_only"}
+    assert all(row.gain > 20 for row in result if row.name in "024")
+    assert result.next == "int8 = tq.remedies.weight_only(model, batches, bits=3, in_8_bits=3)"
+    made = eval(result.next.removeprefix("int8 = "), {"tq": tq, "model": model, "batches": [x]})
+    assert decibels(model(x), made(x)) > decibels(model(x), int8(x)) + 20
+
+
+def test_the_next_line_runs(rng):
+    """In each workflow, with the bits that were asked for."""
+    few = tq.qconfig_for_bits(3, 8, qat=False)
+    model, x = mlp(rng)
+    wide, y = outlying(rng)
+    cases = [
+        (model, x, tq.quantize(model, x, few, verbose=False), "gptq(model, batches, qconfig_mapping)"),
+        (wide, y, tq.quantize(wide, y, PLAIN, verbose=False), "quantize(tq.remedies.smooth(model, batches)"),
+        (
+            wide,
+            y,
+            tq.quantize_dynamic(wide),
+            "quantize_dynamic(tq.remedies.smooth(model, batches, dynamic=True))",
+        ),
+    ]
+    for model, x, int8, said in cases:
+        line = compare(model, int8, x).next
+        assert said in line
+        names = {"tq": tq, "model": model, "batches": [x], "qconfig_mapping": few}
+        made = eval(line.removeprefix("int8 = "), names)
+        assert decibels(model(x), made(x)) > decibels(model(x), int8(x)) + 0.5

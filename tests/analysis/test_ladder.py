@@ -162,6 +162,13 @@ def test_bad_input(case):
             quantize(model, x, same)
     with pytest.raises(ValueError, match="data_held_out must be other data than data"):
         quantize(model, [x[:8], x[8:]], [x[:8].copy(), x[8:].copy()])
+    # In other batches, in another order, with labels beside.
+    other = x[::-1].copy()
+    for same in ([other], [(other[:9], np.zeros(9)), (other[9:], np.zeros(len(x) - 9))]):
+        with pytest.raises(ValueError, match="data_held_out must be other data than data"):
+            quantize(model, x, same)
+    with pytest.warns(UserWarning, match=r"^9 of 12 samples of data_held_out are in data, too"):
+        quantize(model, x, np.concatenate([x[:9], x[:3] + 1]), metric=lambda model, data: 1.0)
     with pytest.raises(ValueError, match="data must hold at least one batch"):
         quantize(model, [], held)
     with pytest.raises(ValueError, match="inplace must be False with a metric"):

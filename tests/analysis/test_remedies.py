@@ -76,6 +76,22 @@ def test_equalization_gives_back_what_imbalance_took(rng, make, backend):
     assert equal > 24
 
 
+def test_factors_pass_a_prelu(rng):
+    """Slopes of channels are no factors: what is positive stays positive."""
+    convs = nn.Conv2d(3, 8, 3, padding=1), nn.PReLU(8), nn.Conv2d(8, 8, 3)
+    model, x = nn.Sequential(*convs).eval(), rng.standard_normal((8, 3, 8, 8)).astype(np.float32)
+    model[1].weight = rng.uniform(-0.5, 0.5, 8).astype(np.float32)
+    factors = (2.0 ** rng.uniform(-5, 5, 8)).astype(np.float32)
+    model[0].weight = model[0].weight * factors.reshape(-1, 1, 1, 1)
+    model[0].bias = model[0].bias * factors
+    model[2].weight = model[2].weight / factors.reshape(1, -1, 1, 1)
+    want = model(x)
+    made = remedies.equalize(model, x)
+    assert_allclose(made(x), want, rtol=0, atol=1e-5 * np.abs(want).max())
+    plain = tq.get_default_qconfig_mapping()
+    assert decibels(want, quantized(made, x)(x)) > decibels(want, quantized(model, x, plain)(x)) + 5
+
+
 def test_equalized_ranges_are_equal_on_both_sides(rng):
     model, x = imbalanced(rng)
     made = remedies.equalize(model, x, absorb=False)

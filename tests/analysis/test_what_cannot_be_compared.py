@@ -28,14 +28,77 @@ def test_models_that_do_not_correspond(models, rng):
             return self.one(x)
 
     other = Named().eval()
-    with pytest.raises(ValueError, match=r"do not correspond: no node of int8"):
-        compare(other, int8, x)
+    for made in (int8, tq.quantize_dynamic(_model)):
+        with pytest.raises(
+            ValueError, match=r"do not correspond: 3 of 3 layers of int8 have the name of none"
+        ):
+            compare(other, made, x)
+        with pytest.raises(
+            ValueError, match=r"do not correspond: 3 of 3 layers of int8 have the name of none"
+        ):
+            sensitivity(other, x, int8=made)
     other, _ = mlp(rng)
     with pytest.raises(ValueError, match=r"do not correspond: the weights of 0 are other ones"):
         compare(other, int8, x)
     other, _ = mlp(rng, hidden=24)
     with pytest.raises(ValueError, match="do not correspond: 0 gives shape"):
         compare(other, int8, x)
+
+
+def test_most_layers_of_other_names_are_no_other_model(rng):
+    class Blocks(nn.Module):
+        def __init__(self, name, count):
+            super().__init__()
+            self.name = name
+            self.blocks = nn.ModuleList([nn.Module() for _ in range(count)])
+            for block in self.blocks:
+                setattr(block, name, nn.Linear(8, 8))
+            self.head = nn.Linear(8, 2)
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = x + nn.functional.relu(getattr(block, self.name)(x))
+            return self.head(x)
+
+    x = rng.standard_normal((16, 8), np.float32)
+    model, other = Blocks("a", 12).eval(), Blocks("b", 12).eval()
+    for mine, theirs in zip(model.blocks, other.blocks, strict=True):
+        theirs.b = mine.a
+    other.head = model.head
+    with pytest.raises(ValueError, match=r"do not correspond: 12 of 13 layers of int8"):
+        compare(other, tq.quantize_dynamic(model), x)
+
+
+def test_layers_that_the_float_model_lacks_are_listed(rng):
+    class Renamed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.other = nn.Linear(8, 8), nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.other(nn.functional.relu(self.first(x)))
+
+    class Original(nn.Module):
+        def __init__(self, renamed):
+            super().__init__()
+            self.first, self.last = renamed.first, renamed.other
+
+        def forward(self, x):
+            return self.last(nn.functional.relu(self.first(x)))
+
+    renamed, x = Renamed().eval(), rng.standard_normal((16, 8), np.float32)
+    result = compare(renamed, tq.quantize_dynamic(Original(renamed).eval()), x)
+    assert result.unpaired == ["last"]
+    assert "not in the float model: last" in str(result)
+    assert [row.name for row in result.depth] == ["first", "relu"]
+
+
+def test_models_deeper_than_python_calls(rng):
+    layers = [nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(400)]
+    model, x = nn.Sequential(*layers).eval(), rng.standard_normal((4, 4), np.float32)
+    int8 = tq.quantize(model, x, tq.get_default_qconfig_mapping(), verbose=False)
+    assert len(compare(model, int8, x)) == 401
+    assert len(tq.report(int8).lines) == 401
 
 
 def test_what_is_no_pair_of_a_float_and_a_quantized_model(models):
@@ -56,6 +119,12 @@ def test_no_data(models):
         compare(model, int8, [])
     with pytest.raises(ValueError, match="batches must hold at least one batch"):
         sensitivity(model, [])
+
+
+def test_batches_without_samples(models):
+    model, int8, x = models
+    with pytest.raises(ValueError, match="batch 1: it holds no samples"):
+        compare(model, int8, [x, x[:0]])
 
 
 def test_batches_that_do_not_fit_are_counted(models):
@@ -96,6 +165,9 @@ def test_nodes_that_never_ran_are_listed(rng):
     result = compare(model, tq.convert(ready), [(x, False)])
     assert result.unreached == ["b"]
     assert "never ran: b" in str(result)
+    # Of a dynamic model no graph comes to it.
+    assert compare(model, tq.quantize_dynamic(model), [(x, False)]).unreached == ["b"]
+    assert compare(model, tq.quantize_dynamic(model), [(x, True)]).unreached == []
 
 
 def test_models_are_left_as_they_were(models):

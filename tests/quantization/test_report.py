@@ -217,3 +217,32 @@ def test_summary_of_integers_has_shapes_and_parameters_and_nothing_for_what_is_g
         "(n, 144)",
         "(n, 3)",
     ]
+
+
+def test_a_prepared_model_says_what_it_becomes():
+    """Means on a grid of their own, and products of broadcast codes, are integers in both."""
+
+    class Squeeze(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1)
+
+        def forward(self, x):
+            h = F.relu(self.a(x))
+            h = h * F.sigmoid(self.b(h.mean(axis=(2, 3), keepdims=True)))
+            return F.relu(self.b(h))
+
+    x = np.random.default_rng(0).standard_normal((4, 3, 8, 8), np.float32)
+    ready = tq.prepare(Squeeze(), None, x)
+    tq.calibrate(ready, x, show_progress=False)
+    before, after = lines(ready), lines(tq.convert(ready))
+    for name in ("mean", "sigmoid", "multiply"):
+        assert before[name].computes == after[name].computes == "quint8"
+        assert before[name].reason == after[name].reason == ""
+
+
+def test_bits_are_those_of_the_codes(rows):
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+    int8 = tq.quantize(model, rows, tq.qconfig_for_bits(3, 5, qat=False), verbose=False)
+    assert lines(int8)["0"].bits == "w3 a5"
+    assert lines(tq.remedies.weight_only(model, bits=4))["0"].weight_bits == 4

@@ -24,6 +24,8 @@ class Cause(NamedTuple):
 
     words: str = ""
     remedy: str = ""
+    #: Whether it is what the node gives that is to be changed, not what it takes.
+    is_of_output: bool = False
 
 
 def ratio_of(ranges: object) -> float:
@@ -66,7 +68,8 @@ def cause_of(watched: Watched, source: Watched | None) -> Cause:
     if weighted is not None:
         ratio = ratio_of(weighted.ranges)
         if not weighted.is_per_channel and ratio > IMBALANCE:
-            return Cause(f"imbalance: ranges of weights differ {ratio:,.0f} times across outputs", "equalize")
+            words = f"imbalance: ranges of weights differ {ratio:,.0f} times across outputs"
+            return Cause(words, "equalize", True)
     if sqnr >= ENOUGH:
         return Cause()
     if largest == "weight" and weighted is not None:
@@ -94,7 +97,7 @@ def _of_weight(watched: Watched) -> Cause:
 
 
 def _of_source(source: Watched | None, watched: Watched) -> Cause:
-    if source is None:
+    if source is None or source.codes is None:
         return Cause("rounding of what goes in")
     return Cause(f"what {source.node.name} gives is rounded already: see there")
 
@@ -125,7 +128,7 @@ def _of_wire(wire: Watched | None, watched: Watched, which: str) -> Cause:
         )
     outliers = _of_channels(seen, what)
     if outliers.words:
-        return outliers
+        return outliers._replace(is_of_output=which == "output")
     if codes is not None and codes.total >= 4 * codes.has and codes.bulk * 10 <= codes.has:
         return Cause(
             f"a grid that does not fit: 99 % of {what} lies on {codes.bulk} of {codes.has} codes",
@@ -133,7 +136,7 @@ def _of_wire(wire: Watched | None, watched: Watched, which: str) -> Cause:
         )
     if codes is not None and codes.has <= 64:
         return Cause(f"bits too few: {codes.has.bit_length() - 1} for {what}", "more bits, or train")
-    return Cause(f"rounding of {what}")
+    return Cause(f"rounding of {what}", "", which == "output")
 
 
 def _of_channels(seen: Range, what: str) -> Cause:

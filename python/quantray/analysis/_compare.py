@@ -13,7 +13,7 @@ from quantray.analysis._row import rows_of
 from quantray.analysis._sensitivity import sensitivity_of
 from quantray.analysis._statistics import Errors
 from quantray.analysis._walk import Walk
-from quantray.graph import Graph, Node
+from quantray.graph import Node, Ref
 from quantray.graph._graph import leaves
 from quantray.graph._trees import is_array
 from quantray.graph.kinds import is_weight
@@ -21,6 +21,8 @@ from quantray.quantization._batches import Batch, as_batches, is_floats
 from quantray.quantization._integers import DEQUANTIZE
 from quantray.quantization._progress import progress
 from quantray.quantization._sides import Side, Trained, float_side, quantized_side
+from quantray.quantization.fake_quantize import FakeQuantizeBase
+from quantray.quantization.observer import ObserverBase
 
 #: Below this cosine weights of a layer are other weights.
 _ALIKE = 0.5
@@ -106,6 +108,7 @@ def compare(
         rows_of(walk, losses, is_trained=is_trained),
         walk=walk,
         unreached=_unreached(walk, other),
+        unpaired=list(dict.fromkeys(name for pairs in walk._pairs for name in pairs.unpaired)),
         agreement=rows.result(),
         output=output.sqnr,
         is_trained=is_trained,
@@ -146,13 +149,30 @@ def _unreached(walk: Walk, other: Side) -> list[str]:
     for graph in other.graphs():
         for node in graph:
             is_step = node.kind not in ("input", "parameter", "constant", "tap", DEQUANTIZE)
-            if is_step and ".float" not in node.name and not _has_weights_alone(node, graph):
+            if is_step and ".float" not in node.name and not is_weight(Ref(node.name), graph):
                 found[node.name] = None
     known = {name for pairs in walk._pairs for name in (n.name for n in pairs.other)}
+    nodes = [node for graph in other.graphs() for node in graph]
+    read = {node.value[0] for node in nodes if node.kind == "parameter"}
+    whole = {_home(node) for node in nodes}
+    for name, module in other.model.named_modules():
+        if isinstance(module, (ObserverBase, FakeQuantizeBase)) or not module._own_state():
+            continue
+        if name not in read and not whole.intersection(_around(name)):
+            found[name] = None
     return [name for name in found if name not in known]
 
 
-def _has_weights_alone(node: Node, graph: Graph) -> bool:
-    from quantray.graph import Ref
+def _home(node: Node) -> str | None:
+    """The path of the module that a node runs as a whole."""
+    match node.kind:
+        case "layer" | "module" | "python" | "int.layer":
+            return getattr(node.value, "path", getattr(node.value, "home", node.value))
+        case _:
+            return None
 
-    return is_weight(Ref(node.name), graph)
+
+def _around(name: str) -> list[str]:
+    """The paths of a module and of those that it is in."""
+    parts = name.split(".") if name else []
+    return [".".join(parts[:i]) for i in range(len(parts) + 1)]

@@ -24,12 +24,9 @@ if TYPE_CHECKING:
 
 #: A table that is printed gets no longer than this; `rows` has all.
 _MOST = 40
-#: What to run for a remedy that is a function.
-_CALLS = {
-    "equalize": "tq.remedies.equalize(model, batches)",
-    "smooth": "tq.remedies.smooth(model, batches)",
-    "gptq": "tq.remedies.gptq(model, batches)",
-}
+#: Remedies that are functions: the first ones make another float model, to be quantized again.
+_OF_FLOATS = ("equalize", "smooth", "gptq", "keep_in_float")
+_FUNCTIONS = (*_OF_FLOATS, "refine", "weight_only")
 
 
 class Comparison(Sequence[Row]):
@@ -45,6 +42,8 @@ class Comparison(Sequence[Row]):
         The same in the order of the graph.
     unreached : list of str
         Nodes that no batch has reached.
+    unpaired : list of str
+        Layers of the quantized model that stand for none of the float one: they have no row.
     agreement : Agreement, optional
         Of what the models return: cosines, neighbours.
     output : float
@@ -57,6 +56,7 @@ class Comparison(Sequence[Row]):
         *,
         walk: Walk,
         unreached: Sequence[str],
+        unpaired: Sequence[str] = (),
         agreement: Agreement | None,
         output: float,
         is_trained: bool,
@@ -69,7 +69,8 @@ class Comparison(Sequence[Row]):
             return math.inf if math.isnan(row.own) else row.own
 
         self.rows = sorted(self.depth, key=badness)
-        self.unreached, self.agreement, self.output = list(unreached), agreement, output
+        self.unreached, self.unpaired = list(unreached), list(unpaired)
+        self.agreement, self.output = agreement, output
         self.is_trained = is_trained
         self._walk = walk
 
@@ -104,10 +105,29 @@ class Comparison(Sequence[Row]):
     @property
     def next(self) -> str:
         """One line to run next; empty where nothing is to be done."""
-        for row in self.rows:
-            if row.remedy in _CALLS:
-                return f"model = {_CALLS[row.remedy]}"
-        return next((f"{row.name}: {row.remedy}" for row in self.rows if row.remedy), "")
+        offered = [row for row in self.rows if row.remedy]
+        if not offered:
+            return ""
+        found = next((row for row in offered if row.remedy in _FUNCTIONS), offered[0])
+        alike = [row for row in self.rows if row.remedy == found.remedy]
+        # Whoever asked for other bits has a mapping that says so.
+        settings = "" if found.bits in ("", "w8 a8") else ", qconfig_mapping"
+        match found.remedy:
+            case "refine":
+                return "int8 = tq.remedies.refine(model, int8, batches)"
+            case "weight_only":
+                bits = found.bits.partition(" ")[0].removeprefix("w")
+                return f"int8 = tq.remedies.weight_only(model, batches, bits={bits}, in_8_bits={len(alike)})"
+            case "keep_in_float":
+                settings += f", nodes={[row.name for row in alike]}"
+            case remedy if remedy not in _OF_FLOATS:
+                return f"{found.name}: {remedy}"
+            case _:
+                pass
+        if self._walk.is_in_calls:
+            settings += ", dynamic=True" if found.remedy == "smooth" else ""
+            return f"int8 = tq.quantize_dynamic(tq.remedies.{found.remedy}(model, batches{settings}))"
+        return f"int8 = tq.quantize(tq.remedies.{found.remedy}(model, batches{settings}), batches)"
 
     def headline(self) -> str:
         """What is lost in all, and the worst cause."""
@@ -151,7 +171,7 @@ class Comparison(Sequence[Row]):
             f"{row.steps:.3g}" if self.is_trained else "",
             row.cause,
             row.remedy,
-            "" if row.gain is None else f"{row.gain:+.1f} dB",
+            "" if row.gain is None else "exact" if math.isinf(row.gain) else f"{row.gain:+.1f} dB",
         )
 
     def _below(self, most: int | None) -> list[str]:
@@ -160,6 +180,8 @@ class Comparison(Sequence[Row]):
             lines.append(f"... {len(self.rows) - most} more: result.to_frame()")
         if self.unreached:
             lines.append(f"never ran: {', '.join(self.unreached)}")
+        if self.unpaired:
+            lines.append(f"not in the float model: {', '.join(self.unpaired)}")
         if self.next:
             lines.append(f"next: {self.next}")
         return lines

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from quantray._typing import Array, ArrayLike, Floats
+from quantray._typing import Array, ArrayLike, Floats, Ints
 from quantray.analysis._pairs import Weighted
 from quantray.analysis._statistics import Errors
 from quantray.analysis._walk import Watched
@@ -17,8 +17,13 @@ from quantray.nn.quantized import Grid
 Ends: TypeAlias = tuple[ArrayLike, ArrayLike]
 
 
-def gain_of(watched: Watched, source: Watched | None, remedy: str) -> float | None:
-    """How many dB of own SQNR a remedy gives to a node; None where it is not tried on single nodes."""
+def gain_of(
+    watched: Watched, source: Watched | None, remedy: str, ends: tuple[bool, bool] = (True, True)
+) -> float | None:
+    """How many dB of own SQNR a remedy gives to a node; None where it is not tried on single nodes.
+
+    `ends` says whether channels of its input can be scaled, and those of its output.
+    """
     weighted = watched.weighted
     if weighted is None or watched.kept is None or remedy not in _REMEDIES:
         return None
@@ -27,7 +32,11 @@ def gain_of(watched: Watched, source: Watched | None, remedy: str) -> float | No
     source_grid = None if source is None or source.codes is None else source.codes.grid
     y = weighted(x, weighted.weight, weighted.bias)
     before = _sqnr(y, weighted(_on(x, source_grid, None), weighted.other, weighted.other_bias), grid)
-    after = _REMEDIES[remedy](weighted, x, y, source_grid, grid)
+    function = _REMEDIES[remedy]
+    if function is _scaled:
+        after = _scaled(weighted, x, y, source_grid, grid, ends)
+    else:
+        after = function(weighted, x, y, source_grid, grid)
     return after - before if np.isfinite(before) and np.isfinite(after) else None
 
 
@@ -70,13 +79,20 @@ def _per_channel(x: Array, axis: int) -> Array:
     return np.maximum(found, 1e-12)
 
 
-def _scaled(weighted: Weighted, x: Floats, y: Floats, source: Grid | None, grid: Grid | None) -> float:
+def _scaled(
+    weighted: Weighted,
+    x: Floats,
+    y: Floats,
+    source: Grid | None,
+    grid: Grid | None,
+    ends: tuple[bool, bool] = (True, True),
+) -> float:
     """Channels of the input scaled to what weights leave for them, those of the output to one range."""
     weight = weighted.weight
     axis = 0 if "transpose" in weighted.kind else 1
     groups = weighted.settings.get("groups", 1)
     factor: Array | float = 1.0
-    if weighted.kind == "linear" or groups == 1:
+    if ends[0] and (weighted.kind == "linear" or groups == 1):
         inputs = _per_channel(x, weighted.channel_axis)
         factor = np.sqrt(inputs / _per_channel(weight, axis))
         factor = factor / np.exp(np.log(factor).mean())
@@ -88,8 +104,8 @@ def _scaled(weighted: Weighted, x: Floats, y: Floats, source: Grid | None, grid:
     small = x / of_input
     given = _on(small.astype(np.float32), source, None if source is None else _own_range(small)) * of_input
     found = weighted(given, _weights(weighted, weight * of_weight) / of_weight, weighted.bias)
-    if grid is None:
-        return _sqnr(y, found, None)
+    if grid is None or not ends[1]:
+        return _sqnr(y, found, grid)
     outputs = _per_channel(y, weighted.channel_axis)
     turn = outputs.reshape([1] * (y.ndim - 1) + [-1] if weighted.kind == "linear" else
                            [1, -1] + [1] * (y.ndim - 2))  # fmt: skip
@@ -136,6 +152,16 @@ def _best_rounding(weighted: Weighted, x: Floats, y: Floats, source: Grid | None
     return _sqnr(y, weighted(_on(x, source, None), (codes * scale).astype(np.float32), weighted.bias), grid)
 
 
+def _in_8_bits(weighted: Weighted, x: Floats, y: Floats, source: Grid | None, grid: Grid | None) -> float:
+    """The same groups with codes of 8 bits."""
+    size, weight = weighted.group_size, weighted.weight
+    groups: Ints = np.arange(0, weight.shape[1], size, dtype=np.int64)
+    scale = np.maximum(np.maximum.reduceat(np.abs(weight), groups, axis=1) / 127, np.finfo(np.float32).tiny)
+    each = np.repeat(scale, size, axis=1)[:, : weight.shape[1]]
+    rounded = (np.rint(weight / each) * each).astype(np.float32)
+    return _sqnr(y, weighted(x, rounded, weighted.bias), grid)
+
+
 _REMEDIES: dict[str, Callable[[Weighted, Floats, Floats, Grid | None, Grid | None], float]] = {
     "equalize": _scaled,
     "smooth": _scaled,
@@ -144,4 +170,6 @@ _REMEDIES: dict[str, Callable[[Weighted, Floats, Floats, Grid | None, Grid | Non
     "MSEObserver": _without_one,
     "per-channel weights": _per_output,
     "gptq": _best_rounding,
+    "refine": _scaled,
+    "weight_only": _in_8_bits,
 }

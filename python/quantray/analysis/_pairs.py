@@ -14,6 +14,7 @@ from quantray.graph._graph import leaves
 from quantray.graph.kinds import LAYERS, is_weight
 from quantray.quantization._integers import DEQUANTIZE, LAYER, QUANTIZE
 from quantray.quantization._layers import Layer, limited, weights_of
+from quantray.quantization._shown import has_codes
 from quantray.quantization._sides import Side
 
 #: Nodes that are no step of their own.
@@ -29,6 +30,13 @@ class Pairs:
         For wires of the quantized graph those of the float one.
     steps : dict of str to Ref
         The nodes that have a row, with the wire of the float graph that each one's output should be.
+    unpaired : list of str
+        Layers of the quantized graph that stand for none of the float one.
+
+    Raises
+    ------
+    ValueError
+        Most layers of the one stand for none of the other.
     """
 
     def __init__(self, graph: Graph, other: Graph, side: Side, its: Side) -> None:
@@ -54,6 +62,19 @@ class Pairs:
             for out in range(max(len(node.facts), 1)):
                 self.exact[Ref(node.name, out)] = self._settled(Ref(found.node, found.out + out))
             self.steps[node.name] = self._settled(found)
+        layers = [node.name for node in other if _is_layer(node, its)]
+        self.unpaired = [name for name in layers if name not in self.steps]
+        is_alien = 2 * len(self.unpaired) > len(layers) if layers else not self.exact_names
+        if is_alien:
+            raise ValueError(
+                f"model and int8 do not correspond: {len(self.unpaired)} of {len(layers)} layers of int8 "
+                f"have the name of none of model's, {_names(graph)} there and {_names(other)} here"
+            )
+
+    def is_part(self, node: Node) -> bool:
+        """Whether a node of the quantized graph is part of a step, or of what makes weights."""
+        is_weights = is_weight(Ref(node.name), self.other)
+        return node.kind == DEQUANTIZE or _is_between(node, self.other) or is_weights
 
     def _of(self, node: Node) -> Ref | None:
         graph = self.graph
@@ -107,6 +128,18 @@ def _is_observed(graph: Graph) -> bool:
     return any(node.kind == "observe" for node in graph)
 
 
+def _is_layer(node: Node, side: Side) -> bool:
+    """Whether a node of a quantized graph is a layer of integers."""
+    if node.kind == LAYER:
+        return True
+    return node.kind == "module" and has_codes(side.model.get_submodule(node.value))
+
+
+def _names(graph: Graph) -> str:
+    found = [node.name for node in graph if node.kind not in ("input", "parameter", "constant", "tap")]
+    return ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
+
+
 def _is_between(node: Node, graph: Graph) -> bool:
     """Whether a node only computes in floats what another one quantizes, as one row."""
     return ".float" in node.name and node.name.partition(".float")[0] in graph
@@ -143,6 +176,8 @@ class Weighted(NamedTuple):
     limits: tuple[float | None, float | None] | None
     #: The least and the greatest code of the weight.
     code_range: tuple[int, int] = (-128, 127)
+    #: How many weights of a row have one scale; 0 for all of them.
+    group_size: int = 0
 
     @property
     def is_per_channel(self) -> bool:
@@ -218,6 +253,7 @@ def weighted_of(node: Node, pairs: Pairs, side: Side, other: Side) -> Weighted |
         settings,
         limits,
         getattr(module, "weight_range", getattr(module, "code_range", (-128, 127))),
+        0 if grouped is None else int(getattr(module, "group_size", 0)),
     )
 
 

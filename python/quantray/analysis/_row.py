@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quantray.analysis._causes import Cause, behind, cause_of, ratio_of, several_ranges
-from quantray.analysis._gains import gain_of
+from quantray.analysis._choice import Choice
 from quantray.analysis._walk import Walk, Watched
 from quantray.quantization.report import Line, report
 
@@ -52,9 +52,9 @@ class Row:
         What it computes in, and why it is in floats if it is; bits of weights and activations; bytes of its
         weights; milliseconds of its own operator for all batches.
     cause, remedy : str
-        In words.
+        In words; the remedy is a name in `quantization.remedies`, or what to change.
     gain : float, optional
-        dB of own SQNR that the remedy gave, measured.
+        dB of own SQNR that the remedy gave, measured; infinite where it leaves nothing to lose.
     """
 
     name: str
@@ -94,7 +94,7 @@ def rows_of(walk: Walk, losses: Mapping[str, float], *, is_trained: bool) -> lis
     calls: dict[str, list[Watched]] = {}
     for name, watched in walk.watched.items():
         calls.setdefault(name.partition("#")[0], []).append(watched)
-    made: list[Row] = []
+    choice, made = Choice(walk), list[Row]()
     for name, watched in walk.watched.items():
         source = walk.watched.get(watched.source or "")
         base = name.partition("#")[0]
@@ -105,7 +105,8 @@ def rows_of(walk: Walk, losses: Mapping[str, float], *, is_trained: bool) -> lis
             again = several_ranges(calls[base])
             if again.words and cause.words:
                 cause = again
-        gain = None if is_trained or not cause.remedy else gain_of(watched, source, cause.remedy)
+        remedy, gain = (cause.remedy, None) if is_trained else choice.of(name, watched, source, cause)
+        cause = cause._replace(remedy=remedy)
         made.append(_row(name, watched, source, lines.get(name) or lines.get(base), losses, cause, gain))
     return made
 
@@ -133,7 +134,8 @@ def _row(
     shares = [
         part / total if total else 0.0 for part in (watched.of_weight, watched.of_input, watched.of_output)
     ]
-    codes = watched.codes
+    # Of a trained model distances alone were looked at.
+    codes = None if watched.codes is None or not watched.codes.total else watched.codes
     ratio, far = watched.input.outliers()
     is_first = "#" not in name
     return Row(
@@ -147,7 +149,7 @@ def _row(
         weight_share=shares[0],
         input_share=shares[1],
         output_share=shares[2],
-        clipped=0.0 if codes is None or not codes.total else codes.clipped / codes.total,
+        clipped=0.0 if codes is None else codes.clipped / codes.total,
         clipping=0.0 if codes is None else codes.clipping_share,
         codes=None if codes is None else codes.used,
         codes_of=None if codes is None else codes.has,

@@ -18,9 +18,8 @@ from quantray.graph import Expr, Graph, Node, Ref, kind_of
 from quantray.graph._graph import leaves, map_tree
 from quantray.graph._lengths import evaluate
 from quantray.graph._run import Environment, parameter_of, run
-from quantray.quantization._integers import DEQUANTIZE, MOVE, Outputs
-from quantray.quantization._shown import has_codes
-from quantray.quantization._sides import Side, Trained, as_floats, exact_values
+from quantray.quantization._integers import DEQUANTIZE, MOVE, QUANTIZE, Outputs
+from quantray.quantization._sides import InCalls, Side, Trained, as_floats, exact_values
 
 #: So many samples of the first batch are kept, to try remedies on.
 KEPT = 64
@@ -29,12 +28,11 @@ KEPT = 64
 class Watched:
     """What is kept of one call of one node."""
 
-    def __init__(self, node: Node, weighted: Weighted | None, codes: Codes | None) -> None:
+    def __init__(self, node: Node, weighted: Weighted | None, codes: Codes | None, axis: int | None) -> None:
         self.node, self.weighted, self.codes = node, weighted, codes
         self.own, self.accumulated = Errors(), Errors()
         #: Energies of the parts of its own error.
         self.of_weight = self.of_input = self.of_output = 0.0
-        axis = None if weighted is None else weighted.channel_axis
         self.input, self.output = Range(axis), Range(axis)
         self.seconds = 0.0
         self.calls = 0
@@ -60,9 +58,16 @@ class Walk:
         self.side, self.other = side, other
         self.watched: dict[str, Watched] = {}
         self.samples = self.batches = 0
+        #: The first batch, which remedies are tried on.
+        self.first: object = None
         self._pairs: list[Pairs] = []
         #: What the model returns, exactly and as it is: of each batch, for whoever looks at it.
         self.outputs: tuple[object, object] = (None, None)
+
+    @property
+    def is_in_calls(self) -> bool:
+        """Whether ranges are found in each call: of a dynamic model."""
+        return isinstance(self.other, InCalls)
 
     def pairs(self, graph: Graph, other: Graph) -> Pairs:
         """The pairs of two graphs."""
@@ -70,21 +75,20 @@ class Walk:
             if known.graph is graph and known.other is other:
                 return known
         made = Pairs(graph, other, self.side, self.other)
-        if not any(graph.nodes[name].kind != "input" for name in made.exact_names.values()):
-            raise ValueError(
-                "model and int8 do not correspond: no node of int8 has the name of one of model's, "
-                f"{_names(graph)} there and {_names(other)} here"
-            )
         self._pairs.append(made)
         return made
 
     def batch(self, batch: object) -> None:
         """Takes in one batch."""
+        if self.batches == 0:
+            self.first = batch
         graph, inputs = self.side.find(batch)
         other, its = self.other.find(batch)
         pairs = self.pairs(graph, other)
         first = next(iter(inputs.values()), None)
         count = len(first) if first is not None and np.ndim(first) else None
+        if count == 0:
+            raise ValueError("it holds no samples")
         values, exact = exact_values(self.side, graph, inputs, set(pairs.exact.values()))
         timed: dict[str, float] = {}
 
@@ -133,7 +137,9 @@ class Walk:
         if known is None:
             grid = self.other.grids(pairs.other).get(Ref(node.name))
             weighted = weighted_of(node, pairs, self.side, self.other)
-            known = self.watched[node.name] = Watched(node, weighted, None if grid is None else Codes(grid))
+            codes = None if grid is None else Codes(grid)
+            known = Watched(node, weighted, codes, _channel_axis(node, weighted, pairs))
+            self.watched[node.name] = known
             known.source = _source(node, pairs)
         return known
 
@@ -211,6 +217,7 @@ class Given:
     ) -> None:
         self._other, self._pairs, self._values, self._environment = other, pairs, values, environment
         self._grids = other.grids(pairs.other)
+        self._made: dict[Ref, Tensor] = {}
 
     def wire(self, ref: Ref) -> Tensor:
         """The exact value of a wire, on the grid that it has; computed where it is part of a step."""
@@ -225,13 +232,12 @@ class Given:
             return parameter_of(self._other.model, node)
         if node.kind == "constant":
             return node.value
-        if node.kind in ("input", "tap", "hook", "python") or ref.out or self._has_codes(node):
+        # What is behind a step by itself that has no pair cannot be told from it.
+        if ref.out or not self._pairs.is_part(node):
             raise NoExact(str(ref))
-        return first_output(self.computed(node))
-
-    def _has_codes(self, node: Node) -> bool:
-        """Whether a node is a step by itself that has no pair: what is behind it cannot be told from it."""
-        return node.kind == "module" and has_codes(self._other.model.get_submodule(node.value))
+        if ref not in self._made:
+            self._made[ref] = first_output(self.computed(node))
+        return self._made[ref]
 
     def computed(self, node: Node) -> Outputs:
         """What a node gives for exact inputs."""
@@ -278,6 +284,18 @@ def _energy(error: Array) -> float:
     return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
 
 
+def _channel_axis(node: Node, weighted: Weighted | None, pairs: Pairs) -> int | None:
+    """The axis of channels of what a step gives, if it is on a grid: that of the layers that take it."""
+    if weighted is not None:
+        return weighted.channel_axis
+    if node.kind != QUANTIZE:
+        return None
+    takers = [pairs.exact_names.get(name, "") for name in pairs.other.users().get(Ref(node.name), ())]
+    found = [pairs.graph.nodes[name] for name in takers if name in pairs.graph]
+    kinds = [taker.value.kind for taker in found if taker.kind == "layer"]
+    return None if not kinds else -1 if "linear" in kinds else 1
+
+
 def _source(node: Node, pairs: Pairs) -> str | None:
     """The step that a step's input comes from."""
     if not node.inputs:
@@ -289,8 +307,3 @@ def _source(node: Node, pairs: Pairs) -> str | None:
             return None
         ref = inner.inputs[0]
     return ref.node
-
-
-def _names(graph: Graph) -> str:
-    found = [node.name for node in graph if node.kind not in ("input", "parameter", "constant", "tap")]
-    return ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")

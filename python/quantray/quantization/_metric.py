@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Sized
 from itertools import zip_longest
 
@@ -57,11 +58,32 @@ def check_held_out(data: object, held_out: object, metric: Metric) -> None:
         raise ValueError("data_held_out must be what metric(model, data) is measured on, got None")
     if isinstance(held_out, Sized) and len(held_out) == 0:
         raise ValueError("data_held_out must hold at least one batch, got none")
-    if _are_same(data, held_out):
+    seen, held = _samples(data), _samples(held_out)
+    shared = max(seen.keys() & held.keys(), key=lambda kind: math.prod(kind[0]), default=None)
+    both = 0 if shared is None else len(seen[shared] & held[shared])
+    if _are_same(data, held_out) or (shared is not None and seen[shared] == held[shared]):
         raise ValueError(
             "data_held_out must be other data than data: what is calibrated with says nothing of what a "
             "model does with data that it has not seen"
         )
+    if shared is not None and 2 * both > len(held[shared]):
+        warnings.warn(
+            f"{both} of {len(held[shared])} samples of data_held_out are in data, too: what is calibrated "
+            "with says nothing of what a model does with data that it has not seen",
+            stacklevel=4,
+        )
+
+
+def _samples(data: object) -> dict[tuple[tuple[int, ...], str], set[int]]:
+    """The samples that data are made of, by shape and type, as hashes. Data that pass once are left alone."""
+    found: dict[tuple[tuple[int, ...], str], set[int]] = {}
+    if not (is_array(data) or is_sequence(data)):
+        return found
+    for array in leaves(data):
+        if is_array(array) and np.ndim(array) > 1:
+            kind = np.shape(array)[1:], str(array.dtype)
+            found.setdefault(kind, set()).update(hash(sample.tobytes()) for sample in array)
+    return found
 
 
 def _are_same(a: object, b: object) -> bool:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from quantray import nn
+from quantray._core import QTensor
 from quantray._typing import Tensor
 from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph._graph import About, ordered
@@ -264,6 +265,14 @@ def formula_words(node: Node) -> str:
     inner = [n.kind for n in node.value[0].graph if n.kind not in _PLAIN]
     found = list(dict.fromkeys(map(function_word, inner)))
     return ", ".join(found) if len(found) <= 4 else f"{', '.join(found[:3])}, ... ({len(inner)} functions)"
+
+
+def weight_bits_of(module: nn.Module) -> int:
+    """Bits that the codes of a module's weights need."""
+    weights = [value for value in module._own_state().values() if isinstance(value, QTensor)]
+    stored = max((int(weight.dtype.bits) for weight in weights), default=8)
+    found = getattr(module, "weight_range", getattr(module, "code_range", None))
+    return stored if found is None else min(stored, bits_between(*found))
 
 
 def bits_between(low: int, high: int) -> int:

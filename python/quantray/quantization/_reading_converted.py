@@ -13,7 +13,7 @@ from quantray.graph._show import function_word
 from quantray.nn import quantized
 from quantray.nn.quantized import Grid
 from quantray.quantization._integers import DEQUANTIZE, LAYER, MEAN, MOVE, QUANTIZE, SUMS, TABLE, grids_of
-from quantray.quantization._reading import Reading, bits_between, class_name, limits_words
+from quantray.quantization._reading import Reading, bits_between, class_name, limits_words, weight_bits_of
 from quantray.quantization._settings import part_of
 
 
@@ -109,7 +109,7 @@ class ConvertedReading(Reading):
 
     def weight_bits(self, node: Node) -> int | None:
         if node.kind == LAYER:
-            return int(getattr(self.model.get_submodule(node.value.path), "weight_bits", 8))
+            return weight_bits_of(self.model.get_submodule(node.value.path))
         return super().weight_bits(node)
 
     def is_without_qconfig(self, node: Node) -> bool:

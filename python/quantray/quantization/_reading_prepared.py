@@ -6,11 +6,11 @@ import numpy as np
 
 from quantray import nn
 from quantray._typing import Tensor
-from quantray.graph import Graph, Node, Part, Ref, kind_of
+from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph.kinds import LAYERS
 from quantray.nn.quantized import Grid
-from quantray.quantization._integers import SUMS
 from quantray.quantization._layers import Layer
+from quantray.quantization._of_codes import integer_kind, is_mean
 from quantray.quantization._reading import Reading, bits_between, class_name, limits_words
 from quantray.quantization._settings import Settings, is_by_rows, part_of
 
@@ -55,16 +55,10 @@ class PreparedReading(Reading):
         return False if any(fact.is_float for fact in knows) else None
 
     def is_between(self, node: Node) -> bool:
-        if part_of(node, self.model) is not Part.FOLLOWS or self.observer(Ref(node.name)) is None:
+        has_grid = self.observer(Ref(node.name)) is not None
+        if not has_grid or not (part_of(node, self.model) is Part.FOLLOWS or is_mean(node)):
             return False
-        floats = self.floats_of(node)
-        taken = [self.observer(ref) is not None for ref in floats]
-        if node.kind in SUMS:
-            alike = len({self.graph.fact(r).shape for r in floats}) == 1 or node.kind in ("matmul", "concat")
-            enough = any(taken) if node.kind == "add" else all(taken)
-            return not (enough and alike and len(floats) > 1)
-        known = node.kind == "formula" or (node.kind != "module" and kind_of(node.kind).elementwise)
-        return not (known and len(set(floats)) == 1 and all(taken))
+        return integer_kind(node, self.graph, lambda ref: self.observer(ref) is not None) is None
 
     def grid(self, ref: Ref) -> Grid | None:
         observer = self.observer(ref)

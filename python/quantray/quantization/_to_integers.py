@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from quantray import nn
-from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter, kind_of
+from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter
 from quantray.graph._graph import map_tree, map_wires
 from quantray.graph.kinds import module_kind
 from quantray.nn import quantized
 from quantray.nn._tracing import is_attached
 from quantray.nn.quantized import Grid
-from quantray.nn.quantized._means import MEANS
 from quantray.quantization._integers import (
     DEQUANTIZE,
     LAYER,
@@ -27,6 +26,7 @@ from quantray.quantization._integers import (
     Owner,
 )
 from quantray.quantization._layers import RELU, Layer
+from quantray.quantization._of_codes import integer_kind, is_mean
 from quantray.quantization._placing import Point
 from quantray.quantization._settings import is_by_rows, part_of
 from quantray.quantization.qconfig import QConfig
@@ -286,60 +286,29 @@ class ToIntegers:
                 self.made.replace(ref, self._as_float(floats[0]))
                 return True
             return False
-        is_mean = node.kind in MEANS or node.kind == "mean"
-        if part is not Part.FOLLOWS and not is_mean:
+        if part is not Part.FOLLOWS and not is_mean(node):
             return False
         found = self._grid_after(node)
-        if found is None:
+        kind = integer_kind(node, self.old, self.codes.__contains__)
+        has_none = kind is None and (node.kind in SUMS or part is not Part.FOLLOWS)
+        if found is None or has_none:
             return False
         grid, observer = found
-        if is_mean and len(node.inputs) == 1 and floats[0] in self.codes:
-            owner = self._owned(observer, lambda: self._requantized(node, grid))
-            made = Node(
-                node.name,
-                MEAN,
-                (self.codes[floats[0]],),
-                {**self._codes_tree(dict(node.kwargs)), "grid": grid, "owner": owner},
-                node.facts,
-                node.scope,
-                node.at,
-                node.kind,
-            )
-            self._put(made, ref, grid)
-            return True
-        if part is not Part.FOLLOWS:
-            return False
-        if node.kind in SUMS:
-            args = self._terms(node)
-            if args is None:
-                return False
-            owner = self._owned(observer, lambda: self._functional(node, grid))
-            self._put(
-                Node(
-                    node.name,
-                    SUMS[node.kind],
-                    args,
-                    {**node.kwargs, "grid": grid, "owner": owner},
-                    node.facts,
-                    node.scope,
-                    node.at,
-                ),
-                ref,
-                grid,
-            )
-            return True
-        if self._is_table(node, floats):
-            owner = self._owned(observer, lambda: self._requantized(node, grid))
-            made = Node(
-                node.name,
-                TABLE,
-                (self.codes[floats[0]],),
-                {"grid": grid, "owner": owner},
-                node.facts,
-                node.scope,
-                node.at,
-                Function(node),
-            )
+        if kind is not None:
+            by = self._functional if node.kind in SUMS else self._requantized
+            owner = self._owned(observer, lambda: by(node, grid))
+            settings = {"grid": grid, "owner": owner}
+            args: tuple[object, ...] = (self.codes.get(floats[0]),)
+            value: object = None
+            if kind == MEAN:
+                settings = self._codes_tree(dict(node.kwargs)) | settings
+                value = node.kind
+            elif kind == TABLE:
+                value = Function(node)
+            else:
+                settings = dict(node.kwargs) | settings
+                args = self._terms(node)
+            made = Node(node.name, kind, args, settings, node.facts, node.scope, node.at, value)
             self._put(made, ref, grid)
             return True
         # In floats, from codes to codes.
@@ -391,27 +360,12 @@ class ToIntegers:
         )
         self._put(made, ref, grid)
 
-    def _terms(self, node: Node) -> tuple[Ref | tuple[Ref, ...], ...] | None:
-        """What is added, multiplied or joined: codes, and at most one term of floats in a sum."""
+    def _terms(self, node: Node) -> tuple[Ref | tuple[Ref, ...], ...]:
+        """What is added, multiplied or joined: codes, or floats in a sum."""
         if node.kind == "concat":
-            (tensors,) = node.args
-            if all(t in self.codes for t in tensors):
-                return (tuple(self.codes[t] for t in tensors),)
-            return None
+            return (tuple(self.codes[t] for t in node.args[0]),)
         refs = [arg for arg in node.args[:2] if isinstance(arg, Ref)]
-        if len(refs) != 2:
-            return None
-        found = [r in self.codes for r in refs]
-        shapes = {self.old.fact(r).shape for r in refs}
-        limits = node.get("limits")
-        if limits is not None and limits[0] != 0:
-            return None
-        if all(found):
-            return tuple(self.codes[r] for r in refs)
-        # Codes may be broadcast to codes; a term of floats may not.
-        if node.kind == "add" and any(found) and len(shapes) == 1:
-            return tuple(self.codes.get(r, self.made.find(r)) for r in refs)
-        return None
+        return tuple(self.codes[r] if r in self.codes else self.made.find(r) for r in refs)
 
     def _functional(self, node: Node, grid: Grid) -> Owner | None:
         """The `QFunctional` that a `FloatFunctional` becomes, which keeps the grid of its first call."""
@@ -449,12 +403,3 @@ class ToIntegers:
         except AttributeError:
             return False
         return True
-
-    def _is_table(self, node: Node, floats: list[Ref]) -> bool:
-        if len(set(floats)) != 1 or floats[0] not in self.codes:
-            return False
-        if node.kind == "formula":
-            return True
-        if node.kind == "module":
-            return False
-        return kind_of(node.kind).elementwise and all(not isinstance(v, Ref) for v in node.kwargs.values())

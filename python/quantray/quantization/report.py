@@ -14,7 +14,7 @@ from quantray.quantization._batches import check_model
 from quantray.quantization._integers import DEQUANTIZE, LAYER, QUANTIZE
 from quantray.quantization._lines import Line, Report
 from quantray.quantization._prepared import called_children, prepared_of
-from quantray.quantization._reading import Reading, class_name
+from quantray.quantization._reading import Reading, class_name, weight_bits_of
 from quantray.quantization._reasons import left_in_float, reason
 from quantray.quantization._shown import Shown
 from quantray.quantization.fake_quantize import FakeQuantizeBase
@@ -205,7 +205,7 @@ def _weight_bits(module: nn.Module, own: dict[str, Tensor]) -> int | None:
     weights = [value for value in own.values() if isinstance(value, QTensor)]
     if not weights:
         return 32 if module._parameters else None
-    return int(getattr(module, "weight_bits", max(int(weight.dtype.bits) for weight in weights)))
+    return weight_bits_of(module)
 
 
 def _activation_bits(module: nn.Module, is_integer: bool) -> int | None:

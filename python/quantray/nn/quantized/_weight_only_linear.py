@@ -100,11 +100,6 @@ class WeightOnlyLinear(Module):
         """The least and the greatest code."""
         return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
 
-    @property
-    def weight_bits(self) -> int:
-        """Bits of the weight, as reports show them."""
-        return self.bits
-
     def set_codes(
         self,
         codes: ArrayLike,

@@ -21,7 +21,7 @@ from quantray.quantization.remedies._rewriting import Rewriting
 _POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 #: Normalizations whose weights and biases are those of channels on the last axis.
 NORMS = ("layer_norm", "rms_norm")
-_ELEMENTWISE = ("relu", "leaky_relu", "identity")
+_ELEMENTWISE = ("relu", "leaky_relu", "prelu", "identity")
 
 
 class Taker(NamedTuple):
