@@ -246,3 +246,24 @@ def test_bits_are_those_of_the_codes(rows):
     int8 = tq.quantize(model, rows, tq.qconfig_for_bits(3, 5, qat=False), verbose=False)
     assert lines(int8)["0"].bits == "w3 a5"
     assert lines(tq.remedies.weight_only(model, bits=4))["0"].weight_bits == 4
+
+
+class Deep(nn.Module):
+    """More functions one after another than Python lets calls be inside of each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.first(x)
+        for _ in range(600):
+            x = np.sort(x, axis=-1)
+        return self.last(x)
+
+
+def test_deep_models_are_reported(rows):
+    made = tq.quantize(Deep(), rows, verbose=False)
+    found = lines(made)
+    assert found["last"].in_integers
+    assert sum(line.kind == "sort" for line in found.values()) == 600

@@ -247,6 +247,18 @@ class Graph:
         """What is known of a wire."""
         return self.nodes[ref.node].facts[ref.out]
 
+    @functools.cached_property
+    def fixed(self) -> frozenset[str]:
+        """Names of the nodes that depend on no input: parameters, constants, and what is made of them."""
+        found: set[str] = set()
+        for node in self:
+            is_made = node.kind not in ("input", "module", "python", "hook", "tap") and bool(node.inputs)
+            if node.kind in ("parameter", "constant") or (
+                is_made and all(ref.node in found for ref in node.inputs)
+            ):
+                found.add(node.name)
+        return frozenset(found)
+
     def users(self) -> dict[Ref, list[str]]:
         """For each wire the nodes that take it, in order; lengths that are read of it do not count."""
         found: dict[Ref, list[str]] = {}
@@ -370,12 +382,6 @@ def wires(tree: object) -> list[Ref]:
 
     map_wires(note, tree)
     return found
-
-
-def last_of(guard: Guard, graph: Graph) -> str | None:
-    """The node after which all is computed that a guard speaks of; None where it speaks of none."""
-    named = {ref.node for ref in wires(guard.subject)}
-    return next((name for name in reversed(list(graph.nodes)) if name in named), None)
 
 
 def ordered(nodes: Iterable[Node], roots: Sequence[Ref]) -> dict[str, Node]:

@@ -7,13 +7,13 @@ program.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from quantray._typing import Array, Tensor
-from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, leaves, map_tree
+from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, leaves, map_tree, wires
 from quantray.graph._lengths import evaluate
 from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple
 from quantray.nn._gradients import is_traced, untraced
@@ -222,3 +222,24 @@ def holds(guard: Guard, environment: Environment) -> bool:
     if isinstance(guard.subject, Ref):
         return bool(untraced(environment.values[guard.subject])) == guard.outcome
     return bool(evaluate(guard.subject, environment.shape) == guard.outcome)
+
+
+class DoesNotHold(Exception):
+    """Something that a graph takes for granted, known only while it runs, is not so."""
+
+
+def checker(guards: Iterable[Guard], graph: Graph) -> Callable[[Node, Environment], None] | None:
+    """What looks, after each node, at the guards that can be looked at then; None where there are none."""
+    late: dict[str, list[Guard]] = {}
+    for guard in guards:
+        named = {ref.node for ref in wires(guard.subject)}
+        last = next((name for name in reversed(list(graph.nodes)) if name in named), None)
+        if last is not None:
+            late.setdefault(last, []).append(guard)
+
+    def check(node: Node, environment: Environment) -> None:
+        for guard in late.get(node.name, ()):
+            if not holds(guard, environment):
+                raise DoesNotHold(str(guard))
+
+    return check if late else None

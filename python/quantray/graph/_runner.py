@@ -17,9 +17,9 @@ import numpy as np
 from quantray.graph._arguments import arguments, few_rows
 from quantray.graph._capture import capture
 from quantray.graph._fitting import fitting, is_of_inputs
-from quantray.graph._graph import About, Graph, Guard, HookKey, Node, Ref, last_of, map_tree
+from quantray.graph._graph import About, Graph, HookKey, Node, Ref, map_tree
 from quantray.graph._lengths import named
-from quantray.graph._run import Environment, HookChanges, OfModule, holds, run
+from quantray.graph._run import DoesNotHold, HookChanges, OfModule, checker, run
 from quantray.graph._trees import Call
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module
@@ -186,24 +186,15 @@ class GraphRunner:
 
     def run_by(self, compute: OfModule, module: Module, graph: Graph, inputs: Mapping[str, Tensor]) -> Any:
         """A graph's output by what computes a node of a module."""
-        guarded = [
+        guards = [
             g for g in graph.guards if not isinstance(g.subject, Ref) and not is_of_inputs(g.subject, graph)
         ]
-        late: dict[str | None, list[Guard]] = {}
-        for guard in guarded:
-            late.setdefault(last_of(guard, graph), []).append(guard)
-
-        def check(node: Node, environment: Environment) -> None:
-            for guard in late.get(node.name, ()):
-                if not holds(guard, environment):
-                    raise DoesNotHold(str(guard))
-
         return run(
             graph,
             inputs,
             module,
             compute=lambda node, args, kwargs: compute(module, node, args, kwargs),
-            each=check if late else None,
+            each=checker(guards, graph),
         )
 
     # State
@@ -266,10 +257,6 @@ def shapes_of(graph: Graph, module: Module, lengths: Mapping[str, int]) -> dict[
                 break
             path = path.rpartition(".")[0]
     return found
-
-
-class DoesNotHold(Exception):
-    """A guard that is looked at while the graph runs."""
 
 
 #: Decisions by values may want a graph each: of so many all are let go.

@@ -13,9 +13,7 @@ from quantray._typing import Args, Array, Kwargs, Tensor
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._arguments import arguments
 from quantray.graph._fitting import fitting
-from quantray.graph._graph import Guard, last_of
-from quantray.graph._run import Environment, holds, named, run
-from quantray.graph._runner import DoesNotHold
+from quantray.graph._run import DoesNotHold, Environment, checker, named, run
 from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple, map_tree, rebuilt
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization import _node_state
@@ -147,15 +145,11 @@ class Converted(Programmed):
 
     def run(self, module: nn.Module, graph: Graph, inputs: Mapping[str, Tensor]) -> object:
         grids = self.made(module, graph).grids
-
-        late: dict[str | None, list[Guard]] = {}
-        for guard in graph.guards:
-            late.setdefault(last_of(guard, graph), []).append(guard)
+        check = checker(graph.guards, graph)
 
         def each(node: Node, environment: Environment) -> None:
-            for guard in late.get(node.name, ()):
-                if not holds(guard, environment):
-                    raise DoesNotHold(str(guard))
+            if check is not None:
+                check(node, environment)
             for path, when, key in self._late.get(node.name, ()):
                 _call_late(module, path, when, key, environment, node)
 

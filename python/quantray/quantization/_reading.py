@@ -6,6 +6,7 @@ Looking through these, both are read in the same way.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 
@@ -124,15 +125,24 @@ class Reading:
 
     def could_be_codes(self, ref: Ref) -> bool:
         """Whether what is on a wire could have been quantized, had anybody taken it in integers."""
-        ref = self.source(ref)
-        node = self.graph.nodes[ref.node]
-        if self.in_integers(node) or self.codes(ref):
-            return True
-        part = part_of(node, self.model)
-        floats = self.floats_of(node)
-        if part not in (Part.FOLLOWS, Part.KEEPS) or not floats or self.is_without_qconfig(node):
-            return False
-        return all(map(self.could_be_codes, floats))
+        return self.source(ref).node in self._possible
+
+    @functools.cached_property
+    def _possible(self) -> frozenset[str]:
+        """The nodes whose outputs could have been quantized."""
+        found: set[str] = set()
+        for node in self.graph:
+            if node.kind in self.plumbing:
+                continue
+            wires = [Ref(node.name, out) for out in range(max(len(node.facts), 1))]
+            if self.in_integers(node) or any(map(self.codes, wires)):
+                found.add(node.name)
+                continue
+            floats = [self.source(ref).node for ref in self.floats_of(node)]
+            is_possible = part_of(node, self.model) in (Part.FOLLOWS, Part.KEEPS) and bool(floats)
+            if is_possible and found.issuperset(floats) and not self.is_without_qconfig(node):
+                found.add(node.name)
+        return frozenset(found)
 
     def dtype(self, ref: Ref) -> str:
         """The dtype of what is on a wire."""

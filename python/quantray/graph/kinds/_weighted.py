@@ -41,19 +41,7 @@ def _layer(node: Node, graph: Graph) -> Node | None:
 
 def is_weight(value: object, graph: Graph) -> bool:
     """Whether an array depends on no input: parameters, constants, and what is made of them."""
-    if not isinstance(value, Ref):
-        return False
-    # Graphs are deeper than Python calls may be.
-    todo, seen = [value.node], {value.node}
-    while todo:
-        node = graph.nodes[todo.pop()]
-        if node.kind in ("parameter", "constant"):
-            continue
-        if node.kind in ("input", "module", "python", "hook", "tap") or not node.inputs:
-            return False
-        todo += {ref.node for ref in node.inputs} - seen
-        seen |= {ref.node for ref in node.inputs}
-    return True
+    return isinstance(value, Ref) and value.node in graph.fixed
 
 
 @spelling("numpy.matmul", "numpy.dot", "ndarray.dot", "functional.matmul")

@@ -146,8 +146,7 @@ def _weights(
         if isinstance(parts[0], QTensor):
             # All of them are where one is.
             codes = cast("list[QTensor]", parts)
-            ways = [_dequantized(to, node, part, sorted_gates) for part in codes]
-            wide = [to.op("Unsqueeze", [way, to.constant(np.array([0], np.int64))]) for way in ways]
+            wide = [_floats_of(to, part, sorted_gates) for part in codes]
             names.append(wide[0] if len(wide) == 1 else to.op("Concat", wide, axis=0))
         else:
             stacked = np.stack([sorted_gates(np.asarray(part, np.float32)) for part in parts])
@@ -165,16 +164,22 @@ def _weights(
     return names
 
 
-def _dequantized(to: Writing, node: Node, weight: QTensor, sorted_gates: Callable[[Array], Array]) -> str:
-    codes = np.asarray(weight.int_repr())
-    if str(weight.qscheme()).endswith("per_channel_affine"):
-        scales = np.asarray(weight.q_per_channel_scales(), np.float32)
-        zeros = np.asarray(weight.q_per_channel_zero_points()).astype(codes.dtype)
-        values, axis = [sorted_gates(codes), sorted_gates(scales), sorted_gates(zeros)], 0
-    else:
-        scale, zero = np.float32(weight.q_scale()), np.array(weight.q_zero_point(), codes.dtype)
-        values, axis = [sorted_gates(codes), np.asarray(scale), zero], None
-    return to.op("DequantizeLinear", [to.constant(value) for value in values], node=node, axis=axis)
+def _floats_of(to: Writing, weight: QTensor, sorted_gates: Callable[[Array], Array]) -> str:
+    """The floats of a direction's weight, on an axis of their own.
+
+    No runtime multiplies the integers of recurrent layers here. From DequantizeLinear onnxruntime would make
+    floats of them in every call, and OpenVINO refuses what are no constants then; this they compute once.
+    """
+    codes, scales, zeros = _codes_and_scales(weight)
+    floats = to.op("Cast", [to.constant(sorted_gates(codes))], to=1)
+    floats = to.op("Unsqueeze", [floats, to.constant(np.array([0], np.int64))])
+
+    def rows(each: Array) -> str:
+        return to.constant(sorted_gates(each.astype(np.float32))[None, :, None] if each.ndim else each)
+
+    if np.any(zeros):
+        floats = to.op("Sub", [floats, rows(zeros.astype(np.float32))])
+    return to.op("Mul", [floats, rows(scales)])
 
 
 # Dynamic layers: one range for all rows, as runtimes have it.
