@@ -7,7 +7,8 @@ import onnx
 import pytest
 import quantray as qt
 from numpy.testing import assert_allclose
-from patterns import session
+from patterns import expected, session
+from patterns import made as made_of
 from quantray import nn
 from quantray import quantization as tq
 from quantray.nn import functional as F
@@ -252,3 +253,35 @@ def test_what_a_file_decides_again_is_not_said(rng, tmp_path):
     again = qt.onnx.load(tmp_path / "int8.onnx")
     for each in (x, -x):
         assert_allclose(again(each), int8(each), atol=0.15)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        ("TopK", "x k", "y places", {}),
+        ("TopK", "x k", "other y", {}),
+        ("Split", "x parts", "y more rest", {"axis": 1}),
+        ("Split", "x parts", "other y rest", {"axis": 1}),
+        ("MaxPool", "images", "y places", {"kernel_shape": [2, 2]}),
+        ("Dropout", "x", "y mask", {}),
+        ("LSTM", "steps w w", "y last cell", {"hidden_size": 2}),
+        ("LSTM", "steps w w", "all y cell", {"hidden_size": 2, "activations": ["Relu", "Tanh", "Tanh"]}),
+        ("DynamicQuantizeLinear", "x", "codes y zero", {}),
+    ],
+    ids=lambda node: f"{node[0]}-{node[2].replace(' ', '-')}",
+)
+def test_nodes_whose_outputs_are_not_all_wanted(node, rng, tmp_path):
+    constants = {"k": np.array([3]), "parts": np.array([4, 2, 1]), "w": rng.random((1, 8, 2), np.float32)}
+    shapes = {"x": (5, 7), "images": (1, 2, 4, 4), "steps": (3, 2, 2)}
+    inputs = {
+        name: rng.standard_normal(shapes[name]).astype(np.float32)
+        for name in node[1].split()
+        if name in shapes
+    }
+    own = "images" in inputs
+    file = made_of([node, ("Cast", "y", "z", {"to": 1})], inputs, ["z"], constants if not own else {})
+    saved = tmp_path / "model.onnx"
+    qt.onnx.save(qt.onnx.load(file), saved, tuple(inputs.values()))
+    np.testing.assert_allclose(
+        expected(str(saved), inputs)[0], expected(file, inputs)[0], rtol=1e-5, atol=1e-6
+    )

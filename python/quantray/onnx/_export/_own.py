@@ -36,6 +36,17 @@ from quantray.onnx.operators._recurrent import Recurrent
 _TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
 _FLOATS = ("float16", "float64", "bfloat16")
 
+#: Operators that may be asked for their first output alone. Others give all that they have: files in which
+#: these have no names are invalid, and where a loop leaves one out onnxruntime ends the process.
+_MAY_LEAVE_OUT = frozenset(
+    {
+        "Attention", "BatchNormalization", "Dropout", "DynamicQuantizeLSTM", "GRU", "LSTM",
+        "LayerNormalization", "MaxPool", "MultiHeadAttention", "QAttention", "RNN", "RotaryEmbedding",
+        "SimplifiedLayerNormalization", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization",
+        "SoftmaxCrossEntropyLoss", "Unique",
+    }
+)  # fmt: skip
+
 #: Operators that take an input's type for a setting. Others compute with what arrays hold.
 _BY_TYPES = ("CastLike", "DequantizeLinear", "QuantizeLinear")
 
@@ -77,8 +88,7 @@ def write_call(to: Writing, call: Called, module: Step | Control) -> None:
         for name, found in module.bodies.items():
             attributes[name] = _Inner(to, call.scope, around, module.constants).graph(found, {})
     refs = leaves(call.output)
-    # onnxruntime ends the process where a loop leaves an output out.
-    every = isinstance(module, Control)
+    every = settings.op not in _MAY_LEAVE_OUT
     names = [
         to.name(call.scope) if wanted or every or not i else "" for i, wanted in enumerate(settings.wanted)
     ]
