@@ -77,3 +77,21 @@ def test_what_was_trained_keeps_the_bits_of_its_nodes(rng):
     assert not int8._runner.is_near
     graph, inputs = int8._runner.find(int8, (x,), {})
     np.testing.assert_array_equal(int8(x), floats(int8._runner.run(int8, graph, inputs)))
+
+
+@pytest.mark.parametrize("longest", [None, 1.0])
+def test_tables_are_steps(longest, rng):
+    words = nn.Embedding(20, 8, padding_idx=1, max_norm=longest)
+    words.weight = rng.standard_normal((20, 8)).astype(np.float32)
+    model = nn.Sequential(words, nn.Linear(8, 4)).eval()
+    ids = rng.integers(0, 20, (5, 7))
+    mapping = tq.get_default_qconfig_mapping().set_module_name("0", None)
+    int8 = tq.quantize(model, ids, mapping, verbose=False)
+    runner = int8._runner
+    graph, _ = runner.find(int8, (ids,), {})
+    # Rows that are too long are made shorter in floats, by NumPy.
+    assert runner.made(int8, graph).lowered.called == (("0",) if longest else ())
+    norms = np.linalg.norm(words.weight, axis=1, keepdims=True)
+    table = words.weight / np.maximum(norms / longest, 1) if longest else words.weight
+    want = table[ids] @ model[1].weight.T + model[1].bias
+    np.testing.assert_allclose(int8(ids), want, rtol=0, atol=0.06)

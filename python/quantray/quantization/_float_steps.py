@@ -13,6 +13,7 @@ import numpy as np
 from quantray import nn
 from quantray._typing import Tensor
 from quantray.graph import Node, Ref
+from quantray.graph.kinds._table import bound
 from quantray.nn._recurrent_layer import RecurrentLayer
 from quantray.nn.intrinsic._fused import BATCH_NORMS
 from quantray.nn.quantized import dynamic
@@ -57,9 +58,9 @@ def _softmax(to: Lowering, node: Node) -> None:
 
 @step_of("functional.embedding")
 def _embedding(to: Lowering, node: Node) -> None:
-    need(len(node.args) == 2 and not node.kwargs)
-    ids, table = node.args
-    need(isinstance(table, Ref) and table in to.fixed)
+    (ids, table), settings = bound(nn.functional.embedding, node, ("input", "weight"))
+    # Rows that are longer are made shorter; all else is for gradients.
+    need(isinstance(table, Ref) and table in to.fixed and settings["max_norm"] is None)
     _look_up(to, node, ids, to.fixed[table])
 
 
