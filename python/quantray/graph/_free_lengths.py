@@ -114,14 +114,14 @@ class Lengths:
             ):
                 continue
             else:
-                subject = self._of_inputs(subject)
+                subject = self.of_inputs(subject)
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
         return list(found.values())
 
-    def _of_inputs(self, expr: Expr) -> Expr:
+    def of_inputs(self, expr: Expr) -> Expr:
         """The same, of lengths of inputs where inner wires have these: known before the graph runs."""
         if expr.op != "dim":
-            args = (self._of_inputs(arg) if isinstance(arg, Expr) else arg for arg in expr.args)
+            args = (self.of_inputs(arg) if isinstance(arg, Expr) else arg for arg in expr.args)
             return Expr(expr.op, tuple(args))
         ref: Ref = expr.args[0]
         pair = self._pair(expr)
@@ -238,8 +238,18 @@ def _is_always_so(subject: object) -> bool:
     if not isinstance(subject, Expr) or len(subject.args) != 2 or subject.op == "dim":
         return False
     first, second = subject.args
-    is_sign = subject.op in ("lt", "ge") and isinstance(first, Expr) and first.op == "dim" and second == 0
-    return first == second or (is_sign and not isinstance(second, Expr))
+    if first == second:
+        return True
+    if isinstance(second, Expr) or not _is_count(first):
+        return False
+    return second < 0 or (second == 0 and subject.op in ("lt", "ge"))
+
+
+def _is_count(expr: object) -> bool:
+    """Whether it is no negative number: a length, or what is added and multiplied of lengths."""
+    if not isinstance(expr, Expr):
+        return isinstance(expr, (int, float)) and expr >= 0
+    return expr.op == "dim" or (expr.op in ("add", "mul", "floordiv") and all(map(_is_count, expr.args)))
 
 
 def lengths_in(expr: object) -> list[Expr]:

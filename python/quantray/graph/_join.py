@@ -98,7 +98,7 @@ def _merged(node: Node, a: object, b: object, lengths: Lengths) -> object:
     if isinstance(a, (Ref, Expr)) or isinstance(b, (Ref, Expr)):
         if a != b:
             raise Differ(node.scope, "other wires for other sizes or values", node.at)
-        return a
+        return lengths.of_inputs(a) if isinstance(a, Expr) else a
     if a is b or (type(a) is type(b) and (a == b or (a != a and b != b))):
         return a
     length = lengths.number(a, b)

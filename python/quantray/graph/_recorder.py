@@ -15,6 +15,7 @@ from quantray.graph._called import Called
 from quantray.graph._functions import function_of, name_of, wrapped
 from quantray.graph._graph import Expr, Fact, Node, Place, Ref, Refusal, leaves, map_tree, map_wires
 from quantray.graph._lengths import Length
+from quantray.graph._origins import Known
 from quantray.graph._refused import Refused, where
 from quantray.graph._trees import is_array, is_tuple
 from quantray.graph._values import Storage, Value, View, Whole, examples_of
@@ -46,6 +47,7 @@ class Recorder:
     def __init__(self, model: Module | Callable[..., object]) -> None:
         self.model = model
         self.nodes: list[Node] = []
+        self.known = Known()
         self.guards: list[tuple[Expr | Ref, object, Place, bool]] = []
         self.refusals: list[Refusal] = []
         self.refused: list[Refused] = []
@@ -119,6 +121,7 @@ class Recorder:
             )
             for e in examples
         )
+        self.known.note(str(len(self.nodes)), kind, args, kwargs, facts)
         self.nodes.append(Node(wanted, kind, args, kwargs, facts, scope, self.where(), value))
         return len(self.nodes) - 1
 

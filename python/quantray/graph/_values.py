@@ -195,9 +195,11 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def shape(self) -> Shape:
         """Lengths, which the graph remembers the origin of."""
-        ref = self._now()
+        known = self._tracer.known.of(self._now()) or ()
         lengths = np.shape(self._example)
-        return Shape(Length(n, Expr("dim", (ref, axis))) for axis, n in enumerate(lengths))
+        return Shape(
+            Length(n, axis) if isinstance(axis, Expr) else n for n, axis in zip(lengths, known, strict=True)
+        )
 
     @shape.setter
     def shape(self, new: Array) -> None:

@@ -219,7 +219,7 @@ class Lowering:
         if self.steps and self.steps[-1][0] == "add" and self.numbers.get(ref) == self.steps[-1][2]:
             node = self.graph.nodes[ref.node]
             shapes = {self.graph.fact(r).shape for r in node.inputs}
-            alone = self.users.get(ref) == [taker.name] and ref not in self.graph.outputs
+            alone = self.users.get(ref) == [taker.name] and ref.node not in self.asked
             if alone and len(node.inputs) == 2 and len(shapes) == 1 and not self.steps[-1][3].get("relu"):
                 return self.steps.pop()[1]
         return None
