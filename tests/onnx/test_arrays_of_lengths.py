@@ -79,6 +79,31 @@ def test_constants_as_large_as_inputs(op, shape):
         assert len(model._program.graphs) == 1
 
 
+@pytest.mark.parametrize("kind", ["float", "bool", "int64"])
+@pytest.mark.parametrize("first", [(1, 1, 3), (2, 4, 1), (2, 3, 4)])
+def test_arrays_as_large_as_others(kind, first):
+    """Which of two lengths gives way is not decided when the graph is made."""
+    file = onnx_parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": 17]>
+        spread (float[a, b] x, float[c, d, e] like) => ({kind} y) {{
+            shape = Shape(like)
+            some = Cast<to={TensorProto.DataType.Value(kind.upper())}>(x)
+            y = Expand(some, shape)
+        }}"""
+    ).SerializeToString()
+    model, session = onnx.load(file), onnxruntime.InferenceSession(file)
+    for sizes in (first, (2, 3, 4), (1, 1, 1), (3, 1, 5), (2, 6, 1)):
+        like = np.zeros(sizes, np.float32)
+        for shape in (sizes[1:], (1, sizes[2]), (sizes[1], 1), (4, 1) if sizes[1] == 1 else (1, 1)):
+            x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+            wanted = session.run(None, {"x": x, "like": like})[0]
+            given = model(x, like)
+            assert given.dtype == wanted.dtype
+            np.testing.assert_array_equal(given, wanted)
+    # A first call of single rows makes no graph for such alone.
+    assert len(model._program.graphs) == 1 or first != (1, 1, 3)
+
+
 def test_loop_over_frames():
     """Lengths that differ by little have as many frames: the graph must not hold for others, too."""
     file = onnx_parser.parse_model(
@@ -140,3 +165,29 @@ def test_values_that_count_elements():
         inputs = {"x": np.arange(2 * n, dtype=np.float32).reshape(2, n), "places": np.array([n - 1])}
         np.testing.assert_allclose(model(**inputs), session.run(None, inputs)[0], rtol=1e-6)
     assert len(model._program.graphs) == 1
+
+
+@pytest.mark.parametrize("fixed", ["rows", "words"])
+def test_a_length_that_the_exporter_has_fixed_leaves_the_others_free(fixed, tmp_path):
+    """It is named in the file, and what the file computes is for one of it: decoders of one word, say."""
+    rows = "1" if fixed == "rows" else "rows"
+    file = onnx_parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": 17]>
+        decoder (float[rows, words, 8] x, float[rows, past, 8] kept) => (float[{rows}, all, 8] y)
+        <int64[3] lengths = {{{"1, -1, 8" if fixed == "rows" else "-1, 1, 8"}}}> {{
+            new = Reshape(x, lengths)
+            joined = Concat<axis=1>(kept, new)
+            y = Relu(joined)
+        }}"""
+    ).SerializeToString()
+    model, session = onnx.load(file), onnxruntime.InferenceSession(file)
+    for past in (3, 5, 1):
+        shapes = {"x": (1, 2, 8) if fixed == "rows" else (2, 1, 8)}
+        shapes["kept"] = (shapes["x"][0], past, 8)
+        given = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+        np.testing.assert_array_equal(model(**given), session.run(None, given)[0])
+    assert len(model._program.graphs) == 1
+    onnx.save(model, tmp_path / "saved.onnx")
+    wanted = (1, "words", "past") if fixed == "rows" else ("rows", 1, "past")
+    x, kept = onnx.load(tmp_path / "saved.onnx").inputs
+    assert (*x.shape[:2], kept.shape[1]) == wanted

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -209,27 +209,38 @@ class Model(Body):
         if any(value.shape is None for value in self.inputs):
             # Of sequences there are more arrays than inputs, and their lengths are not said.
             return None
-        known = {id(value): shape for value, shape in zip(self.inputs, shapes, strict=True)}
-        tries: list[list[tuple[int, ...]]] = []
-        # Longer ones come late: values that count elements may be too many for shorter arrays. The last try
-        # is rows alone, where a file leaves lengths free that its weights fix.
-        for way in (32, 1, -32, 0):
-            changed: dict[str, int] = {}
-            made: list[tuple[int, ...]] = []
-            for value in self.inputs:
-                lengths: list[int] = []
-                for axis, (name, n) in enumerate(zip(value.shape or (), known[id(value)], strict=True)):
-                    if isinstance(name, int) or (axis and not way):
-                        lengths.append(n)
-                        continue
-                    key = name or f"{value.name}.{axis}"
+        free = {
+            _key(value, axis): axis
+            for value in self.inputs
+            for axis, name in enumerate(value.shape or ())
+            if not isinstance(name, int)
+        }
+        inner = {key for key, axis in free.items() if axis}
+        # Longer ones come late: values that count elements may be too many for shorter arrays. Where a file
+        # leaves lengths free that its weights fix, or its exporter, the others are tried, and at last rows.
+        ways = [(way, frozenset(free)) for way in (32, 1, -32)]
+        if 1 < len(free) <= _MOST_FREE:
+            ways += [(32, frozenset(free) - {key}) for key in free]
+        ways.append((0, frozenset(free) - inner))
+        tries = [self._with_others(shapes, way, changing) for way, changing in ways]
+        return [made for i, made in enumerate(tries) if made not in tries[:i] and made != list(shapes)]
+
+    def _with_others(
+        self, shapes: list[tuple[int, ...]], way: int, changing: Set[str]
+    ) -> list[tuple[int, ...]]:
+        """The inputs' shapes with other numbers for some lengths."""
+        changed: dict[str, int] = {}
+        made: list[tuple[int, ...]] = []
+        for value, shape in zip(self.inputs, shapes, strict=True):
+            lengths = list(shape)
+            for axis, n in enumerate(shape):
+                key = _key(value, axis)
+                if key in changing:
                     if key not in changed:
                         changed[key] = _other_length(n, _step(n, axis, way), set(changed.values()))
-                    lengths.append(changed[key])
-                made.append(tuple(lengths))
-            if made not in tries and made != list(shapes):
-                tries.append(made)
-        return tries
+                    lengths[axis] = changed[key]
+            made.append(tuple(lengths))
+        return made
 
     # Text
 
@@ -245,6 +256,15 @@ class Model(Body):
         steps = Table([Column("step"), Column("count", right=True)], rows)
         text = f"{head}\ninputs: {inputs}\noutputs: {outputs}\n\n{steps}"
         return f"{text}\n{line}" if line else text
+
+
+#: Of so many free lengths each is tried as one that is none.
+_MOST_FREE = 4
+
+
+def _key(value: Value, axis: int) -> str:
+    """What a free length of an input is called."""
+    return str((value.shape or ())[axis] or f"{value.name}.{axis}")
 
 
 def _step(n: int, axis: int, way: int) -> int:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -108,13 +109,14 @@ def save(
     runner = model._runner
     keeps = isinstance(runner, Converted) and runner.keeps_zero_points
     to = Writing(graph, model, grids, wanted, keeps_zero_points=keeps)
-    inputs = _inputs(to, graph, input_names)
+    named = _names_of_lengths(model, graph)
+    inputs = _inputs(to, graph, input_names, named)
     _write_decisions(to)
     taken = _taken_for_granted(to, inputs)
     for node in graph:
         if node.kind != "input":
             _write(to, node)
-    outputs = _outputs(to, graph, model, output_names) if not to.refused else []
+    outputs = _outputs(to, graph, model, output_names, named) if not to.refused else []
     nodes = _settled(to, outputs, is_given=opset is not None)
     if to.refused:
         raise ValueError(f"{len(to.refused)} nodes have no operator in ONNX:\n  " + "\n  ".join(to.refused))
@@ -225,6 +227,8 @@ def _graph_of(model: Module, example: Tree) -> tuple[Graph, Mapping[Ref, Grid]]:
         if example is not None:
             graph = runner.find(model, as_arguments(_tuple(example), model), {})[0]
         return graph, grids_of(graph, model)
+    if runner is None and isinstance(model, Model):
+        runner = model._program
     captured = runner.graphs if isinstance(runner, GraphRunner) else []
     graphs = [each for each in captured if not each.training]
     if graphs and example is None:
@@ -277,7 +281,22 @@ def _write_one(to: Writing, node: Node) -> None:
             raise
 
 
-def _inputs(to: Writing, graph: Graph, names: Sequence[str] | None) -> list[ValueInfo]:
+def _names_of_lengths(model: Module, graph: Graph) -> dict[str, str]:
+    """What the file that a model comes from calls its lengths, by what the graph calls them."""
+    if not isinstance(model, Model) or len(model.inputs) != len(graph.inputs):
+        return {}
+    found: dict[str, str] = {}
+    for value, name in zip(model.inputs, graph.inputs, strict=True):
+        for theirs, ours in zip(value.shape or (), graph.nodes[name].facts[0].shape, strict=False):
+            if isinstance(theirs, str) and theirs and isinstance(ours, str):
+                found.setdefault(ours, theirs)
+    # Two lengths that differ keep two names.
+    return found if len(set(found.values())) == len(found) else {}
+
+
+def _inputs(
+    to: Writing, graph: Graph, names: Sequence[str] | None, named: Mapping[str, str]
+) -> list[ValueInfo]:
     own = graph.inputs
     if names is not None and len(names) != len(own):
         raise ValueError(f"input_names must be {len(own)} names, got {list(names)}")
@@ -286,15 +305,24 @@ def _inputs(to: Writing, graph: Graph, names: Sequence[str] | None) -> list[Valu
         fact = graph.nodes[name].facts[0]
         used = to.name(wanted)
         to.put(graph.nodes[name], used)
-        made.append(ValueInfo(used, str(fact.dtype), _lengths(fact)))
+        made.append(ValueInfo(used, str(fact.dtype), _lengths(fact, named)))
     return made
 
 
-def _lengths(fact: Fact) -> tuple[int | str | None, ...]:
-    return tuple(None if n == "?" else n for n in fact.shape)
+def _lengths(fact: Fact, named: Mapping[str, str]) -> tuple[int | str | None, ...]:
+    """Lengths as a file says them: a graph may call one "2*n"."""
+
+    def name(n: int | str) -> int | str | None:
+        if not isinstance(n, str):
+            return n
+        return None if n == "?" else re.sub(r"[a-z]\w*", lambda found: named.get(found[0], found[0]), n)
+
+    return tuple(map(name, fact.shape))
 
 
-def _outputs(to: Writing, graph: Graph, model: Module, names: Sequence[str] | None) -> list[ValueInfo]:
+def _outputs(
+    to: Writing, graph: Graph, model: Module, names: Sequence[str] | None, named: Mapping[str, str]
+) -> list[ValueInfo]:
     refs = [leaf for leaf in leaves(graph.output) if isinstance(leaf, Ref)]
     wanted = names or model._output_names() or [f"output_{i}" if i else "output" for i in range(len(refs))]
     if len(wanted) != len(refs):
@@ -305,5 +333,5 @@ def _outputs(to: Writing, graph: Graph, model: Module, names: Sequence[str] | No
         used = to.name(name)
         to.add("Identity", [to.value(ref)], [used], {}, "identity")
         dtype = "float32" if fact.is_float else str(fact.dtype)
-        made.append(ValueInfo(used, dtype, _lengths(fact)))
+        made.append(ValueInfo(used, dtype, _lengths(fact, named)))
     return made

@@ -218,27 +218,27 @@ def _expand(call: Call, x: Array, shape: Array) -> Array:
     own: list[int] = list(shape_of(as_array(x)))
     ndim = max(len(wanted), len(own))
     wanted, own = [1] * (ndim - len(wanted)) + wanted, [1] * (ndim - len(own)) + own
-    full = tuple(_settle(_broadcast(m, n) for m, n in zip(wanted, own, strict=True)))
-    x = as_array(x)
+    x, wanted = as_array(x), _settle(wanted)
+    full = [_broadcast(m, n) for m, n in zip(wanted, _settle(own), strict=True)]
+    if any(length is None for length in full):
+        # Which of two lengths is 1 is known when the graph runs: what meets an array of that shape has it.
+        there = graph.apply("array.full", tuple(wanted), True, "bool")
+        return np.logical_and(there, x) if x.dtype == np.bool_ else np.where(there, x, x)
     if type(x) is np.ndarray and any(is_length(n) for n in full):
         # NumPy would make numbers of the lengths, which the graph would be for alone.
         if x.size == 1:
-            return graph.apply("array.full", full, x.item(), str(x.dtype))
-        return graph.apply("numpy.broadcast_to", x, full)
-    return np.broadcast_to(x, full)
+            return graph.apply("array.full", tuple(full), x.item(), str(x.dtype))
+        return graph.apply("numpy.broadcast_to", x, tuple(full))
+    return np.broadcast_to(x, cast("tuple[int, ...]", tuple(full)))
 
 
-def _broadcast(wanted: int, own: int) -> int:
-    """What two lengths become. Whether one is 1 is asked of it where nothing else tells: the graph holds for
-    such alone, or for all others.
-    """
-    if not is_length(own) and own == 1:
-        return wanted
+def _broadcast(wanted: int, own: int) -> int | None:
+    """What two lengths become; None where nothing tells which of them may be 1."""
+    if not is_length(own):
+        return wanted if own == 1 else own
     if not is_length(wanted):
         return own if wanted == 1 else wanted
-    if are_same(own, wanted):
-        return wanted
-    return own if wanted == 1 else wanted
+    return own if are_same(own, wanted) else None
 
 
 @operator("Tile", takes_lengths=True)
