@@ -72,16 +72,13 @@ from quantray._creation import (
     linspace,
     no_grad,
     ones,
-    rand,
-    randint,
-    randn,
-    randperm,
     tensor,
     zeros,
 )
 from quantray._files import load
 from quantray._limits import finfo, iinfo
 from quantray._random import manual_seed
+from quantray._random_arrays import rand, randint, randn, randperm
 
 if TYPE_CHECKING:
     from quantray._functions import (

@@ -13,7 +13,6 @@ import numpy as np
 
 from quantray._core import QTensor
 from quantray._core import dtype as quantized_dtype
-from quantray._random import generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +57,7 @@ def numpy_dtype(dtype: DTypeLike | None, default: type[np.generic] = np.float32)
         raise TypeError(f"dtype must be a NumPy dtype or its name, got {dtype!r}") from None
 
 
-def _device(device: str | None, requires_grad: bool = False) -> None:
+def check_device(device: str | None, requires_grad: bool = False) -> None:
     """Raises for what arrays of NumPy are not."""
     if device is not None and str(device) != "cpu":
         raise ValueError(f'device must be "cpu", the only one, got {device!r}')
@@ -68,13 +67,14 @@ def _device(device: str | None, requires_grad: bool = False) -> None:
         )
 
 
-def _is_several(size: PerAxis | None) -> TypeGuard[Sequence[SupportsIndex]]:
+def is_several(size: PerAxis | None) -> TypeGuard[Sequence[SupportsIndex]]:
+    """Whether it is a sequence of lengths, and not one."""
     return bool(np.ndim(cast("ArrayLike", size)))
 
 
-def _size(size: Sequence[PerAxis], name: str = "size") -> tuple[int, ...]:
+def lengths_of(size: Sequence[PerAxis], name: str = "size") -> tuple[int, ...]:
     """Lengths given one by one, or as one sequence."""
-    given = size[0] if len(size) == 1 and _is_several(size[0]) else size
+    given = size[0] if len(size) == 1 and is_several(size[0]) else size
     try:
         lengths = tuple(n.__index__() for n in cast("Sequence[SupportsIndex]", given))
     except (AttributeError, TypeError):
@@ -84,12 +84,13 @@ def _size(size: Sequence[PerAxis], name: str = "size") -> tuple[int, ...]:
     return lengths
 
 
-def _size_of(args: Sequence[PerAxis], size: PerAxis | None) -> tuple[int, ...]:
+def size_of(args: Sequence[PerAxis], size: PerAxis | None) -> tuple[int, ...]:
+    """Lengths given as arguments, or by the name `size`."""
     if size is None:
-        return _size(args)
+        return lengths_of(args)
     if args:
         raise TypeError(f"size must be given once, got {tuple(args)} and {size}")
-    return _size([size])
+    return lengths_of([size])
 
 
 @overload
@@ -132,7 +133,7 @@ def tensor(
 
     Source: `torch.tensor`.
     """
-    _device(device, requires_grad)
+    check_device(device, requires_grad)
     if isinstance(data, QTensor):
         return data.clone() if dtype is None else data.to(dtype, copy=True)
     return _array(data, dtype).copy()
@@ -154,7 +155,7 @@ def as_tensor(data: ArrayLike | QTensor, dtype: DTypeLike | None = None, device:
 
     Source: `torch.as_tensor`.
     """
-    _device(device)
+    check_device(device)
     if isinstance(data, QTensor):
         return data if dtype is None else data.to(dtype)
     return _array(data, dtype)
@@ -215,8 +216,8 @@ def zeros(
 
     Source: `torch.zeros`.
     """
-    _device(device, requires_grad)
-    return np.zeros(_size_of(args, size), numpy_dtype(dtype))
+    check_device(device, requires_grad)
+    return np.zeros(size_of(args, size), numpy_dtype(dtype))
 
 
 def ones(
@@ -234,8 +235,8 @@ def ones(
 
     Source: `torch.ones`.
     """
-    _device(device, requires_grad)
-    return np.ones(_size_of(args, size), numpy_dtype(dtype))
+    check_device(device, requires_grad)
+    return np.ones(size_of(args, size), numpy_dtype(dtype))
 
 
 def empty(
@@ -253,8 +254,8 @@ def empty(
 
     Source: `torch.empty`.
     """
-    _device(device, requires_grad)
-    return np.empty(_size_of(args, size), numpy_dtype(dtype))
+    check_device(device, requires_grad)
+    return np.empty(size_of(args, size), numpy_dtype(dtype))
 
 
 def full(
@@ -273,8 +274,8 @@ def full(
 
     Source: `torch.full`.
     """
-    _device(device, requires_grad)
-    return np.full(_size([size]), fill_value, _array(fill_value, dtype).dtype)
+    check_device(device, requires_grad)
+    return np.full(lengths_of([size]), fill_value, _array(fill_value, dtype).dtype)
 
 
 def eye(n: int, m: int | None = None, *, dtype: DTypeLike | None = None, device: str | None = None) -> Array:
@@ -287,7 +288,7 @@ def eye(n: int, m: int | None = None, *, dtype: DTypeLike | None = None, device:
 
     Source: `torch.eye`.
     """
-    _device(device)
+    check_device(device)
     return np.eye(n, m, dtype=numpy_dtype(dtype))
 
 
@@ -307,7 +308,7 @@ def arange(
 
     Source: `torch.arange`.
     """
-    _device(device)
+    check_device(device)
     if end is None:
         start, end = 0, start
     if step == 0 or (end - start) / step < 0:
@@ -333,92 +334,10 @@ def linspace(
 
     Source: `torch.linspace`, whose own additions in float32 may differ in the last bit.
     """
-    _device(device)
+    check_device(device)
     if steps.__index__() < 0:
         raise ValueError(f"steps must be at least 0, got {steps}")
     return np.linspace(start, end, steps.__index__()).astype(numpy_dtype(dtype))
-
-
-def rand(
-    *args: PerAxis,
-    size: PerAxis | None = None,
-    dtype: DTypeLike | None = None,
-    device: str | None = None,
-    requires_grad: bool = False,
-) -> Array:
-    """Random numbers from 0 to below 1, float32.
-
-    >>> import quantray as qt
-    >>> qt.rand(2, 3).dtype
-    dtype('float32')
-
-    Source: `torch.rand`; the numbers are those of `numpy.random.default_rng`.
-    """
-    _device(device, requires_grad)
-    wanted = numpy_dtype(dtype)
-    kept = np.float64 if wanted == np.float64 else np.float32
-    return generator().random(_size_of(args, size), kept).astype(wanted, copy=False)
-
-
-def randn(
-    *args: PerAxis,
-    size: PerAxis | None = None,
-    dtype: DTypeLike | None = None,
-    device: str | None = None,
-    requires_grad: bool = False,
-) -> Array:
-    """Normally distributed random numbers, of mean 0 and variance 1, float32.
-
-    >>> import quantray as qt
-    >>> qt.randn(2, 2, 3).shape
-    (2, 2, 3)
-
-    Source: `torch.randn`; the numbers are those of `numpy.random.default_rng`.
-    """
-    _device(device, requires_grad)
-    wanted = numpy_dtype(dtype)
-    kept = np.float64 if wanted == np.float64 else np.float32
-    return generator().standard_normal(_size_of(args, size), kept).astype(wanted, copy=False)
-
-
-def randint(
-    low: SupportsIndex,
-    high: PerAxis | None = None,
-    size: PerAxis | None = None,
-    *,
-    dtype: DTypeLike | None = None,
-    device: str | None = None,
-) -> Array:
-    """Random integers from `low` (0, if it is left out) to below `high`, int64 by default.
-
-    >>> import quantray as qt
-    >>> qt.randint(0, 100, size=(10,), dtype=qt.uint8).dtype
-    dtype('uint8')
-
-    Source: `torch.randint`; the numbers are those of `numpy.random.default_rng`.
-    """
-    _device(device)
-    if high is None or (size is None and _is_several(high)):
-        low, high, size = 0, low, high if size is None else size
-    if size is None:
-        raise TypeError("size must be a tuple of lengths, got None")
-    first, last = low.__index__(), cast("SupportsIndex", high).__index__()
-    if first >= last:
-        raise ValueError(f"high must be greater than low, {first}, got {last}")
-    return generator().integers(first, last, _size([size])).astype(numpy_dtype(dtype, np.int64), copy=False)
-
-
-def randperm(n: SupportsIndex, *, dtype: DTypeLike | None = None, device: str | None = None) -> Array:
-    """The numbers from 0 to below `n` in random order, int64.
-
-    >>> import quantray as qt
-    >>> sorted(qt.randperm(4).tolist())
-    [0, 1, 2, 3]
-
-    Source: `torch.randperm`.
-    """
-    _device(device)
-    return generator().permutation(n.__index__()).astype(numpy_dtype(dtype, np.int64), copy=False)
 
 
 def no_grad() -> contextlib.AbstractContextManager[None]:

@@ -12,8 +12,9 @@ speak it; it imports neither layers of integers nor quantization.
 """
 
 from quantray.graph._capture import CaptureError, capture
-from quantray.graph._graph import Expr, Fact, Graph, Guard, Node, Place, Ref, Refusal, Rewriter
+from quantray.graph._graph import Expr, Fact, Graph, Guard, Node, Place, Ref, Refusal
 from quantray.graph._refused import Refused
+from quantray.graph._rewriter import Rewriter
 from quantray.graph._run import run
 from quantray.graph._simplify import normalize
 from quantray.graph._tracer import apply

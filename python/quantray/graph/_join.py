@@ -9,6 +9,7 @@ from typing import NamedTuple
 from quantray.graph._called import Called
 from quantray.graph._free_lengths import Differ, Lengths, Once
 from quantray.graph._graph import Expr, Graph, Guard, Node, Ref, Refusal, map_wires
+from quantray.graph._naming import named_nodes
 from quantray.graph._trees import is_dict, is_sequence, is_slice, is_tuple, rebuilt
 
 #: Kinds that arrays become which lengths make.
@@ -50,7 +51,7 @@ def join(a: Once, b: Once, training: bool, has_differed: bool = False) -> Joined
         nodes.append(one.but(args=args, kwargs=kwargs, facts=facts))
     made = {str(i): (n.kind, n.args) for i, n in enumerate(nodes) if n.kind in _MADE}
     output = _merged(first[-1] if first else Node("", ""), a.output, b.output, lengths)
-    named, rename = a.tracer.named(nodes)
+    named, rename = named_nodes(nodes, a.tracer.singles)
     graph = Graph(
         named,
         map_wires(rename, a.args),

@@ -13,7 +13,7 @@ from quantray._typing import Array, DType, Tensor
 from quantray.graph._array_functions import ABOUT, DECISIONS, VIEWS, WRITE, split
 from quantray.graph._called import Called
 from quantray.graph._functions import function_of, name_of, wrapped
-from quantray.graph._graph import Expr, Fact, Node, Place, Ref, Refusal, leaves, map_tree, map_wires
+from quantray.graph._graph import Expr, Fact, Node, Place, Ref, Refusal, leaves, map_tree
 from quantray.graph._lengths import Length
 from quantray.graph._origins import Known
 from quantray.graph._refused import Refused, where
@@ -55,7 +55,8 @@ class Recorder:
         self.calls: list[tuple[Called, range]] = []
         self._calls: list[Call] = []
         self._paths: dict[int, str] = {}
-        self._singles: dict[int, str] = {}
+        #: Names that finished calls of modules give their only nodes, by the nodes' numbers.
+        self.singles: dict[int, str] = {}
         self._settled: set[str] = set()
         if isinstance(model, Module):
             for path, module in model.named_modules():
@@ -376,33 +377,3 @@ class Recorder:
                 return False
             todo += [wire.node for wire in node.inputs]
         return True
-
-    # The end
-
-    def named(self, nodes: list[Node]) -> tuple[dict[str, Node], Callable[[Ref], Ref]]:
-        """Nodes with names of their own, and what puts a name in the place of a wire's number.
-
-        `nodes` are its own, as two runs have shown them to be.
-        """
-        names: list[str] = []
-        taken: dict[str, int] = {}
-        for number, node in enumerate(nodes):
-            wanted = self._singles.get(number, node.name)
-            taken[wanted] = taken.get(wanted, 0) + 1
-            name = wanted if taken[wanted] == 1 else f"{wanted}#{taken[wanted]}"
-            while name in taken and taken[wanted] > 1:
-                taken[wanted] += 1
-                name = f"{wanted}#{taken[wanted]}"
-            taken.setdefault(name, 1)
-            names.append(name)
-
-        def renamed(ref: Ref) -> Ref:
-            return Ref(names[int(ref.node)], ref.out)
-
-        made = {
-            name: node.but(
-                name=name, args=map_wires(renamed, node.args), kwargs=map_wires(renamed, dict(node.kwargs))
-            )
-            for name, node in zip(names, nodes, strict=True)
-        }
-        return made, renamed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantray.graph._graph import Fact, Graph, Node, Ref, Rewriter
+from quantray.graph._graph import Fact, Graph, Node, Ref
+from quantray.graph._rewriter import Rewriter
 from quantray.graph.kinds import kind_of, normalized
 
 

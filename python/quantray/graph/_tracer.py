@@ -122,7 +122,7 @@ class Tracer(Recorder):
             if self.nodes[i].kind not in ("parameter", "constant", "tap")
         ]
         if len(made) == 1 and call.path:
-            self._singles[made[0]] = call.path
+            self.singles[made[0]] = call.path
 
     def _call_known(
         self, module: Module, path: str, args: tuple[object, ...], kwargs: dict[str, object]
@@ -237,7 +237,7 @@ class Tracer(Recorder):
         self._arrays = {key: v for key, v in self._arrays.items() if int(v._storage.ref.node) < nodes}
         self._constants = {key: ref for key, ref in self._constants.items() if int(ref.node) < nodes}
         self._from_lengths = {key: v for key, v in self._from_lengths.items() if int(key) < nodes}
-        self._singles = {number: path for number, path in self._singles.items() if number < nodes}
+        self.singles = {number: path for number, path in self.singles.items() if number < nodes}
         self.calls = [(call, numbers) for call, numbers in self.calls if numbers.stop <= nodes]
         paths = {r.scope for r in self.refusals}
         self.refusals = [r for r in self.refusals if r.scope in paths and self._still_there(r.scope)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
 from quantray._core import QTensor
 from quantray.nn._evaluating import Way, by_forward, way_of
+from quantray.nn._hooks import RemovableHandle
 from quantray.nn._moves import Moves
 from quantray.nn._registry import Registry
 from quantray.nn._runner import OfRunner, Runner
@@ -19,33 +20,11 @@ from quantray.nn._state import Incompatible, as_array, load_state
 from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from quantray._typing import Array, Scalar, State, Tensor, Tree
+    from quantray.nn._hooks import Hook, PreHook
     from quantray.nn._state import Accepted
     from quantray.nn._summary import Summary
     from quantray.quantization._cluster import DaskArray
-
-    #: What hooks take are a call's arguments and its output, which are what their module is for.
-    PreHook: TypeAlias = Callable[["Module", tuple[Any, ...]], object]
-    Hook: TypeAlias = Callable[["Module", tuple[Any, ...], Any], object]
-
-
-class RemovableHandle:
-    """Takes a hook away again: `handle.remove()`."""
-
-    def __init__(self, module: Module, hooks: dict[int, PreHook] | dict[int, Hook]) -> None:
-        self._module, self._hooks, self._id = module, hooks, max(hooks, default=-1) + 1
-
-    @property
-    def id(self) -> int:
-        """The hook's key."""
-        return self._id
-
-    def remove(self) -> None:
-        """Takes the hook away; nothing happens the second time."""
-        self._hooks.pop(self._id, None)
-        self._module._changed()
 
 
 class Module(Moves, Registry):

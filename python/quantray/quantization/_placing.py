@@ -164,15 +164,8 @@ def place(graph: Graph, model: nn.Module, settings: Settings, *, training: bool)
             owner = grid_of[source]
             grid_of[ref] = owner
             rounds = node.kind.startswith(_BETWEEN) or (node.kind == "pad" and bool(node.get("value")))
-            snap = Node(
-                made.name(f"{node.name}.snap"),
-                "snap",
-                (added,),
-                {"rounds": rounds},
-                node.facts,
-                node.scope,
-                node.at,
-                owner,
+            snap = node.become(
+                "snap", (added,), {"rounds": rounds}, owner, name=made.name(f"{node.name}.snap")
             )
             made.replace(ref, made.add(snap))
             continue

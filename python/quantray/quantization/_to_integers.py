@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from quantray import nn
-from quantray.graph import Expr, Graph, Node, Part, Ref, Rewriter
-from quantray.graph._graph import map_tree, map_wires
+from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph.kinds import module_kind
 from quantray.nn import quantized
 from quantray.nn._tracing import is_attached
 from quantray.nn.quantized import Grid
+from quantray.quantization._code_wires import CodeWires
 from quantray.quantization._integers import (
-    DEQUANTIZE,
     LAYER,
     MEAN,
     MOVE,
@@ -33,9 +31,6 @@ from quantray.quantization.qconfig import QConfig
 
 if TYPE_CHECKING:
     from quantray.quantization._prepared import Prepared
-
-
-T = TypeVar("T")
 
 
 class Owned(Protocol):
@@ -65,65 +60,15 @@ class ToIntegers:
 
     def __init__(self, conversion: Owned, graph: Graph) -> None:
         self.conversion, self.model, self.old = conversion, conversion.model, graph
-        self.made = Rewriter(graph)
-        #: For wires of the old graph, those of codes; and for these, those of floats that are there already.
-        self.codes: dict[Ref, Ref] = {}
-        self.grids: dict[Ref, Grid] = {}
-        self.floats: dict[Ref, Ref] = {}
+        self.wires = CodeWires(graph)
+        self.made, self.codes = self.wires.made, self.wires.codes
         #: For wires of codes, the observers of those that floats are quantized on.
         self.points: dict[Ref, str] = {}
         self.observed = {node.args[0]: node for node in graph if node.kind == "observe"}
         self.kept = {node.args[0] for node in graph if node.kind == "snap"}
         for node in graph:
             self._add(node)
-        output = self._floats(graph.output)
-        guards = tuple(replace(g, subject=map_wires(self._now, g.subject)) for g in graph.guards)
-        self.graph = self.made.graph().but(output=self.made.map(output), guards=guards).pruned()
-
-    def _floats(self, tree: T) -> T:
-        """Arguments with floats in the place of codes; lengths are those of the codes."""
-
-        def leaf(value: object) -> object:
-            if isinstance(value, Ref):
-                return self._as_float(value)
-            return map_wires(self._now, value) if isinstance(value, Expr) else value
-
-        return map_tree(leaf, tree)
-
-    def _now(self, ref: Ref) -> Ref:
-        """The wire that has what an old one had, codes or floats."""
-        return self.codes.get(ref, self.made.find(ref))
-
-    def _as_float(self, ref: Ref) -> Ref:
-        code = self.codes.get(ref)
-        if code is None:
-            return ref
-        if code not in self.floats:
-            source = self.made.nodes[code.node]
-            node = Node(
-                self.made.name(f"{code.node}.dequantize"),
-                DEQUANTIZE,
-                (code,),
-                {},
-                source.facts,
-                source.scope,
-                source.at,
-            )
-            self.made.nodes[node.name] = node
-            self.floats[code] = Ref(node.name)
-        return self.floats[code]
-
-    def _put(self, node: Node, old: Ref, grid: Grid | None) -> None:
-        """An integer node in the place of an old wire."""
-        if node.name in self.made.nodes:
-            node = node.but(name=self.made.name(node.name))
-        self.made.nodes[node.name] = node
-        new = Ref(node.name)
-        if grid is None:
-            self.made.replace(old, new)
-        else:
-            self.codes[old] = new
-            self.grids[new] = grid
+        self.graph = self.wires.graph(graph)
 
     def _grid_after(self, node: Node) -> tuple[Grid, Node] | None:
         """The grid that the wire of a node is observed on, and the observer's node."""
@@ -135,7 +80,7 @@ class ToIntegers:
     def _add(self, node: Node) -> None:
         ref = Ref(node.name)
         if node.kind == "snap":
-            self._alias(ref, node.args[0])
+            self.wires.alias(ref, node.args[0])
         elif node.kind == "observe":
             self._observe(node, ref)
         elif node.kind == "layer" and is_by_rows(node, self._qconfig(node)):
@@ -143,45 +88,35 @@ class ToIntegers:
         elif node.kind == "layer" and node.args[0] in self.codes and self.conversion.is_integer(node):
             self._layer(node, ref)
         elif node.kind == "tap":
-            mapped = node.but(args=self._codes_tree(node.args))
+            mapped = node.but(args=self.wires.now(node.args))
             self.made.nodes[mapped.name] = mapped
         elif not self._as_integers(node, ref):
             if node.kind == "module":
                 self._swap(node)
-            self.made.add(node.but(args=self._floats(node.args), kwargs=self._floats(dict(node.kwargs))))
+            self.made.add(
+                node.but(args=self.wires.as_floats(node.args), kwargs=self.wires.as_floats(dict(node.kwargs)))
+            )
 
     def _qconfig(self, node: Node) -> QConfig | None:
         return self.conversion.runner.settings.of(node, self.model)
-
-    def _codes_tree(self, tree: T) -> T:
-        return map_wires(self._now, tree)
-
-    def _alias(self, new: Ref, old: Ref) -> None:
-        if old in self.codes:
-            self.codes[new] = self.codes[old]
-        else:
-            self.made.replace(new, old)
 
     def _observe(self, node: Node, ref: Ref) -> None:
         source = node.args[0]
         point: Point = node.value
         if source in self.codes and not point.before:
             # Whoever made it has put it on this grid.
-            self._alias(ref, source)
+            self.wires.alias(ref, source)
             return
         grid = self.conversion.grid(point.path)
-        before = self._as_float(source)
+        before = self.wires.as_float(source)
         owner = self.conversion.owners.get(point.path)
-        quantize = Node(
-            f"{source.node}.quantize",
+        quantize = node.become(
             QUANTIZE,
             (self.made.find(before),),
             {"grid": grid, "owner": owner},
-            node.facts,
-            node.scope,
-            node.at,
+            name=f"{source.node}.quantize",
         )
-        self._put(quantize, ref, grid)
+        self.wires.put(quantize, ref, grid)
         self.points[self.codes[ref]] = point.path
 
     def _owned(self, observer: Node, owner: Callable[[], Owner | None]) -> Owner | None:
@@ -207,35 +142,25 @@ class ToIntegers:
         if owner is not None:
             module.grid = grid
         self._own_input(module, path, x)
-        made = Node(
-            node.name,
+        made = node.become(
             LAYER,
             (x,),
             {"grid": grid, "owner": owner},
-            node.facts,
-            node.scope,
-            node.at,
             IntLayer(path, layer.limits),
         )
-        self._put(made, ref, grid)
+        self.wires.put(made, ref, grid)
 
     def _layer_by_rows(self, node: Node) -> None:
         """A layer that quantizes floats by the range of each row: a module of its own."""
         layer: Layer = node.value
         path = self.conversion.layer(node, self.old)
         made = self.made.add(
-            node.but(kind="module", value=path, args=(self._floats(node.args[0]),), kwargs={})
+            node.but(kind="module", value=path, args=(self.wires.as_floats(node.args[0]),), kwargs={})
         )
         if layer.limits not in (None, RELU):
             low, high = layer.limits
-            clip = Node(
-                self.made.name(f"{node.name}.clip"),
-                "clip",
-                (made,),
-                {"low": low, "high": high},
-                node.facts,
-                node.scope,
-                node.at,
+            clip = node.become(
+                "clip", (made,), {"low": low, "high": high}, name=self.made.name(f"{node.name}.clip")
             )
             self.made.nodes[clip.name] = clip
             self.made.replace(Ref(node.name), Ref(clip.name))
@@ -251,10 +176,10 @@ class ToIntegers:
             # Not floats on a wire of their own; or, in a graph before, codes, whose node keeps the grid.
             return
         if module.input_grid is None:
-            module.input_grid = self.grids[x]
+            module.input_grid = self.wires.grids[x]
             if owner is None:
                 owners[point] = Owner(path, "input_grid")
-                settings = {"grid": self.grids[x], "owner": owners[point]}
+                settings = {"grid": self.wires.grids[x], "owner": owners[point]}
                 self.made.nodes[x.node] = source.but(kwargs=settings)
 
     def _swap(self, node: Node) -> None:
@@ -283,7 +208,7 @@ class ToIntegers:
             path = node.value
             self.conversion.modules[path] = quantized.DeQuantize()
             if floats and floats[0] in self.codes:
-                self.made.replace(ref, self._as_float(floats[0]))
+                self.made.replace(ref, self.wires.as_float(floats[0]))
                 return True
             return False
         if part is not Part.FOLLOWS and not is_mean(node):
@@ -301,64 +226,58 @@ class ToIntegers:
             args: tuple[object, ...] = (self.codes.get(floats[0]),)
             value: object = None
             if kind == MEAN:
-                settings = self._codes_tree(dict(node.kwargs)) | settings
+                settings = self.wires.now(dict(node.kwargs)) | settings
                 value = node.kind
             elif kind == TABLE:
                 value = Function(node)
             else:
                 settings = dict(node.kwargs) | settings
                 args = self._terms(node)
-            made = Node(node.name, kind, args, settings, node.facts, node.scope, node.at, value)
-            self._put(made, ref, grid)
+            made = node.become(kind, args, settings, value)
+            self.wires.put(made, ref, grid)
             return True
         # In floats, from codes to codes.
         owner = self._owned(observer, lambda: self._requantized(node, grid))
         inner = self.made.add(
             node.but(
                 name=self.made.name(f"{node.name}.float"),
-                args=self._floats(node.args),
-                kwargs=self._floats(dict(node.kwargs)),
+                args=self.wires.as_floats(node.args),
+                kwargs=self.wires.as_floats(dict(node.kwargs)),
             )
         )
-        quantize = Node(
-            node.name, QUANTIZE, (inner,), {"grid": grid, "owner": owner}, node.facts, node.scope, node.at
+        quantize = node.become(
+            QUANTIZE,
+            (inner,),
+            {"grid": grid, "owner": owner},
         )
-        self._put(quantize, ref, grid)
+        self.wires.put(quantize, ref, grid)
         return True
 
     def _keep(self, node: Node, ref: Ref) -> None:
         source = node.inputs[0]
         if node.kind == "module":
             # Dropout in evaluation.
-            self._alias(ref, source)
+            self.wires.alias(ref, source)
             return
         code = self.codes[source]
         args = tuple(code if arg == source else arg for arg in node.args)
-        made = Node(
-            node.name,
+        made = node.become(
             MOVE,
-            self._codes_tree(args),
-            self._codes_tree(dict(node.kwargs)),
-            node.facts,
-            node.scope,
-            node.at,
+            self.wires.now(args),
+            self.wires.now(dict(node.kwargs)),
             node.kind,
         )
-        self._put(made, ref, self.grids[code])
+        self.wires.put(made, ref, self.wires.grids[code])
 
     def _begin(self, node: Node, ref: Ref, grid: Grid) -> None:
         self.conversion.modules[node.value] = quantized.Quantize(grid)
-        source = self._as_float(node.args[0])
-        made = Node(
-            node.name,
+        source = self.wires.as_float(node.args[0])
+        made = node.become(
             QUANTIZE,
             (self.made.find(source),),
             {"grid": grid, "owner": Owner(node.value)},
-            node.facts,
-            node.scope,
-            node.at,
         )
-        self._put(made, ref, grid)
+        self.wires.put(made, ref, grid)
 
     def _terms(self, node: Node) -> tuple[Ref | tuple[Ref, ...], ...]:
         """What is added, multiplied or joined: codes, or floats in a sum."""

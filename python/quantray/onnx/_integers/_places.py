@@ -196,15 +196,8 @@ def placed(graph: Graph, weights: Known) -> Placed:
             same = [graph.nodes[name] for name in takers]
             if ref in outputs or not all(t.kind == "observe" and t.value == codes[0] for t in same):
                 continue
-        snap = Node(
-            made.name(f"{node.name}.snap"),
-            "snap",
-            (added,),
-            {"rounds": rounds},
-            node.facts,
-            node.scope,
-            node.at,
-            codes[1],
+        snap = node.become(
+            "snap", (added,), {"rounds": rounds}, codes[1], name=made.name(f"{node.name}.snap")
         )
         new = made.add(snap)
         made.replace(ref, new)
@@ -291,6 +284,6 @@ def _place(
         is_alone = users.get(old) == [node.name] and old not in outputs
     found.grids[node.name] = grid
     point = Point(node.name, None, before=not is_alone)
-    observe = Node(node.name, "observe", (source,), {}, node.facts, node.scope, node.at, point)
+    observe = node.become("observe", (source,), {}, point)
     made.nodes[observe.name] = observe
     on[ref] = grid, node.name

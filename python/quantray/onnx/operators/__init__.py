@@ -12,6 +12,7 @@ from quantray.onnx.operators import (  # noqa: F401
     _losses,
     _movement,
     _norm,
+    _padding,
     _pooling,
     _products,
     _quantized,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
@@ -300,48 +300,6 @@ def _trilu(call: Call, x: Array, k: Array | None = None) -> Array:
     return np.triu(x, diagonal) if call.get("upper", 1) else np.tril(x, diagonal)
 
 
-@operator("Pad", takes_lengths=True)
-def _pad(
-    call: Call, x: Array, pads: Array | None = None, value: Array | None = None, axes: Array | None = None
-) -> Array:
-    """Attributes before opset 11, and inputs after it."""
-    x = as_array(x)
-    sides = call.get("pads", call.get("paddings")) if pads is None else integers(pads, "pads")
-    number = call.get("value", 0.0) if value is None else as_array(value).item()
-    ndim = np.ndim(x)
-    given = range(ndim) if axes is None else [call.axis(a, ndim) for a in integers(axes, "axes")]
-    pairs = [(0, 0)] * ndim
-    half = len(sides) // 2
-    for i, axis in enumerate(given):
-        pairs[axis] = (sides[i], sides[half + i])
-    return pad(call, x, pairs, call.get("mode", "constant"), number)
-
-
-_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
-
-
-def pad(call: Call, x: Array, pairs: list[tuple[int, int]], mode: str, value: float = 0.0) -> Array:
-    """An array with so many elements more before and after, axis by axis; negative numbers cut."""
-    if mode not in _MODES:
-        raise call.error(f"mode must be one of {', '.join(_MODES)}, got {mode!r}")
-    pairs = [(_whole(a), _whole(b)) for a, b in pairs]
-    if any(n < 0 for p in pairs for n in p):
-        x = x[tuple(slice(-a if a < 0 else None, b if b < 0 else None) for a, b in pairs)]
-        pairs = [(0 if a < 0 else a, 0 if b < 0 else b) for a, b in pairs]
-    if not any(is_length(n) or n for p in pairs for n in p):
-        return x
-    if x.dtype == np.float32 and mode == "constant" and np.ndim(x) > 2 and pairs[:2] == [(0, 0), (0, 0)]:
-        sides = [n for p in reversed(pairs[2:]) for n in p]
-        return cast("Array", F.pad(x, sides, "constant", float(value)))
-    if mode == "constant":
-        return np.pad(x, pairs, "constant", constant_values=value)
-    return np.pad(x, pairs, cast("Literal['reflect', 'edge', 'wrap']", mode))
-
-
-def _whole(n: int) -> int:
-    return n if is_length(n) else int(n)
-
-
 @operator("DepthToSpace")
 def _depth_to_space(call: Call, x: Array) -> Tensor:
     size = int(call.need("blocksize"))
@@ -395,13 +353,3 @@ def _constant(call: Call) -> Array:
 @operator("Unique")
 def _unique(call: Call, x: Array) -> Outputs:
     return graph.apply("onnx.unique", x, call.get("axis"), bool(call.get("sorted", 1)))
-
-
-@operator("CenterCropPad", takes_lengths=True)
-def _center_crop_pad(call: Call, x: Array, shape: Array) -> Array:
-    ndim = np.ndim(x)
-    axes = tuple(call.axis(a, ndim) for a in (call.integers("axes") or range(ndim)))
-    lengths = tuple(integers(shape, "shape"))
-    if len(lengths) != len(axes):
-        raise call.error(f"shape must be {len(axes)} lengths, got {len(lengths)}")
-    return graph.apply("onnx.center_crop_pad", x, lengths, axes)

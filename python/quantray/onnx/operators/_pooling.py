@@ -12,7 +12,7 @@ from quantray._typing import Tensor
 from quantray.nn import functional as F
 from quantray.onnx._lengths import integers, shape_of
 from quantray.onnx._windows import Window
-from quantray.onnx.operators._movement import pad
+from quantray.onnx.operators._padding import pad
 from quantray.onnx.operators._registry import Array, Call, operator
 
 _MAX = (F.max_pool1d, F.max_pool2d, F.max_pool3d)

@@ -17,7 +17,7 @@ from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import fixed_shape, shape_of
 from quantray.onnx._windows import Window
-from quantray.onnx.operators._movement import pad
+from quantray.onnx.operators._padding import pad
 from quantray.onnx.operators._registry import Array, Call, Given, layer, operator
 
 if TYPE_CHECKING:
