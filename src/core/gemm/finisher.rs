@@ -4,7 +4,8 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::epilogue::{AsBytes, Corrections, Epilogue, FinishBlock};
+use super::corrections::Corrections;
+use super::epilogue::{AsBytes, Epilogue, FinishBlock};
 use crate::arch::{Vector, Window};
 
 /// What becomes of the sums of some rows and columns of a task.

@@ -7,6 +7,7 @@
 //! must agree with, bit for bit.
 
 mod columns;
+mod corrections;
 mod dynamic;
 mod epilogue;
 mod finisher;
@@ -21,9 +22,10 @@ mod scales;
 mod state;
 
 pub(crate) use columns::Columns;
+pub(crate) use corrections::Corrections;
 pub(crate) use dynamic::CACHED;
 pub use dynamic::{Floats, Formula, dynamic_codes, dynamic_params};
-pub(crate) use epilogue::{Corrections, Epilogue};
+pub(crate) use epilogue::Epilogue;
 pub(crate) use finisher::{Finisher, Room};
 pub use multiply::{Activations, Each, Finish, Results, multiply};
 pub(crate) use multiply::{WithEpilogue, multiply_into, with_epilogue};

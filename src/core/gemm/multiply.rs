@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use super::Source;
 use super::columns::{Columns, PADDED};
-use super::epilogue::{Corrections, Epilogue, ToCodes, ToFloats, ToSums, finish_as_one};
+use super::corrections::Corrections;
+use super::epilogue::{Epilogue, ToCodes, ToFloats, ToSums, finish_as_one};
 use super::finisher::{Finisher, Room};
 use super::pack::PackedWeights;
 use super::plan::{Place, Plan, Task};

@@ -19,6 +19,7 @@ mod chain;
 mod dims;
 mod fuse;
 mod groups;
+mod lie;
 mod memory;
 mod op;
 pub mod ops;

@@ -4,6 +4,7 @@
 //! is read.
 
 mod axes;
+mod casts;
 mod channels;
 mod compare;
 mod copies;

@@ -17,6 +17,7 @@ mod product;
 mod reduce;
 mod reshape;
 mod resize;
+mod slice;
 
 pub use affine::{Dequantize, Quantize, Requantize};
 pub use constant::Given;
@@ -31,7 +32,7 @@ pub use image::{Coordinates, Outside, Resize, Rounding, Sample, Sampling, Target
 pub use join::Cat;
 pub use layer::{Conv, Layer, Linear};
 pub use limit::AtMost;
-pub use movement::{Expand, Flip, Item, Pad, Slice, Squeeze, Transpose, Unsqueeze};
+pub use movement::{Expand, Flip, Pad, Squeeze, Transpose, Unsqueeze};
 pub use places::{
     Band, Combine, Diagonal, GatherNd, Lists, Order, PadMode, Put, Ramp, Repeated, ScatterAlong, ScatterNd,
     Sorted, Take, TakeAlong,
@@ -41,6 +42,7 @@ pub use product::Matmul;
 pub use reduce::{Reduce, Reduction, Scan, Scanned};
 pub use reshape::{Flatten, Reshape};
 pub use resize::{Interpolate, Mode, Size};
+pub use slice::{Item, Slice};
 
 use super::value::{Grid, Type, Value};
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@ use super::super::super::memory::{Memory, Room};
 use super::super::super::op::{Hint, Io, Need, Op, Planned, Task};
 use super::super::super::value::{Value, text};
 use super::super::copy::Copy;
-use super::super::movement::{Item, chosen};
+use super::super::slice::{Item, chosen};
 use super::check_same_type;
 use crate::error::{Error, Result};
 
