@@ -16,6 +16,7 @@ mod float_layers;
 mod floats;
 mod gemm;
 mod kernels;
+mod program;
 mod properties;
 mod recurrent;
 mod residual;

@@ -51,6 +51,7 @@ impl<'a, T> Window<'a, T> {
     }
 
     /// From one row to the next.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "asked for by kernels of x86-64"))]
     pub(crate) fn stride(&self) -> usize {
         self.stride
     }

@@ -16,6 +16,7 @@
 
 mod arena;
 mod chain;
+mod check;
 mod dims;
 mod fuse;
 mod groups;
@@ -26,8 +27,6 @@ pub mod ops;
 mod plan;
 mod run;
 mod steps;
-#[cfg(test)]
-mod tests;
 mod tile;
 mod value;
 

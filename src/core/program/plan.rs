@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::arena::{Lifetime, place};
+use super::check::check;
 use super::dims::Known;
 use super::fuse::fuse;
 use super::op::{Does, Elements, Hint, Need, Planned, Task};
@@ -178,7 +179,11 @@ impl Plan {
             shapes[step.made] = Some(placed.value.shape.clone());
             planner.values[step.made] = Some(placed);
         }
-        Ok(planner.finish(outputs))
+        let plan = planner.finish(outputs);
+        if cfg!(debug_assertions) {
+            check(&plan);
+        }
+        Ok(plan)
     }
 
     /// The shapes of all values.

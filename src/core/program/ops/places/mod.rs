@@ -6,8 +6,6 @@ mod lists;
 mod order;
 mod put;
 mod scatter;
-#[cfg(test)]
-mod tests;
 
 pub use band::{Band, Diagonal, Ramp};
 pub use gather::{GatherNd, Take, TakeAlong};

@@ -3,8 +3,6 @@
 mod extreme;
 mod fold;
 mod scan;
-#[cfg(test)]
-mod tests;
 
 pub use scan::{Scan, Scanned};
 

@@ -3,15 +3,10 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use quantray_core::program::ops::{Given, Lists, Order, PadMode, Repeated, Sorted, Take, TakeAlong};
+use quantray_core::program::{Constant, Dim, Memory, Op, Program, Room, Type, Value};
 
-use super::super::super::dims::Dim;
-use super::super::super::memory::{Memory, Room};
-use super::super::super::op::{Constant, Op};
-use super::super::super::steps::Program;
-use super::super::super::value::{Type, Value};
-use super::super::Given;
-use super::{Lists, Order, PadMode, Repeated, Sorted, Take, TakeAlong};
-use crate::arch::slots;
+use super::{lies, slots};
 
 /// What a program of one step makes of floats and, behind them, of numbers, in C order.
 fn run(op: impl Op + 'static, value: &Value, x: &[f32], ids: Option<(Vec<usize>, Vec<i64>)>) -> Vec<f32> {
@@ -28,15 +23,6 @@ fn run(op: impl Op + 'static, value: &Value, x: &[f32], ids: Option<(Vec<usize>,
     let mut made = vec![0f32; own.len()];
     program.run(&prepared, &[Memory::F32(x)], vec![Room::F32(slots(&mut made))]).unwrap();
     (0..own.len()).map(|place| made[lies(&own, place)]).collect()
-}
-
-fn lies(value: &Value, mut place: usize) -> usize {
-    let mut found = 0;
-    for a in (0..value.shape.len()).rev() {
-        found += place % value.shape[a] * value.strides[a];
-        place /= value.shape[a];
-    }
-    found
 }
 
 /// The same from a function of places.

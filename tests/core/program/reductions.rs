@@ -1,15 +1,13 @@
 //! Reductions beside plain loops, over any axes of values in any order of memory.
 
 use proptest::prelude::*;
+use quantray_core::program::ops::{Reduce, Reduction, Scan, Scanned};
+use quantray_core::program::{Memory, Op, Program, Room, Type, Value};
 
-use super::super::super::memory::{Memory, Room};
-use super::super::super::steps::Program;
-use super::super::super::value::{Type, Value};
-use super::{Reduce, Reduction, Scan, Scanned};
-use crate::arch::slots;
+use super::{lies, slots};
 
 /// What a program of one step makes, and how it lies.
-fn run(op: impl super::Op + 'static, value: &Value, x: &[f32]) -> (Value, Vec<f32>, Vec<i64>) {
+fn run(op: impl Op + 'static, value: &Value, x: &[f32]) -> (Value, Vec<f32>, Vec<i64>) {
     let mut program = Program::new(1);
     let made = program.push("", op, vec![0]);
     program.give(made);
@@ -22,16 +20,6 @@ fn run(op: impl super::Op + 'static, value: &Value, x: &[f32]) -> (Value, Vec<f3
     };
     program.run(&prepared, &[Memory::F32(x)], vec![room]).unwrap();
     (value, floats, places)
-}
-
-/// Where the element at some place, counted in C order, lies.
-fn lies(value: &Value, mut place: usize) -> usize {
-    let mut found = 0;
-    for a in (0..value.shape.len()).rev() {
-        found += place % value.shape[a] * value.strides[a];
-        place /= value.shape[a];
-    }
-    found
 }
 
 proptest! {
