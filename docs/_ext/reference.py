@@ -19,6 +19,7 @@ from sphinx.application import Sphinx
 #: Packages in the order of their pages; those that are not there yet are left out.
 PACKAGES = {
     "quantray": "Tensors",
+    "quantray.grids": "Grids",
     "quantray.ops": "Operators",
     "quantray.nn": "Modules",
     "quantray.nn.functional": "Functions of models",
