@@ -142,12 +142,7 @@ class ToIntegers:
         if owner is not None:
             module.grid = grid
         self._own_input(module, path, x)
-        made = node.become(
-            LAYER,
-            (x,),
-            {"grid": grid, "owner": owner},
-            IntLayer(path, layer.limits),
-        )
+        made = node.become(LAYER, (x,), {"grid": grid, "owner": owner}, IntLayer(path, layer.limits))
         self.wires.put(made, ref, grid)
 
     def _layer_by_rows(self, node: Node) -> None:
@@ -245,11 +240,7 @@ class ToIntegers:
                 kwargs=self.wires.as_floats(dict(node.kwargs)),
             )
         )
-        quantize = node.become(
-            QUANTIZE,
-            (inner,),
-            {"grid": grid, "owner": owner},
-        )
+        quantize = node.become(QUANTIZE, (inner,), {"grid": grid, "owner": owner})
         self.wires.put(quantize, ref, grid)
         return True
 
@@ -261,22 +252,13 @@ class ToIntegers:
             return
         code = self.codes[source]
         args = tuple(code if arg == source else arg for arg in node.args)
-        made = node.become(
-            MOVE,
-            self.wires.now(args),
-            self.wires.now(dict(node.kwargs)),
-            node.kind,
-        )
+        made = node.become(MOVE, self.wires.now(args), self.wires.now(dict(node.kwargs)), node.kind)
         self.wires.put(made, ref, self.wires.grids[code])
 
     def _begin(self, node: Node, ref: Ref, grid: Grid) -> None:
         self.conversion.modules[node.value] = quantized.Quantize(grid)
         source = self.wires.as_float(node.args[0])
-        made = node.become(
-            QUANTIZE,
-            (self.made.find(source),),
-            {"grid": grid, "owner": Owner(node.value)},
-        )
+        made = node.become(QUANTIZE, (self.made.find(source),), {"grid": grid, "owner": Owner(node.value)})
         self.wires.put(made, ref, grid)
 
     def _terms(self, node: Node) -> tuple[Ref | tuple[Ref, ...], ...]:
