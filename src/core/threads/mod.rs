@@ -5,7 +5,7 @@
 //! A caller starts at once and takes pieces from the same counter as the workers, and waits only for pieces that others
 //! have begun. A worker that wakes up late (a sleeping one takes 50 to 200 us) finds nothing left, and nobody waits for
 //! it. So sharing is not slower than working alone. A worker that ran out of work looks for more for 200 us before it
-//! sleeps, so calls in a row meet it awake, and so do the steps of a program, which enters the pool once ([`together`]).
+//! sleeps, so calls in a row meet it awake, and so do the steps of a program, which enters the pool once (`together`).
 //!
 //! - `job`: a place where a caller has its work shared; `pool`: the workers, and how they wait for work
 //! - `cpus`: on which CPU a worker wakes up
