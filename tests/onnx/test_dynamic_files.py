@@ -147,9 +147,59 @@ def test_dynamic_convolution(rng, tmp_path, dims, per_channel, signed, settings)
         assert_allclose(again(x), want, atol=2e-5, rtol=1e-5)
 
 
-def test_convolutions_that_pad_one_side_are_computed_node_by_node(rng):
-    file = convolution(rng, 2, True, per_channel=False, sides=0)
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_images_of_which_one_side_is_padded(rng, dims):
+    file = convolution(rng, dims, True, per_channel=False, sides=0)
     loaded = qt.onnx.load(file)
-    x = rng.normal(size=(1, 4, 6, 6)).astype(np.float32)
-    assert_allclose(loaded(x), expected(file, {"x": x})[0], atol=2e-5, rtol=1e-5)
-    assert "ConvInteger" in steps(loaded)
+    assert steps(loaded) == ["Pad", f"DynamicQuantizedConv{dims}d", "Neg"]
+    x = rng.normal(size=(1, 4, *[6] * dims)).astype(np.float32) + 3
+    for _ in range(2):
+        assert_allclose(loaded(x), expected(file, {"x": x})[0], atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_convolution_whose_bias_is_of_integers(rng, per_channel, order):
+    """As onnxruntime wrote it before 1.5: the bias by the scale of the sums, rounded down, in each call."""
+    codes = rng.integers(-127, 128, (6, 4, 3, 3)).astype(np.int8)
+    scales = rng.uniform(0.005, 0.02, (1, 6, 1, 1) if per_channel else ()).astype(np.float32)
+    constants = {
+        "w": codes,
+        "wz": np.int8(0),
+        "ws": scales,
+        "b": rng.normal(size=6).astype(np.float32),
+        "shape": np.array([1, -1, 1, 1]),
+    }
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("Mul", ["s", "ws"][::order], ["step"]),
+        helper.make_node("Div", ["b", "step"], ["steps"]),
+        helper.make_node("Floor", ["steps"], ["floor"]),
+        helper.make_node("Cast", ["floor"], ["whole"], to=TensorProto.INT32),
+        helper.make_node("ConvInteger", ["q", "w", "z", "wz"], ["sums"], "conv_quant"),
+        helper.make_node("Reshape", ["whole", "shape"], ["bias"]),
+        helper.make_node("Add", ["sums", "bias"][::order], ["added"]),
+        helper.make_node("Cast", ["added"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["s", "ws"], ["factor"]),
+        helper.make_node("Mul", ["floats", "factor"][::order], ["y"]),
+    ]
+    if per_channel:
+        # One bias for each channel wants its scales as flat as itself.
+        constants["flat"] = scales.reshape(6)
+        nodes[1] = helper.make_node("Mul", ["s", "flat"], ["step"])
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, None, None])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 4)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=7)
+    file = made.SerializeToString()
+    loaded = qt.onnx.load(file)
+    assert steps(loaded) == ["DynamicQuantizedConv2d"]
+    x = rng.normal(size=(2, 4, 7, 7)).astype(np.float32)
+    step = (x.max() - x.min()) / 255 * scales.max()
+    want = expected(file, {"x": x})[0]
+    for _ in range(2):
+        assert np.abs(loaded(x) - want).max() < 1.001 * step + 2e-5

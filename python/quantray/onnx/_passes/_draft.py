@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from quantray.onnx._file import GraphFile, NodeFile
 from quantray.onnx.operators import Array
 
-#: A node that takes the place of one; None where the rule does not hold.
-Rule = Callable[["Draft", NodeFile], "NodeFile | None"]
+#: A node that takes the place of one, or several in order; None where the rule does not hold.
+Rule = Callable[["Draft", NodeFile], "NodeFile | Sequence[NodeFile] | None"]
 
 
 class Draft:
@@ -73,10 +73,15 @@ class Draft:
 
     def add(self, wanted: str, value: Array) -> str:
         """A new constant; its name."""
+        name = self.new(wanted)
+        self.constants[name] = value
+        return name
+
+    def new(self, wanted: str) -> str:
+        """A name for a new value."""
         name = f"{wanted}+"
         while name in self.constants or name in self._producers:
             name += "+"
-        self.constants[name] = value
         return name
 
     # Rewriting
@@ -90,8 +95,9 @@ class Draft:
                 for i, node in enumerate(self.nodes):
                     made = rule(self, node)
                     if made is not None:
-                        self.nodes[i] = made
-                        self._producers.update((name, made) for name in made.outputs if name)
+                        several = (made,) if isinstance(made, NodeFile) else made
+                        self.nodes[i : i + 1] = several
+                        self._producers.update((name, one) for one in several for name in one.outputs if name)
                         changed = True
                 if changed:
                     self.prune()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from quantray.onnx._passes._draft import Draft
 from quantray.onnx.operators import Array
 
 
-def dynamic_product(draft: Draft, node: NodeFile) -> NodeFile | None:
+def dynamic_product(draft: Draft, node: NodeFile) -> NodeFile | Sequence[NodeFile] | None:
     """`cast(integers(x) @ weights) * (scale * scales)`: one dynamic layer; of convolutions likewise.
 
     As onnxruntime's `quantize_dynamic` writes it.
@@ -21,8 +22,10 @@ def dynamic_product(draft: Draft, node: NodeFile) -> NodeFile | None:
         return None
     for sums, factor in draft.terms(node):
         cast, scale = draft.producer(sums, "Cast"), draft.producer(factor, "Mul")
-        product = None if cast is None else draft.producer(cast.inputs[0], "MatMulInteger", "ConvInteger")
-        if product is None or scale is None:
+        if cast is None or scale is None:
+            continue
+        product, bias = _sums(draft, cast.inputs[0], scale)
+        if product is None:
             continue
         given = [*product.inputs, "", ""]
         source = draft.producer(given[0], "DynamicQuantizeLinear")
@@ -40,11 +43,42 @@ def dynamic_product(draft: Draft, node: NodeFile) -> NodeFile | None:
             if given[2] == "":
                 return None
             if is_conv:
-                return _convolution(draft, node, product, source.inputs[0], (scales, zeros))
-            if not _are_columns(scales, zeros, weight):
+                return _convolution(draft, node, product, source.inputs[0], (scales, zeros, bias))
+            if bias is not None or not _are_columns(scales, zeros, weight):
                 return None
             return _layer(draft, node, product.name, source.inputs[0], (given[1], scales, zeros))
     return None
+
+
+def _sums(draft: Draft, name: str, scale: NodeFile) -> tuple[NodeFile | None, Array | None]:
+    """The product that makes sums, and the bias of a convolution that is added to them.
+
+    onnxruntime wrote it so before 1.5: as integers, `floor(bias / scale)`. A layer adds the bias itself to
+    the result, which is less than one step of a sum away.
+    """
+    added = draft.producer(name, "Add")
+    if added is None:
+        return draft.producer(name, "MatMulInteger", "ConvInteger"), None
+    for one, other in draft.terms(added):
+        product = draft.producer(one, "ConvInteger")
+        found = draft.producer(other, "Reshape", "Unsqueeze")
+        for op in ("Cast", "Floor", "Div"):
+            found = None if found is None else draft.producer(found.inputs[0], op)
+        if product is None or found is None:
+            continue
+        bias, steps = draft.constant(found.inputs[0]), draft.producer(found.inputs[1], "Mul")
+        weight = draft.constant(product.inputs[1])
+        if bias is None or steps is None or weight is None or bias.shape != weight.shape[:1]:
+            continue
+        if _numbers(draft, steps) == _numbers(draft, scale):
+            return product, bias
+    return None, None
+
+
+def _numbers(draft: Draft, node: NodeFile) -> list[str]:
+    """Its inputs in one order; a constant by its numbers, whatever its shape."""
+    known = [(name, draft.constant(name)) for name in node.inputs]
+    return sorted(name if value is None else str(value.reshape(-1).tolist()) for name, value in known)
 
 
 def fused_dynamic(draft: Draft, node: NodeFile) -> NodeFile | None:
@@ -85,35 +119,52 @@ def _layer(draft: Draft, node: NodeFile, name: str, x: str, weight: tuple[str, A
 
 
 def _convolution(
-    draft: Draft, node: NodeFile, product: NodeFile, x: str, params: tuple[Array, Array]
-) -> NodeFile | None:
-    """A dynamic convolution in the place of a node."""
-    scales, zeros = params
+    draft: Draft, node: NodeFile, product: NodeFile, x: str, params: tuple[Array, Array, Array | None]
+) -> Sequence[NodeFile] | None:
+    """A dynamic convolution in the place of a node, and what pads its images where that differs by side."""
+    scales, zeros, bias = params
     weight = draft.constants[product.inputs[1]]
     outputs = (len(weight), *[1] * (weight.ndim - 2))
-    if not 3 <= weight.ndim <= 5 or zeros.size not in (1, len(weight)) or not _is_even(product):
+    if not 3 <= weight.ndim <= 5 or zeros.size not in (1, len(weight)) or not _is_known(product):
         return None
     if scales.size != 1 and scales.shape not in (outputs, (1, *outputs)):
         return None
-    names = product.inputs[1], draft.add(f"{product.inputs[1]}.scales", scales.reshape(-1))
-    scope = product.name.rpartition("/")[0]
-    return replace(
+    own = product.inputs[1]
+    names = [
+        own,
+        draft.add(f"{own}.scales", scales.reshape(-1)),
+        draft.add(f"{own}.zeros", zeros.reshape(-1)),
+    ]
+    if bias is not None:
+        names.append(draft.add(f"{own}.bias", bias))
+    scope, attributes = product.name.rpartition("/")[0], dict(product.attributes)
+    padding: list[NodeFile] = []
+    sides: Any = list(attributes.get("pads", []))
+    half = len(sides) // 2
+    if sides[:half] != sides[half:]:
+        # Zeros are in every range, and have a code: they may as well come before images become codes.
+        attributes["pads"] = [0] * len(sides)
+        ends = np.array([0, 0, *sides[:half], 0, 0, *sides[half:]], np.int64)
+        inputs, padded = (x, draft.add(f"{own}.pads", ends)), draft.new(x)
+        padding = [replace(node, name="", op="Pad", inputs=inputs, outputs=(padded,), attributes={})]
+        x = padded
+    convolution = replace(
         node,
         name=f"{scope}/DynamicConv" if scope else product.name.removesuffix("_quant"),
         op="DynamicConv",
         domain="quantray",
-        inputs=(x, *names, draft.add(f"{product.inputs[1]}.zeros", zeros.reshape(-1))),
-        attributes=product.attributes,
+        inputs=(x, *names),
+        attributes=attributes,
     )
+    return [*padding, convolution]
 
 
-def _is_even(node: NodeFile) -> bool:
-    """Whether a convolution pads both ends of each axis by the same known number."""
+def _is_known(node: NodeFile) -> bool:
+    """Whether a convolution pads by known numbers, whatever the images are."""
     if node.attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID", b"NOTSET", b"VALID"):
         return False
     pads: Any = node.attributes.get("pads", [])
-    half = len(pads) // 2
-    return list(pads[:half]) == list(pads[half:]) and all(n >= 0 for n in pads)
+    return all(n >= 0 for n in pads)
 
 
 def _are_columns(scales: Array, zeros: Array, weight: Array) -> bool:

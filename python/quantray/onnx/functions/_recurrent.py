@@ -12,9 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from quantray import make_per_channel_quantized_tensor, ops
 from quantray._typing import Array
-from quantray.onnx.functions._integers import matmul_integer
-from quantray.onnx.functions._quantize import dynamic_quantize_linear
 
 #: How many gates each operator has, and the activations that it has by default.
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -184,14 +183,13 @@ def dynamic_quantize_lstm(
 
     def products(weight: Array, scale: Array, zero: Array) -> list[Product]:
         def make(way: int) -> Product:
-            scales = np.asarray(scale, np.float32).reshape(len(weight), -1)[way]
-            zeros = np.asarray(zero).reshape(len(weight), -1)[way]
-
-            def call(rows: Array) -> Array:
-                codes, own, shift = dynamic_quantize_linear(rows)
-                return matmul_integer(codes, weight[way], shift, zeros).astype(np.float32) * (own * scales)
-
-            return call
+            columns = weight.shape[2]
+            scales, zeros = (np.broadcast_to(x.reshape(len(weight), -1)[way], columns) for x in (scale, zero))
+            codes = np.ascontiguousarray(weight[way].T)
+            params = scales.astype(np.float64), zeros.astype(np.int64)
+            # Packed once for all steps.
+            packed = ops.PackedLinear(make_per_channel_quantized_tensor(codes, *params, axis=0))
+            return lambda rows: packed.dynamic(rows, onnx=True)
 
         return [make(way) for way in range(len(weight))]
 

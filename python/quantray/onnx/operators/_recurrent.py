@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 
-from quantray import graph, nn
+from quantray import graph, make_per_channel_quantized_tensor, nn
+from quantray._typing import Tensor
 from quantray.nn._init import rebuilding
 from quantray.onnx.operators._registry import Array, Call, Given, Outputs, filled, layer, operator
 
@@ -34,6 +36,10 @@ class Recurrent(nn.Module):
         self.call = call
         self.lengths = lengths
 
+    @property
+    def _has_cells(self) -> bool:
+        return self.call.op.endswith("LSTM")
+
     def forward(self, x: Array, *given: Array) -> tuple[Array, ...]:
         """Outputs of shape (steps, directions, batch, units), and the last states."""
         call, first = self.call, bool(self.call.get("layout", 0))
@@ -55,13 +61,13 @@ class Recurrent(nn.Module):
         ways = 2 if self.call.get("direction") == "bidirectional" else 1
         given: tuple[Array, ...] | Array | None = None
         if states:
-            given = tuple(states) if self.call.op == "LSTM" else states[0]
+            given = tuple(states) if self._has_cells else states[0]
         output, last = self.layer(np.flip(x, 0) if back else x, given)
         if back:
             output = np.flip(output, 0)
         steps, batch, _ = output.shape
         output = np.transpose(np.reshape(output, (steps, batch, ways, -1)), (0, 2, 1, 3))
-        return (output, *(last if self.call.op == "LSTM" else (last,)))
+        return (output, *(last if self._has_cells else (last,)))
 
     def _of_lengths(self, x: Array, lengths: Array, states: Sequence[Array]) -> tuple[Array, ...]:
         """Rows of so many steps each: those of one length together. Outputs after them are zeros."""
@@ -94,9 +100,8 @@ class Recurrent(nn.Module):
 def _activations(call: Call) -> tuple[str, ...]:
     ways = 2 if call.get("direction") == "bidirectional" else 1
     found = call.get("activations")
-    if call.op not in _ACTIVATIONS:
-        return tuple(found or ())
-    return tuple(name.lower() for name in found) if found else _ACTIVATIONS[call.op] * ways
+    op = call.op.removeprefix("DynamicQuantize")
+    return tuple(name.lower() for name in found) if found else _ACTIVATIONS[op] * ways
 
 
 @operator("LSTM", "GRU", "RNN")
@@ -131,25 +136,83 @@ def _settings(call: Call) -> dict[str, object]:
 def _recurrent_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     """A layer without what `nn`'s cannot do: other activations, peepholes, clipping."""
     padded = filled(constants, 8)
-    _, w, r, b, lengths, h, c, peepholes = padded
+    _, w, r, b, lengths = padded[:5]
+    if w is None or r is None or not _is_plain(call, padded):
+        return None
     ways = 2 if call.get("direction", "forward") == "bidirectional" else 1
-    plain = _activations(call) == _ACTIVATIONS[call.op] * ways or (
-        call.op == "RNN" and set(_activations(call)) == {"relu"}
-    )
+    return Recurrent(_made(call, w, r, b, ways), call, lengths)
+
+
+def _is_plain(call: Call, inputs: Sequence[Given]) -> bool:
+    """Whether there is nothing that `nn`'s layers do not do; `inputs` are those that are constants."""
+    _, _, _, b, _, h, c, peepholes = inputs[:8]
+    op = call.op.removeprefix("DynamicQuantize")
+    ways = 2 if call.get("direction", "forward") == "bidirectional" else 1
+    names = _activations(call)
+    plain = names == _ACTIVATIONS[op] * ways or (op == "RNN" and set(names) == {"relu"})
     is_known = b is not None or 3 not in call.given
-    if w is None or r is None or not is_known or not plain or 7 in call.given:
-        return None
+    if not is_known or not plain or 7 in call.given:
+        return False
     if (peepholes is not None and np.any(peepholes)) or call.get("clip") or call.get("input_forget"):
-        return None
-    if call.op == "GRU" and not call.get("linear_before_reset"):
-        return None
-    states = (5, 6) if call.op == "LSTM" else (5,)
+        return False
+    if op == "GRU" and not call.get("linear_before_reset"):
+        return False
+    states = (5, 6) if op == "LSTM" else (5,)
     known = [x is not None for x in (h, c)[: len(states)]]
     given = [i in call.given for i in states]
     zeros = all(x is None or not np.any(x) for x in (h, c))
-    if not (all(given) or (not any(given) and (zeros or not any(known)))):
+    return all(given) or (not any(given) and (zeros or not any(known)))
+
+
+@layer("DynamicQuantizeLSTM", domain="com.microsoft")
+def _dynamic_lstm_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
+    """A layer of integer weights: inputs of all steps have one scale, and in each step all states have one.
+
+    Rows of different lengths share these, so that they cannot be run one length after the other.
+    """
+    padded = filled(constants, 12)
+    w, r, b, lengths = padded[1:5]
+    params = padded[8:12]
+    if w is None or r is None or any(x is None for x in params) or not _is_plain(call, padded):
         return None
-    return Recurrent(_made(call, w, r, b, ways), call, lengths)
+    if lengths is not None or 4 in call.given:
+        return None
+    if w.ndim != 3 or r.ndim != 3 or w.shape[2] != 4 * r.shape[1]:
+        return None
+    (ways, inputs, gates), units = w.shape, r.shape[1]
+    with rebuilding(2 * (w.size + r.size + 4 * ways * gates)):
+        made = nn.quantized.dynamic.LSTM(
+            inputs, units, bias=b is not None, bidirectional=ways == 2, per_row=False
+        )
+    state: dict[str, Tensor] = {}
+    for way, end in enumerate(("_l0", "_l0_reverse")[:ways]):
+        for name, weight, scale, zero in (("ih", w, *params[:2]), ("hh", r, *params[2:])):
+            rows = np.ascontiguousarray(_sorted_gates(weight[way].T, "LSTM"))
+            own = [
+                _sorted_gates(np.broadcast_to(x.reshape(ways, -1)[way], gates), "LSTM")
+                for x in (cast("Array", scale), cast("Array", zero))
+            ]
+            codes, zeros = _signed(rows, own[1].astype(np.int64))
+            scales = own[0].astype(np.float64)
+            state[f"weight_{name}{end}"] = make_per_channel_quantized_tensor(codes, scales, zeros, axis=0)
+        if b is not None:
+            halves = b[way].reshape(2, gates)
+            state[f"bias_ih{end}"], state[f"bias_hh{end}"] = (_sorted_gates(x, "LSTM") for x in halves)
+    made.load_state_dict(state)
+    return Recurrent(made, call)
+
+
+def _signed(codes: Array, zeros: Array) -> tuple[Array, Array]:
+    """The same numbers as int8."""
+    if codes.dtype == np.int8:
+        return codes, zeros
+    return (codes.astype(np.int16) - 128).astype(np.int8), zeros - 128
+
+
+def _sorted_gates(x: Array, op: str) -> Array:
+    """Rows of gates in the order of `nn`'s layers."""
+    parts = x.reshape(len(_GATES[op]), -1, *x.shape[1:])[list(_GATES[op])]
+    return np.ascontiguousarray(parts.reshape(x.shape))
 
 
 def _made(call: Call, w: Array, r: Array, b: Given, ways: int) -> nn.Module:
@@ -158,11 +221,9 @@ def _made(call: Call, w: Array, r: Array, b: Given, ways: int) -> nn.Module:
     more = {"nonlinearity": _activations(call)[0]} if call.op == "RNN" else {}
     with rebuilding(2 * (w.size + r.size + 2 * ways * gates * units)):
         made = kinds[call.op](inputs, units, bias=b is not None, bidirectional=ways == 2, **more)
-    order = list(_GATES[call.op])
 
     def sorted_gates(x: Array) -> Array:
-        parts = x.reshape(gates, units, *x.shape[1:])[order]
-        return np.ascontiguousarray(parts.reshape(x.shape), np.float32)
+        return _sorted_gates(x, call.op).astype(np.float32, copy=False)
 
     for way, end in enumerate(("_l0", "_l0_reverse")[:ways]):
         made._parameters[f"weight_ih{end}"] = sorted_gates(w[way])
