@@ -100,7 +100,8 @@ def convolution(rng, dims, signed, *, per_channel, groups=1, has_bias=True, relu
     zero = kind(0 if signed else 130)
     wide = (1, 6, *[1] * dims)
     scales = rng.uniform(0.005, 0.02, wide if per_channel else ()).astype(np.float32)
-    settings = {"pads": [sides] * dims + [1] * dims, "strides": [2] * dims, "group": groups}
+    settings = {"strides": [2] * dims, "group": groups}
+    settings |= {"auto_pad": sides} if isinstance(sides, str) else {"pads": [sides] * dims + [1] * dims}
     nodes = [
         helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
         helper.make_node("ConvInteger", ["q", "w", "z", "wz"], ["sums"], "/conv/Conv_quant", **settings),
@@ -147,13 +148,14 @@ def test_dynamic_convolution(rng, tmp_path, dims, per_channel, signed, settings)
         assert_allclose(again(x), want, atol=2e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("sides", [0, "SAME_UPPER", "SAME_LOWER", "VALID"])
 @pytest.mark.parametrize("dims", [1, 2, 3])
-def test_images_of_which_one_side_is_padded(rng, dims):
-    file = convolution(rng, dims, True, per_channel=False, sides=0)
+def test_images_that_are_padded_by_side_or_by_length(rng, dims, sides):
+    file = convolution(rng, dims, True, per_channel=False, sides=sides)
     loaded = qt.onnx.load(file)
-    assert steps(loaded) == ["Pad", f"DynamicQuantizedConv{dims}d", "Neg"]
-    x = rng.normal(size=(1, 4, *[6] * dims)).astype(np.float32) + 3
-    for _ in range(2):
+    assert steps(loaded)[-2:] == [f"DynamicQuantizedConv{dims}d", "Neg"]
+    for length in (6, 7, 6):
+        x = rng.normal(size=(1, 4, *[length] * dims)).astype(np.float32) + 3
         assert_allclose(loaded(x), expected(file, {"x": x})[0], atol=2e-5, rtol=1e-5)
 
 

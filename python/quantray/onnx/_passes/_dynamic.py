@@ -125,7 +125,7 @@ def _convolution(
     scales, zeros, bias = params
     weight = draft.constants[product.inputs[1]]
     outputs = (len(weight), *[1] * (weight.ndim - 2))
-    if not 3 <= weight.ndim <= 5 or zeros.size not in (1, len(weight)) or not _is_known(product):
+    if not 3 <= weight.ndim <= 5 or zeros.size not in (1, len(weight)):
         return None
     if scales.size != 1 and scales.shape not in (outputs, (1, *outputs)):
         return None
@@ -139,14 +139,13 @@ def _convolution(
         names.append(draft.add(f"{own}.bias", bias))
     scope, attributes = product.name.rpartition("/")[0], dict(product.attributes)
     padding: list[NodeFile] = []
-    sides: Any = list(attributes.get("pads", []))
-    half = len(sides) // 2
-    if sides[:half] != sides[half:]:
+    if not _is_even(product):
         # Zeros are in every range, and have a code: they may as well come before images become codes.
-        attributes["pads"] = [0] * len(sides)
-        ends = np.array([0, 0, *sides[:half], 0, 0, *sides[half:]], np.int64)
-        inputs, padded = (x, draft.add(f"{own}.pads", ends)), draft.new(x)
-        padding = [replace(node, name="", op="Pad", inputs=inputs, outputs=(padded,), attributes={})]
+        kernel: Any = list(weight.shape[2:])
+        sides, padded = {**attributes, "kernel_shape": kernel}, draft.new(x)
+        given = {"domain": "quantray", "inputs": (x,), "outputs": (padded,), "attributes": sides}
+        padding = [replace(node, name="", op="Padded", **given)]
+        attributes |= {"auto_pad": "VALID"}
         x = padded
     convolution = replace(
         node,
@@ -159,12 +158,13 @@ def _convolution(
     return [*padding, convolution]
 
 
-def _is_known(node: NodeFile) -> bool:
-    """Whether a convolution pads by known numbers, whatever the images are."""
+def _is_even(node: NodeFile) -> bool:
+    """Whether a convolution pads both ends of each axis by the same known number."""
     if node.attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID", b"NOTSET", b"VALID"):
         return False
     pads: Any = node.attributes.get("pads", [])
-    return all(n >= 0 for n in pads)
+    half = len(pads) // 2
+    return list(pads[:half]) == list(pads[half:]) and all(n >= 0 for n in pads)
 
 
 def _are_columns(scales: Array, zeros: Array, weight: Array) -> bool:

@@ -80,6 +80,13 @@ def _dynamic_linear_layer(call: Call, constants: Sequence[Given]) -> nn.Module |
     return made
 
 
+@operator("Padded", domain="quantray")
+def _padded_images(call: Call, x: Array) -> Array:
+    """What a window pads, as an array: where it differs by side, or depends on lengths."""
+    sides = Window.of(call).sides(shape_of(x)[2:])
+    return pad(call, x, [(0, 0), (0, 0), *sides], "constant")
+
+
 @operator("DynamicConv", domain="quantray")
 def _dynamic_conv(call: Call, *inputs: Array) -> Array:
     raise call.error("its weights are no constants")
