@@ -31,8 +31,9 @@ def quantize(model, x, held, **settings):
 
 def test_the_budget_is_kept_by_the_cheapest_remedy(case):
     model, x, held = case
-    plain = accuracy(tq.quantize(model, x, tq.get_default_qconfig_mapping(), verbose=False), held)
-    best = quantize(model, x, held, max_drop=0.05)
+    plainly = tq.get_default_qconfig_mapping()
+    plain = accuracy(tq.quantize(model, x, plainly, verbose=False), held)
+    best = quantize(model, x, held, qconfig_mapping=plainly, max_drop=0.05)
     assert plain < 0.9
     assert accuracy(best, held) >= 0.95
     plan = best.plan
@@ -47,6 +48,40 @@ def test_the_budget_is_kept_by_the_cheapest_remedy(case):
     assert not [line for line in tq.report(best).lines if line.in_integers is False]
     result = qt.analysis.compare(plan.model, best, x)
     assert result.output > 30
+
+
+def spared(rng):
+    """A model that needs what `quantize` spares by itself: a column of its input goes far beyond others."""
+    model, x = mlp(rng)
+    factors = np.ones(16, np.float32)
+    factors[3] = 2000
+    model[0].weight = model[0].weight / factors
+    x = rng.standard_normal((512, 16)).astype(np.float32) * factors
+    return model, x[:256], (x[256:], model(x[256:]).argmax(1))
+
+
+def test_the_first_step_is_what_quantize_does_by_itself(rng):
+    model, x, held = spared(rng)
+    default = tq.quantize(model, x, verbose=False)
+    named = [line.name for line in tq.report(default).lines if "takes the output to" in line.reason]
+    best = quantize(model, x, held, max_drop=0.5)
+    assert named
+    assert [step.name for step in best.plan] == ["as it is"]
+    np.testing.assert_array_equal(best(held[0]), default(held[0]))
+    assert str(tq.report(best)) == str(tq.report(default))
+
+    # Where that is not enough, remedies begin with all of it in integers.
+    seen = []
+
+    def never(model, data):
+        seen.append(1)
+        return 2.0 if len(seen) == 1 else accuracy(model, data)
+
+    with pytest.warns(UserWarning, match="cannot be kept"):
+        plan = quantize(model, x, held, max_drop=0.1, metric=never).plan
+    assert [step.name for step in plan][:3] == ["as it is", "nothing spared", "equalize"]
+    assert plan[0].output > plan[1].output
+    assert plan.chosen.metric >= plan[0].metric
 
 
 def test_a_good_model_needs_one_step(rng):
@@ -116,7 +151,9 @@ def test_ctrl_c_gives_the_best_so_far(case):
         return accuracy(model, data) - 0.2 * (len(calls) > 1)
 
     with pytest.warns(UserWarning, match="interrupted"):
-        best = quantize(model, x, held, max_drop=0.0, metric=interrupted)
+        best = quantize(
+            model, x, held, max_drop=0.0, metric=interrupted, qconfig_mapping=tq.get_default_qconfig_mapping()
+        )
     assert [step.name for step in best.plan] == ["as it is", "equalize"]
     assert best.plan.chosen.name == "equalize"
     assert best.plan.stopped.startswith("interrupted")
@@ -137,7 +174,7 @@ def test_what_the_metric_is_given(case):
 def test_the_plan_is_shown(case, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     model, x, held = case
-    plan = quantize(model, x, held, max_drop=0.02).plan
+    plan = quantize(model, x, held, max_drop=0.02, qconfig_mapping=tq.get_default_qconfig_mapping()).plan
     assert "chosen" in str(plan)
     assert "equalize" in plan._repr_html_()
     figure = plan.plot()

@@ -44,7 +44,9 @@ def test_colours_are_told_apart_without_green():
 
 def test_a_comparison_is_drawn(rng, tmp_path):
     model, x = imbalanced(rng)
-    before = qt.analysis.compare(model, tq.quantize(model, x, verbose=False), x)
+    before = qt.analysis.compare(
+        model, tq.quantize(model, x, tq.get_default_qconfig_mapping(), verbose=False), x
+    )
     equal = tq.remedies.equalize(model, x)
     after = qt.analysis.compare(equal, tq.quantize(equal, x, verbose=False), x)
     figure = before.plot()

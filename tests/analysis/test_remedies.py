@@ -76,6 +76,27 @@ def test_equalization_gives_back_what_imbalance_took(rng, make, backend):
     assert equal > 24
 
 
+@pytest.mark.parametrize("remedy", ["equalize", "smooth"])
+def test_weights_that_something_else_reads_stay(rng, remedy):
+    """A table of embeddings that is the last layer's weight, too."""
+
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.norm = nn.Embedding(50, 16), nn.LayerNorm(16)
+
+        def forward(self, tokens):
+            return self.norm(self.table(tokens)) @ self.table.weight.T
+
+    model, x = Tied().eval(), rng.integers(0, 50, (32, 6))
+    model.norm.weight = (2.0 ** rng.uniform(-6, 6, 16)).astype(np.float32)
+    want = model(x)
+    made = getattr(remedies, remedy)(model, x)
+    assert_allclose(made(x), want, rtol=0, atol=1e-5 * np.abs(want).max())
+    small = tq.quantize(model, x, verbose=False)
+    assert decibels(want, small(x)) > 20
+
+
 def test_factors_pass_a_prelu(rng):
     """Slopes of channels are no factors: what is positive stays positive."""
     convs = nn.Conv2d(3, 8, 3, padding=1), nn.PReLU(8), nn.Conv2d(8, 8, 3)

@@ -214,7 +214,9 @@ class Conversion:
     def made_runner(self) -> Converted:
         """What runs the model by its graphs."""
         settings = self.runner.settings
-        return Converted(self.graphs, self.prefix, not self.runner.is_trained, settings.spared)
+        made = Converted(self.graphs, self.prefix, not self.runner.is_trained, settings.spared)
+        made.scalings = settings.scalings
+        return made
 
 
 class LayerSettings:

@@ -16,10 +16,11 @@ from quantray.graph._fitting import fitting
 from quantray.graph._run import DoesNotHold, Environment, checker, named, run
 from quantray.graph._trees import is_array, is_dict, is_sequence, is_tuple, map_tree, rebuilt
 from quantray.nn.quantized._grid import Grid
-from quantray.quantization import _node_state
+from quantray.quantization import _node_state, _scalings
 from quantray.quantization._integers import Compute, compute, grids_of
 from quantray.quantization._programmed import Programmed, shapes_of
 from quantray.quantization._reading_converted import ConvertedReading
+from quantray.quantization._scalings import Scaling
 
 if TYPE_CHECKING:
     from quantray._typing import State
@@ -62,6 +63,8 @@ class Converted(Programmed):
         self.graphs, self.is_near, self.keeps_zero_points = graphs, is_near, keeps_zero_points
         self.spared = dict(spared or {})
         self.why: dict[str, str] = {}
+        #: What parameters of the float model were multiplied by before it was converted.
+        self.scalings: list[Scaling] = []
         #: Hooks that came after the conversion, by the node whose result they see.
         self._late: dict[str, list[tuple[str, str, int]]] = {}
 
@@ -186,6 +189,8 @@ class Converted(Programmed):
         about: dict[str, object] = {"is_near": self.is_near, "spared": self.spared}
         if self.keeps_zero_points:
             about["keeps_zero_points"] = True
+        if self.scalings:
+            about["scalings"] = _scalings.described(self.scalings)
         return described("converted", self.graphs, self.prefix, writer) | about
 
 

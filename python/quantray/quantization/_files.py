@@ -14,6 +14,7 @@ from quantray.nn._files._load import Wanting
 from quantray.nn.quantized._grid import Grid
 from quantray.nn.quantized._means import MEANS
 from quantray.nn.quantized._weighted import Weighted
+from quantray.quantization import _scalings
 from quantray.quantization._fusing import Formula
 from quantray.quantization._integers import (
     DEQUANTIZE,
@@ -100,6 +101,7 @@ def attach(module: nn.Module, about: object, tensors: Mapping[str, Array]) -> No
         )
     module.__dict__["_runner"] = runner
     if isinstance(runner, Converted):
+        runner.scalings = _scalings.read(about.get("scalings", []))
         runner.refresh(module)
     else:
         runner.watch(module)

@@ -23,9 +23,8 @@ from quantray.quantization._prepared import prepared_of
 from quantray.quantization._progress import Bar
 from quantray.quantization._settings import Settings
 from quantray.quantization._sides import Float
-from quantray.quantization._sparing import SomeRows, spared_mapping
-from quantray.quantization.calibrate import calibrate
-from quantray.quantization.prepare import prepare
+from quantray.quantization._sparing import spared_mapping
+from quantray.quantization._static import calibrated, quantized
 from quantray.quantization.report import report
 
 #: Layers in floats, in turns, as shares of all; of more bits all may be.
@@ -103,11 +102,17 @@ class Ladder:
         """The best model that was found; it brings along `plan`."""
         begin = time.perf_counter()
         exact = measured(self.metric, self.model, self.held_out, "the float model")
-        base = best = self._try("as it is", self.model, begin, 0.0)
+        base = best = self._try("as it is", self.model, begin, 0.0, spares=self.spares)
         first = time.perf_counter() - begin
+        foretold = first
+        if getattr(best.int8._runner, "spared", None) and not self._is_within(exact, best):
+            # Remedies may save what was spared, which is slower: they begin with all of it in integers.
+            base = self._try("nothing spared", self.model, time.perf_counter(), first)
+            best = max(best, base, key=lambda found: (found.metric, found.output))
+            foretold += first
         # Of what one step took, calibration and measuring: all others do both, too.
         rungs = list(self._rungs(first))
-        foretold = first + sum(self._cost(rung, first) for rung in rungs)
+        foretold += sum(self._cost(rung, first) for rung in rungs)
         stopped = "all steps were tried"
         with Bar(len(rungs), "quantize", self._show) as bar:
             try:
@@ -143,10 +148,10 @@ class Ladder:
             best = found
         return base, best
 
-    def _try(self, name: str, model: nn.Module, begin: float, foretold: float) -> Found:
-        from quantray.quantization.remedies._measuring import quantized
-
-        int8 = quantized(model, self.batches)
+    def _try(
+        self, name: str, model: nn.Module, begin: float, foretold: float, *, spares: bool = False
+    ) -> Found:
+        int8 = quantized(model, self.batches, spares=spares)
         signal = noise = 0.0
         for batch, exact in zip(self.batches, self._exact, strict=True):
             for y, z in _floats(exact, int8(*as_arguments(batch))):
@@ -201,11 +206,9 @@ class Ladder:
 
     def _spared(self, model: nn.Module) -> nn.Module:
         """What 8 bits of a fixed range are too little for in floats, or with ranges of rows."""
-        ready = prepare(model, None, as_arguments(self.batches[0], model))
-        seen = SomeRows(ready, None)
-        calibrate(ready, self.batches, transform=seen, show_progress=False)
+        ready, rows = calibrated(model, self.batches)
         runner = prepared_of(ready)
-        found = None if runner is None else spared_mapping(ready, runner, seen.rows)
+        found = None if runner is None else spared_mapping(ready, runner, rows)
         if found is None:
             return model
         made = model.copy()

@@ -70,6 +70,8 @@ class Report:
         Bytes of all weights, biases and buffers; arrays that nodes share count once.
     float_total : int
         The same, were all of it float32.
+    evened : list of str
+        Modules whose channels were made alike before they were quantized, by powers of two.
     """
 
     def __init__(
@@ -80,8 +82,9 @@ class Report:
         has_graph: bool = False,
         is_prepared: bool = False,
         name: str = "model",
+        evened: Sequence[str] = (),
     ) -> None:
-        self.lines = list(lines)
+        self.lines, self.evened = list(lines), list(evened)
         self.float_total, self.has_graph, self.is_prepared = float_total, has_graph, is_prepared
         self._name = name
 
@@ -140,19 +143,22 @@ class Report:
 
     def _text(self, lines: Sequence[Line]) -> str:
         """The table, and below it what would change that nodes are in floats."""
-        return "\n".join([self._table(lines).text(), *_cures(lines), *self._calls()])
+        return "\n".join([self._table(lines).text(), *_cures(lines), *self._notes()])
 
-    def _calls(self) -> list[str]:
-        """What the program that runs the model hands back to Python."""
+    def _notes(self) -> list[str]:
+        """What was done before, and what the program that runs the model hands back to Python."""
         names = [line.name for line in self.lines if line.is_call]
-        return [f"by NumPy, called from the program: {_some(names)}"] if names else []
+        found = [f"by NumPy, called from the program: {_some(names)}"] if names else []
+        if self.evened:
+            found.append(f"channels made alike beforehand, by powers of two: {_some(self.evened)}")
+        return found
 
     def _repr_html_(self) -> str:
         size = f"{self.total:,} bytes"
         if self.float_total > self.total:
             size += f", {100 * self.total / self.float_total:.0f} % of {self.float_total:,} in float32"
         head = f"<div><b>{escape(self._name)}</b>: {escape(self.headline())}; {size}</div>"
-        below = "".join(f"<div>{escape(text)}</div>" for text in (*_cures(self.lines), *self._calls()))
+        below = "".join(f"<div>{escape(text)}</div>" for text in (*_cures(self.lines), *self._notes()))
         return f"<div style='max-width:100%'>{head}{self._table(self.lines).html()}{below}</div>"
 
 

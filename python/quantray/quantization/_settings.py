@@ -9,6 +9,7 @@ from quantray.graph.kinds import LAYERS, Part, module_kind
 from quantray.nn._tracing import is_attached
 from quantray.nn.qat import FusedQAT
 from quantray.quantization._layers import Layer
+from quantray.quantization._scalings import Scaling
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.observer import ObserverBase, PlaceholderObserver
 from quantray.quantization.qconfig import QConfig
@@ -48,12 +49,15 @@ class Settings:
         self.left: tuple[type[nn.Module] | str, ...] = ()
         #: Nodes that are not quantized as others, since they lose too much, and how much.
         self.spared: dict[str, str] = {}
+        #: What the parameters of the float model were multiplied by beforehand.
+        self.scalings: list[Scaling] = []
 
     def inside(self, path: str) -> Settings:
         """The same for a module inside, whose own names begin at itself."""
         made = Settings.__new__(Settings)
         made.mapping, made.prefix, made.outer = self.mapping, path, self.outer
         made.allowed, made.left, made.spared = self.allowed, self.left, self.spared
+        made.scalings = []
         return made
 
     def _stays(self, path: str, kinds: list[ObjectType], model: nn.Module) -> bool:

@@ -25,6 +25,7 @@ from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._integers import Outputs, compute, grids_of
 from quantray.quantization._layers import compute_layer
 from quantray.quantization._prepared import Prepared, prepared_of
+from quantray.quantization._scalings import scaled
 from quantray.quantization._shown import has_codes
 from quantray.quantization.convert import convert
 
@@ -227,6 +228,10 @@ def float_side(model: nn.Module, other: Side) -> Side:
             "model must be the float model, or the one that prepare_qat has made; got one that is "
             f"{'prepared' if runner is not None else 'quantized'} already"
         )
+    scalings = getattr(other.model._runner, "scalings", None)
+    if scalings:
+        # Channels were made alike before it was quantized: the same function, of other weights.
+        model = scaled(model, scalings)
     return Float(model, has_layers=isinstance(other, Integers))
 
 

@@ -40,6 +40,8 @@ _MUCH = 1e-3
 MOST = 0.4
 #: By the loss that there is yet, how many times its share of the time a node must have of it.
 _WORTH = ((1e-2, 1.0), (1e-3, 4.0), (1e-4, 16.0))
+#: Nodes that run code of the user's.
+_USERS = ("python", "tap", "hook")
 #: Rows that are looked at, and numbers that are computed of them.
 _ROWS, _NUMBERS = 64, 1 << 27
 #: Batches that they are taken from, and rows of each.
@@ -63,12 +65,34 @@ class Spared(NamedTuple):
         return f"by itself it takes the output to {-10 * np.log10(max(self.loss, 1e-30)):.0f} dB"
 
 
-def spare(model: nn.Module, runner: Prepared, given: Sequence[Args]) -> bool:
+class Examined(NamedTuple):
+    """A calibrated model's roundings on some rows, and the share of its output that all together lose."""
+
+    roundings: Roundings
+    loss: float
+
+
+def examined(model: nn.Module, runner: Prepared | None, given: Sequence[Args]) -> Examined | None:
+    """What roundings lose on some rows; None where that cannot be told."""
+    graphs = [] if runner is None else [graph for graph in runner.graphs if not graph.training]
+    if runner is None or len(graphs) != 1 or any(node.kind in _USERS for node in graphs[0]):
+        # Code of the user's is not to be called more often than it would be.
+        return None
+    found = Roundings(model, runner, graphs[0])
+    if not found.candidates or not found.is_calibrated:
+        return None
+    _look(found, model, given)
+    if not found.probes or not found.probes[0].outputs:
+        return None
+    return Examined(found, found.together())
+
+
+def spare(model: nn.Module, runner: Prepared, given: Sequence[Args], known: Examined) -> bool:
     """Plans a calibrated model anew, so that what 8 bits are too little for is spared.
 
     Observers go on with what they have seen. Returns whether there are new ones, which have seen nothing.
     """
-    found = spared(model, runner, given)
+    found = spared(known)
     if not found:
         return False
     old = next(graph for graph in runner.graphs if not graph.training)
@@ -90,8 +114,9 @@ def spare(model: nn.Module, runner: Prepared, given: Sequence[Args]) -> bool:
 
 def spared_mapping(ready: nn.Module, runner: Prepared, given: Sequence[Args]) -> QConfigMapping | None:
     """How a prepared and calibrated model would be planned anew; None where nothing is to be spared."""
-    before = runner.settings.mapping
-    spare(ready, runner, given)
+    before, known = runner.settings.mapping, examined(ready, runner, given)
+    if known is not None:
+        spare(ready, runner, given, known)
     found = runner.settings.mapping
     return found if found is not before and isinstance(found, QConfigMapping) else None
 
@@ -146,19 +171,9 @@ def _some_rows(leaf: object) -> object:
     return leaf[np.arange(_EACH) * len(leaf) // _EACH]
 
 
-def spared(model: nn.Module, runner: Prepared, given: Sequence[Args]) -> dict[str, Spared]:
+def spared(known: Examined) -> dict[str, Spared]:
     """What nodes of a calibrated model should not take from a fixed grid, by their names in settings."""
-    graphs = [graph for graph in runner.graphs if not graph.training]
-    if len(graphs) != 1 or any(node.kind in ("python", "tap", "hook") for node in graphs[0]):
-        # Code of the user's is not to be called more often than it would be.
-        return {}
-    found = Roundings(model, runner, graphs[0])
-    if not found.candidates or not found.is_calibrated:
-        return {}
-    _look(found, model, given)
-    if not found.probes or not found.probes[0].outputs:
-        return {}
-    before = found.together()
+    found, before = known
     if before <= ENOUGH:
         return {}
     losses = _losses(found)

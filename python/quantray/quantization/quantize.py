@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -10,9 +9,7 @@ from quantray import nn
 from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments, check_model
 from quantray.quantization._classes import Classes
 from quantray.quantization._metric import Metric, check_held_out
-from quantray.quantization._prepared import prepared_of
-from quantray.quantization._sparing import SomeRows, spare
-from quantray.quantization.calibrate import calibrate
+from quantray.quantization._static import quantized
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare, prepare_qat
 from quantray.quantization.qconfig_mapping import QConfigMapping, default_quantize_mapping
@@ -57,7 +54,9 @@ def quantize(
         dynamically: integers of weights, the range of each frame found in each call. By default, too, some
         rows of the data show what 8 bits of a fixed range are too little for: linear layers then find the
         range of each row in the call, and nodes that lose most for the least time stay in floats; the report
-        says how much they would have lost. Whoever gives a mapping gets what it says.
+        says how much they would have lost. Where that would break the model (below 20 dB), channels of very
+        different ranges are made alike beforehand, by powers of two: not a bit of the float function changes.
+        For this, data that can be are gone through once more. Whoever gives a mapping gets what it says.
     mapping : mapping, optional
         As for `convert`.
     inplace : bool
@@ -137,28 +136,18 @@ def quantize(
         raise ValueError("run_args must go with run_fn, got run_args alone")
     if data is None:
         raise ValueError("data must be batches that the model can be called with, got None")
-    given = as_batches(cast("Iterable[Batch]", data))
-    batches = iter(given)
-    first = next(batches, None)
-    if first is None:
-        raise ValueError("data must hold at least one batch, got none")
-    args = as_arguments(first if transform is None else transform(first), model)
-    check_arguments(model, args)
     if settings is None and not _brings_settings(model):
         settings = default_quantize_mapping()
-    spares = isinstance(settings, QConfigMapping) and settings._spares
-    ready = prepare(model, settings, args, inplace=inplace)
-    # What can be gone through once only goes on; of others the bar knows how many there are.
-    rest = itertools.chain([first], batches) if batches is given else given
-    seen = SomeRows(ready, transform)
-    calibrate(ready, rest, transform=seen, show_progress=verbose)
-    runner = prepared_of(ready)
-    if spares and runner is not None and spare(ready, runner, seen.rows):
-        if batches is given:
-            calibrate(ready, seen.rows, show_progress=False)
-        else:
-            calibrate(ready, given, transform=transform, show_progress=False)
-    made = convert(ready, mapping, inplace=True)
+    made = quantized(
+        model,
+        cast("Iterable[Batch]", data),
+        settings,
+        spares=isinstance(settings, QConfigMapping) and settings._spares,
+        mapping=mapping,
+        transform=transform,
+        inplace=inplace,
+        show_progress=verbose,
+    )
     if verbose:
         print(report(made).short())
     return made

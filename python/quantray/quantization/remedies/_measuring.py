@@ -9,17 +9,7 @@ import numpy as np
 from quantray import nn
 from quantray.graph._graph import leaves
 from quantray.quantization._batches import as_arguments, is_floats
-from quantray.quantization.calibrate import calibrate
-from quantray.quantization.convert import convert
-from quantray.quantization.prepare import prepare
-
-
-def quantized(model: nn.Module, batches: Iterable[object]) -> nn.Module:
-    """A float model as its own settings, or the default ones, quantize it."""
-    given = list(batches)
-    made = prepare(model, None, as_arguments(given[0]))
-    calibrate(made, given, show_progress=False)
-    return convert(made, inplace=True)
+from quantray.quantization._static import quantized
 
 
 def output_sqnr(

@@ -97,7 +97,8 @@ class Rewriting(Generic[M_co]):
 
     # Weights
 
-    def _place(self, ref: object) -> Place | None:
+    def place(self, ref: object) -> Place | None:
+        """Where the array of a wire lives; None where it is computed."""
         if not isinstance(ref, Ref):
             return None
         node = self.graph.nodes[ref.node]
@@ -114,15 +115,19 @@ class Rewriting(Generic[M_co]):
     def _count_calls(self) -> dict[Place, int]:
         found: dict[Place, int] = {}
         for node in self.layers.values():
-            place = self._place(node.args[1])
+            place = self.place(node.args[1])
             if place is not None:
                 found[place] = found.get(place, 0) + 1
         return found
 
     def is_writable(self, name: str) -> bool:
-        """Whether a layer's weight is its own, and can be replaced."""
-        place = self._place(self.layers[name].args[1])
-        return place is not None and self._calls[place] == 1
+        """Whether a layer's weight is its own, which nothing else reads, and can be replaced."""
+        ref = self.layers[name].args[1]
+        place = self.place(ref)
+        if place is None or self._calls[place] > 1:
+            return False
+        inner = self.graph.nodes[ref.node].inputs if place.is_turned else ()
+        return all(len(self.users.get(each, ())) == 1 for each in (ref, *inner))
 
     def weight_and_bias(self, name: str) -> tuple[Array, Array | None]:
         """A layer's weight and bias, the normalization after it folded in."""
@@ -138,11 +143,11 @@ class Rewriting(Generic[M_co]):
         the layer itself has no place for.
         """
         node = self.layers[name]
-        place, layer = self._place(node.args[1]), node.value
+        place, layer = self.place(node.args[1]), node.value
         if place is None or self._calls[place] > 1:
             self.skipped[name] = "its weight is shared, or computed"
             return False
-        bias_place = self._place(node.args[2]) if node.args[2] is not None else None
+        bias_place = self.place(node.args[2]) if node.args[2] is not None else None
         home = self.model.get_submodule(place.path)
         if bias is not None and bias_place is None and layer.norm is None:
             if node.args[2] is not None or "bias" not in home._parameters:

@@ -1,0 +1,152 @@
+"""From a float model and data to integers whose ranges are known beforehand: what all static workflows do."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from quantray import nn
+from quantray._typing import Args
+from quantray.graph._trees import leaves
+from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments
+from quantray.quantization._prepared import prepared_of
+from quantray.quantization._scalings import scaled
+from quantray.quantization._sparing import Examined, SomeRows, examined, spare
+from quantray.quantization.calibrate import calibrate
+from quantray.quantization.convert import convert
+from quantray.quantization.prepare import prepare
+
+if TYPE_CHECKING:
+    from quantray.quantization._classes import Classes
+    from quantray.quantization.qconfig import QConfig
+    from quantray.quantization.qconfig_mapping import QConfigMapping
+
+M = TypeVar("M", bound=nn.Module)
+
+#: Loss above which channels are made alike, 20 dB; and the part of it that has to be gone by that.
+_BROKEN, _EVENED = 1e-2, 0.7
+#: Samples that ranges of channels are told by, and numbers in them.
+_SAMPLES, _NUMBERS = 512, 1 << 21
+#: Batches of rows that it is tried on beforehand.
+_TRIED = 4
+
+
+def calibrated(
+    model: M,
+    batches: Iterable[Batch],
+    settings: QConfig | QConfigMapping | None = None,
+    *,
+    transform: Callable[[Batch], object] | None = None,
+    inplace: bool = False,
+    show_progress: bool = False,
+) -> tuple[M, list[Args]]:
+    """A prepared model that has seen all batches, and some of their rows.
+
+    Raises
+    ------
+    ValueError
+        For no batches.
+    """
+    given = as_batches(batches)
+    passing = iter(given)
+    first = next(passing, None)
+    if first is None:
+        raise ValueError("data must hold at least one batch, got none")
+    args = as_arguments(first if transform is None else transform(first), model)
+    check_arguments(model, args)
+    ready = prepare(model, settings, args, inplace=inplace)
+    # What can be gone through once only goes on; of others the bar knows how many there are.
+    rest = itertools.chain([first], passing) if passing is given else given
+    seen = SomeRows(ready, transform)
+    calibrate(ready, rest, transform=seen, show_progress=show_progress)
+    return ready, seen.rows
+
+
+def quantized(
+    model: M,
+    batches: Iterable[Batch],
+    settings: QConfig | QConfigMapping | None = None,
+    *,
+    spares: bool = False,
+    mapping: Classes | None = None,
+    transform: Callable[[Batch], object] | None = None,
+    inplace: bool = False,
+    show_progress: bool = False,
+) -> M:
+    """A model of integers; `spares` is whether what 8 bits are too little for is spared."""
+    given = as_batches(batches)
+    original = model.copy() if inplace and spares else model
+    ready, rows = calibrated(
+        model, given, settings, transform=transform, inplace=inplace, show_progress=show_progress
+    )
+    if not spares:
+        return convert(ready, mapping, inplace=True)
+    # What passes once only is gone by now, but for some rows.
+    is_gone = iter(given) is given
+    again: Iterable[object] = rows if is_gone else given
+    how: Callable[..., object] | None = None if is_gone else transform
+    known = examined(ready, prepared_of(ready), rows)
+    if known is not None and known.loss > _BROKEN and not is_gone:
+        ready, known = _evened(original, ready, known, settings, again, how, rows)
+    runner = prepared_of(ready)
+    if known is not None and runner is not None and spare(ready, runner, rows, known):
+        calibrate(ready, again, transform=how, show_progress=False)
+    made = convert(ready, mapping, inplace=True)
+    if inplace and made is not model and type(made) is type(model):
+        # It was made of a copy, whose channels were made alike.
+        model.__dict__.clear()
+        model.__dict__.update(made.__dict__)
+        return model
+    return made
+
+
+def _some(batches: Iterable[object], transform: Callable[..., object] | None, model: nn.Module) -> list[Args]:
+    """The first samples of data, as many as ranges of channels can be told by."""
+    found: list[Args] = []
+    samples = numbers = 0
+    for batch in batches:
+        args = as_arguments(batch if transform is None else transform(batch), model)
+        sizes = [np.shape(leaf) for leaf in leaves(args) if np.ndim(leaf)]
+        found.append(args)
+        samples += max((shape[0] for shape in sizes), default=1)
+        numbers += sum(map(math.prod, sizes))
+        if samples >= _SAMPLES or numbers >= _NUMBERS:
+            break
+    return found
+
+
+def _evened(
+    model: M,
+    ready: M,
+    known: Examined,
+    settings: QConfig | QConfigMapping | None,
+    batches: Iterable[object],
+    transform: Callable[..., object] | None,
+    rows: list[Args],
+) -> tuple[M, Examined]:
+    """The same with channels made alike beforehand, where that loses less."""
+    from quantray.quantization._evening import even_scalings
+
+    before = prepared_of(ready)
+    assert before is not None
+    scalings = even_scalings(model, _some(batches, transform, model), before.settings.mapping)
+    if not scalings:
+        return ready, known
+    even = scaled(model, scalings)
+    # A few rows say whether it is worth going through all data once more.
+    few = rows[:_TRIED]
+    trial, _ = calibrated(even, few, settings)
+    tried = examined(trial, prepared_of(trial), few)
+    if tried is None or tried.loss > _EVENED * known.loss:
+        return ready, known
+    made, _ = calibrated(even, batches, settings, transform=transform)
+    found = examined(made, prepared_of(made), rows)
+    runner = prepared_of(made)
+    if runner is None or found is None or found.loss > known.loss:
+        return ready, known
+    runner.settings.scalings = scalings
+    return made, found
