@@ -141,6 +141,29 @@ def test_values_of_16_bits_are_rounded_floats(rng, tmp_path, kind):
     assert_allclose(theirs, want, atol=1e-3)
 
 
+@pytest.mark.parametrize("first", [np.uint8, np.uint16])
+def test_values_of_8_bits_meet_those_of_16(rng, first):
+    """Both kinds of rounding stand behind functions and moves of the other kind: Quark's A16W8."""
+    f = File(rng)
+
+    def on(x, kind, scale):
+        f.kind = kind
+        return f.pair(x, scale, np.iinfo(kind).max // 2)
+
+    second = np.uint16 if first is np.uint8 else np.uint8
+    x = on("x", first, 1 / 16)
+    x = on(f("Transpose", x, perm=[0, 2, 3, 1]), second, 1 / 15)
+    x = on(f("Sigmoid", f("Transpose", x, perm=[0, 3, 1, 2])), first, 1 / 200)
+    x = on(f("Conv", x, f.kernel(4, 3, 1, 1), f.of_bias(4)), second, 1 / 100)
+    file = f.model({"x": ["n", 3, 4, 4]}, on(f("Flatten", f("Relu", x)), first, 1 / 100), 21)
+    loaded = qt.onnx.load(file.SerializeToString())
+    x = (rng.standard_normal((4, 3, 4, 4)) * 3).astype(np.float32)
+    want = session(file.SerializeToString()).run(None, {"x": x})[0]
+    # What lies between two steps may become the other one.
+    assert np.abs(loaded(x) - want).max() < 1.01 / 100
+    assert np.mean(np.abs(loaded(x) - want) > 1e-5) < 0.02
+
+
 def test_files_of_float16_compute_in_integers(rng):
     file = File(rng).network()
     for tensor in file.graph.initializer:

@@ -172,7 +172,8 @@ def _once(graph: Graph) -> Graph | None:
     users, outputs = graph.users(), set(graph.outputs)
     swapped: dict[str, Node] = {}
     for node in graph:
-        if node.kind != FAKE or node.name in swapped:
+        # Values of 16 bits are floats here: their roundings have no grid of codes.
+        if node.kind != FAKE or node.value is None or node.name in swapped:
             continue
         source = graph.nodes[node.args[0].node]
         if not is_exact_move(source) or source.name in swapped or source.kind == "relu":

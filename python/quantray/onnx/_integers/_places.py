@@ -69,7 +69,7 @@ def _tables(graph: Graph) -> tuple[dict[str, tuple[frozenset[str], Ref]], Graph]
     codes: set[Ref] = set()
     for node in graph:
         found = varying(node, known, sources)
-        if node.kind == FAKE:
+        if node.kind == FAKE and node.value is not None:
             source: Ref = node.args[0]
             codes.add(Ref(node.name))
             if found is None or found == source or found not in codes:
