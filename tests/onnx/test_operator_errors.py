@@ -31,7 +31,25 @@ AT_LOAD = {
     "an input left out": (("Add", ["", "x"]), {}, "takes 2 inputs, got 2"),
 }
 
+#: A length that no array has.
+HUGE = 2**45
+
 AT_RUN = {
+    "huge shape": (("Expand", ["x", "s"], {"s": [HUGE, 1, 1, 1, 1]}), {}, "more than any memory holds"),
+    "huge counts": (("Tile", ["x", "s"], {"s": [1, 1, HUGE, 1]}), {}, "more than any memory holds"),
+    "huge pads": (("Pad", ["x", "s"], {"s": [0] * 7 + [HUGE]}), {}, "more than any memory holds"),
+    "huge sizes": (("Resize", ["x", "", "", "s"], {"s": [1, 3, HUGE, 4]}), {}, "more than any memory holds"),
+    "huge constant": (("ConstantOfShape", ["s"], {"s": [HUGE, 4]}), {}, "more than any memory holds"),
+    "huge range": (
+        ("Range", ["a", "b", "c"], {"a": np.int64(0), "b": np.int64(HUGE), "c": np.int64(1)}),
+        {},
+        "more than any memory holds",
+    ),
+    "range of no steps": (
+        ("Range", ["a", "b", "c"], {"a": np.int64(0), "b": np.int64(3), "c": np.int64(0)}),
+        {},
+        "delta must not be 0",
+    ),
     "axis of softmax": (("Softmax", ["x"]), {"axis": 9}, "must be from -4 to 3"),
     "axis of concat": (("Concat", ["x", "x"]), {"axis": 7}, "axis 7"),
     "kernel is missing": (("MaxPool", ["x"]), {}, "no kernel_shape"),
@@ -126,3 +144,15 @@ def test_all_unknown_operators_are_listed():
 def test_unknown_type_of_an_output():
     with pytest.raises(ValueError, match=r"the_node \(QLinearMatMul\): it takes 8 inputs"):
         build(model("QLinearMatMul", ["x", "s"], {"s": ONE}))(X)
+
+
+def test_inputs_that_are_texts_are_named():
+    graph = GraphFile(
+        "g",
+        (NodeFile("the_node", "Identity", "", ("words",), ("y",), {}),),
+        {},
+        (ValueInfo("words", "string", ("n",)),),
+        (ValueInfo("y", "string"),),
+    )
+    with pytest.raises(ValueError, match=r"^words string \(n,\): values of type string are not computed"):
+        build(ModelFile(8, {"": 17}, graph))(np.array(["a", "b"]))

@@ -14,7 +14,7 @@ _FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 @contextmanager
 def said_of(name: str) -> Generator[None]:
-    """Errors out of the depths of a node's work become one ValueError that names the node.
+    """Errors out of the depths of a node's work become one ValueError, or MemoryError, that names the node.
 
     What a capture raises about code that cannot become nodes is no such error.
     """
@@ -22,6 +22,12 @@ def said_of(name: str) -> Generator[None]:
         yield
     except Refused:
         raise
+    except MemoryError as error:
+        if hasattr(error, _SAID):
+            raise
+        known = MemoryError(f"{name}: {error}")
+        setattr(known, _SAID, name)
+        raise known from error
     except _FAULTS as error:
         if hasattr(error, _SAID):
             raise

@@ -312,7 +312,10 @@ def _checked(value: Value, given: object, lengths: dict[str, tuple[int, str]]) -
     if is_traced(given) or (state.tracer is not None and not isinstance(given, np.generic)):
         return given
     array = np.asarray(given)
-    dtype = numpy_dtype(value.dtype)
+    try:
+        dtype = numpy_dtype(value.dtype)
+    except ValueError as error:
+        raise ValueError(f"{value}: {error}") from None
     if array.dtype != dtype:
         # Types that NumPy does not have come as others' dtypes, which know how to become NumPy's.
         is_same_kind = array.dtype.kind in (dtype.kind, "V") or (

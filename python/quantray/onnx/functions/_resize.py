@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quantray._typing import Array
+from quantray.onnx._sizes import check_size
 
 #: Where an element of the result lies in the image.
 TRANSFORMS = (
@@ -92,6 +93,8 @@ def resize(
     axes = [axis % x.ndim for axis in axes]
     lengths = [x.shape[axis] for axis in axes]
     made, grown = lengths_and_scales(lengths, scales, sizes, policy)
+    rest = [n for axis, n in enumerate(x.shape) if axis not in axes]
+    check_size([*rest, *made], x.dtype.itemsize)
     if any(n == 0 for n in lengths) and any(made):
         raise ValueError(f"an array of shape {x.shape} has no elements to make others of")
     parts = np.zeros(2 * len(axes)) if roi is None else np.asarray(roi, np.float64).reshape(-1)

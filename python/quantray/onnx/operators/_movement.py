@@ -27,6 +27,7 @@ from quantray.onnx._lengths import (
     shape_of,
     whole,
 )
+from quantray.onnx._sizes import check_size
 from quantray.onnx.operators._registry import Array, Call, Given, Outputs, layer, operator
 
 
@@ -220,6 +221,7 @@ def _expand(call: Call, x: Array, shape: Array) -> Array:
     wanted, own = [1] * (ndim - len(wanted)) + wanted, [1] * (ndim - len(own)) + own
     x, wanted = as_array(x), _settle(wanted)
     full = [_broadcast(m, n) for m, n in zip(wanted, _settle(own), strict=True)]
+    check_size([max(seen(m), seen(n)) for m, n in zip(wanted, own, strict=True)], x.dtype.itemsize)
     if any(length is None for length in full):
         # Which of two lengths is 1 is known when the graph runs: what meets an array of that shape has it.
         there = graph.apply("array.full", tuple(wanted), True, "bool")
@@ -247,6 +249,8 @@ def _tile(call: Call, x: Array, repeats: Array, axis: Array | None = None) -> Ar
         # Opset 1: one axis, so many times.
         return np.concatenate([as_array(x)] * integer(repeats, "tiles"), integer(axis, "axis"))
     x, counts = as_array(x), integers(repeats, "repeats")
+    own = [seen(n) for n in shape_of(x)]
+    check_size([n * seen(m) for n, m in zip(own, counts, strict=False)], x.dtype.itemsize)
     if type(x) is np.ndarray and any(is_length(n) for n in counts):
         return graph.apply("numpy.tile", x, counts)
     return np.tile(x, counts)
@@ -257,14 +261,16 @@ def _constant_of_shape(call: Call, shape: Array) -> Array:
     value = call.get("value")
     value = np.zeros(1, np.float32) if value is None else value
     lengths = tuple(integers(shape, "shape"))
-    if math.prod(map(seen, lengths)) * value.itemsize > 2**40:
-        raise call.error(f"an array of shape {lengths} is more than any memory holds")
+    check_size([seen(n) for n in lengths], value.itemsize)
     return graph.apply("array.full", lengths, value.ravel()[0].item(), str(value.dtype))
 
 
 @operator("Range", takes_lengths=True)
 def _range(call: Call, start: Array, limit: Array, delta: Array) -> Array:
     if not any(map(is_lengths, (start, limit, delta))):
+        if delta.item() == 0:
+            raise call.error("delta must not be 0")
+        check_size([math.ceil(max((limit.item() - start.item()) / delta.item(), 0))], start.itemsize)
         return np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
     # Lengths answer for integers.
     first, last, step = (
@@ -282,7 +288,9 @@ def _range(call: Call, start: Array, limit: Array, delta: Array) -> Array:
 
 @operator("OneHot")
 def _one_hot(call: Call, indices: Array, depth: Array, values: Array) -> Array:
-    return graph.apply("onnx.one_hot", indices, integer(depth, "depth"), values, int(call.get("axis", -1)))
+    number = integer(depth, "depth")
+    check_size([seen(n) for n in (*shape_of(indices), number)], values.dtype.itemsize)
+    return graph.apply("onnx.one_hot", indices, number, values, int(call.get("axis", -1)))
 
 
 @operator("EyeLike")

@@ -11,7 +11,8 @@ import numpy as np
 
 from quantray import graph
 from quantray.nn import functional as F
-from quantray.onnx._lengths import as_array, integers, is_length
+from quantray.onnx._lengths import as_array, integers, is_length, seen, shape_of
+from quantray.onnx._sizes import check_size
 from quantray.onnx.operators._registry import Array, Call, operator
 
 
@@ -45,6 +46,9 @@ def pad(call: Call, x: Array, pairs: list[tuple[int, int]], mode: str, value: fl
         pairs = [(0 if a < 0 else a, 0 if b < 0 else b) for a, b in pairs]
     if not any(is_length(n) or n for p in pairs for n in p):
         return x
+    check_size(
+        [seen(n) + seen(a) + seen(b) for n, (a, b) in zip(shape_of(x), pairs, strict=True)], x.dtype.itemsize
+    )
     if x.dtype == np.float32 and mode == "constant" and np.ndim(x) > 2 and pairs[:2] == [(0, 0), (0, 0)]:
         sides = [n for p in reversed(pairs[2:]) for n in p]
         return cast("Array", F.pad(x, sides, "constant", float(value)))
