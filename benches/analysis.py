@@ -5,8 +5,8 @@
 Each case is made to fail in one known way, of scikit-learn's digits. "today" is `tq.quantize`, "ladder" the
 same with a metric and a budget; half of the data that was not trained with is held out for the metric, the
 other half is what the table shows. "one rule" is the same for all, without a metric: equalization, ranges of
-activations, GPTQ. "default" is `tq.quantize` without settings, which makes channels alike and spares what 8 bits
-are too little for.
+activations, GPTQ. "default" is `tq.quantize` without settings, which makes channels alike, and spares what
+8 bits are too little for.
 "to reach" is what is aimed at: of the ladder, or of the one rule where bits are few.
 """
 

@@ -92,20 +92,16 @@ class CountingObserver(UniformQuantizationObserverBase):
     def _observe(self, x: ArrayLike) -> None:
         low, high = finite_range(x)
         if low <= high:
-            self._add(_grid.count(x, float(low), float(high), self._most), low, high)
+            low, high = np.minimum(low, self.min_val), np.maximum(high, self.max_val)
+            self._keep(_grid.count(self.grid, x, float(low), float(high), self._most))
+            self.min_val, self.max_val = np.asarray(low), np.asarray(high)
 
     def _merge(self, other: ObserverBase) -> None:
         assert isinstance(other, CountingObserver)
         if other.has_data:
-            self._add(other.grid, other.min_val, other.max_val)
-
-    def _add(self, grid: _grid.Grid, low: Array, high: Array) -> None:
-        """Adds the counts of values with this range."""
-        if self.has_data:
-            low, high = np.minimum(low, self.min_val), np.maximum(high, self.max_val)
-            grid = _grid.merge(self.grid, grid, float(low), float(high), self._most)
-        self._keep(grid)
-        self.min_val, self.max_val = np.asarray(low), np.asarray(high)
+            low, high = np.minimum(other.min_val, self.min_val), np.maximum(other.max_val, self.max_val)
+            self._keep(_grid.merge(self.grid, other.grid, float(low), float(high), self._most))
+            self.min_val, self.max_val = np.asarray(low), np.asarray(high)
 
     def extra_repr(self) -> str:
         """Bins and range."""

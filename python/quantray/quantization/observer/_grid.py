@@ -28,9 +28,20 @@ class Grid(NamedTuple):
         shift = exponent - self.exponent
         if shift == 0:
             return self
-        numbers = np.arange(self.first, self.first + self.counts.size, dtype=np.int64) >> shift
-        starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
-        return Grid(exponent, int(numbers[0]), np.add.reduceat(self.counts, starts))
+        if shift < 0:
+            # All of it is 0, whose bin begins there, however wide it is.
+            return Grid(exponent, self.first, self.counts)
+        size, first = self.counts.size, self.first >> shift
+        before = self.first - (first << shift)
+        bins = -(-(before + size) >> shift)
+        if bins <= 2:
+            # As wide as all that there is, or wider: memory for whole bins may not be there.
+            cut = min(size, (1 << shift) - before)
+            parts = (self.counts[:cut], self.counts[cut:])[:bins]
+            return Grid(exponent, first, np.array([part.sum() for part in parts], np.int64))
+        padded = np.zeros(bins << shift, np.int64)
+        padded[before : before + size] = self.counts
+        return Grid(exponent, first, padded.reshape(bins, -1).sum(axis=1))
 
     def edges(self) -> Array:
         """Where bins begin, and where the last one ends; float64, exact."""
@@ -66,17 +77,22 @@ def finest(low: float, high: float, most: int) -> tuple[int, int, int]:
     return exponent, first, _number(high, exponent) - first + 1
 
 
-def count(x: ArrayLike, low: float, high: float, most: int) -> Grid:
-    """The histogram of an array with this range of finite values."""
+def count(known: Grid, x: ArrayLike, low: float, high: float, most: int) -> Grid:
+    """The histogram of an array and of what there is already; all finite values are from low to high."""
     exponent, first, bins = finest(low, high, most)
-    return Grid(exponent, first, _core._histogram(x, exponent, first, bins))
+    return _sum(Grid(exponent, first, _core._histogram(x, exponent, first, bins)), known)
 
 
 def merge(a: Grid, b: Grid, low: float, high: float, most: int) -> Grid:
     """The histogram of what both have, whose range is from low to high."""
     exponent, first, bins = finest(low, high, most)
-    counts = np.zeros(bins, np.int64)
-    for part in (a.coarser(exponent), b.coarser(exponent)):
-        start = part.first - first
-        counts[start : start + part.counts.size] += part.counts
-    return Grid(exponent, first, counts)
+    return _sum(_sum(Grid(exponent, first, np.zeros(bins, np.int64)), a), b)
+
+
+def _sum(grid: Grid, part: Grid) -> Grid:
+    """A histogram, which is changed, and one whose bins are no wider, of values in its range."""
+    if part.counts.size:
+        part = part.coarser(grid.exponent)
+        start = part.first - grid.first
+        grid.counts[start : start + part.counts.size] += part.counts
+    return grid
