@@ -148,7 +148,7 @@ class Report:
     def _notes(self) -> list[str]:
         """What was done before, and what the program that runs the model hands back to Python."""
         names = [line.name for line in self.lines if line.is_call]
-        found = [f"by NumPy, called from the program: {_some(names)}"] if names else []
+        found = [f"called from the program, no steps of it: {_some(names)}"] if names else []
         if self.evened:
             found.append(f"channels made alike beforehand, by powers of two: {_some(self.evened)}")
         return found
