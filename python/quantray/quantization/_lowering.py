@@ -260,7 +260,7 @@ class Lowering:
     def _add(self, node: Node) -> None:
         begin = len(self.steps), self.count, dict(self.numbers), set(self.absorbed)
         try:
-            _STEPS.get(node.kind, _as_call)(self, node)
+            steps_of(node.kind)(self, node)
         except NotLowered:
             del self.steps[begin[0] :]
             self.count, self.numbers, self.absorbed = begin[1:]
@@ -339,6 +339,11 @@ def _as_array(value: object) -> Tensor:
 
 _StepOf = Callable[[Lowering, Node], None]
 _STEPS: dict[str, _StepOf] = {}
+
+
+def steps_of(kind: str) -> _StepOf:
+    """What makes steps of nodes of a kind; it raises NotLowered where there are none."""
+    return _STEPS.get(kind, _as_call)
 
 
 def _as_call(to: Lowering, node: Node) -> None:

@@ -10,7 +10,7 @@ from quantray.graph import Node, Ref
 from quantray.graph._trees import is_sequence, is_slice
 from quantray.nn.quantized._means import in_type_of
 from quantray.quantization._integers import code_of
-from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, settings_of, step_of
+from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, settings_of, step_of, steps_of
 
 
 @step_of("int.move")
@@ -18,12 +18,20 @@ def _move(to: Lowering, node: Node) -> None:
     move = _MOVES.get(node.value)
     if move is None and node.value.rstrip("123d").rstrip("_") in _POOLS:
         move = _pool
-    if move is None or len(node.inputs) != 1:
+    if len(node.inputs) != 1:
         raise NotLowered(node.value)
-    move(to, node, node.inputs[0])
+    if move is not None:
+        move(to, node, node.inputs[0])
+    elif node.value in _OF_ANY:
+        # The step that moves floats moves codes as well: it knows no grid.
+        steps_of(node.value)(to, node.but(kind=node.value, value=None))
+    else:
+        raise NotLowered(node.value)
 
 
 _Move = Callable[[Lowering, Node, Ref], None]
+_NAMES = ("max", "min", "amax", "amin", "flip", "roll", "repeat", "tile", "take", "broadcast_to")
+_OF_ANY = frozenset(f"{home}.{name}" for home in ("numpy", "ndarray") for name in _NAMES)
 _POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 
 

@@ -75,7 +75,8 @@ impl Reduction {
     /// The type of what it makes, and what it takes where that is something else.
     fn makes(self, ty: Type) -> std::result::Result<Type, &'static str> {
         let integer = matches!(ty, Type::I64 | Type::I32);
-        let byte = matches!(ty, Type::U8 | Type::I8);
+        // Greater codes of a grid stand for greater numbers.
+        let byte = matches!(ty, Type::U8 | Type::I8 | Type::Codes(_));
         match self {
             Self::Any | Self::All if ty == Type::Bool => Ok(Type::Bool),
             Self::Any | Self::All => Err("bool"),
