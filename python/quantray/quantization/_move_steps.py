@@ -10,7 +10,14 @@ from quantray.graph import Node, Ref
 from quantray.graph._trees import is_sequence, is_slice
 from quantray.nn.quantized._means import in_type_of
 from quantray.quantization._integers import code_of
-from quantray.quantization._lowering import DTYPES, Lowering, NotLowered, settings_of, step_of, steps_of
+from quantray.quantization._lowering import (
+    DTYPES,
+    Lowering,
+    NotLowered,
+    settings_of,
+    step_of,
+    steps_of,
+)
 
 
 @step_of("int.move")
