@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use super::columns::{Columns, PADDED, padded};
 use super::corrections::{CorrectGroup, Corrections};
 use crate::arch::product::ToBytes;
-use crate::arch::{Byte, Isa, Kernel, Slot, Vector, Window, copy_to, dispatch, map};
+use crate::arch::{Byte, Isa, Kernel, Slot, Vector, Window, dispatch, map};
 use crate::memory::filled;
 
 /// What corrected sums become.
@@ -77,12 +77,12 @@ impl<E: Epilogue> FinishBlock<'_, '_, E> {
         to: &mut [MaybeUninit<E::Out>],
     ) {
         let sums = self.corrections.apply(v, row, correct, v.load32(&self.sums[at..]));
-        if to.len() == V::GROUP {
-            self.epilogue.finish(v, row, group, sums, to);
-        } else {
-            let mut some = [E::Out::default(); PADDED];
-            self.epilogue.finish(v, row, group, sums, &mut some);
-            copy_to(&some[..to.len()], to);
+        let mut some = [MaybeUninit::uninit(); PADDED];
+        // One of the two, so that the epilogue is compiled once here.
+        let is_whole = to.len() == V::GROUP;
+        self.epilogue.finish(v, row, group, sums, if is_whole { &mut *to } else { &mut some });
+        if !is_whole {
+            to.copy_from_slice(&some[..to.len()]);
         }
     }
 }
