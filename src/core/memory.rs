@@ -71,6 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri itself ends where there is too little memory")]
     fn what_is_not_there_is_an_error() {
         let bytes = 1 << 60;
         assert_eq!(caught(|| filled(bytes, 0u8)).unwrap_err(), Ended::OutOfMemory(bytes));
