@@ -1,4 +1,4 @@
-"""What moves codes, or takes the greatest of them, is a step of a program: the codes that NumPy makes of them."""
+"""What moves codes, or takes the greatest of them, is a step of a program: codes as NumPy makes them."""
 
 import numpy as np
 import pytest
