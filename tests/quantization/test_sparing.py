@@ -188,3 +188,16 @@ def test_a_search_is_no_worse_than_one_call(tokens):
     best = tq.quantize(model, x, metric=near, max_drop=budget, verbose=False)
     assert best.plan.is_within
     assert [step.name for step in best.plan] == ["as it is"]
+
+
+def test_few_weights_may_all_stay_in_floats(rng):
+    """Columns of very different scales, as tables have them, before the only layer, or the first one."""
+    columns = (10.0 ** rng.uniform(-3, 3, 12)).astype(np.float32)
+    x = rng.standard_normal((256, 12), np.float32) * columns + columns
+    one, two = nn.Linear(12, 3), nn.Sequential(nn.Linear(12, 4), nn.Linear(4, 3))
+    for model, first in ((one, one), (two, two[0])):
+        first.weight = first.weight / columns
+        small = tq.quantize(model.eval(), x, verbose=False)
+        assert sqnr(model, without(model, x), x) < 20
+        assert sqnr(model, small, x) > 35
+        assert any("8 bits are too little" in line.reason for line in tq.report(small).lines)
