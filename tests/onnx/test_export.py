@@ -285,3 +285,23 @@ def test_nodes_whose_outputs_are_not_all_wanted(node, rng, tmp_path):
     np.testing.assert_allclose(
         expected(str(saved), inputs)[0], expected(file, inputs)[0], rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("op", ["RandomNormalLike", "RandomUniformLike"])
+def test_random_numbers_of_a_shape_that_is_worked_out(op, tmp_path):
+    """What had the shape is asked for nothing else, and is left out."""
+    nodes = [
+        ("Shape", "x", "shape", {}),
+        ("ConstantOfShape", "shape", "like", {}),
+        (op, "like", "noise", {"seed": 3.0}),
+        ("Add", "x noise", "y", {}),
+    ]
+    x = np.zeros((64, 64), np.float32)
+    file = made_of(nodes, {"x": x}, ["y"], free=(0, 1))
+    qt.onnx.save(qt.onnx.load(file), tmp_path / "m.onnx", (x,))
+    for rows in (64, 100):
+        (y,) = session(str(tmp_path / "m.onnx")).run(None, {"x": np.zeros((rows, 64), np.float32)})
+        assert y.shape == (rows, 64)
+        mean, deviation = (0, 1) if op == "RandomNormalLike" else (0.5, 12**-0.5)
+        assert abs(y.mean() - mean) < 0.1
+        assert abs(y.std() - deviation) < 0.1

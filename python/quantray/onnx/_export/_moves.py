@@ -271,6 +271,22 @@ def _full(to: Writing, node: Node) -> None:
     to.put(node, to.op("Expand", [kept, to.shape(shape)], node=node))
 
 
+@writes("onnx.random_normal", "onnx.random_uniform")
+def _random(to: Writing, node: Node) -> None:
+    """Of lengths: whatever had the shape in the file may be left out."""
+    from quantray.onnx._export._functions import number_of
+
+    shape, first, second, seed, dtype = node.args
+    names = ("mean", "scale") if node.kind.endswith("normal") else ("low", "high")
+    settings = {names[0]: float(first), names[1]: float(second), "dtype": number_of(str(dtype))}
+    if seed is not None:
+        # Files have seeds as floats.
+        settings["seed"] = float(np.uint32(seed).view(np.float32))
+    like = to.op("Expand", [to.constant(np.zeros((), np.float32)), to.shape(shape)])
+    op = "RandomNormalLike" if node.kind.endswith("normal") else "RandomUniformLike"
+    to.put(node, to.op(op, [like], node=node, settings=settings))
+
+
 @writes("array.ramp")
 def _ramp(to: Writing, node: Node) -> None:
     length, start, step, shape, dtype = node.args

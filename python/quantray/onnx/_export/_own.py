@@ -156,6 +156,8 @@ def _value(to: Writing, arg: object) -> str:
         return ""
     if isinstance(arg, ArrayOfLengths):
         return to.lengths(cast("tuple[Dim, ...]", arg.items), arg.shape)
+    if isinstance(arg, Ref) and arg.node not in to.graph.nodes:
+        raise NotExported(f"it takes {arg}, of which nothing but lengths was asked")
     return to.value(arg) if isinstance(arg, (Ref, Expr)) else to.constant(np.asarray(arg))
 
 
