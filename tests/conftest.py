@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: instruction sets and threads, printing restored, hypothesis profiles."""
+"""Fixtures that every test may use: instruction sets and threads, printing, seeds, hypothesis profiles."""
 
 import itertools
 import os
@@ -7,6 +7,7 @@ import hypothesis
 import numpy as np
 import pytest
 import quantray as qt
+from quantray import nn
 
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=3000, deadline=None)
@@ -32,6 +33,12 @@ def _print_options():
     """Printing as it is by default, before and after."""
     yield
     qt.set_printoptions(profile="default")
+
+
+@pytest.fixture(autouse=True)
+def _weights():
+    """New layers have the same weights in every run, whatever ran before."""
+    nn.manual_seed(0)
 
 
 @pytest.fixture

@@ -263,7 +263,6 @@ class Deep(nn.Module):
 
 
 def test_deep_models_are_reported(rows):
-    nn.manual_seed(0)
     made = tq.quantize(Deep(), rows, verbose=False)
     found = lines(made)
     assert found["last"].in_integers
