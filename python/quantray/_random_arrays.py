@@ -10,6 +10,7 @@ from quantray._creation import check_device, is_several, lengths_of, numpy_dtype
 from quantray._random import generator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import SupportsIndex
 
     from quantray._typing import Array, DTypeLike, PerAxis
@@ -31,9 +32,7 @@ def rand(
     Source: `torch.rand`; the numbers are those of `numpy.random.default_rng`.
     """
     check_device(device, requires_grad)
-    wanted = numpy_dtype(dtype)
-    kept = np.float64 if wanted == np.float64 else np.float32
-    return generator().random(size_of(args, size), kept).astype(wanted, copy=False)
+    return _floats(generator().random, size_of(args, size), dtype)
 
 
 def randn(
@@ -52,9 +51,14 @@ def randn(
     Source: `torch.randn`; the numbers are those of `numpy.random.default_rng`.
     """
     check_device(device, requires_grad)
+    return _floats(generator().standard_normal, size_of(args, size), dtype)
+
+
+def _floats(draw: Callable[..., Array], size: tuple[int, ...], dtype: DTypeLike | None) -> Array:
+    """Random floats: the generator has those of 32 and of 64 bits, others are made of the former."""
     wanted = numpy_dtype(dtype)
     kept = np.float64 if wanted == np.float64 else np.float32
-    return generator().standard_normal(size_of(args, size), kept).astype(wanted, copy=False)
+    return draw(size, kept).astype(wanted, copy=False)
 
 
 def randint(

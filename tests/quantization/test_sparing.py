@@ -201,3 +201,14 @@ def test_few_weights_may_all_stay_in_floats(rng):
         assert sqnr(model, without(model, x), x) < 20
         assert sqnr(model, small, x) > 35
         assert any("8 bits are too little" in line.reason for line in tq.report(small).lines)
+
+
+def test_rows_next_to_nothing_are_not_taken_as_they_come(rng):
+    """The smallest scale of a row leaves nothing of values of 1e-9."""
+    rows = rng.standard_normal((64, 7)).astype(np.float32)
+    model = nn.Sequential(nn.Linear(7, 5, bias=False), nn.Linear(5, 3, bias=False)).eval()
+    want = model(rows)
+    for layer, power in ((model[0], -30), (model[1], 30)):
+        layer.weight = layer.weight * np.float32(2.0**power)
+    int8 = tq.quantize(model, rows, verbose=False)
+    assert np.abs(int8(rows) - want).max() < 0.05 * np.abs(want).max()

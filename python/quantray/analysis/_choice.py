@@ -8,7 +8,7 @@ from functools import cached_property
 from quantray.analysis._causes import Cause
 from quantray.analysis._gains import gain_of
 from quantray.analysis._walk import Walk, Watched
-from quantray.quantization.remedies._links import Link, links_of
+from quantray.quantization.remedies._links import links_of
 from quantray.quantization.remedies._rewriting import Rewriting
 
 #: What scales the channels of a wire, which layers on both of its ends must bear.
@@ -74,9 +74,12 @@ class Choice:
     def _ends(self, name: str) -> tuple[bool, bool]:
         """Whether what a layer takes can be scaled, and whether what it gives can."""
         base = name.partition("#")[0]
-        takers = {taker.name for link in self._links for taker in link.takers}
-        return base in takers, base in {link.maker for link in self._links}
+        takers, makers = self._scalable
+        return base in takers, base in makers
 
     @cached_property
-    def _links(self) -> list[Link]:
-        return links_of(Rewriting(self._walk.side.model, [self._walk.first]))
+    def _scalable(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The layers that take a wire whose channels can be scaled, and what makes one."""
+        links = links_of(Rewriting(self._walk.side.model, [self._walk.first]))
+        takers = frozenset(taker.name for link in links for taker in link.takers)
+        return takers, frozenset(link.maker for link in links)

@@ -231,11 +231,11 @@ class DoesNotHold(Exception):
 def checker(guards: Iterable[Guard], graph: Graph) -> Callable[[Node, Environment], None] | None:
     """What looks, after each node, at the guards that can be looked at then; None where there are none."""
     late: dict[str, list[Guard]] = {}
+    places = {name: place for place, name in enumerate(graph.nodes)}
     for guard in guards:
-        named = {ref.node for ref in wires(guard.subject)}
-        last = next((name for name in reversed(list(graph.nodes)) if name in named), None)
-        if last is not None:
-            late.setdefault(last, []).append(guard)
+        named = {ref.node for ref in wires(guard.subject)} & places.keys()
+        if named:
+            late.setdefault(max(named, key=places.__getitem__), []).append(guard)
 
     def check(node: Node, environment: Environment) -> None:
         for guard in late.get(node.name, ()):

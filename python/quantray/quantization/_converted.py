@@ -32,6 +32,12 @@ class NotCaptured(ValueError):
     """There is no graph for an input."""
 
 
+def scalings_of(model: nn.Module) -> Sequence[Scaling]:
+    """What parameters were multiplied by before a model was converted."""
+    runner = model._runner
+    return runner.scalings if isinstance(runner, Converted) else ()
+
+
 class Converted(Programmed):
     """Runs a converted model.
 

@@ -21,7 +21,14 @@ from quantray._typing import Args, Array, Bools, Doubles, Ints
 from quantray.graph import Node, Ref
 from quantray.quantization._scalings import Scaling, apply
 from quantray.quantization.qconfig_mapping import QConfigMapping
-from quantray.quantization.remedies._links import NORMS, Link, Taker, links_of
+from quantray.quantization.remedies._links import (
+    NORMS,
+    Link,
+    Taker,
+    along_inputs,
+    by_channels,
+    links_of,
+)
 from quantray.quantization.remedies._rewriting import Rewriting
 
 #: Shares of a channel's range that are moved into the weights.
@@ -212,17 +219,8 @@ class _Wire:
 
 def _taken(model: Rewriting[nn.Module], taker: Taker, seen: _Seen) -> _Taken:
     weight, _ = model.weight_and_bias(taker.name)
-    node = model.layers[taker.name]
-    size = np.abs(np.asarray(weight, np.float64))
-    groups = int(node.get("groups", 1))
-    if "transpose" in node.value.kind:
-        found = size.reshape(*size.shape[:2], -1)
-    else:
-        blocks = size.reshape(groups, size.shape[0] // groups, size.shape[1], -1)
-        found = blocks.transpose(0, 2, 1, 3).reshape(groups * size.shape[1], size.shape[0] // groups, -1)
-    inputs, outputs, places = found.shape
-    found = found.reshape(inputs // taker.repeat, taker.repeat, outputs, places)
-    found = found.transpose(0, 2, 1, 3).reshape(inputs // taker.repeat, outputs, -1)
+    found = by_channels(model, taker, np.abs(np.asarray(weight, np.float64)))
+    groups = int(model.layers[taker.name].get("groups", 1))
     scheme = model.scheme(taker.name)
     return _Taken(
         seen.square.reshape(-1, taker.repeat).mean(axis=1),
@@ -267,20 +265,11 @@ def _of_maker(model: Rewriting[nn.Module], maker: str, exponents: Ints) -> list[
 
 
 def _of_taker(model: Rewriting[nn.Module], taker: Taker, exponents: Ints) -> Scaling:
-    node = model.layers[taker.name]
-    place = model.place(node.args[1])
+    ref = model.layers[taker.name].args[1]
+    place = model.place(ref)
     assert place is not None
-    shape = model.graph.fact(node.args[1]).shape
-    each = np.repeat(exponents, taker.repeat)
-    groups = int(node.get("groups", 1))
-    if "transpose" in node.value.kind:
-        return Scaling(place.path, place.key, _along(each, 0, len(shape)))
-    if groups == 1:
-        axis = 0 if place.is_turned else 1
-        return Scaling(place.path, place.key, _along(each, axis, len(shape)))
-    outputs, inputs = int(shape[0]), int(shape[1])
-    grouped = np.repeat(each.reshape(groups, inputs), outputs // groups, axis=0)
-    return Scaling(place.path, place.key, grouped.reshape(outputs, inputs, *[1] * (len(shape) - 2)))
+    found = along_inputs(model, taker, exponents, model.graph.fact(ref).shape)
+    return Scaling(place.path, place.key, found.T if place.is_turned else found)
 
 
 def _along(exponents: Ints, axis: int, size: int) -> Ints:

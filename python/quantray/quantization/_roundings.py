@@ -24,6 +24,7 @@ from quantray.quantization._lowering import Lowered, lower
 from quantray.quantization._node_programs import NodePrograms, ValueOf
 from quantray.quantization._prepared import Prepared
 from quantray.quantization._settings import part_of
+from quantray.quantization.observer._zeros import SMALL_SCALE
 
 #: How a node takes its input: on the grid of the wire, or on one of each row.
 STATIC, ROWS = "static", "rows"
@@ -242,6 +243,6 @@ def by_rows(x: Array) -> Array:
     """Floats on 256 codes of each row's range, as layers have them that quantize what comes."""
     low = np.minimum(x.min(axis=-1, keepdims=True), 0)
     high = np.maximum(x.max(axis=-1, keepdims=True), 0)
-    step = np.maximum((high - low) / np.float32(255), np.finfo(np.float32).tiny)
+    step = np.maximum((high - low) / np.float32(255), SMALL_SCALE)
     zero = np.rint(-low / step)
     return ((np.clip(np.rint(x / step) + zero, 0, 255) - zero) * step).astype(np.float32)

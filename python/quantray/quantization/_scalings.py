@@ -39,15 +39,17 @@ def apply(model: nn.Module, scalings: Sequence[Scaling]) -> None:
     ValueError
         It has none of such a name and shape.
     """
+    parameters = dict(model.named_parameters())
     for path, key, exponents in scalings:
         name = ".".join(part for part in (path, key) if part)
-        value = dict(model.named_parameters()).get(name)
+        value = parameters.get(name)
         if value is None or not _fits(np.shape(value), exponents.shape):
             raise ValueError(
                 "model and int8 do not correspond: the model that int8 was made of has a "
                 f"{name} whose channels were made alike"
             )
-        setattr(model.get_submodule(path), key, np.ldexp(np.asarray(value, np.float32), exponents))
+        parameters[name] = np.ldexp(np.asarray(value, np.float32), exponents)
+        setattr(model.get_submodule(path), key, parameters[name])
 
 
 def _fits(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:

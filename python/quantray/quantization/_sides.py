@@ -19,7 +19,7 @@ from quantray.graph._run import Environment, call, run
 from quantray.graph._runner import GraphRunner
 from quantray.nn.quantized import Grid
 from quantray.quantization._batches import as_arguments, check_arguments, check_model
-from quantray.quantization._converted import Converted
+from quantray.quantization._converted import Converted, scalings_of
 from quantray.quantization._dynamic_runner import Dynamic
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._integers import Outputs, compute, grids_of
@@ -228,7 +228,7 @@ def float_side(model: nn.Module, other: Side) -> Side:
             "model must be the float model, or the one that prepare_qat has made; got one that is "
             f"{'prepared' if runner is not None else 'quantized'} already"
         )
-    scalings = getattr(other.model._runner, "scalings", None)
+    scalings = scalings_of(other.model)
     if scalings:
         # Channels were made alike before it was quantized: the same function, of other weights.
         model = scaled(model, scalings)

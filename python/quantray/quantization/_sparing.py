@@ -38,8 +38,8 @@ ENOUGH = 1e-4
 _MUCH = 1e-3
 #: How much of the model's time sparing may add, and how much of the weights may stay in floats.
 MOST = 0.4
-#: So many weights may, where more than this is lost yet: 20 dB.
-_FEW, _BROKEN = 4096, 1e-2
+#: A model that loses more than this is broken: 20 dB. So many weights may stay in floats then.
+BROKEN, _FEW = 1e-2, 4096
 #: By the loss that there is yet, how many times its share of the time a node must have of it.
 _WORTH = ((1e-2, 1.0), (1e-3, 4.0), (1e-4, 16.0))
 #: Nodes that run code of the user's.
@@ -237,7 +237,7 @@ def _affordable(found: Roundings, losses: dict[str, float]) -> list[str]:
         more, size = _more_time(found, found.candidates[name]) / time, weights[name] / total
         is_worth = losses[name] >= worth * more * left and losses[name] > left / 100
         # What a few weights take matters little where the model is broken without.
-        room = max(MOST, _FEW / total) if left > _BROKEN else MOST
+        room = max(MOST, _FEW / total) if left > BROKEN else MOST
         if is_worth and added + more <= MOST and kept + size <= room:
             chosen.append(name)
             added, kept, left = added + more, kept + size, left - losses[name]

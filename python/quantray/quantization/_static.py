@@ -15,7 +15,7 @@ from quantray.graph._trees import leaves
 from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments
 from quantray.quantization._prepared import prepared_of
 from quantray.quantization._scalings import scaled
-from quantray.quantization._sparing import Examined, SomeRows, examined, spare
+from quantray.quantization._sparing import BROKEN, Examined, SomeRows, examined, spare
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=nn.Module)
 
-#: Loss above which channels are made alike, 20 dB; and the part of it that has to be gone by that.
-_BROKEN, _EVENED = 1e-2, 0.7
+#: The part of a broken model's loss that has to be gone where channels are made alike.
+_EVENED = 0.7
 #: Samples that ranges of channels are told by, and numbers in them.
 _SAMPLES, _NUMBERS = 512, 1 << 21
 #: Batches of rows that it is tried on beforehand.
@@ -90,7 +90,7 @@ def quantized(
     again: Iterable[object] = rows if is_gone else given
     how: Callable[..., object] | None = None if is_gone else transform
     known = examined(ready, prepared_of(ready), rows)
-    if known is not None and known.loss > _BROKEN and not is_gone:
+    if known is not None and known.loss > BROKEN and not is_gone:
         ready, known = _evened(original, ready, known, settings, again, how, rows)
     runner = prepared_of(ready)
     if known is not None and runner is not None and spare(ready, runner, rows, known):

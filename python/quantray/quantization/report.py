@@ -11,13 +11,12 @@ from quantray._typing import Tensor
 from quantray.graph import Node
 from quantray.nn.quantized import Grid, dynamic
 from quantray.quantization._batches import check_model
-from quantray.quantization._converted import Converted
+from quantray.quantization._converted import scalings_of
 from quantray.quantization._integers import DEQUANTIZE, LAYER, QUANTIZE
 from quantray.quantization._lines import Line, Report
 from quantray.quantization._prepared import called_children, prepared_of
 from quantray.quantization._reading import Reading, class_name, weight_bits_of
 from quantray.quantization._reasons import left_in_float, reason
-from quantray.quantization._scalings import Scaling
 from quantray.quantization._shown import Shown
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.observer import ObserverBase
@@ -61,13 +60,8 @@ def report(model: nn.Module) -> Report:
         has_graph=has_graph,
         is_prepared=prepared_of(model) is not None,
         name=model._get_name(),
-        evened=list(dict.fromkeys(path or "(model)" for path, _, _ in _scalings_of(model))),
+        evened=list(dict.fromkeys(path or "(model)" for path, _, _ in scalings_of(model))),
     )
-
-
-def _scalings_of(model: nn.Module) -> Sequence[Scaling]:
-    runner = model._runner
-    return runner.scalings if isinstance(runner, Converted) else ()
 
 
 class _Counts:

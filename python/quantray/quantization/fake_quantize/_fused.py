@@ -9,9 +9,7 @@ from quantray.nn._gradients import untraced
 from quantray.quantization.fake_quantize._functions import fake_quantize
 from quantray.quantization.observer._min_max import finite_range
 from quantray.quantization.observer._moving_average import average
-
-#: Below this the scale is raised to it (FBGEMM's `SMALL_SCALE_THRESHOLD`).
-_SMALL = np.float32(6.1e-5)
+from quantray.quantization.observer._zeros import SMALL_SCALE
 
 
 def fused_moving_avg_obs_fake_quant(
@@ -110,10 +108,10 @@ def _choose(low: float, high: float, qmin: int, qmax: int, symmetric: bool) -> t
     with np.errstate(divide="ignore", over="ignore"):
         if np.float32(scale) == 0 or np.isinf(np.float32(1) / np.float32(scale)):
             scale = 0.1
-    if scale < _SMALL:
-        by = _SMALL / np.float32(scale)
-        stretched = float(np.float32(float(_SMALL) * (qmax - qmin)))
-        scale = float(_SMALL)
+    if scale < SMALL_SCALE:
+        by = SMALL_SCALE / np.float32(scale)
+        stretched = float(np.float32(float(SMALL_SCALE) * (qmax - qmin)))
+        scale = float(SMALL_SCALE)
         if low == 0:
             high = stretched
         elif high == 0:

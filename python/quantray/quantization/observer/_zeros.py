@@ -41,8 +41,9 @@ def warn_of_zero_values(low: Array, high: Array, eps: float, name: str, stacklev
         )
 
 
-#: The smallest scale of what is quantized as it comes.
-_SMALLEST = float(np.float32(6.1e-5))
+#: The smallest scale of what is quantized as it comes, to which a smaller one is raised (FBGEMM's
+#: `SMALL_SCALE_THRESHOLD`).
+SMALL_SCALE = np.float32(6.1e-5)
 
 
 def warn_of_zero_inputs(x: ArrayLike, name: str, stacklevel: int = 2) -> None:
@@ -51,9 +52,9 @@ def warn_of_zero_inputs(x: ArrayLike, name: str, stacklevel: int = 2) -> None:
     if values.dtype.kind != "f" or not values.size:
         return
     largest = float(np.abs(values).max())
-    if 0 < largest < _SMALLEST / 2:
+    if 0 < largest < SMALL_SCALE / 2:
         warnings.warn(
             f"{name}: all values of the input become 0: the largest is {largest:.3g}, and the smallest scale "
-            f"of what is quantized as it comes is {_SMALLEST:.3g}; scale them, or leave the layer in float",
+            f"of what is quantized as it comes is {SMALL_SCALE:.3g}; scale them, or leave the layer in float",
             stacklevel=stacklevel,
         )

@@ -7,7 +7,8 @@ channels apart.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, SupportsInt
 
 import numpy as np
 
@@ -159,14 +160,21 @@ def output_ranges(model: Rewriting[nn.Module], name: str) -> Array:
 def input_ranges(model: Rewriting[nn.Module], taker: Taker) -> Array:
     """The largest magnitude of the weights that each channel of a link meets."""
     weight, _ = model.weight_and_bias(taker.name)
+    return np.abs(by_channels(model, taker, weight)).max(axis=(1, 2))
+
+
+def by_channels(model: Rewriting[nn.Module], taker: Taker, weight: Array) -> Array:
+    """A taker's weight in the order of what it meets, shape (channels of the wire, outputs, places)."""
     node = model.layers[taker.name]
     if "transpose" in node.value.kind:
-        found = np.abs(weight).max(axis=tuple(range(1, weight.ndim)))
+        found = weight.reshape(*weight.shape[:2], -1)
     else:
         groups = int(node.get("groups", 1))
-        blocks = np.abs(weight).reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
-        found = blocks.max(axis=(1, 3)).reshape(-1)
-    return found.reshape(-1, taker.repeat).max(axis=1)
+        blocks = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
+        found = blocks.swapaxes(1, 2).reshape(groups * weight.shape[1], weight.shape[0] // groups, -1)
+    inputs, outputs, places = found.shape
+    found = found.reshape(inputs // taker.repeat, taker.repeat, outputs, places)
+    return found.swapaxes(1, 2).reshape(inputs // taker.repeat, outputs, -1)
 
 
 def scale(model: Rewriting[nn.Module], link: Link, factors: Array) -> None:
@@ -191,11 +199,19 @@ def scale(model: Rewriting[nn.Module], link: Link, factors: Array) -> None:
 
 def scaled_inputs(model: Rewriting[nn.Module], taker: Taker, weight: Array, factors: Array) -> Array:
     """A taker's weight, its inputs multiplied by factors of channels."""
-    each = np.repeat(np.asarray(factors, np.float32), taker.repeat)
+    return weight * along_inputs(model, taker, np.asarray(factors, np.float32), weight.shape)
+
+
+def along_inputs(
+    model: Rewriting[nn.Module], taker: Taker, values: Array, shape: Sequence[SupportsInt]
+) -> Array:
+    """One value for each channel of a wire, as they broadcast to a taker's weight of some shape."""
+    each = np.repeat(values, taker.repeat)
     node = model.layers[taker.name]
-    rest = [1] * (weight.ndim - 2)
+    groups, rest = int(node.get("groups", 1)), [1] * (len(shape) - 2)
     if "transpose" in node.value.kind:
-        return weight * each.reshape(-1, 1, *rest)
-    groups = int(node.get("groups", 1))
-    blocks = each.reshape(groups, 1, -1) + np.zeros((1, weight.shape[0] // groups, 1), np.float32)
-    return weight * blocks.reshape(weight.shape[0], -1, *rest)
+        return each.reshape(-1, 1, *rest)
+    if groups == 1:
+        return each.reshape(1, -1, *rest)
+    outputs = int(shape[0])
+    return np.repeat(each.reshape(groups, -1), outputs // groups, axis=0).reshape(outputs, -1, *rest)
