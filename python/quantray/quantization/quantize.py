@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -93,7 +94,8 @@ def quantize(
     Warns
     -----
     UserWarning
-        Where the budget cannot be kept.
+        Where the budget cannot be kept; where the default settings leave all of the model in floats, and
+        nothing that is printed says so.
 
     >>> import numpy as np
     >>> from quantray import nn, quantization as tq
@@ -138,11 +140,12 @@ def quantize(
         raise ValueError("data must be batches that the model can be called with, got None")
     if settings is None and not _brings_settings(model):
         settings = default_quantize_mapping()
+    spares = isinstance(settings, QConfigMapping) and settings._spares
     made = quantized(
         model,
         cast("Iterable[Batch]", data),
         settings,
-        spares=isinstance(settings, QConfigMapping) and settings._spares,
+        spares=spares,
         mapping=mapping,
         transform=transform,
         inplace=inplace,
@@ -150,6 +153,10 @@ def quantize(
     )
     if verbose:
         print(report(made).short())
+    elif spares and not any(line.in_integers for line in report(made).lines):
+        warnings.warn(
+            "nothing of the model computes in integers: report(...) says why of each node", stacklevel=2
+        )
     return made
 
 

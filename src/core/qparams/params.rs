@@ -1,5 +1,6 @@
 //! Scale and zero point, and their validation.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{DType, Scheme};
@@ -242,25 +243,27 @@ fn check_scales(mut scales: impl Iterator<Item = f64> + Clone) -> Result<()> {
 
 /// A zero point is a code of the data type.
 pub fn check_zero_point(arg: &str, zero_point: i64, dtype: DType, symmetric: bool) -> Result<i32> {
-    let middle = dtype.symmetric_zero_point();
-    if symmetric && zero_point != i64::from(middle) {
-        return Err(Error::value(
-            arg,
-            zero_point,
-            format!("{middle} in a symmetric scheme of {}", dtype.name()),
-        ));
+    let codes = zero_points_of(dtype, symmetric);
+    if codes.contains(&zero_point) {
+        return Ok(zero_point as i32);
     }
-    i32::try_from(zero_point).ok().filter(|z| (dtype.qmin()..=dtype.qmax()).contains(z)).ok_or_else(|| {
-        let valid = format!("a code of {}, {} to {}", dtype.name(), dtype.qmin(), dtype.qmax());
-        Error::value(arg, zero_point, valid)
-    })
+    let valid = match symmetric {
+        true => format!("{} in a symmetric scheme of {}", codes.start(), dtype.name()),
+        false => format!("a code of {}, {} to {}", dtype.name(), codes.start(), codes.end()),
+    };
+    Err(Error::value(arg, zero_point, valid))
+}
+
+/// The codes that may stand for 0.
+fn zero_points_of(dtype: DType, symmetric: bool) -> RangeInclusive<i64> {
+    let middle = dtype.symmetric_zero_point();
+    let (first, last) = if symmetric { (middle, middle) } else { (dtype.qmin(), dtype.qmax()) };
+    i64::from(first)..=i64::from(last)
 }
 
 /// [`check_zero_point`] of thousands.
 fn check_zero_points(zero_points: &[i64], dtype: DType, symmetric: bool) -> Result<Arc<[i32]>> {
-    let middle = dtype.symmetric_zero_point();
-    let codes = if symmetric { middle..=middle } else { dtype.qmin()..=dtype.qmax() };
-    let codes = i64::from(*codes.start())..=i64::from(*codes.end());
+    let codes = zero_points_of(dtype, symmetric);
     match zero_points.iter().position(|z| !codes.contains(z)) {
         None => Ok(zero_points.iter().map(|&z| z as i32).collect()),
         Some(i) => check_zero_point(&format!("zero_points[{i}]"), zero_points[i], dtype, symmetric)

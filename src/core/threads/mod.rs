@@ -142,7 +142,7 @@ pub(crate) fn sharing(bytes: usize) -> usize {
 /// Does something of so much work, in steps that call [`for_each`]: it enters the pool once for all of them, workers
 /// wake up while the first one begins, and smaller steps are shared than by themselves.
 pub(crate) fn together<T>(bytes: usize, f: impl FnOnce() -> T) -> T {
-    let _left = Entered::new(bytes);
+    let _left = enter(bytes);
     f()
 }
 
@@ -277,26 +277,18 @@ impl Drop for Left {
     }
 }
 
-/// A program that has entered the pool, if that was worth it.
-struct Entered {
-    _left: Option<Left>,
-}
-
-impl Entered {
-    fn new(bytes: usize) -> Self {
-        let threads = num_threads();
-        if bytes < SHARED_FROM || threads == 1 || !matches!(HERE.get(), Here::Outside) {
-            return Self { _left: None };
-        }
-        let pool = Pool::current();
-        let left = pool.hold().map(|job| {
-            if bytes >= WAKE_FROM || pool.in_a_row() {
-                pool.announce(threads - 1);
-            }
-            Left { here: HERE.replace(Here::Program(pool, job)), job: Some(job), pool }
-        });
-        Self { _left: left }
+/// A program enters the pool, if that is worth it.
+fn enter(bytes: usize) -> Option<Left> {
+    let threads = num_threads();
+    if bytes < SHARED_FROM || threads == 1 || !matches!(HERE.get(), Here::Outside) {
+        return None;
     }
+    let pool = Pool::current();
+    let job = pool.hold()?;
+    if bytes >= WAKE_FROM || pool.in_a_row() {
+        pool.announce(threads - 1);
+    }
+    Some(Left { here: HERE.replace(Here::Program(pool, job)), job: Some(job), pool })
 }
 
 /// Nothing here is left half done by a panic.

@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from quantray import make_per_channel_quantized_tensor, ops
+from quantray import ops
 from quantray._typing import Array
+from quantray.onnx._rows import rows_of
 
 #: How many gates each operator has, and the activations that it has by default.
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -183,12 +184,9 @@ def dynamic_quantize_lstm(
 
     def products(weight: Array, scale: Array, zero: Array) -> list[Product]:
         def make(way: int) -> Product:
-            columns = weight.shape[2]
-            scales, zeros = (np.broadcast_to(x.reshape(len(weight), -1)[way], columns) for x in (scale, zero))
-            codes = np.ascontiguousarray(weight[way].T)
-            params = scales.astype(np.float64), zeros.astype(np.int64)
+            scales, zeros = (x.reshape(len(weight), -1)[way] for x in (scale, zero))
             # Packed once for all steps.
-            packed = ops.PackedLinear(make_per_channel_quantized_tensor(codes, *params, axis=0))
+            packed = ops.PackedLinear(rows_of(weight[way].T, scales, zeros))
             return lambda rows: packed.dynamic(rows, onnx=True)
 
         return [make(way) for way in range(len(weight))]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from quantray import graph, nn
-from quantray._core import make_per_channel_quantized_tensor
 from quantray._typing import Tensor
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
 from quantray.onnx._lengths import fixed_shape, shape_of
+from quantray.onnx._rows import rows_of
 from quantray.onnx._windows import Window
 from quantray.onnx.operators._padding import pad
 from quantray.onnx.operators._registry import Array, Call, Given, layer, operator
@@ -70,13 +70,10 @@ def _dynamic_linear_layer(call: Call, constants: Sequence[Given]) -> nn.Module |
     # A pass has made the node, of constants.
     weight, steps, offsets = cast("Sequence[Array]", constants[1:4])
     bias = constants[4] if len(constants) > 4 else None
-    codes = np.ascontiguousarray(weight.T)
-    rows = len(codes)
-    scales = np.broadcast_to(steps.astype(np.float64), rows).copy()
-    zeros = np.broadcast_to(offsets.astype(np.int64), rows).copy()
+    depth, rows = weight.shape
     with rebuilding(2 * weight.size + 2 * rows):
-        made = nn.quantized.dynamic.Linear(codes.shape[1], rows, bias is not None, per_row=False, onnx=True)
-    made.set_weight_bias(make_per_channel_quantized_tensor(codes, scales, zeros, axis=0), bias)
+        made = nn.quantized.dynamic.Linear(depth, rows, bias is not None, per_row=False, onnx=True)
+    made.set_weight_bias(rows_of(weight.T, steps, offsets), bias)
     return made
 
 
@@ -103,8 +100,6 @@ def _dynamic_conv_layer(call: Call, constants: Sequence[Given]) -> nn.Module | N
     bias = constants[4] if len(constants) > 4 else None
     window, groups, outputs = Window.of(call, weight.shape[2:]), int(call.get("group", 1)), len(weight)
     padding = tuple(a for a, _ in window.fixed_sides() or [(0, 0)] * len(window.kernel))
-    scales = np.broadcast_to(steps.astype(np.float64), outputs).copy()
-    zeros = np.broadcast_to(offsets.astype(np.int64), outputs).copy()
     with rebuilding(2 * weight.size + outputs * groups):
         made = _DYNAMIC[weight.ndim - 3](
             weight.shape[1] * groups,
@@ -118,8 +113,7 @@ def _dynamic_conv_layer(call: Call, constants: Sequence[Given]) -> nn.Module | N
             per_row=False,
             onnx=True,
         )
-    codes = np.ascontiguousarray(weight)
-    made.set_weight_bias(make_per_channel_quantized_tensor(codes, scales, zeros, axis=0), bias)
+    made.set_weight_bias(rows_of(weight, steps, offsets), bias)
     return made
 
 

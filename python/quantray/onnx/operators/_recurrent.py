@@ -10,9 +10,10 @@ from typing import cast
 
 import numpy as np
 
-from quantray import graph, make_per_channel_quantized_tensor, nn
+from quantray import graph, nn
 from quantray._typing import Tensor
 from quantray.nn._init import rebuilding
+from quantray.onnx._rows import rows_of
 from quantray.onnx.operators._registry import Array, Call, Given, Outputs, filled, layer, operator
 
 #: Where a file's gates stand in the order of `nn`'s: i, o, f, c are our i, f, g, o; z, r, h our r, z, n.
@@ -38,7 +39,7 @@ class Recurrent(nn.Module):
 
     @property
     def _has_cells(self) -> bool:
-        return self.call.op.endswith("LSTM")
+        return _op(self.call) == "LSTM"
 
     def forward(self, x: Array, *given: Array) -> tuple[Array, ...]:
         """Outputs of shape (steps, directions, batch, units), and the last states."""
@@ -57,8 +58,7 @@ class Recurrent(nn.Module):
 
     def _rows(self, x: Array, states: Sequence[Array]) -> tuple[Array, ...]:
         """Rows that have all steps, with steps first."""
-        back = self.call.get("direction") == "reverse"
-        ways = 2 if self.call.get("direction") == "bidirectional" else 1
+        back, ways = self.call.get("direction") == "reverse", _ways(self.call)
         given: tuple[Array, ...] | Array | None = None
         if states:
             given = tuple(states) if self._has_cells else states[0]
@@ -98,10 +98,18 @@ class Recurrent(nn.Module):
 
 
 def _activations(call: Call) -> tuple[str, ...]:
-    ways = 2 if call.get("direction") == "bidirectional" else 1
     found = call.get("activations")
-    op = call.op.removeprefix("DynamicQuantize")
-    return tuple(name.lower() for name in found) if found else _ACTIVATIONS[op] * ways
+    return tuple(name.lower() for name in found) if found else _ACTIVATIONS[_op(call)] * _ways(call)
+
+
+def _op(call: Call) -> str:
+    """What is computed, whatever the weights are."""
+    return call.op.removeprefix("DynamicQuantize")
+
+
+def _ways(call: Call) -> int:
+    """How many directions there are."""
+    return 2 if call.get("direction") == "bidirectional" else 1
 
 
 @operator("LSTM", "GRU", "RNN")
@@ -139,17 +147,14 @@ def _recurrent_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None
     _, w, r, b, lengths = padded[:5]
     if w is None or r is None or not _is_plain(call, padded):
         return None
-    ways = 2 if call.get("direction", "forward") == "bidirectional" else 1
-    return Recurrent(_made(call, w, r, b, ways), call, lengths)
+    return Recurrent(_made(call, w, r, b, _ways(call)), call, lengths)
 
 
 def _is_plain(call: Call, inputs: Sequence[Given]) -> bool:
     """Whether there is nothing that `nn`'s layers do not do; `inputs` are those that are constants."""
     _, _, _, b, _, h, c, peepholes = inputs[:8]
-    op = call.op.removeprefix("DynamicQuantize")
-    ways = 2 if call.get("direction", "forward") == "bidirectional" else 1
-    names = _activations(call)
-    plain = names == _ACTIVATIONS[op] * ways or (op == "RNN" and set(names) == {"relu"})
+    op, names = _op(call), _activations(call)
+    plain = names == _ACTIVATIONS[op] * _ways(call) or (op == "RNN" and set(names) == {"relu"})
     is_known = b is not None or 3 not in call.given
     if not is_known or not plain or 7 in call.given:
         return False
@@ -187,14 +192,12 @@ def _dynamic_lstm_layer(call: Call, constants: Sequence[Given]) -> nn.Module | N
     state: dict[str, Tensor] = {}
     for way, end in enumerate(("_l0", "_l0_reverse")[:ways]):
         for name, weight, scale, zero in (("ih", w, *params[:2]), ("hh", r, *params[2:])):
-            rows = np.ascontiguousarray(_sorted_gates(weight[way].T, "LSTM"))
-            own = [
+            scales, zeros = (
                 _sorted_gates(np.broadcast_to(x.reshape(ways, -1)[way], gates), "LSTM")
                 for x in (cast("Array", scale), cast("Array", zero))
-            ]
-            codes, zeros = _signed(rows, own[1].astype(np.int64))
-            scales = own[0].astype(np.float64)
-            state[f"weight_{name}{end}"] = make_per_channel_quantized_tensor(codes, scales, zeros, axis=0)
+            )
+            codes, zeros = _signed(_sorted_gates(weight[way].T, "LSTM"), zeros.astype(np.int64))
+            state[f"weight_{name}{end}"] = rows_of(codes, scales, zeros)
         if b is not None:
             halves = b[way].reshape(2, gates)
             state[f"bias_ih{end}"], state[f"bias_hh{end}"] = (_sorted_gates(x, "LSTM") for x in halves)

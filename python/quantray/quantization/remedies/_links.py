@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, SupportsInt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -203,7 +203,7 @@ def scaled_inputs(model: Rewriting[nn.Module], taker: Taker, weight: Array, fact
 
 
 def along_inputs(
-    model: Rewriting[nn.Module], taker: Taker, values: Array, shape: Sequence[SupportsInt]
+    model: Rewriting[nn.Module], taker: Taker, values: Array, shape: Sequence[int | str]
 ) -> Array:
     """One value for each channel of a wire, as they broadcast to a taker's weight of some shape."""
     each = np.repeat(values, taker.repeat)
