@@ -189,6 +189,33 @@ fn products_on_every_instruction_set() {
     println!("ran: {:?}", Isa::available().iter().map(|isa| isa.name()).collect::<Vec<_>>());
 }
 
+/// The least sums of weights that float results in registers take apart into halves, and deeper ones.
+#[test]
+fn zero_points_of_deep_rows_meet_the_least_sums_of_weights() {
+    let _turn = turn();
+    const M: usize = 5;
+    const N: usize = 3;
+    for depth in [32_764, 32_768, 32_772] {
+        let (x_codes, w_codes) = (vec![255u8; M * depth], vec![-128i8; N * depth]);
+        let (x, w) =
+            (Matrix::dense(Codes::U8(&x_codes), M, depth), Matrix::dense(Codes::I8(&w_codes), N, depth));
+        let params = WeightParams { scales: &[0.5], zero_points: &[0] };
+        let zero_points = [0, 1, 127, 254, 255];
+        let x = Activations { codes: x.into(), scales: &[0.25; M], zero_points: &zero_points };
+        let want = zero_points.iter().flat_map(|&z| {
+            let sum = (255 - i64::from(z)) * -128 * depth as i64;
+            [sum as f32 * 0.125; N]
+        });
+        let want: Vec<f32> = want.collect();
+        for &isa in Isa::available() {
+            let packed = PackedWeights::new(isa, w, params).unwrap();
+            let mut to = vec![MaybeUninit::uninit(); M * N];
+            multiply(&x, &packed, &Finish::default(), Results::Floats(&mut to)).unwrap();
+            same(&written(&to), &want, &format!("{}, {depth} deep", isa.name()));
+        }
+    }
+}
+
 #[test]
 fn sums_that_could_leave_32_bits_are_refused() {
     let depth = 66_000;

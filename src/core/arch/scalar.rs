@@ -13,6 +13,22 @@ fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
+/// a * b + c, rounded once, without an instruction for it: the sum of the exact product is rounded to odd in float64, which
+/// leaves what rounding to float32 asks for (Boldo and Melquiond 2008, Emulation of FMA and correctly rounded sums).
+#[inline(always)]
+fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + c;
+    // What the sum is short of (Knuth's two-sum); NaN where the sum is not finite.
+    let of_c = sum - product;
+    let error = (product - (sum - of_c)) + (c - of_c);
+    let bits = sum.to_bits();
+    // The neighbour towards the exact sum, where that lies between two floats and this one is even.
+    let towards = if (error > 0.0) == (sum > 0.0) { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
+    let is_between = error.abs() > 0.0 && bits & 1 == 0;
+    f64::from_bits(if is_between { towards } else { bits }) as f32
+}
+
 impl Vector for Scalar {
     const LANES: usize = LANES;
     const REGISTERS: usize = 16;
@@ -43,6 +59,10 @@ impl Vector for Scalar {
     fn fused(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         // Without such an instruction a function would be called for each.
         std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        std::array::from_fn(|i| mul_add(a[i], b[i], c[i]))
     }
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F {
@@ -206,4 +226,38 @@ impl Vector for Scalar {
 
     #[inline(always)]
     fn fence(self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mul_add;
+
+    /// Against the standard library's, which is exact: numbers whose sums are near to ties, far from each other, small and
+    /// not finite.
+    #[test]
+    fn products_and_sums_are_rounded_once() {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32) as u32
+        };
+        let special =
+            [0.0, -0.0, 1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN_POSITIVE, 1e-45];
+        for i in 0..300_000 {
+            let mut three = [f32::from_bits(next()), f32::from_bits(next()), f32::from_bits(next())];
+            match i % 4 {
+                // The sum is as large as the product, or half a unit of its last place.
+                0 => three[2] = three[0] * three[1] * [1.0, -1.0, 2f32.powi(-24), -2f32.powi(-24)][i / 4 % 4],
+                1 => three = three.map(|x| f32::from_bits(x.to_bits() & 0x807f_f000 | 0x3f80_0000)),
+                2 => three[i / 4 % 3] = special[i / 12 % special.len()],
+                _ => {}
+            }
+            let [a, b, c] = three;
+            let (got, want) = (mul_add(a, b, c), a.mul_add(b, c));
+            assert!(
+                got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(),
+                "{a:e} {b:e} {c:e}: {got:e}, {want:e}"
+            );
+        }
+    }
 }

@@ -219,6 +219,11 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn in_step(self, group: [Self::F; 4]) -> [Self::F; 4] {
         group
     }
+    /// a * b + c, rounded once, which [`Vector::fused`] does not promise.
+    #[inline(always)]
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        self.fused(a, b, c)
+    }
     /// a * b
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// a + b

@@ -1,4 +1,5 @@
-//! Functions of vectors. All use the same constants and the same order, so that lanes never differ.
+//! Functions of vectors. All use the same constants and the same order, and products are rounded together with what is
+//! added to them, which plain code imitates ([`Vector::mul_add`]): so lanes never differ.
 //!
 //! `exp` is a power of two: of the nearest integer, in the bits of a float's exponent, times that of the rest, a
 //! polynomial (Schraudolph 1999 for the bits; Muller, Elementary Functions, 3rd ed., 3.3 and 6.2, for the rest).
@@ -80,12 +81,18 @@ impl<V: Vector> Group<V> {
         }
         Self(v, chosen)
     }
+    /// This times a factor plus a summand, rounded once.
+    #[inline(always)]
+    fn mul_add(self, factor: Self, summand: Self) -> Self {
+        let (Self(v, [a, b, c, d]), Self(_, [e, f, g, h]), Self(_, [i, j, k, l])) = (self, factor, summand);
+        Self(v, v.in_step([v.mul_add(a, e, i), v.mul_add(b, f, j), v.mul_add(c, g, k), v.mul_add(d, h, l)]))
+    }
     /// A polynomial, the constant first, by Horner's rule.
     #[inline(always)]
     fn polynomial<const N: usize>(self, coefficients: [f32; N]) -> Self {
         let mut sum = self.all(coefficients[N - 1]);
         for &coefficient in coefficients[..N - 1].iter().rev() {
-            sum = sum * self + coefficient;
+            sum = sum.mul_add(self, self.all(coefficient));
         }
         sum
     }
@@ -138,14 +145,21 @@ const SMALLEST: f32 = -88.0;
 #[allow(clippy::approx_constant, reason = "a fit, near to ln 2 and not it")]
 const POWER: [f32; 6] = [1.0, 0.693_147, 0.240_222_41, 0.055_507_343, 9.671_566e-3, 1.326_465_9e-3];
 
+/// Two numbers for `2^(x * factor)`, from -127.4 up to 127 steps: a power of two, and what is left, to be a power of, from
+/// -1/2 to 1/2.
+#[inline(always)]
+fn power<V: Vector>(x: Group<V>, factor: f32) -> (Group<V>, Group<V>) {
+    let factor = x.all(factor);
+    let shifted = x.mul_add(factor, x.all(MAGIC));
+    // What the factor is short of the true one, times x, is lost. No one adds up what is as small.
+    (shifted.exponent(), x.mul_add(factor, x.all(MAGIC) - shifted))
+}
+
 impl Map for Exp {
     #[inline(always)]
     fn of<V: Vector>(x: Group<V>) -> Group<V> {
-        let x = x.all(SMALLEST).max(x) * std::f32::consts::LOG2_E;
-        let shifted = x + MAGIC;
-        // The rest is exact: what is lost is the product's last bit, times x. No one adds up what is as small.
-        let rest = x - (shifted - MAGIC);
-        rest.polynomial(POWER) * shifted.exponent()
+        let (power, rest) = power(x.all(SMALLEST).max(x), std::f32::consts::LOG2_E);
+        rest.polynomial(POWER) * power
     }
 }
 
@@ -158,10 +172,8 @@ const POWER_255: [f32; 4] = [254.981_66, 176.781_56, 61.865_837, 14.068_776];
 impl Map for Exp255 {
     #[inline(always)]
     fn of<V: Vector>(x: Group<V>) -> Group<V> {
-        let x = x.all(SMALLEST).max(x) * std::f32::consts::LOG2_E;
-        let shifted = x + MAGIC;
-        let rest = x - (shifted - MAGIC);
-        rest.polynomial(POWER_255) * shifted.exponent()
+        let (power, rest) = power(x.all(SMALLEST).max(x), std::f32::consts::LOG2_E);
+        rest.polynomial(POWER_255) * power
     }
 }
 
@@ -213,13 +225,18 @@ const MILLS: ([f32; 4], [f32; 5]) = (
     [1.0, 1.473_009_7, 0.887_421_5, 0.265_310_67, 0.035_042_852],
 );
 
+/// `exp(-t^2 / 2)` is 2^-127 here, which has no bits set: it is 0.
+const END: f32 = 13.28;
+
 impl Map for Gelu {
     #[inline(always)]
     fn of<V: Vector>(x: Group<V>) -> Group<V> {
-        // Beyond 15 the tail is 0 in float32, and the quotient of two infinities none at all.
-        let t = x.all(15.0).min(x.max(-x));
-        let tail = Exp::of(t * t * -0.5) * t.polynomial(MILLS.0) / t.polynomial(MILLS.1);
-        x * x.if_less(0.0, tail, x.all(1.0) - tail)
+        let t = x.all(END).min(x.max(-x));
+        let (power, rest) = power(t * t, -0.5 * std::f32::consts::LOG2_E);
+        let power = rest.polynomial(POWER) * power;
+        let tail = power * t.polynomial(MILLS.0) / t.polynomial(MILLS.1);
+        // x less its share of the tail where x is positive, and that share of x elsewhere, which for -inf is NaN as in torch.
+        (-t).min(x).mul_add(tail, x.all(0.0).max(x))
     }
 }
 
@@ -232,6 +249,6 @@ const TWICE: f32 = 1.595_769;
 impl Map for GeluTanh {
     #[inline(always)]
     fn of<V: Vector>(x: Group<V>) -> Group<V> {
-        x * Sigmoid::of(x * (x * x * (TWICE * 0.044_715) + TWICE))
+        x * Sigmoid::of(x * (x * x).mul_add(x.all(TWICE * 0.044_715), x.all(TWICE)))
     }
 }

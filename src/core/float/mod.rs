@@ -1,8 +1,8 @@
 //! float32 to float32: what models do between products of integers, each in one pass over memory.
 //!
-//! Written once over the vector trait of [`crate::arch`], in float32 without fused multiply-add, and sums always run in
-//! 64 lanes that are added up in one order: so the bits are the same on every instruction set, at every
-//! position and number of threads. NaN is always the same one.
+//! Written once over the vector trait of [`crate::arch`], and sums always run in 64 lanes that are added up in one order: so
+//! the bits are the same on every instruction set, at every position and number of threads. Where products and sums are
+//! rounded at once, all do so, but for products of matrices. NaN is always the same one.
 
 mod attention;
 pub mod conv;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::columns::{Columns, padded};
 use crate::arch::Vector;
+use crate::arch::product::{DEEPEST, Halves};
 
 /// What turns sums into integers that stand for `sum((x - zx) * (w - zw))`, plus an integer bias.
 pub(crate) struct Corrections<'a> {
@@ -46,6 +47,20 @@ impl<'a> Corrections<'a> {
             true => of_zero.collect(),
             false => of_zero.zip(&*self.bias).map(|(base, bias)| base.wrapping_add(*bias)).collect(),
         })
+    }
+
+    /// The zero points of rows, as they meet sums in registers, of products so deep; none where columns have zero points,
+    /// too.
+    pub(crate) fn halves(&self, depth: usize) -> Option<Vec<Halves>> {
+        if self.columns.zero_points.is_some() || depth > DEEPEST {
+            return None;
+        }
+        self.zero_points.iter().map(|zero_point| Halves::of(zero_point + self.offset)).collect()
+    }
+
+    /// With those.
+    pub(crate) fn of_zeros<'b>(&'b self, zero_points: &'b [Halves]) -> ZerosOfRows<'b> {
+        ZerosOfRows { zero_points, bias: &self.bias }
     }
 
     /// What a group of columns needs, from the column `at` on.
@@ -91,6 +106,13 @@ impl<'a> Corrections<'a> {
         }
         sums
     }
+}
+
+/// What [`Corrections`] are for an instruction set that makes floats before sums leave the registers.
+pub(crate) struct ZerosOfRows<'a> {
+    pub(super) zero_points: &'a [Halves],
+    /// Padded, or empty.
+    pub(super) bias: &'a [i32],
 }
 
 /// The part of [`Corrections`] that a group of columns needs, in registers while its rows pass.

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::columns::{Columns, PADDED, padded};
-use super::corrections::{CorrectGroup, Corrections};
-use crate::arch::product::ToBytes;
+use super::corrections::{CorrectGroup, Corrections, ZerosOfRows};
+use crate::arch::product::{ToBytes, ToNumbers};
 use crate::arch::{Byte, Isa, Kernel, Slot, Vector, Window, dispatch, map};
 use crate::memory::filled;
 
@@ -41,10 +41,18 @@ pub(crate) trait Epilogue: Sync {
     fn to_bytes<'a>(&'a self, _base: &'a [i32]) -> Option<(ToBytes<'a>, AsBytes<Self::Out>)> {
         None
     }
+
+    /// Likewise, and results as floats: what is left to be done after zero points and an integer bias.
+    fn to_floats<'a>(&'a self, _zeros: &ZerosOfRows<'a>) -> Option<(ToNumbers<'a>, AsFloats<Self::Out>)> {
+        None
+    }
 }
 
 /// Room for results as room for bytes.
 pub(crate) type AsBytes<T> = for<'w> fn(Window<'w, MaybeUninit<T>>) -> Window<'w, MaybeUninit<u8>>;
+
+/// Room for results as room for floats.
+pub(crate) type AsFloats<T> = for<'w> fn(Window<'w, MaybeUninit<T>>) -> Window<'w, MaybeUninit<f32>>;
 
 /// Whether rows of so many columns that follow each other without a gap can be finished as one long row, in whole groups.
 pub(super) fn finish_as_one<E: Epilogue>(corrections: &Corrections<'_>, epilogue: &E) -> bool {
@@ -162,6 +170,20 @@ impl<'a> ToFloats<'a> {
         Some([scales, bias])
     }
 
+    /// What makes results before sums leave the registers.
+    pub(super) fn numbers<'b>(&'b self, zeros: &ZerosOfRows<'b>) -> ToNumbers<'b> {
+        ToNumbers {
+            base: zeros.bias,
+            sums: &self.columns.sums,
+            weights: &self.columns.scales,
+            bias: &self.bias,
+            zero_points: zeros.zero_points,
+            scales: self.scales,
+            added: None,
+            relu: self.relu,
+        }
+    }
+
     /// A group of results of a row, before ReLU.
     #[inline(always)]
     pub(super) fn values<V: Vector>(
@@ -212,6 +234,10 @@ impl Epilogue for ToFloats<'_> {
             }
         }
         v.store::<S, false>(values, to);
+    }
+
+    fn to_floats<'b>(&'b self, zeros: &ZerosOfRows<'b>) -> Option<(ToNumbers<'b>, AsFloats<f32>)> {
+        Some((self.numbers(zeros), |to| to))
     }
 }
 

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::corrections::Corrections;
-use super::epilogue::{AsBytes, Epilogue, FinishBlock};
+use super::epilogue::{AsBytes, AsFloats, Epilogue, FinishBlock};
 use crate::arch::{Vector, Window};
 
 /// What becomes of the sums of some rows and columns of a task.
@@ -15,6 +15,9 @@ pub(crate) trait Finisher {
 
     /// The room for codes that are made before sums leave the registers.
     fn bytes(&mut self, rows: Range<usize>, columns: Range<usize>) -> Window<'_, MaybeUninit<u8>>;
+
+    /// The room for floats that are.
+    fn floats(&mut self, rows: Range<usize>, columns: Range<usize>) -> Window<'_, MaybeUninit<f32>>;
 }
 
 /// Results of one kind, finished with an instruction set's vectors.
@@ -23,6 +26,7 @@ pub(crate) struct Room<'a, 'w, V, E: Epilogue> {
     pub(crate) corrections: &'a Corrections<'a>,
     pub(crate) epilogue: &'a E,
     pub(crate) as_bytes: Option<AsBytes<E::Out>>,
+    pub(crate) as_floats: Option<AsFloats<E::Out>>,
     /// The first row and column of the task.
     pub(crate) first: (usize, usize),
     pub(crate) to: Window<'w, MaybeUninit<E::Out>>,
@@ -44,5 +48,10 @@ impl<V: Vector, E: Epilogue> Finisher for Room<'_, '_, V, E> {
     fn bytes(&mut self, rows: Range<usize>, columns: Range<usize>) -> Window<'_, MaybeUninit<u8>> {
         let as_bytes = self.as_bytes.expect("codes that are made in registers");
         as_bytes(self.to.part(rows, columns))
+    }
+
+    fn floats(&mut self, rows: Range<usize>, columns: Range<usize>) -> Window<'_, MaybeUninit<f32>> {
+        let as_floats = self.as_floats.expect("floats that are made in registers");
+        as_floats(self.to.part(rows, columns))
     }
 }

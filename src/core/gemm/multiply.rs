@@ -13,7 +13,7 @@ use super::pack::PackedWeights;
 use super::plan::{Place, Plan, Task};
 use super::residual::{Residual, SumToCodes, SumToFloats};
 use super::rows::Prepared;
-use crate::arch::product::{Panels, Product, ToBytes, WithProduct, with_product};
+use crate::arch::product::{Panels, Product, ToBytes, ToNumbers, WithProduct, with_product};
 use crate::arch::{Lines, Vector};
 use crate::error::Stopped;
 use crate::threads;
@@ -199,14 +199,19 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
         let registers = P::IN_REGISTERS && plan.height > FEW && weights.padded > 0;
         let base = if registers { corrections.base() } else { None };
         let (to_bytes, as_bytes) = base.as_ref().and_then(|base| epilogue.to_bytes(base)).unzip();
+        let halves = if registers && to_bytes.is_none() { corrections.halves(weights.padded) } else { None };
+        let zeros = halves.as_ref().map(|halves| corrections.of_zeros(halves));
+        let (to_floats, as_floats) = zeros.as_ref().and_then(|zeros| epilogue.to_floats(zeros)).unzip();
         let as_one = finish_as_one(&corrections, epilogue);
-        let (prepared, plan, to_bytes) = (&prepared, &plan, to_bytes.as_ref());
-        let work = Work { p, weights, prepared, plan, to_bytes, as_one };
+        let made = to_bytes.map(Made::Codes).or(to_floats.map(Made::Floats));
+        let (prepared, plan, made) = (&prepared, &plan, made.as_ref());
+        let work = Work { p, weights, prepared, plan, made, as_one };
         threads::for_each(bytes, tasks.into_iter(), |task| {
             let Task { blocks, panels, to } = task;
             let (corrections, first) = (&corrections, (plan.row(blocks.start), panels.start * P::NR));
             let shape = Shape { rows: to.rows(), columns: to.columns(), dense: to.is_dense() };
-            let mut room = Room { v: p.vector(), corrections, epilogue, as_bytes, first, to };
+            let v = p.vector();
+            let mut room = Room { v, corrections, epilogue, as_bytes, as_floats, first, to };
             // Seen through, it would be compiled once more for each kind of result.
             work.task(blocks, panels, shape, black_box(&mut room as &mut dyn Finisher));
             true
@@ -222,41 +227,46 @@ struct Shape {
     dense: bool,
 }
 
+/// How results are made before sums leave the registers.
+enum Made<'a> {
+    Codes(ToBytes<'a>),
+    Floats(ToNumbers<'a>),
+}
+
 /// What all tasks have in common; compiled for each instruction set, not for each kind of result.
 struct Work<'a, P: Product> {
     p: P,
     weights: &'a PackedWeights,
     prepared: &'a Prepared<'a, P::A>,
     plan: &'a Plan,
-    /// Where codes are made in registers: how.
-    to_bytes: Option<&'a ToBytes<'a>>,
+    made: Option<&'a Made<'a>>,
     /// Whether sums that follow each other may be finished as one row.
     as_one: bool,
 }
 
 impl<P: Product> Work<'_, P> {
-    /// Some panels.
-    fn strip(&self, panels: Range<usize>) -> Panels<'_> {
+    /// Some panels, which rows of a task meet for the first time or again.
+    fn strip(&self, panels: Range<usize>, are_new: bool) -> Panels<'_> {
         let depth = self.weights.padded;
         let bytes = P::NR * depth;
         let data = &self.weights.panels.bytes()[panels.start * bytes..panels.end * bytes];
-        Panels { data, depth, count: panels.len() }
+        Panels { data, depth, count: panels.len(), are_new }
     }
 
     fn task(&self, blocks: Range<usize>, panels: Range<usize>, shape: Shape, to: &mut dyn Finisher) {
-        match self.to_bytes {
-            Some(finish) => self.codes(blocks, panels, shape, finish, to),
+        match self.made {
+            Some(made) => self.at_once(blocks, panels, shape, made, to),
             None => self.sums(blocks, panels, shape, to),
         }
     }
 
-    /// Codes, made before sums leave the registers.
-    fn codes(
+    /// Results that are made before sums leave the registers.
+    fn at_once(
         &self,
         blocks: Range<usize>,
         panels: Range<usize>,
         shape: Shape,
-        finish: &ToBytes<'_>,
+        made: &Made<'_>,
         to: &mut dyn Finisher,
     ) {
         let Self { p, weights, prepared, plan, .. } = *self;
@@ -265,10 +275,18 @@ impl<P: Product> Work<'_, P> {
         let close = (CLOSE / weights.padded.max(1)).min(AT_ONCE);
         for block in plan.blocks_of(blocks, (AT_ONCE, close)) {
             let rows = prepared.rows(p.vector(), block, &mut room);
+            let (row, column) = (first + done, panels.start * P::NR);
             let own = done..done + block.lines * block.count;
-            let finish = finish.from(first + done, panels.start * P::NR);
             done = own.end;
-            p.codes(rows, self.strip(panels.clone()), &finish, to.bytes(own, 0..shape.columns));
+            let (strip, columns) = (self.strip(panels.clone(), row == first), 0..shape.columns);
+            match made {
+                Made::Codes(finish) => {
+                    p.codes(rows, strip, &finish.from(row, column), to.bytes(own, columns))
+                }
+                Made::Floats(finish) => {
+                    p.floats(rows, strip, &finish.from(row, column), to.floats(own, columns))
+                }
+            }
         }
     }
 
@@ -297,7 +315,7 @@ impl<P: Product> Work<'_, P> {
         let (mut done, mut waiting) = (0, 0);
         for block in plan.blocks_of(blocks, (at_once, 0)) {
             let rows = prepared.rows(p.vector(), block, &mut room);
-            let at_row = waiting;
+            let (at_row, is_first) = (waiting, done + waiting == 0);
             waiting += block.lines * block.count;
             let full = waiting + plan.height * block.lines > at_once || done + waiting == shape.rows;
             for at in panels.clone().step_by((width / P::NR).max(1)) {
@@ -307,9 +325,9 @@ impl<P: Product> Work<'_, P> {
                     // What the last panel has beyond the last column, the next row's first panel writes over.
                     whole.end -= 1;
                     let sums = &mut sums[at_row * stride + whole.len() * P::NR..];
-                    p.block(rows, self.strip(whole.end..some.end), sums, stride);
+                    p.block(rows, self.strip(whole.end..some.end, is_first), sums, stride);
                 }
-                p.block(rows, self.strip(whole), &mut sums[at_row * stride..], stride);
+                p.block(rows, self.strip(whole, is_first), &mut sums[at_row * stride..], stride);
                 if full {
                     let start = (at - panels.start) * P::NR;
                     let end = (start + some.len() * P::NR).min(shape.columns);

@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 
 use super::columns::Columns;
-use super::epilogue::{AsBytes, Epilogue, ToFloats};
-use crate::arch::product::{Added, ToBytes};
+use super::corrections::ZerosOfRows;
+use super::epilogue::{AsBytes, AsFloats, Epilogue, ToFloats};
+use crate::arch::product::{Added, ToBytes, ToNumbers};
 use crate::arch::{Byte, Slot, Vector, bytes};
 
 /// Numbers that are added to results before they are rounded, in rows as results are.
@@ -268,5 +269,11 @@ impl Epilogue for SumToFloats<'_> {
             values[j] = if self.relu { v.select(v.less(sum, zero), zero, sum) } else { sum };
         }
         v.store::<S, false>(values, to);
+    }
+
+    fn to_floats<'b>(&'b self, zeros: &ZerosOfRows<'b>) -> Option<(ToNumbers<'b>, AsFloats<f32>)> {
+        let Addend::Floats(all) = self.residual.values else { return None };
+        let added = Some((&all[self.residual.first..], self.residual.columns));
+        Some((ToNumbers { added, relu: self.relu, ..self.floats.numbers(zeros) }, |to| to))
     }
 }

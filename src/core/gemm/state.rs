@@ -97,7 +97,7 @@ impl<'a, P: Product> State<'a, P> {
         let data = &self.weights.panels.bytes()[panels];
         let activations = P::A::as_is(&self.codes).unwrap_or(&self.stored);
         let activations = Rows::new(activations, self.stride, self.count);
-        let panels = Panels { data, depth, count: width / P::NR };
+        let panels = Panels { data, depth, count: width / P::NR, are_new: false };
         self.p.block(activations.part(rows.start, rows.len()), panels, sums, width);
         self.p.vector().run(ToFloats {
             columns: &self.weights.columns,

@@ -17,6 +17,11 @@ mod avx512;
     expect(dead_code, reason = "kernels of x86-64 alone make codes before sums leave the registers")
 )]
 mod codes;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "kernels of x86-64 alone make floats before sums leave the registers")
+)]
+mod floats;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod plain;
@@ -34,6 +39,7 @@ use super::vector::{Byte, Vector};
 use super::window::Window;
 
 pub(crate) use codes::{Added, ToBytes};
+pub(crate) use floats::{DEEPEST, Halves, ToNumbers};
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Dotprod, I8mm};
 pub(crate) use wide::{
@@ -169,7 +175,7 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     /// Whether a panel's sums are written row after row, so that rows may follow each other closer than `NR`: what
     /// lies beyond their columns is written over by the next one.
     const IN_ORDER: bool = true;
-    /// Whether it has `codes`.
+    /// Whether it has `codes` and `floats`.
     const IN_REGISTERS: bool = false;
 
     /// The vectors that go with it.
@@ -191,6 +197,17 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
         _panels: Panels<'_>,
         _finish: &ToBytes<'_>,
         _to: Window<'_, MaybeUninit<u8>>,
+    ) {
+        unreachable!("only where `IN_REGISTERS` says so")
+    }
+
+    /// The floats that such sums become, likewise.
+    fn floats(
+        self,
+        _rows: Rows<'_, Self::A>,
+        _panels: Panels<'_>,
+        _finish: &ToNumbers<'_>,
+        _to: Window<'_, MaybeUninit<f32>>,
     ) {
         unreachable!("only where `IN_REGISTERS` says so")
     }
@@ -228,6 +245,15 @@ pub(crate) struct Panels<'a> {
     pub(crate) depth: usize,
     /// How many there are.
     pub(crate) count: usize,
+    /// Whether no rows have met them yet, so that they may still lie far away.
+    pub(crate) are_new: bool,
+}
+
+impl Panels<'_> {
+    /// How far from a panel lies what the first rows that meet it may ask for ahead: the next one, or nothing.
+    fn ahead<P: Product>(&self, panel: usize) -> usize {
+        if self.are_new && panel + 1 < self.count { P::NR * self.depth } else { 0 }
+    }
 }
 
 /// The checks that make the reads and writes of a block safe.
@@ -271,6 +297,12 @@ struct Tile<'a, A> {
         expect(dead_code, reason = "no other architecture's kernel takes more than one")
     )]
     panel_stride: usize,
+    /// From a step to what is asked for ahead with it.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "no other architecture's kernel asks ahead")
+    )]
+    ahead: usize,
     /// Groups of `KU` in a run.
     steps: usize,
     /// As in [`Zeros`], in groups of `KU`.
@@ -331,6 +363,7 @@ unsafe fn each_panels<P: Product>(
                     runs: &rows.runs[start..end],
                     panel: panels.data.as_ptr().add(P::NR * (i * panels.depth + start * run)),
                     panel_stride: P::NR * panels.depth,
+                    ahead: if l == 0 { panels.ahead::<P>(i) } else { 0 },
                     steps: run / P::KU,
                     sides,
                     out: out.as_mut_ptr().add(l * rows.count * stride + i * P::NR),

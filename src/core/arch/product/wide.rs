@@ -221,7 +221,8 @@ pub(crate) trait Wide: Product<A: Digit> {
         assert!(!chunk.halves && chunk.scales.len() == 1, "one group of codes in bytes of their own");
         let (data, _, _) = inputs.one_group(chunk.depth);
         let stride = chunk.depth;
-        let panels = Panels { data: chunk.codes, depth: chunk.depth, count: CHUNK / Self::NR };
+        let panels =
+            Panels { data: chunk.codes, depth: chunk.depth, count: CHUNK / Self::NR, are_new: false };
         sums.resize(Self::MR * CHUNK, 0);
         self.block(Rows::new(data, stride, inputs.count * to.len()), panels, sums, CHUNK);
         let sums = sums.as_chunks().0;

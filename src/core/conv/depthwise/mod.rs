@@ -103,6 +103,7 @@ impl<E: Epilogue> WithChannelwise for AllLines<'_, '_, E> {
                 corrections: &corrections,
                 epilogue,
                 as_bytes,
+                as_floats: None,
                 first: (start * output[2], 0),
                 to: Window::new(to, columns, 0..columns),
             };

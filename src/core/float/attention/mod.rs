@@ -122,7 +122,8 @@ impl WithProduct for Heads<'_, '_> {
         let (wide, columns, long) = (n.next_multiple_of(group), packed.columns, packed.long);
         let stride = long.max(wide);
         let mut scores = filled(P::MR * wide, 0i32);
-        let mut powers = filled(wide, 0f32);
+        let most = rows::blocks(P::MR, n).next().map_or(0, |(_, count)| count);
+        let mut powers = filled(most * wide, 0f32);
         let mut codes = filled(P::MR * stride, 0u8);
         let mut stored = filled(if P::A::as_is(&codes).is_some() { 0 } else { codes.len() }, P::A::default());
         let mut sums = filled(P::MR * columns, 0i32);
@@ -132,7 +133,8 @@ impl WithProduct for Heads<'_, '_> {
             for first in (0..n).step_by(P::MR) {
                 let count = P::MR.min(n - first);
                 let queries = Rows::new(own.queries, packed.deep, n).part(first, count);
-                let panels = Panels { data: own.keys, depth: packed.deep, count: n.div_ceil(P::NR) };
+                let panels =
+                    Panels { data: own.keys, depth: packed.deep, count: n.div_ceil(P::NR), are_new: false };
                 p.block(queries, panels, &mut scores, wide);
                 let row = |row: usize| (number + head) * n + first + row;
                 let mask = |i: usize| of.mask.as_ref().map(|mask| mask.row(row(i), n));
@@ -158,7 +160,8 @@ impl WithProduct for Heads<'_, '_> {
                         &stored
                     }
                 };
-                let panels = Panels { data: own.values, depth: long, count: width.div_ceil(P::NR) };
+                let panels =
+                    Panels { data: own.values, depth: long, count: width.div_ceil(P::NR), are_new: false };
                 p.block(Rows::new(data, stride, count), panels, &mut sums, columns);
                 p.vector().run(Means {
                     to: to.part(first..first + count, head * width..(head + 1) * width),

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::super::math::{Exp255, Map};
-use super::super::rows::{self, Max, Part, Sum, reduce};
+use super::super::rows::{self, AT_ONCE, Max, Part, Sum, reduce};
 use crate::arch::{self, Kernel, Vector, Window};
 
 /// Turns the scores of some queries into codes of weights, and what sums of those are multiplied by.
@@ -15,6 +15,7 @@ pub(super) struct Weights<'a, M> {
     pub(super) key_offsets: &'a [i32],
     pub(super) factor: f32,
     pub(super) mask: M,
+    /// Room for as many rows of `wide` as are visited at once.
     pub(super) powers: &'a mut [f32],
     pub(super) codes: &'a mut [u8],
     /// From one query's codes to the next one's.
@@ -27,23 +28,30 @@ impl<'m, M: Fn(usize) -> Option<&'m [f32]>> Kernel for Weights<'_, M> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) {
-        for row in 0..self.count {
-            let mut score = Scores {
-                scores: &self.scores[row * self.wide..][..self.wide],
-                offsets: self.key_offsets,
-                factor: self.factor,
-                mask: (self.mask)(row),
-                to: self.powers,
-            };
-            let top = reduce(v, Max, self.n, &mut score);
-            let codes = &mut self.codes[row * self.stride..][..self.stride];
-            if top == f32::NEG_INFINITY {
-                codes.fill(0);
-                self.inverses[row] = 0.0;
-                continue;
+        let Self { n, wide, stride, .. } = self;
+        for (first, count) in rows::blocks(self.count, n) {
+            let mut tops = [0f32; AT_ONCE];
+            for (i, top) in tops[..count].iter_mut().enumerate() {
+                let row = first + i;
+                let mut score = Scores {
+                    scores: &self.scores[row * wide..][..wide],
+                    offsets: self.key_offsets,
+                    factor: self.factor,
+                    mask: (self.mask)(row),
+                    to: &mut self.powers[i * wide..][..wide],
+                };
+                *top = reduce(v, Max, n, &mut score);
             }
-            let total = reduce(v, Sum, self.n, &mut Powers { scores: self.powers, top, codes });
-            self.inverses[row] = 1.0 / total;
+            for (i, &top) in tops[..count].iter().enumerate() {
+                let codes = &mut self.codes[(first + i) * stride..][..stride];
+                if top == f32::NEG_INFINITY {
+                    codes.fill(0);
+                    self.inverses[first + i] = 0.0;
+                    continue;
+                }
+                let scores = &self.powers[i * wide..][..wide];
+                self.inverses[first + i] = 1.0 / reduce(v, Sum, n, &mut Powers { scores, top, codes });
+            }
         }
     }
 }

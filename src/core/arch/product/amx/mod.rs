@@ -33,7 +33,7 @@ impl Amx {
         let bytes = |n: usize, by: usize| (0..n).map(move |i| (i * by + i / 64) as u8);
         let activations: Vec<u8> = bytes(Self::MR * DEPTH, 89).collect();
         let data: Vec<i8> = bytes(3 * NR * DEPTH, 37).map(|b| b as i8).collect();
-        let panels = Panels { data: &data, depth: DEPTH, count: 3 };
+        let panels = Panels { data: &data, depth: DEPTH, count: 3, are_new: false };
         let mut sums = [[0; 32 * 3 * NR]; 2];
         [9, 16, 17, 32].into_iter().all(|count| {
             let rows = Rows::new(&activations, DEPTH, count);
@@ -291,7 +291,7 @@ mod tests {
         let mut sums = vec![0; 32 * 2 * NR];
         let mut product = |count: usize| {
             let rows = Rows::new(&activations, 64, count);
-            amx.block(rows, Panels { data: &data, depth: 64, count: 2 }, &mut sums, 2 * NR);
+            amx.block(rows, Panels { data: &data, depth: 64, count: 2, are_new: false }, &mut sums, 2 * NR);
             assert!(sums[..2 * NR].iter().all(|&sum| sum == 3 * 5 * 64));
         };
         for count in [FEW + 1, 16, 17, 32] {

@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 use super::tile::{self, products, step};
 use super::{MR, NR};
 use crate::arch::product::codes::{Added, ToBytes};
+use crate::arch::product::floats::{LOW, ToNumbers};
 use crate::arch::product::{Tile, by_rows};
 
 /// What makes the codes of some tiles, one below the other.
@@ -75,11 +76,12 @@ unsafe fn tiles<const M: usize, const N: usize, const WHOLE: bool>(
     let mask = u32::MAX >> (NR - wanted);
     for i in 0..tiles {
         let sides = (if i == 0 { t.sides.0 } else { 0 }, if i + 1 == tiles { t.sides.1 } else { 0 });
+        let ahead = if i == 0 { t.ahead } else { 0 };
         // SAFETY: the caller's promise.
         let (rows, out) =
             unsafe { (t.rows.add(i * M * t.row_stride), t.out.cast::<i8>().add(i * M * t.out_stride)) };
         let mut sums = [base; M];
-        products!(t, rows, sides, sums, M, N);
+        products!(t, rows, sides, ahead, sums, M, N);
         let step = |r: usize, j: usize| {
             let sum = _mm512_add_ps(_mm512_cvtepi32_ps(sums[r.min(M - 1)][j]), bias[j]);
             _mm512_cvtps_epi32(_mm512_mul_ps(sum, multipliers[j]))
@@ -144,10 +146,11 @@ pub(super) unsafe fn with_added(
     };
     for i in 0..tiles {
         let sides = (if i == 0 { t.sides.0 } else { 0 }, if i + 1 == tiles { t.sides.1 } else { 0 });
+        let ahead = if i == 0 { t.ahead } else { 0 };
         // SAFETY: the caller's promise; the room has `MR` rows of `NR`.
         unsafe {
             let rows = t.rows.add(i * count * t.row_stride);
-            make(Tile { rows, sides, out: room.as_mut_ptr().cast(), out_stride: NR, ..t });
+            make(Tile { rows, sides, ahead, out: room.as_mut_ptr().cast(), out_stride: NR, ..t });
             let codes = added.codes.as_ptr().add(i * count * added.stride);
             let out = t.out.cast::<i8>().add(i * count * t.out_stride);
             add((&room, count), finish, added, codes.cast(), (out, t.out_stride), wanted);
@@ -207,5 +210,98 @@ unsafe fn add<const SIGNED: bool, const WHOLE: bool>(
                 }
             }
         }
+    }
+}
+
+/// What makes the floats of some tiles, one below the other.
+type FloatTiles = unsafe fn(Tile<'_, u8>, usize, &ToNumbers<'_>, usize);
+
+/// The function for tiles of so many rows, and whether something is added: [`float_tiles`].
+#[inline]
+pub(super) fn floats(rows: usize, has_added: bool) -> FloatTiles {
+    match has_added {
+        true => by_rows!(rows, float_tiles, true),
+        false => by_rows!(rows, float_tiles, false),
+    }
+}
+
+/// The floats of some tiles, one below the other. Their sums do not pass through memory.
+///
+/// # Safety
+/// As [`tiles`], but the output is floats; of what is added, there are as many rows and columns as are wanted.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn float_tiles<const M: usize, const ADDED: bool>(
+    t: Tile<'_, u8>,
+    tiles: usize,
+    finish: &ToNumbers<'_>,
+    wanted: usize,
+) {
+    const { assert!(M > 0 && M <= MR) };
+    // SAFETY: the caller's promise. Sums that might stay as they are would be set twice.
+    unsafe { std::hint::assert_unchecked(t.steps > 0 && !t.runs.is_empty()) };
+    let mut base = [_mm512_setzero_si512(); 2];
+    let mut bias = [_mm512_setzero_ps(); 2];
+    let (mut sums_of_weights, mut weights) = (base, bias);
+    // SAFETY: the caller's promise: tables have `NR` columns, or none.
+    unsafe {
+        for j in 0..2 {
+            if !finish.base.is_empty() {
+                base[j] = _mm512_loadu_si512(finish.base.as_ptr().add(16 * j).cast());
+            }
+            if !finish.bias.is_empty() {
+                bias[j] = _mm512_loadu_ps(finish.bias.as_ptr().add(16 * j));
+            }
+            weights[j] = _mm512_loadu_ps(finish.weights.as_ptr().add(16 * j));
+            let sums = _mm512_loadu_si512(finish.sums.as_ptr().add(16 * j).cast());
+            let low = _mm512_and_si512(sums, _mm512_set1_epi32((1 << LOW) - 1));
+            let high = _mm512_slli_epi32::<16>(_mm512_srai_epi32::<LOW>(sums));
+            sums_of_weights[j] = _mm512_or_si512(low, high);
+        }
+    }
+    let of_row = (usize::from(finish.zero_points.len() > 1), usize::from(finish.scales.len() > 1));
+    let (added, apart) = finish.added.map_or((std::ptr::null(), 0), |(all, stride)| (all.as_ptr(), stride));
+    let (zero_points, scales) = (finish.zero_points.as_ptr(), finish.scales.as_ptr());
+    let (zero, relu) = (_mm512_setzero_ps(), if finish.relu { u16::MAX } else { 0 });
+    let mask = u32::MAX >> (NR - wanted);
+    let masks = [mask as u16, (mask >> 16) as u16];
+    for i in 0..tiles {
+        let sides = (if i == 0 { t.sides.0 } else { 0 }, if i + 1 == tiles { t.sides.1 } else { 0 });
+        let ahead = if i == 0 { t.ahead } else { 0 };
+        let first = i * M;
+        // SAFETY: the caller's promise.
+        let (rows, out) =
+            unsafe { (t.rows.add(first * t.row_stride), t.out.cast::<f32>().add(first * t.out_stride)) };
+        let mut sums = [base; M];
+        products!(t, rows, sides, ahead, sums, M, NR);
+        macro_rules! row {
+            ($($r:literal)*) => {$(
+                if $r < M {
+                    // SAFETY: the caller's promise: a row of each table of rows, and of the output and of what is added as
+                    // many columns as are wanted.
+                    unsafe {
+                        let zero_point = zero_points.add((first + $r) * of_row.0).cast::<i32>();
+                        let zero_point = _mm512_set1_epi32(*zero_point);
+                        let scale = _mm512_set1_ps(*scales.add((first + $r) * of_row.1));
+                        for j in 0..2 {
+                            let sum = sums[if $r < M { $r } else { 0 }][j];
+                            let sum = _mm512_dpwssd_epi32(sum, sums_of_weights[j], zero_point);
+                            let product = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scale, weights[j]));
+                            let mut value = _mm512_add_ps(product, bias[j]);
+                            if ADDED {
+                                let added = added.add((first + $r) * apart + 16 * j);
+                                value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(masks[j], added));
+                                // NaN stays, as in NumPy.
+                                value = _mm512_mask_max_ps(value, relu, zero, value);
+                            } else {
+                                value = _mm512_mask_max_ps(value, relu, value, zero);
+                            }
+                            _mm512_mask_storeu_ps(out.add($r * t.out_stride + 16 * j), masks[j], value);
+                        }
+                    }
+                }
+            )*};
+        }
+        // Each row by its number: in a loop, which would be too long to be unrolled, sums would lie in memory.
+        row!(0 1 2 3 4 5 6 7 8 9 10 11);
     }
 }

@@ -6,6 +6,7 @@ mod tile;
 use std::mem::MaybeUninit;
 
 use super::codes::{self, ToBytes};
+use super::floats::{self, ToNumbers};
 use super::{Panels, Product, Rows, Tile, TileFn, each_panel, each_panels};
 use crate::arch::window::Window;
 use crate::arch::x86_64::avx512::Avx512;
@@ -75,51 +76,104 @@ impl Product for Vnni {
     ) {
         codes::check::<Self>(rows, panels, finish, &to);
         let (columns, stride) = (to.columns(), to.stride());
-        let out = to.row(0).as_mut_ptr().cast::<u8>();
-        let run = panels.depth / rows.runs.len();
-        let sides = (rows.zeros.sides.0 / Self::KU, rows.zeros.sides.1 / Self::KU);
-        // 13 rows are 7 and 6 rather than 12 and 1.
-        let height = rows.count.div_ceil(rows.count.div_ceil(MR));
-        let (tiles, last) = (rows.count / height, rows.count % height);
-        for i in 0..panels.count {
-            let column = i * NR;
-            let wanted = NR.min(columns - column);
-            for (l, line) in rows.lines.iter().enumerate() {
-                let (start, end) = rows.zeros.rest(l, rows.runs.len());
-                let mut at = 0;
-                // Those that are as high as each other, and the last one.
-                for (count, tiles) in [(height, tiles), (last, 1)] {
-                    if count == 0 {
-                        continue;
-                    }
-                    let row = l * rows.count + at;
+        // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; the functions are those for so many rows and
+        // columns. `check` has seen that every run of every row of every line holds its steps, that there are panels of as
+        // many, columns of each table, and rows and columns of the room and of what is added.
+        unsafe {
+            each_tiles(
+                rows,
+                panels,
+                (to.row(0).as_mut_ptr(), stride, columns),
+                |tile, many, (row, column), wanted| {
                     let finish = finish.from(row, column);
-                    // SAFETY: `self` exists, so the CPU has AVX-512 F, BW, VL and VNNI; the functions are those for so many
-                    // rows and columns. `check` has seen that every run of every row of every line holds its steps, that
-                    // there are panels of as many, columns of each table, and rows and columns of the room and of what is
-                    // added.
-                    unsafe {
-                        let tile = Tile {
-                            rows: rows.data.as_ptr().add(line + at * rows.stride),
-                            row_stride: rows.stride,
-                            runs: &rows.runs[start..end],
-                            panel: panels.data.as_ptr().add(column * panels.depth + NR * start * run),
-                            panel_stride: NR * panels.depth,
-                            steps: run / Self::KU,
-                            sides: (
-                                if at == 0 { sides.0 } else { 0 },
-                                if at + tiles * count == rows.count { sides.1 } else { 0 },
-                            ),
-                            out: out.add(row * stride + column).cast(),
-                            out_stride: stride,
-                        };
-                        match &finish.added {
-                            Some(added) => finish::with_added(tile, (tiles, count), &finish, added, wanted),
-                            None => finish::codes(count, wanted)(tile, tiles, &finish, wanted),
-                        }
+                    match &finish.added {
+                        Some(added) => finish::with_added(tile, many, &finish, added, wanted),
+                        None => finish::codes(many.1, wanted)(tile, many.0, &finish, wanted),
                     }
-                    at += tiles * count;
+                },
+            );
+        }
+    }
+
+    #[inline]
+    fn floats(
+        self,
+        rows: Rows<'_, u8>,
+        panels: Panels<'_>,
+        finish: &ToNumbers<'_>,
+        mut to: Window<'_, MaybeUninit<f32>>,
+    ) {
+        floats::check::<Self>(rows, panels, finish, &to);
+        let (columns, stride) = (to.columns(), to.stride());
+        // SAFETY: as for codes.
+        unsafe {
+            each_tiles(
+                rows,
+                panels,
+                (to.row(0).as_mut_ptr(), stride, columns),
+                |tile, many, (row, column), wanted| {
+                    finish::floats(many.1, finish.added.is_some())(
+                        tile,
+                        many.0,
+                        &finish.from(row, column),
+                        wanted,
+                    );
+                },
+            );
+        }
+    }
+}
+
+/// Calls a function for the tiles of each line and panel, as many as are as high as each other, and those that are left:
+/// with where the first one's results go, how many there are and how high each is, its first row and column, and how many
+/// columns are wanted. Results go to so many columns of rows a stride apart.
+///
+/// # Safety
+/// Every run of every row of every line holds its steps, there are panels of as many, and the room has all rows and columns.
+#[inline]
+unsafe fn each_tiles<T>(
+    rows: Rows<'_, u8>,
+    panels: Panels<'_>,
+    (out, stride, columns): (*mut T, usize, usize),
+    mut make: impl FnMut(Tile<'_, u8>, (usize, usize), (usize, usize), usize),
+) {
+    let run = panels.depth / rows.runs.len();
+    let sides = (rows.zeros.sides.0 / Vnni::KU, rows.zeros.sides.1 / Vnni::KU);
+    // 13 rows are 7 and 6 rather than 12 and 1.
+    let height = rows.count.div_ceil(rows.count.div_ceil(MR));
+    let (tiles, last) = (rows.count / height, rows.count % height);
+    for i in 0..panels.count {
+        let column = i * NR;
+        let wanted = NR.min(columns - column);
+        for (l, line) in rows.lines.iter().enumerate() {
+            let (start, end) = rows.zeros.rest(l, rows.runs.len());
+            let mut at = 0;
+            // Those that are as high as each other, and the last one.
+            for (count, tiles) in [(height, tiles), (last, 1)] {
+                if count == 0 {
+                    continue;
                 }
+                let row = l * rows.count + at;
+                // SAFETY: the caller's promise.
+                let tile = unsafe {
+                    Tile {
+                        rows: rows.data.as_ptr().add(line + at * rows.stride),
+                        row_stride: rows.stride,
+                        runs: &rows.runs[start..end],
+                        panel: panels.data.as_ptr().add(column * panels.depth + NR * start * run),
+                        panel_stride: NR * panels.depth,
+                        ahead: if (l, at) == (0, 0) { panels.ahead::<Vnni>(i) } else { 0 },
+                        steps: run / Vnni::KU,
+                        sides: (
+                            if at == 0 { sides.0 } else { 0 },
+                            if at + tiles * count == rows.count { sides.1 } else { 0 },
+                        ),
+                        out: out.add(row * stride + column).cast(),
+                        out_stride: stride,
+                    }
+                };
+                make(tile, (tiles, count), (row, column), wanted);
+                at += tiles * count;
             }
         }
     }

@@ -38,9 +38,11 @@ macro_rules! step {
     }};
 }
 
-/// Adds the products of `$m` rows of a tile to their sums, without what its first and its last row have of zeros.
+/// Adds the products of `$m` rows of a tile to their sums, without what its first and its last row have of zeros. With each
+/// step the second cache is asked for what lies `$ahead` bytes further, if anything: the first rows that meet weights would
+/// wait for them at the start of each page, which a processor does not foresee.
 macro_rules! products {
-    ($t:ident, $tile:expr, $sides:expr, $sums:expr, $m:ident, $columns:expr) => {{
+    ($t:ident, $tile:expr, $sides:expr, $ahead:expr, $sums:expr, $m:ident, $columns:expr) => {{
         let (tile, mut panel, stride) = ($tile, $t.panel, $t.row_stride);
         if $sides == (0, 0) {
             for run in $t.runs {
@@ -49,6 +51,9 @@ macro_rules! products {
                     let mut rows = tile.add(*run);
                     let end = rows.add(4 * $t.steps);
                     while rows != end {
+                        let next = panel.wrapping_add($ahead);
+                        _mm_prefetch::<_MM_HINT_T1>(next);
+                        _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(64));
                         step!(rows, stride, panel, 0..$m, $sums, $columns);
                         (rows, panel) = (rows.add(4), panel.add(4 * NR));
                     }
@@ -153,7 +158,7 @@ pub(super) fn sums(rows: usize) -> unsafe fn(Tile<'_, u8>) {
 unsafe fn tile<const M: usize>(t: Tile<'_, u8>) {
     const { assert!(M > 0) };
     let mut sums = [[_mm512_setzero_si512(); 2]; M];
-    products!(t, t.rows, t.sides, sums, M, NR);
+    products!(t, t.rows, t.sides, t.ahead, sums, M, NR);
     for (r, sums) in sums.iter().enumerate() {
         for (j, sum) in sums.iter().enumerate() {
             // SAFETY: the caller's promise.
