@@ -168,7 +168,7 @@ class SiLU(_Inplace):
 
     >>> from quantray import nn
     >>> nn.SiLU()([0.0, 1.0])
-    array([0.       , 0.7310586], dtype=float32)
+    array([0.        , 0.73105854], dtype=float32)
 
     Source: `torch.nn.SiLU`.
     """

@@ -77,7 +77,7 @@ functions! {
     ///
     /// >>> import quantray as qt
     /// >>> qt.ops.silu([-1.0, 0.0, 1.0])
-    /// array([-0.26894143,  0.        ,  0.7310586 ], dtype=float32)
+    /// array([-0.26894143,  0.        ,  0.73105854], dtype=float32)
     ///
     /// Source: `torch.nn.functional.silu`.
     silu = Silu, None;

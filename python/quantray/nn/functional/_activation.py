@@ -264,7 +264,7 @@ def silu(input: Input) -> Tensor:
 
     >>> from quantray.nn import functional as F
     >>> F.silu([0.0, 1.0])
-    array([0.       , 0.7310586], dtype=float32)
+    array([0.        , 0.73105854], dtype=float32)
 
     Source: `torch.nn.functional.silu`.
     """
@@ -277,7 +277,7 @@ def sigmoid(input: Input) -> Tensor:
 
     >>> from quantray.nn import functional as F
     >>> F.sigmoid([0.0, 1.0])
-    array([0.5      , 0.7310586], dtype=float32)
+    array([0.5       , 0.73105854], dtype=float32)
 
     Source: `torch.nn.functional.sigmoid`.
     """
