@@ -280,6 +280,14 @@ fn histograms() {
             everywhere(|on| assert_eq!(observe::histogram(&x, bins).unwrap(), want, "{on} {n} {exponent}"));
         }
     }
+    // More in a bin than a byte counts.
+    let x: Vec<f32> = (0..5_001).map(|i| if i % 5 < 3 { 2.5 } else { (i % 20_000) as f32 }).collect();
+    for len in [3, 9_000] {
+        let mut want = vec![0; len];
+        x.iter().filter(|&&x| (x as usize) < len).for_each(|&x| want[x as usize] += 1);
+        let bins = Bins { exponent: 0, first: 0, len };
+        everywhere(|on| assert_eq!(observe::histogram(&x, bins).unwrap(), want, "{on} {len} bins"));
+    }
     let bins = Bins { exponent: 0, first: -2, len: 4 };
     let edges = [0.0, -0.0, -1e-45, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN];
     everywhere(|on| assert_eq!(observe::histogram(&edges, bins).unwrap(), [0, 1, 2, 0], "{on}"));

@@ -31,6 +31,9 @@ const CHUNK: usize = 512 << 10;
 /// Values whose bins are found together, by vector instructions, before they are counted one by one.
 const BLOCK: usize = 512;
 
+/// 2^31: the first number that no bin has.
+const FAR: f32 = 2_147_483_648.0;
+
 /// How many values lie in each bin; those outside, infinities among them, are not counted.
 ///
 /// # Errors
@@ -66,7 +69,13 @@ impl Kernel for Count<'_> {
         // In two factors, since 2^149 is no float. Both products are exact, or less than 1.
         let half = exponent / 2;
         let (a, b) = (2f32.powi(-half), 2f32.powi(half - exponent));
-        let mut counts = filled(len, 0);
+        // A place beyond the last bin takes what is not counted.
+        let beyond = u32::try_from(len).unwrap_or(u32::MAX);
+        let mut counts = filled(len + 1, 0u32);
+        // Counts of a byte, so that those of most values stay in the first cache; two for each bin in turn, since a count that
+        // was just written is waited for.
+        let mut bytes = filled(2 * (len + 1), 0u8);
+        let (even, odd) = bytes.split_at_mut(len + 1);
         let mut places = [0; BLOCK];
         let mut nan = false;
         for block in self.x.chunks(BLOCK) {
@@ -74,15 +83,37 @@ impl Kernel for Count<'_> {
                 nan |= x.is_nan();
                 // Adding 0 makes -0 positive; the sign in all bits turns j into -1 - j.
                 let side = (x + 0.0).to_bits().cast_signed() >> 31;
-                let number = (x.abs() * a * b) as i32 ^ side;
-                *place = number.wrapping_sub(first).cast_unsigned();
+                let steps = x.abs() * a * b;
+                let is_far = steps >= FAR;
+                // SAFETY: a number from 0 to below 2^31. `as` would look at each by itself, with branches.
+                let number =
+                    unsafe { (if steps < FAR { steps } else { 0.0 }).to_int_unchecked::<i32>() } ^ side;
+                let own = number.wrapping_sub(first).cast_unsigned().min(beyond);
+                *place = if is_far { beyond } else { own };
             }
-            for &place in &places[..block.len()] {
-                if let Some(count) = counts.get_mut(place as usize) {
-                    *count += 1;
-                }
+            let (pairs, last) = places[..block.len()].as_chunks::<2>();
+            for &[one, other] in pairs {
+                bump(even, &mut counts, one);
+                bump(odd, &mut counts, other);
+            }
+            for &one in last {
+                bump(even, &mut counts, one);
             }
         }
+        for ((count, &even), &odd) in counts.iter_mut().zip(&*even).zip(&*odd) {
+            *count += u32::from(even) + u32::from(odd);
+        }
+        counts.truncate(len);
         (counts, nan)
+    }
+}
+
+/// Counts one more in a byte; when that is full, in a wider number.
+#[inline(always)]
+fn bump(bytes: &mut [u8], counts: &mut [u32], place: u32) {
+    let byte = &mut bytes[place as usize];
+    *byte = byte.wrapping_add(1);
+    if *byte == 0 {
+        counts[place as usize] += 256;
     }
 }
