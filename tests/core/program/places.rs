@@ -48,7 +48,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn lists_are_plain_loops(
-        shape in prop::collection::vec(1usize..12, 3),
+        shape in prop::collection::vec(1usize..20, 3),
         counts in prop::collection::vec(1i64..4, 3),
         last in any::<bool>(),
         axis in 0usize..3,

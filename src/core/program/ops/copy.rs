@@ -164,6 +164,7 @@ fn plane<T: std::marker::Copy>(
                 to.fill(MaybeUninit::new(from[at(r) as usize]));
             }
         }
+        _ if step == 1 && a.from > 1 => turned(&from[start as usize..], (a.n, a.from as usize), to),
         _ => {
             // Squares, so that lines of the caches are used as a whole on both sides.
             const SIDE: usize = 16;
@@ -180,6 +181,58 @@ fn plane<T: std::marker::Copy>(
             }
         }
     }
+}
+
+/// Streams so many bytes apart meet in a few lines of the first cache.
+const CONFLICT: usize = 2048;
+/// Rows whose elements are read together.
+const ROWS: usize = 8;
+
+/// Writes rows of which each column's elements lie side by side, and columns are so far apart: some columns at a time, of
+/// which as many are streams that are read on and on, and as many elements lines of the caches that are written at once.
+fn turned<T: std::marker::Copy>(from: &[T], (columns, stride): (usize, usize), to: &mut [MaybeUninit<T>]) {
+    // So many streams that lie in the same lines of the first cache throw each other out.
+    let conflict = (stride * size_of::<T>()).is_multiple_of(CONFLICT);
+    let mut c = 0;
+    while c < columns {
+        let from = &from[c * stride..];
+        let some = match columns - c {
+            16.. if !conflict => some_columns::<T, 16>,
+            8.. => some_columns::<T, 8>,
+            4.. => some_columns::<T, 4>,
+            3 => some_columns::<T, 3>,
+            2 => some_columns::<T, 2>,
+            _ => some_columns::<T, 1>,
+        };
+        c += some(from, stride, &mut to[c..], columns);
+    }
+}
+
+/// Writes the first `N` elements of each row; gives how many that are.
+fn some_columns<T: std::marker::Copy, const N: usize>(
+    from: &[T],
+    stride: usize,
+    to: &mut [MaybeUninit<T>],
+    row: usize,
+) -> usize {
+    let rows = to.len().div_ceil(row);
+    let whole = rows / ROWS * ROWS;
+    for r in (0..whole).step_by(ROWS) {
+        let lines: [&[T; ROWS]; N] =
+            std::array::from_fn(|j| from[j * stride + r..].first_chunk().expect("elements of each row"));
+        for i in 0..ROWS {
+            let to: &mut [_; N] = to[(r + i) * row..].first_chunk_mut().expect("a row's room");
+            for j in 0..N {
+                to[j].write(lines[j][i]);
+            }
+        }
+    }
+    for r in whole..rows {
+        for j in 0..N {
+            to[r * row + j].write(from[j * stride + r]);
+        }
+    }
+    N
 }
 
 /// A task that lays a value out as another one, of its shape and without gaps.
