@@ -10,9 +10,11 @@ import threading
 import numpy as np
 import pytest
 import quantray as qt
+from evaluation import by_forward, mlp, near
 from quantray import nn
-from quantray.nn import _evaluating
 from quantray.nn import functional as F
+
+pytestmark = pytest.mark.usefixtures("small_models_too")
 
 
 class Calls:
@@ -31,31 +33,6 @@ class Calls:
 
     def __exit__(self, *error):
         sys.setprofile(None)
-
-
-def by_forward(model, *args, **kwargs):
-    """What the model's own code gives."""
-    with _evaluating.by_forward_inside():
-        return model._call(args, kwargs)
-
-
-def near(got, want, **how):
-    np.testing.assert_allclose(got, want, **{"rtol": 1e-5, "atol": 1e-5} | how)
-
-
-def mlp():
-    nn.manual_seed(0)
-    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
-
-
-@pytest.fixture(autouse=True)
-def _small_models_too(monkeypatch):
-    monkeypatch.setattr(_evaluating, "LEAST", 0)
-
-
-@pytest.fixture
-def x(rng):
-    return rng.standard_normal((5, 8), np.float32)
 
 
 class Block(nn.Module):

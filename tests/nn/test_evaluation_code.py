@@ -5,33 +5,15 @@ import types
 
 import numpy as np
 import pytest
+from evaluation import by_forward, near
 from quantray import nn
 from quantray.graph import _purity as purity
-from quantray.nn import _evaluating
 
-
-def by_forward(model, *args):
-    """What the model's own code gives."""
-    with _evaluating.by_forward_inside():
-        return model._call(args, {})
-
-
-def near(got, want):
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+pytestmark = pytest.mark.usefixtures("small_models_too")
 
 
 def first(output):
     return output[0] if isinstance(output, tuple) else output
-
-
-@pytest.fixture(autouse=True)
-def _small_models_too(monkeypatch):
-    monkeypatch.setattr(_evaluating, "LEAST", 0)
-
-
-@pytest.fixture
-def x(rng):
-    return rng.standard_normal((5, 8), np.float32)
 
 
 SEEN, FACTOR, STORE = [], 1.0, {"scale": 1.0}

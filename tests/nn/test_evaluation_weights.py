@@ -2,34 +2,11 @@
 
 import numpy as np
 import pytest
+from evaluation import by_forward, mlp, near
 from quantray import nn, optim
 from quantray.graph import _arrays as arrays
-from quantray.nn import _evaluating
 
-
-def by_forward(model, *args):
-    """What the model's own code gives."""
-    with _evaluating.by_forward_inside():
-        return model._call(args, {})
-
-
-def near(got, want):
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
-
-
-def mlp():
-    nn.manual_seed(0)
-    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
-
-
-@pytest.fixture(autouse=True)
-def _small_models_too(monkeypatch):
-    monkeypatch.setattr(_evaluating, "LEAST", 0)
-
-
-@pytest.fixture
-def x(rng):
-    return rng.standard_normal((5, 8), np.float32)
+pytestmark = pytest.mark.usefixtures("small_models_too")
 
 
 def _held(model):
