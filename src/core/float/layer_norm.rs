@@ -30,7 +30,7 @@ pub struct LayerNorm<'a> {
 /// # Panics
 /// Lengths that disagree.
 pub fn layer_norm(of: &LayerNorm<'_>, place: Place<'_>) -> Result<(), Stopped> {
-    normalize::<true>(of, place)
+    normalize(of, place, true)
 }
 
 /// The same without the mean: `h / sqrt(mean(h * h) + eps) * weight + bias`.
@@ -41,10 +41,10 @@ pub fn layer_norm(of: &LayerNorm<'_>, place: Place<'_>) -> Result<(), Stopped> {
 /// # Panics
 /// Lengths that disagree.
 pub fn rms_norm(of: &LayerNorm<'_>, place: Place<'_>) -> Result<(), Stopped> {
-    normalize::<false>(of, place)
+    normalize(of, place, false)
 }
 
-fn normalize<const CENTERED: bool>(of: &LayerNorm<'_>, place: Place<'_>) -> Result<(), Stopped> {
+fn normalize(of: &LayerNorm<'_>, place: Place<'_>, centered: bool) -> Result<(), Stopped> {
     let len = place.len();
     if len == 0 {
         return Ok(());
@@ -57,30 +57,32 @@ fn normalize<const CENTERED: bool>(of: &LayerNorm<'_>, place: Place<'_>) -> Resu
     for_each_piece!(place, step, 12 * len, |i: usize, cells| {
         let residual = of.residual.map(|residual| &residual[i * step..]);
         match residual {
-            Some(residual) => arch::dispatch(isa, Rows::<_, true, CENTERED> { cells, of, residual }),
-            None => arch::dispatch(isa, Rows::<_, false, CENTERED> { cells, of, residual: &[] }),
+            Some(residual) => arch::dispatch(isa, Rows::<_, true> { cells, of, residual, centered }),
+            None => arch::dispatch(isa, Rows::<_, false> { cells, of, residual: &[], centered }),
         }
     })
 }
 
 /// Some rows, with a residual or without.
-struct Rows<'a, C, const RESIDUAL: bool, const CENTERED: bool> {
+struct Rows<'a, C, const RESIDUAL: bool> {
     cells: C,
     of: &'a LayerNorm<'a>,
     residual: &'a [f32],
+    /// Whether the mean is taken off.
+    centered: bool,
 }
 
-impl<C: Cells, const RESIDUAL: bool, const CENTERED: bool> Kernel for Rows<'_, C, RESIDUAL, CENTERED> {
+impl<C: Cells, const RESIDUAL: bool> Kernel for Rows<'_, C, RESIDUAL> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) {
-        let Self { mut cells, of, residual } = self;
+        let Self { mut cells, of, residual, centered } = self;
         let n = of.n;
         for (first, count) in rows::blocks(cells.input().len() / n, n) {
             let (mut means, mut inverses) = ([0f32; AT_ONCE], [0f32; AT_ONCE]);
             let starts = || (first * n..(first + count) * n).step_by(n);
-            for (mean, start) in means.iter_mut().zip(starts()).filter(|_| CENTERED) {
+            for (mean, start) in means.iter_mut().zip(starts()).filter(|_| centered) {
                 let total = reduce(v, Sum, n, &mut Sums::<RESIDUAL>::new(cells.input(), residual, start, n));
                 *mean = (f64::from(total) / n as f64) as f32;
             }

@@ -77,15 +77,14 @@ macro_rules! of {
         $crate::program::tile::two::<$a, $b>(F)
     }};
     // Compiled once, with the instructions that every CPU has: for what is never long.
-    (short |$x:ident: $a:ty, $y:ident| -> $b:ty $body:block) => {{
-        #[derive(Clone, Copy)]
-        struct F;
-        impl $crate::program::tile::OfTwo<$a, $b> for F {
-            #[inline(always)]
-            fn of(self, $x: $a, $y: $a) -> $b { $body }
-        }
-        $crate::program::tile::two_short::<$a, $b>(F)
-    }};
+    (short |$x:ident: $a:ty, $y:ident| -> $b:ty $body:block) => {
+        $crate::program::tile::two_short::<$a, $b>(|a, b, to| {
+            let f = |$x: $a, $y: $a| -> $b { $body };
+            for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+                *to = f(a, b);
+            }
+        })
+    };
 }
 pub(super) use of;
 
@@ -151,13 +150,30 @@ pub(super) fn two<A: Element, B: Element>(f: impl OfTwo<A, B>) -> Arc<Tile> {
     })
 }
 
-/// The same without instructions of its own.
-pub(super) fn two_short<A: Element, B: Element>(f: impl OfTwo<A, B>) -> Arc<Tile> {
+/// Elements that a function takes at once where it is called for them.
+const BLOCK: usize = 32;
+
+/// The same of a function that is called, block by block: what goes through tiles is compiled once for a type, and not
+/// for each function.
+pub(super) fn two_short<A: Element + Default, B: Element + Default>(
+    f: fn(&[A; BLOCK], &[A; BLOCK], &mut [B; BLOCK]),
+) -> Arc<Tile> {
     Arc::new(move |from, to| {
         let (a, b, to) = (A::read(from[0]), A::read(from[1]), B::room(to));
-        let (i, j) = (usize::from(a.len() == to.len()), usize::from(b.len() == to.len()));
-        for (k, to) in to.iter_mut().enumerate() {
-            to.write(f.of(a[k * i], b[k * j]));
+        let n = to.len();
+        let part = |all: &[A], at: usize, count: usize, block: &mut [A; BLOCK]| {
+            if all.len() == n {
+                block[..count].copy_from_slice(&all[at..at + count]);
+            } else if at == 0 {
+                block.fill(all[0]);
+            }
+        };
+        let (mut x, mut y, mut made) = ([A::default(); BLOCK], [A::default(); BLOCK], [B::default(); BLOCK]);
+        for (i, to) in to.chunks_mut(BLOCK).enumerate() {
+            part(a, i * BLOCK, to.len(), &mut x);
+            part(b, i * BLOCK, to.len(), &mut y);
+            f(&x, &y, &mut made);
+            to.write_copy_of_slice(&made[..to.len()]);
         }
     })
 }

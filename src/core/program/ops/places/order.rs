@@ -1,6 +1,5 @@
 //! Elements in order.
 
-use std::cmp::Ordering;
 use std::mem::MaybeUninit;
 
 use super::super::super::dims::{Dim, Known};
@@ -35,30 +34,29 @@ pub struct Order {
     pub count: Option<Dim>,
 }
 
-/// Numbers in an order in which NaN is the greatest.
+/// Numbers as integers in the same order, so that those of all types are sorted by the same code. NaN is the greatest.
 trait Ranked: Copy + Send + Sync {
-    fn rank(self, other: Self) -> Ordering;
-    /// Whether it certainly does not come first: what is often asked, and quickly answered.
-    fn is_behind(self, other: Self, descending: bool) -> bool;
+    fn rank(self) -> i64;
 }
 
 impl Ranked for f32 {
-    fn rank(self, other: Self) -> Ordering {
-        self.partial_cmp(&other).unwrap_or_else(|| self.is_nan().cmp(&other.is_nan()))
-    }
-    fn is_behind(self, other: Self, descending: bool) -> bool {
-        if descending { self <= other } else { self >= other }
+    #[inline]
+    fn rank(self) -> i64 {
+        if self.is_nan() {
+            return i64::MAX;
+        }
+        // -0 is 0. Of negative numbers, those with more bits are less.
+        let bits = (self + 0.0).to_bits().cast_signed();
+        i64::from(if bits < 0 { bits ^ i32::MAX } else { bits })
     }
 }
 
 macro_rules! ranked {
     ($($t:ty),*) => {$(
         impl Ranked for $t {
-            fn rank(self, other: Self) -> Ordering {
-                self.cmp(&other)
-            }
-            fn is_behind(self, other: Self, descending: bool) -> bool {
-                if descending { self <= other } else { self >= other }
+            #[inline]
+            fn rank(self) -> i64 {
+                i64::from(self)
             }
         }
     )*};
@@ -104,18 +102,18 @@ impl Op for Order {
         let run = move |io: Io<'_>| {
             match (what, io.from[0], io.to) {
                 (Sorted::Places, from, Room::I64(to)) => match from {
-                    Memory::F32(x) => rows(x, n, count, descending, to, |_, i| i)?,
-                    Memory::I64(x) => rows(x, n, count, descending, to, |_, i| i)?,
-                    Memory::I32(x) => rows(x, n, count, descending, to, |_, i| i)?,
-                    Memory::U8(x) => rows(x, n, count, descending, to, |_, i| i)?,
-                    Memory::I8(x) => rows(x, n, count, descending, to, |_, i| i)?,
+                    Memory::F32(x) => rows(x, n, count, descending, to, places)?,
+                    Memory::I64(x) => rows(x, n, count, descending, to, places)?,
+                    Memory::I32(x) => rows(x, n, count, descending, to, places)?,
+                    Memory::U8(x) => rows(x, n, count, descending, to, places)?,
+                    Memory::I8(x) => rows(x, n, count, descending, to, places)?,
                     Memory::Bool(_) => panic!("numbers as planned"),
                 },
-                (_, Memory::F32(x), Room::F32(to)) => rows(x, n, count, descending, to, |x, _| x)?,
-                (_, Memory::I64(x), Room::I64(to)) => rows(x, n, count, descending, to, |x, _| x)?,
-                (_, Memory::I32(x), Room::I32(to)) => rows(x, n, count, descending, to, |x, _| x)?,
-                (_, Memory::U8(x), Room::U8(to)) => rows(x, n, count, descending, to, |x, _| x)?,
-                (_, Memory::I8(x), Room::I8(to)) => rows(x, n, count, descending, to, |x, _| x)?,
+                (_, Memory::F32(x), Room::F32(to)) => rows(x, n, count, descending, to, elements)?,
+                (_, Memory::I64(x), Room::I64(to)) => rows(x, n, count, descending, to, elements)?,
+                (_, Memory::I32(x), Room::I32(to)) => rows(x, n, count, descending, to, elements)?,
+                (_, Memory::U8(x), Room::U8(to)) => rows(x, n, count, descending, to, elements)?,
+                (_, Memory::I8(x), Room::I8(to)) => rows(x, n, count, descending, to, elements)?,
                 _ => panic!("numbers as planned"),
             }
             Ok(())
@@ -128,6 +126,37 @@ impl Op for Order {
     }
 }
 
+/// A rank, and its place in the row: of equal ones the first comes first.
+type Found = (i64, i64);
+
+fn places<T>(_: &[T], found: &[Found], to: &mut [MaybeUninit<i64>]) {
+    for (to, &(_, i)) in to.iter_mut().zip(found) {
+        to.write(i);
+    }
+}
+
+fn elements<T: Copy>(x: &[T], found: &[Found], to: &mut [MaybeUninit<T>]) {
+    for (to, &(_, i)) in to.iter_mut().zip(found) {
+        to.write(x[i as usize]);
+    }
+}
+
+/// One more among the best ones, of which `count` are kept.
+fn insert(best: &mut Vec<Found>, own: Found, count: usize) {
+    let at = best.partition_point(|&other| other < own);
+    best.insert(at, own);
+    best.truncate(count);
+}
+
+/// The first `count` in order, and no others.
+fn sort(all: &mut Vec<Found>, count: usize) {
+    if count < all.len() {
+        all.select_nth_unstable(count);
+        all.truncate(count);
+    }
+    all.sort_unstable();
+}
+
 /// So many are kept in order while the others pass.
 const FEW: usize = 64;
 
@@ -137,41 +166,28 @@ fn rows<T: Ranked, O: Send>(
     count: usize,
     descending: bool,
     to: &mut [MaybeUninit<O>],
-    of: impl Fn(T, i64) -> O + Sync,
+    put: fn(&[T], &[Found], &mut [MaybeUninit<O>]),
 ) -> Result<(), Stopped> {
-    let compare = |a: &(T, i64), b: &(T, i64)| {
-        let order = a.0.rank(b.0);
-        (if descending { order.reverse() } else { order }).then(a.1.cmp(&b.1))
-    };
+    let rank = |x: &T| if descending { !x.rank() } else { x.rank() };
     let pieces = x.chunks_exact(n).zip(to.chunks_exact_mut(count));
     threads::for_each(32 * size_of_val(x), pieces, |(x, to)| {
         if count <= FEW && count < n {
             // The best ones so far, in order: most others are not among them.
-            let mut best: Vec<(T, i64)> = Vec::with_capacity(count + 1);
-            for own in x.iter().copied().zip(0..) {
-                if let Some(last) = best.get(count - 1)
-                    && (own.0.is_behind(last.0, descending) || compare(&own, last) != Ordering::Less)
-                {
+            let mut best = Vec::with_capacity(count + 1);
+            let mut last = None;
+            for (rank, i) in x.iter().map(rank).zip(0..) {
+                if last.is_some_and(|last| rank >= last) {
                     continue;
                 }
-                let at = best.partition_point(|other| compare(other, &own) == Ordering::Less);
-                best.insert(at, own);
-                best.truncate(count);
+                insert(&mut best, (rank, i), count);
+                last = best.get(count - 1).map(|&(rank, _)| rank);
             }
-            for (to, (x, i)) in to.iter_mut().zip(best) {
-                to.write(of(x, i));
-            }
+            put(x, &best, to);
             return true;
         }
-        let mut pairs: Vec<(T, i64)> = x.iter().copied().zip(0..).collect();
-        if count < n {
-            pairs.select_nth_unstable_by(count, compare);
-            pairs.truncate(count);
-        }
-        pairs.sort_unstable_by(compare);
-        for (to, (x, i)) in to.iter_mut().zip(pairs) {
-            to.write(of(x, i));
-        }
+        let mut all: Vec<_> = x.iter().map(rank).zip(0..).collect();
+        sort(&mut all, count);
+        put(x, &all, to);
         true
     })
 }
