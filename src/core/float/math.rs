@@ -236,7 +236,8 @@ impl Map for Gelu {
         let power = rest.polynomial(POWER) * power;
         let tail = power * t.polynomial(MILLS.0) / t.polynomial(MILLS.1);
         // x less its share of the tail where x is positive, and that share of x elsewhere, which for -inf is NaN as in torch.
-        (-t).min(x).mul_add(tail, x.all(0.0).max(x))
+        // Not the greater one of x and 0, which for -0 is 0 on some instruction sets alone.
+        (-t).min(x).mul_add(tail, x.if_less(0.0, x.all(0.0), x))
     }
 }
 
