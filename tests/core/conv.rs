@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use quantray_core::arch::Isa;
 use quantray_core::conv::{Geometry, Image, PackedConv, reference};
 use quantray_core::gemm::{Codes, Finish, Results, WeightParams, reference as products};
+use quantray_core::qparams::quantize_one;
 use quantray_core::threads;
 
 use crate::common::{Random, reduced, turn};
@@ -118,9 +119,11 @@ fn convolutions_on_every_instruction_set() {
             _ => -128 * i32::from(x_signed),
         };
         let bias: Vec<f32> = (0..outputs).map(|_| (random.unit() - 0.5) * 9.0).collect();
+        let slopes: Vec<f32> = (0..outputs).map(|_| random.unit() * 2.0 - 0.5).collect();
         let finish = Finish {
             bias: (number % 2 == 0).then_some(&bias[..]),
             relu: number % 3 == 0,
+            slopes: (number % 3 == 1).then_some(&slopes[..]),
             ..Finish::default()
         };
         let y = (0.7 + k as f32 * 0.01, 90);
@@ -139,9 +142,15 @@ fn convolutions_on_every_instruction_set() {
                                 (i, o, [z, y_, x]),
                             );
                             sums.push(sum as i32);
-                            want.push(
-                                products::to_code(sum, 0.02, scales[of(o)], &finish, o, y, (0, 255)) as u8
-                            );
+                            let code = match finish.slopes {
+                                None => products::to_code(sum, 0.02, scales[of(o)], &finish, o, y, (0, 255)),
+                                Some(slopes) => {
+                                    let x = products::to_float(sum, 0.02, scales[of(o)], &finish, o);
+                                    let bent = if x > 0.0 { x } else { x * slopes[o] };
+                                    quantize_one(bent, 1.0 / y.0, y.1, 0, 255)
+                                }
+                            };
+                            want.push(code as u8);
                         }
                     }
                 }
@@ -160,7 +169,8 @@ fn convolutions_on_every_instruction_set() {
                 conv.run(&image, (0.02, x_zero), &finish, Results::U8(to, y.0, y.1)).unwrap();
                 assert_eq!(written(to), want, "{} x {count}: {case:?}", isa.name());
                 let to = room.slice::<MaybeUninit<i32>>(want.len(), true);
-                conv.run(&image, (0.02, x_zero), &finish, Results::Sums(to)).unwrap();
+                let bare = Finish { slopes: None, ..finish };
+                conv.run(&image, (0.02, x_zero), &bare, Results::Sums(to)).unwrap();
                 assert_eq!(written(to), sums, "{} x {count}: {case:?}", isa.name());
             }
         }

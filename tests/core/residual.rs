@@ -1,5 +1,5 @@
-//! Products with a residual on every instruction set, with one thread and with two, against the plain formula: the float
-//! of the layer, plus the residual, rounded once.
+//! Products with a residual, or bent where they are negative, on every instruction set, with one thread and with two,
+//! against the plain formula: the float of the layer, plus the residual, times the slope, rounded once.
 
 use std::mem::MaybeUninit;
 
@@ -21,7 +21,7 @@ fn run<T: Copy + Default>(n: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) ->
 }
 
 #[test]
-fn residuals_on_every_instruction_set() {
+fn residuals_and_slopes_on_every_instruction_set() {
     let random = &mut Random(5);
     let sizes = [
         (1, 1, 1),
@@ -55,23 +55,28 @@ fn residuals_on_every_instruction_set() {
                 reference::to_float(sum, 0.03, w_scales[i % n], &plain, i % n)
             })
             .collect();
-        let others: [(Addend<'_>, Vec<f32>); 3] = [
+        let slopes: Vec<f32> = (0..n).map(|_| random.unit() * 2.0 - 0.5).collect();
+        let others: [(Option<Addend<'_>>, Vec<f32>); 4] = [
+            (None, vec![0.0; m * n]),
             (
-                Addend::U8(&bytes, 0.2, 120),
+                Some(Addend::U8(&bytes, 0.2, 120)),
                 bytes.iter().map(|&c| dequantize_one(c.into(), 0.2, 120)).collect(),
             ),
             (
-                Addend::I8(&signed, 0.3, -4),
+                Some(Addend::I8(&signed, 0.3, -4)),
                 signed.iter().map(|&c| dequantize_one(c.into(), 0.3, -4)).collect(),
             ),
-            (Addend::Floats(&floats), floats.clone()),
+            (Some(Addend::Floats(&floats)), floats.clone()),
         ];
         for (values, numbers) in &others {
-            for relu in [false, true] {
+            for (relu, bent) in [(false, false), (true, false), (false, true)] {
+                let slopes = bent.then_some(&slopes[..]);
+                let negative = |i: usize| if relu { 0.0 } else { slopes.map_or(1.0, |slopes| slopes[i % n]) };
                 let sums: Vec<f32> = layer
                     .iter()
                     .zip(numbers)
-                    .map(|(a, b)| if relu && a + b < 0.0 { 0.0 } else { a + b })
+                    .enumerate()
+                    .map(|(i, (a, b))| if a + b < 0.0 { (a + b) * negative(i) } else { a + b })
                     .collect();
                 let (scale, zero) = ((k as f32).sqrt() * 0.5 + 0.01, 100);
                 let codes =
@@ -81,9 +86,10 @@ fn residuals_on_every_instruction_set() {
                     let packed = PackedWeights::new(isa, weights, params).unwrap();
                     for count in [1, 2] {
                         threads::set_num_threads(count).unwrap();
-                        let residual = Some(Residual::new(*values, n));
-                        let finish = Finish { relu, residual, ..plain };
-                        let what = format!("{} x {count}: {m} x {k} by {n}, relu {relu}", isa.name());
+                        let residual = values.map(|values| Residual::new(values, n));
+                        let finish = Finish { relu, slopes, residual, ..plain };
+                        let what =
+                            format!("{} x {count}: {m} x {k} by {n}, relu {relu}, bent {bent}", isa.name());
                         let go = |results: Results<'_>| multiply(&x, &packed, &finish, results).unwrap();
                         assert_eq!(run(m * n, |to| go(Results::Floats(to))), sums, "{what}");
                         let got: Vec<u8> = run(m * n, |to| go(Results::U8(to, scale, zero)));

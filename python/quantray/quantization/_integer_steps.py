@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from quantray import ops
+from quantray._typing import Floats
 from quantray.graph import Node, Ref
+from quantray.graph._trees import is_array
 from quantray.nn.quantized._grid import Grid
-from quantray.quantization._integers import code_of
+from quantray.quantization._integers import QUANTIZE, code_of
 from quantray.quantization._layers import Limits
 from quantray.quantization._lowering import Lowering, settings_of, step_of
 
@@ -21,7 +25,15 @@ def _dequantize(to: Lowering, node: Node) -> None:
     to.put(node, to.step("dequantize", (to.number(node.args[0]),), node))
 
 
-def _layer_step(to: Lowering, layer: Node, node: Node, grid: Grid | None, limits: Limits, *more: int) -> int:
+def _layer_step(
+    to: Lowering,
+    layer: Node,
+    node: Node,
+    grid: Grid | None,
+    limits: Limits,
+    *more: int,
+    slopes: Floats | None = None,
+) -> int:
     module = to.model.get_submodule(layer.value.path)
     op = "linear" if isinstance(module.packed, ops.PackedLinear) else "conv"
     return to.step(
@@ -31,12 +43,35 @@ def _layer_step(to: Lowering, layer: Node, node: Node, grid: Grid | None, limits
         packed=module.packed,
         relu=limits is not None,
         relu6=limits is not None and limits[1] == 6,
+        slopes=slopes,
         to=None if grid is None else settings_of(grid),
     )
 
 
+def _bent(to: Lowering, node: Node) -> bool:
+    """A layer whose floats pass PReLU and are quantized then, as one step; whether it is such a layer."""
+    bend = to.only_user(node)
+    quantize = None if bend is None or bend.kind != "prelu" else to.only_user(bend)
+    if quantize is None or quantize.kind != QUANTIZE or bend is None or node.value.limits is not None:
+        return False
+    slopes = to.known(bend.get("weight"))
+    if not is_array(slopes):
+        return False
+    # A slope for each channel of the second axis: the last one of rows.
+    is_linear = isinstance(to.model.get_submodule(node.value.path).packed, ops.PackedLinear)
+    has_channels = not is_linear or len(node.facts[0].shape) == 2 or slopes.size == 1
+    if slopes.dtype != np.float32 or slopes.ndim > 1 or not has_channels or not np.isfinite(slopes).all():
+        return False
+    grid = to.grids[Ref(quantize.name)]
+    to.put(quantize, _layer_step(to, node, node, grid, None, slopes=slopes.reshape(-1)))
+    to.absorbed.update((bend.name, quantize.name))
+    return True
+
+
 @step_of("int.layer")
 def _layer(to: Lowering, node: Node) -> None:
+    if Ref(node.name) not in to.grids and _bent(to, node):
+        return
     to.put(node, _layer_step(to, node, node, to.grids.get(Ref(node.name)), node.value.limits))
 
 

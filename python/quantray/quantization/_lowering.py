@@ -184,6 +184,14 @@ class Lowering:
             self.fixed[Ref(node.name, out)] = value
         return True
 
+    def known(self, value: object) -> object:
+        """What an argument always is, also where its node comes later; else the argument itself."""
+        if not isinstance(value, Ref):
+            return value
+        if value not in self.fixed:
+            self._is_fixed(self.graph.nodes[value.node])
+        return self.fixed.get(value, value)
+
     def _new(self) -> int:
         self.count += 1
         return self.count - 1

@@ -95,6 +95,10 @@ class Reading:
 
     # What there is to say
 
+    def meant(self, node: Node) -> Node:
+        """The node that computes, where the one that is shown quantizes what it gives."""
+        return node
+
     def is_between(self, node: Node) -> bool:
         """Whether a node computes in floats what is quantized at once."""
         raise NotImplementedError

@@ -57,8 +57,11 @@ class ConvertedReading(Reading):
     def is_between(self, node: Node) -> bool:
         return node.name in self.between
 
+    def meant(self, node: Node) -> Node:
+        return self.between.get(node.name, node)
+
     def is_call(self, node: Node) -> bool:
-        return self.between.get(node.name, node).name in self._called
+        return self.meant(node).name in self._called
 
     def in_integers(self, node: Node) -> bool | None:
         if self.is_between(node):
@@ -69,12 +72,12 @@ class ConvertedReading(Reading):
         return False if any(fact.is_float for fact in knows) or node.kind in ("python", "hook") else None
 
     def floats_of(self, node: Node) -> list[Ref]:
-        return super().floats_of(self.between.get(node.name, node))
+        return super().floats_of(self.meant(node))
 
     def arrays(self, node: Node) -> list[Tensor]:
         if node.kind == LAYER:
             return list(self.model.get_submodule(node.value.path)._own_state().values())
-        return super().arrays(self.between.get(node.name, node))
+        return super().arrays(self.meant(node))
 
     def grid(self, ref: Ref) -> Grid | None:
         return self._grids.get(ref)
@@ -126,7 +129,7 @@ class ConvertedReading(Reading):
         return any(taker.kind == QUANTIZE for taker in self.takers(node))
 
     def words(self, node: Node) -> str:
-        node = self.between.get(node.name, node)
+        node = self.meant(node)
         if node.kind == LAYER:
             return class_name(self.model.get_submodule(node.value.path)) + limits_words(node.value.limits)
         if node.kind == QUANTIZE:

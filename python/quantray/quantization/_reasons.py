@@ -113,6 +113,8 @@ def _of_python(node: Node, graph: Graph) -> Reason:
 def _of_between(node: Node, reading: Reading) -> Reason:
     """Floats between codes: a function without an integer version, or terms that have no common one."""
     floats = [reading.source(ref) for ref in reading.floats_of(node)]
+    if reading.meant(node).kind == "prelu" and reading.in_integers(reading.graph.nodes[floats[0].node]):
+        return Reason("its layer does it before it rounds")
     for ref in floats:
         if len(floats) > 1 and not reading.in_integers(reading.graph.nodes[ref.node]):
             return Reason(f"takes floats of {ref.node}", is_consequence=True)

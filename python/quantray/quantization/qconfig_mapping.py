@@ -169,7 +169,8 @@ def _default(qconfig: QConfig, is_qat: bool) -> QConfigMapping:
             mapping.set_object_type(kind, QConfig(qconfig.activation, weight))
     for name in ("LayerNorm", "layer_norm"):
         mapping.set_object_type(name, QConfig(qconfig.activation, default_placeholder_observer))
-    mapping.set_object_type("PReLU", default_quint8_weight_qconfig)
+    # torch only observes what PReLU gives, in training, too, and rounds it when that is over.
+    mapping.set_object_type("PReLU", QConfig(qconfig.activation, default_quint8_weight_qconfig.weight))
     mapping.set_object_type("reshape", default_reuse_input_qconfig)
     for observer, names in _FIXED.items():
         activation = FixedQParamsFakeQuantize.with_args(observer=observer) if is_qat else observer

@@ -11,7 +11,7 @@ use super::epilogue::{Epilogue, ToCodes, ToFloats, ToSums, finish_as_one};
 use super::finisher::{Finisher, Room};
 use super::pack::PackedWeights;
 use super::plan::{Place, Plan, Task};
-use super::residual::{Residual, SumToCodes, SumToFloats};
+use super::residual::{Residual, SumToCodes, SumToFloats, Then};
 use super::rows::Prepared;
 use crate::arch::product::{Panels, Product, ToBytes, ToNumbers, WithProduct, with_product};
 use crate::arch::{Lines, Vector};
@@ -41,6 +41,9 @@ pub struct Finish<'a> {
     pub int_bias: Option<&'a [i32]>,
     /// Negative results become 0. Not used for sums.
     pub relu: bool,
+    /// What negative results of each output are multiplied by before they are rounded, or none: PReLU. Not with sums, nor
+    /// with ReLU.
+    pub slopes: Option<&'a [f32]>,
     /// What is added to results, before they are rounded and before ReLU. Not with sums.
     pub residual: Option<Residual<'a>>,
 }
@@ -123,21 +126,29 @@ pub(crate) fn with_epilogue<W: WithEpilogue>(
         let &[scale] = scales else { panic!("codes as results of rows with scales of their own") };
         scale
     };
-    if let Some(residual) = finish.residual {
-        let own = (residual, relu);
+    if finish.residual.is_some() || finish.slopes.is_some() {
+        assert!(
+            finish.slopes.is_none_or(|s| s.len() == n && !relu),
+            "one slope for each output, and no ReLU"
+        );
+        let fits = |results: usize| {
+            assert!(finish.residual.is_none_or(|r| r.len() == results), "a residual for each result");
+        };
+        let floats = ToFloats::new(columns, scales, bias, false);
+        let then = Then::new(finish);
         return match results {
-            Results::Sums(_) => panic!("sums have no residual"),
+            Results::Sums(_) => panic!("sums have no residual and no slopes"),
             Results::Floats(to) => {
-                assert_eq!(residual.len(), to.len(), "a residual for each result");
-                work.run(&SumToFloats::new(columns, scales, bias, own), to)
+                fits(to.len());
+                work.run(&SumToFloats::new(floats, then), to)
             }
             Results::U8(to, scale, zero_point) => {
-                assert_eq!(residual.len(), to.len(), "a residual for each result");
-                work.run(&SumToCodes::<u8>::new(columns, scales, bias, own, (scale, zero_point)), to)
+                fits(to.len());
+                work.run(&SumToCodes::<u8>::new(floats, then, (scale, zero_point)), to)
             }
             Results::I8(to, scale, zero_point) => {
-                assert_eq!(residual.len(), to.len(), "a residual for each result");
-                work.run(&SumToCodes::<i8>::new(columns, scales, bias, own, (scale, zero_point)), to)
+                fits(to.len());
+                work.run(&SumToCodes::<i8>::new(floats, then, (scale, zero_point)), to)
             }
         };
     }

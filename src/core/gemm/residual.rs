@@ -1,10 +1,12 @@
-//! Results plus what lies beside them, while they are still in registers: the sums of residual networks.
+//! Results plus what lies beside them, and PReLU, while they are still in registers.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use super::columns::Columns;
+use super::columns;
 use super::corrections::ZerosOfRows;
 use super::epilogue::{AsBytes, AsFloats, Epilogue, ToFloats};
+use super::multiply::Finish;
 use crate::arch::product::{Added, ToBytes, ToNumbers};
 use crate::arch::{Byte, Slot, Vector, bytes};
 
@@ -114,47 +116,89 @@ fn numbers<V: Vector, C: Byte>(v: V, codes: &[C], scale: f32, zero_point: i32) -
     values
 }
 
+/// What becomes of results after the bias: something is added, and negative ones are bent or become 0.
+pub(crate) struct Then<'a> {
+    residual: Option<Residual<'a>>,
+    /// Padded, or empty.
+    slopes: Cow<'a, [f32]>,
+    relu: bool,
+}
+
+impl<'a> Then<'a> {
+    pub(super) fn new(finish: &Finish<'a>) -> Self {
+        let slopes = columns::padded(finish.slopes.unwrap_or_default());
+        Self { residual: finish.residual, slopes, relu: finish.relu }
+    }
+
+    #[inline(always)]
+    fn slopes<V: Vector>(&self, v: V, at: usize) -> [V::F; 4] {
+        match self.slopes.is_empty() {
+            true => [v.splat(1.0); 4],
+            false => v.load(&self.slopes[at..]),
+        }
+    }
+
+    /// A group of a row, from the column on that the group of columns begins with.
+    #[inline(always)]
+    fn apply<V: Vector>(&self, v: V, row: usize, group: &SumGroup<V>, mut values: [V::F; 4]) -> [V::F; 4] {
+        let zero = v.splat(0.0);
+        if let Some(residual) = self.residual {
+            let residual = residual.group(v, row, group.at);
+            for j in 0..4 {
+                values[j] = v.add(values[j], residual[j]);
+            }
+        }
+        if !self.slopes.is_empty() {
+            for j in 0..4 {
+                let bent = v.mul(values[j], group.slopes[j]);
+                values[j] = v.select(v.less(zero, values[j]), values[j], bent);
+            }
+        }
+        if self.relu {
+            for value in &mut values {
+                // As NumPy: NaN stays.
+                *value = v.select(v.less(*value, zero), zero, *value);
+            }
+        }
+        values
+    }
+}
+
 /// What a group of columns needs, and its first column.
 pub(crate) struct SumGroup<V: Vector> {
     floats: [[V::F; 4]; 2],
+    slopes: [V::F; 4],
     at: usize,
 }
 
-/// `quantize(float result + residual)`, as `crate::ops` adds floats and codes.
+/// `quantize(what becomes of the float result)`, as `crate::ops` adds floats and codes.
 pub(crate) struct SumToCodes<'a, C> {
     floats: ToFloats<'a>,
-    /// `scale * weight scale` and the bias for each column, padded, where residuals are codes.
+    /// `scale * weight scale` and the bias for each column, padded, where residuals are codes and nothing is bent.
     tables: Option<[Vec<f32>; 2]>,
-    residual: Residual<'a>,
-    relu: bool,
+    then: Then<'a>,
     inv: f32,
     zero_point: i32,
     codes: PhantomData<C>,
 }
 
 impl<'a, C: Byte> SumToCodes<'a, C> {
-    pub(super) fn new(
-        columns: &'a Columns,
-        scales: &'a [f32],
-        bias: Option<&'a [f32]>,
-        (residual, relu): (Residual<'a>, bool),
-        (y_scale, zero_point): (f32, i32),
-    ) -> Self {
-        let floats = ToFloats::new(columns, scales, bias, false);
+    pub(super) fn new(floats: ToFloats<'a>, then: Then<'a>, (y_scale, zero_point): (f32, i32)) -> Self {
         let inv = 1.0 / y_scale;
         // What codes stand for: at most so far from 0.
-        let reach = match residual.values {
-            Addend::Floats(_) => f32::INFINITY,
-            Addend::U8(_, scale, _) | Addend::I8(_, scale, _) => 255.0 * scale,
+        let reach = match then.residual.map(|residual| residual.values) {
+            None | Some(Addend::Floats(_)) => f32::INFINITY,
+            Some(Addend::U8(_, scale, _) | Addend::I8(_, scale, _)) => 255.0 * scale,
         };
-        let tables = floats.tables().filter(|[multipliers, bias]| {
+        let tables = if then.slopes.is_empty() { floats.tables() } else { None };
+        let tables = tables.filter(|[multipliers, bias]| {
             // As for codes without a residual; half of what fits, since the sum is rounded three times.
             let limit = 2f32.powi(31);
             let greatest = |(multiplier, bias): (&f32, &f32)| limit * multiplier + bias.abs() + reach;
             let all = multipliers.iter().zip(bias).map(greatest);
             all.fold(true, |all, greatest| all & (greatest * inv < limit / 2.0))
         });
-        Self { floats, tables, residual, relu, inv, zero_point, codes: PhantomData }
+        Self { floats, tables, then, inv, zero_point, codes: PhantomData }
     }
 }
 
@@ -163,12 +207,12 @@ impl<C: Byte> Epilogue for SumToCodes<'_, C> {
     type Group<V: Vector> = SumGroup<V>;
 
     fn of_rows(&self) -> bool {
-        true
+        self.then.residual.is_some() || self.floats.of_rows()
     }
 
     #[inline(always)]
     fn group<V: Vector>(&self, v: V, at: usize) -> SumGroup<V> {
-        SumGroup { floats: self.floats.group(v, at), at }
+        SumGroup { floats: self.floats.group(v, at), slopes: self.then.slopes(v, at), at }
     }
 
     #[inline(always)]
@@ -180,33 +224,30 @@ impl<C: Byte> Epilogue for SumToCodes<'_, C> {
         sums: [V::I; 4],
         to: &mut [S],
     ) {
-        let mut steps = self.floats.values(v, row, &group.floats, sums);
-        let residual = self.residual.group(v, row, group.at);
-        for j in 0..4 {
-            let sum = v.add(steps[j], residual[j]);
-            let sum = if self.relu { v.max(sum, v.splat(0.0)) } else { sum };
-            steps[j] = v.mul(sum, v.splat(self.inv));
+        let mut steps = self.then.apply(v, row, group, self.floats.values(v, row, &group.floats, sums));
+        for step in &mut steps {
+            *step = v.mul(*step, v.splat(self.inv));
         }
         v.store_bytes::<C, S, false>(v.narrow::<C>(steps, v.splat16(self.zero_point as i16)), to);
     }
 
     fn to_bytes<'b>(&'b self, base: &'b [i32]) -> Option<(ToBytes<'b>, AsBytes<C>)> {
-        let [multipliers, bias] = self.tables.as_ref()?;
-        let (codes, scale, zero_point, lowest) = match self.residual.values {
+        let ([multipliers, bias], residual) = (self.tables.as_ref()?, self.then.residual?);
+        let (codes, scale, zero_point, lowest) = match residual.values {
             Addend::Floats(_) => return None,
             Addend::U8(all, scale, zero_point) => (bytes(all), scale, zero_point, 0),
             Addend::I8(all, scale, zero_point) => (bytes(all), scale, zero_point, i32::from(i8::MIN)),
         };
         let added = Added {
-            codes: &codes[self.residual.first..],
-            stride: self.residual.columns,
+            codes: &codes[residual.first..],
+            stride: residual.columns,
             scale,
             zero_point: zero_point - lowest,
             flip: lowest.unsigned_abs() as u8,
             inv: self.inv,
         };
         let lowest = C::saturated(i32::MIN).widened();
-        let least = if self.relu { self.zero_point - lowest } else { 0 };
+        let least = if self.then.relu { self.zero_point - lowest } else { 0 };
         let finish = ToBytes {
             base,
             bias,
@@ -220,21 +261,15 @@ impl<C: Byte> Epilogue for SumToCodes<'_, C> {
     }
 }
 
-/// `float result + residual`.
+/// What becomes of the float result.
 pub(crate) struct SumToFloats<'a> {
     floats: ToFloats<'a>,
-    residual: Residual<'a>,
-    relu: bool,
+    then: Then<'a>,
 }
 
 impl<'a> SumToFloats<'a> {
-    pub(super) fn new(
-        columns: &'a Columns,
-        scales: &'a [f32],
-        bias: Option<&'a [f32]>,
-        (residual, relu): (Residual<'a>, bool),
-    ) -> Self {
-        Self { floats: ToFloats::new(columns, scales, bias, false), residual, relu }
+    pub(super) fn new(floats: ToFloats<'a>, then: Then<'a>) -> Self {
+        Self { floats, then }
     }
 }
 
@@ -243,12 +278,12 @@ impl Epilogue for SumToFloats<'_> {
     type Group<V: Vector> = SumGroup<V>;
 
     fn of_rows(&self) -> bool {
-        true
+        self.then.residual.is_some() || self.floats.of_rows()
     }
 
     #[inline(always)]
     fn group<V: Vector>(&self, v: V, at: usize) -> SumGroup<V> {
-        SumGroup { floats: self.floats.group(v, at), at }
+        SumGroup { floats: self.floats.group(v, at), slopes: self.then.slopes(v, at), at }
     }
 
     #[inline(always)]
@@ -260,20 +295,18 @@ impl Epilogue for SumToFloats<'_> {
         sums: [V::I; 4],
         to: &mut [S],
     ) {
-        let mut values = self.floats.values(v, row, &group.floats, sums);
-        let residual = self.residual.group(v, row, group.at);
-        let zero = v.splat(0.0);
-        for j in 0..4 {
-            let sum = v.add(values[j], residual[j]);
-            // As NumPy: NaN stays.
-            values[j] = if self.relu { v.select(v.less(sum, zero), zero, sum) } else { sum };
-        }
-        v.store::<S, false>(values, to);
+        let values = self.floats.values(v, row, &group.floats, sums);
+        v.store::<S, false>(self.then.apply(v, row, group, values), to);
     }
 
     fn to_floats<'b>(&'b self, zeros: &ZerosOfRows<'b>) -> Option<(ToNumbers<'b>, AsFloats<f32>)> {
-        let Addend::Floats(all) = self.residual.values else { return None };
-        let added = Some((&all[self.residual.first..], self.residual.columns));
-        Some((ToNumbers { added, relu: self.relu, ..self.floats.numbers(zeros) }, |to| to))
+        let Some(Residual { values: Addend::Floats(all), first, columns }) = self.then.residual else {
+            return None;
+        };
+        if !self.then.slopes.is_empty() {
+            return None;
+        }
+        let added = Some((&all[first..], columns));
+        Some((ToNumbers { added, relu: self.then.relu, ..self.floats.numbers(zeros) }, |to| to))
     }
 }

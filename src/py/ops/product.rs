@@ -17,7 +17,8 @@ use crate::error::Error;
 use crate::run::kernel;
 use crate::tensor::{Given, QTensor};
 
-const NOTHING: Finish<'static> = Finish { bias: None, int_bias: None, relu: false, residual: None };
+const NOTHING: Finish<'static> =
+    Finish { bias: None, int_bias: None, relu: false, slopes: None, residual: None };
 
 /// The product of two integer matrices, exactly.
 ///

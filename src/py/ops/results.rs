@@ -96,7 +96,7 @@ impl Bias {
             Self::Float(b) => (Some(&b[..]), None),
             Self::Int(b) => (None, Some(&b[..])),
         };
-        Finish { bias, int_bias, relu, residual: None }
+        Finish { bias, int_bias, relu, slopes: None, residual: None }
     }
 }
 

@@ -177,6 +177,7 @@ impl<C: Byte + InCodes> Laid<'_, C> {
                 bias: finish.bias.map(|b| &b[own.clone()]),
                 int_bias: finish.int_bias.map(|b| &b[own.clone()]),
                 relu: finish.relu,
+                slopes: finish.slopes.map(|s| &s[own.clone()]),
                 residual: finish.residual.map(|residual| residual.behind(own.start)),
             };
             let place = Place { first: own.start, of: conv.outputs };

@@ -26,6 +26,9 @@ pub struct Layer {
     pub scales: Vec<f32>,
     /// Negative results become 0; with a second source, negative sums.
     pub relu: bool,
+    /// What negative results of each output are multiplied by, after a second source is added; or none. Of codes alone, and
+    /// not with ReLU.
+    pub slopes: Option<Vec<f32>>,
     /// What results stand for; none for floats.
     pub to: Option<Grid>,
 }
@@ -33,7 +36,7 @@ pub struct Layer {
 impl Layer {
     pub(super) fn finish(&self) -> Finish<'_> {
         let (bias, int_bias) = (self.bias.as_deref(), self.int_bias.as_deref());
-        Finish { bias, int_bias, relu: self.relu, residual: None }
+        Finish { bias, int_bias, relu: self.relu, slopes: self.slopes.as_deref(), residual: None }
     }
 
     fn ty(&self) -> Type {
@@ -107,10 +110,11 @@ pub(super) fn by_image(from: &[&Value], made: &Value, images: &[bool]) -> Option
         .then_some(true)
 }
 
-/// Sums are part of layers of codes alone.
-fn no_other(from: &[&Value]) -> Result<()> {
-    match from.len() {
-        1 => Ok(()),
+/// Sums and slopes are part of layers of codes alone.
+fn no_more(layer: &Layer, from: &[&Value]) -> Result<()> {
+    match (from.len(), &layer.slopes) {
+        (1, None) => Ok(()),
+        (1, Some(_)) => Err(Error::type_("input", "float32 with slopes", "quantized with them, or without")),
         _ => Err(Error::type_("input", "float32 with a residual", "quantized with one, or without")),
     }
 }
@@ -162,7 +166,7 @@ impl Op for Linear {
     fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         let x = from[0];
         if x.ty == Type::F32 {
-            no_other(from)?;
+            no_more(&self.layer, from)?;
             return self.of_floats(x);
         }
         let (scale, zero_point) = grid_of(x)?.params();
@@ -288,7 +292,7 @@ impl Op for Conv {
 
     fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         if from[0].ty == Type::F32 {
-            no_other(from)?;
+            no_more(&self.layer, from)?;
             if self.conv.x_zeros().is_some() {
                 let valid = "of codes, whose channels have the zero points that the convolution knows";
                 return Err(Error::value("input", "floats", valid));

@@ -1,5 +1,6 @@
 //! From a step as Python says it to steps of the core.
 
+use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -10,7 +11,7 @@ use super::params::Params;
 use super::places::places;
 use super::recurrent::recurrent;
 use super::reductions::reductions;
-use crate::array::{describe, number};
+use crate::array::{as_float32, describe, elements as numbers_of, number, tuple_text};
 use crate::error::Error;
 use crate::ops::axes::per_axis;
 use crate::ops::conv::conv_of;
@@ -218,6 +219,7 @@ fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered) ->
     check(p, sources, 1..=2)?;
     let packed = p.need("packed")?;
     let (relu, relu6) = (p.flag("relu")?, p.flag("relu6")?);
+    let slopes = slopes(p, &packed, relu || relu6)?;
     let grid = p.grid("to")?;
     let to = grid.map(|grid| grid.0);
     let layer = |bias: &Bias, quantizer: &Quantizer| Layer {
@@ -225,6 +227,7 @@ fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered) ->
         int_bias: if let Bias::Int(bias) = bias { Some(bias.clone()) } else { None },
         scales: scales(quantizer),
         relu: relu || relu6,
+        slopes: slopes.clone(),
         to,
     };
     let (per_row, reduce_range) = (p.flag_or("per_row", !p.flag("reduce_range")?)?, p.flag("reduce_range")?);
@@ -278,6 +281,28 @@ fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered) ->
         _ => {}
     }
     Ok(())
+}
+
+/// Slopes of a layer's outputs, one for each of them.
+fn slopes(p: &Params<'_, '_>, packed: &Bound<'_, PyAny>, relu: bool) -> PyResult<Option<Vec<f32>>> {
+    let Some(given) = p.get("slopes")? else { return Ok(None) };
+    if relu {
+        return Err(Error::value(p.arg("slopes"), "given with relu", "given without").into());
+    }
+    let outputs = match packed.cast::<PackedLinear>() {
+        Ok(linear) => linear.get().shared().columns(),
+        Err(_) => conv_of(packed)?.shared().channels().1,
+    };
+    let given = as_float32(&given, &p.arg("slopes"))?;
+    let numbers = numbers_of::<f32>(&given);
+    if given.shape() != [1] && given.shape() != [outputs] {
+        let valid = format!("of shape (1,) or ({outputs},), one for each output");
+        return Err(Error::value(p.arg("slopes"), tuple_text(given.shape()), valid).into());
+    }
+    if let Some(wrong) = numbers.iter().find(|slope| !slope.is_finite()) {
+        return Err(Error::value(p.arg("slopes"), wrong, "finite").into());
+    }
+    Ok(Some(numbers.iter().copied().cycle().take(outputs).collect()))
 }
 
 fn pool(op: &str, p: &Params<'_, '_>) -> PyResult<Pool> {

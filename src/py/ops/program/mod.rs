@@ -53,9 +53,9 @@ use values::{Declared, Held};
 /// params are in brackets.
 ///
 /// - quantize(x; grid), dequantize(x), requantize(x; grid)
-/// - linear, conv(x [, residual]; packed [, relu, relu6, to: grid, per_row=True, reduce_range, onnx]): floats are
+/// - linear, conv(x [, residual]; packed [, relu, relu6, slopes, to: grid, per_row=True, reduce_range, onnx]): floats are
 ///   quantized as they come, by row or image with `per_row`, by ONNX's formula with `onnx`; the residual is added to the
-///   floats of the layer, which are rounded once
+///   floats of the layer, negative ones are multiplied by the slope of their output, and all are rounded once
 /// - max_pool(x; kernel_size [, stride, padding, dilation, ceil_mode, dims]), avg_pool(x; kernel_size [, stride, padding,
 ///   ceil_mode, count_include_pad, divisor_override, dims]), adaptive_max_pool, adaptive_avg_pool(x; output_size [, dims]);
 ///   averages may have a `grid` of their own, of the input's dtype
