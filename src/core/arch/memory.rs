@@ -82,10 +82,13 @@ pub(crate) fn bytes<C: Byte>(codes: &[C]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(codes.as_ptr().cast(), codes.len()) }
 }
 
-/// Slots of codes as those of bytes.
-pub(crate) fn byte_slots<C: Byte>(codes: &mut [MaybeUninit<C>]) -> &mut [MaybeUninit<u8>] {
-    // SAFETY: as above; any byte is a code.
-    unsafe { std::slice::from_raw_parts_mut(codes.as_mut_ptr().cast(), codes.len()) }
+/// Slots of elements as those of others of the same size, any bits of which are one.
+pub(crate) fn slots_of<T: bytemuck::Pod, U: bytemuck::Pod>(
+    x: &mut [MaybeUninit<T>],
+) -> &mut [MaybeUninit<U>] {
+    const { assert!(size_of::<T>() == size_of::<U>() && align_of::<T>() == align_of::<U>()) };
+    // SAFETY: size and alignment are the same, and any bits are a `T` and a `U`.
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
 }
 
 /// Asks for the lines of the caches that these elements lie in, of which the first few tell the CPU of the others.

@@ -30,7 +30,7 @@ pub(crate) use float_tile::{
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;
-pub(crate) use memory::{Lines, ask_for, byte_slots, bytes, slots};
+pub(crate) use memory::{Lines, ask_for, bytes, slots, slots_of};
 pub use memory::{Pages, last_level_cache, stream_from};
 pub use peak::peaks;
 pub(crate) use scalar::Scalar;
@@ -60,6 +60,26 @@ fn exists(isa: Isa) -> bool {
         // Another architecture's.
         _ => false,
     }
+}
+
+/// As [`dispatch`], but not for the widest vectors, which help little where loops wait for memory: one kernel less to be
+/// compiled.
+#[inline]
+pub(crate) fn dispatch_narrow<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx2
+        && let Some(v) = x86_64::avx2::Avx2::new()
+    {
+        return v.run(kernel);
+    }
+    #[cfg(target_arch = "aarch64")]
+    if isa >= Isa::Neon
+        && let Some(v) = aarch64::neon::Neon::new()
+    {
+        return v.run(kernel);
+    }
+    let _ = isa;
+    Scalar.run(kernel)
 }
 
 /// Runs a kernel on an instruction set, or on `Scalar` where the CPU does not have it. The choice is a few

@@ -8,9 +8,16 @@ pub(crate) struct Scalar;
 
 const LANES: usize = 4;
 
+/// A value for each lane. Written out: loops over arrays are unrolled again in every kernel, which takes longer to compile
+/// than all else here.
+#[inline(always)]
+fn each<T>(f: impl Fn(usize) -> T) -> [T; LANES] {
+    [f(0), f(1), f(2), f(3)]
+}
+
 #[inline(always)]
 fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
-    std::array::from_fn(|i| f(a[i], b[i]))
+    each(|i| f(a[i], b[i]))
 }
 
 /// a * b + c, rounded once, without an instruction for it: the sum of the exact product is rounded to odd in float64, which
@@ -58,11 +65,12 @@ impl Vector for Scalar {
     #[inline(always)]
     fn fused(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         // Without such an instruction a function would be called for each.
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
+        each(|i| a[i] * b[i] + c[i])
     }
-    #[inline(always)]
+    /// A function of its own, as `narrow` is.
+    #[inline(never)]
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        std::array::from_fn(|i| mul_add(a[i], b[i], c[i]))
+        each(|i| mul_add(a[i], b[i], c[i]))
     }
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F {
@@ -71,7 +79,7 @@ impl Vector for Scalar {
     #[inline(always)]
     fn load(self, from: &[f32]) -> [Self::F; 4] {
         let from = &from[..Self::GROUP];
-        std::array::from_fn(|j| std::array::from_fn(|i| from[j * LANES + i]))
+        each(|j| each(|i| from[j * LANES + i]))
     }
     #[inline(always)]
     fn store<S: Slot<Item = f32>, const STREAM: bool>(self, value: [Self::F; 4], to: &mut [S]) {
@@ -105,11 +113,11 @@ impl Vector for Scalar {
     }
     #[inline(always)]
     fn round(self, a: Self::F) -> Self::F {
-        a.map(f32::round_ties_even)
+        each(|i| a[i].round_ties_even())
     }
     #[inline(always)]
     fn exponent(self, a: Self::F) -> Self::F {
-        a.map(|a| f32::from_bits(a.to_bits() << 23))
+        each(|i| f32::from_bits(a[i].to_bits() << 23))
     }
 
     #[inline(always)]
@@ -118,27 +126,27 @@ impl Vector for Scalar {
     }
     #[inline(always)]
     fn unordered(self, a: Self::F, b: Self::F) -> Self::M {
-        std::array::from_fn(|i| a[i].is_nan() | b[i].is_nan())
+        each(|i| a[i].is_nan() | b[i].is_nan())
     }
     #[inline(always)]
     fn or(self, a: Self::M, b: Self::M) -> Self::M {
-        std::array::from_fn(|i| a[i] | b[i])
+        each(|i| a[i] | b[i])
     }
     #[inline(always)]
     fn any(self, m: Self::M) -> bool {
-        m.into_iter().fold(false, |any, m| any | m)
+        m[0] | m[1] | m[2] | m[3]
     }
     #[inline(always)]
     fn less(self, a: Self::F, b: Self::F) -> Self::M {
-        std::array::from_fn(|i| a[i] < b[i])
+        each(|i| a[i] < b[i])
     }
     #[inline(always)]
     fn select(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F {
-        std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
+        each(|i| if m[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
     fn within(self, a: Self::F, lo: Self::F, hi: Self::F) -> Self::M {
-        std::array::from_fn(|i| (lo[i] <= a[i]) & (a[i] <= hi[i]))
+        each(|i| (lo[i] <= a[i]) & (a[i] <= hi[i]))
     }
     #[inline(always)]
     fn store_bools<S: Slot<Item = bool>>(self, m: [Self::M; 4], to: &mut [S]) {
@@ -154,7 +162,7 @@ impl Vector for Scalar {
     #[inline(always)]
     fn load32(self, from: &[i32]) -> [Self::I; 4] {
         let from = &from[..Self::GROUP];
-        std::array::from_fn(|j| std::array::from_fn(|i| from[j * LANES + i]))
+        each(|j| each(|i| from[j * LANES + i]))
     }
     #[inline(always)]
     fn store32<S: Slot<Item = i32>>(self, value: [Self::I; 4], to: &mut [S]) {
@@ -162,19 +170,19 @@ impl Vector for Scalar {
     }
     #[inline(always)]
     fn add32(self, a: Self::I, b: Self::I) -> Self::I {
-        std::array::from_fn(|i| a[i].wrapping_add(b[i]))
+        each(|i| a[i].wrapping_add(b[i]))
     }
     #[inline(always)]
     fn sub32(self, a: Self::I, b: Self::I) -> Self::I {
-        std::array::from_fn(|i| a[i].wrapping_sub(b[i]))
+        each(|i| a[i].wrapping_sub(b[i]))
     }
     #[inline(always)]
     fn mul32(self, a: Self::I, b: Self::I) -> Self::I {
-        std::array::from_fn(|i| a[i].wrapping_mul(b[i]))
+        each(|i| a[i].wrapping_mul(b[i]))
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {
-        a.map(|a| a as f32)
+        each(|i| a[i] as f32)
     }
 
     #[inline(always)]
@@ -197,7 +205,16 @@ impl Vector for Scalar {
     #[inline(always)]
     fn widen<C: Byte>(self, from: &[C]) -> [Self::F; 4] {
         let from = &from[..Self::GROUP];
-        std::array::from_fn(|j| std::array::from_fn(|i| from[j * LANES + i].widened() as f32))
+        each(|j| each(|i| from[j * LANES + i].widened() as f32))
+    }
+    #[inline(always)]
+    fn widen_flipped(self, from: &[u8], flip: u8) -> [Self::F; 4] {
+        let from = &from[..Self::GROUP];
+        each(|j| each(|i| f32::from(from[j * LANES + i] ^ flip)))
+    }
+    #[inline(always)]
+    fn flip(self, bytes: Self::B, flip: u8) -> Self::B {
+        super::vector::map(bytes, |byte| byte ^ flip)
     }
     #[inline(always)]
     fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: Self::B, to: &mut [S]) {

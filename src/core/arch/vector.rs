@@ -282,6 +282,10 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn narrow<C: Byte>(self, a: [Self::F; 4], z: Self::Z) -> Self::B;
     /// Reads a group of bytes as floats.
     fn widen<C: Byte>(self, from: &[C]) -> [Self::F; 4];
+    /// The same of bytes some of whose bits are turned first.
+    fn widen_flipped(self, from: &[u8], flip: u8) -> [Self::F; 4];
+    /// Bytes with some of their bits turned.
+    fn flip(self, bytes: Self::B, flip: u8) -> Self::B;
     /// Writes a group of bytes; around the caches if `STREAM` and `to` is aligned to a vector.
     fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: Self::B, to: &mut [S]);
 

@@ -72,46 +72,47 @@ pub fn softmax(of: &Softmax<'_>, place: Place<'_>) -> Result<(), Stopped> {
     for_each_piece!(place, count * of.n, 16 * len, |i: usize, cells| {
         let first = i * count;
         let (n, factor) = (of.n, of.factor);
-        if let Some(mask) = &of.mask {
-            let mask = |row| mask.row(first + row, n);
-            return arch::dispatch(isa, Rows::<_, _, true, true> { cells, n, factor, mask });
-        }
-        let mask = |_| -> &[f32] { &[] };
-        match factor == 1.0 {
-            true => arch::dispatch(isa, Rows::<_, _, false, false> { cells, n, factor, mask }),
-            false => arch::dispatch(isa, Rows::<_, _, true, false> { cells, n, factor, mask }),
+        match &of.mask {
+            None if factor == 1.0 => arch::dispatch(isa, Rows::<_, false> { cells, n, factor, mask: None }),
+            mask => arch::dispatch(
+                isa,
+                Rows::<_, true> { cells, n, factor, mask: mask.as_ref().map(|mask| (mask, first)) },
+            ),
         }
     })
 }
 
-/// Some rows, and what is added to each, by its number.
-struct Rows<C, M, const TIMES: bool, const MASKED: bool> {
+/// Some rows, of which the first one has a number in the mask; `SHAPED` where something happens before the powers.
+struct Rows<'a, C, const SHAPED: bool> {
     cells: C,
     n: usize,
     factor: f32,
-    mask: M,
+    mask: Option<(&'a Mask<'a>, usize)>,
 }
 
-impl<'a, C: Cells, M: Fn(usize) -> &'a [f32], const TIMES: bool, const MASKED: bool> Kernel
-    for Rows<C, M, TIMES, MASKED>
-{
+impl<C: Cells, const SHAPED: bool> Kernel for Rows<'_, C, SHAPED> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) {
         let Self { mut cells, n, factor, mask } = self;
+        // Without a mask nothing is added to a row that is multiplied: one kernel less.
+        let nothing = filled(if SHAPED && mask.is_none() { n } else { 0 }, 0f32);
+        let mask = |row| match mask {
+            Some((mask, first)) => mask.row(first + row, n),
+            None => &nothing[..],
+        };
         let rows = cells.input().len() / n;
         let mut scratch = filled(n * rows::blocks(rows, n).next().map_or(0, |(_, count)| count), 0f32);
         for (first, count) in rows::blocks(rows, n) {
             let whole = first * n..(first + count) * n;
             let (mut tops, mut sums) = ([0f32; AT_ONCE], [0f32; AT_ONCE]);
             for (i, x) in cells.input()[whole.clone()].chunks_exact(n).enumerate() {
-                tops[i] =
-                    reduce(v, Max, n, &mut Scaled::<TIMES, MASKED> { x, factor, mask: mask(first + i) });
+                tops[i] = reduce(v, Max, n, &mut Scaled::<SHAPED> { x, factor, mask: mask(first + i) });
             }
             let input = cells.input()[whole.clone()].chunks_exact(n);
             for (i, (x, powers)) in input.zip(scratch.chunks_exact_mut(n)).enumerate() {
-                let scaled = Scaled::<TIMES, MASKED> { x, factor, mask: mask(first + i) };
+                let scaled = Scaled::<SHAPED> { x, factor, mask: mask(first + i) };
                 sums[i] = reduce(v, Sum, n, &mut Powers { scaled, top: tops[i], powers });
             }
             let output = cells.output()[whole].chunks_exact_mut(n);
@@ -126,39 +127,37 @@ impl<'a, C: Cells, M: Fn(usize) -> &'a [f32], const TIMES: bool, const MASKED: b
     }
 }
 
-/// A row times the factor, which is not multiplied by where it is 1, plus the mask.
-struct Scaled<'a, const TIMES: bool, const MASKED: bool> {
+/// A row times the factor, plus the mask; or as it is.
+struct Scaled<'a, const SHAPED: bool> {
     x: &'a [f32],
     factor: f32,
     mask: &'a [f32],
 }
 
-impl<V: Vector, const TIMES: bool, const MASKED: bool> Part<V> for Scaled<'_, TIMES, MASKED> {
+impl<V: Vector, const SHAPED: bool> Part<V> for Scaled<'_, SHAPED> {
     type Output = [V::F; 4];
 
     #[inline(always)]
     fn part(&mut self, v: V, at: usize, len: usize) -> [V::F; 4] {
         let mut group = rows::load(v, self.x, at, len);
-        if TIMES {
+        if SHAPED {
             for x in &mut group {
                 *x = v.mul(*x, v.splat(self.factor));
             }
+            group = rows::zip::<V>(group, rows::load(v, self.mask, at, len), |t, mask| v.add(t, mask));
         }
-        match MASKED {
-            true => rows::zip::<V>(group, rows::load(v, self.mask, at, len), |t, mask| v.add(t, mask)),
-            false => group,
-        }
+        group
     }
 }
 
 /// `exp` of that less its maximum, which is kept.
-struct Powers<'a, const TIMES: bool, const MASKED: bool> {
-    scaled: Scaled<'a, TIMES, MASKED>,
+struct Powers<'a, const SHAPED: bool> {
+    scaled: Scaled<'a, SHAPED>,
     top: f32,
     powers: &'a mut [f32],
 }
 
-impl<V: Vector, const TIMES: bool, const MASKED: bool> Part<V> for Powers<'_, TIMES, MASKED> {
+impl<V: Vector, const SHAPED: bool> Part<V> for Powers<'_, SHAPED> {
     type Output = [V::F; 4];
 
     #[inline(always)]

@@ -46,7 +46,15 @@ pub enum Codes<'a> {
     I8(&'a [i8]),
 }
 
-impl Codes<'_> {
+impl<'a> Codes<'a> {
+    /// Them as bytes.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::U8(codes) => codes,
+            Self::I8(codes) => crate::arch::bytes(codes),
+        }
+    }
+
     /// The one at a position.
     pub fn at(self, i: usize) -> i32 {
         match self {

@@ -140,6 +140,7 @@ impl<'a> Then<'a> {
 
     /// A group of a row, from the column on that the group of columns begins with.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "adaptors of iterators are not always inlined here")]
     fn apply<V: Vector>(&self, v: V, row: usize, group: &SumGroup<V>, mut values: [V::F; 4]) -> [V::F; 4] {
         let zero = v.splat(0.0);
         if let Some(residual) = self.residual {

@@ -299,9 +299,9 @@ impl<C: Codes> Run<'_, C> {
 
     /// A group of columns of a bag.
     #[inline(always)]
-    fn reduce<V: Vector, const MAX: bool>(&self, v: V, rows: Range<usize>, first: usize) -> [V::F; 4] {
-        let width = self.table.width;
-        let mut all = [v.splat(if MAX { f32::NEG_INFINITY } else { 0.0 }); 4];
+    fn reduce<V: Vector>(&self, v: V, rows: Range<usize>, first: usize) -> [V::F; 4] {
+        let (width, is_max) = (self.table.width, self.mode == Mode::Max);
+        let mut all = [v.splat(if is_max { f32::NEG_INFINITY } else { 0.0 }); 4];
         for i in rows {
             if first == 0
                 && let Some(&row) = self.bags.rows.get(i + AHEAD)
@@ -316,7 +316,7 @@ impl<C: Codes> Run<'_, C> {
                 }
             }
             for j in 0..4 {
-                all[j] = if MAX { v.max(values[j], all[j]) } else { v.add(all[j], values[j]) };
+                all[j] = if is_max { v.max(values[j], all[j]) } else { v.add(all[j], values[j]) };
             }
         }
         all
@@ -336,8 +336,7 @@ impl<C: Codes> Kernel for Run<'_, C> {
             for (b, out) in out.chunks_mut(V::GROUP).enumerate() {
                 let mut all = match self.mode {
                     _ if count == 0 => [v.splat(0.0); 4],
-                    Mode::Max => self.reduce::<V, true>(v, rows.clone(), b * V::GROUP),
-                    _ => self.reduce::<V, false>(v, rows.clone(), b * V::GROUP),
+                    _ => self.reduce(v, rows.clone(), b * V::GROUP),
                 };
                 if self.mode == Mode::Mean && count > 0 {
                     let count = v.splat(count as f32);

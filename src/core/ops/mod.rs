@@ -50,3 +50,30 @@ pub enum TargetCodes<'a> {
     /// Signed.
     I8(&'a mut [MaybeUninit<i8>]),
 }
+
+/// Where codes are unsigned anyway: what turns the highest bit of those that are not, and the zero point then.
+fn unsigned(is_signed: bool, zero_point: i32) -> (u8, i32) {
+    if is_signed { (0x80, zero_point + 128) } else { (0, zero_point) }
+}
+
+impl Operand<'_> {
+    fn unsigned(&self) -> (u8, i32) {
+        unsigned(matches!(self.codes, crate::gemm::Codes::I8(_)), self.zero_point)
+    }
+}
+
+impl Target<'_> {
+    fn unsigned(&self) -> (u8, i32) {
+        unsigned(matches!(self.codes, TargetCodes::I8(_)), self.zero_point)
+    }
+}
+
+impl<'a> TargetCodes<'a> {
+    /// The same room for bytes.
+    fn bytes(self) -> &'a mut [MaybeUninit<u8>] {
+        match self {
+            Self::U8(to) => to,
+            Self::I8(to) => crate::arch::slots_of(to),
+        }
+    }
+}

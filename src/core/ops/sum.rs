@@ -3,12 +3,11 @@
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::binary::values;
-use super::{Operand, Target, TargetCodes};
+use super::binary::{MIXED, values};
+use super::{Operand, Target};
 use crate::affine::nan_in;
-use crate::arch::{self, Byte, Isa, Kernel, Vector};
+use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::Stopped;
-use crate::gemm::Codes;
 use crate::threads;
 
 /// `quantize(x + dequantize(y))`, with negative values as 0 where `relu`.
@@ -19,47 +18,17 @@ use crate::threads;
 /// # Panics
 /// Lengths that disagree.
 pub fn add_floats(x: &[f32], y: Operand<'_>, relu: bool, to: Target<'_>) -> Result<(), Stopped> {
-    match y.codes {
-        Codes::U8(codes) => with_codes(x, codes, y, relu, to),
-        Codes::I8(codes) => with_codes(x, codes, y, relu, to),
-    }
-}
-
-fn with_codes<B: Byte>(
-    x: &[f32],
-    codes: &[B],
-    y: Operand<'_>,
-    relu: bool,
-    to: Target<'_>,
-) -> Result<(), Stopped> {
+    let ((y_flip, y_zero_point), (flip, zero_point)) = (y.unsigned(), to.unsigned());
     let params = Params {
         scale: y.scale,
-        y_zero_point: y.zero_point as f32,
+        y_zero_point: y_zero_point as f32,
+        y_flip,
         inv: 1.0 / to.scale,
-        zero_point: to.zero_point as i16,
+        zero_point: zero_point as i16,
+        flip,
         relu,
     };
-    match to.codes {
-        TargetCodes::U8(out) => share(x, codes, params, out),
-        TargetCodes::I8(out) => share(x, codes, params, out),
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Params {
-    scale: f32,
-    y_zero_point: f32,
-    inv: f32,
-    zero_point: i16,
-    relu: bool,
-}
-
-fn share<B: Byte, C: Byte>(
-    x: &[f32],
-    y: &[B],
-    params: Params,
-    out: &mut [MaybeUninit<C>],
-) -> Result<(), Stopped> {
+    let (y, out) = (y.codes.bytes(), to.codes.bytes());
     assert!(x.len() == out.len() && y.len() == out.len(), "as many results as floats and codes");
     let (isa, nan) = (Isa::current(), AtomicBool::new(false));
     let step = threads::CHUNK_BYTES / 8;
@@ -74,19 +43,30 @@ fn share<B: Byte, C: Byte>(
     if nan.into_inner() { Err(nan_in(x)) } else { Ok(()) }
 }
 
+#[derive(Clone, Copy)]
+struct Params {
+    scale: f32,
+    y_zero_point: f32,
+    y_flip: u8,
+    inv: f32,
+    zero_point: i16,
+    flip: u8,
+    relu: bool,
+}
+
 /// One piece. It returns whether it met NaN.
-struct Run<'a, B, C> {
+struct Run<'a> {
     x: &'a [f32],
-    y: &'a [B],
-    out: &'a mut [MaybeUninit<C>],
+    y: &'a [u8],
+    out: &'a mut [MaybeUninit<u8>],
     params: Params,
 }
 
-impl<B: Byte, C: Byte> Run<'_, B, C> {
+impl Run<'_> {
     /// The codes of a group, and where there was NaN.
     #[inline(always)]
-    fn group<V: Vector>(v: V, x: &[f32], y: &[B], p: &Params, nan: V::M) -> (V::B, V::M) {
-        let (x, y) = (v.load(x), values(v, y, p.y_zero_point, p.scale));
+    fn group<V: Vector>(v: V, x: &[f32], y: &[u8], p: &Params, nan: V::M) -> (V::B, V::M) {
+        let (x, y) = (v.load(x), values::<V, MIXED>(v, y, p.y_flip, p.y_zero_point, p.scale));
         let nan = v.or(nan, v.or(v.unordered(x[0], x[1]), v.unordered(x[2], x[3])));
         let mut steps = x;
         for j in 0..4 {
@@ -94,11 +74,11 @@ impl<B: Byte, C: Byte> Run<'_, B, C> {
             let sum = if p.relu { v.max(sum, v.splat(0.0)) } else { sum };
             steps[j] = v.mul(sum, v.splat(p.inv));
         }
-        (v.narrow::<C>(steps, v.splat16(p.zero_point)), nan)
+        (v.flip(v.narrow::<u8>(steps, v.splat16(p.zero_point)), p.flip), nan)
     }
 }
 
-impl<B: Byte, C: Byte> Kernel for Run<'_, B, C> {
+impl Kernel for Run<'_> {
     type Output = bool;
 
     #[inline(always)]
@@ -110,15 +90,15 @@ impl<B: Byte, C: Byte> Kernel for Run<'_, B, C> {
         for ((x, y), out) in pieces.zip(out.chunks_exact_mut(V::GROUP)) {
             let codes;
             (codes, nan) = Self::group(v, x, y, &self.params, nan);
-            v.store_bytes::<C, _, false>(codes, out);
+            v.store_bytes::<u8, _, false>(codes, out);
         }
         if !rest.is_empty() {
-            let (mut x, mut y, mut some) = ([0.0; 64], [B::default(); 64], [C::default(); 64]);
+            let (mut x, mut y, mut some) = ([0.0; 64], [0; 64], [0; 64]);
             x[..rest.len()].copy_from_slice(&self.x[whole..]);
             y[..rest.len()].copy_from_slice(&self.y[whole..]);
             let codes;
             (codes, nan) = Self::group(v, &x, &y, &self.params, nan);
-            v.store_bytes::<C, C, false>(codes, &mut some);
+            v.store_bytes::<u8, u8, false>(codes, &mut some);
             arch::copy_to(&some[..rest.len()], rest);
         }
         v.any(nan)

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::TargetCodes;
-use crate::arch::{self, Isa, Kernel, Vector, byte_slots, bytes};
+use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::Stopped;
 use crate::gemm::Codes;
 use crate::qparams::{DType, dequantize_one, quantize_one};
@@ -94,14 +94,7 @@ pub fn table(
 /// # Panics
 /// Lengths that disagree.
 pub fn look_up(table: &[u8; 256], x: Codes<'_>, out: TargetCodes<'_>) -> Result<(), Stopped> {
-    let x = match x {
-        Codes::U8(x) => x,
-        Codes::I8(x) => bytes(x),
-    };
-    let out = match out {
-        TargetCodes::U8(out) => out,
-        TargetCodes::I8(out) => byte_slots(out),
-    };
+    let (x, out) = (x.bytes(), out.bytes());
     assert_eq!(x.len(), out.len(), "as many results as codes");
     let isa = Isa::current();
     let range = Range::of(table);

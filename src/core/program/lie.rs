@@ -70,12 +70,13 @@ pub(super) fn spread<'a>(
     let bytes = &mut lines.unsigned_mut()[..n * kind.size()];
     macro_rules! kinds {
         ($($kind:ident: $t:ty),*) => {
-            match from {
+            match from.bits() {
                 $(Memory::$kind(x) => rows::<$t>(x, bytemuck::cast_slice_mut(bytes), inner, outer, (places, start, skip)),)*
+                _ => panic!("bits"),
             }
         };
     }
-    kinds!(U8: u8, I8: i8, F32: f32, I32: i32, I64: i64, Bool: u8);
+    kinds!(U8: u8, I32: i32, I64: i64);
     let bytes: &'a [u8] = bytes;
     Memory::of(kind, bytes)
 }

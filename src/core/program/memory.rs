@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::value::Kind;
-use crate::arch::slots;
+use crate::arch::{slots, slots_of};
 use crate::gemm::Codes;
 use crate::ops::TargetCodes;
 
@@ -78,6 +78,17 @@ impl<'a> Memory<'a> {
         }
     }
 
+    /// The same bits as integers of one of three sizes: what only moves elements is compiled for these alone.
+    pub(super) fn bits(self) -> Self {
+        match self {
+            Self::U8(all) | Self::Bool(all) => Self::U8(all),
+            Self::I8(all) => Self::U8(bytemuck::cast_slice(all)),
+            Self::F32(all) => Self::I32(bytemuck::cast_slice(all)),
+            Self::I32(all) => Self::I32(all),
+            Self::I64(all) => Self::I64(all),
+        }
+    }
+
     /// What they are.
     pub fn kind(self) -> Kind {
         match self {
@@ -127,6 +138,17 @@ impl<'a> Room<'a> {
         }
     }
 
+    /// As [`Memory::bits`].
+    pub(super) fn bits(self) -> Self {
+        match self {
+            Self::U8(all) | Self::Bool(all) => Self::U8(all),
+            Self::I8(all) => Self::U8(slots_of(all)),
+            Self::F32(all) => Self::I32(slots_of(all)),
+            Self::I32(all) => Self::I32(all),
+            Self::I64(all) => Self::I64(all),
+        }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         match self {
@@ -166,17 +188,15 @@ impl<'a> Room<'a> {
     }
 }
 
-/// Room of some kind as that of a kind of its own, for functions that are written for all of them.
-macro_rules! with_kinds {
+/// Elements of any kind as bits of one of three sizes, and room for them, for functions that move elements.
+macro_rules! with_bits {
     ($from:expr, $to:expr, |$x:ident, $y:ident| $body:expr) => {
-        match ($from, $to) {
-            (Memory::U8($x), Room::U8($y)) | (Memory::Bool($x), Room::Bool($y)) => $body,
-            (Memory::I8($x), Room::I8($y)) => $body,
-            (Memory::F32($x), Room::F32($y)) => $body,
+        match ($from.bits(), $to.bits()) {
+            (Memory::U8($x), Room::U8($y)) => $body,
             (Memory::I32($x), Room::I32($y)) => $body,
             (Memory::I64($x), Room::I64($y)) => $body,
             _ => panic!("elements of the planned kind"),
         }
     };
 }
-pub(super) use with_kinds;
+pub(super) use with_bits;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chain::Tile;
 use super::memory::{Memory, Room};
-use crate::arch::{Isa, Kernel, Vector, dispatch};
+use crate::arch::{Isa, Kernel, Vector, dispatch, dispatch_narrow};
 
 /// An element in memory.
 pub(super) trait Element: Copy + Send + Sync + 'static {
@@ -67,6 +67,16 @@ macro_rules! of {
         $crate::program::tile::one::<$a, $b>(F { $($p: $given),* })
     }};
     (|$x:ident: $a:ty| -> $b:ty $body:block) => { of!([] |$x: $a| -> $b $body) };
+    // Not compiled for the widest vectors: for what waits for memory.
+    (narrow |$x:ident: $a:ty| -> $b:ty $body:block) => {{
+        #[derive(Clone, Copy)]
+        struct F;
+        impl $crate::program::tile::Of<$a, $b> for F {
+            #[inline(always)]
+            fn of(self, $x: $a) -> $b { $body }
+        }
+        $crate::program::tile::one_narrow::<$a, $b>(F)
+    }};
     (|$x:ident: $a:ty, $y:ident| -> $b:ty $body:block) => {{
         #[derive(Clone, Copy)]
         struct F;
@@ -76,7 +86,15 @@ macro_rules! of {
         }
         $crate::program::tile::two::<$a, $b>(F)
     }};
-    // Compiled once, with the instructions that every CPU has: for what is never long.
+    // Compiled once, with the instructions that every CPU has: for what is never long, or no work.
+    (short |$x:ident: $a:ty| -> $b:ty $body:block) => {
+        $crate::program::tile::one_short::<$a, $b>(|x, to| {
+            let f = |$x: $a| -> $b { $body };
+            for (to, &x) in to.iter_mut().zip(x) {
+                *to = f(x);
+            }
+        })
+    };
     (short |$x:ident: $a:ty, $y:ident| -> $b:ty $body:block) => {
         $crate::program::tile::two_short::<$a, $b>(|a, b, to| {
             let f = |$x: $a, $y: $a| -> $b { $body };
@@ -109,6 +127,11 @@ impl<A: Copy, B: Copy, F: Of<A, B>> Kernel for One<'_, A, B, F> {
 /// A tile of a function of one element.
 pub(super) fn one<A: Element, B: Element>(f: impl Of<A, B>) -> Arc<Tile> {
     Arc::new(move |from, to| dispatch(Isa::current(), One(A::read(from[0]), B::room(to), f)))
+}
+
+/// The same, not for the widest vectors.
+pub(super) fn one_narrow<A: Element, B: Element>(f: impl Of<A, B>) -> Arc<Tile> {
+    Arc::new(move |from, to| dispatch_narrow(Isa::current(), One(A::read(from[0]), B::room(to), f)))
 }
 
 struct Two<'a, A, B, F>(&'a [A], &'a [A], &'a mut [MaybeUninit<B>], F);
@@ -152,6 +175,25 @@ pub(super) fn two<A: Element, B: Element>(f: impl OfTwo<A, B>) -> Arc<Tile> {
 
 /// Elements that a function takes at once where it is called for them.
 const BLOCK: usize = 32;
+
+/// As [`two_short`], of one element.
+pub(super) fn one_short<A: Element + Default, B: Element + Default>(
+    f: fn(&[A; BLOCK], &mut [B; BLOCK]),
+) -> Arc<Tile> {
+    Arc::new(move |from, to| {
+        let (x, to) = (A::read(from[0]), B::room(to));
+        let (mut some, mut made) = ([A::default(); BLOCK], [B::default(); BLOCK]);
+        let is_long = x.len() == to.len();
+        for (i, to) in to.chunks_mut(BLOCK).enumerate() {
+            match is_long {
+                true => some[..to.len()].copy_from_slice(&x[i * BLOCK..][..to.len()]),
+                false => some.fill(x[0]),
+            }
+            f(&some, &mut made);
+            to.write_copy_of_slice(&made[..to.len()]);
+        }
+    })
+}
 
 /// The same of a function that is called, block by block: what goes through tiles is compiled once for a type, and not
 /// for each function.

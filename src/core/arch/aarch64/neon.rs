@@ -232,6 +232,22 @@ impl Vector for Neon {
         })
     }
     #[inline(always)]
+    fn widen_flipped(self, from: &[u8], flip: u8) -> [float32x4_t; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 16 bytes.
+        let bytes = unsafe { vld1q_u8(from) };
+        registers!({
+            let bytes = veorq_u8(bytes, vdupq_n_u8(flip));
+            let (ab, cd) = (vmovl_u8(vget_low_u8(bytes)), vmovl_high_u8(bytes));
+            [vmovl_u16(vget_low_u16(ab)), vmovl_high_u16(ab), vmovl_u16(vget_low_u16(cd)), vmovl_high_u16(cd)]
+                .map(|wide| vcvtq_f32_u32(wide))
+        })
+    }
+    #[inline(always)]
+    fn flip(self, bytes: uint8x16_t, flip: u8) -> uint8x16_t {
+        registers!(veorq_u8(bytes, vdupq_n_u8(flip)))
+    }
+    #[inline(always)]
     fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: uint8x16_t, to: &mut [S]) {
         let to = to[..Self::GROUP].as_mut_ptr().cast::<u8>();
         // SAFETY: the slice holds 16 bytes, in slots that take any.

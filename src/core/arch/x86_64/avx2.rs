@@ -291,6 +291,23 @@ impl Vector for Avx2 {
         }
     }
     #[inline(always)]
+    fn widen_flipped(self, from: &[u8], flip: u8) -> [__m256; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 32 bytes; no alignment is asked for.
+        unsafe {
+            let flip = _mm_set1_epi8(flip as i8);
+            let part = |j: usize| {
+                let bytes = _mm_xor_si128(_mm_loadl_epi64(from.add(8 * j).cast()), flip);
+                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))
+            };
+            [part(0), part(1), part(2), part(3)]
+        }
+    }
+    #[inline(always)]
+    fn flip(self, bytes: __m256i, flip: u8) -> __m256i {
+        registers!(_mm256_xor_si256(bytes, _mm256_set1_epi8(flip as i8)))
+    }
+    #[inline(always)]
     fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: __m256i, to: &mut [S]) {
         let to = to[..Self::GROUP].as_mut_ptr().cast::<__m256i>();
         if STREAM && to.is_aligned() {

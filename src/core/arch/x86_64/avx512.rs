@@ -285,6 +285,23 @@ impl Vector for Avx512 {
         }
     }
     #[inline(always)]
+    fn widen_flipped(self, from: &[u8], flip: u8) -> [__m512; 4] {
+        let from = from[..Self::GROUP].as_ptr();
+        // SAFETY: the slice holds 64 bytes; no alignment is asked for.
+        unsafe {
+            let flip = _mm_set1_epi8(flip as i8);
+            let part = |j: usize| {
+                let bytes = _mm_xor_si128(_mm_loadu_si128(from.add(16 * j).cast()), flip);
+                _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))
+            };
+            [part(0), part(1), part(2), part(3)]
+        }
+    }
+    #[inline(always)]
+    fn flip(self, bytes: __m512i, flip: u8) -> __m512i {
+        registers!(_mm512_xor_si512(bytes, _mm512_set1_epi8(flip as i8)))
+    }
+    #[inline(always)]
     fn store_bytes<C: Byte, S: Slot<Item = C>, const STREAM: bool>(self, value: __m512i, to: &mut [S]) {
         let to = to[..Self::GROUP].as_mut_ptr().cast::<__m512i>();
         if STREAM && to.is_aligned() {

@@ -2,10 +2,10 @@
 
 use std::mem::MaybeUninit;
 
-use super::super::memory::{Memory, Room, with_kinds};
+use super::super::memory::{Memory, Room, with_bits};
 use super::super::op::Task;
 use super::super::value::Value;
-use crate::arch::{Byte, Isa, copy_to, transpose};
+use crate::arch::{Isa, copy_to, transpose};
 use crate::error::Stopped;
 use crate::threads;
 
@@ -50,12 +50,9 @@ impl Copy {
 
     /// Fills `to`, which has a place for each element and no others.
     pub(super) fn fill(&self, from: Memory<'_>, to: Room<'_>) -> Result<(), Stopped> {
-        match (from, to) {
-            (Memory::U8(x), Room::U8(y)) | (Memory::Bool(x), Room::Bool(y)) => {
-                self.dense(x, y, Some(tiles::<u8>))
-            }
-            (Memory::I8(x), Room::I8(y)) => self.dense(x, y, Some(tiles::<i8>)),
-            (from, to) => with_kinds!(from, to, |x, y| self.dense(x, y, None)),
+        match (from.bits(), to.bits()) {
+            (Memory::U8(x), Room::U8(y)) => self.dense(x, y, Some(tiles)),
+            (from, to) => with_bits!(from, to, |x, y| self.dense(x, y, None)),
         }
     }
 
@@ -129,8 +126,8 @@ type Tiles<T> = fn(&[T], (usize, usize), &mut [MaybeUninit<T>]);
 /// Bytes of rows that are transposed at once.
 const TILE: usize = 4096;
 
-fn tiles<C: Byte>(from: &[C], (columns, stride): (usize, usize), to: &mut [MaybeUninit<C>]) {
-    let mut tile = [C::default(); TILE];
+fn tiles(from: &[u8], (columns, stride): (usize, usize), to: &mut [MaybeUninit<u8>]) {
+    let mut tile = [0; TILE];
     let step = TILE / columns * columns;
     for (k, to) in to.chunks_mut(step).enumerate() {
         let tile = &mut tile[..to.len()];

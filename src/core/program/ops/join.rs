@@ -86,16 +86,17 @@ fn join(runs: &[usize], work: usize, io: Io<'_>) -> Result<(), Stopped> {
     }
     macro_rules! kinds {
         ($($kind:ident),*) => {
-            match io.to {
+            match io.to.bits() {
                 $(Room::$kind(to) => {
-                    let from = io.from.iter().map(|memory| match *memory {
+                    let from = io.from.iter().map(|memory| match memory.bits() {
                         Memory::$kind(x) => x,
                         _ => panic!("elements of the planned kind"),
                     });
                     all(runs, work, from.collect(), to)
                 })*
+                _ => panic!("bits"),
             }
         };
     }
-    kinds!(U8, I8, F32, I32, I64, Bool)
+    kinds!(U8, I32, I64)
 }

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::super::dims::{Dim, Known};
-use super::super::memory::{Memory, Room, with_kinds};
+use super::super::memory::{Memory, Room, with_bits};
 use super::super::op::{Hint, Io, Op, Planned, Task};
 use super::super::value::{Type, Value, text};
 use super::axis_in;
@@ -256,26 +256,13 @@ impl Op for Pad {
     }
 }
 
-/// A value as an element.
-trait Filler: std::marker::Copy {
-    fn of(value: f64) -> Self;
-}
-
-macro_rules! filler {
-    ($($t:ty),*) => {$(
-        impl Filler for $t {
-            fn of(value: f64) -> Self {
-                value as Self
-            }
-        }
-    )*};
-}
-filler!(u8, i8, f32, i32, i64);
-
-fn pad(copy: &Copy, first: usize, value: f64, from: Memory<'_>, to: Room<'_>) {
-    fn fill<T: Filler>(copy: &Copy, first: usize, value: f64, from: &[T], to: &mut [MaybeUninit<T>]) {
-        to.fill(MaybeUninit::new(T::of(value)));
-        copy.scatter(from, &mut to[first..]);
+fn pad(copy: &Copy, first: usize, value: f64, from: Memory<'_>, mut to: Room<'_>) {
+    match &mut to {
+        Room::U8(to) | Room::Bool(to) => to.fill(MaybeUninit::new(value as u8)),
+        Room::I8(to) => to.fill(MaybeUninit::new(value as i8)),
+        Room::F32(to) => to.fill(MaybeUninit::new(value as f32)),
+        Room::I32(to) => to.fill(MaybeUninit::new(value as i32)),
+        Room::I64(to) => to.fill(MaybeUninit::new(value as i64)),
     }
-    with_kinds!(from, to, |x, y| fill(copy, first, value, x, y));
+    with_bits!(from, to, |x, y| copy.scatter(x, &mut y[first..]));
 }

@@ -42,20 +42,20 @@ fn cast(from: Type, to: Type) -> Arc<Tile> {
     macro_rules! to {
         ($a:ty, $zero:expr) => {
             match to {
-                Type::F32 => of!(|x: $a| -> f32 { x as f32 }),
-                Type::I32 => of!(|x: $a| -> i32 { x as i32 }),
-                Type::I64 => of!(|x: $a| -> i64 { x as i64 }),
-                Type::U8 => of!(|x: $a| -> u8 { x as u8 }),
-                Type::I8 => of!(|x: $a| -> i8 { x as i8 }),
-                Type::Bool => of!(|x: $a| -> u8 { u8::from(x != $zero) }),
+                Type::F32 => of!(narrow |x: $a| -> f32 { x as f32 }),
+                Type::I32 => of!(short |x: $a| -> i32 { x as i32 }),
+                Type::I64 => of!(narrow |x: $a| -> i64 { x as i64 }),
+                Type::U8 => of!(short |x: $a| -> u8 { x as u8 }),
+                Type::I8 => of!(short |x: $a| -> i8 { x as i8 }),
+                Type::Bool => of!(short |x: $a| -> u8 { u8::from(x != $zero) }),
                 Type::Codes(_) => panic!("numbers as planned"),
             }
         };
     }
     match (from, to) {
         // Through wide integers, so that what does not fit wraps around.
-        (Type::F32, Type::U8) => of!(|x: f32| -> u8 { x as i32 as u8 }),
-        (Type::F32, Type::I8) => of!(|x: f32| -> i8 { x as i32 as i8 }),
+        (Type::F32, Type::U8) => of!(short |x: f32| -> u8 { x as i32 as u8 }),
+        (Type::F32, Type::I8) => of!(short |x: f32| -> i8 { x as i32 as i8 }),
         (Type::F32, _) => to!(f32, 0.0),
         (Type::I32, _) => to!(i32, 0),
         (Type::I64, _) => to!(i64, 0),
@@ -102,10 +102,10 @@ impl Op for Test {
     fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
         let x = from[0];
         let tile = match (self, x.ty) {
-            (Self::LogicalNot, Type::Bool) => of!(|x: u8| -> u8 { u8::from(x == 0) }),
-            (Self::IsNan, Type::F32) => of!(|x: f32| -> u8 { u8::from(x.is_nan()) }),
-            (Self::IsInf, Type::F32) => of!(|x: f32| -> u8 { u8::from(x.is_infinite()) }),
-            (Self::IsFinite, Type::F32) => of!(|x: f32| -> u8 { u8::from(x.is_finite()) }),
+            (Self::LogicalNot, Type::Bool) => of!(short |x: u8| -> u8 { u8::from(x == 0) }),
+            (Self::IsNan, Type::F32) => of!(short |x: f32| -> u8 { u8::from(x.is_nan()) }),
+            (Self::IsInf, Type::F32) => of!(short |x: f32| -> u8 { u8::from(x.is_infinite()) }),
+            (Self::IsFinite, Type::F32) => of!(short |x: f32| -> u8 { u8::from(x.is_finite()) }),
             (Self::LogicalNot, _) => return Err(Error::type_("input", x.ty.name(), "bool")),
             _ => return Err(Error::type_("input", x.ty.name(), "float32")),
         };

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::super::super::dims::Known;
-use super::super::super::memory::{Memory, Room, with_kinds};
+use super::super::super::memory::{Memory, Room, with_bits};
 use super::super::super::op::{Hint, Io, Need, Op, Planned, Task, Trouble};
 use super::super::super::value::{Value, broadcast};
 use super::super::axis_in;
@@ -34,7 +34,7 @@ impl Op for Take {
         let (needs, work) = (vec![Need::contiguous(x), Need::contiguous(ids)], 3 * made.bytes());
         let run = move |io: Io<'_>| -> Result<(), Trouble> {
             let places = places(io.from[1], n)?;
-            with_kinds!(io.from[0], io.to, |x, to| take(x, (n, inner), &places, to)?);
+            with_bits!(io.from[0], io.to, |x, to| take(x, (n, inner), &places, to)?);
             Ok(())
         };
         Ok(Task::new(made, run).needs(needs).work(work).into())
@@ -136,7 +136,7 @@ impl Op for TakeAlong {
         let work = 8 * made.bytes();
         let run = move |io: Io<'_>| -> Result<(), Trouble> {
             let places = places(io.from[1], along.n)?;
-            with_kinds!(io.from[0], io.to, |x, to| along.take(x, &places, to)?);
+            with_bits!(io.from[0], io.to, |x, to| along.take(x, &places, to)?);
             Ok(())
         };
         Ok(Task::new(made, run).needs(vec![None, Some(need)]).work(work).into())
@@ -230,7 +230,7 @@ impl Op for GatherNd {
             for t in 0..count {
                 starts.push(start(io.from[1], t, &lengths)? + t / tuples.max(1) * part);
             }
-            with_kinds!(io.from[0], io.to, |x, to| {
+            with_bits!(io.from[0], io.to, |x, to| {
                 for (to, start) in to.chunks_exact_mut(inner).zip(starts) {
                     copy_to(&x[start * inner..][..inner], to);
                 }

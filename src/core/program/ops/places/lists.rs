@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::super::super::dims::{Dim, Known};
-use super::super::super::memory::{Memory, Room, with_kinds};
+use super::super::super::memory::{Memory, Room, with_bits};
 use super::super::super::op::{Hint, Io, Op, Planned, Task};
 use super::super::super::value::{Value, text};
 use super::super::axis_in;
@@ -239,7 +239,7 @@ pub(in super::super) fn listed(x: &Value, places: Vec<Option<Vec<usize>>>) -> Ta
 }
 
 fn run(axes: &[Vec<usize>], inner: usize, from: Memory<'_>, to: Room<'_>) -> Result<(), Stopped> {
-    with_kinds!(from, to, |x, y| copy(axes, inner, x, y))
+    with_bits!(from, to, |x, y| copy(axes, inner, x, y))
 }
 
 /// How the elements of a row follow each other.

@@ -48,7 +48,7 @@ impl Op for Put {
         let run = move |io: Io<'_>| {
             macro_rules! kinds {
                 ($($kind:ident),*) => {
-                    match (io.from[0], io.from[1], io.to) {
+                    match (io.from[0].bits(), io.from[1].bits(), io.to.bits()) {
                         $((Memory::$kind(x), Memory::$kind(new), Room::$kind(to)) => {
                             crate::arch::copy_to(x, to);
                             if !empty {
@@ -59,7 +59,7 @@ impl Op for Put {
                     }
                 };
             }
-            kinds!(U8, I8, F32, I32, I64, Bool);
+            kinds!(U8, I32, I64);
             Ok(())
         };
         Ok(Task::new(made, run).needs(needs).work(work).into())

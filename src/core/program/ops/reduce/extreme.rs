@@ -4,10 +4,9 @@ use std::mem::MaybeUninit;
 
 use super::super::super::memory::{Memory, Room};
 use super::super::super::op::Trouble;
-use super::Shape;
+use super::{Shape, pieces};
 use crate::arch::{Isa, Kernel, Vector, dispatch};
 use crate::error::Stopped;
-use crate::threads;
 
 /// Numbers in an order in which NaN comes first: `before` says whether one comes before another one.
 trait Ordered: Copy + Send + Sync + PartialEq {
@@ -45,7 +44,7 @@ pub(super) fn places(greatest: bool, shape: &Shape, from: Memory<'_>, to: Room<'
             match from {
                 $(Memory::$kind(x) if greatest => rows::<_, true>(shape, x, to)?,
                 Memory::$kind(x) => rows::<_, false>(shape, x, to)?,)*
-                _ => panic!("numbers as planned"),
+                Memory::Bool(_) => panic!("numbers as planned"),
             }
         };
     }
@@ -58,20 +57,13 @@ fn rows<T: Ordered, const GREATEST: bool>(
     x: &[T],
     to: &mut [MaybeUninit<i64>],
 ) -> Result<(), Stopped> {
-    let &Shape { n, inner } = shape;
-    let lines = (threads::CHUNK_BYTES / (size_of::<T>() * (n * inner).max(1))).max(1);
     let isa = Isa::current();
-    threads::for_each(size_of_val(x), to.chunks_mut(lines * inner).enumerate(), |(i, to)| {
-        let x = &x[i * lines * n * inner..][..to.len() * n];
-        dispatch(isa, Rows::<_, GREATEST> { x, n, inner, to });
-        true
-    })
+    pieces(shape, x, to, |x, to| dispatch(isa, Rows::<_, GREATEST> { x, shape, to }))
 }
 
 struct Rows<'a, T, const GREATEST: bool> {
     x: &'a [T],
-    n: usize,
-    inner: usize,
+    shape: &'a Shape,
     to: &'a mut [MaybeUninit<i64>],
 }
 
@@ -101,7 +93,7 @@ impl<T: Ordered, const GREATEST: bool> Kernel for Rows<'_, T, GREATEST> {
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) {
-        let Self { x, n, inner, to } = self;
+        let Self { x, shape: &Shape { n, inner }, to } = self;
         if inner == 1 {
             for (i, to) in to.iter_mut().enumerate() {
                 let x = &x[i * n..][..n];

@@ -2,11 +2,10 @@
 
 use std::mem::MaybeUninit;
 
-use super::{Reduction, Shape};
-use crate::arch::{Isa, Kernel, Vector, dispatch};
+use super::{Reduction, Shape, pieces};
+use crate::arch::{Isa, Kernel, Vector, dispatch, dispatch_narrow};
 use crate::error::Stopped;
 use crate::float::plain;
-use crate::threads;
 
 /// How elements become one. Several run side by side, and are joined at last. All are `#[inline(always)]`.
 trait Fold<T>: Copy + Send + Sync {
@@ -91,16 +90,16 @@ macro_rules! integers {
             to: &mut [MaybeUninit<$t>],
         ) -> Result<(), Stopped> {
             match of {
-                $(Reduction::Sum => rows(shape, x, to, Nothing, $sum),
-                Reduction::Prod => rows(shape, x, to, Nothing, $product),)?
-                Reduction::Max | Reduction::Any => rows(shape, x, to, Nothing, $max),
-                Reduction::Min => rows(shape, x, to, Nothing, $min),
+                $(Reduction::Sum => integer_rows(shape, x, to, $sum),
+                Reduction::Prod => integer_rows(shape, x, to, $product),)?
+                Reduction::Max | Reduction::Any => integer_rows(shape, x, to, $max),
+                Reduction::Min => integer_rows(shape, x, to, $min),
                 // Of no truth values all hold.
                 Reduction::All if shape.n == 0 => {
                     to.fill(MaybeUninit::new(1));
                     Ok(())
                 }
-                Reduction::All => rows(shape, x, to, Nothing, $min),
+                Reduction::All => integer_rows(shape, x, to, $min),
                 _ => panic!("a reduction as planned"),
             }
         }
@@ -192,20 +191,28 @@ fn rows<T: Copy + Send + Sync, F: Fold<T, O = f32>, G: Fold<T>>(
     first: F,
     second: G,
 ) -> Result<(), Stopped> {
-    let &Shape { n, inner } = shape;
-    let lines = (threads::CHUNK_BYTES / (size_of::<T>() * (n * inner).max(1))).max(1);
     let isa = Isa::current();
-    threads::for_each(size_of_val(x), to.chunks_mut(lines * inner).enumerate(), |(i, to)| {
-        let x = &x[i * lines * n * inner..][..to.len() * n];
-        dispatch(isa, Rows { x, n, inner, to, first, second });
-        true
+    pieces(shape, x, to, |x, to| dispatch(isa, Rows { x, shape, to, first, second }))
+}
+
+/// The same of integers, without a first pass.
+fn integer_rows<T: Copy + Send + Sync, G: Fold<T>>(
+    shape: &Shape,
+    x: &[T],
+    to: &mut [MaybeUninit<G::O>],
+    second: G,
+) -> Result<(), Stopped> {
+    let isa = Isa::current();
+    pieces(shape, x, to, |x, to| {
+        let rows = Rows { x, shape, to, first: Nothing, second };
+        // Of narrow vectors there is no maximum of 64 bits.
+        if size_of::<T>() == 8 { dispatch(isa, rows) } else { dispatch_narrow(isa, rows) }
     })
 }
 
 struct Rows<'a, T, F, G, O> {
     x: &'a [T],
-    n: usize,
-    inner: usize,
+    shape: &'a Shape,
     to: &'a mut [MaybeUninit<O>],
     first: F,
     second: G,
@@ -258,7 +265,7 @@ impl<T: Copy, F: Fold<T, O = f32>, G: Fold<T>> Kernel for Rows<'_, T, F, G, G::O
 
     #[inline(always)]
     fn run<V: Vector>(self, _: V) {
-        let Self { x, n, inner, to, first, second } = self;
+        let Self { x, shape: &Shape { n, inner }, to, first, second } = self;
         if inner == 1 {
             for (i, to) in to.iter_mut().enumerate() {
                 let x = &x[i * n..][..n];

@@ -6,13 +6,16 @@ mod scan;
 
 pub use scan::{Scan, Scanned};
 
+use std::mem::MaybeUninit;
+
 use super::super::dims::Known;
 use super::super::memory::{Memory, Room};
 use super::super::op::{Hint, Io, Need, Op, Planned, Task, Trouble};
 use super::super::value::{Type, Value, text};
 use super::axis_in;
 use super::float::strides_in;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Stopped};
+use crate::threads;
 
 /// What becomes of the elements.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -128,6 +131,20 @@ impl Reduce {
 pub(super) struct Shape {
     pub(super) n: usize,
     pub(super) inner: usize,
+}
+
+/// Some rows at a time, and where they go.
+fn pieces<T: Sync, O: Send>(
+    &Shape { n, inner }: &Shape,
+    x: &[T],
+    to: &mut [MaybeUninit<O>],
+    run: impl Fn(&[T], &mut [MaybeUninit<O>]) + Sync,
+) -> Result<(), Stopped> {
+    let lines = (threads::CHUNK_BYTES / (size_of::<T>() * (n * inner).max(1))).max(1);
+    threads::for_each(size_of_val(x), to.chunks_mut(lines * inner).enumerate(), |(i, to)| {
+        run(&x[i * lines * n * inner..][..to.len() * n], to);
+        true
+    })
 }
 
 impl Op for Reduce {
