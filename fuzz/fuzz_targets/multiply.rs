@@ -43,12 +43,15 @@ fn run(input: &mut Input<'_>) -> Result<()> {
     let bias: Vec<f32> = bias.into_iter().map(|b| if b.is_finite() { b } else { 3.0 }).collect();
     let mut random = input.random()?;
     let ints: Vec<i32> = (0..n).map(|_| random.next() as i32 >> 8).collect();
-    let finish = Finish {
+    let slopes: Vec<f32> = (0..n).map(|_| random.unit() * 3.0 - 1.0).collect();
+    let sums_finish = Finish {
         bias: input.flag()?.then_some(&bias[..]),
         int_bias: input.flag()?.then_some(&ints[..]),
         relu: input.flag()?,
         ..Finish::default()
     };
+    let is_bent = input.flag()? && !sums_finish.relu;
+    let finish = Finish { slopes: is_bent.then_some(&slopes[..]), ..sums_finish };
     let params = WeightParams { scales: &w_scales, zero_points: &w_zeros };
     let x = Activations { codes: x_codes.into(), scales: &x_scales, zero_points: &x_zeros };
     let y = (input.scale()?, input.zero_point(DType::QUInt8)?);
@@ -78,7 +81,7 @@ fn run(input: &mut Input<'_>) -> Result<()> {
     everywhere(shared, |isa, on| {
         let what = format!("{on}: {m} x {k} {} by {n} {}, {finish:?}", xm.dtype.name(), wm.dtype.name());
         let packed = PackedWeights::new(isa, weights, params).expect("no depth that could overflow");
-        let got = collect(m * n, |to| multiply(&x, &packed, &finish, Results::Sums(to)));
+        let got = collect(m * n, |to| multiply(&x, &packed, &sums_finish, Results::Sums(to)));
         same(&got.expect("nothing stops it"), &wide, &what);
         let got = collect(m * n, |to| multiply(&x, &packed, &finish, Results::Floats(to)));
         same(&bits(&got.expect("nothing stops it")), &bits(&floats), &what);

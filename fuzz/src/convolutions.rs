@@ -46,12 +46,15 @@ pub fn check(input: &mut Input<'_>, groups: usize, inputs: usize, outputs: usize
     let ints: Vec<i32> = (0..outputs).map(|_| random.next() as i32 >> 10).collect();
     let params = WeightParams { scales: &scales, zero_points: &zeros };
     let x_zero = input.zero_point(xm.dtype)?;
-    let finish = Finish {
+    let slopes: Vec<f32> = (0..outputs).map(|_| random.unit() * 3.0 - 1.0).collect();
+    let sums_finish = Finish {
         bias: input.flag()?.then_some(&bias[..]),
         int_bias: input.flag()?.then_some(&ints[..]),
         relu: input.flag()?,
         ..Finish::default()
     };
+    let is_bent = input.flag()? && !sums_finish.relu;
+    let finish = Finish { slopes: is_bent.then_some(&slopes[..]), ..sums_finish };
     let y = (0.5 + input.from_to(0, 100)? as f32, input.zero_point(DType::QUInt8)?);
     let shared = input.flag()?;
     let of = |o: usize| if n == 1 { 0 } else { o };
@@ -70,9 +73,12 @@ pub fn check(input: &mut Input<'_>, groups: usize, inputs: usize, outputs: usize
         let packed = PackedConv::new(isa, geometry.clone(), (inputs, outputs), wm.codes(), params);
         let packed = packed.expect("no depth that could overflow");
         let what = format!("{on}: {geometry:?}, {inputs} to {outputs}, {images} of {space:?}");
-        let run = |results: Results<'_>| packed.run(&image, (0.02, x_zero), &finish, results);
-        same(&collect(sums.len(), |to| run(Results::Sums(to))).expect("nothing stops it"), &sums, &what);
-        let got = collect(codes.len(), |to| run(Results::U8(to, y.0, y.1)));
+        let run = |finish: &Finish<'_>, results: Results<'_>| {
+            packed.run(&image, (0.02, x_zero), finish, results)
+        };
+        let got = collect(sums.len(), |to| run(&sums_finish, Results::Sums(to)));
+        same(&got.expect("nothing stops it"), &sums, &what);
+        let got = collect(codes.len(), |to| run(&finish, Results::U8(to, y.0, y.1)));
         same(&got.expect("nothing stops it"), &codes, &what);
     });
     Ok(())

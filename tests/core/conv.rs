@@ -7,7 +7,6 @@ use std::mem::MaybeUninit;
 use quantray_core::arch::Isa;
 use quantray_core::conv::{Geometry, Image, PackedConv, reference};
 use quantray_core::gemm::{Codes, Finish, Results, WeightParams, reference as products};
-use quantray_core::qparams::quantize_one;
 use quantray_core::threads;
 
 use crate::common::{Random, reduced, turn};
@@ -142,15 +141,9 @@ fn convolutions_on_every_instruction_set() {
                                 (i, o, [z, y_, x]),
                             );
                             sums.push(sum as i32);
-                            let code = match finish.slopes {
-                                None => products::to_code(sum, 0.02, scales[of(o)], &finish, o, y, (0, 255)),
-                                Some(slopes) => {
-                                    let x = products::to_float(sum, 0.02, scales[of(o)], &finish, o);
-                                    let bent = if x > 0.0 { x } else { x * slopes[o] };
-                                    quantize_one(bent, 1.0 / y.0, y.1, 0, 255)
-                                }
-                            };
-                            want.push(code as u8);
+                            want.push(
+                                products::to_code(sum, 0.02, scales[of(o)], &finish, o, y, (0, 255)) as u8
+                            );
                         }
                     }
                 }

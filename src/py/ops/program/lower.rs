@@ -1,6 +1,5 @@
 //! From a step as Python says it to steps of the core.
 
-use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -11,23 +10,18 @@ use super::params::Params;
 use super::places::places;
 use super::recurrent::recurrent;
 use super::reductions::reductions;
-use crate::array::{as_float32, describe, elements as numbers_of, number, tuple_text};
+use super::weighted::weighted;
+use crate::array::{describe, number};
 use crate::error::Error;
 use crate::ops::axes::per_axis;
-use crate::ops::conv::conv_of;
-use crate::ops::linear::PackedLinear;
-use crate::ops::results::Bias;
-use quantray_core::gemm::Formula;
+use quantray_core::ops;
 use quantray_core::ops::pool::Moves;
-use quantray_core::ops::{self, Function, table};
 use quantray_core::program::Grid;
 use quantray_core::program::Op;
 use quantray_core::program::ops::{
-    AtMost, Binary, Cat, Clamp, Conv, Dequantize, Dynamic, Expand, Flatten, Flip, Interpolate, Layer, Linear,
-    Matmul, Mode, Pool, Quantize, Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose, Unsqueeze,
-    Windows,
+    Binary, Cat, Clamp, Dequantize, Expand, Flatten, Flip, Interpolate, Matmul, Mode, Pool, Quantize,
+    Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose, Unsqueeze, Windows,
 };
-use quantray_core::qparams::{DType, QParams, Quantizer};
 
 /// Steps of the core that make one of Python's: sources come first, then each makes a value; the last one is it.
 pub struct Lowered {
@@ -203,106 +197,6 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
 pub fn needed_grid(p: &Params<'_, '_>, name: &'static str) -> PyResult<(Grid, Range)> {
     p.need(name)?;
     p.grid(name)?.ok_or_else(|| Error::type_(p.arg(name), "None", "given").into())
-}
-
-/// The scales of a weight: one, or one for each channel.
-fn scales(quantizer: &Quantizer) -> Vec<f32> {
-    match quantizer.params() {
-        QParams::PerTensor { scale, .. } => vec![*scale as f32],
-        QParams::PerChannel { scales, .. } => scales.iter().map(|&scale| scale as f32).collect(),
-        QParams::PerChannelFloat { scales, .. } => scales.to_vec(),
-    }
-}
-
-/// A layer with weights.
-fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered) -> PyResult<()> {
-    check(p, sources, 1..=2)?;
-    let packed = p.need("packed")?;
-    let (relu, relu6) = (p.flag("relu")?, p.flag("relu6")?);
-    let slopes = slopes(p, &packed, relu || relu6)?;
-    let grid = p.grid("to")?;
-    let to = grid.map(|grid| grid.0);
-    let layer = |bias: &Bias, quantizer: &Quantizer| Layer {
-        bias: if let Bias::Float(bias) = bias { Some(bias.clone()) } else { None },
-        int_bias: if let Bias::Int(bias) = bias { Some(bias.clone()) } else { None },
-        scales: scales(quantizer),
-        relu: relu || relu6,
-        slopes: slopes.clone(),
-        to,
-    };
-    let (per_row, reduce_range) = (p.flag_or("per_row", !p.flag("reduce_range")?)?, p.flag("reduce_range")?);
-    if per_row && reduce_range {
-        return Err(Error::value(p.arg("reduce_range"), "True", "False with per_row").into());
-    }
-    let is_onnx = p.flag("onnx")?;
-    if is_onnx && reduce_range {
-        return Err(Error::value(p.arg("reduce_range"), "True", "False with onnx").into());
-    }
-    let formula = match (is_onnx, reduce_range) {
-        (true, _) => Formula::Onnx,
-        (_, true) => Formula::SevenBits,
-        _ => Formula::Contract,
-    };
-    let dynamic = Dynamic { apart: per_row, formula };
-    let from = made.all();
-    if op == "linear" {
-        let held = packed
-            .cast::<PackedLinear>()
-            .map_err(|_| PyErr::from(Error::type_(p.arg("packed"), describe(&packed), "a PackedLinear")))?;
-        let (_, bias, quantizer) = held.get().parts();
-        let layer = layer(bias, quantizer);
-        made.push(Linear { weights: held.get().shared(), layer, dynamic }, from);
-    } else {
-        let held = conv_of(&packed).map_err(|_| {
-            PyErr::from(Error::type_(p.arg("packed"), describe(&packed), "a packed convolution"))
-        })?;
-        let (_, bias, quantizer) = held.parts();
-        let layer = layer(bias, quantizer);
-        made.push(Conv { conv: held.shared(), dims: held.dims(), layer, dynamic }, from);
-    }
-    if let Some((to, range)) = grid {
-        // Of floats a layer gives floats; codes stay as they are.
-        made.push(Quantize(to), vec![made.last()]);
-        made.within(range);
-    }
-    match to {
-        Some(to) if relu6 => {
-            // Nothing is left to do where codes end below 6, as they do where the grid was found behind it.
-            let (least, greatest) = to.range();
-            let dtype = if to.signed { DType::QInt8 } else { DType::QUInt8 };
-            let params = (dtype, to.step(), to.zero_point);
-            let top = table(Function::Relu6, params, params)[usize::from(greatest as u8)];
-            let top = if to.signed { i32::from(top as i8) } else { i32::from(top) };
-            made.push(Clamp(least, top), vec![made.last()]);
-        }
-        None if relu6 => {
-            made.push(AtMost(6.0), vec![made.last()]);
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// Slopes of a layer's outputs, one for each of them.
-fn slopes(p: &Params<'_, '_>, packed: &Bound<'_, PyAny>, relu: bool) -> PyResult<Option<Vec<f32>>> {
-    let Some(given) = p.get("slopes")? else { return Ok(None) };
-    if relu {
-        return Err(Error::value(p.arg("slopes"), "given with relu", "given without").into());
-    }
-    let outputs = match packed.cast::<PackedLinear>() {
-        Ok(linear) => linear.get().shared().columns(),
-        Err(_) => conv_of(packed)?.shared().channels().1,
-    };
-    let given = as_float32(&given, &p.arg("slopes"))?;
-    let numbers = numbers_of::<f32>(&given);
-    if given.shape() != [1] && given.shape() != [outputs] {
-        let valid = format!("of shape (1,) or ({outputs},), one for each output");
-        return Err(Error::value(p.arg("slopes"), tuple_text(given.shape()), valid).into());
-    }
-    if let Some(wrong) = numbers.iter().find(|slope| !slope.is_finite()) {
-        return Err(Error::value(p.arg("slopes"), wrong, "finite").into());
-    }
-    Ok(Some(numbers.iter().copied().cycle().take(outputs).collect()))
 }
 
 fn pool(op: &str, p: &Params<'_, '_>) -> PyResult<Pool> {

@@ -12,6 +12,7 @@ mod recurrent;
 mod reductions;
 mod running;
 mod values;
+mod weighted;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
