@@ -62,6 +62,19 @@ fn exists(isa: Isa) -> bool {
     }
 }
 
+/// Runs a kernel on an instruction set, or on `Scalar` where the CPU does not have it. The choice is a few
+/// comparisons; the kernel is compiled once for each.
+#[inline]
+pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx512
+        && let Some(v) = x86_64::avx512::Avx512::new()
+    {
+        return v.run(kernel);
+    }
+    dispatch_narrow(isa, kernel)
+}
+
 /// As [`dispatch`], but not for the widest vectors, which help little where loops wait for memory: one kernel less to be
 /// compiled.
 #[inline]
@@ -71,33 +84,6 @@ pub(crate) fn dispatch_narrow<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
         && let Some(v) = x86_64::avx2::Avx2::new()
     {
         return v.run(kernel);
-    }
-    #[cfg(target_arch = "aarch64")]
-    if isa >= Isa::Neon
-        && let Some(v) = aarch64::neon::Neon::new()
-    {
-        return v.run(kernel);
-    }
-    let _ = isa;
-    Scalar.run(kernel)
-}
-
-/// Runs a kernel on an instruction set, or on `Scalar` where the CPU does not have it. The choice is a few
-/// comparisons; the kernel is compiled once for each.
-#[inline]
-pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if isa >= Isa::Avx512
-            && let Some(v) = x86_64::avx512::Avx512::new()
-        {
-            return v.run(kernel);
-        }
-        if isa >= Isa::Avx2
-            && let Some(v) = x86_64::avx2::Avx2::new()
-        {
-            return v.run(kernel);
-        }
     }
     #[cfg(target_arch = "aarch64")]
     if isa >= Isa::Neon

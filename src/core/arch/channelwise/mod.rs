@@ -6,9 +6,7 @@
 //! ([`Channelwise::sums`]). The sums are exact modulo 2^32: every instruction set gives the same ones.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
+mod pairs;
 mod plain;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
