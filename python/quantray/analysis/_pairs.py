@@ -262,9 +262,4 @@ def _lengths(value: object) -> list[object]:
 
 
 def _submodule(model: nn.Module, path: object) -> nn.Module | None:
-    if not isinstance(path, str):
-        return None
-    try:
-        return model.get_submodule(path)
-    except AttributeError:
-        return None
+    return model._submodule(path) if isinstance(path, str) else None

@@ -55,6 +55,10 @@ class Rewriter:
         """What a wire of the old graph is now."""
         return self._new.get(ref, ref)
 
+    def _made(self, ref: Ref) -> Ref:
+        """What a call gave: its own node, as long as that is there, and not what others take in its place."""
+        return ref if ref.node in self.nodes else self.find(ref)
+
     def map(self, tree: T) -> T:
         """Arguments with their wires as they are now."""
         return map_wires(self.find, tree)
@@ -64,7 +68,7 @@ class Rewriter:
         old = self.old
         guards = tuple(dataclasses.replace(guard, subject=self.map(guard.subject)) for guard in old.guards)
         calls = tuple(
-            dataclasses.replace(call, args=self.map(call.args), output=self.map(call.output))
+            dataclasses.replace(call, args=self.map(call.args), output=map_wires(self._made, call.output))
             for call in old.calls
         )
         return old.but(nodes=self.nodes, output=self.map(old.output), guards=guards, calls=calls, **changes)

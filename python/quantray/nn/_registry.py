@@ -313,15 +313,19 @@ class Registry:
         AttributeError
             There is none; the message has the nearest name.
         """
-        module = cast("Module", self)
+        found = self._submodule(target)
+        if found is None:
+            names = [name for name, _ in self.named_modules() if name]
+            raise AttributeError(
+                f"{type(self).__name__} has no module named {target!r}{nearest(target, names)}"
+            )
+        return found
+
+    def _submodule(self, target: str) -> Module | None:
+        """The module of a dotted name, if there is one; no nearest of many names is looked for."""
+        module: Module | None = cast("Module", self)
         for name in target.split(".") if target else ():
-            child = module._modules.get(name)
-            if child is None:
-                names = [name for name, _ in self.named_modules() if name]
-                raise AttributeError(
-                    f"{type(self).__name__} has no module named {target!r}{nearest(target, names)}"
-                )
-            module = child
+            module = None if module is None else module._modules.get(name)
         return module
 
     def set_submodule(self, target: str, module: Module) -> None:

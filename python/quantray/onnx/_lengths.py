@@ -10,7 +10,7 @@ meet arrays that are not known yet, they become a node of the graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import SupportsInt, TypeAlias, TypeGuard, TypeVar, cast
 
 import numpy as np
@@ -56,15 +56,15 @@ def are_same(a: object, b: object) -> bool:
     return type(a) is Length and type(b) is Length and a.expr == b.expr
 
 
-def of_lengths(lengths: Iterable[Dim]) -> Array:
+def of_lengths(lengths: Iterable[Dim], shape: Sequence[int] = (-1,)) -> Array:
     """An array of lengths: of integers, where there is none that is not known."""
     given = list(lengths)
     if not any(map(is_length, given)):
-        return np.array(cast("list[int]", given), np.int64)
+        return np.array(cast("list[int]", given), np.int64).reshape(shape)
     made = np.empty(len(given), object)
     for i, length in enumerate(given):
         made[i] = length
-    return made
+    return made.reshape(shape)
 
 
 def of_objects(x: T) -> T:
@@ -97,16 +97,6 @@ def settled(x: Array) -> Array:
 def plain(item: T) -> T:
     """NumPy's scalars as Python's."""
     return cast("T", item.item()) if isinstance(item, np.generic) else item
-
-
-def whole(item: Length | float) -> Length | float:
-    """A number as an integer, where it is one: a length that a file has made a float is a length still."""
-    if type(item) is Length:
-        if item.expr.op != "mul" or item.expr.args[1:] != (1.0,):
-            return item
-        inner = item.expr.args[0]
-        return Length(int(item.value), inner) if float(item.value).is_integer() else item
-    return int(item) if type(item) is float and item.is_integer() else item
 
 
 def as_array(x: Array) -> Array:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from quantray.graph import Expr, Graph, Node, Ref, Rewriter
+from quantray.graph._called import ArrayOfLengths
 from quantray.graph._graph import map_tree, map_wires
 from quantray.nn.quantized import Grid
 from quantray.quantization._integers import DEQUANTIZE
@@ -27,7 +28,10 @@ class CodeWires:
         """The whole graph: its output is floats, and its guards ask what they asked."""
         output = self.made.map(self.as_floats(old.output))
         guards = tuple(replace(guard, subject=self.now(guard.subject)) for guard in old.guards)
-        return self.made.graph().but(output=output, guards=guards).pruned()
+        args = [self.made.map(self.as_floats(call.args)) for call in old.calls]
+        made = self.made.graph()
+        calls = tuple(replace(call, args=given) for call, given in zip(made.calls, args, strict=True))
+        return made.but(output=output, guards=guards, calls=calls).pruned()
 
     def now(self, tree: T) -> T:
         """Arguments with what takes the place of old wires, codes or floats."""
@@ -42,7 +46,7 @@ class CodeWires:
         def leaf(value: object) -> object:
             if isinstance(value, Ref):
                 return self.as_float(value)
-            return self.now(value) if isinstance(value, Expr) else value
+            return self.now(value) if isinstance(value, (Expr, ArrayOfLengths)) else value
 
         return map_tree(leaf, tree)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeAlias
+
 import numpy as np
 
 from quantray import ops
@@ -12,6 +14,11 @@ from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import QUANTIZE, code_of
 from quantray.quantization._layers import Limits
 from quantray.quantization._lowering import Lowering, settings_of, step_of
+
+if TYPE_CHECKING:
+    PackedConv: TypeAlias = ops.PackedConv1d | ops.PackedConv2d | ops.PackedConv3d
+
+_CONVOLUTIONS = (ops.PackedConv1d, ops.PackedConv2d, ops.PackedConv3d)
 
 
 @step_of("int.quantize")
@@ -25,6 +32,25 @@ def _dequantize(to: Lowering, node: Node) -> None:
     to.put(node, to.step("dequantize", (to.number(node.args[0]),), node))
 
 
+def _has_filters_of_one_channel(packed: PackedConv) -> bool:
+    """Whether each channel has several filters, which are slower than as many channels of one filter each."""
+    return 1 < packed.groups == packed.in_channels < packed.out_channels
+
+
+def _of_single_channels(packed: PackedConv, copies: int) -> PackedConv:
+    """The same filters, each over a copy of its channel."""
+    zeros = packed.input_zero_points
+    return type(packed)(
+        packed.weight(),
+        packed.bias(),
+        packed.stride,
+        packed.padding,
+        packed.dilation,
+        packed.out_channels,
+        None if zeros is None else np.repeat(zeros, copies),
+    )
+
+
 def _layer_step(
     to: Lowering,
     layer: Node,
@@ -34,13 +60,18 @@ def _layer_step(
     *more: int,
     slopes: Floats | None = None,
 ) -> int:
-    module = to.model.get_submodule(layer.value.path)
-    op = "linear" if isinstance(module.packed, ops.PackedLinear) else "conv"
+    packed, x = to.model.get_submodule(layer.value.path).packed, to.number(layer.args[0])
+    op = "linear" if isinstance(packed, ops.PackedLinear) else "conv"
+    if isinstance(packed, _CONVOLUTIONS) and _has_filters_of_one_channel(packed):
+        shape = layer.facts[0].shape
+        axis, copies = len(shape) - len(packed.kernel_size) - 1, packed.out_channels // packed.groups
+        x = to.step("repeat", (x,), node, axis=axis, repeats=copies)
+        packed = _of_single_channels(packed, copies)
     return to.step(
         op,
-        (to.number(layer.args[0]), *more),
+        (x, *more),
         node,
-        packed=module.packed,
+        packed=packed,
         relu=limits is not None,
         relu6=limits is not None and limits[1] == 6,
         slopes=slopes,

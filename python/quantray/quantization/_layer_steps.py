@@ -179,9 +179,9 @@ class _Layer:
         self.params["activation"] = name
         return True
 
-    def put(self, op: str, node: Node, **params: object) -> None:
-        """The step."""
-        sources = (self.to.number(self.x),)
+    def put(self, op: str, node: Node, x: int | None = None, **params: object) -> None:
+        """The step, which takes `x` where that is not the layer's own input."""
+        sources = (self.to.number(self.x) if x is None else x,)
         if self.residual is not None:
             sources += (self.to.number(self.residual),)
         params |= {"weight": self.weight, "bias": self.bias, **self.params}
@@ -222,9 +222,16 @@ def _conv(to: Lowering, node: Node) -> None:
         params["padding"] = [(n // 2, n - n // 2) for n in reach]
     elif padding != "valid":
         params["padding"] = each("padding")
+    x = None
     if layer.is_transposed:
         params |= {"transposed": True, "output_padding": each("output_padding")}
-    layer.put("conv", node, **params)
+    elif 1 < layer.groups < layer.outputs and layer.weight.shape[1] == 1:
+        # Several filters of one channel each: as many copies of it are filtered as other single channels are.
+        copies = layer.outputs // layer.groups
+        axis = len(node.facts[0].shape) - dims - 1
+        x = to.step("repeat", (to.number(layer.x),), node, axis=axis, repeats=copies)
+        params["groups"] = layer.outputs
+    layer.put("conv", node, x, **params)
 
 
 @step_of("matmul", "numpy.matmul")

@@ -12,6 +12,7 @@ from quantray.nn.quantized._means import in_type_of
 from quantray.quantization._integers import code_of
 from quantray.quantization._lowering import (
     DTYPES,
+    Length,
     Lowering,
     NotLowered,
     settings_of,
@@ -89,12 +90,12 @@ def _getitem(to: Lowering, node: Node, x: Ref) -> None:
 
 
 def _pad(to: Lowering, node: Node, x: Ref) -> None:
-    sides = list(node.get("pad"))
-    if node.get("mode") != "constant" or not all(isinstance(n, (int, np.integer)) for n in sides):
+    sides = [to.length(n) for n in node.get("pad")]
+    if node.get("mode") != "constant":
         raise NotLowered("pad")
     ndim = len(to.graph.fact(x).shape)
-    pairs = [(0, 0)] * (ndim - len(sides) // 2)
-    pairs += [(int(sides[i]), int(sides[i + 1])) for i in range(len(sides) - 2, -1, -2)]
+    pairs: list[tuple[Length, Length]] = [(0, 0)] * (ndim - len(sides) // 2)
+    pairs += [(sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2)]
     to.put(node, to.step("pad", (to.number(x),), node, pairs=pairs, value=float(node.get("value"))))
 
 

@@ -44,10 +44,8 @@ def _grids(graphs: Sequence[Graph]) -> Iterator[tuple[str, Grid]]:
 
 
 def _names_of(module: nn.Module, path: str) -> set[str]:
-    try:
-        return set(module.get_submodule(path)._own_state())
-    except AttributeError:
-        return set()
+    found = module._submodule(path)
+    return set() if found is None else set(found._own_state())
 
 
 def replaced(graphs: Sequence[Graph], module: nn.Module, state: Accepted) -> list[Graph]:

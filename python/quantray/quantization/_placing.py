@@ -209,9 +209,7 @@ class _Names:
         home, (base, _, call) = home_of(node, self._model), node.name.partition("#")
         suffix = f"_{int(call) - 1}" if call.isdigit() else ""
         name = f"activation_{which}_process"
-        try:
-            self._model.get_submodule(home)
-        except AttributeError:
+        if self._model._submodule(home) is None:
             home, _, last = home.rpartition(".")
             name = f"{last}_{which}_process"
         path = f"{home}.{name}{suffix}" if home else f"{name}{suffix}"

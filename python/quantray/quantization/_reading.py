@@ -22,6 +22,7 @@ from quantray.nn.quantized._follows import Requantized
 from quantray.quantization._integers import LAYER, QUANTIZE
 from quantray.quantization._layers import Limits
 from quantray.quantization._settings import part_of
+from quantray.quantization._spectra import front_ends
 from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.observer import ObserverBase
 
@@ -54,6 +55,11 @@ class Reading:
     def spared(self, node: Node) -> str:
         """What a node loses by itself in 8 bits of a fixed range, where it is spared for that."""
         return self._spared.get(node.name.partition("#")[0], "")
+
+    @functools.cached_property
+    def front_ends(self) -> dict[str, str]:
+        """Layers that make levels or amplitudes of signals, and why."""
+        return front_ends(self.graph)
 
     def is_hidden(self, node: Node) -> bool:
         """Whether a node is part of another one's row, or computes a weight."""
@@ -248,9 +254,8 @@ class Reading:
         path = node.value if node.kind in ("module", "python") else node.name.partition("#")[0]
         if not path and node.kind not in ("module", "python"):
             return None
-        try:
-            found = self.model.get_submodule(path)
-        except AttributeError:
+        found = self.model._submodule(path)
+        if found is None:
             return None
         is_whole = node.kind in ("module", "python", QUANTIZE)
         return found if is_whole or isinstance(found, Requantized) or not has_inside(found) else None

@@ -11,7 +11,6 @@ from quantray.graph.kinds import LAYERS
 from quantray.quantization._integers import LAYER, QUANTIZE, SUMS
 from quantray.quantization._reading import Reading
 from quantray.quantization._settings import part_of
-from quantray.quantization._spectra import front_ends
 from quantray.quantization.dynamic import _modules
 
 
@@ -52,7 +51,7 @@ def reason(node: Node, reading: Reading) -> Reason:
         said = reading.file_why.get(node.name)
         if said is not None or reading.is_without_qconfig(node):
             return Reason(said or "in floats in its file")
-    signal = front_ends(reading.graph).get(node.name)
+    signal = reading.front_ends.get(node.name)
     if signal is not None:
         return Reason(signal, "a qconfig for its name")
     if reading.spared(node):

@@ -18,9 +18,8 @@ def replaced(model: nn.Module, modules: dict[str, nn.Module]) -> nn.Module:
     """The model with other modules in some places; a module under several names is replaced under all."""
     by_old: dict[int, nn.Module] = {}
     for path, new in modules.items():
-        try:
-            old = model.get_submodule(path)
-        except AttributeError:
+        old = model._submodule(path)
+        if old is None:
             parent, _, name = path.rpartition(".")
             model.get_submodule(parent).add_module(name, new)
             continue

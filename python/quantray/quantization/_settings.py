@@ -70,7 +70,7 @@ class Settings:
         if any(part in self.left for part in parts):
             return True
         homes = (".".join(parts[:i]) for i in range(1, len(parts) + 1))
-        return any(type(_module_at(model, home)) in self.left for home in homes)
+        return any(type(model._submodule(home)) in self.left for home in homes)
 
     def of(self, node: Node, model: nn.Module) -> QConfig | None:
         """The QConfig of a node; None for what stays in float."""
@@ -114,17 +114,10 @@ def is_by_rows(node: Node, qconfig: QConfig | None) -> bool:
     return isinstance(observer, PlaceholderObserver) and observer.is_dynamic and observer.dtype == quint8
 
 
-def _module_at(model: nn.Module, path: str) -> nn.Module | None:
-    try:
-        return model.get_submodule(path)
-    except AttributeError:
-        return None
-
-
 def _inherited(model: nn.Module, path: str) -> QConfig | None:
     """The `qconfig` of the nearest module around a path that has one."""
     while True:
-        module = _module_at(model, path)
+        module = model._submodule(path)
         if module is not None and "qconfig" in module.__dict__:
             return module.__dict__["qconfig"]
         if not path:
@@ -169,12 +162,9 @@ def candidates(node: Node, model: nn.Module) -> list[ObjectType]:
         return [type(model.get_submodule(node.value))]
     if node.kind == "formula":
         return []
-    try:
-        module = model.get_submodule(home_of(node, model))
-        if type(module) is not nn.Module and all(map(is_attached, module._modules)):
-            found.append(type(module))
-    except AttributeError:
-        pass
+    module = model._submodule(home_of(node, model))
+    if module is not None and type(module) is not nn.Module and all(map(is_attached, module._modules)):
+        found.append(type(module))
     class_name = kind_of(node.kind).class_name
     if class_name:
         found.append(getattr(nn, class_name, class_name))

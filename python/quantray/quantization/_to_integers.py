@@ -281,7 +281,7 @@ class ToIntegers:
     def _requantized(self, node: Node, grid: Grid) -> Owner | None:
         """The `Requantized` that a module between integers becomes; it keeps its first call's grid."""
         path = node.value if node.kind == "module" else node.name.partition("#")[0]
-        if not path or path in self.conversion.modules or not self._is_module(path):
+        if not path or path in self.conversion.modules or self.model._submodule(path) is None:
             return None
         module = self.model.get_submodule(path)
         if type(module).__module__.split(".")[0] != "quantray" or (
@@ -297,10 +297,3 @@ class ToIntegers:
         inner.__dict__["_marks"] = ()
         self.conversion.modules[path] = quantized.Requantized(inner.eval(), grid)
         return Owner(path)
-
-    def _is_module(self, path: str) -> bool:
-        try:
-            self.model.get_submodule(path)
-        except AttributeError:
-            return False
-        return True

@@ -41,7 +41,12 @@ def sum_of_pixels(g: Floats) -> Floats:
 @differentiable
 def _conv(input: Input, weight: Input, bias: Input | None, geometry: Geometry) -> Floats:
     dims = len(geometry.kernel)
-    y = correlate(channels_last(input, dims), floats(weight), geometry)
+    x, w = channels_last(input, dims), floats(weight)
+    if 1 < geometry.groups == x.shape[-1] < len(w):
+        # Several filters of one channel each: as many copies of it are filtered as other single channels are.
+        x = np.repeat(x, len(w) // geometry.groups, -1)
+        geometry = geometry._replace(groups=len(w))
+    y = correlate(x, w, geometry)
     if bias is not None:
         y += floats(bias)
     return channels_second(y, np.ndim(input) == dims + 2)

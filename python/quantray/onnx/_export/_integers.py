@@ -51,9 +51,14 @@ def quantized(to: Writing, node: Node, x: str, grid: Grid) -> str:
         # Fewer bits than the dtype has.
         ends = [(n - grid.zero_point) * grid.scale for n in (grid.quant_min, grid.quant_max)]
         x = to.op("Clip", [x, *(to.constant(np.float32(end)) for end in ends)], node=node)
-    settings = [to.constant(scale), to.constant(np.array(zero, _DTYPES[grid.dtype]))]
+    settings = to.constant(scale), to.constant(np.array(zero, _DTYPES[grid.dtype]))
+    if to.rounded.get(x) == settings:
+        # What moves nothing. OpenVINO 2026.4 ends the process where codes that were joined are rounded twice.
+        return x
     codes = to.op("QuantizeLinear", [x, *settings], node=node)
-    return to.op("DequantizeLinear", [codes, *settings], node=node)
+    made = to.op("DequantizeLinear", [codes, *settings], node=node)
+    to.rounded[made] = settings
+    return made
 
 
 @writes("onnx.fake_quantize")

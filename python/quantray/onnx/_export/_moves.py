@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
+from quantray._typing import Ints
 from quantray.graph import Expr, Node, Ref
+from quantray.graph._trees import is_sequence
 from quantray.onnx._export._layers import adaptive, mean, pool
-from quantray.onnx._export._writing import NotExported, Writing, writes
+from quantray.onnx._export._writing import Dim, NotExported, Writing, writes
 
 if TYPE_CHECKING:
     from quantray.graph._graph import Settings
@@ -28,7 +30,35 @@ Move: TypeAlias = "Callable[[Writing, Node, str, Shape, Settings], str]"
 
 
 def _reshape(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
-    return to.op("Reshape", [x, to.shape(given["shape"])], node=node)
+    lengths, made = _listed(given["shape"]), node.facts[0].shape
+    if to.rows_alone:
+        lengths = [m if isinstance(m, int) else n for n, m in zip(lengths, made, strict=True)]
+    target = _constant_target(lengths, shape, made)
+    return to.op("Reshape", [x, to.shape(target or lengths)], node=node)
+
+
+def _listed(lengths: Dim | Sequence[Dim]) -> list[Dim]:
+    return list(lengths) if is_sequence(lengths) else [cast("Dim", lengths)]
+
+
+def _constant_target(lengths: list[Dim], own: Shape, made: Shape) -> list[int] | None:
+    """What says the same for all lengths: 0 for one that stays in its place, -1 for one that is left over.
+
+    Files need no arithmetic of lengths then; OpenVINO 2026.4 gives wrong values after some of it.
+    """
+    if 0 in lengths:
+        return None
+    target: list[int] = []
+    for axis, (length, name) in enumerate(zip(lengths, made, strict=True)):
+        if not isinstance(length, Expr) and length != -1:
+            target.append(int(length))
+        else:
+            target.append(0 if axis < len(own) and own[axis] == name != "?" else -1)
+    return target if target.count(-1) <= 1 else None
+
+
+def _int64(values: Sequence[int]) -> Ints:
+    return np.array(values, np.int64)
 
 
 def _transpose(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
@@ -64,18 +94,18 @@ def _getitem(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> 
         inputs = [
             to.shape(starts),
             to.shape(ends),
-            *(to.constant(np.array(v, np.int64)) for v in (axes, steps)),
+            *(to.constant(_int64(v)) for v in (axes, steps)),
         ]
         x = to.op("Slice", [x, *inputs], node=node)
     if gone:
-        x = to.op("Squeeze", [x, to.constant(np.array(gone, np.int64))], node=node)
+        x = to.op("Squeeze", [x, to.constant(_int64(gone))], node=node)
     new, at = list[int](), 0
     for item in items:
         if item is None:
             new.append(at)
         if item is None or isinstance(item, slice):
             at += 1
-    return to.op("Unsqueeze", [x, to.constant(np.array(new, np.int64))], node=node) if new else x
+    return to.op("Unsqueeze", [x, to.constant(_int64(new))], node=node) if new else x
 
 
 def _plus_one(item: Expr | int) -> Expr | int:
@@ -92,7 +122,10 @@ def _pad(to: Writing, node: Node, x: str, shape: Shape, given: Settings) -> str:
     mode = _MODES[given.get("mode", "constant")]
     if mode == "wrap" and to.opset < 19:
         raise NotExported("circular padding, which ONNX has from opset 19 on")
-    inputs = [x, to.shape([a for a, _ in pairs] + [b for _, b in pairs])]
+    ends = [to.known(n) for n in (*(a for a, _ in pairs), *(b for _, b in pairs))]
+    if not any(isinstance(n, Expr) or int(n) for n in ends):
+        return x
+    inputs = [x, to.shape(ends)]
     if mode == "constant":
         inputs.append(to.constant(np.float32(given.get("value") or 0.0)))
     return to.op("Pad", inputs, node=node, mode=mode)
@@ -124,7 +157,7 @@ def _interpolate(to: Writing, node: Node, x: str, shape: Shape, given: Settings)
     if factor is not None:
         scales = to.constant(np.array([1, 1, *each], np.float32))
         return to.op("Resize", [x, "", scales], node=node, settings=attributes)
-    ends = to.op("Slice", [to.op("Shape", [x]), *(to.constant(np.array([n], np.int64)) for n in (0, 2))])
+    ends = to.op("Slice", [to.op("Shape", [x]), *(to.constant(_int64([n])) for n in (0, 2))])
     sizes = to.op("Concat", [ends, to.shape(each)], axis=0)
     return to.op("Resize", [x, "", "", sizes], node=node, settings=attributes)
 
@@ -148,7 +181,7 @@ MOVES: dict[str, Move] = {
     "mean": _mean,
     "clip": _limits,
     "relu": lambda to, node, x, shape, given: to.op("Relu", [x], node=node),
-    "identity": lambda to, node, x, shape, given: to.op("Identity", [x], node=node),
+    "identity": lambda to, node, x, shape, given: x,
 }
 for _dims in (1, 2, 3):
     for _kind in ("max", "avg"):
@@ -187,7 +220,7 @@ def _concat(to: Writing, node: Node) -> None:
 def _stack(to: Writing, node: Node) -> None:
     given = {**dict(zip(("arrays", "axis"), node.args, strict=False)), **node.kwargs}
     axis = int(given.get("axis") or 0)
-    axes = to.constant(np.array([axis], np.int64))
+    axes = to.constant(_int64([axis]))
     parts = [to.op("Unsqueeze", [to.value(each), axes]) for each in given["arrays"]]
     to.put(node, to.op("Concat", parts, node=node, axis=axis))
 
@@ -196,7 +229,7 @@ def _stack(to: Writing, node: Node) -> None:
 def _expand_dims(to: Writing, node: Node) -> None:
     x, axis = (*node.args, *node.kwargs.values())[:2]
     axes = [int(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
-    to.put(node, to.op("Unsqueeze", [to.value(x), to.constant(np.array(axes, np.int64))], node=node))
+    to.put(node, to.op("Unsqueeze", [to.value(x), to.constant(_int64(axes))], node=node))
 
 
 @writes("numpy.squeeze", "ndarray.squeeze")
@@ -204,7 +237,7 @@ def _squeeze(to: Writing, node: Node) -> None:
     given = {**dict(zip(("a", "axis"), node.args, strict=False)), **node.kwargs}
     axis = given.get("axis")
     axes = [] if axis is None else [int(a) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
-    inputs = [to.value(given["a"])] + ([to.constant(np.array(axes, np.int64))] if axes else [])
+    inputs = [to.value(given["a"])] + ([to.constant(_int64(axes))] if axes else [])
     to.put(node, to.op("Squeeze", inputs, node=node))
 
 
@@ -214,7 +247,7 @@ def _take(to: Writing, node: Node) -> None:
     axis = given.get("axis")
     x = to.value(given["a"])
     if axis is None:
-        x, axis = to.op("Reshape", [x, to.constant(np.array([-1], np.int64))]), 0
+        x, axis = to.op("Reshape", [x, to.constant(_int64([-1]))]), 0
     indices = given["indices"]
     name = to.value(indices) if isinstance(indices, Ref) else to.constant(np.asarray(indices, np.int64))
     to.put(node, to.op("Gather", [x, name], node=node, axis=int(axis)))
@@ -291,7 +324,7 @@ def _random(to: Writing, node: Node) -> None:
 def _ramp(to: Writing, node: Node) -> None:
     length, start, step, shape, dtype = node.args
     first, by = (np.asarray(n, dtype) for n in (start, step))
-    count = to.op("Squeeze", [to.length(length), to.constant(np.array([0], np.int64))])
+    count = to.op("Squeeze", [to.length(length), to.constant(_int64([0]))])
     line = to.op("Range", [to.constant(np.array(0, np.int64)), count, to.constant(np.array(1, np.int64))])
     from quantray.onnx._export._functions import number_of
 
@@ -302,7 +335,7 @@ def _ramp(to: Writing, node: Node) -> None:
     if list(shape) == [-1]:
         to.put(node, to.op("Identity", [moved], node=node))
     else:
-        to.put(node, to.op("Reshape", [moved, to.constant(np.array(shape, np.int64))], node=node))
+        to.put(node, to.op("Reshape", [moved, to.constant(_int64(shape))], node=node))
 
 
 @writes("array.lengths")

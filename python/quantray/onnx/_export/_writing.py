@@ -14,6 +14,7 @@ import numpy as np
 from quantray._typing import Array as Array
 from quantray.graph import Expr, Fact, Graph, Node, Ref
 from quantray.graph._called import Called
+from quantray.graph._lengths import evaluate
 from quantray.graph._run import parameter_of
 from quantray.graph._trees import is_sequence
 from quantray.nn import Module
@@ -62,6 +63,11 @@ class Writing:
     ) -> None:
         self.keeps_zero_points = keeps_zero_points
         self.graph, self.model, self.grids, self.opset = graph, model, grids, opset
+        #: Whether no length of an input is free but the first, so that lengths in between that were the same
+        #: in two runs are so always: others may be by chance, as those of 16,000 and 15,999 samples by 160.
+        self.rows_alone = all(
+            isinstance(n, int) for name in graph.inputs for n in graph.nodes[name].facts[0].shape[1:]
+        )
         self.nodes: list[NodeFile] = []
         #: By node, the version whose form it is in.
         self.versions: dict[str, int] = {}
@@ -74,6 +80,8 @@ class Writing:
         self.initializers: dict[str, Tensor] = {}
         self.values: dict[Ref, str] = {}
         self.domains: dict[str, int] = {"": opset}
+        #: By the name of floats that were rounded to a grid, its scale and zero point.
+        self.rounded: dict[str, tuple[str, str]] = {}
         self._taken: set[str] = set()
         #: By dtype, shape and bytes, or by the id of a large array.
         self._constants: dict[tuple[str, tuple[int, ...], bytes] | int, str] = {}
@@ -144,19 +152,32 @@ class Writing:
 
     def length(self, value: Dim) -> str:
         """The name of an array of one length, of int64."""
+        value = self.known(value)
         if not isinstance(value, Expr):
             return self.constant(np.array([int(value)], np.int64))
         if value not in self._lengths:
             self._lengths[value] = self._length(value)
         return self._lengths[value]
 
+    def known(self, value: Dim) -> Dim:
+        """A length as a number, if it is the same in every call."""
+        if not isinstance(value, Expr):
+            return value
+        if value.op == "dim":
+            ref, axis = value.args
+            length = self.fact(ref).shape[axis]
+            is_fixed = self.rows_alone or self.graph.nodes[ref.node].kind in ("constant", "parameter")
+            return length if is_fixed and isinstance(length, int) else value
+        made = Expr(value.op, tuple(map(self.known, value.args)))
+        return (
+            made
+            if any(isinstance(arg, Expr) for arg in made.args)
+            else cast("Dim", evaluate(made, lambda _: ()))
+        )
+
     def _length(self, expr: Expr) -> str:
         if expr.op == "dim":
             ref, axis = expr.args
-            known = self.fact(ref).shape[axis]
-            source = self.graph.nodes[ref.node]
-            if isinstance(known, int) and source.kind in ("constant", "parameter"):
-                return self.length(known)
             name = self.value(ref)
             if name not in self._shapes:
                 self._shapes[name] = self.op("Shape", [name])
@@ -172,6 +193,7 @@ class Writing:
 
     def shape(self, lengths: Sequence[Dim]) -> str:
         """The name of an array of several lengths."""
+        lengths = [self.known(n) for n in lengths]
         known = [int(n) for n in lengths if not isinstance(n, Expr)]
         if len(known) == len(lengths):
             return self.constant(np.array(known, np.int64))

@@ -100,10 +100,7 @@ class Weights:
 
 def is_quantized(model: nn.Module, path: str) -> bool:
     """Whether a module of integers is at some path."""
-    try:
-        return type(model.get_submodule(path)).__module__.startswith("quantray.nn.quantized")
-    except AttributeError:
-        return False
+    return type(model._submodule(path)).__module__.startswith("quantray.nn.quantized")
 
 
 class FileConversion(Conversion):

@@ -13,9 +13,9 @@ import numpy as np
 
 from quantray import graph, nn
 from quantray._typing import DType, Tensor
-from quantray.graph._lengths import Length
 from quantray.nn import functional as F
-from quantray.onnx._lengths import as_array, is_lengths, settled
+from quantray.onnx._fractions import truncated
+from quantray.onnx._lengths import as_array, is_lengths, of_lengths, settled
 from quantray.onnx._types import NAMES, numpy_dtype
 from quantray.onnx.functions._small_floats import is_small
 from quantray.onnx.operators._registry import Array, ArrayFunction, Call, Given, layer, operator
@@ -250,13 +250,12 @@ def cast(x: Array, dtype: DType) -> Array:
         return x if x.dtype == dtype else x.astype(dtype)
     if dtype.kind == "f":
         return typing.cast("Array", np.frompyfunc(lambda n: n * 1.0, 1, 1)(x))
-    if dtype.kind in "iu" and not any(_is_float(item) for item in x.ravel()):
-        return x
+    if dtype.kind in "iu":
+        whole = [truncated(item) for item in x.ravel()]
+        known = [item for item in whole if item is not None]
+        if len(known) == len(whole):
+            return of_lengths(known, x.shape)
     return as_array(x).astype(dtype)
-
-
-def _is_float(item: object) -> bool:
-    return isinstance(item.value if type(item) is Length else item, float)
 
 
 @operator("Dropout")

@@ -15,6 +15,7 @@ from quantray import graph, nn
 from quantray._typing import Tensor
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
+from quantray.onnx._fractions import whole
 from quantray.onnx._lengths import (
     are_same,
     as_array,
@@ -25,7 +26,6 @@ from quantray.onnx._lengths import (
     seen,
     settled,
     shape_of,
-    whole,
 )
 from quantray.onnx._sizes import check_size
 from quantray.onnx.operators._registry import Array, Call, Given, Outputs, layer, operator
