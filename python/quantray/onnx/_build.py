@@ -18,6 +18,7 @@ from quantray.onnx._control import CONTROLS
 from quantray.onnx._element_types import ElementTypes
 from quantray.onnx._errors import said_of
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, SparseTensor, Tensor
+from quantray.onnx._known_lengths import KnownLengths
 from quantray.onnx._names import Names, unique
 from quantray.onnx._passes import WIDE, Draft, free_names, simplify, uses, without_unchanged
 from quantray.onnx._reference import reference
@@ -45,6 +46,8 @@ class Builder:
         Constants of the graphs around this one.
     types : ElementTypes, optional
         Of the values around this graph.
+    lengths : KnownLengths, optional
+        Those of the values around it.
     """
 
     def __init__(
@@ -52,10 +55,13 @@ class Builder:
         versions: Mapping[str, int],
         around: Mapping[str, Array] | None = None,
         types: ElementTypes | None = None,
+        lengths: KnownLengths | None = None,
     ) -> None:
         self.versions, self.names = versions, Names()
         self.types = types or ElementTypes()
         self.constants: dict[str, Array] = dict(around or {})
+        self._is_inner = lengths is not None
+        self.lengths = KnownLengths(self.constants) if lengths is None else lengths.inner(self.constants)
         #: Arrays by the tensor that they are of: what two nodes share stays one array.
         self._arrays: dict[int, Array] = {}
         #: Constants that the file holds as integers, by name; parameters that are such, by path.
@@ -82,6 +88,10 @@ class Builder:
         # A name that is an input here is none of the constants around.
         for name in inputs:
             self.constants.pop(name, None)
+        self.lengths.forget(inputs)
+        if not self._is_inner:
+            # What a loop hands on may have other lengths in each turn than those that it begins with.
+            self.lengths.of_inputs(found.inputs)
         outputs = tuple(value.name for value in found.outputs)
         draft = self._draft(found, outputs)
         simplify(draft)
@@ -114,7 +124,11 @@ class Builder:
             if source is not None and source not in self.constants:
                 same[node.outputs[0]] = source
             elif not self._fold(node, wanted):
-                nodes.append(node)
+                known = self.lengths.of_node(node)
+                if known is None:
+                    nodes.append(node)
+                else:
+                    self.constants[node.outputs[0]] = known
         draft = Draft(nodes, self.constants, outputs)
         draft.rename(same)
         return draft
@@ -237,7 +251,7 @@ class Builder:
             free = [name for name in names if name not in self.constants]
             graphs[attribute] = inner
             constants_around.update({name: self.constants[name] for name in names if name in self.constants})
-            builder = Builder(self.versions, self.constants, self.types.inner())
+            builder = Builder(self.versions, self.constants, self.types.inner(), self.lengths)
             body = Body(Plan((), (), (), {}))
             body.plan = builder.build(inner, body, free)
             self.unknown += builder.unknown
