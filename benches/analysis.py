@@ -4,9 +4,9 @@
 
 Each case is made to fail in one known way, of scikit-learn's digits. "today" is `tq.quantize`, "ladder" the
 same with a metric and a budget; half of the data that was not trained with is held out for the metric, the
-other half is what the table shows. "one rule" is the same for all, without a metric: equalization, ranges of
-activations, GPTQ. "default" is `tq.quantize` without settings, which makes channels alike, and spares what
-8 bits are too little for.
+other half is what the table shows. "one rule" is the same for all, without a metric: equalization,
+SmoothQuant, ranges of activations, GPTQ. "default" is `tq.quantize` without settings, which makes channels
+alike, and spares what 8 bits are too little for.
 "to reach" is what is aimed at: of the ladder, or of the one rule where bits are few.
 """
 
@@ -107,6 +107,17 @@ def decibels(want: np.ndarray, got: np.ndarray) -> float:
     return 10 * float(np.log10((want**2).sum(dtype=float) / ((got - want) ** 2).sum(dtype=float)))
 
 
+def by_one_rule(model: nn.Module, batches: list[np.ndarray], mapping: object) -> nn.Module:
+    """Quantized without a metric and without training, by the same remedies whatever the bits."""
+    ranged = tq.remedies.activation_ranges(evened(model, batches, mapping), batches)
+    return tq.quantize(tq.remedies.gptq(ranged, batches), batches, verbose=False)
+
+
+def evened(model: nn.Module, batches: list[np.ndarray], mapping: object) -> nn.Module:
+    """The same function, with channels alike: what the one rule rounds, and what training starts from."""
+    return tq.remedies.smooth(tq.remedies.equalize(model, batches, mapping), batches)
+
+
 def run(make: object, seed: int, mapping: object, max_drop: float) -> tuple[list[float], object]:
     """Accuracies of the float model, as quantized today, and by the ladder; SQNRs; the plan."""
     model, (x, _, held, labels) = make(seed)  # type: ignore[operator]
@@ -127,8 +138,7 @@ def run(make: object, seed: int, mapping: object, max_drop: float) -> tuple[list
         data_held_out=(held[:half], labels[:half]),
         verbose=False,
     )
-    ruled = tq.remedies.activation_ranges(tq.remedies.equalize(model, batches, mapping), batches)
-    ruled = tq.quantize(tq.remedies.gptq(ruled, batches), batches, verbose=False)
+    ruled = by_one_rule(model, batches, mapping)
     default = tq.quantize(model, batches, verbose=False)
     want = model(shown[0])
     found = [accuracy(each, *shown) for each in (model, plain, default, ruled, best)]

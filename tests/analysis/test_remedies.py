@@ -299,6 +299,19 @@ def test_observers_of_activations_are_chosen_by_the_output(rng):
         remedies.activation_ranges(model, x, bits, observers=[])
 
 
+def test_observers_of_activations_are_chosen_as_if_weights_were_exact():
+    # Two bits of weights lose so much by nearest codes that the observers' order would be another one.
+    for seed in range(4):
+        model, x = mlp(np.random.default_rng(seed), hidden=64)
+        made = [
+            remedies.activation_ranges(model, x, tq.qconfig_for_bits(bits, 4, qat=False)) for bits in (8, 2)
+        ]
+        fine, coarse = (each.qconfig_mapping.resolve("0", "Linear") for each in made)
+        assert type(coarse.activation()) is type(fine.activation())
+        # Weights keep the bits that were asked for.
+        assert (coarse.weight().quant_min, coarse.weight().quant_max) == (-2, 1)
+
+
 def test_layers_are_kept_in_float_or_in_more_bits(rng):
     model, x = mlp(rng)
     bits = tq.qconfig_for_bits(2, 8, qat=False)

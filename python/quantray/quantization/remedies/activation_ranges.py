@@ -1,4 +1,8 @@
-"""Ranges of activations by the observer that loses least of what the model returns."""
+"""Ranges of activations by the observer that loses least of what the model returns.
+
+Weights of few bits have 8 while observers are compared: what their rounding loses by nearest codes hides
+what observers differ by, and is another remedy's to take away.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from quantray.quantization.observer import (
     MinMaxObserver,
     MSEObserver,
     UniformQuantizationObserverBase,
+    default_per_channel_weight_observer,
 )
 from quantray.quantization.observer._types import PER_TENSOR
 from quantray.quantization.qconfig import QConfig
@@ -23,6 +28,8 @@ M = TypeVar("M", bound=nn.Module)
 
 #: What is tried, in this order.
 OBSERVERS = (HistogramObserver, MinMaxObserver, MSEObserver)
+#: Codes between the ends of 7 bits: weights of as many are fine enough.
+_FINE = 127
 
 
 def activation_ranges(
@@ -69,7 +76,9 @@ def activation_ranges(
     for observer in observers:
         tried = base.model.copy()
         tried.__dict__["qconfig_mapping"] = with_observer(base.mapping, observer)
-        found = output_sqnr(model, tried, given, given)
+        alone = tried.copy()
+        alone.__dict__["qconfig_mapping"] = _changed(tried.qconfig_mapping, _with_fine_weights)
+        found = output_sqnr(model, alone, given, given)
         if best is None or found > best[0]:
             best = found, tried
     if best is None:
@@ -94,8 +103,23 @@ def with_observer(mapping: QConfigMapping, observer: type[UniformQuantizationObs
             settings["reduce_range"] = before.reduce_range
         return QConfig(observer.with_args(**settings), qconfig.weight)
 
+    return _changed(mapping, changed)
+
+
+def _with_fine_weights(qconfig: QConfig | None) -> QConfig | None:
+    """The same activations, and weights of 8 bits in the place of fewer."""
+    if qconfig is None:
+        return None
+    weight = qconfig.weight()
+    low, high = getattr(weight, "quant_min", None), getattr(weight, "quant_max", None)
+    is_fine = low is None or high is None or high - low >= _FINE
+    return qconfig if is_fine else QConfig(qconfig.activation, default_per_channel_weight_observer)
+
+
+def _changed(mapping: QConfigMapping, change: Callable[[QConfig | None], QConfig | None]) -> QConfigMapping:
+    """A mapping with other settings of each kind, name and default."""
     made = mapping.to_dict()
-    found: dict[str, object] = {"": changed(made[""])}
+    found: dict[str, object] = {"": change(made[""])}
     for kind in ("object_type", "module_name_regex", "module_name"):
-        found[kind] = [(key, changed(qconfig)) for key, qconfig in made[kind]]
+        found[kind] = [(key, change(qconfig)) for key, qconfig in made[kind]]
     return QConfigMapping.from_dict(found)
