@@ -1,5 +1,7 @@
 """Channels of very different ranges are made alike before a model is quantized: the same function."""
 
+import re
+
 import numpy as np
 import pytest
 import quantray as qt
@@ -110,10 +112,32 @@ def test_channels_that_nothing_comes_by_set_no_range(rng):
     assert all(line.in_integers for line in tq.report(int8).counted)
 
 
-def test_data_that_pass_once_cannot_be_gone_through_again(rng):
+def test_of_data_that_pass_once_the_first_samples_stay(rng):
     model, x = linear(rng)
+    want = model(x)
     int8 = tq.quantize(model, (each for each in np.split(x, 8)), verbose=False)
-    assert tq.report(int8).evened == []
+    assert sqnr(want, int8(x)) > 30
+    assert tq.report(int8).evened == tq.report(tq.quantize(model, np.split(x, 8), verbose=False)).evened != []
+
+    def refilled():
+        same = np.empty((32, 16), np.float32)
+        for each in np.split(x, 8):
+            same[:] = each
+            yield same
+
+    np.testing.assert_array_equal(tq.quantize(model, refilled(), verbose=False)(x), int8(x))
+
+
+def test_wires_that_stay_as_they_are_keep_what_all_of_the_data_has_shown(rng):
+    """The greatest input comes late, when samples are not kept any more."""
+    model, x = linear(rng)
+    data = np.concatenate([x, x, x, x])
+    data[-1] *= 3
+    once = tq.quantize(model, iter(np.split(data, 32)), verbose=False)
+    listed = tq.quantize(model, np.split(data, 32), verbose=False)
+    assert tq.report(once).evened == tq.report(listed).evened != []
+    (mine, its) = (re.search(r"input \(scale=[^)]*\)", repr(each)) for each in (once, listed))
+    assert mine[0] == its[0]
 
 
 def test_in_place_it_is_the_same(rng):

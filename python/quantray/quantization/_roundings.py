@@ -90,6 +90,17 @@ class Roundings:
         fixed = {node.name for node in self._nodes if node.kind in ("constant", "parameter")}
         return sum(size for ref, size in sizes.items() if ref.node not in fixed)
 
+    def alike(self, other: Roundings) -> set[Ref]:
+        """The wires that have the same exact values in another model of as many batches."""
+        found: set[Ref] | None = None
+        for mine, its in zip(self.probes, other.probes, strict=True):
+            values, others = self._exact(mine.inputs), other._exact(its.inputs)
+            same = {
+                ref for ref, value in values.items() if ref in others and np.array_equal(value, others[ref])
+            }
+            found = same if found is None else found & same
+        return found or set()
+
     def own(self) -> dict[str, float]:
         """The share of each node's own output that its roundings lose."""
         return {name: share.value for name, share in self._own.items()}

@@ -13,7 +13,7 @@ Source: mixed precision by sensitivity, as in "HAWQ" (Dong et al., arXiv:1905.03
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -125,19 +125,35 @@ def spared_mapping(ready: nn.Module, runner: Prepared, given: Sequence[Args]) ->
 
 def _hand_over(model: nn.Module, old: Graph, new: Graph) -> bool:
     """Gives new observers what others have seen of the same wires; whether all have seen something then."""
+    fresh = [node for node in _observed(new) if not model.get_submodule(node.value.path).has_data]
+    given = hand_over(model, old, new, {node.args[0] for node in fresh})
+    return all(node.args[0] in given for node in fresh)
+
+
+def hand_over(
+    model: nn.Module, old: Graph, new: Graph, wires: Collection[Ref], of: nn.Module | None = None
+) -> set[Ref]:
+    """Gives observers of some wires what those of the same wires have seen, of this model or another one;
+    returns the wires that it was there for.
+    """
+    of = model if of is None else of
     paths = {node.args[0]: _path(node) for node in old if node.kind in ("observe", "snap")}
-    is_whole = True
-    for node in new:
-        if node.kind != "observe" or model.get_submodule(node.value.path).has_data:
+    given: set[Ref] = set()
+    for node in _observed(new):
+        ref = node.args[0]
+        if ref not in wires or ref not in paths:
             continue
-        made, source = model.get_submodule(node.value.path), paths.get(node.args[0])
-        before = None if source is None else model.get_submodule(source)
-        if before is None or type(before) is not type(made) or not before.has_data:
-            is_whole = False
+        made, before = model.get_submodule(node.value.path), of.get_submodule(paths[ref])
+        if type(before) is not type(made) or not before.has_data:
             continue
         home, _, name = node.value.path.rpartition(".")
         model.get_submodule(home)._modules[name] = before.copy()
-    return is_whole
+        given.add(ref)
+    return given
+
+
+def _observed(graph: Graph) -> list[Node]:
+    return [node for node in graph if node.kind == "observe"]
 
 
 def _path(node: Node) -> str:
@@ -148,29 +164,39 @@ def _path(node: Node) -> str:
 class SomeRows:
     """Some rows of the first batches, kept while they go by.
 
+    Parameters
+    ----------
+    model : Module
+        What they are arguments of.
+    transform : callable, optional
+        What makes the model's arguments of a batch.
+    copies : bool
+        Whether whoever makes batches may fill the same arrays again.
+
     Attributes
     ----------
     rows : list of tuple
         A model's arguments.
     """
 
-    def __init__(self, model: nn.Module, transform: Callable[..., object] | None) -> None:
-        self._model, self._transform = model, transform
+    def __init__(self, model: nn.Module, transform: Callable[..., object] | None, *, copies: bool) -> None:
+        self._model, self._transform, self._copies = model, transform, copies
         self.rows: list[Args] = []
 
     def __call__(self, batch: object) -> object:
         """The model's arguments of a batch, as `transform` makes them."""
         made = batch if self._transform is None else self._transform(batch)
         if len(self.rows) < _BATCHES:
-            self.rows.append(map_tree(_some_rows, as_arguments(made, self._model)))
+            self.rows.append(map_tree(self._some, as_arguments(made, self._model)))
         return made
 
-
-def _some_rows(leaf: object) -> object:
-    """Rows from all parts of a batch: neighbours may be alike."""
-    if not isinstance(leaf, np.ndarray) or leaf.ndim < 2 or len(leaf) <= _EACH:
-        return leaf
-    return leaf[np.arange(_EACH) * len(leaf) // _EACH]
+    def _some(self, leaf: object) -> object:
+        """Rows from all parts of a batch: neighbours may be alike."""
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        if leaf.ndim < 2 or len(leaf) <= _EACH:
+            return leaf.copy() if self._copies else leaf
+        return leaf[np.arange(_EACH) * len(leaf) // _EACH]
 
 
 def spared(known: Examined) -> dict[str, Spared]:

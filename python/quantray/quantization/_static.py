@@ -11,11 +11,11 @@ import numpy as np
 
 from quantray import nn
 from quantray._typing import Args
-from quantray.graph._trees import leaves
+from quantray.graph._trees import is_array, leaves, map_tree
 from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments
 from quantray.quantization._prepared import prepared_of
 from quantray.quantization._scalings import scaled
-from quantray.quantization._sparing import BROKEN, Examined, SomeRows, examined, spare
+from quantray.quantization._sparing import BROKEN, Examined, SomeRows, examined, hand_over, spare
 from quantray.quantization.calibrate import calibrate
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
@@ -41,10 +41,12 @@ def calibrated(
     settings: QConfig | QConfigMapping | None = None,
     *,
     transform: Callable[[Batch], object] | None = None,
+    keep: _First | None = None,
     inplace: bool = False,
     show_progress: bool = False,
 ) -> tuple[M, list[Args]]:
-    """A prepared model that has seen all batches, and some of their rows.
+    """A prepared model that has seen all batches, and some of their rows; `keep` makes arguments of batches,
+    and keeps the first ones.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def calibrated(
     ready = prepare(model, settings, args, inplace=inplace)
     # What can be gone through once only goes on; of others the bar knows how many there are.
     rest = itertools.chain([first], passing) if passing is given else given
-    seen = SomeRows(ready, transform)
+    seen = SomeRows(ready, keep or transform, copies=passing is given)
     calibrate(ready, rest, transform=seen, show_progress=show_progress)
     return ready, seen.rows
 
@@ -80,17 +82,23 @@ def quantized(
     """A model of integers; `spares` is whether what 8 bits are too little for is spared."""
     given = as_batches(batches)
     original = model.copy() if inplace and spares else model
+    # Of what passes once only, the first samples stay.
+    first = _First(model, transform) if spares and iter(given) is given else None
     ready, rows = calibrated(
-        model, given, settings, transform=transform, inplace=inplace, show_progress=show_progress
+        model,
+        given,
+        settings,
+        transform=transform,
+        keep=first,
+        inplace=inplace,
+        show_progress=show_progress,
     )
     if not spares:
         return convert(ready, mapping, inplace=True)
-    # What passes once only is gone by now, but for some rows.
-    is_gone = iter(given) is given
-    again: Iterable[object] = rows if is_gone else given
-    how: Callable[..., object] | None = None if is_gone else transform
+    again: Iterable[object] = given if first is None else first.batches
+    how: Callable[..., object] | None = transform if first is None else None
     known = examined(ready, prepared_of(ready), rows)
-    if known is not None and known.loss > BROKEN and not is_gone:
+    if known is not None and known.loss > BROKEN:
         ready, known = _evened(original, ready, known, settings, again, how, rows)
     runner = prepared_of(ready)
     if known is not None and runner is not None and spare(ready, runner, rows, known):
@@ -104,19 +112,52 @@ def quantized(
     return made
 
 
-def _some(batches: Iterable[object], transform: Callable[..., object] | None, model: nn.Module) -> list[Args]:
-    """The first samples of data, as many as ranges of channels can be told by."""
-    found: list[Args] = []
-    samples = numbers = 0
-    for batch in batches:
-        args = as_arguments(batch if transform is None else transform(batch), model)
+class _First:
+    """The first samples of data, kept as they go by: as many as ranges of channels can be told by.
+
+    Attributes
+    ----------
+    batches : list of tuple
+        A model's arguments.
+    is_enough : bool
+        Whether there are as many.
+    """
+
+    def __init__(self, model: nn.Module, transform: Callable[..., object] | None) -> None:
+        self._model, self._transform = model, transform
+        self._samples = self._numbers = 0
+        self.batches: list[Args] = []
+
+    @property
+    def is_enough(self) -> bool:
+        return self._samples >= _SAMPLES or self._numbers >= _NUMBERS
+
+    def __call__(self, batch: object) -> object:
+        """The model's arguments of a batch, as `transform` makes them."""
+        made = batch if self._transform is None else self._transform(batch)
+        if self.is_enough:
+            return made
+        # Whoever makes batches may fill the same array again.
+        args: Args = map_tree(_copied, as_arguments(made, self._model))
         sizes = [np.shape(leaf) for leaf in leaves(args) if np.ndim(leaf)]
-        found.append(args)
-        samples += max((shape[0] for shape in sizes), default=1)
-        numbers += sum(map(math.prod, sizes))
-        if samples >= _SAMPLES or numbers >= _NUMBERS:
+        self.batches.append(args)
+        self._samples += max((shape[0] for shape in sizes), default=1)
+        self._numbers += sum(map(math.prod, sizes))
+        return args
+
+
+def _copied(leaf: object) -> object:
+    return np.array(leaf) if is_array(leaf) else leaf
+
+
+def _some(batches: Iterable[object], transform: Callable[..., object] | None, model: nn.Module) -> list[Args]:
+    """The first samples of data that can be gone through again."""
+    first = _First(model, transform)
+    for batch in batches:
+        first(batch)
+        if first.is_enough:
             break
-    return found
+    return first.batches
 
 
 def _evened(
@@ -148,5 +189,8 @@ def _evened(
     runner = prepared_of(made)
     if runner is None or found is None or found.loss > known.loss:
         return ready, known
+    # Wires that are as they were have been seen with all of the data, which may be more than is there now.
+    alike = known.roundings.alike(found.roundings)
+    hand_over(made, known.roundings.graph, found.roundings.graph, alike, of=ready)
     runner.settings.scalings = scalings
     return made, found

@@ -57,7 +57,8 @@ def quantize(
         range of each row in the call, and nodes that lose most for the least time stay in floats; the report
         says how much they would have lost. Where that would break the model (below 20 dB), channels of very
         different ranges are made alike beforehand, by powers of two: not a bit of the float function changes.
-        For this, data that can be are gone through once more. Whoever gives a mapping gets what it says.
+        For this, data are gone through once more; of what passes once only, a generator's batches, the first
+        512 samples are kept. Whoever gives a mapping gets what it says.
     mapping : mapping, optional
         As for `convert`.
     inplace : bool
