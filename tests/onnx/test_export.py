@@ -143,6 +143,23 @@ def test_dynamic_is_nearer_to_floats_than_a_tenth(rng, tmp_path):
     assert np.abs(got - want).max() < 0.1 * np.abs(want).max()
 
 
+def test_factors_of_dynamic_layers_are_saved(rng, tmp_path):
+    model, x = (
+        nn.Sequential(nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 4)).eval(),
+        np.ones((64, 32), np.float32),
+    )
+    x[:] = rng.standard_normal(x.shape)
+    x[:, 3] *= 100
+    model[0].weight[:, 3] /= 100
+    small = tq.quantize_dynamic(model, data=x)
+    assert small[0].input_factor is not None
+    qt.onnx.save(small, tmp_path / "model.onnx", x)
+    want = model(x)
+    for got in (run(tmp_path / "model.onnx", x)[0], qt.onnx.load(tmp_path / "model.onnx")(x)):
+        # Files have one range for all rows.
+        assert np.abs(got - want).max() < 0.05 * np.abs(want).max()
+
+
 def test_what_has_no_operator_is_named(tmp_path):
     class Middle(nn.Module):
         def forward(self, x):

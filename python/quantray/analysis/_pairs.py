@@ -153,8 +153,12 @@ def _are_alike(a: Node, b: Node) -> bool:
 def _last_of_scopes(graph: Graph) -> dict[str, Node]:
     found: dict[str, Node] = {}
     for node in graph:
+        if node.kind in _NO_STEPS:
+            continue
+        # All of it is in the model itself.
+        found[""] = node
         path = node.scope
-        while path and node.kind not in _NO_STEPS:
+        while path:
             found[path] = node
             path = path.rpartition(".")[0]
     return found

@@ -82,6 +82,8 @@ def quantized(
     """A model of integers; `spares` is whether what 8 bits are too little for is spared."""
     given = as_batches(batches)
     original = model.copy() if inplace and spares else model
+    from quantray.quantization.remedies._input_factors import smooth_inputs
+
     # Of what passes once only, the first samples stay.
     first = _First(model, transform) if spares and iter(given) is given else None
     ready, rows = calibrated(
@@ -103,7 +105,10 @@ def quantized(
     runner = prepared_of(ready)
     if known is not None and runner is not None and spare(ready, runner, rows, known):
         calibrate(ready, again, transform=how, show_progress=False)
+    spared = None if runner is None else runner.settings.spared
     made = convert(ready, mapping, inplace=True)
+    if spared:
+        smooth_inputs(original, made, rows)
     if inplace and made is not model and type(made) is type(model):
         # It was made of a copy, whose channels were made alike.
         model.__dict__.clear()

@@ -197,7 +197,10 @@ def _codes_and_scales(weight: QTensor) -> tuple[Array, Array, Array]:
 
 def _dynamic_linear(to: Writing, node: Node, module: dynamic.Linear) -> str:
     codes, scales, zeros = _codes_and_scales(module.weight())
-    x, scale, zero = to.several("DynamicQuantizeLinear", [to.value(node.args[0])], 3)
+    given = to.value(node.args[0])
+    if module.input_factor is not None:
+        given = to.op("Mul", [given, to.constant(module.input_factor)], node=node)
+    x, scale, zero = to.several("DynamicQuantizeLinear", [given], 3)
     weight = to.constant(np.ascontiguousarray(codes.T), name=f"{node.value}.weight")
     sums = to.op("MatMulInteger", [x, weight, zero, to.constant(zeros)], node=node)
     factor = to.op("Mul", [scale, to.constant(scales)])

@@ -8,30 +8,21 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from quantray import nn
-from quantray._core import (
-    make_per_channel_quantized_tensor,
-    make_per_tensor_quantized_tensor,
-    qint8,
-)
+from quantray._core import qint8
 from quantray._typing import Floats
 from quantray.quantization._batches import Batch, as_batches
-from quantray.quantization._converted import Converted
-from quantray.quantization._programmed import Programmed
 from quantray.quantization._progress import progress
 from quantray.quantization._sides import InCalls, Side, float_side, quantized_side, value_at
 from quantray.quantization.remedies._hessian import rows_of
+from quantray.quantization.remedies._input_factors import as_in_calls, best_factor, renew, with_scales
 from quantray.quantization.remedies._reconstruction import Moments, fitted_codes
-from quantray.quantization.remedies._rounding import gptq_codes, nearest_codes, scales_of
-from quantray.quantization.remedies.smooth import ALPHAS
+from quantray.quantization.remedies._rounding import gptq_codes
 
 if TYPE_CHECKING:
     from quantray.analysis._pairs import Pairs, Weighted
 
 
 M = TypeVar("M", bound=nn.Module)
-
-#: Factors are used where they leave less than this part of the error: each costs a multiplication.
-_WORTH = 0.5
 
 
 def refine(
@@ -119,27 +110,12 @@ def refine(
         codes, scales, shift = fitted_codes(
             weight, moments, weighted.code_range, weighted.is_per_channel, gptq_codes
         )
-        integers = np.ascontiguousarray(codes, np.int8)
-        flat = np.ravel(scales).astype(np.float64)
-        made = (
-            make_per_channel_quantized_tensor(integers, flat, np.zeros(flat.shape, np.int64), 0)
-            if weighted.is_per_channel
-            else make_per_tensor_quantized_tensor(integers, float(flat[0]), 0)
-        )
+        made = with_scales(codes, scales, weighted.is_per_channel)
         bias = weighted.bias
         module.set_weight_bias(made, shift if bias is None else (bias + shift).astype(np.float32))
         renew(other)
     # The copy of `int8` that was made above.
     return cast("M", other.model)
-
-
-def renew(other: Side) -> None:
-    """Programs hold the weights that were there when they were made."""
-    runner = other.model._runner
-    if isinstance(runner, Converted):
-        runner.refresh(other.model)
-    elif isinstance(runner, Programmed):
-        runner.renew()
 
 
 def _moments(
@@ -167,7 +143,7 @@ def _moments(
                 factor = best_factor(np.asarray(x, np.float32), weighted, bool(module.per_row))
             if factor is not None:
                 x, z = x * factor, z * factor
-            z = _as_in_calls(np.asarray(z, np.float32), weighted.kind, bool(getattr(module, "per_row", True)))
+            z = as_in_calls(np.asarray(z, np.float32), weighted.kind, bool(getattr(module, "per_row", True)))
         rows = [rows_of(weighted.kind, weighted.settings, weighted.weight.shape, each) for each in (x, z)]
         if rows[0] is None or rows[1] is None:
             return None
@@ -176,43 +152,3 @@ def _moments(
     if found is not None:
         found.factor = factor
     return found
-
-
-def best_factor(x: Floats, weighted: Weighted, per_row: bool) -> Floats | None:
-    """What each input of a layer is best multiplied by before it is rounded; None where that gains little.
-
-    `max|W|**(1 - alpha) / max|X|**alpha` of SmoothQuant (Xiao et al., arXiv:2211.10438), equation 4.
-    """
-    rows = x.reshape(-1, x.shape[-1])[:512]
-    weight = weighted.weight
-    exact = rows @ weight.T
-    largest = np.abs(x).reshape(-1, x.shape[-1]).max(axis=0).astype(np.float64)
-    of_weight = np.abs(weight).max(axis=0).astype(np.float64)
-    used = (largest > 0) & (of_weight > 0)
-
-    def loss(factor: Floats) -> float:
-        scaled = weight / factor
-        scale = scales_of(scaled, weighted.code_range, 0, weighted.is_per_channel)
-        codes = nearest_codes(scaled, scale, weighted.code_range) * scale
-        made = _as_in_calls(rows * factor, "linear", per_row) @ codes.T.astype(np.float32)
-        return float(np.square(made - exact, dtype=np.float64).sum())
-
-    least, best = loss(np.ones(len(largest), np.float32)) * _WORTH, None
-    for alpha in ALPHAS:
-        factor = np.ones(len(largest))
-        factor[used] = of_weight[used] ** (1 - alpha) / largest[used] ** alpha
-        factor = (factor / np.exp(np.log(factor).mean())).astype(np.float32)
-        found = loss(factor)
-        if found < least:
-            least, best = found, factor
-    return best
-
-
-def _as_in_calls(x: Floats, kind: str, per_row: bool) -> Floats:
-    """What a dynamic layer makes of its input: codes by the range of each row, or of all."""
-    axes = ((x.ndim - 1,) if kind == "linear" else tuple(range(1, x.ndim))) if per_row else None
-    low = np.minimum(x.min(axis=axes, keepdims=True), 0)
-    high = np.maximum(x.max(axis=axes, keepdims=True), 0)
-    step = np.maximum((high - low) / 255, np.finfo(np.float32).tiny)
-    zero = np.rint(-low / step)
-    return ((np.clip(np.rint(x / step) + zero, 0, 255) - zero) * step).astype(np.float32)
