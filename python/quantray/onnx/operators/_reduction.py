@@ -196,8 +196,3 @@ def _hardmax(call: Call, x: Array) -> Array:
     top = np.argmax(x, axis=axis, keepdims=True)
     at = np.arange(int(np.shape(x)[axis])).reshape([-1 if a == axis else 1 for a in range(np.ndim(x))])
     return np.reshape((top == at).astype(x.dtype), shape)
-
-
-@operator("Einsum")
-def _einsum(call: Call, *arrays: Array) -> Array:
-    return np.einsum(call.need("equation"), *arrays)
