@@ -289,7 +289,11 @@ def formula_words(node: Node) -> str:
 def weight_bits_of(module: nn.Module) -> int:
     """Bits that the codes of a module's weights need."""
     weights = [value for value in module._own_state().values() if isinstance(value, QTensor)]
-    stored = max((int(weight.dtype.bits) for weight in weights), default=8)
+    return code_bits(module, max((int(weight.dtype.bits) for weight in weights), default=8))
+
+
+def code_bits(module: nn.Module, stored: int) -> int:
+    """Bits that the codes of a module's weights need, of those that each is stored in."""
     found = getattr(module, "weight_range", getattr(module, "code_range", None))
     return stored if found is None else min(stored, bits_between(*found))
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from quantray import nn
+from quantray._core import QTensor, dtype
 from quantray._typing import Tensor
 from quantray.graph import Graph, Node, Part, Ref
 from quantray.graph._show import function_word
 from quantray.nn import quantized
 from quantray.nn.quantized import Grid
 from quantray.quantization._integers import DEQUANTIZE, LAYER, MEAN, MOVE, QUANTIZE, SUMS, TABLE, grids_of
-from quantray.quantization._reading import Reading, bits_between, class_name, limits_words, weight_bits_of
+from quantray.quantization._reading import Reading, bits_between, class_name, code_bits, limits_words
 from quantray.quantization._settings import part_of
 
 
@@ -35,6 +36,7 @@ class ConvertedReading(Reading):
         #: Nodes that are calls into NumPy, not steps of the program.
         self._called = frozenset(called)
         self._grids = grids_of(graph, model)
+        self._dtypes: dict[int, dtype] = {}
         #: What computes in floats between codes, by the node that quantizes what it gives; both are one row.
         self.between = {
             node.name: graph.nodes[node.inputs[0].node]
@@ -108,12 +110,20 @@ class ConvertedReading(Reading):
 
     def weight_dtype(self, node: Node) -> str:
         module = self.model.get_submodule(node.value.path) if node.kind == LAYER else None
-        return "" if module is None else str(module.weight().dtype)
+        return "" if module is None else str(self._weight_dtype(module))
 
     def weight_bits(self, node: Node) -> int | None:
         if node.kind == LAYER:
-            return weight_bits_of(self.model.get_submodule(node.value.path))
+            module = self.model.get_submodule(node.value.path)
+            return code_bits(module, int(self._weight_dtype(module).bits))
         return super().weight_bits(node)
+
+    def _weight_dtype(self, module: nn.Module) -> dtype:
+        """That of a layer's weight, which lies packed: it is unpacked once."""
+        if id(module) not in self._dtypes:
+            weight: QTensor = module.weight()
+            self._dtypes[id(module)] = weight.dtype
+        return self._dtypes[id(module)]
 
     def is_without_qconfig(self, node: Node) -> bool:
         """A layer with a qconfig is always of integers; others are that stand between integers."""

@@ -163,9 +163,9 @@ def _of_modules(model: nn.Module, counts: _Counts, has_graph: bool) -> list[Line
     """Lines of modules with weights that no node has."""
     found: list[tuple[str, nn.Module, dict[str, Tensor], Grid | None]] = []
     for name, module in model.named_modules():
-        own = module._own_state()
         if isinstance(module, (ObserverBase, FakeQuantizeBase)) or counts.knows(module):
             continue
+        own = module._own_state()
         grid = getattr(module, "grid", None)
         if any(part.startswith("activation_post_process") for part in name.split(".")):
             continue
