@@ -189,3 +189,25 @@ def test_lengths_of_codes(mode, tmp_path):
     again = saved(int8, tmp_path / "again.onnx", batches[0])
     for x in batches:
         np.testing.assert_allclose(run(again, x), int8(x), atol=0.06)
+
+
+def test_a_number_among_lengths(rng):
+    """The number of classes out of a shape whose other length is free, as R-CNN's heads ask for it."""
+    constants = {"w": weight(6, 5), "place": np.int64(1), "first": np.int64(0)}
+    nodes = [
+        ("MatMul", "x w", "h", {}),
+        ("Shape", "h", "s", {}),
+        ("Gather", "s place", "classes", {}),
+        ("Gather", "s first", "rows", {}),
+        ("Cast", "classes", "number", {"to": 1}),
+        ("Cast", "rows", "count", {"to": 1}),
+        ("Div", "h number", "k", {}),
+        ("Mul", "k count", "y", {}),
+    ]
+    body = [("NonZero", "x", "places", {}), ("Gather", "places place", "at", {"axis": 0})]
+    body += [("Gather", "x at", "kept", {"axis": 1}), ("Transpose", "kept", "turned", {"perm": [1, 0]})]
+    body += [("MatMul", "turned v", "h", {})]
+    constants |= {"v": weight(4, 5)}
+    file = made([*body, *nodes[1:]], {"x": np.zeros((4, 6), np.float32)}, ["y"], constants)
+    x = rng.standard_normal((4, 6)).astype(np.float32)
+    np.testing.assert_allclose(qt.onnx.load(file)(x), expected(file, {"x": x})[0], rtol=1e-4, atol=1e-5)

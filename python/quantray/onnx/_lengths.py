@@ -68,8 +68,8 @@ def of_lengths(lengths: Iterable[Dim], shape: Sequence[int] = (-1,)) -> Array:
 
 
 def of_objects(x: T) -> T:
-    """One length, which NumPy has taken out of an array of objects, as an array of no axes."""
-    if type(x) is not Length:
+    """One length, or number, that NumPy has taken out of an array of objects, as an array of no axes."""
+    if type(x) not in (Length, int, float, bool):
         return x
     made = np.empty((), object)
     made[()] = x
