@@ -83,6 +83,15 @@ def test_maxima_are_numpys(problem):
     assert_array_equal(made.int_repr(), want)
 
 
+@pytest.mark.parametrize("images", [1, 2, 5])
+@pytest.mark.parametrize("channels", [1, 20])
+def test_a_window_may_lie_on_both_sides_of_the_only_plane(images, channels, rng):
+    x = rng.integers(-128, 128, (images, channels, 1, 2, 3)).astype(np.int8)
+    q = qt.make_per_tensor_quantized_tensor(x, 0.1, 5)
+    made = qt.ops.max_pool3d(q, (2, 1, 1), 1, (1, 0, 0), (2, 1, 1))
+    assert_array_equal(made.int_repr(), np.full_like(x, -128))
+
+
 @given(problems(), st.booleans(), st.sampled_from([None, 3, -2]))
 def test_averages_are_numpys(problem, count, divisor):
     dims, _, x, zero, kernel, stride, padding, ceil = problem

@@ -100,7 +100,8 @@ where
         true
     };
     let work = codes.len() + to.len();
-    let flat = depth == 1 && planes == 1;
+    // A window that lies beside the one plane meets nothing of it: images are joined one by one then.
+    let flat = depth == 1 && planes == 1 && windows[0][0].count == 1;
     // Many small images are a piece, and so are some lines of a large one.
     let per_image = (work / images).max(1);
     let group = if flat { (PIECE / per_image).clamp(1, images) } else { 1 };
