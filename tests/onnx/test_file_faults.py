@@ -63,7 +63,7 @@ def archive():
         (struct.pack("<Q", 2) + b"{}", "a safetensors file"),
         (b"\x89HDF\r\n\x1a\n....", "an HDF5 file"),
         (b"GGUF\x03\x00\x00\x00", "a GGUF file"),
-        (gzip.compress(encoded()), "gzip"),
+        (gzip.compress(encoded(), mtime=0), "gzip"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS"),
         (b"<!DOCTYPE html><html>", "HTML"),
         (b'<?xml version="1.0"?><net/>', "XML"),

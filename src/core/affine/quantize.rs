@@ -188,8 +188,8 @@ impl<V: Vector, const BEFORE: bool> Groups<V, BEFORE> {
         if x.is_empty() {
             return nan;
         }
-        let (mut floats, mut codes) = ([0.0; 64], [C::default(); 64]);
-        floats[..x.len()].copy_from_slice(x);
+        let (mut floats, mut codes) = ([0f32; 64], [C::default(); 64]);
+        self.v.store::<_, false>(self.v.load_part(x), &mut floats);
         let nan = self.group::<_, C, _, false>(&floats, &mut codes, source, at, nan);
         arch::copy_to(&codes[..x.len()], out);
         nan

@@ -9,7 +9,7 @@ use crate::arch::{self, Isa, Kernel, Vector};
 use crate::error::{Result, Stopped};
 use crate::memory::filled;
 use crate::observe;
-use crate::qparams::{DType, range_to_onnx_qparams, range_to_qparams};
+use crate::qparams::{DType, range_to_onnx_qparams, range_to_qparams, usual_qparams};
 use crate::threads;
 
 /// Scales and zero points.
@@ -28,6 +28,43 @@ pub enum Formula {
 }
 
 impl Formula {
+    /// Of ranges that hold 0, for some rows; whether each has parameters.
+    #[inline(always)]
+    fn all_params(
+        self,
+        least: &[f32; SOME],
+        greatest: &[f32; SOME],
+        scales: &mut [f32],
+        zero_points: &mut [i32],
+    ) -> bool {
+        let ends = (0.0, if self == Self::SevenBits { 127.0 } else { 255.0 });
+        let mut is_usual = self != Self::Onnx;
+        for ((scale, zero_point), (&min, &max)) in
+            scales.iter_mut().zip(zero_points.iter_mut()).zip(least.iter().zip(greatest))
+        {
+            let (found, usual) = usual_qparams(min, max, ends);
+            (*scale, *zero_point) = (found.0 as f32, found.1);
+            is_usual &= usual;
+        }
+        is_usual || self.each_of_params(least, greatest, scales, zero_points)
+    }
+
+    /// The same, one by one: of small ranges, of those that have none, and ONNX's.
+    #[inline(never)]
+    fn each_of_params(
+        self,
+        least: &[f32; SOME],
+        greatest: &[f32; SOME],
+        scales: &mut [f32],
+        zero_points: &mut [i32],
+    ) -> bool {
+        let ranges = least.iter().zip(greatest);
+        scales.iter_mut().zip(zero_points).zip(ranges).all(|((scale, zero_point), (&min, &max))| {
+            let found = self.params(min, max);
+            found.map(|found| (*scale, *zero_point) = found).is_ok()
+        })
+    }
+
     fn params(self, min: f32, max: f32) -> Result<(f32, i32)> {
         if self == Self::Onnx {
             return range_to_onnx_qparams(min, max).map(|(scale, zero_point)| (scale, i32::from(zero_point)));
@@ -110,6 +147,8 @@ impl Floats for &[f32] {
 pub(crate) const CACHED: usize = 16 << 10;
 /// Floats of rows that are made at once: they stay in the first cache.
 const AT_ONCE: usize = 4096;
+/// Rows that are looked at before the first one's codes are made.
+const SOME: usize = 32;
 
 /// The codes of `x` in quint8; the scale and the zero point of all of it, or one of each for each of its `rows`.
 ///
@@ -175,18 +214,24 @@ impl Kernel for Rows<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> bool {
-        let rows = self.x.chunks_exact(self.n).zip(self.codes.chunks_exact_mut(self.n));
-        let params = self.scales.iter_mut().zip(self.zero_points);
-        for ((x, codes), (scale, zero_point)) in rows.zip(params) {
-            let (range, nan) = observe::Run(x).run(v);
-            let Ok(found) = self.formula.params(range.min, range.max) else {
-                return false;
-            };
-            (*scale, *zero_point) = found;
-            if nan {
+        let (n, formula) = (self.n, self.formula);
+        let rows = self.x.chunks(SOME * n).zip(self.codes.chunks_mut(SOME * n));
+        let params = self.scales.chunks_mut(SOME).zip(self.zero_points.chunks_mut(SOME));
+        // Each of the three takes its time and waits for what is before it: rows do not wait for each other.
+        for ((x, codes), (scales, zero_points)) in rows.zip(params) {
+            let (mut least, mut greatest, mut nan) = ([0f32; SOME], [0f32; SOME], false);
+            for (i, x) in x.chunks_exact(n).enumerate() {
+                let (range, found) = observe::range_and_zero(v, x);
+                (least[i], greatest[i]) = (range.min, range.max);
+                nan |= found;
+            }
+            if nan || !formula.all_params(&least, &greatest, scales, zero_points) {
                 return false;
             }
-            self.formula.codes(v, x, codes, (*scale, *zero_point));
+            let params = scales.iter().zip(zero_points.iter());
+            for ((x, codes), params) in x.chunks_exact(n).zip(codes.chunks_exact_mut(n)).zip(params) {
+                formula.codes(v, x, codes, (*params.0, *params.1));
+            }
         }
         true
     }

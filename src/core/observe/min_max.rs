@@ -157,18 +157,43 @@ impl Kernel for Run<'_> {
             padded[..rest.len()].copy_from_slice(rest);
             nan = widen(v, v.load(&padded), &mut lo, &mut hi, nan);
         }
-        let lo = v.min(v.min(lo[0], lo[1]), v.min(lo[2], lo[3]));
-        let hi = v.max(v.max(hi[0], hi[1]), v.max(hi[2], hi[3]));
-        let (mut los, mut his) = ([0f32; 64], [0f32; 64]);
-        v.store::<_, false>([lo; 4], &mut los);
-        v.store::<_, false>([hi; 4], &mut his);
-        let mut all = MinMax { min: los[0], max: his[0] };
-        for i in 1..V::LANES {
-            all.min = if los[i] < all.min { los[i] } else { all.min };
-            all.max = if his[i] > all.max { his[i] } else { all.max };
-        }
-        (all.merge(MinMax::EMPTY), v.any(nan))
+        (ends(v, lo, hi).merge(MinMax::EMPTY), v.any(nan))
     }
+}
+
+/// The range of a row and 0, and whether it met NaN: for rows so short that the end of a row counts.
+#[inline(always)]
+pub(crate) fn range_and_zero<V: Vector>(v: V, x: &[f32]) -> (MinMax, bool) {
+    let (mut lo, mut hi) = ([v.splat(0.0); 4], [v.splat(0.0); 4]);
+    let mut nan = v.none();
+    let groups = x.chunks_exact(V::GROUP);
+    let rest = groups.remainder();
+    for group in groups {
+        nan = widen(v, v.load(group), &mut lo, &mut hi, nan);
+    }
+    if !rest.is_empty() {
+        nan = widen(v, v.load_part(rest), &mut lo, &mut hi, nan);
+    }
+    (ends(v, lo, hi), v.any(nan))
+}
+
+/// The least and the greatest of four vectors each: of halves and halves again, none of which waits for its neighbour.
+#[inline(always)]
+fn ends<V: Vector>(v: V, lo: [V::F; 4], hi: [V::F; 4]) -> MinMax {
+    let lo = v.min(v.min(lo[0], lo[1]), v.min(lo[2], lo[3]));
+    let hi = v.max(v.max(hi[0], hi[1]), v.max(hi[2], hi[3]));
+    let (mut los, mut his) = ([0f32; 64], [0f32; 64]);
+    v.store::<_, false>([lo; 4], &mut los);
+    v.store::<_, false>([hi; 4], &mut his);
+    let mut half = V::LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            los[i] = if los[i + half] < los[i] { los[i + half] } else { los[i] };
+            his[i] = if his[i + half] > his[i] { his[i + half] } else { his[i] };
+        }
+        half /= 2;
+    }
+    MinMax { min: los[0], max: his[0] }
 }
 
 /// The ranges of the runs of a chunk, which starts at a flat position, and the runs' length.

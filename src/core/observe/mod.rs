@@ -5,6 +5,6 @@ mod min_max;
 mod power_sums;
 
 pub use histogram::{Bins, histogram};
-pub(crate) use min_max::Run;
+pub(crate) use min_max::range_and_zero;
 pub use min_max::{MinMax, min_max, min_max_per_channel};
 pub use power_sums::{EXPONENTS, PowerSums, power_sums};

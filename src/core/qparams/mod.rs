@@ -19,6 +19,7 @@ mod rounding;
 
 pub use dtype::{DType, Scheme};
 pub use params::{QParams, Quantizer, check_scale, check_zero_point};
+pub(crate) use range::usual_qparams;
 pub use range::{check_quant_range, range_to_onnx_qparams, range_to_qparams};
 pub use rounding::{
     dequantize_one, dequantize_one_float, fake_quantize_one, passes_gradient, quantize_one,

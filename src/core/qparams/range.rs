@@ -35,6 +35,9 @@ pub fn range_to_qparams(min: f32, max: f32, dtype: DType, reduce_range: bool) ->
         (qmin, qmax) = ((qmin / 2.0).trunc(), (qmax / 2.0).trunc());
     }
     let (mut min, mut max) = (min.min(0.0), max.max(0.0));
+    if let (found, true) = usual_qparams(min, max, (qmin, qmax)) {
+        return Ok(found);
+    }
     let mut scale = (f64::from(max) - f64::from(min)) / (qmax - qmin);
     if scale as f32 == 0.0 || (1.0 / scale as f32).is_infinite() {
         scale = 0.1;
@@ -49,12 +52,25 @@ pub fn range_to_qparams(min: f32, max: f32, dtype: DType, reduce_range: bool) ->
             _ => (min * by, max * by),
         };
     }
-    let from_min = qmin - f64::from(min) / scale;
-    let from_max = qmax - f64::from(max) / scale;
-    let min_error = qmin.abs() - (f64::from(min) / scale).abs();
-    let max_error = qmax.abs() - (f64::from(max) / scale).abs();
-    let zero_point = if min_error < max_error { from_min } else { from_max };
-    Ok((scale, zero_point.round_ties_even().clamp(qmin, qmax) as i32))
+    Ok((scale, zero_point(min, max, scale, (qmin, qmax))))
+}
+
+/// The same for a range that holds 0, and whether it is neither small nor infinite, as nearly all are: what they are for
+/// others means nothing. Without a branch, and inlined into the kernels of rows.
+#[inline(always)]
+pub(crate) fn usual_qparams(min: f32, max: f32, (qmin, qmax): (f64, f64)) -> ((f64, i32), bool) {
+    let scale = (f64::from(max) - f64::from(min)) / (qmax - qmin);
+    let is_usual = (scale >= f64::from(SMALL_SCALE)) & (scale < f64::INFINITY);
+    ((scale, zero_point(min, max, scale, (qmin, qmax))), is_usual)
+}
+
+/// The code that stands for 0, from the end of the range that is nearer to its code.
+#[inline(always)]
+fn zero_point(min: f32, max: f32, scale: f64, (qmin, qmax): (f64, f64)) -> i32 {
+    let (low, high) = (f64::from(min) / scale, f64::from(max) / scale);
+    let is_low = qmin.abs() - low.abs() < qmax.abs() - high.abs();
+    let zero_point = if is_low { qmin - low } else { qmax - high };
+    zero_point.round_ties_even().clamp(qmin, qmax) as i32
 }
 
 /// The scale and the zero point of quint8 for values from `min` to `max`, which are first widened to hold 0.
