@@ -56,3 +56,4 @@ def test_the_report_says_where_it_is_computed(rng):
     made = tq.quantize(face_detector(rng), [images(rng, 16)], verbose=False)
     report = tq.report(made)
     assert sum("before it rounds" in str(line.reason) for line in report.lines) == 4
+    assert {line.name: str(line.reason) for line in report.lines}["0"] == "floats for 1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from quantray import nn
@@ -73,11 +74,10 @@ def reason(node: Node, reading: Reading) -> Reason:
             return Reason(f"takes floats of {source.name}", is_consequence=True)
     if reading.is_returned(node):
         return Reason("the model returns it", _STUB)
-    takers = [taker.name for taker in reading.takers(node) if taker.kind != QUANTIZE]
+    takers = [taker for taker in reading.takers(node) if taker.kind != QUANTIZE]
     if not takers:
         return _of_between(node, reading)
-    names = ", ".join(takers[:2])
-    return Reason(f"floats for {names}", is_consequence=True)
+    return Reason(f"floats for {_names(takers)}", is_consequence=True)
 
 
 def _is_of_16_bits(node: Node, reading: Reading) -> bool:
@@ -94,10 +94,15 @@ def _why_floats_come_out(node: Node, reading: Reading) -> Reason:
     if reading.is_returned(node):
         return Reason("gives floats")
     takers = [taker for taker in reading.takers(node) if taker.kind != QUANTIZE]
-    names = ", ".join(taker.name for taker in takers[:2])
+    names = _names(takers)
     if takers and all(reading.in_integers(taker) for taker in takers):
         return Reason(f"floats for {names}, which rounds once")
     return Reason(f"floats for {names}") if takers else _NOTHING
+
+
+def _names(takers: Sequence[Node]) -> str:
+    """The first of them, as they are shown: one that computes between codes has the name of its row."""
+    return ", ".join(taker.name.removesuffix(".float") for taker in takers[:2])
 
 
 def _of_python(node: Node, graph: Graph) -> Reason:
