@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from faulty_models import decibels, imbalanced, mlp, outlying
 from numpy.testing import assert_allclose, assert_array_equal
+from outliers import Residual, outlying_model
 from quantray import nn
 from quantray import quantization as tq
 from quantray.quantization.remedies._hessian import moments_of, rows_of
@@ -402,22 +403,7 @@ def test_quantized_models_are_refined(rng, workflow):
 def test_outliers_of_dynamic_layers_are_smoothed_and_saved(rng, tmp_path):
     import quantray as qt
 
-    class Residual(nn.Module):
-        """A normalization whose output a sum takes, too: its own weights cannot be scaled."""
-
-        def __init__(self):
-            super().__init__()
-            self.norm, self.up, self.down = nn.LayerNorm(32), nn.Linear(32, 64), nn.Linear(64, 32)
-
-        def forward(self, x):
-            x = self.norm(x)
-            return x + self.down(nn.functional.gelu(self.up(x)))
-
-    nn.manual_seed(0)
-    model = Residual().eval()
-    model.norm.weight[[3, 17]] = 80
-    model.up.weight[:, [3, 17]] /= 80
-    x = rng.standard_normal((256, 32)).astype(np.float32)
+    model, x = outlying_model(rng)
     int8 = tq.quantize_dynamic(model)
     want, up = model(x), model.up(model.norm(x))
     better = remedies.refine(model, int8, x)

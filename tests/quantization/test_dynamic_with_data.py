@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import quantray as qt
+from outliers import outlying_model
 from quantray import nn
 from quantray import quantization as tq
 
@@ -12,25 +13,9 @@ def sqnr(want, got):
     return 10 * np.log10((want**2).sum() / ((got - want) ** 2).sum())
 
 
-class Residual(nn.Module):
-    """A normalization whose output a sum takes, too: its own weights cannot be scaled."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm, self.up, self.down = nn.LayerNorm(32), nn.Linear(32, 64), nn.Linear(64, 32)
-
-    def forward(self, x):
-        x = self.norm(x)
-        return x + self.down(nn.functional.gelu(self.up(x)))
-
-
 @pytest.fixture
 def outlying(rng):
-    nn.manual_seed(0)
-    model = Residual().eval()
-    model.norm.weight[[3, 17]] = 80
-    model.up.weight[:, [3, 17]] /= 80
-    return model, rng.standard_normal((256, 32)).astype(np.float32)
+    return outlying_model(rng)
 
 
 def test_outliers_of_inputs_cost_less(outlying):

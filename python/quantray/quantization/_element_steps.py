@@ -183,7 +183,7 @@ def _power(to: Lowering, node: Node) -> None:
 
 def _number(to: Lowering, value: object) -> float | None:
     """The number that an argument always is."""
-    known = to.fixed.get(value) if isinstance(value, Ref) else value
+    known = to.known(value)
     if is_array(known):
         return float(known) if known.ndim == 0 else None
     return float(known) if isinstance(known, (int, float)) else None

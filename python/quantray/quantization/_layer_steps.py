@@ -97,7 +97,7 @@ class _Layer:
             self._absorb(self._function)
 
     def _fixed(self, value: object) -> Tensor:
-        known = self.to.fixed.get(value) if isinstance(value, Ref) else value
+        known = self.to.known(value)
         if not isinstance(known, QTensor) and not (is_array(known) and known.ndim):
             raise NotLowered("what is not always the same")
         return known

@@ -7,8 +7,8 @@ wires carry codes. Nothing here asks for a class of module.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Generator, Mapping
+from typing import TypeVar, cast
 
 from quantray import nn
 from quantray._core import QTensor
@@ -58,6 +58,23 @@ class Side:
     def grids(self, graph: Graph) -> Mapping[Ref, Grid]:
         """The grid of each wire of codes."""
         return {}
+
+    def run(
+        self,
+        graph: Graph,
+        inputs: Mapping[str, Tensor],
+        each: Callable[[Node, Environment], None] | None = None,
+        *,
+        part: Graph | None = None,
+    ) -> object:
+        """What a graph, or a part of it, gives; `each` is called after each node."""
+        return run(
+            graph if part is None else part,
+            inputs,
+            self.model,
+            compute=lambda node, args, kwargs: self.compute(graph, node, args, kwargs),
+            each=each,
+        )
 
 
 class _Captured(GraphRunner):
@@ -243,13 +260,7 @@ def as_floats(value: T | QTensor) -> T | Floats:
 def value_at(side: Side, graph: Graph, inputs: Mapping[str, Tensor], ref: Ref) -> Array:
     """What is on one wire, as floats: what it does not depend on is not computed."""
     part = graph.but(output=ref, guards=()).pruned()
-    made: Tensor = run(
-        part,
-        inputs,
-        side.model,
-        compute=lambda node, args, kwargs: side.compute(graph, node, args, kwargs),
-    )
-    return as_floats(made)
+    return as_floats(cast("Tensor", side.run(graph, inputs, part=part)))
 
 
 def exact_values(
@@ -264,11 +275,4 @@ def exact_values(
             if (wanted is None or ref in wanted) and ref in environment.values:
                 values[ref] = environment.values[ref]
 
-    output = run(
-        graph,
-        inputs,
-        side.model,
-        compute=lambda node, args, kwargs: side.compute(graph, node, args, kwargs),
-        each=each,
-    )
-    return values, output
+    return values, side.run(graph, inputs, each)

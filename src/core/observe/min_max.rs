@@ -143,28 +143,25 @@ impl Kernel for Run<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self, v: V) -> (MinMax, bool) {
-        let x = self.0;
-        let Some(&first) = x.first() else { return (MinMax::EMPTY, false) };
-        let (mut lo, mut hi) = ([v.splat(first); 4], [v.splat(first); 4]);
-        let mut nan = v.none();
-        let groups = x.chunks_exact(V::GROUP);
-        let rest = groups.remainder();
-        for group in groups {
-            nan = widen(v, v.load(group), &mut lo, &mut hi, nan);
+        if self.0.is_empty() {
+            return (MinMax::EMPTY, false);
         }
-        if !rest.is_empty() {
-            let mut padded = [first; 64];
-            padded[..rest.len()].copy_from_slice(rest);
-            nan = widen(v, v.load(&padded), &mut lo, &mut hi, nan);
-        }
-        (ends(v, lo, hi).merge(MinMax::EMPTY), v.any(nan))
+        let (range, nan) = range::<V, false>(v, self.0);
+        (range.merge(MinMax::EMPTY), nan)
     }
 }
 
 /// The range of a row and 0, and whether it met NaN: for rows so short that the end of a row counts.
 #[inline(always)]
 pub(crate) fn range_and_zero<V: Vector>(v: V, x: &[f32]) -> (MinMax, bool) {
-    let (mut lo, mut hi) = ([v.splat(0.0); 4], [v.splat(0.0); 4]);
+    range::<V, true>(v, x)
+}
+
+/// The range of a slice, which is not empty, or of it and 0, and whether it met NaN.
+#[inline(always)]
+fn range<V: Vector, const AND_ZERO: bool>(v: V, x: &[f32]) -> (MinMax, bool) {
+    let first = if AND_ZERO { 0.0 } else { x[0] };
+    let (mut lo, mut hi) = ([v.splat(first); 4], [v.splat(first); 4]);
     let mut nan = v.none();
     let groups = x.chunks_exact(V::GROUP);
     let rest = groups.remainder();
@@ -172,7 +169,14 @@ pub(crate) fn range_and_zero<V: Vector>(v: V, x: &[f32]) -> (MinMax, bool) {
         nan = widen(v, v.load(group), &mut lo, &mut hi, nan);
     }
     if !rest.is_empty() {
-        nan = widen(v, v.load_part(rest), &mut lo, &mut hi, nan);
+        let group = if AND_ZERO {
+            v.load_part(rest)
+        } else {
+            let mut padded = [first; 64];
+            padded[..rest.len()].copy_from_slice(rest);
+            v.load(&padded)
+        };
+        nan = widen(v, group, &mut lo, &mut hi, nan);
     }
     (ends(v, lo, hi), v.any(nan))
 }

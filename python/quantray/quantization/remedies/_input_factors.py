@@ -7,6 +7,7 @@ al., arXiv:2211.10438), equation 4.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from quantray._core import (
 )
 from quantray._typing import Array, Floats
 from quantray.graph import Node, Ref
-from quantray.graph._run import Environment, run
+from quantray.graph._run import Environment
 from quantray.quantization._converted import Converted
 from quantray.quantization._programmed import Programmed
 from quantray.quantization._sides import Side, float_side, quantized_side
@@ -75,7 +76,7 @@ def smooth_inputs(model: nn.Module, int8: nn.Module, batches: Iterable[object]) 
         weighted = weighted_of(node, pairs, side, other)
         if weighted is not None and weighted.kind == "linear" and weighted.codes.dtype == qint8:
             layers[pairs.exact_names[name]] = module, weighted
-    seen = _inputs(side, [first], given, set(layers))
+    seen = _inputs(side, itertools.chain([first], given), set(layers))
     is_changed = False
     for name, (module, weighted) in layers.items():
         if name not in seen:
@@ -88,7 +89,7 @@ def smooth_inputs(model: nn.Module, int8: nn.Module, batches: Iterable[object]) 
         renew(other)
 
 
-def _inputs(side: Side, first: list[object], rest: Iterable[object], wanted: set[str]) -> dict[str, Floats]:
+def _inputs(side: Side, batches: Iterable[object], wanted: set[str]) -> dict[str, Floats]:
     """Some rows of what goes into layers."""
     found: dict[str, list[Floats]] = {}
     counts = dict.fromkeys(wanted, 0)
@@ -103,18 +104,10 @@ def _inputs(side: Side, first: list[object], rest: Iterable[object], wanted: set
             counts[node.name] += len(some)
             found.setdefault(node.name, []).append(some.copy())
 
-    for source in (first, rest):
-        for batch in source:
-            graph, inputs = side.find(batch)
-            run(
-                graph,
-                inputs,
-                side.model,
-                compute=lambda node, args, kwargs, graph=graph: side.compute(graph, node, args, kwargs),
-                each=each,
-            )
-            if min(counts.values(), default=_ROWS) >= _ROWS:
-                break
+    for batch in batches:
+        if min(counts.values(), default=_ROWS) >= _ROWS:
+            break
+        side.run(*side.find(batch), each)
     return {name: np.concatenate(rows)[:_ROWS] for name, rows in found.items()}
 
 

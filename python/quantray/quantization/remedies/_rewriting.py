@@ -10,6 +10,7 @@ import numpy as np
 from quantray import nn
 from quantray._typing import Array
 from quantray.graph import Graph, Node, Ref
+from quantray.graph._run import Environment
 from quantray.quantization._batches import Batch, as_batches, check_model
 from quantray.quantization._layers import Layer, weights_of
 from quantray.quantization._settings import Settings
@@ -215,8 +216,6 @@ class Rewriting(Generic[M_co]):
 
     def values(self, look: Callable[[Node, Array, Array], None], model_side: Side | None = None) -> None:
         """Calls `look(node, x, y)` for each layer in each batch, in order."""
-        from quantray.graph._run import Environment, run
-
         side = model_side or self.side
         for batch in self.batches():
             graph, inputs = side.find(batch)
@@ -225,13 +224,7 @@ class Rewriting(Generic[M_co]):
                 if node.kind == "layer":
                     look(node, environment.values[node.args[0]], environment.values[Ref(node.name)])
 
-            run(
-                graph,
-                inputs,
-                side.model,
-                compute=lambda node, args, kwargs, graph=graph: side.compute(graph, node, args, kwargs),
-                each=each,
-            )
+            side.run(graph, inputs, each)
 
     def result(self) -> M_co:
         """The model, which brings along how it is to be quantized."""

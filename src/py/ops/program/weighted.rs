@@ -29,16 +29,17 @@ pub fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered
     check(p, sources, 1..=2)?;
     let packed = p.need("packed")?;
     let (relu, relu6) = (p.flag("relu")?, p.flag("relu6")?);
-    let slopes = slopes(p, &packed, relu || relu6)?;
     let grid = p.grid("to")?;
     let to = grid.map(|grid| grid.0);
-    let layer = |bias: &Bias, quantizer: &Quantizer| Layer {
-        bias: if let Bias::Float(bias) = bias { Some(bias.clone()) } else { None },
-        int_bias: if let Bias::Int(bias) = bias { Some(bias.clone()) } else { None },
-        scales: scales(quantizer),
-        relu: relu || relu6,
-        slopes: slopes.clone(),
-        to,
+    let layer = |bias: &Bias, quantizer: &Quantizer, outputs: usize| -> PyResult<Layer> {
+        Ok(Layer {
+            bias: if let Bias::Float(bias) = bias { Some(bias.clone()) } else { None },
+            int_bias: if let Bias::Int(bias) = bias { Some(bias.clone()) } else { None },
+            scales: scales(quantizer),
+            relu: relu || relu6,
+            slopes: slopes(p, outputs, relu || relu6)?,
+            to,
+        })
     };
     let (per_row, reduce_range) = (p.flag_or("per_row", !p.flag("reduce_range")?)?, p.flag("reduce_range")?);
     if per_row && reduce_range {
@@ -59,16 +60,16 @@ pub fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered
         let held = packed
             .cast::<PackedLinear>()
             .map_err(|_| PyErr::from(Error::type_(p.arg("packed"), describe(&packed), "a PackedLinear")))?;
-        let (_, bias, quantizer) = held.get().parts();
-        let layer = layer(bias, quantizer);
-        made.push(Linear { weights: held.get().shared(), layer, dynamic }, from);
+        let (weights, (_, bias, quantizer)) = (held.get().shared(), held.get().parts());
+        let layer = layer(bias, quantizer, weights.columns())?;
+        made.push(Linear { weights, layer, dynamic }, from);
     } else {
         let held = conv_of(&packed).map_err(|_| {
             PyErr::from(Error::type_(p.arg("packed"), describe(&packed), "a packed convolution"))
         })?;
-        let (_, bias, quantizer) = held.parts();
-        let layer = layer(bias, quantizer);
-        made.push(Conv { conv: held.shared(), dims: held.dims(), layer, dynamic }, from);
+        let (conv, (_, bias, quantizer)) = (held.shared(), held.parts());
+        let layer = layer(bias, quantizer, conv.channels().1)?;
+        made.push(Conv { conv, dims: held.dims(), layer, dynamic }, from);
     }
     if let Some((to, range)) = grid {
         // Of floats a layer gives floats; codes stay as they are.
@@ -94,15 +95,11 @@ pub fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered
 }
 
 /// Slopes of a layer's outputs, one for each of them.
-fn slopes(p: &Params<'_, '_>, packed: &Bound<'_, PyAny>, relu: bool) -> PyResult<Option<Vec<f32>>> {
+fn slopes(p: &Params<'_, '_>, outputs: usize, relu: bool) -> PyResult<Option<Vec<f32>>> {
     let Some(given) = p.get("slopes")? else { return Ok(None) };
     if relu {
         return Err(Error::value(p.arg("slopes"), "given with relu", "given without").into());
     }
-    let outputs = match packed.cast::<PackedLinear>() {
-        Ok(linear) => linear.get().shared().columns(),
-        Err(_) => conv_of(packed)?.shared().channels().1,
-    };
     let given = as_float32(&given, &p.arg("slopes"))?;
     let numbers = elements::<f32>(&given);
     if given.shape() != [1] && given.shape() != [outputs] {
