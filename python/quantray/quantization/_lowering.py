@@ -188,8 +188,9 @@ class Lowering:
         """What an argument always is, also where its node comes later; else the argument itself."""
         if not isinstance(value, Ref):
             return value
-        if value not in self.fixed:
-            self._is_fixed(self.graph.nodes[value.node])
+        node = self.graph.nodes[value.node]
+        if value not in self.fixed and node.kind != "input":
+            self._is_fixed(node)
         return self.fixed.get(value, value)
 
     def _new(self) -> int:
