@@ -81,8 +81,19 @@ fn convolutions_on_every_instruction_set() {
         let (x_signed, w_signed) = (number % 2 == 1, number / 2 % 2 == 1);
         let elements = space.iter().product::<usize>();
         let n = images * inputs * elements;
-        let bytes: Vec<u8> =
-            (0..n).map(|_| if number % 7 == 6 { 127 } else { random.next() as u8 }).collect();
+        let zero = |signed: bool, r: &mut Random| r.below(256) as i32 - if signed { 128 } else { 0 };
+        // Padding of the least code, as behind ReLU, need not be multiplied.
+        let x_zero = match number % 5 {
+            0..3 => zero(x_signed, random),
+            _ => -128 * i32::from(x_signed),
+        };
+        let byte = |_| match number % 7 {
+            6 => 127,
+            // As most activations are, which some instruction sets multiply in another way.
+            2..6 => random.near(x_zero, x_signed, [usize::MAX, 60, 8][number % 3]) as u8,
+            _ => random.next() as u8,
+        };
+        let bytes: Vec<u8> = (0..n).map(byte).collect();
         let mut memory = Guarded::new(n);
         let codes = if x_signed {
             let to = memory.slice::<i8>(n, true);
@@ -105,18 +116,12 @@ fn convolutions_on_every_instruction_set() {
         w_bytes.extend((0..k).map(|_| random.next() as u8));
         let w_ints: Vec<i8> = w_bytes.iter().map(|&b| b as i8).collect();
         let weights = if w_unsigned { Codes::U8(&w_bytes) } else { Codes::I8(&w_ints) };
-        let zero = |signed: bool, r: &mut Random| r.below(256) as i32 - if signed { 128 } else { 0 };
         let table = if number % 5 == 0 { 1 } else { outputs };
         let scales: Vec<f32> = (0..table).map(|_| random.unit() * 0.1 + 0.001).collect();
-        // Half of the signed ones have none, as those of networks.
-        let without = number % 8 >= 6;
+        // Most of the signed ones have none, as those of networks.
+        let without = number % 4 >= 2 && number % 8 != 2;
         let zeros: Vec<i32> = (0..table).map(|_| if without { 0 } else { zero(w_signed, random) }).collect();
         let params = WeightParams { scales: &scales, zero_points: &zeros };
-        // Padding of the least code, as behind ReLU, need not be multiplied.
-        let x_zero = match number % 5 {
-            0..3 => zero(x_signed, random),
-            _ => -128 * i32::from(x_signed),
-        };
         let bias: Vec<f32> = (0..outputs).map(|_| (random.unit() - 0.5) * 9.0).collect();
         let slopes: Vec<f32> = (0..outputs).map(|_| random.unit() * 2.0 - 0.5).collect();
         let finish = Finish {

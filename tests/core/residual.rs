@@ -33,9 +33,16 @@ fn residuals_and_slopes_on_every_instruction_set() {
         (70, 16, 33),
         (9, 5, 3),
         (31, 70, 12),
+        (65, 50, 36),
+        (8, 16, 64),
+        (1, 17, 40),
+        (14, 48, 68),
+        (2, 33, 128),
     ];
     for (case, (m, n, k)) in sizes.into_iter().enumerate() {
-        let x_codes: Vec<u8> = (0..m * k).map(|_| random.below(256) as u8).collect();
+        // As most activations are in every other case of weights without zero points.
+        let code = |_| if case % 4 == 2 { random.near(99, false, 60) as u8 } else { random.below(256) as u8 };
+        let x_codes: Vec<u8> = (0..m * k).map(code).collect();
         let w_codes: Vec<i8> = (0..n * k).map(|_| random.below(256) as u8 as i8).collect();
         let w_scales: Vec<f32> = (0..n).map(|_| random.unit() * 0.1 + 0.001).collect();
         let w_zeros: Vec<i32> =

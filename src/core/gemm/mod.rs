@@ -6,6 +6,7 @@
 //! cuts the work for caches and threads. [`mod@reference`] says the same in a few plain lines: what every instruction set
 //! must agree with, bit for bit.
 
+mod bounded;
 mod columns;
 mod corrections;
 mod dynamic;

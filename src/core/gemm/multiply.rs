@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::Source;
+use super::bounded::Bounds;
 use super::columns::{Columns, PADDED};
 use super::corrections::Corrections;
 use super::epilogue::{Epilogue, ToCodes, ToFloats, ToSums, finish_as_one};
@@ -190,8 +191,6 @@ struct Multiply<'a, 'b, E: Epilogue> {
 
 /// Sums of a block stay in the first cache.
 const BLOCK: usize = 2048;
-/// Blocks of so few rows have kernels of their own.
-const FEW: usize = 4;
 /// Rows that meet a panel while it is in the first cache, and their bytes that are there, too.
 const AT_ONCE: usize = 64;
 const CLOSE: usize = 16 << 10;
@@ -200,14 +199,34 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
     type Output = Result<(), Stopped>;
 
     fn run<P: Product>(self, p: P) -> Result<(), Stopped> {
-        let Self { run: Run { x, weights, finish, place }, epilogue, to } = self;
-        let prepared = Prepared::<P::A>::new::<P>(x, weights)?;
+        let Run { x, weights, .. } = self.run;
+        if let Some(bounded) = p.bounded()
+            && let Some(prepared) = Prepared::bounded(bounded, x, weights)?
+        {
+            let int_bias = self.run.finish.int_bias;
+            let bias = prepared.bounds.as_ref().and_then(|bounds| bounds.bias(p, weights, int_bias));
+            return self.multiply(bounded, prepared, bias.as_deref().or(int_bias));
+        }
+        let int_bias = self.run.finish.int_bias;
+        self.multiply(p, Prepared::new::<P>(x, weights)?, int_bias)
+    }
+}
+
+impl<E: Epilogue> Multiply<'_, '_, E> {
+    fn multiply<P: Product>(
+        self,
+        p: P,
+        prepared: Prepared<'_, P::A>,
+        int_bias: Option<&[i32]>,
+    ) -> Result<(), Stopped> {
+        let Self { run: Run { x, weights, place, .. }, epilogue, to } = self;
         let (table, offset) = (&weights.columns, prepared.offset);
-        let corrections = Corrections::new(table, x.zero_points, finish.int_bias, offset, &prepared.sums);
+        let zero_points = prepared.bounds.as_ref().map_or(x.zero_points, Bounds::zero_points);
+        let corrections = Corrections::new(table, zero_points, int_bias, offset, &prepared.sums);
         let (plan, bytes) = Plan::of::<P>(x.codes.rows(), prepared.line, weights);
         let tasks = plan.tasks(to, place, weights.columns(), P::NR);
         // Where rows are few, more sums than one are made for each output, and those of two panels together.
-        let registers = P::IN_REGISTERS && plan.height > FEW && weights.padded > 0;
+        let registers = P::IN_REGISTERS && plan.height >= P::HIGH && weights.padded > 0;
         let base = if registers { corrections.base() } else { None };
         let (to_bytes, as_bytes) = base.as_ref().and_then(|base| epilogue.to_bytes(base)).unzip();
         let halves = if registers && to_bytes.is_none() { corrections.halves(weights.padded) } else { None };

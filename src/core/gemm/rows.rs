@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::bounded::Bounds;
 use super::multiply::Activations;
 use super::pack::PackedWeights;
 use super::patches::{Lines, Runs};
@@ -17,18 +18,20 @@ const CONFLICT: usize = 4096;
 
 /// Rows of activations: the caller's memory where it will do, a copy otherwise.
 pub(super) struct Prepared<'a, A: Stored> {
-    rows: Lie<'a, A>,
+    pub(super) rows: Lie<'a, A>,
     /// Rows of a line, which no block may reach beyond.
     pub(super) line: usize,
-    count: usize,
+    pub(super) count: usize,
     /// What was added to each code.
     pub(super) offset: i32,
     /// The sum of each row as it is stored, where it was asked for.
     pub(super) sums: Vec<i32>,
+    /// What else was done to them.
+    pub(super) bounds: Option<Bounds>,
 }
 
 /// How rows lie.
-enum Lie<'a, A: Stored> {
+pub(super) enum Lie<'a, A: Stored> {
     /// One after the other, so far apart.
     Apart(Cow<'a, [A]>, usize),
     /// In an image, and each in several runs; what of them is zeros.
@@ -53,6 +56,20 @@ pub(super) struct Block {
 /// Fewer rows than this are not worth that they read weights of more than `FEW_BYTES` once more.
 const FEW: usize = 4;
 const FEW_BYTES: usize = 16 << 10;
+
+impl Patches<'_> {
+    /// Whether lines have so few patches that they are put together in rows of several lines.
+    pub(super) fn is_thin(&self, weights: &PackedWeights) -> bool {
+        let line = self.lines().count;
+        line < FEW && line < self.rows() && weights.columns() * weights.padded > FEW_BYTES
+    }
+}
+
+/// How far apart rows of so many are stored.
+pub(super) fn apart<A>(padded: usize) -> usize {
+    let conflicts = padded > 0 && padded.is_multiple_of(CONFLICT / size_of::<A>());
+    if conflicts { padded + 64 } else { padded }
+}
 
 impl<'a, A: Stored> Prepared<'a, A> {
     pub(super) fn new<P: Product<A = A>>(
@@ -88,7 +105,7 @@ impl<'a, A: Stored> Prepared<'a, A> {
         let sums = if sums { x.starts(0).take(count).map(sum).collect() } else { Vec::new() };
         let lines = x.lines();
         let line = lines.count;
-        let few = line < FEW && line < count && weights.columns() * weights.padded > FEW_BYTES;
+        let few = x.is_thin(weights);
         // Other groups would store the same image once more.
         let stored = A::as_is(codes);
         let alone = x.group.1 == x.channels;
@@ -101,6 +118,7 @@ impl<'a, A: Stored> Prepared<'a, A> {
                 count,
                 offset,
                 sums,
+                bounds: None,
             });
         }
         // What pads a run meets weights of 0, but is read.
@@ -115,7 +133,8 @@ impl<'a, A: Stored> Prepared<'a, A> {
             [zero_point] if zero_point + offset == 0 => x.zeros(weights.padded_run()),
             _ => Default::default(),
         };
-        Ok(Self { rows: Lie::Image(data, lines, runs, zeros), line, count, offset, sums })
+        let rows = Lie::Image(data, lines, runs, zeros);
+        Ok(Self { rows, line, count, offset, sums, bounds: None })
     }
 
     fn of<P: Product<A = A>, C: Byte>(codes: &'a [C], x: Matrix<'a>, sums: bool) -> Result<Self, Stopped> {
@@ -133,11 +152,9 @@ impl<'a, A: Stored> Prepared<'a, A> {
             && let Some(data) = A::as_is(codes)
         {
             let rows = Lie::Apart(Cow::Borrowed(data), row_stride);
-            return Ok(Self { rows, line: count, count, offset, sums });
+            return Ok(Self { rows, line: count, count, offset, sums, bounds: None });
         }
-        let padded = depth.next_multiple_of(P::DEPTH);
-        let conflicts = padded > 0 && padded.is_multiple_of(CONFLICT / size_of::<A>());
-        let stride = if conflicts { padded + 64 } else { padded };
+        let stride = apart::<A>(depth.next_multiple_of(P::DEPTH));
         let mut data = filled(count * stride, A::default());
         let per_piece = (threads::CHUNK_BYTES / stride.max(1)).max(1);
         let bytes = count * depth * (1 + size_of::<A>());
@@ -155,7 +172,8 @@ impl<'a, A: Stored> Prepared<'a, A> {
             }
             true
         })?;
-        Ok(Self { rows: Lie::Apart(Cow::Owned(data), stride), line: count, count, offset, sums })
+        let rows = Lie::Apart(Cow::Owned(data), stride);
+        Ok(Self { rows, line: count, count, offset, sums, bounds: None })
     }
 
     /// The rows of a block, in `room` where they have to be made.
@@ -163,7 +181,10 @@ impl<'a, A: Stored> Prepared<'a, A> {
     pub(super) fn rows<'r, V: Vector>(&'r self, v: V, block: Block, room: &'r mut Vec<A>) -> Rows<'r, A> {
         let Block { line, lines, at, first, count } = block;
         let (patches, runs, stride, run) = match &self.rows {
-            Lie::Apart(data, stride) => return Rows::new(data, *stride, self.count).part(first, count),
+            Lie::Apart(data, stride) => {
+                let excess = self.bounds.as_ref().and_then(|bounds| bounds.excess(0));
+                return Rows { excess, ..Rows::new(data, *stride, self.count) }.part(first, count);
+            }
             Lie::Image(data, all, runs, (of_lines, (first, last))) => {
                 let own = line..line + lines;
                 let first = if at == 0 { *first } else { 0 };
@@ -171,7 +192,8 @@ impl<'a, A: Stored> Prepared<'a, A> {
                 let zeros =
                     Zeros { runs: of_lines.get(own.clone()).unwrap_or_default(), sides: (first, last) };
                 let (data, lines) = (&data[at * all.step..], &all.starts[own]);
-                return Rows { data, stride: all.step, count, lines, runs: &runs.starts, zeros };
+                let excess = self.bounds.as_ref().and_then(|bounds| bounds.excess(at * all.step));
+                return Rows { data, stride: all.step, count, lines, runs: &runs.starts, zeros, excess };
             }
             Lie::Pieces(patches, runs, stride, run) => (patches, runs, *stride, *run),
         };

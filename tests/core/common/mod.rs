@@ -138,6 +138,16 @@ impl Random {
     pub fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1u64 << 24) as f32
     }
+
+    /// A code not far from the one that stands for 0, as most activations are; one in so many lies anywhere.
+    pub fn near(&mut self, zero_point: i32, signed: bool, far: usize) -> i32 {
+        let least = if signed { -128 } else { 0 };
+        if self.below(far) == 0 {
+            return least + self.below(256) as i32;
+        }
+        let off = (self.below(41) + self.below(41) + self.below(41)) as i32 - 60;
+        (zero_point + off).clamp(least, least + 255)
+    }
 }
 
 /// Floats where rounding, clamping and signs go wrong: ties, both zeros, subnormals, huge ones, infinities.

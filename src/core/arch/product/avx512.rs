@@ -11,6 +11,7 @@ impl Product for Avx512 {
     type A = i16;
     type V = Self;
     type Channelwise = Self;
+    type Bounded = Self;
     const MR: usize = 12;
     const PER_BYTE: usize = 6;
     const NR: usize = NR;

@@ -19,6 +19,11 @@ mod avx512;
 mod codes;
 #[cfg_attr(
     not(target_arch = "x86_64"),
+    expect(dead_code, reason = "kernels of x86-64 alone want small pairs")
+)]
+mod excess;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
     expect(dead_code, reason = "kernels of x86-64 alone make floats before sums leave the registers")
 )]
 mod floats;
@@ -27,6 +32,7 @@ mod neon;
 mod plain;
 #[cfg(target_arch = "x86_64")]
 mod signed;
+mod tiles;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 mod wide;
@@ -39,9 +45,11 @@ use super::vector::{Byte, Vector};
 use super::window::Window;
 
 pub(crate) use codes::{Added, ToBytes};
+pub(crate) use excess::{Excess, Quad};
 pub(crate) use floats::{DEEPEST, Halves, ToNumbers};
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Dotprod, I8mm};
+use tiles::*;
 pub(crate) use wide::{
     CHUNK, Chunk, Digit, HALF_RUN, Inputs, Room, Sum, UNIT, Wide, WithWide, greatest, wide_isa, with_wide,
 };
@@ -110,6 +118,8 @@ pub(crate) struct Rows<'a, A> {
     pub(crate) runs: &'a [usize],
     /// What of them need not be multiplied.
     pub(crate) zeros: Zeros<'a>,
+    /// What is missing of them, for an instruction set that has small pairs multiplied.
+    pub(crate) excess: Option<Excess<'a>>,
 }
 
 /// Where activations are stored as 0, so that their products may be left out: the padding of an image.
@@ -137,7 +147,7 @@ impl Zeros<'_> {
 impl<'a, A> Rows<'a, A> {
     /// Rows that lie in one piece each.
     pub(crate) fn new(data: &'a [A], stride: usize, count: usize) -> Self {
-        Self { data, stride, count, lines: &[0], runs: &[0], zeros: Zeros::default() }
+        Self { data, stride, count, lines: &[0], runs: &[0], zeros: Zeros::default(), excess: None }
     }
 
     /// `count` rows from the row `first` on.
@@ -146,7 +156,8 @@ impl<'a, A> Rows<'a, A> {
         let from = (first * self.stride).min(self.data.len());
         let (start, end) = self.zeros.sides;
         let sides = (if first == 0 { start } else { 0 }, if first + count == self.count { end } else { 0 });
-        Self { data: &self.data[from..], count, zeros: Zeros { sides, ..self.zeros }, ..self }
+        let excess = self.excess.map(|excess| excess.behind(from));
+        Self { data: &self.data[from..], count, zeros: Zeros { sides, ..self.zeros }, excess, ..self }
     }
 }
 
@@ -158,6 +169,8 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     type V: Vector;
     /// What makes sums channel by channel on the same CPU.
     type Channelwise: Channelwise;
+    /// What multiplies the same panels faster where pairs of activations are small, if anything does.
+    type Bounded: Product<V = Self::V>;
     /// Rows of a tile.
     const MR: usize;
     /// Rows that take as long as fewer of them do.
@@ -177,12 +190,34 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     const IN_ORDER: bool = true;
     /// Whether it has `codes` and `floats`.
     const IN_REGISTERS: bool = false;
+    /// Rows of a block from which on these are faster than sums that pass through memory.
+    const HIGH: usize = 5;
 
     /// The vectors that go with it.
     fn vector(self) -> Self::V;
 
     /// What makes sums channel by channel on the same CPU.
     fn channelwise(self) -> Self::Channelwise;
+
+    /// What multiplies the same panels faster where pairs of activations are small.
+    fn bounded(self) -> Option<Self::Bounded> {
+        None
+    }
+
+    /// Stores codes, some of whose bits are turned first, less as much as stands at their place, such that their pairs are
+    /// small, and adds what is missing of them to `quads`, of which the first is counted as so much. There are as many of all
+    /// three, a multiple of four. Only where this is something's `bounded`.
+    fn bound(
+        self,
+        _codes: &[u8],
+        _flip: u8,
+        _shifts: &[u8],
+        _first: usize,
+        _to: &mut [Self::A],
+        _quads: &mut Vec<Quad>,
+    ) {
+        unreachable!("only what multiplies small pairs has them made")
+    }
 
     /// Writes the sums of `rows` (1 to `MR` of them in each line) times some panels, side by side:
     /// `out[row * stride + column]`. A stride of less than the panels wants one panel, and `IN_ORDER` if it is less than
@@ -283,95 +318,6 @@ fn check_rows<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>) {
     assert!(zeros.sides.0.max(zeros.sides.1) <= run);
     let lines = rows.lines.iter().max().expect("at least one line");
     assert!(rows.data.len() >= lines + (rows.count - 1) * rows.stride + last + run);
-}
-
-/// What tile functions take: one panel, and where its sums go. Rows, runs and steps are checked already.
-struct Tile<'a, A> {
-    rows: *const A,
-    row_stride: usize,
-    runs: &'a [usize],
-    panel: *const i8,
-    /// From a panel to the next one, for functions that take several.
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        expect(dead_code, reason = "no other architecture's kernel takes more than one")
-    )]
-    panel_stride: usize,
-    /// From a step to what is asked for ahead with it.
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        expect(dead_code, reason = "no other architecture's kernel asks ahead")
-    )]
-    ahead: usize,
-    /// Groups of `KU` in a run.
-    steps: usize,
-    /// As in [`Zeros`], in groups of `KU`.
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        expect(dead_code, reason = "no other architecture's kernel looks")
-    )]
-    sides: (usize, usize),
-    out: *mut i32,
-    out_stride: usize,
-}
-
-/// What makes the sums of a tile.
-type TileFn<A> = unsafe fn(Tile<'_, A>);
-
-/// Calls a tile function for each panel of a block.
-///
-/// # Safety
-/// The CPU has the function's instructions, and it stays within `rows.count` rows and `P::NR` columns.
-#[inline]
-unsafe fn each_panel<P: Product>(
-    tile: TileFn<P::A>,
-    rows: Rows<'_, P::A>,
-    panels: Panels<'_>,
-    out: &mut [i32],
-    stride: usize,
-) {
-    // SAFETY: the caller's promise.
-    unsafe { each_panels::<P>([tile, tile], 1, rows, panels, out, stride) }
-}
-
-/// Calls a function for so many panels of a block at a time, one or two, and another one for a panel that is left.
-///
-/// # Safety
-/// The CPU has the functions' instructions, and they stay within `rows.count` rows and the columns of their panels.
-#[inline]
-unsafe fn each_panels<P: Product>(
-    [several, one]: [TileFn<P::A>; 2],
-    at_once: usize,
-    rows: Rows<'_, P::A>,
-    panels: Panels<'_>,
-    out: &mut [i32],
-    stride: usize,
-) {
-    check::<P>(rows, panels, out, stride);
-    let run = panels.depth / rows.runs.len();
-    let sides = (rows.zeros.sides.0 / P::KU, rows.zeros.sides.1 / P::KU);
-    for i in (0..panels.count).step_by(at_once) {
-        let tile = if i + at_once <= panels.count { several } else { one };
-        for (l, line) in rows.lines.iter().enumerate() {
-            let (start, end) = rows.zeros.rest(l, rows.runs.len());
-            // SAFETY: `check` has seen that every run of every row of every line holds its steps, that there are `count`
-            // panels of as many, and that `out` takes their sums; the rest is the caller's promise.
-            unsafe {
-                tile(Tile {
-                    rows: rows.data.as_ptr().add(*line),
-                    row_stride: rows.stride,
-                    runs: &rows.runs[start..end],
-                    panel: panels.data.as_ptr().add(P::NR * (i * panels.depth + start * run)),
-                    panel_stride: P::NR * panels.depth,
-                    ahead: if l == 0 { panels.ahead::<P>(i) } else { 0 },
-                    steps: run / P::KU,
-                    sides,
-                    out: out.as_mut_ptr().add(l * rows.count * stride + i * P::NR),
-                    out_stride: stride,
-                });
-            }
-        }
-    }
 }
 
 /// Something that is done with an instruction set's products.

@@ -51,6 +51,7 @@ macro_rules! product {
             type A = $a;
             type V = Neon;
             type Channelwise = Neon;
+            type Bounded = Self;
             const MR: usize = 8;
             const NR: usize = NR;
             const KU: usize = $ku;

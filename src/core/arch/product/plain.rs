@@ -7,6 +7,7 @@ impl Product for Scalar {
     type A = i16;
     type V = Self;
     type Channelwise = Self;
+    type Bounded = Self;
     const MR: usize = 4;
     const NR: usize = 8;
     const KU: usize = 2;

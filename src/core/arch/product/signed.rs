@@ -29,6 +29,7 @@ impl Product for Signed {
     type A = i8;
     type V = Avx512;
     type Channelwise = Vnni;
+    type Bounded = Self;
     const MR: usize = Vnni::MR;
     const PER_BYTE: usize = Vnni::PER_BYTE;
     /// A whole chunk, so that few rows read memory from its start to its end.

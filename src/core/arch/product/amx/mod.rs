@@ -55,6 +55,7 @@ impl Product for Amx {
     type A = u8;
     type V = Avx512;
     type Channelwise = Vnni;
+    type Bounded = Self;
     const MR: usize = 32;
     const ROWS: usize = 16;
     const PER_BYTE: usize = 36;

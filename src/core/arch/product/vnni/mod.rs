@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use super::codes::{self, ToBytes};
 use super::floats::{self, ToNumbers};
-use super::{Panels, Product, Rows, Tile, TileFn, each_panel, each_panels};
+use super::{Panels, Product, Rows, TileFn, each_panel, each_panels, each_tiles};
 use crate::arch::window::Window;
 use crate::arch::x86_64::avx512::Avx512;
 
@@ -33,6 +33,7 @@ impl Product for Vnni {
     type A = u8;
     type V = Avx512;
     type Channelwise = Self;
+    type Bounded = Self;
     const MR: usize = MR;
     const PER_BYTE: usize = 12;
     const NR: usize = NR;
@@ -80,7 +81,7 @@ impl Product for Vnni {
         // columns. `check` has seen that every run of every row of every line holds its steps, that there are panels of as
         // many, columns of each table, and rows and columns of the room and of what is added.
         unsafe {
-            each_tiles(
+            each_tiles::<Self, _>(
                 rows,
                 panels,
                 (to.row(0).as_mut_ptr(), stride, columns),
@@ -107,7 +108,7 @@ impl Product for Vnni {
         let (columns, stride) = (to.columns(), to.stride());
         // SAFETY: as for codes.
         unsafe {
-            each_tiles(
+            each_tiles::<Self, _>(
                 rows,
                 panels,
                 (to.row(0).as_mut_ptr(), stride, columns),
@@ -120,61 +121,6 @@ impl Product for Vnni {
                     );
                 },
             );
-        }
-    }
-}
-
-/// Calls a function for the tiles of each line and panel, as many as are as high as each other, and those that are left:
-/// with where the first one's results go, how many there are and how high each is, its first row and column, and how many
-/// columns are wanted. Results go to so many columns of rows a stride apart.
-///
-/// # Safety
-/// Every run of every row of every line holds its steps, there are panels of as many, and the room has all rows and columns.
-#[inline]
-unsafe fn each_tiles<T>(
-    rows: Rows<'_, u8>,
-    panels: Panels<'_>,
-    (out, stride, columns): (*mut T, usize, usize),
-    mut make: impl FnMut(Tile<'_, u8>, (usize, usize), (usize, usize), usize),
-) {
-    let run = panels.depth / rows.runs.len();
-    let sides = (rows.zeros.sides.0 / Vnni::KU, rows.zeros.sides.1 / Vnni::KU);
-    // 13 rows are 7 and 6 rather than 12 and 1.
-    let height = rows.count.div_ceil(rows.count.div_ceil(MR));
-    let (tiles, last) = (rows.count / height, rows.count % height);
-    for i in 0..panels.count {
-        let column = i * NR;
-        let wanted = NR.min(columns - column);
-        for (l, line) in rows.lines.iter().enumerate() {
-            let (start, end) = rows.zeros.rest(l, rows.runs.len());
-            let mut at = 0;
-            // Those that are as high as each other, and the last one.
-            for (count, tiles) in [(height, tiles), (last, 1)] {
-                if count == 0 {
-                    continue;
-                }
-                let row = l * rows.count + at;
-                // SAFETY: the caller's promise.
-                let tile = unsafe {
-                    Tile {
-                        rows: rows.data.as_ptr().add(line + at * rows.stride),
-                        row_stride: rows.stride,
-                        runs: &rows.runs[start..end],
-                        panel: panels.data.as_ptr().add(column * panels.depth + NR * start * run),
-                        panel_stride: NR * panels.depth,
-                        ahead: if (l, at) == (0, 0) { panels.ahead::<Vnni>(i) } else { 0 },
-                        steps: run / Vnni::KU,
-                        sides: (
-                            if at == 0 { sides.0 } else { 0 },
-                            if at + tiles * count == rows.count { sides.1 } else { 0 },
-                        ),
-                        out: out.add(row * stride + column).cast(),
-                        out_stride: stride,
-                    }
-                };
-                make(tile, (tiles, count), (row, column), wanted);
-                at += tiles * count;
-            }
         }
     }
 }

@@ -1,0 +1,218 @@
+//! Codes and floats of the sums of tiles.
+
+use std::arch::x86_64::*;
+
+use super::NR;
+use super::bounded::Sums;
+use crate::arch::product::codes::{Added, ToBytes};
+use crate::arch::product::floats::{LOW, ToNumbers};
+
+/// Two vectors of a table of floats.
+///
+/// # Safety
+/// The CPU has AVX2; the table has `NR` elements.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn of_floats(table: &[f32]) -> [__m256; 2] {
+    // SAFETY: the caller's promise.
+    unsafe { [_mm256_loadu_ps(table.as_ptr()), _mm256_loadu_ps(table.as_ptr().add(8))] }
+}
+
+/// Two vectors of integers.
+///
+/// # Safety
+/// The CPU has AVX2; there are `NR` of them.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn of_integers(table: *const i32) -> [__m256i; 2] {
+    // SAFETY: the caller's promise.
+    unsafe { [_mm256_loadu_si256(table.cast()), _mm256_loadu_si256(table.add(8).cast())] }
+}
+
+/// What turns the steps of two rows into their codes.
+struct Narrow {
+    zero_point: __m256i,
+    least: __m256i,
+    flip: __m256i,
+}
+
+impl Narrow {
+    /// # Safety
+    /// The CPU has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    unsafe fn new(finish: &ToBytes<'_>) -> Self {
+        Self {
+            zero_point: _mm256_set1_epi16(finish.zero_point),
+            least: _mm256_set1_epi8(finish.least as i8),
+            flip: _mm256_set1_epi8(finish.flip as i8),
+        }
+    }
+
+    /// Writes the codes of two rows, or of one where there is no second, as many as are wanted.
+    ///
+    /// # Safety
+    /// The CPU has AVX2; there is room for them.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    unsafe fn write(&self, [a, b, c, d]: [__m256i; 4], rows: [Option<*mut u8>; 2], wanted: usize) {
+        let ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), self.zero_point);
+        let cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), self.zero_point);
+        let all = _mm256_max_epu8(_mm256_packus_epi16(ab, cd), self.least);
+        // Packing twice leaves four bytes from each vector in turn.
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        let all = _mm256_permutevar8x32_epi32(_mm256_xor_si256(all, self.flip), order);
+        let both = [_mm256_castsi256_si128(all), _mm256_extracti128_si256::<1>(all)];
+        for (codes, to) in both.into_iter().zip(rows) {
+            let Some(to) = to else { continue };
+            // SAFETY: the caller's promise.
+            unsafe {
+                if wanted == NR {
+                    _mm_storeu_si128(to.cast(), codes);
+                } else {
+                    let mut bytes = [0u8; NR];
+                    _mm_storeu_si128(bytes.as_mut_ptr().cast(), codes);
+                    std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, wanted);
+                }
+            }
+        }
+    }
+}
+
+/// The codes of so many rows of sums.
+///
+/// # Safety
+/// The CPU has AVX2; tables have `NR` columns, and the output so many rows of those that are wanted.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn codes(
+    sums: &Sums,
+    count: usize,
+    finish: &ToBytes<'_>,
+    (out, stride): (*mut u8, usize),
+    wanted: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (base, narrow) = (of_integers(finish.base.as_ptr()), Narrow::new(finish));
+        let (bias, multipliers) = (of_floats(finish.bias), of_floats(finish.multipliers));
+        for r in (0..count).step_by(2) {
+            let is_last = r + 1 == count;
+            let (mut steps, mut at) = ([_mm256_setzero_si256(); 4], 0);
+            while at < 4 {
+                let row = if is_last { r } else { r + at / 2 };
+                let j = at % 2;
+                let sum = _mm256_loadu_si256(sums.as_ptr().add(row * NR + 8 * j).cast());
+                let sum = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, base[j]));
+                steps[at] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_add_ps(sum, bias[j]), multipliers[j]));
+                at += 1;
+            }
+            let second = if is_last { None } else { Some(out.add((r + 1) * stride)) };
+            narrow.write(steps, [Some(out.add(r * stride)), second], wanted);
+        }
+    }
+}
+
+/// The codes of so many rows of sums, with what is added to them.
+///
+/// # Safety
+/// As [`codes`]; of what is added there are as many rows and columns.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn with_added(
+    sums: &Sums,
+    count: usize,
+    finish: &ToBytes<'_>,
+    added: &Added<'_>,
+    (out, stride): (*mut u8, usize),
+    wanted: usize,
+) {
+    // SAFETY: the caller's promise; of a row of what is added no more is read than is wanted.
+    unsafe {
+        let (base, narrow) = (of_integers(finish.base.as_ptr()), Narrow::new(finish));
+        let (bias, multipliers) = (of_floats(finish.bias), of_floats(finish.multipliers));
+        let (scale, inv) = (_mm256_set1_ps(added.scale), _mm256_set1_ps(added.inv));
+        let (zero_point, flip) = (_mm256_set1_epi32(added.zero_point), _mm_set1_epi8(added.flip as i8));
+        for r in (0..count).step_by(2) {
+            let is_last = r + 1 == count;
+            let (mut steps, mut at) = ([_mm256_setzero_si256(); 4], 0);
+            while at < 4 {
+                let row = if is_last { r } else { r + at / 2 };
+                let j = at % 2;
+                if j == 0 {
+                    let from = added.codes.as_ptr().add(row * added.stride);
+                    let mut bytes = [0u8; NR];
+                    let codes = if wanted == NR {
+                        _mm_loadu_si128(from.cast())
+                    } else {
+                        std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), wanted);
+                        _mm_loadu_si128(bytes.as_ptr().cast())
+                    };
+                    let codes = _mm_xor_si128(codes, flip);
+                    steps[at] = _mm256_cvtepu8_epi32(codes);
+                    steps[at + 1] = _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(codes));
+                }
+                let value = _mm256_cvtepi32_ps(_mm256_sub_epi32(steps[at], zero_point));
+                let value = _mm256_mul_ps(scale, value);
+                let sum = _mm256_loadu_si256(sums.as_ptr().add(row * NR + 8 * j).cast());
+                let sum = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, base[j]));
+                let result = _mm256_add_ps(_mm256_mul_ps(sum, multipliers[j]), bias[j]);
+                steps[at] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_add_ps(result, value), inv));
+                at += 1;
+            }
+            let second = if is_last { None } else { Some(out.add((r + 1) * stride)) };
+            narrow.write(steps, [Some(out.add(r * stride)), second], wanted);
+        }
+    }
+}
+
+/// The floats of so many rows of sums.
+///
+/// # Safety
+/// The CPU has AVX2; tables of columns have `NR`, those of rows one or so many, and the output and what is added so many
+/// rows of those that are wanted.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn floats(
+    sums: &Sums,
+    count: usize,
+    finish: &ToNumbers<'_>,
+    (out, stride): (*mut f32, usize),
+    wanted: usize,
+) {
+    // SAFETY: the caller's promise; what masks leave out is not touched.
+    unsafe {
+        let base = match finish.base.is_empty() {
+            true => [_mm256_setzero_si256(); 2],
+            false => of_integers(finish.base.as_ptr()),
+        };
+        let bias = if finish.bias.is_empty() { [_mm256_setzero_ps(); 2] } else { of_floats(finish.bias) };
+        let weights = of_floats(finish.weights);
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        let (zero, relu) = (_mm256_setzero_ps(), finish.relu);
+        for j in 0..2 {
+            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(wanted as i32 - 8 * j as i32), lanes);
+            let of_weights = _mm256_loadu_si256(finish.sums.as_ptr().add(8 * j).cast());
+            let low = _mm256_and_si256(of_weights, _mm256_set1_epi32((1 << LOW) - 1));
+            let high = _mm256_slli_epi32::<16>(_mm256_srai_epi32::<{ LOW as i32 }>(of_weights));
+            let halves = _mm256_or_si256(low, high);
+            for r in 0..count {
+                let zero_point =
+                    finish.zero_points.as_ptr().add(if finish.zero_points.len() > 1 { r } else { 0 });
+                let zero_point = _mm256_set1_epi32(*zero_point.cast::<i32>());
+                let scale = _mm256_set1_ps(finish.scales[if finish.scales.len() > 1 { r } else { 0 }]);
+                let sum = _mm256_loadu_si256(sums.as_ptr().add(r * NR + 8 * j).cast());
+                let sum =
+                    _mm256_add_epi32(_mm256_add_epi32(sum, base[j]), _mm256_madd_epi16(halves, zero_point));
+                let product = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scale, weights[j]));
+                let mut value = _mm256_add_ps(product, bias[j]);
+                if let Some((added, apart)) = finish.added {
+                    let added = _mm256_maskload_ps(added.as_ptr().add(r * apart + 8 * j), mask);
+                    value = _mm256_add_ps(value, added);
+                    // NaN stays, as in NumPy.
+                    value = if relu { _mm256_max_ps(zero, value) } else { value };
+                } else {
+                    value = if relu { _mm256_max_ps(value, zero) } else { value };
+                }
+                _mm256_maskstore_ps(out.add(r * stride + 8 * j), mask, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Activations as bytes whose pairs are small, and what that leaves out of them.
+//!
+//! AVX2 multiplies four bytes of each column at a time, but adds pairs of products in 16 bits: `x0 * w0 + x1 * w1` is exact for
+//! all weights where `x0 + x1` is at most 256. So a product stores activations less what most of them have in common, not
+//! below 0 and no pair above that, and adds the products of what is missing, which is little, to the sums.
+
+use std::ops::Range;
+
+use super::{Panels, Product, Rows};
+
+/// The greatest sum of two neighbours: times -128 it is the least number of 16 bits.
+pub(crate) const GREATEST_PAIR: u32 = 256;
+
+/// What four neighbours are more, and less, than what is stored of them: no pair of either is more than [`GREATEST_PAIR`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quad {
+    /// Which four of all.
+    pub(crate) at: u32,
+    pub(crate) more: [u8; 4],
+    pub(crate) less: [u8; 4],
+}
+
+/// The quads of rows that have any.
+#[derive(Clone, Copy)]
+pub(crate) struct Excess<'a> {
+    /// In their order.
+    pub(crate) quads: &'a [Quad],
+    /// Which is the first one of each unit, and at the end how many there are.
+    pub(crate) firsts: &'a [u32],
+    /// Elements of a unit: all rows and runs start with one.
+    pub(crate) unit: usize,
+    /// How many elements lie before those of the rows.
+    pub(crate) before: usize,
+}
+
+impl<'a> Excess<'a> {
+    /// Of rows that start so many elements further.
+    pub(crate) fn behind(self, elements: usize) -> Self {
+        Self { before: self.before + elements, ..self }
+    }
+
+    /// Those of so many elements, from one of them on.
+    fn of(self, start: usize, length: usize) -> &'a [Quad] {
+        let first = start / self.unit;
+        let end = first + length.div_ceil(self.unit);
+        &self.quads[self.firsts[first] as usize..self.firsts[end] as usize]
+    }
+}
+
+/// What a quad adds to the sums of a row, panel by panel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Missing {
+    /// Where in the sums of a panel the row starts.
+    pub(super) row: usize,
+    /// Where in a panel the weights of the quad start.
+    pub(super) weights: usize,
+    pub(super) quad: [u8; 4],
+    /// 0 for what is added, and -1 for what is subtracted.
+    pub(super) sign: i32,
+}
+
+/// What is missing of the sums of rows that are `stride` apart, tile by tile. Weights lie within a panel.
+pub(super) fn missing<P: Product>(
+    rows: &Rows<'_, P::A>,
+    panels: &Panels<'_>,
+    excess: Excess<'_>,
+    stride: usize,
+) -> Vec<Missing> {
+    let length = panels.depth / rows.runs.len();
+    let starts =
+        || rows.lines.iter().flat_map(|line| rows.runs.iter().map(move |run| excess.before + line + run));
+    // Those of a row are counted by how many there are in all of them, which overlap.
+    let most: usize =
+        starts().map(|start| excess.of(start, (rows.count - 1) * rows.stride + length).len()).sum();
+    let mut all = Vec::with_capacity(2 * most);
+    if most == 0 {
+        return all;
+    }
+    let height = rows.count.div_ceil(rows.count.div_ceil(P::MR));
+    for (l, line) in rows.lines.iter().enumerate() {
+        for first in (0..rows.count).step_by(height) {
+            let tile = first..rows.count.min(first + height);
+            for (i, run) in rows.runs.iter().enumerate() {
+                let start = |r: usize| excess.before + line + run + r * rows.stride;
+                let mut quads = [&[][..]; MOST_ROWS];
+                let mut longest = 0;
+                for (quads, r) in quads.iter_mut().zip(tile.clone()) {
+                    *quads = excess.of(start(r), length);
+                    longest = longest.max(quads.len());
+                }
+                // Neighbours are of different rows: what is added to the same sums waits for each other.
+                for j in 0..longest {
+                    for (quads, r) in quads.iter().zip(tile.clone()) {
+                        let Some(quad) = quads.get(j) else { continue };
+                        let k = 4 * quad.at as usize - start(r);
+                        assert!(k + 4 <= length, "a quad of the row");
+                        let row = (l * rows.count + r) * stride;
+                        let weights = P::NR * (i * length + k);
+                        let mut push = |quad, sign| all.push(Missing { row, weights, quad, sign });
+                        if quad.more != [0; 4] {
+                            push(quad.more, 0);
+                        }
+                        if quad.less != [0; 4] {
+                            push(quad.less, -1);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// No tile has more rows.
+const MOST_ROWS: usize = 16;
+
+/// Those of the rows of a tile, which start and end at these places in the sums of a panel.
+pub(super) fn part(missing: &[Missing], rows: Range<usize>) -> &[Missing] {
+    let first = missing.partition_point(|one| one.row < rows.start);
+    let end = first + missing[first..].partition_point(|one| one.row < rows.end);
+    &missing[first..end]
+}
