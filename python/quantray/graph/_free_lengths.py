@@ -246,10 +246,11 @@ def _is_always_so(subject: object) -> bool:
 
 
 def _is_count(expr: object) -> bool:
-    """Whether it is no negative number: a length, or what is added and multiplied of lengths."""
+    """Whether it is no negative number: a length, or what is made of lengths without taking away."""
     if not isinstance(expr, Expr):
         return isinstance(expr, (int, float)) and expr >= 0
-    return expr.op == "dim" or (expr.op in ("add", "mul", "floordiv") and all(map(_is_count, expr.args)))
+    made_of = ("add", "mul", "floordiv", "min", "max")
+    return expr.op == "dim" or (expr.op in made_of and all(map(_is_count, expr.args)))
 
 
 def lengths_in(expr: object) -> list[Expr]:

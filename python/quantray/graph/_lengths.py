@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, cast, overload
 
 import numpy as np
 
@@ -221,6 +221,32 @@ def is_length(item: object) -> bool:
     return type(item) is Length
 
 
+def least(a: Length | int, b: Length | int) -> Length | int:
+    """The lesser of two lengths: not a decision, but a length itself."""
+    return _extreme("min", a, b)
+
+
+def greatest(a: Length | int, b: Length | int) -> Length | int:
+    """The greater of two lengths."""
+    return _extreme("max", a, b)
+
+
+def _extreme(name: str, a: Length | int, b: Length | int) -> Length | int:
+    one, two = _plain(a), _plain(b)
+    if (type(a) is not Length and type(b) is not Length) or _expr(a) == _expr(b):
+        return cast("int", _EXTREMES[name](one, two)) if type(a) is not Length else a
+    return Length(cast("int", _EXTREMES[name](one, two)), Expr(name, (_expr(a), _expr(b))))
+
+
+#: What lengths are worked out with that `operator` has no name for.
+_EXTREMES: Mapping[str, Callable[..., Any]] = {"min": min, "max": max}
+
+
+def function_of(op: str) -> Callable[..., Any]:
+    """What lengths are worked out by."""
+    return _EXTREMES.get(op) or getattr(operator, op)
+
+
 def product(lengths: Iterable[Length | int]) -> Length | int:
     """All lengths multiplied."""
     made: Length | int = 1
@@ -236,7 +262,7 @@ def evaluate(expr: object, shape_of: Callable[[Ref], Iterable[SupportsIndex | st
     if expr.op == "dim":
         ref, axis = cast("tuple[Ref, int]", expr.args)
         return tuple(shape_of(ref))[axis]
-    return getattr(operator, expr.op)(*(evaluate(arg, shape_of) for arg in expr.args))
+    return function_of(expr.op)(*(evaluate(arg, shape_of) for arg in expr.args))
 
 
 def named(length: int | str, lengths: Mapping[str, int]) -> int | str:

@@ -10,7 +10,8 @@ meet arrays that are not known yet, they become a node of the graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import SupportsInt, TypeAlias, TypeGuard, TypeVar, cast
 
 import numpy as np
@@ -123,6 +124,14 @@ def integers(x: Array | SupportsInt, what: str) -> tuple[int, ...]:
         # Lengths answer for integers.
         return tuple(plain(item) for item in cast("Iterable[int]", x.ravel()))
     return tuple(int(item) for item in cast("Array", x).reshape(-1).tolist())
+
+
+def extreme(function: Callable[[Dim, Dim], Dim], items: Iterable[Dim]) -> Dim | None:
+    """The least, or the greatest, of lengths; None where there are floats, or none at all."""
+    given = [plain(item) for item in items]
+    if not given or any(not isinstance(item, int) for item in given):
+        return None
+    return functools.reduce(function, given)
 
 
 def integer(x: Array | SupportsInt, what: str) -> int:

@@ -12,8 +12,8 @@ from typing import cast
 import numpy as np
 
 from quantray import graph
-from quantray.graph._lengths import Length
-from quantray.onnx._lengths import as_array, is_lengths, plain, settled
+from quantray.graph._lengths import Length, greatest, least
+from quantray.onnx._lengths import Dim, as_array, extreme, is_lengths, plain, settled
 from quantray.onnx.operators._registry import Array, ArrayFunction, Call, operator
 
 
@@ -147,12 +147,12 @@ for _name, _function in {
     operator(_name)(pair(_function))
 
 
-def _many(function: ArrayFunction) -> ArrayFunction:
+def _many(function: ArrayFunction, of_lengths: ArrayFunction | None = None) -> ArrayFunction:
     def call(call: Call, *arrays: Array) -> Array:
         if any(map(is_lengths, arrays)) and not all(type(a) is np.ndarray for a in arrays):
             arrays = tuple(map(as_array, arrays))
         elif any(map(is_lengths, arrays)):
-            return settled(functools.reduce(function, map(_objects, arrays)))
+            return settled(functools.reduce(of_lengths or function, map(_objects, arrays)))
         if len(arrays) == 1:
             return arrays[0]
         return functools.reduce(lambda a, b: function(*terms(a, b)), arrays)
@@ -160,9 +160,20 @@ def _many(function: ArrayFunction) -> ArrayFunction:
     return call
 
 
+def _extremes(function: Callable[[Dim, Dim], Dim], decided: ArrayFunction) -> ArrayFunction:
+    """Of lengths one by one: lengths themselves. Which of floats is the lesser one is a decision."""
+    each = np.frompyfunc(lambda a, b: extreme(function, (a, b)), 2, 1)
+
+    def call(a: Array, b: Array) -> Array:
+        made = np.asarray(each(a, b), object)
+        return decided(a, b) if any(item is None for item in made.ravel()) else made
+
+    return call
+
+
 operator("Sum")(_many(np.add))
-operator("Max", takes_lengths=True)(_many(np.maximum))
-operator("Min", takes_lengths=True)(_many(np.minimum))
+operator("Max", takes_lengths=True)(_many(np.maximum, _extremes(greatest, np.maximum)))
+operator("Min", takes_lengths=True)(_many(np.minimum, _extremes(least, np.minimum)))
 
 
 @operator("Mean")
