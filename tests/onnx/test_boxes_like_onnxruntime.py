@@ -146,9 +146,7 @@ def test_non_zero(rng, dtype, shape):
 )
 def test_places_of_the_greatest(rng, order, ceil, shape, settings):
     x = rng.integers(-4, 5, shape).astype(np.float32)
-    node = single_node(
-        "MaxPool", {"x": x}, ["y", "places"], storage_order=order, ceil_mode=ceil, **settings
-    )
+    node = single_node("MaxPool", {"x": x}, ["y", "places"], storage_order=order, ceil_mode=ceil, **settings)
     node.graph.output[1].type.tensor_type.elem_type = 7
     check(node, {"x": x})
 
@@ -205,7 +203,9 @@ def test_col2im(rng, lengths, block, settings):
         "image": np.array(lengths, np.int64),
         "block": np.array(block, np.int64),
     }
-    check(single_node("Col2Im", inputs, constants={"image", "block"}, **settings), inputs, rtol=1e-5, atol=1e-5)
+    check(
+        single_node("Col2Im", inputs, constants={"image", "block"}, **settings), inputs, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
