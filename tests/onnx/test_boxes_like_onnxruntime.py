@@ -9,8 +9,7 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from quantray.onnx import load  # noqa: E402
-from single_node import here, in_onnxruntime, single_node  # noqa: E402
+from single_node import here, in_onnxruntime, loaded, single_node
 
 
 def called(model: Any) -> list[str]:
@@ -22,7 +21,7 @@ def called(model: Any) -> list[str]:
 def check(node: Any, inputs: dict[str, Any], rtol: float = 0, atol: float = 0) -> list[Any]:
     """Node by node, and as a program that leaves nothing to Python, it is what onnxruntime makes."""
     wanted = in_onnxruntime(node, inputs)
-    model = load(node.SerializeToString())
+    model = loaded(node)
     names = {value.name for value in model.inputs}
     given = {name: array for name, array in inputs.items() if name in names}
     for _ in range(3):
@@ -92,7 +91,7 @@ def test_as_many_boxes_as_there_are_in_each_call(rng):
         "least": np.array([0.0], np.float32),
     }
     node = single_node("NonMaxSuppression", inputs, constants={"limit", "overlap", "least"}, free=True)
-    model, lengths = load(node.SerializeToString()), set()
+    model, lengths = loaded(node), set()
     for seed in range(6):
         own = np.random.default_rng(seed)
         inputs["boxes"] = boxes(own, (1, 30), False)
@@ -135,7 +134,7 @@ def test_non_zero(rng, dtype, shape):
 @pytest.mark.parametrize("order", [0, 1])
 @pytest.mark.parametrize("ceil", [0, 1])
 @pytest.mark.parametrize(
-    "shape, settings",
+    ("shape", "settings"),
     [
         ((2, 3, 11), {"kernel_shape": [3], "strides": [2], "pads": [1, 0]}),
         ((2, 3, 9, 8), {"kernel_shape": [2, 2], "strides": [2, 2]}),
@@ -182,7 +181,7 @@ def test_antialiased(rng, mode, scales, exclude):
 
 
 @pytest.mark.parametrize(
-    "lengths, block, settings",
+    ("lengths", "block", "settings"),
     [
         ((5, 6), (2, 3), {}),
         ((7, 6), (3, 2), {"strides": [2, 1], "pads": [1, 0, 2, 1], "dilations": [1, 3]}),
@@ -209,7 +208,7 @@ def test_col2im(rng, lengths, block, settings):
 
 
 @pytest.mark.parametrize(
-    "op, inputs, settings, said",
+    ("op", "inputs", "settings", "said"),
     [
         ("RoiAlign", {"boxes": np.float32([[0, 0, 1e30, 4]])}, {}, "at most 16384 of them"),
         ("RoiAlign", {"images": np.array([2])}, {}, "from 0 to 1"),
