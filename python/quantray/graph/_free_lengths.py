@@ -11,7 +11,7 @@ from quantray._core import QTensor
 from quantray._typing import Array
 from quantray.graph._functions import function_of
 from quantray.graph._graph import Expr, Fact, Guard, Node, Place, Ref
-from quantray.graph._lengths import evaluate
+from quantray.graph._lengths import evaluate, is_always_so
 from quantray.graph._tracer import Tracer
 
 #: Names that free lengths get, in this order.
@@ -108,7 +108,7 @@ class Lengths:
             if isinstance(subject, Ref):
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
             elif (
-                _is_always_so(subject)
+                is_always_so(subject)
                 or (needs_number and self._value(subject, 0) != self._value(subject, 1))
                 or self._is_fixed(subject)
             ):
@@ -231,26 +231,6 @@ class Lengths:
 def _shape(fact: Fact) -> tuple[int, ...]:
     """The shape of what one run has seen: numbers alone, which get names when two runs are joined."""
     return cast("tuple[int, ...]", fact.shape)
-
-
-def _is_always_so(subject: object) -> bool:
-    """Whether a comparison is one of a length with itself, or asks whether it is negative."""
-    if not isinstance(subject, Expr) or len(subject.args) != 2 or subject.op == "dim":
-        return False
-    first, second = subject.args
-    if first == second:
-        return True
-    if isinstance(second, Expr) or not _is_count(first):
-        return False
-    return second < 0 or (second == 0 and subject.op in ("lt", "ge"))
-
-
-def _is_count(expr: object) -> bool:
-    """Whether it is no negative number: a length, or what is made of lengths without taking away."""
-    if not isinstance(expr, Expr):
-        return isinstance(expr, (int, float)) and expr >= 0
-    made_of = ("add", "mul", "floordiv", "min", "max")
-    return expr.op == "dim" or (expr.op in made_of and all(map(_is_count, expr.args)))
 
 
 def lengths_in(expr: object) -> list[Expr]:

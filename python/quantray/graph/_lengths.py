@@ -265,6 +265,26 @@ def evaluate(expr: object, shape_of: Callable[[Ref], Iterable[SupportsIndex | st
     return function_of(expr.op)(*(evaluate(arg, shape_of) for arg in expr.args))
 
 
+def is_always_so(subject: object) -> bool:
+    """Whether a comparison is one of a length with itself, or asks whether it is negative."""
+    if not isinstance(subject, Expr) or len(subject.args) != 2 or subject.op == "dim":
+        return False
+    first, second = subject.args
+    if first == second:
+        return True
+    if isinstance(second, Expr) or not _is_count(first):
+        return False
+    return second < 0 or (second == 0 and subject.op in ("lt", "ge"))
+
+
+def _is_count(expr: object) -> bool:
+    """Whether it is no negative number: a length, or what is made of lengths without taking away."""
+    if not isinstance(expr, Expr):
+        return isinstance(expr, (int, float)) and expr >= 0
+    made_of = ("add", "mul", "floordiv", "min", "max")
+    return expr.op == "dim" or (expr.op in made_of and all(map(_is_count, expr.args)))
+
+
 def named(length: int | str, lengths: Mapping[str, int]) -> int | str:
     """A length of a `Fact`, written in names of others ("2*n", "n/2", "n-3"), as a number if it can be.
 

@@ -236,6 +236,7 @@ class Tracer(Recorder):
         del self.nodes[nodes:], self.guards[guards:], self._undo[writes:]
         self._arrays = {key: v for key, v in self._arrays.items() if int(v._storage.ref.node) < nodes}
         self._constants = {key: ref for key, ref in self._constants.items() if int(ref.node) < nodes}
+        self.counted.cut_back(nodes)
         self._from_lengths = {key: v for key, v in self._from_lengths.items() if int(key) < nodes}
         self.singles = {number: path for number, path in self.singles.items() if number < nodes}
         self.calls = [(call, numbers) for call, numbers in self.calls if numbers.stop <= nodes]

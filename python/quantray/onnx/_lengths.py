@@ -20,7 +20,9 @@ from quantray import graph
 from quantray._typing import Array as Array
 from quantray.graph._lengths import Length
 from quantray.graph._lengths import is_length as is_length
+from quantray.graph._tracer import Tracer
 from quantray.graph._values import Value
+from quantray.nn._tracing import state
 
 
 def _stand_in(x: object) -> Value | None:
@@ -124,6 +126,15 @@ def integers(x: Array | SupportsInt, what: str) -> tuple[int, ...]:
         # Lengths answer for integers.
         return tuple(plain(item) for item in cast("Iterable[int]", x.ravel()))
     return tuple(int(item) for item in cast("Array", x).reshape(-1).tolist())
+
+
+def are_counted(x: Array) -> bool:
+    """Whether there are lengths among some that calls find out one by one: nothing can be decided by them."""
+    tracer = state.tracer
+    items = x.ravel() if is_lengths(x) else ()
+    return isinstance(tracer, Tracer) and any(
+        tracer.counted.is_in(item.expr) for item in items if type(item) is Length
+    )
 
 
 def extreme(function: Callable[[Dim, Dim], Dim], items: Iterable[Dim]) -> Dim | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from quantray import graph
 from quantray.graph._lengths import Length, greatest, least
-from quantray.onnx._lengths import Dim, as_array, extreme, is_lengths, plain, settled
+from quantray.onnx._lengths import Dim, are_counted, as_array, extreme, is_lengths, plain, settled
 from quantray.onnx.operators._registry import Array, ArrayFunction, Call, operator
 
 
@@ -31,13 +31,18 @@ def terms(a: Array, b: Array) -> tuple[Array, Array]:
     return term(a, b), term(b, a)
 
 
+#: What makes a decision of lengths.
+_COMPARISONS = (np.equal, np.less, np.less_equal, np.greater, np.greater_equal)
+
+
 def pair(function: ArrayFunction) -> Callable[[Call, Array, Array], Array]:
     """An operator of two operands, of lengths too."""
 
     def call(call: Call, a: Array, b: Array) -> Array:
         a, b = _with_axis(call, a, b)
         if is_lengths(a) or is_lengths(b):
-            if not (_is_known(a) and _is_known(b)):
+            decides = function in _COMPARISONS and (are_counted(a) or are_counted(b))
+            if decides or not (_is_known(a) and _is_known(b)):
                 a, b = as_array(a), as_array(b)
             else:
                 return settled(function(_objects(a), _objects(b)))
