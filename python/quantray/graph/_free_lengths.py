@@ -57,10 +57,12 @@ class Lengths:
                 if pair[0] != pair[1] and pair not in self.symbols:
                     self.symbols[pair] = next(names, f"n{len(self.symbols)}"), Ref(str(number)), axis
 
-    def fact(self, a: Fact, b: Fact) -> Fact:
-        """What is known of a wire in both runs."""
+    def fact(self, a: Fact, b: Fact, is_counted: bool = False) -> Fact:
+        """What is known of a wire in both runs, whose lengths values may say: these have no names."""
         if len(a.shape) != len(b.shape):
             return a
+        if is_counted:
+            return Fact(tuple(m if m == n else "?" for m, n in zip(a.shape, b.shape, strict=True)), a.dtype)
         return Fact(tuple(self._called(m, n) for m, n in zip(_shape(a), _shape(b), strict=True)), a.dtype)
 
     def _called(self, m: int, n: int) -> int | str:
@@ -126,6 +128,9 @@ class Lengths:
         ref: Ref = expr.args[0]
         pair = self._pair(expr)
         if self._a.tracer.nodes[int(ref.node)].kind == "input" or pair not in self.symbols:
+            return expr
+        if self._a.tracer.counted.is_in(ref):
+            # That as much was found as there is says nothing of other values.
             return expr
         _, source, own = self.symbols[pair]
         return Expr("dim", (source, own))
