@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from quantray.onnx import load
+from quantray.onnx import load, save
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -120,3 +120,15 @@ def test_the_least_of_lengths_is_one(rng, order, most):
     program = ours.floats()
     assert len(program.graphs) == 1
     assert program.made(ours, program.graphs[0]).lowered.called == ()
+
+
+@pytest.mark.parametrize("made", [by_count(), at_most(5)], ids=["by_count", "at_most"])
+def test_saved_files_decide_in_each_call(rng, made, tmp_path):
+    ours, theirs = both(made)
+    given = inputs(rng)
+    path = tmp_path / "saved.onnx"
+    save(ours, path, given["some"])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for x in given.values():
+        for one, other in zip(session.run(None, {"x": x}), theirs(x), strict=True):
+            np.testing.assert_array_equal(one, other)
