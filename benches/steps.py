@@ -98,6 +98,33 @@ def lstm(steps: int, batch: int, inputs: int, units: int) -> Work:
     return Work(f"lstm {steps} x {batch} x {inputs}, {units} units", [x], made, layer, nodes)
 
 
+def detection(image: np.ndarray) -> list[Work]:
+    """What detectors do beside convolutions; NumPy has none of it but places."""
+    corners = RNG.uniform(0, 300, (1, 1000, 2)).astype(np.float32)
+    boxes = np.concatenate([corners, corners + RNG.uniform(10, 60, (1, 1000, 2)).astype(np.float32)], -1)
+    scores = RNG.random((1, 1, 1000), np.float32)
+    some = RNG.random(20_000) < 0.2
+    height, width = image.shape[2:]
+    grid = RNG.uniform(-1, 1, (1, height, width, 2)).astype(np.float32)
+    columns = normal(1, 64 * 9, 56 * 56)
+    ids = np.zeros(200, np.int64)
+    suppression = {"limit": 1000, "overlap": 0.5, "least": 0.05}
+    return [
+        one("non_max_suppression", [boxes, scores], suppression, lambda boxes, scores: boxes,
+            "NonMaxSuppression", more=[np.array([1000]), np.float32([0.5]), np.float32([0.05])]),
+        one("nonzero", [some], {}, np.nonzero, "NonZero"),
+        one("roi_align", [normal(1, 256, 40, 40), boxes[0, :200] / 8, ids],
+            {"output_size": (7, 7), "sampling": 2}, lambda x, boxes, ids: x, "RoiAlign",
+            output_height=7, output_width=7, sampling_ratio=2),
+        one("grid_sample", [image[:1], grid], {"mode": "bicubic"}, lambda x, grid: x, "GridSample",
+            mode="bicubic"),
+        one("max_pool_places", [image], {"kernel_size": (2, 2), "stride": (2, 2)}, lambda x: x, "MaxPool",
+            kernel_shape=[2, 2], strides=[2, 2]),
+        one("col2im", [columns], {"shape": (56, 56), "kernel_size": (3, 3), "pads": (1, 1, 1, 1)},
+            lambda x: x, "Col2Im", more=[np.array([56, 56]), np.array([3, 3])], pads=[1, 1, 1, 1]),
+    ]  # fmt: skip
+
+
 def works() -> list[Work]:
     a, b, bias = normal(1, 64, 80, 80), normal(1, 64, 80, 80), normal(64, 1, 1)
     rows, row = normal(8, 128, 384), normal(8, 128, 1)
@@ -167,6 +194,9 @@ def works() -> list[Work]:
             more=["", up], mode="linear"),
         one("resize", [image], {"axes": (2, 3), "scale": (2.0, 2.0), "mode": "cubic"}, lambda x: x, "Resize",
             more=["", up], mode="cubic"),
+        one("resize", [image], {"axes": (2, 3), "scale": (0.4, 0.4), "mode": "linear", "antialias": True},
+            lambda x: x, "Resize", more=["", np.float32([1, 1, 0.4, 0.4])], mode="linear", antialias=1),
+        *detection(image),
         chain(),
         squeeze_and_scale(),
         lstm(40, 1, 96, 96),
@@ -185,7 +215,8 @@ def onnxruntime_call(work: Work, threads: int) -> Callable[[], object]:
                 continue
             constants.append(onnx.numpy_helper.from_array(np.asarray(value), f"c{i}_{k}"))
             names.append(f"c{i}_{k}")
-        outputs = [f"n{i}", f"m{i}"] if op == "TopK" else [f"n{i}"]
+        # What gives places beside values is asked for these, too.
+        outputs = [f"n{i}", f"m{i}"] if op in ("TopK", "MaxPool") else [f"n{i}"]
         nodes.append(make.make_node(op, names, outputs, **attributes))
     last = f"n{len(nodes) - 1}"
     of = {np.dtype(np.float32): 1, np.dtype(np.int64): 7, np.dtype(np.bool_): 9}

@@ -49,11 +49,7 @@ fn run(input: &mut Input<'_>) -> Result<()> {
         false => None,
     };
     let to = (f64::from(input.from_to(1, 400)? as u32) / 100.0, input.zero_point(memory.dtype)?);
-    let kinds = [
-        Pool::Max,
-        Pool::Average(zero_point, divisor),
-        Pool::AverageOn(zero_point, divisor, to),
-    ];
+    let kinds = [Pool::Max, Pool::Average(zero_point, divisor), Pool::AverageOn(zero_point, divisor, to)];
     let kind = input.one_of(&kinds)?;
     let shared = input.flag()?;
     let (lo, hi) = (memory.dtype.qmin(), memory.dtype.qmax());

@@ -73,9 +73,8 @@ pub fn check(input: &mut Input<'_>, groups: usize, inputs: usize, outputs: usize
         let packed = PackedConv::new(isa, geometry.clone(), (inputs, outputs), wm.codes(), params);
         let packed = packed.expect("no depth that could overflow");
         let what = format!("{on}: {geometry:?}, {inputs} to {outputs}, {images} of {space:?}");
-        let run = |finish: &Finish<'_>, results: Results<'_>| {
-            packed.run(&image, (0.02, x_zero), finish, results)
-        };
+        let run =
+            |finish: &Finish<'_>, results: Results<'_>| packed.run(&image, (0.02, x_zero), finish, results);
         let got = collect(sums.len(), |to| run(&sums_finish, Results::Sums(to)));
         same(&got.expect("nothing stops it"), &sums, &what);
         let got = collect(codes.len(), |to| run(&finish, Results::U8(to, y.0, y.1)));

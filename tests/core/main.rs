@@ -7,6 +7,7 @@ mod convolutions;
 #[path = "common/guard.rs"]
 mod guard;
 
+mod boxes;
 mod broadcast;
 mod conv;
 mod display;

@@ -74,13 +74,18 @@ def in_onnxruntime(model: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
     return session.run(None, {name: np.asarray(array) for name, array in inputs.items() if name in wanted})
 
 
-def here(model: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
-    """What quantray makes of it. Outputs have no types in these models, which only inference would find."""
+def loaded(model: onnx.ModelProto) -> Model:
+    """As a model. Outputs have no types in these models, which only inference would find."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     for value in model.graph.output:
         if not value.type.tensor_type.elem_type:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
-    loaded: Model = load(model.SerializeToString())
-    wanted = {value.name for value in loaded.inputs}
-    made = loaded(**{name: array for name, array in inputs.items() if name in wanted})
+    return load(model.SerializeToString())
+
+
+def here(model: onnx.ModelProto, inputs: dict[str, Any]) -> list[Any]:
+    """What quantray makes of it."""
+    own = loaded(model)
+    wanted = {value.name for value in own.inputs}
+    made = own(**{name: array for name, array in inputs.items() if name in wanted})
     return [np.asarray(value) for value in (made if isinstance(made, tuple) else (made,))]

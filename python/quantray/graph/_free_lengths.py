@@ -11,7 +11,7 @@ from quantray._core import QTensor
 from quantray._typing import Array
 from quantray.graph._functions import function_of
 from quantray.graph._graph import Expr, Fact, Guard, Node, Place, Ref
-from quantray.graph._lengths import evaluate
+from quantray.graph._lengths import evaluate, is_always_so
 from quantray.graph._tracer import Tracer
 
 #: Names that free lengths get, in this order.
@@ -57,10 +57,12 @@ class Lengths:
                 if pair[0] != pair[1] and pair not in self.symbols:
                     self.symbols[pair] = next(names, f"n{len(self.symbols)}"), Ref(str(number)), axis
 
-    def fact(self, a: Fact, b: Fact) -> Fact:
-        """What is known of a wire in both runs."""
+    def fact(self, a: Fact, b: Fact, is_counted: bool = False) -> Fact:
+        """What is known of a wire in both runs, whose lengths values may say: these have no names."""
         if len(a.shape) != len(b.shape):
             return a
+        if is_counted:
+            return Fact(tuple(m if m == n else "?" for m, n in zip(a.shape, b.shape, strict=True)), a.dtype)
         return Fact(tuple(self._called(m, n) for m, n in zip(_shape(a), _shape(b), strict=True)), a.dtype)
 
     def _called(self, m: int, n: int) -> int | str:
@@ -108,7 +110,7 @@ class Lengths:
             if isinstance(subject, Ref):
                 found.setdefault((subject, outcome), Guard(subject, outcome, at))
             elif (
-                _is_always_so(subject)
+                is_always_so(subject)
                 or (needs_number and self._value(subject, 0) != self._value(subject, 1))
                 or self._is_fixed(subject)
             ):
@@ -126,6 +128,9 @@ class Lengths:
         ref: Ref = expr.args[0]
         pair = self._pair(expr)
         if self._a.tracer.nodes[int(ref.node)].kind == "input" or pair not in self.symbols:
+            return expr
+        if self._a.tracer.counted.is_in(ref):
+            # That as much was found as there is says nothing of other values.
             return expr
         _, source, own = self.symbols[pair]
         return Expr("dim", (source, own))
@@ -231,25 +236,6 @@ class Lengths:
 def _shape(fact: Fact) -> tuple[int, ...]:
     """The shape of what one run has seen: numbers alone, which get names when two runs are joined."""
     return cast("tuple[int, ...]", fact.shape)
-
-
-def _is_always_so(subject: object) -> bool:
-    """Whether a comparison is one of a length with itself, or asks whether it is negative."""
-    if not isinstance(subject, Expr) or len(subject.args) != 2 or subject.op == "dim":
-        return False
-    first, second = subject.args
-    if first == second:
-        return True
-    if isinstance(second, Expr) or not _is_count(first):
-        return False
-    return second < 0 or (second == 0 and subject.op in ("lt", "ge"))
-
-
-def _is_count(expr: object) -> bool:
-    """Whether it is no negative number: a length, or what is added and multiplied of lengths."""
-    if not isinstance(expr, Expr):
-        return isinstance(expr, (int, float)) and expr >= 0
-    return expr.op == "dim" or (expr.op in ("add", "mul", "floordiv") and all(map(_is_count, expr.args)))
 
 
 def lengths_in(expr: object) -> list[Expr]:

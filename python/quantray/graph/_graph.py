@@ -43,7 +43,8 @@ T = TypeVar("T")
 class Expr:
     """A length that is known when the graph runs: an axis of a wire, or what is worked out from lengths.
 
-    `op` is "dim", with a `Ref` and an axis, or the name of a function of `operator`, with its arguments.
+    `op` is "dim", with a `Ref` and an axis, or the name of a function of `operator`, "min" or "max", with its
+    arguments.
     """
 
     op: str

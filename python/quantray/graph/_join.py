@@ -39,8 +39,9 @@ def join(a: Once, b: Once, training: bool, has_differed: bool = False) -> Joined
         last = (first if len(first) > len(second) else second)[min(len(first), len(second))]
         raise Differ(last.scope, f"other work for other sizes or values ({last.kind})", last.at)
     nodes: list[Node] = []
-    for one, two in zip(first, second, strict=True):
-        facts = tuple(lengths.fact(f, g) for f, g in zip(one.facts, two.facts, strict=True))
+    for number, (one, two) in enumerate(zip(first, second, strict=True)):
+        is_counted = a.tracer.counted.is_in(Ref(str(number)))
+        facts = tuple(lengths.fact(f, g, is_counted) for f, g in zip(one.facts, two.facts, strict=True))
         if one.kind == "constant":
             nodes.append(lengths.constant(one, two).but(facts=facts))
             continue

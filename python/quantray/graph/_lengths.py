@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, cast, overload
 
 import numpy as np
 
@@ -221,6 +221,32 @@ def is_length(item: object) -> bool:
     return type(item) is Length
 
 
+def least(a: Length | int, b: Length | int) -> Length | int:
+    """The lesser of two lengths: not a decision, but a length itself."""
+    return _extreme("min", a, b)
+
+
+def greatest(a: Length | int, b: Length | int) -> Length | int:
+    """The greater of two lengths."""
+    return _extreme("max", a, b)
+
+
+def _extreme(name: str, a: Length | int, b: Length | int) -> Length | int:
+    one, two = _plain(a), _plain(b)
+    if (type(a) is not Length and type(b) is not Length) or _expr(a) == _expr(b):
+        return cast("int", _EXTREMES[name](one, two)) if type(a) is not Length else a
+    return Length(cast("int", _EXTREMES[name](one, two)), Expr(name, (_expr(a), _expr(b))))
+
+
+#: What lengths are worked out with that `operator` has no name for.
+_EXTREMES: Mapping[str, Callable[..., Any]] = {"min": min, "max": max}
+
+
+def function_of(op: str) -> Callable[..., Any]:
+    """What lengths are worked out by."""
+    return _EXTREMES.get(op) or getattr(operator, op)
+
+
 def product(lengths: Iterable[Length | int]) -> Length | int:
     """All lengths multiplied."""
     made: Length | int = 1
@@ -236,7 +262,27 @@ def evaluate(expr: object, shape_of: Callable[[Ref], Iterable[SupportsIndex | st
     if expr.op == "dim":
         ref, axis = cast("tuple[Ref, int]", expr.args)
         return tuple(shape_of(ref))[axis]
-    return getattr(operator, expr.op)(*(evaluate(arg, shape_of) for arg in expr.args))
+    return function_of(expr.op)(*(evaluate(arg, shape_of) for arg in expr.args))
+
+
+def is_always_so(subject: object) -> bool:
+    """Whether a comparison is one of a length with itself, or asks whether it is negative."""
+    if not isinstance(subject, Expr) or len(subject.args) != 2 or subject.op == "dim":
+        return False
+    first, second = subject.args
+    if first == second:
+        return True
+    if isinstance(second, Expr) or not _is_count(first):
+        return False
+    return second < 0 or (second == 0 and subject.op in ("lt", "ge"))
+
+
+def _is_count(expr: object) -> bool:
+    """Whether it is no negative number: a length, or what is made of lengths without taking away."""
+    if not isinstance(expr, Expr):
+        return isinstance(expr, (int, float)) and expr >= 0
+    made_of = ("add", "mul", "floordiv", "min", "max")
+    return expr.op == "dim" or (expr.op in made_of and all(map(_is_count, expr.args)))
 
 
 def named(length: int | str, lengths: Mapping[str, int]) -> int | str:

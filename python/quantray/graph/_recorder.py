@@ -12,9 +12,10 @@ from quantray._core import QTensor
 from quantray._typing import Array, DType, Tensor
 from quantray.graph._array_functions import ABOUT, DECISIONS, VIEWS, WRITE, split
 from quantray.graph._called import Called
+from quantray.graph._counted import Counted
 from quantray.graph._functions import function_of, name_of, wrapped
 from quantray.graph._graph import Expr, Fact, Node, Place, Ref, Refusal, leaves, map_tree
-from quantray.graph._lengths import Length
+from quantray.graph._lengths import Length, is_always_so
 from quantray.graph._origins import Known
 from quantray.graph._refused import Refused, where
 from quantray.graph._trees import is_array, is_tuple
@@ -66,6 +67,7 @@ class Recorder:
         self._constants: dict[int, Ref] = {}
         #: The lengths that a node's result is made of, where it is made of nothing else.
         self._from_lengths: dict[str, list[Length]] = {}
+        self.counted = Counted(self.nodes)
         self._kept: list[object] = []
         self._undo: list[tuple[Storage, Ref, Array, int]] = []
 
@@ -97,7 +99,9 @@ class Recorder:
         raise error
 
     def guard(self, expr: Expr, outcome: object, *, needs_number: bool) -> None:
-        """Notes that something was decided by lengths."""
+        """Notes that something was decided by lengths, which are not what an earlier node has found."""
+        if self.counted.is_in(expr) and not is_always_so(expr):
+            self.refuse("a decision by how many elements an array has, which its values say")
         self.guards.append((expr, outcome, self.where(), needs_number))
 
     # Nodes
@@ -122,6 +126,7 @@ class Recorder:
             )
             for e in examples
         )
+        self.counted.note(str(len(self.nodes)), kind, args, kwargs)
         self.known.note(str(len(self.nodes)), kind, args, kwargs, facts)
         self.nodes.append(Node(wanted, kind, args, kwargs, facts, scope, self.where(), value))
         return len(self.nodes) - 1
@@ -375,5 +380,5 @@ class Recorder:
                 return False
             if node.kind in ("module", "python"):
                 return False
-            todo += [wire.node for wire in node.inputs]
+            todo += self.counted.sources(number)
         return True

@@ -236,14 +236,12 @@ class Tracer(Recorder):
         del self.nodes[nodes:], self.guards[guards:], self._undo[writes:]
         self._arrays = {key: v for key, v in self._arrays.items() if int(v._storage.ref.node) < nodes}
         self._constants = {key: ref for key, ref in self._constants.items() if int(ref.node) < nodes}
+        self.counted.cut_back(nodes)
         self._from_lengths = {key: v for key, v in self._from_lengths.items() if int(key) < nodes}
         self.singles = {number: path for number, path in self.singles.items() if number < nodes}
         self.calls = [(call, numbers) for call, numbers in self.calls if numbers.stop <= nodes]
-        paths = {r.scope for r in self.refusals}
-        self.refusals = [r for r in self.refusals if r.scope in paths and self._still_there(r.scope)]
-
-    def _still_there(self, scope: str) -> bool:
-        return any(node.kind == "python" and node.value == scope for node in self.nodes)
+        still_there = {node.value for node in self.nodes if node.kind == "python"}
+        self.refusals = [r for r in self.refusals if r.scope in still_there]
 
     def _hook(
         self, module: Module, path: str, when: str, key: int, args: tuple[object, ...], output: object

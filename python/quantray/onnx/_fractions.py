@@ -7,11 +7,10 @@ A length of integers is what everything else can be told in: steps of programs, 
 from __future__ import annotations
 
 import math
-import operator
 from typing import NamedTuple
 
 from quantray.graph import Expr
-from quantray.graph._lengths import Length
+from quantray.graph._lengths import Length, function_of
 
 #: Numbers whose denominators are greater are no fractions that somebody has meant.
 _GREATEST = 4096
@@ -68,7 +67,7 @@ def _fraction(expr: object) -> Fraction | None:
     one, two = args
     if one is None or two is None:
         return None
-    if expr.op in ("add", "sub"):
+    if expr.op in ("add", "sub", "min", "max"):
         sides = _op("mul", one.over, two.under), _op("mul", two.over, one.under)
         if one.under == two.under:
             return Fraction(_op(expr.op, one.over, two.over), one.under)
@@ -102,7 +101,7 @@ def _op(name: str, *args: Expr | int) -> Expr | int:
     """An operation of lengths, as short as it can be said."""
     numbers = [arg for arg in args if not isinstance(arg, Expr)]
     if len(numbers) == len(args):
-        return int(getattr(operator, name)(*numbers))
+        return int(function_of(name)(*numbers))
     if name == "mul" and 1 in numbers:
         return args[1] if args[0] == 1 else args[0]
     if name in ("floordiv", "sub", "add") and args[1] == (1 if name == "floordiv" else 0):

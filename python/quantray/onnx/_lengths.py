@@ -10,7 +10,8 @@ meet arrays that are not known yet, they become a node of the graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import SupportsInt, TypeAlias, TypeGuard, TypeVar, cast
 
 import numpy as np
@@ -19,7 +20,9 @@ from quantray import graph
 from quantray._typing import Array as Array
 from quantray.graph._lengths import Length
 from quantray.graph._lengths import is_length as is_length
+from quantray.graph._tracer import Tracer
 from quantray.graph._values import Value
+from quantray.nn._tracing import state
 
 
 def _stand_in(x: object) -> Value | None:
@@ -123,6 +126,23 @@ def integers(x: Array | SupportsInt, what: str) -> tuple[int, ...]:
         # Lengths answer for integers.
         return tuple(plain(item) for item in cast("Iterable[int]", x.ravel()))
     return tuple(int(item) for item in cast("Array", x).reshape(-1).tolist())
+
+
+def are_counted(x: Array) -> bool:
+    """Whether there are lengths among some that calls find out one by one: nothing can be decided by them."""
+    tracer = state.tracer
+    items = x.ravel() if is_lengths(x) else ()
+    return isinstance(tracer, Tracer) and any(
+        tracer.counted.is_in(item.expr) for item in items if type(item) is Length
+    )
+
+
+def extreme(function: Callable[[Dim, Dim], Dim], items: Iterable[Dim]) -> Dim | None:
+    """The least, or the greatest, of lengths; None where there are floats, or none at all."""
+    given = [plain(item) for item in items]
+    if not given or any(not isinstance(item, int) for item in given):
+        return None
+    return functools.reduce(function, given)
 
 
 def integer(x: Array | SupportsInt, what: str) -> int:

@@ -49,7 +49,7 @@ def _resize(to: Lowering, node: Node) -> None:
         "exclude_outside", "outside", "antialias", "policy",
     )  # fmt: skip
     transform, mode = given["transform"] or "half_pixel", given["mode"] or "nearest"
-    need(transform not in ("tf_crop_and_resize", "half_pixel_symmetric") and not given["antialias"])
+    need(transform not in ("tf_crop_and_resize", "half_pixel_symmetric"))
     need(given["policy"] in (None, "stretch") or given["sizes"] is None)
     x = given["x"]
     if mode != "nearest":
@@ -60,6 +60,7 @@ def _resize(to: Lowering, node: Node) -> None:
         "mode": mode,
         "coordinates": transform,
         "nearest_mode": given["rounding"] or "round_prefer_floor",
+        "antialias": bool(given["antialias"]),
     }
     if given["sizes"] is not None:
         # Lengths of corners that stay are counted from the sizes, and from the scales where there are some.
@@ -82,7 +83,7 @@ def _grid_sample(to: Lowering, node: Node) -> None:
         names = ("x", "grid", "mode", "padding", "align_corners")
         near(to)
     x, grid, mode, outside, corners = arguments(node, *names).values()
-    need(rank(to, x) == 4 and mode in (None, "bilinear", "nearest"))
+    need(rank(to, x) == 4 and mode in (None, "bilinear", "nearest", "bicubic"))
     made = to.step(
         "grid_sample",
         (wire(to, x), wire(to, grid)),

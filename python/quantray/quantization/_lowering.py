@@ -25,7 +25,7 @@ from quantray.quantization._integers import compute
 #: Dtypes that steps know; arrays of others only go into calls.
 DTYPES = ("float32", "int64", "int32", "uint8", "int8", "bool")
 #: Functions of lengths that the program works out.
-_FUNCTIONS = {"add": "add", "sub": "sub", "mul": "mul", "floordiv": "floordiv", "mod": "mod", "neg": "neg"}
+_FUNCTIONS = {name: name for name in ("add", "sub", "mul", "floordiv", "mod", "neg", "min", "max")}
 
 
 #: A length as steps take it: a number, or how it is worked out: ("dim", value, axis), ("mul", a, b), ...
@@ -91,6 +91,7 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
     # What lowers nodes of other families registers itself.
     from quantray.quantization import (
         _attention_steps,
+        _box_steps,
         _created_steps,
         _element_steps,
         _float_steps,
@@ -105,8 +106,9 @@ def lower(graph: Graph, model: nn.Module, grids: Mapping[Ref, Grid], *, is_near:
         _reduction_steps,
     )
 
-    del _attention_steps, _created_steps, _element_steps, _float_steps, _image_steps, _index_steps
-    del _integer_steps, _layer_steps, _move_steps, _norm_steps, _onnx_steps, _place_steps, _reduction_steps
+    del _attention_steps, _box_steps, _created_steps, _element_steps, _float_steps, _image_steps
+    del _index_steps, _integer_steps, _layer_steps, _move_steps, _norm_steps, _onnx_steps
+    del _place_steps, _reduction_steps
     return Lowering(expanded(graph.but(guards=()).pruned()), model, grids, is_near).result()
 
 

@@ -97,6 +97,21 @@ def _scatter_elements(to: Lowering, node: Node) -> None:
     to.put(node, made)
 
 
+@step_of("onnx.non_zero")
+def _non_zero(to: Lowering, node: Node) -> None:
+    to.put(node, to.step("nonzero", (wire(to, arguments(node, "x")["x"], None),), node))
+
+
+@step_of("numpy.nonzero", "ndarray.nonzero")
+def _non_zero_by_axis(to: Lowering, node: Node) -> None:
+    x = arguments(node, "a")["a"]
+    need(isinstance(x, Ref) and rank(to, x) > 0)
+    rows = to.step("nonzero", (wire(to, x, None),), node)
+    for axis_number in range(len(node.facts)):
+        row = to.step("slice", (rows,), node, index=(axis_number,))
+        to.numbers[Ref(node.name, axis_number)] = row
+
+
 @step_of("onnx.one_hot")
 def _one_hot(to: Lowering, node: Node) -> None:
     given = arguments(node, "indices", "depth", "values", "axis")

@@ -4,6 +4,7 @@
 //! [`crate::arch`]. Plain functions say what each must give: [`Function::of`], [`Binary::of`].
 
 mod binary;
+mod boxes;
 mod clamp;
 pub mod embedding;
 pub mod pool;
@@ -13,6 +14,7 @@ mod sum;
 mod table;
 
 pub use binary::{Binary, Repeat, binary, binary_repeated};
+pub use boxes::{Counts, Suppression, non_max_suppression};
 pub use clamp::clamp;
 pub use sort::{argsort, gather};
 pub use sum::add_floats;

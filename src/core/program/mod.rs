@@ -8,7 +8,8 @@
 //! stays in the caches, and threads share images; otherwise threads share the work of each step.
 //!
 //! - `value`, `memory`, `dims`: what values are; their elements; lengths that depend on shapes
-//! - `op`: what a step is to a plan ([`Op`]); `ops`: the steps, a file for each family
+//! - `op`: what a step is to a plan ([`Op`]); `ops`: the steps, a file for each family; `find`: steps whose results are as
+//!   long as they find, between two programs
 //! - `tile`, `chain`, `fuse`: functions of single elements, which become one where they follow each other
 //! - `plan`, `arena`: who reads what, and where everything lies; `run`, `groups`: a call; `steps`: the program
 //!
@@ -18,6 +19,7 @@ mod arena;
 mod chain;
 mod check;
 mod dims;
+mod find;
 mod fuse;
 mod groups;
 mod lie;
@@ -32,6 +34,7 @@ mod value;
 
 pub use chain::Chain;
 pub use dims::{Dim, Function as DimFunction, Known};
+pub use find::{Find, Found};
 pub use memory::{Memory, Room};
 pub use op::{Constant, Does, Elements, Hint, Io, Op, Planned, Task, Trouble};
 pub use steps::{Failed, Prepared, Program, Row, Step};

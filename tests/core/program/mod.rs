@@ -20,7 +20,7 @@ fn lies(value: &Value, mut place: usize) -> usize {
 }
 
 /// Room for results in memory that holds something.
-fn slots<T>(memory: &mut [T]) -> &mut [MaybeUninit<T>] {
+pub(crate) fn slots<T>(memory: &mut [T]) -> &mut [MaybeUninit<T>] {
     // SAFETY: a program writes elements there, and never leaves any without a value.
     unsafe { &mut *(std::ptr::from_mut(memory) as *mut [MaybeUninit<T>]) }
 }

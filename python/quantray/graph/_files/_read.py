@@ -19,9 +19,10 @@ from quantray.graph._graph import Expr, Fact, Graph, Guard, Node, Place, Ref, Re
 from quantray.graph._trees import is_tuple
 from quantray.graph.kinds import kind_of
 
-#: What lengths may be worked out by: functions of `operator`.
+#: What lengths may be worked out by.
 _OPERATIONS = frozenset(
-    {"add", "sub", "mul", "floordiv", "mod", "truediv", "pow", "eq", "ne", "lt", "le", "gt", "ge", "neg"}
+    {"add", "sub", "mul", "floordiv", "mod", "truediv", "pow", "neg", "min", "max"}
+    | {"eq", "ne", "lt", "le", "gt", "ge"}
 )
 
 

@@ -183,6 +183,7 @@ class Writing:
                 self._shapes[name] = self.op("Shape", [name])
             return self.op("Gather", [self._shapes[name], self.constant(np.array([axis], np.int64))], axis=0)
         names = {"add": "Add", "sub": "Sub", "mul": "Mul", "floordiv": "Div", "mod": "Mod", "neg": "Neg"}
+        names |= {"min": "Min", "max": "Max"}
         if expr.op not in names:
             raise NotExported(f"a length that is worked out by {expr.op}")
         args = [self.length(arg) for arg in expr.args]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quantray._typing import Array, ArrayLike
+from quantray.onnx.functions._by_step import by_step
 
 
 def grid_sample(
@@ -257,7 +258,8 @@ def non_max_suppression(
     limit : array, optional
         How many boxes there are for each class; none by default.
     overlap, least : array, optional
-        Boxes of a greater intersection over union are left out, and those of no greater score.
+        Boxes of a greater intersection over union are left out, and those of no greater score. What has no
+        area covers nothing; a score that is no number is the least.
 
     Returns
     -------
@@ -266,40 +268,9 @@ def non_max_suppression(
 
     Source: the ONNX operator NonMaxSuppression.
     """
-    most = 0 if limit is None else int(np.asarray(limit).reshape(-1)[0])
-    bound = np.float32(0 if overlap is None else np.asarray(overlap).reshape(-1)[0])
-    found: list[tuple[int, int, int]] = []
-    for image, (each, rows) in enumerate(zip(np.asarray(boxes, np.float32), scores, strict=True)):
-        corners = _corners(each, centred)
-        for kind, row in enumerate(rows):
-            order = np.argsort(-row, kind="stable")
-            if least is not None:
-                order = order[row[order] > np.asarray(least).reshape(-1)[0]]
-            kept: list[int] = []
-            for place in order:
-                if len(kept) >= most:
-                    break
-                if not kept or not (_overlaps(corners[place], corners[kept]) > bound).any():
-                    kept.append(int(place))
-            found += [(image, kind, place) for place in kept]
-    return np.array(found, np.int64).reshape(-1, 3)
-
-
-def _corners(boxes: Array, centred: bool) -> Array:
-    """Least and greatest places along both axes."""
-    if centred:
-        middle, half = boxes[:, :2], boxes[:, 2:] / 2
-        return np.concatenate([middle - half, middle + half], 1)
-    one, two = boxes[:, :2], boxes[:, 2:]
-    return np.concatenate([np.minimum(one, two), np.maximum(one, two)], 1)
-
-
-def _overlaps(box: Array, others: Array) -> Array:
-    """Intersection over union with each of others; 0 where a box has no area."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
-    own = np.prod(box[2:] - box[:2])
-    union = own + areas - shared
-    valid = (own > 0) & (areas > 0) & (union > 0)
-    return np.where(valid, shared / np.where(union > 0, union, 1), 0)
+    at_most = 0 if limit is None else int(np.asarray(limit).reshape(-1)[0])
+    bound = 0.0 if overlap is None else float(np.asarray(overlap).reshape(-1)[0])
+    lowest = None if least is None else float(np.asarray(least).reshape(-1)[0])
+    arrays = [np.asarray(boxes, np.float32), np.asarray(scores, np.float32)]
+    how = {"limit": at_most, "overlap": bound, "least": lowest, "centred": centred}
+    return by_step("non_max_suppression", ("boxes", "scores"), arrays, **how)

@@ -116,6 +116,14 @@ def tensor_scatter(
     return made
 
 
+def non_zero(x: Array) -> Array:
+    """Places of elements that are not 0, a row for each axis; a number by itself is a row of one.
+
+    Source: the ONNX operator NonZero.
+    """
+    return np.stack(np.nonzero(np.atleast_1d(x))).astype(np.int64)
+
+
 def unique(x: Array, axis: int | None = None, is_sorted: bool = True) -> tuple[Array, Array, Array, Array]:
     """Elements, or slices, that differ; where each is first, which of them each one is, and counts.
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quantray._typing import Array
+from quantray.onnx.functions._by_step import by_step
 
 Pads = Sequence[Sequence[int]]
 
@@ -187,43 +188,18 @@ def roi_align(
 
     Source: the ONNX operator RoiAlign; "Mask R-CNN", https://arxiv.org/abs/1703.06870.
     """
-    high, wide = output
-    made = np.zeros((len(boxes), x.shape[1], high, wide), x.dtype)
-    shift = 0.5 if half_pixel else 0.0
-    for box, image, out in zip(np.asarray(boxes, np.float32), images, made, strict=True):
-        left, top, right, bottom = (box * np.float32(scale) - np.float32(shift)).tolist()
-        width, height = right - left, bottom - top
-        if not half_pixel:
-            width, height = max(width, 1.0), max(height, 1.0)
-        rows = sampling or max(int(np.ceil(height / high)), 1)
-        columns = sampling or max(int(np.ceil(width / wide)), 1)
-        ys = top + (np.arange(high * rows) + 0.5) * (height / high / rows)
-        xs = left + (np.arange(wide * columns) + 0.5) * (width / wide / columns)
-        corners, weights = _corners(x[int(image)], ys, xs)
-        if mode == "avg":
-            points = np.sum([c * w for c, w in zip(corners, weights, strict=True)], axis=0)
-            points = points.reshape(-1, high, rows, wide, columns)
-            out[...] = points.mean(axis=(2, 4))
-        else:
-            # The greatest of the corners by their weights, as onnxruntime and the standard have it.
-            points = np.max([c * w for c, w in zip(corners, weights, strict=True)], axis=0)
-            out[...] = points.reshape(-1, high, rows, wide, columns).max(axis=(2, 4))
-    return made
-
-
-def _corners(image: Array, ys: Array, xs: Array) -> tuple[list[Array], list[Array]]:
-    """For each point the four elements around it, and their weights."""
-    high, wide = image.shape[1:]
-    inside = ((ys >= -1) & (ys <= high))[:, None] & ((xs >= -1) & (xs <= wide))[None, :]
-    y, x = np.maximum(ys, 0.0), np.maximum(xs, 0.0)
-    top, left = np.minimum(y.astype(np.int64), high - 1), np.minimum(x.astype(np.int64), wide - 1)
-    y, x = np.where(top >= high - 1, high - 1, y), np.where(left >= wide - 1, wide - 1, x)
-    bottom, right = np.minimum(top + 1, high - 1), np.minimum(left + 1, wide - 1)
-    dy, dx = (y - top)[:, None], (x - left)[None, :]
-    weights = [(1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx]
-    places = [(top, left), (top, right), (bottom, left), (bottom, right)]
-    corners = [image[:, a[:, None], b[None, :]] for a, b in places]
-    return corners, [w * inside for w in weights]
+    arrays = [np.asarray(x, np.float32), np.asarray(boxes, np.float32), np.asarray(images, np.int64)]
+    made = by_step(
+        "roi_align",
+        ("x", "boxes", "images"),
+        arrays,
+        output_size=tuple(output),
+        sampling=sampling,
+        scale=scale,
+        mode=mode,
+        half_pixel=half_pixel,
+    )
+    return made.astype(x.dtype, copy=False)
 
 
 def max_roi_pool(x: Array, boxes: Array, output: Sequence[int], scale: float = 1.0) -> Array:

@@ -12,8 +12,8 @@ from typing import cast
 import numpy as np
 
 from quantray import graph
-from quantray.graph._lengths import Length
-from quantray.onnx._lengths import as_array, is_lengths, plain, settled
+from quantray.graph._lengths import Length, greatest, least
+from quantray.onnx._lengths import Dim, are_counted, as_array, extreme, is_lengths, plain, settled
 from quantray.onnx.operators._registry import Array, ArrayFunction, Call, operator
 
 
@@ -31,13 +31,18 @@ def terms(a: Array, b: Array) -> tuple[Array, Array]:
     return term(a, b), term(b, a)
 
 
+#: What makes a decision of lengths.
+_COMPARISONS = (np.equal, np.less, np.less_equal, np.greater, np.greater_equal)
+
+
 def pair(function: ArrayFunction) -> Callable[[Call, Array, Array], Array]:
     """An operator of two operands, of lengths too."""
 
     def call(call: Call, a: Array, b: Array) -> Array:
         a, b = _with_axis(call, a, b)
         if is_lengths(a) or is_lengths(b):
-            if not (_is_known(a) and _is_known(b)):
+            decides = function in _COMPARISONS and (are_counted(a) or are_counted(b))
+            if decides or not (_is_known(a) and _is_known(b)):
                 a, b = as_array(a), as_array(b)
             else:
                 return settled(function(_objects(a), _objects(b)))
@@ -147,12 +152,12 @@ for _name, _function in {
     operator(_name)(pair(_function))
 
 
-def _many(function: ArrayFunction) -> ArrayFunction:
+def _many(function: ArrayFunction, of_lengths: ArrayFunction | None = None) -> ArrayFunction:
     def call(call: Call, *arrays: Array) -> Array:
         if any(map(is_lengths, arrays)) and not all(type(a) is np.ndarray for a in arrays):
             arrays = tuple(map(as_array, arrays))
         elif any(map(is_lengths, arrays)):
-            return settled(functools.reduce(function, map(_objects, arrays)))
+            return settled(functools.reduce(of_lengths or function, map(_objects, arrays)))
         if len(arrays) == 1:
             return arrays[0]
         return functools.reduce(lambda a, b: function(*terms(a, b)), arrays)
@@ -160,9 +165,20 @@ def _many(function: ArrayFunction) -> ArrayFunction:
     return call
 
 
+def _extremes(function: Callable[[Dim, Dim], Dim], decided: ArrayFunction) -> ArrayFunction:
+    """Of lengths one by one: lengths themselves. Which of floats is the lesser one is a decision."""
+    each = np.frompyfunc(lambda a, b: extreme(function, (a, b)), 2, 1)
+
+    def call(a: Array, b: Array) -> Array:
+        made = np.asarray(each(a, b), object)
+        return decided(a, b) if any(item is None for item in made.ravel()) else made
+
+    return call
+
+
 operator("Sum")(_many(np.add))
-operator("Max", takes_lengths=True)(_many(np.maximum))
-operator("Min", takes_lengths=True)(_many(np.minimum))
+operator("Max", takes_lengths=True)(_many(np.maximum, _extremes(greatest, np.maximum)))
+operator("Min", takes_lengths=True)(_many(np.minimum, _extremes(least, np.minimum)))
 
 
 @operator("Mean")

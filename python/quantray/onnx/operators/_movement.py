@@ -337,7 +337,7 @@ def _reverse_sequence(call: Call, x: Array, lengths: Array) -> Array:
 
 @operator("NonZero")
 def _non_zero(call: Call, x: Array) -> Array:
-    return np.stack(np.nonzero(x)).astype(np.int64)
+    return graph.apply("onnx.non_zero", x)
 
 
 @operator("Compress")

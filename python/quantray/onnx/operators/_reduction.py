@@ -13,9 +13,9 @@ import numpy as np
 
 from quantray import graph
 from quantray._typing import DType, Tensor
-from quantray.graph._lengths import Length
+from quantray.graph._lengths import Length, greatest, least
 from quantray.nn import functional as F
-from quantray.onnx._lengths import integer, integers, is_lengths, settled
+from quantray.onnx._lengths import Dim, as_array, extreme, integer, integers, is_lengths, settled
 from quantray.onnx.operators._registry import Array, ArrayFunction, Call, Given, Outputs, operator
 
 #: Axes that are counted from the first one; None for all of them.
@@ -101,8 +101,6 @@ def _log_sum_exp(x: Array, axes: Axes, keepdims: bool) -> Array:
 for _name, _function, _before in (
     ("ReduceSum", _sum, None),
     ("ReduceMean", _mean, None),
-    ("ReduceMax", _greatest, None),
-    ("ReduceMin", _least, None),
     ("ReduceSumSquare", _sum, lambda x: np.multiply(x, x)),
     ("ReduceL1", _sum, np.absolute),
     ("ReduceLogSumExp", _log_sum_exp, None),
@@ -110,15 +108,27 @@ for _name, _function, _before in (
     operator(_name)(_reduced(_function, _before))
 
 
-@operator("ReduceProd", takes_lengths=True)
-def _reduce_prod(call: Call, x: Array, axes: Array | None = None) -> Array:
-    if is_lengths(x):
-        made = np.prod(x)
+def _reduced_lengths(function: ArrayFunction, of_lengths: Callable[[Array], Dim | None]) -> ArrayFunction:
+    """The same of rows of lengths too, where these make a length."""
+    of_arrays = _reduced(function)
+
+    def call(call: Call, x: Array, axes: Array | None = None) -> Array:
+        if not is_lengths(x):
+            return of_arrays(call, x, axes)
+        made = of_lengths(x.ravel()) if np.ndim(x) == 1 and _axes(call, axes, x) != () else None
+        if made is None:
+            return of_arrays(call, as_array(x), axes)
         found = np.empty((1,) if call.get("keepdims", 1) else (), object)
         found[...] = None
         found.reshape(-1)[0] = made
         return settled(found)
-    return _reduced(_product)(call, x, axes)
+
+    return call
+
+
+operator("ReduceProd", takes_lengths=True)(_reduced_lengths(_product, np.prod))
+operator("ReduceMax", takes_lengths=True)(_reduced_lengths(_greatest, lambda x: extreme(greatest, x)))
+operator("ReduceMin", takes_lengths=True)(_reduced_lengths(_least, lambda x: extreme(least, x)))
 
 
 @operator("ReduceL2")
@@ -163,10 +173,12 @@ def _cumulative_product(call: Call, x: Array, axis: Array) -> Array:
     return graph.apply("onnx.cumulative_product", x, int(integer(axis, "axis")), *flags)
 
 
-@operator("TopK")
+@operator("TopK", takes_lengths=True)
 def _top_k(call: Call, x: Array, k: Array | None = None) -> Outputs:
     count = call.get("k") if k is None else integer(k, "k")
-    return graph.apply("onnx.top_k", x, count, int(call.get("axis", -1)), bool(call.get("largest", 1)))
+    return graph.apply(
+        "onnx.top_k", as_array(x), count, int(call.get("axis", -1)), bool(call.get("largest", 1))
+    )
 
 
 def _flat_softmax(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

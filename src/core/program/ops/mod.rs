@@ -5,6 +5,7 @@ mod constant;
 mod copy;
 mod dynamic;
 mod elementwise;
+mod find;
 mod float;
 mod image;
 mod join;
@@ -13,22 +14,25 @@ mod limit;
 mod movement;
 mod places;
 mod pool;
+mod pool_places;
 mod product;
 mod reduce;
 mod reshape;
 mod resize;
 mod slice;
+mod sliding;
 
 pub use affine::{Dequantize, Quantize, Requantize};
 pub use constant::Given;
 pub(super) use copy::copy_task;
 pub use dynamic::Dynamic;
 pub use elementwise::{Binary, Clamp, Table};
+pub use find::{NonZero, Suppress};
 pub use float::{
     Arithmetic, Attention, Cast, Compare, Direction, Embedding, FloatConv, FloatLayer, FloatLinear, Function,
     GroupNorm, LayerNorm, LogSoftmax, Logic, Recurrent, Rows, Softmax, Test, Unary, Where, Zip,
 };
-pub use image::{Coordinates, Outside, Resize, Rounding, Sample, Sampling, Target};
+pub use image::{Align, Coordinates, Fold, Near, Outside, Resize, Rounding, Sample, Sampling, Target};
 pub use join::Cat;
 pub use layer::{Conv, Layer, Linear};
 pub use limit::AtMost;
@@ -38,11 +42,13 @@ pub use places::{
     Sorted, Take, TakeAlong,
 };
 pub use pool::{Pool, Windows};
+pub use pool_places::PoolPlaces;
 pub use product::Matmul;
 pub use reduce::{Reduce, Reduction, Scan, Scanned};
 pub use reshape::{Flatten, Reshape};
 pub use resize::{Interpolate, Mode, Size};
 pub use slice::{Item, Slice};
+pub use sliding::Sliding;
 
 use super::value::{Grid, Type, Value};
 use crate::error::{Error, Result};

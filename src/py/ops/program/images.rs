@@ -6,7 +6,11 @@ use super::lower::{Lowered, check};
 use super::params::Params;
 use crate::array::{describe, number};
 use crate::error::Error;
-use quantray_core::program::ops::{Coordinates, Outside, Resize, Rounding, Sample, Sampling, Target};
+use crate::ops::axes::per_axis;
+use quantray_core::program::ops::{
+    Align, Coordinates, Fold, Near, Outside, PoolPlaces, Resize, Rounding, Sample, Sampling, Sliding, Sorted,
+    Target,
+};
 
 /// The step; none where there is no operation of this name.
 pub fn images(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lowered>> {
@@ -18,11 +22,12 @@ pub fn images(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<L
         }
         "grid_sample" => {
             check(p, sources, 2..=2)?;
-            let nearest = match &p.text("mode", "bilinear")?[..] {
-                "nearest" => true,
-                "bilinear" | "linear" => false,
+            let near = match &p.text("mode", "bilinear")?[..] {
+                "nearest" => Near::One,
+                "bilinear" | "linear" => Near::Four,
+                "bicubic" | "cubic" => Near::Sixteen,
                 other => {
-                    let valid = "\"bilinear\" or \"nearest\"";
+                    let valid = "\"bilinear\", \"nearest\" or \"bicubic\"";
                     return Err(Error::value(p.arg("mode"), format!("{other:?}"), valid).into());
                 }
             };
@@ -36,11 +41,79 @@ pub fn images(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<L
                 }
             };
             let from = made.all();
-            made.push(Sample { nearest, outside, align_corners: p.flag("align_corners")? }, from);
+            made.push(Sample { near, outside, align_corners: p.flag("align_corners")? }, from);
+        }
+        "roi_align" => {
+            check(p, sources, 3..=3)?;
+            let from = made.all();
+            made.push(align(p)?, from);
+        }
+        "col2im" => {
+            check(p, sources, 1..=1)?;
+            let image = p.dims("shape")?;
+            let axes = sliding(p, Some(image.len()))?;
+            made.push(Fold { image, axes }, vec![0]);
+        }
+        "max_pool_places" => {
+            check(p, sources, 1..=1)?;
+            let axes = sliding(p, None)?;
+            if !(1..=3).contains(&axes.len()) {
+                let valid = "numbers for 1 to 3 axes";
+                let got = format!("{} of them", axes.len());
+                return Err(Error::value(p.arg("kernel_size"), got, valid).into());
+            }
+            let what = if p.flag_or("places", true)? { Sorted::Places } else { Sorted::Elements };
+            let (ceil, first_is_fastest) = (p.flag("ceil_mode")?, p.flag("column_major")?);
+            made.push(PoolPlaces { axes, ceil, first_is_fastest, what }, vec![0]);
         }
         _ => return Ok(None),
     }
     Ok(Some(made))
+}
+
+fn align(p: &Params<'_, '_>) -> PyResult<Align> {
+    let size = per_axis(&p.need("output_size")?, &p.arg("output_size"), 2, 1)?;
+    let sampling = p.int("sampling", 0)?;
+    let sampling = usize::try_from(sampling)
+        .map_err(|_| PyErr::from(Error::value(p.arg("sampling"), sampling, "at least 0")))?;
+    let scale = p.number("scale", 1.0)? as f32;
+    if !scale.is_finite() {
+        return Err(Error::value(p.arg("scale"), scale, "finite").into());
+    }
+    let greatest = match &p.text("mode", "avg")?[..] {
+        "avg" => false,
+        "max" => true,
+        other => {
+            let valid = "\"avg\" or \"max\"";
+            return Err(Error::value(p.arg("mode"), format!("{other:?}"), valid).into());
+        }
+    };
+    let half_pixel = p.flag_or("half_pixel", true)?;
+    Ok(Align { size: (size[0], size[1]), sampling, scale, greatest, half_pixel })
+}
+
+/// How windows lie along each axis; `pads` are those before all axes, then those behind them.
+fn sliding(p: &Params<'_, '_>, dims: Option<usize>) -> PyResult<Vec<Sliding>> {
+    let given = p.need("kernel_size")?;
+    let dims = match dims {
+        Some(dims) => dims,
+        None => given.len()?,
+    };
+    let numbers = |name: &'static str, n: usize, absent: usize, least: usize| {
+        p.get(name)?.map_or(Ok(vec![absent; n]), |given| per_axis(&given, &p.arg(name), n, least))
+    };
+    let kernel = per_axis(&given, &p.arg("kernel_size"), dims, 1)?;
+    let stride = numbers("stride", dims, 1, 1)?;
+    let pads = numbers("pads", 2 * dims, 0, 0)?;
+    let dilation = numbers("dilation", dims, 1, 1)?;
+    let axis = |a: usize| Sliding {
+        kernel: kernel[a],
+        stride: stride[a],
+        before: pads[a],
+        after: pads[dims + a],
+        dilation: dilation[a],
+    };
+    Ok((0..dims).map(axis).collect())
 }
 
 /// Means go axis by axis, the last one first.
@@ -88,14 +161,15 @@ fn resize(p: &Params<'_, '_>, made: &mut Lowered) -> PyResult<()> {
                      \"tf_half_pixel_for_nn\", \"torch\", \"torch_start\" or \"torch_middle\"";
         wrong("coordinates", &name, valid)
     })?;
+    let antialias = p.flag("antialias")?;
     let all: Vec<(isize, Target)> = axes.into_iter().zip(targets).collect();
     let mut last = 0;
     if mode == "nearest" {
-        made.push(Resize { axes: all, coordinates, sampling }, vec![0]);
+        made.push(Resize { axes: all, coordinates, sampling, antialias: false }, vec![0]);
         return Ok(());
     }
     for axis in all.into_iter().rev() {
-        last = made.push(Resize { axes: vec![axis], coordinates, sampling }, vec![last]);
+        last = made.push(Resize { axes: vec![axis], coordinates, sampling, antialias }, vec![last]);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `Program`: a converted model that one call runs.
 
 mod elements;
+mod finds;
 mod floats;
 mod images;
 mod layers;
@@ -21,7 +22,7 @@ use crate::array::describe;
 use crate::error::Error;
 use parts::{FLOATS, Part};
 use quantray_core::program::Value;
-use running::call;
+use running::{call, find as find_part};
 use values::{Declared, Held};
 
 /// A program: typed steps over numbered values, which one call runs. Values between the steps never become arrays.
@@ -89,7 +90,12 @@ use values::{Declared, Held};
 /// - softmax(x [, mask]; [axis, factor]), log_softmax(x [; axis]), layer_norm, rms_norm(x [, residual]; normalized_shape
 ///   [, weight, bias, eps]), group_norm(x; groups [, eps]), instance_norm(x [; eps])
 /// - resize(x; axes, size or scale [, mode: "nearest", "linear", "cubic", coordinates, nearest_mode, cubic_coeff,
-///   exclude_outside]), as ONNX has it; grid_sample(x, grid [; mode, padding_mode, align_corners])
+///   exclude_outside, antialias]), as ONNX has it; grid_sample(x, grid [; mode, padding_mode, align_corners]);
+///   roi_align(x, boxes, images; output_size [, sampling, scale, mode: "avg", "max", half_pixel=True]); max_pool_places(x;
+///   kernel_size [, stride, pads, dilation, ceil_mode, column_major, places=True]); col2im(x; shape, kernel_size [, stride,
+///   pads, dilation])
+/// - nonzero(x): places, a row for each axis; non_max_suppression(boxes, scores; [limit, overlap, least, centred]): rows of
+///   image, class and box. What comes after these is planned once their lengths are known
 /// - lstm, gru, rnn(x [, h, c]; weights [, biases, bidirectional, batch_first, nonlinearity]), as `quantray.ops.lstm`: one
 ///   row of the output, the last hidden states and the last cell states
 /// - embedding(ids; table: an array or a QTensor); attention(qkv [, mask]; heads); constant(; value)
@@ -160,6 +166,7 @@ impl Program {
             let takes = match part {
                 Part::Core(part) => &part.inputs,
                 Part::Call(part) => &part.inputs,
+                Part::Find(part) => &part.inputs,
             };
             for &v in takes {
                 last.retain(|(own, _)| *own != v);
@@ -209,6 +216,7 @@ impl Program {
             match part {
                 Part::Core(part) => self.run(py, part, &origins, &mut values)?,
                 Part::Call(part) => call(py, part, &mut values)?,
+                Part::Find(part) => find_part(py, part, &mut values)?,
             }
             for &(v, last) in &self.last {
                 if last == k {
@@ -243,7 +251,8 @@ impl Program {
     /// Returns
     /// -------
     /// list of (name, op, shape, dtype, bytes)
-    ///     Shape, dtype and bytes are None behind a call, whose results are known only when it runs.
+    ///     Shape, dtype and bytes are None behind a call, and behind what finds as much as there is: their results are known
+    ///     only when they run.
     #[pyo3(signature = (*shapes), text_signature = "($self, *shapes)")]
     fn steps<'py>(
         &self,

@@ -1,22 +1,25 @@
-//! A program cut at its calls: parts that the core runs, and Python functions between them.
+//! A program cut at its calls and at what finds as much as there is: parts that the core plans and runs, and these between
+//! them.
 
 use std::collections::HashMap;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::finds::{find, is_find};
 use super::lower::{Lowered, lower};
 use super::params::{Params, referred};
 use super::values::Declared;
 use crate::array::{describe, tuple_text};
 use crate::error::Error;
-use quantray_core::program::Program as Core;
 use quantray_core::program::ops::Dequantize;
+use quantray_core::program::{Find, Program as Core};
 
 /// What follows each other in a call.
 pub enum Part {
     Core(CorePart),
     Call(CallPart),
+    Find(FindPart),
 }
 
 /// Steps that the core runs.
@@ -28,6 +31,15 @@ pub struct CorePart {
     pub outputs: Vec<usize>,
     /// For reports: each step's number among Python's, its value there, and its last step in the core.
     pub steps: Vec<(usize, usize, usize)>,
+}
+
+/// A step whose result is as long as it finds.
+pub struct FindPart {
+    pub step: Box<dyn Find>,
+    pub inputs: Vec<usize>,
+    pub output: usize,
+    /// What its errors begin with.
+    pub place: String,
 }
 
 /// A Python function.
@@ -138,11 +150,29 @@ pub fn cut(steps: &[Given<'_>], outputs: &[(usize, bool)]) -> PyResult<Vec<Part>
             start += 1;
             continue;
         }
-        let end = (start..steps.len()).find(|&i| steps[i].op == "call").unwrap_or(steps.len());
+        if is_find(&steps[start].op) {
+            parts.push(Part::Find(finding(start, &steps[start])?));
+            start += 1;
+            continue;
+        }
+        let ends = |&i: &usize| steps[i].op == "call" || is_find(&steps[i].op);
+        let end = (start..steps.len()).find(ends).unwrap_or(steps.len());
         parts.push(Part::Core(core(steps, start, end, outputs)?));
         start = end;
     }
     Ok(parts)
+}
+
+fn finding(i: usize, step: &Given<'_>) -> PyResult<FindPart> {
+    let name = step.name()?;
+    let label = if name.is_empty() { step.op.clone() } else { name.clone() };
+    let p = Params::new(format!("steps[{i}] ({label})"), &step.params, &|v| Ok(v));
+    let Some(found) = find(&step.op, &p, step.sources.len())? else {
+        let valid = "the name of an operation of Program";
+        return Err(Error::value(format!("steps[{i}]: op"), format!("{:?}", step.op), valid).into());
+    };
+    p.finish()?;
+    Ok(FindPart { step: found, inputs: step.sources.clone(), output: step.made[0], place: name })
 }
 
 fn call(i: usize, step: &Given<'_>) -> PyResult<CallPart> {

@@ -229,6 +229,15 @@ fn elements_of<'py>(array: &Array<'py>, ty: Type) -> PyResult<(Array<'py>, Value
     Ok((array, value))
 }
 
+impl<'py> Typed<'py> {
+    /// The same in C order, a copy where it lies otherwise.
+    pub fn in_order(&self) -> PyResult<Typed<'py>> {
+        let array = if self.value.is_contiguous() { self.array.clone() } else { contiguous(&self.array)? };
+        let value = Value::new(self.value.ty, self.value.shape.clone());
+        Ok(Typed { object: self.object.clone(), array, value })
+    }
+}
+
 impl Typed<'_> {
     /// Its elements.
     pub fn memory(&self) -> Memory<'_> {

@@ -1,7 +1,12 @@
 //! Images of floats, read between their elements.
 
+mod align;
+mod fold;
 mod resize;
 mod sample;
+mod wide;
 
+pub use align::Align;
+pub use fold::Fold;
 pub use resize::{Coordinates, Resize, Rounding, Sampling, Target};
-pub use sample::{Outside, Sample};
+pub use sample::{Near, Outside, Sample};

@@ -9,8 +9,11 @@ use super::super::super::op::{Hint, Io, Need, Op, Planned, Task};
 use super::super::super::value::{Value, text};
 use super::super::places::listed;
 use super::super::{axis_in, check_floats};
+use super::sample::keys;
+use super::wide;
 use crate::arch::{Isa, Kernel, Vector, dispatch};
 use crate::error::{Error, Result, Stopped};
+use crate::memory::collected;
 use crate::threads;
 
 /// A new length.
@@ -130,6 +133,8 @@ pub struct Resize {
     pub coordinates: Coordinates,
     /// What they are made of.
     pub sampling: Sampling,
+    /// Whether what they are made of widens where an axis becomes shorter.
+    pub antialias: bool,
 }
 
 impl Resize {
@@ -167,30 +172,26 @@ impl Op for Resize {
                 let (a, m, factor) = self.target(k, x, known)?;
                 let n = x.shape[a];
                 let place = |i| rounding.of(self.coordinates.at(i, n, m, factor)).max(0.0) as usize;
-                places[a] = Some((0..m).map(|i| place(i).min(n - 1)).collect());
+                places[a] = Some(collected(m, (0..m).map(|i| place(i).min(n - 1))));
             }
             return Ok(listed(x, places).into());
         }
         check_floats(x)?;
         let (a, m, factor) = self.target(0, x, known)?;
         let n = x.shape[a];
-        let weighted = match self.sampling {
+        if self.antialias {
+            let grown = factor.unwrap_or(m as f64 / n as f64);
+            let places = (0..m).map(|i| self.coordinates.at(i, n, m, factor));
+            return Ok(wide::task(n, layout(x, a, m), wide::taps(places, n, grown, self.sampling)).into());
+        }
+        let weighted: Vec<Taps> = match self.sampling {
             Sampling::Cubic(of, exclude) => {
-                (0..m).map(|i| cubic(self.coordinates.at(i, n, m, factor), n, of, exclude)).collect()
+                collected(m, (0..m).map(|i| cubic(self.coordinates.at(i, n, m, factor), n, of, exclude)))
             }
-            _ => (0..m).map(|i| linear(self.coordinates.at(i, n, m, factor), n)).collect::<Vec<Taps>>(),
+            _ => collected(m, (0..m).map(|i| linear(self.coordinates.at(i, n, m, factor), n))),
         };
-        let own = Value { strides: x.dense_strides(), ..x.clone() };
-        let mut shape = x.shape.clone();
-        shape[a] = m;
-        let made = own.ordered(shape);
-        // In memory: what is slower than the axis, the axis, and what is faster.
-        let inner: usize = (0..x.shape.len())
-            .filter(|&k| k != a && x.shape[k] != 1 && own.strides[k] < own.strides[a].max(1))
-            .map(|k| x.shape[k])
-            .product();
-        let inner = if n == 1 || x.shape[a] == 1 { made_inner(&made, a) } else { inner };
-        let (need, work) = (Need::like(&own), 8 * made.bytes());
+        let (need, made, inner) = layout(x, a, m);
+        let work = 8 * made.bytes();
         let run = move |io: Io<'_>| Ok(mean(io.from[0].floats(), (n, inner), &weighted, io.to.floats())?);
         Ok(Task::new(made, run).needs(vec![need]).work(work).into())
     }
@@ -199,6 +200,21 @@ impl Op for Resize {
         let first = |&(axis, _): &(isize, Target)| axis_in(axis, from[0].shape.len()).is_ok_and(|a| a == 0);
         (!self.axes.iter().any(first)).then_some(true)
     }
+}
+
+/// How the source must lie, what is made, and how many elements are faster than the axis `a`, which gets `m` elements.
+fn layout(x: &Value, a: usize, m: usize) -> (Option<Need>, Value, usize) {
+    let own = Value { strides: x.dense_strides(), ..x.clone() };
+    let mut shape = x.shape.clone();
+    shape[a] = m;
+    let made = own.ordered(shape);
+    // In memory: what is slower than the axis, the axis, and what is faster.
+    let inner: usize = (0..x.shape.len())
+        .filter(|&k| k != a && x.shape[k] != 1 && own.strides[k] < own.strides[a].max(1))
+        .map(|k| x.shape[k])
+        .product();
+    let inner = if x.shape[a] == 1 { made_inner(&made, a) } else { inner };
+    (Need::like(&own), made, inner)
 }
 
 /// Elements that are faster than an axis of the result.
@@ -223,9 +239,7 @@ fn linear(at: f32, n: usize) -> Taps {
 fn cubic(at: f32, n: usize, a: f32, exclude: bool) -> Taps {
     let low = at.floor();
     let part = at - low;
-    let near = |d: f32| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
-    let far = |d: f32| ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
-    let mut weights = [far(part + 1.0), near(part), near(1.0 - part), far(2.0 - part)];
+    let mut weights = keys(part, a);
     let first = low as i64 - 1;
     if exclude {
         for (k, weight) in weights.iter_mut().enumerate() {

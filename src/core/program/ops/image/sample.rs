@@ -18,12 +18,22 @@ pub enum Outside {
     Reflection,
 }
 
-/// Images, `N x C x H x W`, read at places, `N x height x width x 2`, from -1 to 1: the means of four elements around
-/// each, weighted by distance.
+/// What is read around a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Near {
+    /// The nearest element.
+    One,
+    /// The mean of the four around it, weighted by distance.
+    Four,
+    /// That of sixteen, by Keys' kernel at -0.75.
+    Sixteen,
+}
+
+/// Images, `N x C x H x W`, read at places, `N x height x width x 2`, from -1 to 1.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// The nearest element instead.
-    pub nearest: bool,
+    /// What is read.
+    pub near: Near,
     /// What lies outside.
     pub outside: Outside,
     /// Whether -1 and 1 are the middle of the outer elements, or their outer edge.
@@ -38,6 +48,10 @@ impl Sample {
             true => (at + 1.0) * 0.5 * (length - 1.0),
             false => ((at + 1.0) * length - 1.0) * 0.5,
         };
+        if self.near == Near::Sixteen {
+            // Its neighbours are turned back one by one.
+            return far_is_outside(at);
+        }
         if self.outside == Outside::Reflection {
             let (low, span) = if self.align_corners { (0.0, length - 1.0) } else { (-0.5, length) };
             at = if span == 0.0 {
@@ -52,9 +66,47 @@ impl Sample {
             at = if at < 0.0 { 0.0 } else { at };
             at = if at > length - 1.0 { length - 1.0 } else { at };
         }
-        // What is far outside, or no number, lies outside.
-        if at.abs() < 16_777_216.0 { at } else { -100.0 }
+        far_is_outside(at)
     }
+
+    /// An element of an axis of length `n` by its number, of which there may be none.
+    fn element(self, i: i64, n: usize) -> Option<usize> {
+        let last = n as i64 - 1;
+        match self.outside {
+            Outside::Zeros => (0..=last).contains(&i).then_some(i as usize),
+            Outside::Border => Some(i.clamp(0, last) as usize),
+            Outside::Reflection if self.align_corners => {
+                // There and back, the outer elements once each.
+                let at = i.rem_euclid((2 * last).max(1));
+                Some(at.min(2 * last - at).clamp(0, last) as usize)
+            }
+            Outside::Reflection => {
+                let at = i.rem_euclid(2 * (last + 1));
+                Some(at.min(2 * last + 1 - at) as usize)
+            }
+        }
+    }
+}
+
+/// What is far outside, or no number, lies outside.
+fn far_is_outside(at: f32) -> f32 {
+    if at.abs() < 16_777_216.0 { at } else { -100.0 }
+}
+
+/// Keys' kernel, by a distance that is not negative.
+#[inline]
+pub(super) fn keys_at(d: f32, a: f32) -> f32 {
+    match d {
+        d if d <= 1.0 => ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0,
+        d if d < 2.0 => ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a,
+        _ => 0.0,
+    }
+}
+
+/// The weights of the two elements up to a place and of the two behind it, by how far it is from the second one.
+#[inline]
+pub(super) fn keys(part: f32, a: f32) -> [f32; 4] {
+    [part + 1.0, part, 1.0 - part, 2.0 - part].map(|d| keys_at(d, a))
 }
 
 impl Op for Sample {
@@ -109,7 +161,31 @@ impl Sample {
                     let inside = row >= 0.0 && row < height as f32 && column >= 0.0 && column < width as f32;
                     inside.then(|| row as usize * width + column as usize)
                 };
-                if self.nearest {
+                if self.near == Near::Sixteen {
+                    let taps = |at: f32, n: usize| {
+                        let (low, weights) = (at.floor(), keys(at - at.floor(), -0.75));
+                        weights.map({
+                            let mut i = low as i64 - 2;
+                            move |weight| {
+                                i += 1;
+                                (self.element(i, n), weight)
+                            }
+                        })
+                    };
+                    let (rows, columns) = (taps(row, height), taps(column, width));
+                    for c in 0..channels {
+                        let mut sum = 0.0;
+                        for (row, y) in rows {
+                            for (column, x_weight) in columns {
+                                let at = row.zip(column).map(|(row, column)| row * width + column);
+                                sum += at.map_or(0.0, |at| x[c * plane + at]) * (y * x_weight);
+                            }
+                        }
+                        to[c * places + p].write(sum);
+                    }
+                    continue;
+                }
+                if self.near == Near::One {
                     let at = at(row.round_ties_even(), column.round_ties_even());
                     for c in 0..channels {
                         to[c * places + p].write(at.map_or(0.0, |at| x[c * plane + at]));
