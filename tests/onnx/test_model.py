@@ -467,3 +467,19 @@ def test_products_whose_sum_is_given(rng, op):
     given = {"alpha": -2.0, "beta": 0.5} if op == "Gemm" else {}
     model = single_node(op, inputs, constants={"w"}, **given)
     np.testing.assert_allclose(here(model, inputs)[0], in_onnxruntime(model, inputs)[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [("c/depthwise", "c"), ("c/Conv", "c"), ("c", "c/MatMul/x")])
+def test_a_node_that_is_called_as_the_scope_of_another(rng, names):
+    """TensorFlow calls a separable convolution so; what takes one layer's place leaves the other."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "v"], ["between"], name=names[0]),
+        helper.make_node("MatMul", ["between", "w"], ["y"], name=names[1]),
+    ]
+    held = [("v", rng.standard_normal((6, 6), np.float32)), ("w", WEIGHT)]
+    proto = file_of(nodes, [value("x", ["n", 6])], [value("y", ["n", 3])], held)
+    model = agrees(proto, {"x": rng.standard_normal((5, 6), np.float32)})
+    x = rng.standard_normal((64, 6), np.float32)
+    int8 = tq.quantize(model, x, verbose=False)
+    assert sum(line.in_integers for line in tq.report(int8).lines) >= 2
+    assert np.abs(int8(x) - model(x)).max() < 0.05 * np.abs(model(x)).max()

@@ -322,11 +322,6 @@ def put_at(home: Module, path: str, module: Module) -> None:
             inner = Group()
             home.add_module(name, inner)
         home = inner
-    known = home._modules.get(last)
-    if known is not None:
-        # It was on the way to others.
-        for name, inner in known._modules.items():
-            module.add_module(name, inner)
     home.add_module(last, module)
 
 
