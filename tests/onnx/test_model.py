@@ -263,6 +263,29 @@ def test_one_model_takes_both_branches():
         np.testing.assert_allclose(model(**feeds), peer(made, feeds)[0], rtol=1e-6)
 
 
+def test_layers_of_both_branches_become_integers(rng):
+    """Batches that take one branch, and then the other, each of which has a layer of its own."""
+
+    def branch(name):
+        nodes = [helper.make_node("MatMul", ["x", f"{name}_weight"], [name], name=f"{name}_layer")]
+        weight = numpy_helper.from_array(rng.standard_normal((6, 4), np.float32), f"{name}_weight")
+        return helper.make_graph(nodes, name, [], [value(name, ["n", 4])], [weight])
+
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+        helper.make_node("Greater", ["total", "zero"], ["is_positive"]),
+        helper.make_node("If", ["is_positive"], ["y"], then_branch=branch("t"), else_branch=branch("e")),
+    ]
+    proto = file_of(nodes, [value("x", ["n", 6])], [value("y", ["n", 4])], [("zero", np.float32(0))])
+    batches = [sign * rng.random((8, 6), np.float32) for sign in (1, -1, 1, -1)]
+    int8 = tq.quantize(load(proto.SerializeToString()), batches, verbose=False)
+    layers = [line for line in tq.report(int8).lines if line.name.endswith("_layer")]
+    assert [line.in_integers for line in layers] == [True, True]
+    for x in batches:
+        want = peer(proto, {"x": x})[0]
+        np.testing.assert_allclose(int8(x), want, atol=0.05 * np.abs(want).max())
+
+
 def test_loop_carries_and_collects():
     body = helper.make_graph(
         [
