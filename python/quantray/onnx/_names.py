@@ -55,7 +55,7 @@ class Names:
         if scope and parts[-1] == op and self._inside[scope] == 1 and scope not in self._whole:
             return unique(scope, self._taken.__contains__, self._taken.add)
         if ".".join(parts) in self._inside:
-            # A module of its own and one that others are in are two: what takes its place has no others in it.
+            # A layer is no group of others: what takes its place would take theirs.
             parts.append(_part(op))
         return unique(".".join(parts), self._is_used, self._taken.add)
 
