@@ -167,13 +167,13 @@ def test_a_transposition_that_undoes_one_leaves(rng):
     nodes = [
         node("Transpose", "x", "a", "t1", perm=(1, 0, 2, 3)),
         node("Transpose", "a", "b", "t2", perm=(1, 0, 2, 3)),
-        node("ReduceMax", "a", "c", axes=[0], keepdims=0),
+        node("ReduceMax", "a", "c", keepdims=0),
         node("Mul", "b c", "y"),
     ]
     made = build(model(nodes, {}))
     assert steps(made) == ["Transpose", "ReduceMax", "Mul"]
-    x = rng.normal(size=(2, 3, 8, 8)).astype(np.float32)[:1].repeat(2, 0)
-    np.testing.assert_allclose(made(x), x * x.transpose(1, 0, 2, 3).max(0), rtol=1e-5)
+    x = rng.normal(size=(2, 3, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(made(x), x * x.max(), rtol=1e-5)
 
 
 def test_identity_inside_of_a_branch(rng):
