@@ -263,6 +263,29 @@ def test_one_model_takes_both_branches():
         np.testing.assert_allclose(model(**feeds), peer(made, feeds)[0], rtol=1e-6)
 
 
+def test_layers_of_both_branches_become_integers(rng):
+    """Batches that take one branch, and then the other, each of which has a layer of its own."""
+
+    def branch(name):
+        nodes = [helper.make_node("MatMul", ["x", f"{name}_weight"], [name], name=f"{name}_layer")]
+        weight = numpy_helper.from_array(rng.standard_normal((6, 4), np.float32), f"{name}_weight")
+        return helper.make_graph(nodes, name, [], [value(name, ["n", 4])], [weight])
+
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+        helper.make_node("Greater", ["total", "zero"], ["is_positive"]),
+        helper.make_node("If", ["is_positive"], ["y"], then_branch=branch("t"), else_branch=branch("e")),
+    ]
+    proto = file_of(nodes, [value("x", ["n", 6])], [value("y", ["n", 4])], [("zero", np.float32(0))])
+    batches = [sign * rng.random((8, 6), np.float32) for sign in (1, -1, 1, -1)]
+    int8 = tq.quantize(load(proto.SerializeToString()), batches, verbose=False)
+    layers = [line for line in tq.report(int8).lines if line.name.endswith("_layer")]
+    assert [line.in_integers for line in layers] == [True, True]
+    for x in batches:
+        want = peer(proto, {"x": x})[0]
+        np.testing.assert_allclose(int8(x), want, atol=0.05 * np.abs(want).max())
+
+
 def test_loop_carries_and_collects():
     body = helper.make_graph(
         [
@@ -467,3 +490,19 @@ def test_products_whose_sum_is_given(rng, op):
     given = {"alpha": -2.0, "beta": 0.5} if op == "Gemm" else {}
     model = single_node(op, inputs, constants={"w"}, **given)
     np.testing.assert_allclose(here(model, inputs)[0], in_onnxruntime(model, inputs)[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [("c/depthwise", "c"), ("c/Conv", "c"), ("c", "c/MatMul/x")])
+def test_a_node_that_is_called_as_the_scope_of_another(rng, names):
+    """TensorFlow calls a separable convolution so; what takes one layer's place leaves the other."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "v"], ["between"], name=names[0]),
+        helper.make_node("MatMul", ["between", "w"], ["y"], name=names[1]),
+    ]
+    held = [("v", rng.standard_normal((6, 6), np.float32)), ("w", WEIGHT)]
+    proto = file_of(nodes, [value("x", ["n", 6])], [value("y", ["n", 3])], held)
+    model = agrees(proto, {"x": rng.standard_normal((5, 6), np.float32)})
+    x = rng.standard_normal((64, 6), np.float32)
+    int8 = tq.quantize(model, x, verbose=False)
+    assert sum(line.in_integers for line in tq.report(int8).lines) >= 2
+    assert np.abs(int8(x) - model(x)).max() < 0.05 * np.abs(model(x)).max()

@@ -146,11 +146,11 @@ def test_what_computes_nothing_leaves(rng):
         (
             [
                 node("Transpose", "x", "a", "t1", perm=(1, 0, 2, 3)),
-                node("Transpose", "a", "b", "t2", perm=(1, 0, 2, 3)),
+                node("Transpose", "a", "b", "t2", perm=(0, 2, 1, 3)),
                 node("ReduceMax", "a", "c", keepdims=0),
                 node("Mul", "b c", "y"),
             ],
-            lambda x: x * x.max(),
+            lambda x: x.transpose(1, 2, 0, 3) * x.max(),
         ),
     ],
 )
@@ -160,6 +160,20 @@ def test_what_computes_something_stays(rng, nodes, wanted):
     assert len(steps(made)) == len(nodes)
     x = rng.normal(size=(2, 3, 8, 8)).astype(np.float32)
     np.testing.assert_allclose(made(x), wanted(x), rtol=1e-5)
+
+
+def test_a_transposition_that_undoes_one_leaves(rng):
+    """Also where something else takes what is between them."""
+    nodes = [
+        node("Transpose", "x", "a", "t1", perm=(1, 0, 2, 3)),
+        node("Transpose", "a", "b", "t2", perm=(1, 0, 2, 3)),
+        node("ReduceMax", "a", "c", keepdims=0),
+        node("Mul", "b c", "y"),
+    ]
+    made = build(model(nodes, {}))
+    assert steps(made) == ["Transpose", "ReduceMax", "Mul"]
+    x = rng.normal(size=(2, 3, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(made(x), x * x.max(), rtol=1e-5)
 
 
 def test_identity_inside_of_a_branch(rng):

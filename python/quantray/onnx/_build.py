@@ -279,11 +279,12 @@ def _check_inputs(node: NodeFile) -> None:
     least, most = row.arity()
     # What is left out at the end is as good as not there.
     count = max((i + 1 for i, name in enumerate(node.inputs) if name), default=0)
-    missing = [i for i in range(least) if i >= len(node.inputs) or not node.inputs[i]]
+    missing = [i for i in row.needed() if i >= len(node.inputs) or not node.inputs[i]]
     if missing or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
         name = node.name or node.outputs[0]
-        raise ValueError(f"{name} ({_full(node)}): it takes {wanted} inputs, got {count}")
+        got = f"{count}" if count < least or not missing else f"{count}, of which input {missing[0]} is left out"
+        raise ValueError(f"{name} ({_full(node)}): it takes {wanted} inputs, got {got}")
 
 
 def is_control(node: NodeFile) -> bool:
@@ -322,11 +323,6 @@ def put_at(home: Module, path: str, module: Module) -> None:
             inner = Group()
             home.add_module(name, inner)
         home = inner
-    known = home._modules.get(last)
-    if known is not None:
-        # It was on the way to others.
-        for name, inner in known._modules.items():
-            module.add_module(name, inner)
     home.add_module(last, module)
 
 

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -18,41 +18,14 @@ from quantray.nn._gradients import is_traced
 from quantray.nn._tracing import state
 from quantray.onnx._body import Body, Plan
 from quantray.onnx._lengths import as_array
+from quantray.onnx._tries import example_shapes, other_shapes
 from quantray.onnx._types import numpy_dtype
+from quantray.onnx._value import Value
 
 if TYPE_CHECKING:
     from quantray._typing import Array
     from quantray.nn import Module
     from quantray.onnx.operators import Outputs
-
-
-class Value(NamedTuple):
-    """An input or an output of a model.
-
-    Attributes
-    ----------
-    name : str
-    dtype : str
-        As the file has it: "float32", "int64", "float16".
-    shape : tuple of int, str or None, optional
-        Lengths: numbers, names of lengths that are free, None for those without a name; None where the file
-        does not say how many axes there are.
-    kind : str
-        "tensor"; "sequence": a list of arrays; "optional" or "optional sequence": or None.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str | None, ...] | None
-    kind: str = "tensor"
-
-    def __str__(self) -> str:
-        if self.kind != "tensor":
-            return f"{self.name} {self.kind} of {self.dtype}"
-        if self.shape is None:
-            return f"{self.name} {self.dtype}"
-        lengths = ", ".join("?" if n is None else str(n) for n in self.shape)
-        return f"{self.name} {self.dtype} ({lengths}{',' * (len(self.shape) == 1)})"
 
 
 class Model(Body):
@@ -167,19 +140,15 @@ class Model(Body):
         return tuple(value.name for value in self.outputs)
 
     def _example_inputs(self) -> tuple[Array, ...] | None:
-        """Zeros, of the shapes that the file says; free lengths have a number that most models take."""
-        if any(value.shape is None for value in self.inputs):
-            return None
-        lengths = dict(enumerate((2, 16, 64, 64, 8)))
-        return tuple(
-            np.zeros(
-                tuple(
-                    n if isinstance(n, int) else lengths.get(a, 8) for a, n in enumerate(value.shape or ())
-                ),
-                numpy_dtype(value.dtype),
+        return next(self.examples(), None)
+
+    def examples(self) -> Iterator[tuple[Array, ...]]:
+        """Zeros, of shapes that the file allows: of those first that most models take."""
+        for shapes in example_shapes(self.inputs):
+            yield tuple(
+                np.zeros(shape, numpy_dtype(value.dtype))
+                for shape, value in zip(shapes, self.inputs, strict=True)
             )
-            for value in self.inputs
-        )
 
     def arranged(self, args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[Array, ...]:
         """Arguments in the order of the inputs, as arrays of the dtypes that they are computed in."""
@@ -206,41 +175,7 @@ class Model(Body):
 
     def _other_shapes(self, shapes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]] | None:
         """Each length that the file leaves free becomes another one: the graph is for all of them."""
-        if any(value.shape is None for value in self.inputs):
-            # Of sequences there are more arrays than inputs, and their lengths are not said.
-            return None
-        free = {
-            _key(value, axis): axis
-            for value in self.inputs
-            for axis, name in enumerate(value.shape or ())
-            if not isinstance(name, int)
-        }
-        inner = {key for key, axis in free.items() if axis}
-        # Longer ones come late: values that count elements may be too many for shorter arrays. Where a file
-        # leaves lengths free that its weights fix, or its exporter, the others are tried, and at last rows.
-        ways = [(way, frozenset(free)) for way in (32, 1, -32)]
-        if 1 < len(free) <= _MOST_FREE:
-            ways += [(32, frozenset(free) - {key}) for key in free]
-        ways.append((0, frozenset(free) - inner))
-        tries = [self._with_others(shapes, way, changing) for way, changing in ways]
-        return [made for i, made in enumerate(tries) if made not in tries[:i] and made != list(shapes)]
-
-    def _with_others(
-        self, shapes: list[tuple[int, ...]], way: int, changing: Set[str]
-    ) -> list[tuple[int, ...]]:
-        """The inputs' shapes with other numbers for some lengths."""
-        changed: dict[str, int] = {}
-        made: list[tuple[int, ...]] = []
-        for value, shape in zip(self.inputs, shapes, strict=True):
-            lengths = list(shape)
-            for axis, n in enumerate(shape):
-                key = _key(value, axis)
-                if key in changing:
-                    if key not in changed:
-                        changed[key] = _other_length(n, _step(n, axis, way), set(changed.values()))
-                    lengths[axis] = changed[key]
-            made.append(tuple(lengths))
-        return made
+        return other_shapes(self.inputs, shapes)
 
     # Text
 
@@ -256,36 +191,6 @@ class Model(Body):
         steps = Table([Column("step"), Column("count", right=True)], rows)
         text = f"{head}\ninputs: {inputs}\noutputs: {outputs}\n\n{steps}"
         return f"{text}\n{line}" if line else text
-
-
-#: Of so many free lengths each is tried as one that is none.
-_MOST_FREE = 4
-
-
-def _key(value: Value, axis: int) -> str:
-    """What a free length of an input is called."""
-    return str((value.shape or ())[axis] or f"{value.name}.{axis}")
-
-
-def _step(n: int, axis: int, way: int) -> int:
-    """By how much a length becomes another one: rows by one, others by a fourth or by so much.
-
-    It stays in step with what the strides of a model may be together, and differs by so much that the lengths
-    of all its layers do.
-    """
-    if axis == 0 or way == 1:
-        return -1 if way < 0 else 1
-    return way * max(n // (4 * abs(way)), 1)
-
-
-def _other_length(n: int, step: int, taken: set[int]) -> int:
-    """Another length than one that was tried, and than those of other axes: shorter where that leaves enough,
-    and longer by a step below zero.
-    """
-    made = n - step if n > 2 * step else n + step
-    while made in taken:
-        made += abs(step)
-    return made
 
 
 def type_name(module: Module) -> str:

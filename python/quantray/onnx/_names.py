@@ -28,18 +28,20 @@ class Names:
         as the scope is.
 
     >>> nodes = [("/fc/Gemm", "Gemm"), ("/b/b.0/Conv", "Conv"), ("/b/b.0/Relu", "Relu"), ("", "Add")]
-    >>> nodes += [("m/act/Relu;m/bias/BiasAdd;m/conv/Conv2D", "Conv")]
+    >>> nodes += [("m/act/Relu;m/bias/BiasAdd;m/conv/Conv2D", "Conv"), ("c/depthwise", "Conv"), ("c", "Conv")]
     >>> names = Names(nodes)
     >>> [names.path(*node) for node in nodes]
-    ['fc', 'b.0.Conv', 'b.0.Relu', 'Add_0', 'm.act.Relu']
+    ['fc', 'b.0.Conv', 'b.0.Relu', 'Add_0', 'm.act.Relu', 'c.depthwise', 'c.Conv']
     """
 
     def __init__(self, nodes: Iterable[tuple[str, str]] = ()) -> None:
         self._taken: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._inside: Counter[str] = Counter()
+        self._whole: set[str] = set()
         for name, _ in nodes:
             parts = _parts(name)
+            self._whole.add(".".join(parts))
             for i in range(len(parts)):
                 self._inside[".".join(parts[:i])] += 1
 
@@ -49,9 +51,16 @@ class Names:
             name = f"{op}_{self._counts[op]}"
             self._counts[op] += 1
         parts = _parts(name) or ["node"]
-        if len(parts) > 1 and parts[-1] == op and self._inside[".".join(parts[:-1])] == 1:
-            parts = parts[:-1]
-        return unique(".".join(parts), self._taken.__contains__, self._taken.add)
+        scope = ".".join(parts[:-1])
+        if scope and parts[-1] == op and self._inside[scope] == 1 and scope not in self._whole:
+            return unique(scope, self._taken.__contains__, self._taken.add)
+        if ".".join(parts) in self._inside:
+            # A layer is no group of others: what takes its place would take theirs.
+            parts.append(_part(op))
+        return unique(".".join(parts), self._is_used, self._taken.add)
+
+    def _is_used(self, path: str) -> bool:
+        return path in self._taken or path in self._inside
 
 
 def _parts(name: str) -> list[str]:

@@ -322,16 +322,26 @@ def _random(to: Writing, node: Node) -> None:
 
 @writes("array.ramp")
 def _ramp(to: Writing, node: Node) -> None:
-    length, start, step, shape, dtype = node.args
-    first, by = (np.asarray(n, dtype) for n in (start, step))
-    count = to.op("Squeeze", [to.length(length), to.constant(_int64([0]))])
-    line = to.op("Range", [to.constant(np.array(0, np.int64)), count, to.constant(np.array(1, np.int64))])
     from quantray.onnx._export._functions import number_of
 
-    if np.dtype(dtype) != np.int64:
-        line = to.op("Cast", [line], to=number_of(dtype))
-    scaled = line if by == 1 else to.op("Mul", [line, to.constant(by)])
-    moved = scaled if first == 0 else to.op("Add", [scaled, to.constant(first)])
+    length, start, step, shape, dtype = node.args
+
+    def number(n: Dim) -> str:
+        """A number, which may be a length: positions begin behind those that were there before."""
+        n = to.known(n)
+        if not isinstance(n, Expr):
+            return to.constant(np.asarray(n, dtype))
+        return cast(to.op("Squeeze", [to.length(n), to.constant(_int64([0]))]))
+
+    def cast(x: str) -> str:
+        return x if np.dtype(dtype) == np.int64 else to.op("Cast", [x], to=number_of(dtype))
+
+    count = to.op("Squeeze", [to.length(length), to.constant(_int64([0]))])
+    line = to.op("Range", [to.constant(np.array(0, np.int64)), count, to.constant(np.array(1, np.int64))])
+    line = cast(line)
+    is_one, is_zero = (isinstance(n, (int, float)) and n == at for n, at in ((step, 1), (start, 0)))
+    scaled = line if is_one else to.op("Mul", [line, number(step)])
+    moved = scaled if is_zero else to.op("Add", [scaled, number(start)])
     if list(shape) == [-1]:
         to.put(node, to.op("Identity", [moved], node=node))
     else:

@@ -81,7 +81,7 @@ def save(
     -----
     UserWarning
         The model has decided something by lengths or values of its inputs, and the file does not do that
-        again: it says what, and by which axis.
+        again: it says what, and by which axis. Lengths are fixed that are free in the model's own file.
 
     >>> import tempfile, os, numpy as np
     >>> import quantray as qt
@@ -112,7 +112,7 @@ def save(
     named = _names_of_lengths(model, graph)
     inputs = _inputs(to, graph, input_names, named)
     _write_decisions(to)
-    taken = _taken_for_granted(to, inputs)
+    taken = [*_taken_for_granted(to, inputs), *_fixed(model, inputs)]
     for node in graph:
         if node.kind != "input":
             _write(to, node)
@@ -155,6 +155,19 @@ def _taken_for_granted(to: Writing, inputs: Sequence[ValueInfo]) -> list[str]:
         about = f" ({', '.join(dict.fromkeys(axes))})" if axes else ""
         found.append(f"{guard}{about}")
     return list(dict.fromkeys(found))
+
+
+def _fixed(model: Module, inputs: Sequence[ValueInfo]) -> list[str]:
+    """Lengths that are free in the file that the model comes from, and in the graph they are not."""
+    own = model.inputs if isinstance(model, Model) else ()
+    if len(own) != len(inputs):
+        return []
+    return [
+        f"{made.name!r} is {n} long along axis {axis}, which may be of any length in the model's own file"
+        for value, made in zip(own, inputs, strict=True)
+        for axis, (known, n) in enumerate(zip(value.shape or (), made.shape or (), strict=False))
+        if isinstance(n, int) and not isinstance(known, int)
+    ]
 
 
 def _axes(subject: object) -> list[tuple[Ref, int]]:
@@ -233,19 +246,27 @@ def _graph_of(model: Module, example: Tree) -> tuple[Graph, Mapping[Ref, Grid]]:
     graphs = [each for each in captured if not each.training]
     if graphs and example is None:
         return graphs[0], {}
-    if example is None:
-        example = model._example_inputs()
-        if example is None:
-            raise ValueError("example_inputs must be what the model is called with, got None")
     was = model.training
     try:
         model.eval()
-        args = as_arguments(_tuple(example), model)
-        plain = tuple(np.asarray(x, np.float32) if _is_double(x) else x for x in args)
-        graph = normalize(capture(model, plain))
+        return _captured(model, example), {}
     finally:
         model.train(was)
-    return graph, {}
+
+
+def _captured(model: Module, example: Tree) -> Graph:
+    """The graph of a float model, by what it is called with, or else by what its file allows."""
+    if example is not None:
+        args = as_arguments(_tuple(example), model)
+        plain = tuple(np.asarray(x, np.float32) if _is_double(x) else x for x in args)
+        return normalize(capture(model, plain))
+    failed: Exception | None = None
+    for args in model.examples() if isinstance(model, Model) else ():
+        try:
+            return normalize(capture(model, args))
+        except (ValueError, TypeError, IndexError, ArithmeticError, RuntimeError) as error:
+            failed = failed or error
+    raise failed or ValueError("example_inputs must be what the model is called with, got None")
 
 
 def _tuple(example: Tree) -> Tree:

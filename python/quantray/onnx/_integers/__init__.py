@@ -75,14 +75,15 @@ def as_integers(model: Model, stored: Mapping[str, Stored]) -> bool:
     UserWarning
         Why it computes node by node, where that is for the whole file.
     """
-    args, why = model._example_inputs(), "it does not say how many axes its inputs have"
-    made = None
-    if args is not None:
+    made, is_captured, why = None, False, ""
+    for args in model.examples():
         try:
-            made = _Source(model, stored).conversion(args)
+            made, is_captured = _Source(model, stored).conversion(args), True
+            break
         except (ValueError, TypeError, IndexError, ArithmeticError, RuntimeError) as error:
-            args, why = None, f"it cannot be captured: {error}"
-    if args is None:
+            why = why or f"it cannot be captured: {error}"
+    if not is_captured:
+        why = why or "it does not say how many axes its inputs have"
         warnings.warn(f"the file's integers are computed node by node: {why}", UserWarning, stacklevel=6)
     if made is None:
         return False

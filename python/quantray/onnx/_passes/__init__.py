@@ -9,6 +9,7 @@ from quantray.onnx._passes._draft import Draft, free_names, uses
 from quantray.onnx._passes._dynamic import bias_of_dynamic, dynamic_product, fused_dynamic
 from quantray.onnx._passes._inline import inline_functions
 from quantray.onnx._passes._layers import bias_of_product, per_channel
+from quantray.onnx._passes._layouts import channels_first
 from quantray.onnx._passes._loops import without_unchanged
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
 from quantray.onnx._passes._normalizations import layer_norm, rms_norm
@@ -31,6 +32,8 @@ def simplify(draft: Draft) -> None:
     """All rewriting, in place."""
     draft.prune()
     draft.apply(transpositions, reshapes)
+    channels_first(draft)
+    draft.apply(transpositions)
     drop_identities(draft)
     draft.apply(wide_roundings)
     draft.apply(gelu, silu, hard_swish, hard_sigmoid)

@@ -53,6 +53,10 @@ class Draft:
         """The node that makes a value, whatever it is."""
         return self._producers.get(name)
 
+    def makes(self, name: str) -> NodeFile:
+        """The same of a value that a node does make."""
+        return self._producers[name]
+
     def is_used_once(self, name: str) -> bool:
         """Whether one node alone takes a value."""
         return self._users.get(name) == 1
@@ -97,10 +101,19 @@ class Draft:
                     if made is not None:
                         several = (made,) if isinstance(made, NodeFile) else made
                         self.nodes[i : i + 1] = several
-                        self._producers.update((name, one) for one in several for name in one.outputs if name)
+                        self.know(several)
                         changed = True
                 if changed:
                     self.prune()
+
+    def know(self, nodes: Sequence[NodeFile]) -> None:
+        """What makes values from now on, before it is among the nodes."""
+        self._producers.update((name, node) for node in nodes for name in node.outputs if name)
+
+    def replace(self, nodes: list[NodeFile]) -> None:
+        """Other nodes in the place of all."""
+        self.nodes = nodes
+        self.prune()
 
     def prune(self) -> None:
         """Drops what neither an output nor a node needs."""

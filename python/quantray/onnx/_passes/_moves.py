@@ -10,9 +10,9 @@ from quantray.onnx._passes._draft import Draft
 
 
 def transpositions(draft: Draft, node: NodeFile) -> NodeFile | None:
-    """Two transpositions, the first of which nothing else needs, are one, or none."""
-    before = _before(draft, node, "Transpose")
-    if before is None:
+    """Of two transpositions the second one does what both do, or nothing is left of it."""
+    before = None if node.op != "Transpose" else draft.producer(node.inputs[0], "Transpose")
+    if before is None or node.domain not in ("", "ai.onnx"):
         return None
     first: Sequence[int] | None = before.attributes.get("perm")
     second: Sequence[int] | None = node.attributes.get("perm")

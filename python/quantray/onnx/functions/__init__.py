@@ -9,6 +9,7 @@ from quantray.onnx.functions._attention import (
 from quantray.onnx.functions._chance import bernoulli, dropout, multinomial, random_normal, random_uniform
 from quantray.onnx.functions._elementwise import divide_integers, erf
 from quantray.onnx.functions._grids import affine_grid, col2im, deform_conv, grid_sample, non_max_suppression
+from quantray.onnx.functions._group_query import group_query_attention
 from quantray.onnx.functions._integers import conv_integer, matmul_integer
 from quantray.onnx.functions._losses import negative_log_likelihood
 from quantray.onnx.functions._movement import (
@@ -51,6 +52,7 @@ from quantray.onnx.functions._quantized_elementwise import (
 )
 from quantray.onnx.functions._quantized_products import (
     dynamic_quantize_matmul,
+    gather_blocks,
     matmul_blocks,
     matmul_integer_to_float,
     qgemm,
@@ -84,8 +86,10 @@ __all__ = [
     "dynamic_quantize_matmul",
     "erf",
     "fake_quantize",
+    "gather_blocks",
     "gather_nd",
     "grid_sample",
+    "group_query_attention",
     "linear_attention",
     "lp_pool",
     "mask_of_lengths",

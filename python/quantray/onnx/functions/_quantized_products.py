@@ -226,6 +226,57 @@ def block_codes(
     return codes, each, zeros
 
 
+def gather_blocks(
+    codes: Array,
+    indices: Array,
+    scales: Array,
+    zero_points: Array | None = None,
+    axis: int = 0,
+    along: int = 1,
+    block_size: int = 128,
+    bits: int = 0,
+) -> Array:
+    """Places of a table of a few bits, in blocks with a scale each, as floats; zeros for places beyond it.
+
+    Parameters
+    ----------
+    codes : array of integers
+        Packed along their last axis where `bits` are not 0.
+    indices : array of integers
+        Places along `axis`.
+    scales : array
+        One for each block along the axis `along`.
+    zero_points : array, optional
+        As codes are; of packed ones the middle of the range by default, of others 0.
+
+    Source: onnxruntime's operator GatherBlockQuantized.
+    """
+    places = np.asarray(indices)
+    places = np.where(places < 0, places + codes.shape[axis], places)
+    inside = (places >= 0) & (places < codes.shape[axis])
+    places = np.where(inside, places, 0)
+
+    def taken(x: Array, bits: int) -> Array:
+        found = np.take(x, places, axis)
+        return _unpacked(found, bits) if bits else found
+
+    def spread(x: Array, length: int) -> Array:
+        return np.repeat(x, block_size, at)[(slice(None),) * at + (slice(length),)]
+
+    # Indices stand where the axis was that they choose of.
+    at = along if along < axis else along + places.ndim - 1
+    found = taken(codes, bits).astype(np.float32)
+    if zero_points is not None:
+        zeros = spread(taken(zero_points, bits), found.shape[at]).astype(np.float32)
+    else:
+        zeros = np.float32(1 << (bits - 1) if bits else 0)
+    made = (found - zeros) * spread(np.take(np.asarray(scales, np.float32), places, axis), found.shape[at])
+    if inside.all():
+        return made
+    seen = inside.reshape((1,) * axis + inside.shape + (1,) * (made.ndim - axis - inside.ndim))
+    return np.where(seen, made, np.float32(0))
+
+
 def _unpacked(x: Array, bits: int) -> Array:
     """Bytes as the integers of a few bits in them, those in the low bits first."""
     if bits == 8:

@@ -8,6 +8,7 @@ from quantray.onnx.operators import (  # noqa: F401
     _attention,
     _blocks,
     _classical,
+    _decoders,
     _einsum,
     _elementwise,
     _losses,

@@ -132,14 +132,26 @@ class Operator:
     def arity(self) -> tuple[int, int | None]:
         """The least and the greatest number of inputs; None where there is no greatest one."""
         least, most = 0, 0
-        for parameter in list(inspect.signature(self.function).parameters.values())[1:]:
+        for parameter in self._inputs():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 return least, None
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                continue
             most += 1
             least += parameter.default is parameter.empty
         return least, most
+
+    def needed(self) -> list[int]:
+        """Places of inputs that no node may leave out: some may, before others that it may not."""
+        return [
+            place
+            for place, parameter in enumerate(self._inputs())
+            if parameter.kind is not parameter.VAR_POSITIONAL
+            and parameter.default is parameter.empty
+            and parameter.annotation not in ("Given", Given)
+        ]
+
+    def _inputs(self) -> list[inspect.Parameter]:
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        return [parameter for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
 
 
 _OPERATORS: dict[tuple[str, str], Operator] = {}
