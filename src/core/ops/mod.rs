@@ -11,6 +11,7 @@ pub mod resize;
 mod sort;
 mod sum;
 mod table;
+pub mod trees;
 
 pub use binary::{Binary, Repeat, binary, binary_repeated};
 pub use clamp::clamp;
