@@ -1557,6 +1557,14 @@ def elu(
 def _resize(
     input: QTensor, lows: Sequence[npt.NDArray[np.int64]], parts: Sequence[npt.NDArray[np.float32]] | None
 ) -> QTensor: ...
+def tree_scores(
+    x: npt.ArrayLike,
+    nodes: npt.NDArray[np.int32],
+    roots: npt.NDArray[np.int32],
+    weights: npt.ArrayLike,
+    base: npt.ArrayLike,
+    aggregate: str,
+) -> npt.NDArray[np.float32]: ...
 def embedding(
     weight: QTensor, indices: npt.ArrayLike, *, out: npt.NDArray[np.float32] | None = None
 ) -> npt.NDArray[np.float32]: ...

@@ -58,7 +58,7 @@ mod _core {
     #[pymodule_export]
     use super::ops::{PackedGRU, PackedGRUCell, PackedLSTM, PackedLSTMCell, PackedRNNCell, gru, lstm, rnn};
     #[pymodule_export]
-    use super::ops::{PackedWeightOnlyLinear, resize};
+    use super::ops::{PackedWeightOnlyLinear, resize, tree_scores};
     #[pymodule_export]
     use super::quantizer::{PerChannelAffineQuantizer, PerTensorAffineQuantizer};
     #[pymodule_export]

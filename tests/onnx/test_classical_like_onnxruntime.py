@@ -131,6 +131,27 @@ def test_linear_classifier_of_one_score(rng, post):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("names", [["setosa", "virginica", "von Röhl"], ["no", "yes"]])
+def test_classes_that_are_texts(rng, tmp_path, names):
+    x = {"x": rng.standard_normal((9, 5), np.float32)}
+    given = {"coefficients": rng.standard_normal(5 * len(names)).tolist(), "classlabels_strings": names}
+    given["intercepts"] = rng.standard_normal(len(names)).tolist()
+    types = {"label": onnx.TensorProto.STRING, "scores": onnx.TensorProto.FLOAT}
+    outputs = ["label", "scores"]
+    model = single_node("LinearClassifier", x, outputs, domain=DOMAIN, version=3, types=types, **given)
+    labels, scores = session(model.SerializeToString()).run(None, x)
+    got = here(model, x)
+    assert got[0].tolist() == labels.tolist()
+    assert_allclose(got[1], scores, rtol=1e-5, atol=1e-6)
+    loaded = qt.onnx.load(model.SerializeToString())
+    assert loaded.outputs[0].dtype == "string"
+    for _ in range(2):
+        assert loaded(**x)[0].tolist() == labels.tolist()
+    qt.onnx.save(loaded, tmp_path / "texts.onnx")
+    assert session(str(tmp_path / "texts.onnx")).run(None, x)[0].tolist() == labels.tolist()
+    assert qt.onnx.load(tmp_path / "texts.onnx")(**x)[0].tolist() == labels.tolist()
+
+
 def test_classes_that_are_texts_and_nothing_takes(rng):
     x = {"x": rng.standard_normal((9, 5), np.float32)}
     given = {"coefficients": rng.standard_normal(15).tolist(), "classlabels_strings": ["a", "b", "c"]}
@@ -274,11 +295,6 @@ def test_pipeline_is_saved(rng, tmp_path):
 @pytest.mark.parametrize(
     ("op", "attributes", "message"),
     [
-        (
-            "LinearClassifier",
-            {"classlabels_strings": ["a", "b"], "coefficients": [1.0] * 6},
-            "export labels as integers",
-        ),
         (
             "LinearClassifier",
             {"classlabels_ints": [0, 1], "coefficients": [1.0] * 5},

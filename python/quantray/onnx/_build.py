@@ -283,7 +283,11 @@ def _check_inputs(node: NodeFile) -> None:
     if missing or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
         name = node.name or node.outputs[0]
-        got = f"{count}" if count < least or not missing else f"{count}, of which input {missing[0]} is left out"
+        got = (
+            f"{count}"
+            if count < least or not missing
+            else f"{count}, of which input {missing[0]} is left out"
+        )
         raise ValueError(f"{name} ({_full(node)}): it takes {wanted} inputs, got {got}")
 
 

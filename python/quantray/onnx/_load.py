@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from quantray.onnx._body import Plan
@@ -17,6 +18,9 @@ from quantray.onnx._passes import inline_functions, written_out
 
 def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
     """A model out of an ONNX file, in floats or quantized already; it runs at once.
+
+    Scores that a classifier of scikit-learn, LightGBM or CatBoost hands out as a list of dictionaries
+    (ZipMap) are the array that these are made of: a row for each example, a column for each class.
 
     Parameters
     ----------
@@ -62,7 +66,7 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
     model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata, name)
     model.plan = builder.build(file.graph, model)
     if builder.unknown:
-        raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
+        raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}{_advice(builder.unknown)}")
     if builder.referred:
         warnings.warn(
             f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, as Python in graphs",
@@ -70,6 +74,16 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
             stacklevel=4,
         )
     return model.eval(), builder
+
+
+def _advice(unknown: Sequence[str]) -> str:
+    """What helps where a file is made for one kind of CPU."""
+    if not any("(com.microsoft.nchwc." in each for each in unknown):
+        return ""
+    return (
+        "; com.microsoft.nchwc is how onnxruntime lays out images for the CPU that it runs on: take the "
+        "model that it was made of, or have it optimized with ORT_ENABLE_EXTENDED and not ORT_ENABLE_ALL"
+    )
 
 
 def _as_integers(model: Model, builder: Builder) -> bool:
@@ -81,12 +95,17 @@ def _as_integers(model: Model, builder: Builder) -> bool:
 
 #: What values of models may be; elements of sequences are arrays of one type.
 _KINDS = re.compile(r"(optional\()?(sequence\()?tensor\((\w+)[,)]")
+#: What ZipMap gives, of which the array of scores is taken.
+_DICTIONARIES = re.compile(r"sequence\(map\(\w+, tensor\((\w+)[,)]")
 
 
 def _value(value: ValueInfo) -> Value:
     if value.kind == "tensor" and value.dtype is not None:
         shape = None if value.shape is None else tuple(map(_length, value.shape))
         return Value(value.name, str(value.dtype), shape)
+    scores = _DICTIONARIES.match(value.kind)
+    if scores is not None:
+        return Value(value.name, scores[1], None)
     known = _KINDS.match(value.kind)
     if known is None:
         what = value.kind or "of no type that the file says"

@@ -85,4 +85,7 @@ def computed(array: Array, name: str = "") -> Array:
     """An array in the dtype that it is computed in; dtypes that are not NumPy's own go by the type's name."""
     if array.dtype.kind == "V" and name:
         return array.astype(numpy_dtype(name))
+    if name == "string":
+        # Arrays of objects are lengths.
+        return array.astype(str)
     return array.astype(np.float32) if array.dtype.kind == "f" and array.dtype != np.float32 else array

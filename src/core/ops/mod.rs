@@ -12,6 +12,7 @@ pub mod resize;
 mod sort;
 mod sum;
 mod table;
+pub mod trees;
 
 pub use binary::{Binary, Repeat, binary, binary_repeated};
 pub use boxes::{Counts, Suppression, non_max_suppression};

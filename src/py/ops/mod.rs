@@ -21,6 +21,7 @@ mod results;
 mod sequences;
 mod sum;
 mod tables;
+mod trees;
 mod weight_only;
 mod wide;
 
@@ -48,4 +49,5 @@ pub use recurrent_float::{gru, lstm, rnn};
 pub use rows::{layer_norm, softmax};
 pub use sum::add;
 pub use tables::{embedding, embedding_bag};
+pub use trees::tree_scores;
 pub use weight_only::PackedWeightOnlyLinear;

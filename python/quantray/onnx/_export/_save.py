@@ -326,8 +326,13 @@ def _inputs(
         fact = graph.nodes[name].facts[0]
         used = to.name(wanted)
         to.put(graph.nodes[name], used)
-        made.append(ValueInfo(used, str(fact.dtype), _lengths(fact, named)))
+        made.append(ValueInfo(used, _dtype(fact), _lengths(fact, named)))
     return made
+
+
+def _dtype(fact: Fact) -> str:
+    """Files do not say how long texts are."""
+    return "float32" if fact.is_float else "string" if fact.dtype.kind == "U" else str(fact.dtype)
 
 
 def _lengths(fact: Fact, named: Mapping[str, str]) -> tuple[int | str | None, ...]:
@@ -353,6 +358,5 @@ def _outputs(
         fact = graph.fact(ref)
         used = to.name(name)
         to.add("Identity", [to.value(ref)], [used], {}, "identity")
-        dtype = "float32" if fact.is_float else str(fact.dtype)
-        made.append(ValueInfo(used, dtype, _lengths(fact, named)))
+        made.append(ValueInfo(used, _dtype(fact), _lengths(fact, named)))
     return made

@@ -1,4 +1,4 @@
-"""Operators of classical models, as scikit-learn's: scaling, encoding, linear models, kernels, trees."""
+"""Operators of classical models, as scikit-learn's: scaling, encoding, linear models, kernels."""
 
 # Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
@@ -14,7 +14,6 @@ from quantray import graph, nn
 from quantray._typing import ArrayLike, Floats, Tensor
 from quantray.nn import functional as F
 from quantray.onnx.functions._support_vectors import Machine
-from quantray.onnx.functions._trees import Forest
 from quantray.onnx.operators._products import linear
 from quantray.onnx.operators._registry import Array, Call, Given, Outputs, layer, operator
 
@@ -26,11 +25,11 @@ def _floats(call: Call, name: str, default: ArrayLike = ()) -> Floats:
     return np.atleast_1d(np.asarray(found, np.float32))
 
 
-def _float(x: Array) -> Array:
+def as_floats(x: Array) -> Array:
     return x if x.dtype == np.float32 else x.astype(np.float32)
 
 
-def _row(x: Array) -> Array:
+def as_rows(x: Array) -> Array:
     """One example alone is a row of a batch."""
     return x if np.ndim(x) > 1 else np.reshape(x, (1, -1))
 
@@ -47,13 +46,13 @@ def _no_texts(call: Call, *names: str) -> None:
 @operator("Scaler", domain=_DOMAIN)
 def _scaler(call: Call, x: Array) -> Array:
     """`(x - offset) * scale`, feature by feature."""
-    return (_float(x) - _floats(call, "offset", 0.0)) * _floats(call, "scale", 1.0)
+    return (as_floats(x) - _floats(call, "offset", 0.0)) * _floats(call, "scale", 1.0)
 
 
 @operator("Normalizer", domain=_DOMAIN)
 def _normalizer(call: Call, x: Array) -> Array:
     """Rows by their norm; a row of zeros stays what it is."""
-    x = _float(x)
+    x = as_floats(x)
     norm = call.choice("norm", ("MAX", "L1", "L2"))
     if norm == "MAX":
         size = np.max(x, axis=-1, keepdims=True)
@@ -89,9 +88,15 @@ def _features(call: Call, x: Array, places: Array) -> Array:
     return found if np.ndim(x) > 1 else np.reshape(found, (1, -1))
 
 
+@operator("ZipMap", domain=_DOMAIN)
+def _zip_map(call: Call, x: Array) -> Array:
+    """Scores by classes: the array that a list of dictionaries is made of, a row for each of them."""
+    return x
+
+
 @operator("FeatureVectorizer", domain=_DOMAIN)
 def _vectorizer(call: Call, *inputs: Array) -> Array:
-    return np.concatenate([_float(_row(x)) for x in inputs], axis=-1)
+    return np.concatenate([as_floats(as_rows(x)) for x in inputs], axis=-1)
 
 
 @operator("OneHotEncoder", domain=_DOMAIN)
@@ -147,9 +152,10 @@ def _label_encoder(call: Call, x: Array) -> Tensor:
 # Scores
 
 
-def scores_of(call: Call, scores: Array) -> Array:
-    """Scores as a classifier gives them out."""
-    kind = call.choice("post_transform", ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"))
+def scores_of(call: Call, scores: Array, kind: str | None = None) -> Array:
+    """Scores as a classifier gives them out; `kind` where it does not say it by that name."""
+    if kind is None:
+        kind = call.choice("post_transform", ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"))
     if kind == "SOFTMAX":
         return cast("Array", F.softmax(scores, -1))
     if kind == "LOGISTIC":
@@ -164,24 +170,23 @@ def scores_of(call: Call, scores: Array) -> Array:
     return np.where(total == 0, scores, powers / np.where(total == 0, np.float32(1), total))
 
 
-def _of_targets(call: Call, scores: Array) -> Array:
+def of_targets(call: Call, scores: Array) -> Array:
     """What a regressor gives out: one target is what it is."""
     return scores if scores.shape[-1] == 1 else scores_of(call, scores)
 
 
-def _classes(call: Call, texts: str, name: str) -> tuple[int, ...]:
-    """The classes of a node; texts, where nothing takes its labels, are as good as numbers."""
-    if call.get(texts) and not call.wanted[0]:
-        return tuple(range(len(call.need(texts))))
-    _no_texts(call, texts)
+def classes_of(call: Call, texts: str, name: str) -> tuple[int, ...] | tuple[str, ...]:
+    """The classes of a node: numbers, or texts."""
+    if call.get(texts):
+        return tuple(map(str, call.need(texts)))
     return tuple(map(int, call.need(name)))
 
 
-def labelled(labels: tuple[int, ...], places: Array) -> Array:
+def labelled(labels: tuple[int, ...] | tuple[str, ...], places: Array) -> Array:
     """Classes by their places."""
     if labels == tuple(range(len(labels))):
         return places.astype(np.int64)
-    return graph.apply("numpy.take", np.array(labels, np.int64), places, axis=0)
+    return graph.apply("numpy.take", np.array(labels), places, axis=0)
 
 
 # Linear models
@@ -208,8 +213,8 @@ def _intercepts(call: Call, count: int) -> Floats | None:
 @operator("LinearRegressor", domain=_DOMAIN)
 def _regressor(call: Call, x: Array) -> Array:
     targets = int(call.get("targets", 1))
-    made = F.linear(_float(_row(x)), _weights(call, targets), _intercepts(call, targets))
-    return _of_targets(call, made)
+    made = F.linear(as_floats(as_rows(x)), _weights(call, targets), _intercepts(call, targets))
+    return of_targets(call, made)
 
 
 @layer("LinearRegressor", domain=_DOMAIN)
@@ -224,7 +229,7 @@ class _Rows(nn.Sequential):
     """A linear layer of numbers of any type, in rows."""
 
     def forward(self, input: Array) -> Array:
-        return super().forward(_float(_row(input)))
+        return super().forward(as_floats(as_rows(input)))
 
 
 class LinearClassifier(nn.Module):
@@ -239,7 +244,7 @@ class LinearClassifier(nn.Module):
     def __init__(self, call: Call) -> None:
         super().__init__()
         self.call = call
-        self.labels = _classes(call, "classlabels_strings", "classlabels_ints")
+        self.labels = classes_of(call, "classlabels_strings", "classlabels_ints")
         bias = call.get("intercepts")
         count = len(self.labels) if not bias else len(_floats(call, "intercepts"))
         if count not in (1, len(self.labels)) or (count == 1 and len(self.labels) > 2):
@@ -248,7 +253,7 @@ class LinearClassifier(nn.Module):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         """Labels, shape (rows,), and scores, shape (rows, classes)."""
-        scores = self.linear(_float(_row(x)))
+        scores = self.linear(as_floats(as_rows(x)))
         if scores.shape[-1] == 1 and len(self.labels) == 2:
             is_second = scores[:, 0] > 0
             first = -scores if self.call.get("post_transform", "NONE") == "LOGISTIC" else 1 - scores
@@ -297,20 +302,20 @@ def _machine(call: Call, rows: int) -> Machine | None:
 
 @operator("SVMRegressor", domain=_DOMAIN)
 def _support_regressor(call: Call, x: Array) -> Array:
-    x, machine = _float(_row(x)), _machine(call, 1)
+    x, machine = as_floats(as_rows(x)), _machine(call, 1)
     if machine is None:
         made = F.linear(x, _weights(call, 1), _floats(call, "rho", 0.0))
     else:
         made = graph.apply("onnx.support_vector_sums", x, *machine.arguments)
     if call.get("one_class"):
         made = np.where(made > 0, np.float32(1), np.float32(-1))
-    return _of_targets(call, made)
+    return of_targets(call, made)
 
 
 @operator("SVMClassifier", domain=_DOMAIN)
 def _support_classifier(call: Call, x: Array) -> Outputs:
     """Classes vote in pairs; scores are the pairs' decisions, or probabilities of classes."""
-    labels = _classes(call, "classlabels_strings", "classlabels_ints")
+    labels = classes_of(call, "classlabels_strings", "classlabels_ints")
     counts = tuple(map(int, call.get("vectors_per_class", ())))
     if len(counts) != len(labels):
         raise call.error(f"vectors_per_class must be {len(labels)} numbers, got {len(counts)}")
@@ -322,39 +327,8 @@ def _support_classifier(call: Call, x: Array) -> Outputs:
     if machine is None or machine.rho.size != pairs or (sigmoid is not None and sigmoid.shape[1] != pairs):
         raise call.error(f"rho, prob_a and prob_b must be {pairs} numbers, one for each pair of classes")
     places, scores = graph.apply(
-        "onnx.support_vector_votes", _float(_row(x)), *machine.arguments, counts, sigmoid
+        "onnx.support_vector_votes", as_floats(as_rows(x)), *machine.arguments, counts, sigmoid
     )
     if len(labels) == 2 and sigmoid is None:
         scores = np.concatenate([-scores, scores], axis=1)
     return labelled(labels, places), scores_of(call, scores)
-
-
-# Trees
-
-
-@operator("TreeEnsembleRegressor", domain=_DOMAIN)
-def _tree_regressor(call: Call, x: Array) -> Array:
-    forest = Forest.of(call, "target", int(call.get("n_targets", 1)))
-    return _of_targets(call, graph.apply("onnx.tree_scores", _float(_row(x)), *forest.arguments))
-
-
-@operator("TreeEnsembleClassifier", domain=_DOMAIN)
-def _tree_classifier(call: Call, x: Array) -> Outputs:
-    labels = _classes(call, "classlabels_strings", "classlabels_int64s")
-    forest = Forest.of(call, "class", len(labels))
-    scores = graph.apply("onnx.tree_scores", _float(_row(x)), *forest.arguments)
-    if len(labels) > 2 or not forest.has_one_target:
-        return labelled(labels, np.argmax(scores, axis=1)), scores_of(call, scores)
-    # Two classes, of which the trees score one: by a probability, or by a number's sign.
-    if np.size(call.get("base_values", ())) > (0 if forest.target else 1):
-        raise call.error(
-            "base_values of two classes of which one alone has weights mean another thing in every runtime"
-        )
-    score = scores[:, forest.target]
-    labels = labelled(labels, (score > (0.5 if forest.is_positive else 0.0)).astype(np.int64))
-    if forest.target:
-        return labels, scores_of(call, scores)
-    score = scores[:, :1]
-    if call.get("post_transform", "NONE") == "LOGISTIC":
-        return labels, F.sigmoid(np.concatenate([-score, score], axis=1))
-    return labels, np.concatenate([1 - score if forest.is_positive else -score, score], axis=1)
