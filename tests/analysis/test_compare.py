@@ -111,7 +111,8 @@ def test_sums_do_not_depend_on_batches(rng):
     for a, b in zip(whole.depth, parts.depth, strict=True):
         assert_allclose((a.own, a.accumulated, a.most), (b.own, b.accumulated, b.most), rtol=1e-5)
         assert (a.codes, a.clipped, a.worst_sample) == (b.codes, b.clipped, b.worst_sample)
-    assert_allclose(whole.agreement[1:3], parts.agreement[1:3], rtol=1e-9)
+    # Products of floats may be added up in another order where there are fewer rows.
+    assert_allclose(whole.agreement[1:3], parts.agreement[1:3], rtol=1e-7)
 
 
 def test_clipping_and_codes_are_counted(rng):

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import quantray as qt
+from exact_onnxruntime import needs_exact_onnxruntime
 from numpy.testing import assert_allclose
 from onnx import TensorProto, helper, numpy_helper
 from patterns import expected, steps
@@ -41,6 +42,7 @@ def model(rng, columns, has_bias, signed):
     return made.SerializeToString(), float(np.max(scales))
 
 
+@needs_exact_onnxruntime
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_dynamic_product(rng, has_bias, signed):
@@ -57,6 +59,7 @@ def test_dynamic_product(rng, has_bias, signed):
             assert_allclose(loaded(x), want, atol=step)
 
 
+@needs_exact_onnxruntime
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("op", ["DynamicQuantizeMatMul", "MatMulIntegerToFloat"])
 def test_products_that_onnxruntime_has_fused(rng, op, has_bias):

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import quantray as qt
+from exact_onnxruntime import needs_exact_onnxruntime
 from numpy.testing import assert_allclose
 from patterns import expected, session
 from patterns import made as made_of
@@ -87,6 +88,7 @@ def test_floats(kind, rng, tmp_path):
             assert_allclose(again, value, rtol=1e-4, atol=1e-5)
 
 
+@needs_exact_onnxruntime
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_recurrent(bidirectional, layers, rng, tmp_path):
@@ -99,6 +101,7 @@ def test_recurrent(bidirectional, layers, rng, tmp_path):
             assert_allclose(got, want, atol=1e-5 if mode == "float" else 0.05)
 
 
+@needs_exact_onnxruntime
 def test_integers(rng, tmp_path):
     """Each value is at most a few steps of its grid away: runtimes add and round in other orders."""
     model, path = Residual(), tmp_path / "model.onnx"
@@ -134,6 +137,7 @@ def test_zero_points_are_even(rng, tmp_path):
     assert all(not np.any(point % 2) for point in points)
 
 
+@needs_exact_onnxruntime
 def test_dynamic_is_nearer_to_floats_than_a_tenth(rng, tmp_path):
     model, x = Text().eval(), example(Text, rng)
     small = tq.quantize_dynamic(model)
@@ -143,6 +147,7 @@ def test_dynamic_is_nearer_to_floats_than_a_tenth(rng, tmp_path):
     assert np.abs(got - want).max() < 0.1 * np.abs(want).max()
 
 
+@needs_exact_onnxruntime
 def test_factors_of_dynamic_layers_are_saved(rng, tmp_path):
     model, x = (
         nn.Sequential(nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 4)).eval(),

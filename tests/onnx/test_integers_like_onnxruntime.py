@@ -9,6 +9,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import onnx
+from exact_onnxruntime import needs_exact_onnxruntime
 from onnx import TensorProto, helper
 from single_node import here, in_onnxruntime, single_node
 
@@ -57,6 +58,7 @@ def images(rng, groups):
     return dims, (int(rng.integers(1, 3)), each * groups, *lengths), (outputs, each, *map(int, kernel))
 
 
+@needs_exact_onnxruntime
 def test_qlinear_conv():
     rng = np.random.default_rng(1)
     for _ in range(CASES):
@@ -129,6 +131,7 @@ def products(rng):
     )
 
 
+@needs_exact_onnxruntime
 def test_matmul_integer():
     rng = np.random.default_rng(3)
     for _ in range(CASES):
@@ -145,6 +148,7 @@ def test_matmul_integer():
         both(single_node("MatMulInteger", inputs), inputs)
 
 
+@needs_exact_onnxruntime
 def test_qlinear_matmul():
     rng = np.random.default_rng(4)
     for _ in range(CASES):

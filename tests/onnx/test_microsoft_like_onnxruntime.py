@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from exact_onnxruntime import needs_exact_onnxruntime
 from single_node import here, in_onnxruntime, single_node
 
 CASES = 25
@@ -109,6 +110,7 @@ def test_softmax(seed, version):
     np.testing.assert_array_equal(here(model, inputs)[0], in_onnxruntime(model, inputs)[0])
 
 
+@needs_exact_onnxruntime
 @pytest.mark.parametrize("seed", range(CASES))
 def test_products(seed):
     r = Random(seed)
@@ -159,6 +161,7 @@ def test_weights_in_blocks(seed):
     compare("MatMulNBits", given, held=held, exact=False, K=k, N=n, bits=bits, block_size=size)
 
 
+@needs_exact_onnxruntime
 @pytest.mark.parametrize("seed", range(CASES))
 def test_attention(seed):
     r = Random(seed)
@@ -236,6 +239,7 @@ def test_fused_layers(seed):
     compare("QuickGelu", {"x": r.floats(3, 8)}, exact=False, alpha=1.3)
 
 
+@needs_exact_onnxruntime
 @pytest.mark.parametrize("seed", range(CASES))
 def test_lstm_of_integers(seed):
     """A state on the border between two codes may fall on either side, which moves results by a step."""

@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import quantray as qt
+from exact_onnxruntime import needs_exact_onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from quantray import nn
 from quantray import quantization as tq
@@ -450,6 +451,7 @@ def test_quantized_by_batches_of_names(rng):
         int8(batches[0]["a"])
 
 
+@needs_exact_onnxruntime
 def test_saved_and_read_again(rng, tmp_path):
     proto = network(rng)
     model, x = load(proto.SerializeToString()), rng.standard_normal((64, 6)).astype(np.float32)

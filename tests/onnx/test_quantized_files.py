@@ -12,6 +12,7 @@ pytest.importorskip("onnxruntime.quantization")
 
 import onnx
 import quantray as qt
+from exact_onnxruntime import needs_exact_onnxruntime
 from numpy.testing import assert_array_equal
 from onnx import TensorProto, helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -38,6 +39,7 @@ FLOATS = {
 }
 
 
+@needs_exact_onnxruntime
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("form", ["qdq", "qoperator"])
 @pytest.mark.parametrize("name", MODELS)
@@ -61,6 +63,7 @@ def test_each_node_is_a_step_away_at_most(rng, tmp_path, name, form, settings):
     assert_array_equal(loaded(**batches[0]), y)
 
 
+@needs_exact_onnxruntime
 @pytest.mark.parametrize("form", ["qdq", "qoperator"])
 @pytest.mark.parametrize("name", MODELS)
 def test_other_lengths(rng, tmp_path, name, form):
@@ -237,6 +240,7 @@ def test_terms_that_are_broadcast(rng, op, shape):
 # Dynamic
 
 
+@needs_exact_onnxruntime
 def test_dynamic_products_have_onnxruntimes_ranges(rng, tmp_path):
     """Where the contract's own ranges and codes differ in a step, layers of a file have those of ONNX."""
     f = Draft(rng)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import quantray as qt
+from exact_onnxruntime import needs_exact_onnxruntime
 from patterns import expected, made, session
 from quantray import quantization as tq
 
@@ -121,6 +122,7 @@ def test_lengths_that_are_known_are_constants(tmp_path):
             np.testing.assert_allclose(run(again, x), each(x), rtol=1e-3, atol=0.05)
 
 
+@needs_exact_onnxruntime
 def test_codes_are_rounded_once(tmp_path):
     """Images are rolled, and padded by what they lack to whole windows, which is nothing."""
     constants = {"k": weight(8, 3, 1, 1), "l": weight(5, 8, 1, 1), "at": np.int64(3), "seven": np.int64(4)}
@@ -158,6 +160,7 @@ def test_codes_are_rounded_once(tmp_path):
     np.testing.assert_allclose(run(again, batches[1]), int8(batches[1]), atol=0.05)
 
 
+@needs_exact_onnxruntime
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
 def test_lengths_of_codes(mode, tmp_path):
     """Images are resized to what a quantized layer has made, as GhostNet's gates are."""
