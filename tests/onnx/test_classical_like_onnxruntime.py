@@ -346,7 +346,7 @@ def test_biased_trees_of_two_classes(rng):
         ({"nodes_modes": ["BRANCH_LEQ", "LEAF", "MEMBER"]}, "nodes_modes must be LEAF, .*got MEMBER"),
         ({"nodes_truenodeids": [7, 0, 0]}, "nodes_truenodeids leads to a node that its tree does not have"),
         ({"target_ids": [0, 3]}, "target_ids must be from 0 to 0, got 0 to 3"),
-        ({"nodes_featureids": [9, 0, 0]}, "more than 9 features, got 4"),
+        ({"nodes_featureids": [9, 0, 0]}, "feature must be one of the 4 of x, got 9"),
     ],
 )
 def test_faulty_trees(rng, change, message):

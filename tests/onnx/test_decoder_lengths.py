@@ -120,18 +120,16 @@ def test_one_graph_for_all_lengths(rng, tmp_path, positions):
 def test_lengths_that_become_fixed_are_said(tmp_path):
     """What the graph is for alone, where the model's own file takes more."""
     held = [numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")]
-    held.append(numpy_helper.from_array(np.array([3, 4]), "shape"))
-    nodes = [
-        helper.make_node("Reshape", ["x", "shape"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "w"], ["y"]),
-    ]
+    held.append(numpy_helper.from_array(np.array([2, -1, 4]), "shape"))
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["flat"])]
+    nodes.append(helper.make_node("MatMul", ["flat", "w"], ["y"]))
     sides = [
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
-        for name, shape in (("x", ["n", "m"]), ("y", None))
+        for name, shape in (("x", ["n", "m", "k"]), ("y", None))
     ]
     graph = helper.make_graph(nodes, "fixed", *sides, held)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     int8 = tq.quantize(qt.onnx.load(proto.SerializeToString()), x, verbose=False)
-    with pytest.warns(UserWarning, match="'x' is 4 long along axis 1, which may be of any length"):
+    with pytest.warns(UserWarning, match="long along axis .*, which may be of any length in the model's own"):
         qt.onnx.save(int8, tmp_path / "fixed.onnx")

@@ -28,6 +28,7 @@ from quantray.onnx._export._writing import NotExported, Writing, writer_of
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, ValueInfo, write
 from quantray.onnx._model import Model
 from quantray.onnx._passes import uses
+from quantray.onnx._value import Value
 from quantray.quantization._batches import as_arguments, check_model
 from quantray.quantization._converted import Converted
 from quantray.quantization._integers import grids_of
@@ -158,7 +159,10 @@ def _taken_for_granted(to: Writing, inputs: Sequence[ValueInfo]) -> list[str]:
 
 
 def _fixed(model: Module, inputs: Sequence[ValueInfo]) -> list[str]:
-    """Lengths that are free in the file that the model comes from, and in the graph they are not."""
+    """Lengths that are free in the file that the model comes from, and in the graph they are not.
+
+    Of a table the columns are as many as weights take, whether a file says it or not.
+    """
     own = model.inputs if isinstance(model, Model) else ()
     if len(own) != len(inputs):
         return []
@@ -166,8 +170,12 @@ def _fixed(model: Module, inputs: Sequence[ValueInfo]) -> list[str]:
         f"{made.name!r} is {n} long along axis {axis}, which may be of any length in the model's own file"
         for value, made in zip(own, inputs, strict=True)
         for axis, (known, n) in enumerate(zip(value.shape or (), made.shape or (), strict=False))
-        if isinstance(n, int) and not isinstance(known, int)
+        if isinstance(n, int) and not isinstance(known, int) and not (axis == 1 and _is_table(value))
     ]
+
+
+def _is_table(value: Value) -> bool:
+    return len(value.shape or ()) == 2 and value.dtype.startswith(("float", "bfloat", "double"))
 
 
 def _axes(subject: object) -> list[tuple[Ref, int]]:
