@@ -61,6 +61,7 @@ from quantray._core import (
     softmax,
     sub,
     tanh,
+    tree_scores,
 )
 from quantray.ops._scalars import add_scalar, mul_scalar
 from quantray.ops._shapes import cat, interpolate, pad
@@ -122,4 +123,5 @@ __all__ = [
     "softmax",
     "sub",
     "tanh",
+    "tree_scores",
 ]
