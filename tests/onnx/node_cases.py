@@ -13,7 +13,6 @@ REFUSED = {
     r"^test_ai_onnx_ml_label_encoder_": "texts are not computed with",
     r"bernoulli": "its numbers come by chance, and the case holds those of one generator",
     r"bitcast_(float64_to_int64|int64_to_float64)": "float64 is computed in float32",
-    r"tree_ensemble_single_tree": "float64 is computed in float32",
     r"flexattention_(score|prob)_mod$|flexattention_(causal_mask|soft_cap|relative_positional)$": (
         "it is in a preview domain, with graphs inside"
     ),
@@ -22,7 +21,6 @@ REFUSED = {
 #: Cases that the reference evaluator of the `onnx` package computes, and why.
 EVALUATED = {
     r"adagrad|adam|momentum": "operators that train are in a preview domain",
-    r"ai_onnx_ml_tree_ensemble": "trees whose branches are sets of values",
     r"flexattention(?!.*_expanded)": "it is in a preview domain",
     r"image_decoder": "images are decoded elsewhere",
     r"tfidfvectorizer": "texts are not computed with",
