@@ -52,44 +52,35 @@ def _rule(*ops: str) -> Callable[[R], R]:
     return add
 
 
+#: What makes each element of one element, where further inputs are single numbers.
+ONE_BY_ONE = frozenset((
+    "Abs", "Cast", "Ceil", "Celu", "Clip", "DequantizeLinear", "Elu", "Erf", "Exp", "Floor", "Gelu",
+    "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Mish", "Neg", "QuantizeLinear",
+    "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt",
+    "Tanh", "ThresholdedRelu",
+))  # fmt: skip
+
+
 @_rule(
-    *(
-        "Abs",
-        "BatchNormalization",
-        "Cast",
-        "Ceil",
-        "Celu",
-        "Clip",
-        "Cos",
-        "CumSum",
-        "DequantizeLinear",
-        "Dropout",
-    ),
-    *("Elu", "Erf", "Exp", "Floor", "Gelu", "GroupNormalization", "HardSigmoid", "HardSwish", "Identity"),
-    *(
-        "InstanceNormalization",
-        "LRN",
-        "LayerNormalization",
-        "LeakyRelu",
-        "Log",
-        "LogSoftmax",
-        "LpNormalization",
-    ),
-    *("MeanVarianceNormalization", "Mish", "Neg", "Not", "PRelu", "QuantizeLinear", "RMSNormalization"),
-    *(
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Sin",
-        "Softmax",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-    ),
-    *("Tan", "Tanh", "ThresholdedRelu", "Trilu"),
+    *ONE_BY_ONE,
+    "BatchNormalization",
+    "Cos",
+    "CumSum",
+    "Dropout",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "LRN",
+    "LayerNormalization",
+    "LogSoftmax",
+    "LpNormalization",
+    "MeanVarianceNormalization",
+    "Not",
+    "PRelu",
+    "RMSNormalization",
+    "Sin",
+    "Softmax",
+    "Tan",
+    "Trilu",
 )
 def _same(known: Known, node: NodeFile) -> Shapes:
     return [known.shape(node)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::multiply::Activations;
 use super::pack::PackedWeights;
-use super::rows::{Lie, Prepared, apart};
+use super::rows::{Lie, Prepared, apart, is_thin};
 use super::{Codes, Matrix, Patches, Source};
 use crate::arch::product::{Excess, Panels, Product, Quad, Rows, Stored};
 use crate::error::Stopped;
@@ -127,9 +127,13 @@ impl<A: Stored> Prepared<'_, A> {
                 (units, None, count)
             }
             Source::Patches(patches) => {
-                let (runs, lines, length) = (patches.runs(), patches.lines(), patches.channels);
+                let (runs, length) = (patches.runs(), patches.channels);
                 let fits = weights.run == runs.length && runs.length > 0 && length.is_multiple_of(P::KU);
-                if !fits || patches.group.1 != length || patches.is_thin(weights) || zero_points.len() != 1 {
+                if !fits || patches.group.1 != length || zero_points.len() != 1 {
+                    return Ok(None);
+                }
+                let lines = patches.lines();
+                if is_thin(lines.count, patches.rows(), weights) {
                     return Ok(None);
                 }
                 let zeros = match zero_points[0] {

@@ -199,15 +199,14 @@ impl<E: Epilogue> WithProduct for Multiply<'_, '_, E> {
     type Output = Result<(), Stopped>;
 
     fn run<P: Product>(self, p: P) -> Result<(), Stopped> {
-        let Run { x, weights, .. } = self.run;
+        let Run { x, weights, finish, .. } = self.run;
+        let int_bias = finish.int_bias;
         if let Some(bounded) = p.bounded()
             && let Some(prepared) = Prepared::bounded(bounded, x, weights)?
         {
-            let int_bias = self.run.finish.int_bias;
             let bias = prepared.bounds.as_ref().and_then(|bounds| bounds.bias(p, weights, int_bias));
             return self.multiply(bounded, prepared, bias.as_deref().or(int_bias));
         }
-        let int_bias = self.run.finish.int_bias;
         self.multiply(p, Prepared::new::<P>(x, weights)?, int_bias)
     }
 }

@@ -57,12 +57,9 @@ pub(super) struct Block {
 const FEW: usize = 4;
 const FEW_BYTES: usize = 16 << 10;
 
-impl Patches<'_> {
-    /// Whether lines have so few patches that they are put together in rows of several lines.
-    pub(super) fn is_thin(&self, weights: &PackedWeights) -> bool {
-        let line = self.lines().count;
-        line < FEW && line < self.rows() && weights.columns() * weights.padded > FEW_BYTES
-    }
+/// Whether lines of so many rows, of so many in all, are so short that rows of several lines are put together.
+pub(super) fn is_thin(line: usize, count: usize, weights: &PackedWeights) -> bool {
+    line < FEW && line < count && weights.columns() * weights.padded > FEW_BYTES
 }
 
 /// How far apart rows of so many are stored.
@@ -105,7 +102,7 @@ impl<'a, A: Stored> Prepared<'a, A> {
         let sums = if sums { x.starts(0).take(count).map(sum).collect() } else { Vec::new() };
         let lines = x.lines();
         let line = lines.count;
-        let few = x.is_thin(weights);
+        let few = is_thin(line, count, weights);
         // Other groups would store the same image once more.
         let stored = A::as_is(codes);
         let alone = x.group.1 == x.channels;

@@ -193,7 +193,7 @@ def _taken(draft: Draft, name: str) -> tuple[int | None, str]:
         place = draft.number(node.inputs[1])
         is_first = node.attributes.get("axis", 0) == 0 and draft.constants.get(node.inputs[1]) is not None
         return (None if place is None or not is_first else int(place)), node.inputs[0]
-    if _axes(draft, node) != [0]:
+    if draft.axes(node) != [0]:
         return None, name
     inner = draft.producer(node.inputs[0], "Slice", "Split")
     if inner is None:
@@ -207,14 +207,6 @@ def _taken(draft: Draft, name: str) -> tuple[int | None, str]:
         return None, name
     start, end, axis = (int(value.reshape(())) for value in given[:3])
     return (start if axis == 0 and end == start + 1 else None), inner.inputs[0]
-
-
-def _axes(draft: Draft, node: NodeFile) -> list[int] | None:
-    if len(node.inputs) > 1:
-        found = draft.constant(node.inputs[1])
-        return None if found is None else found.reshape(-1).tolist()
-    axes = node.attributes.get("axes")
-    return None if axes is None else list(axes)
 
 
 def _last_lengths(draft: Draft, name: str, count: int) -> tuple[int, ...] | None:

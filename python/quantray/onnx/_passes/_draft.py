@@ -57,6 +57,14 @@ class Draft:
         """The same of a value that a node does make."""
         return self._producers[name]
 
+    def axes(self, node: NodeFile) -> list[int] | None:
+        """The axes that a node works along, by attribute or constant input; None where they are not said."""
+        if len(node.inputs) > 1 and node.inputs[1]:
+            found = self.constant(node.inputs[1])
+            return None if found is None else [int(axis) for axis in found.reshape(-1)]
+        axes = node.attributes.get("axes")
+        return None if axes is None else [int(axis) for axis in axes]
+
     def is_used_once(self, name: str) -> bool:
         """Whether one node alone takes a value."""
         return self._users.get(name) == 1

@@ -14,42 +14,8 @@ import numpy as np
 
 from quantray.onnx._file import GraphFile, NodeFile
 from quantray.onnx._passes._draft import Draft, free_names
+from quantray.onnx._shapes import ONE_BY_ONE
 
-#: What gives the same elements in any order; further inputs, if any, are single numbers.
-_UNARY = frozenset(
-    (
-        "Abs",
-        "Cast",
-        "Ceil",
-        "Celu",
-        "Clip",
-        "DequantizeLinear",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "LeakyRelu",
-        "Log",
-        "Mish",
-        "Neg",
-        "QuantizeLinear",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Tanh",
-        "ThresholdedRelu",
-    )
-)
 #: What takes two arrays, or an array and a constant.
 _BINARY = frozenset(("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "PRelu"))
 _REDUCTIONS = frozenset(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum"))
@@ -73,7 +39,7 @@ _IMAGES = frozenset(
     )
 )
 #: What a transposition may come behind.
-_SOURCES = _IMAGES | _UNARY | _BINARY | _REDUCTIONS
+_SOURCES = _IMAGES | ONE_BY_ONE | _BINARY | _REDUCTIONS
 
 
 #: For each value what takes it; None for what is around the nodes: outputs, graphs inside.
@@ -92,9 +58,7 @@ def channels_first(draft: Draft) -> None:
     draft.replace(made)
 
 
-def _moved(
-    draft: Draft, node: NodeFile, users: Mapping[str, Sequence[NodeFile | None]]
-) -> list[NodeFile] | None:
+def _moved(draft: Draft, node: NodeFile, users: _Users) -> list[NodeFile] | None:
     """A node that computes with channels first, and the transposition of what it gives."""
     rule = _rule(node)
     if rule is None or len(node.outputs) != 1 or not node.outputs[0]:
@@ -122,7 +86,7 @@ _Rule = Callable[[Draft, NodeFile, tuple[int, ...], set[str]], "_Found | None"]
 def _rule(node: NodeFile) -> _Rule | None:
     if node.domain not in ("", "ai.onnx"):
         return None
-    if node.op in _UNARY:
+    if node.op in ONE_BY_ONE:
         return _unary
     if node.op in _BINARY:
         return _binary
@@ -131,7 +95,7 @@ def _rule(node: NodeFile) -> _Rule | None:
     return {"Concat": _concat, "Pad": _pad}.get(node.op)
 
 
-def _order(draft: Draft, name: str, users: Mapping[str, Sequence[NodeFile | None]]) -> tuple[int, ...] | None:
+def _order(draft: Draft, name: str, users: _Users) -> tuple[int, ...] | None:
     """How a value turns an image's channels to the end, if all that takes it may do without."""
     node = draft.producer(name, "Transpose")
     if node is None:
@@ -150,17 +114,9 @@ def _order(draft: Draft, name: str, users: Mapping[str, Sequence[NodeFile | None
 def _may_follow(draft: Draft, user: NodeFile, ndim: int) -> bool:
     """Whether a node does without channels last; reductions along them are part of a normalization."""
     if user.op in _REDUCTIONS:
-        axes = _axes(draft, user)
-        return axes is not None and not {-1, ndim - 1} & set(axes)
+        axes = draft.axes(user)
+        return bool(axes) and not {-1, ndim - 1} & set(axes)
     return user.op == "Transpose" or _rule(user) is not None
-
-
-def _axes(draft: Draft, node: NodeFile) -> list[int] | None:
-    """Along which axes it reduces, where that is said."""
-    inputs = [*node.inputs]
-    given = draft.constant(inputs[1]) if inputs[1:] else None
-    axes = node.attributes.get("axes") if given is None else given.reshape(-1).tolist()
-    return [int(axis) for axis in axes] if axes else None
 
 
 def _users(draft: Draft) -> _Users:
@@ -207,8 +163,8 @@ def _binary(draft: Draft, node: NodeFile, order: tuple[int, ...], turned: set[st
 
 
 def _reduction(draft: Draft, node: NodeFile, order: tuple[int, ...], turned: set[str]) -> _Found | None:
-    (first, *more), axes = node.inputs, _axes(draft, node)
-    if first not in turned or axes is None:
+    (first, *more), axes = node.inputs, draft.axes(node)
+    if first not in turned or not axes:
         return None
     places = [axis % len(order) for axis in axes]
     new = np.array([order[place] for place in places], np.int64)

@@ -92,10 +92,7 @@ def _squared(draft: Draft, name: str) -> str | None:
 
 def _last_axes(draft: Draft, node: NodeFile) -> int | None:
     """How many axes it reduces, where these are the last ones and stay."""
-    axes = node.attributes.get("axes")
-    if axes is None and len(node.inputs) > 1:
-        found = draft.constant(node.inputs[1])
-        axes = None if found is None else found.reshape(-1).tolist()
+    axes = draft.axes(node)
     if axes is None or not node.attributes.get("keepdims", 1):
         return None
     wanted = list(range(-len(axes), 0))

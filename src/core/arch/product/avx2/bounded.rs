@@ -5,16 +5,13 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::{KU, NR, finish};
+use super::{KU, MR, NR, by_rows, finish};
 use crate::arch::product::excess::{GREATEST_PAIR, Missing, Quad, missing, part};
 use crate::arch::product::{
     Panels, Product, Rows, Tile, TileFn, ToBytes, ToNumbers, codes, each_panel, each_tiles, floats,
 };
 use crate::arch::window::Window;
 use crate::arch::x86_64::avx2::Avx2;
-
-/// Rows of a tile.
-const MR: usize = 6;
 
 /// The same panels as those of [`Avx2`].
 #[derive(Debug, Clone, Copy)]
@@ -170,14 +167,7 @@ unsafe fn each_sums<T>(
 /// The function that makes the sums of so many rows.
 #[inline]
 fn sums(rows: usize) -> TileFn<u8> {
-    match rows {
-        1 => tile::<1>,
-        2 => tile::<2>,
-        3 => tile::<3>,
-        4 => tile::<4>,
-        5 => tile::<5>,
-        _ => tile::<6>,
-    }
+    by_rows!(rows, tile)
 }
 
 /// Adds what is missing to the sums of `P` panels, whose first row starts at `first`: several at a time, since what is added to

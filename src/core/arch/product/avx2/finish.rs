@@ -79,6 +79,32 @@ impl Narrow {
     }
 }
 
+/// Writes the codes of so many rows, two at a time, of the steps that a function gives of a row and one of its vectors.
+///
+/// # Safety
+/// The CPU has AVX2; there is room for so many rows of those that are wanted.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn each_step(
+    count: usize,
+    finish: &ToBytes<'_>,
+    (out, stride): (*mut u8, usize),
+    wanted: usize,
+    step: impl Fn(usize, usize) -> __m256i,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let narrow = Narrow::new(finish);
+        for r in (0..count).step_by(2) {
+            // The last one may have none below it.
+            let below = (r + 1).min(count - 1);
+            let steps = [step(r, 0), step(r, 1), step(below, 0), step(below, 1)];
+            let second = if below == r { None } else { Some(out.add(below * stride)) };
+            narrow.write(steps, [Some(out.add(r * stride)), second], wanted);
+        }
+    }
+}
+
 /// The codes of so many rows of sums.
 ///
 /// # Safety
@@ -88,27 +114,18 @@ pub(super) unsafe fn codes(
     sums: &Sums,
     count: usize,
     finish: &ToBytes<'_>,
-    (out, stride): (*mut u8, usize),
+    to: (*mut u8, usize),
     wanted: usize,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let (base, narrow) = (of_integers(finish.base.as_ptr()), Narrow::new(finish));
+        let base = of_integers(finish.base.as_ptr());
         let (bias, multipliers) = (of_floats(finish.bias), of_floats(finish.multipliers));
-        for r in (0..count).step_by(2) {
-            let is_last = r + 1 == count;
-            let (mut steps, mut at) = ([_mm256_setzero_si256(); 4], 0);
-            while at < 4 {
-                let row = if is_last { r } else { r + at / 2 };
-                let j = at % 2;
-                let sum = _mm256_loadu_si256(sums.as_ptr().add(row * NR + 8 * j).cast());
-                let sum = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, base[j]));
-                steps[at] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_add_ps(sum, bias[j]), multipliers[j]));
-                at += 1;
-            }
-            let second = if is_last { None } else { Some(out.add((r + 1) * stride)) };
-            narrow.write(steps, [Some(out.add(r * stride)), second], wanted);
-        }
+        each_step(count, finish, to, wanted, |row, j| {
+            let sum = _mm256_loadu_si256(sums.as_ptr().add(row * NR + 8 * j).cast());
+            let sum = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, base[j]));
+            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_add_ps(sum, bias[j]), multipliers[j]))
+        });
     }
 }
 
@@ -122,45 +139,32 @@ pub(super) unsafe fn with_added(
     count: usize,
     finish: &ToBytes<'_>,
     added: &Added<'_>,
-    (out, stride): (*mut u8, usize),
+    to: (*mut u8, usize),
     wanted: usize,
 ) {
     // SAFETY: the caller's promise; of a row of what is added no more is read than is wanted.
     unsafe {
-        let (base, narrow) = (of_integers(finish.base.as_ptr()), Narrow::new(finish));
+        let base = of_integers(finish.base.as_ptr());
         let (bias, multipliers) = (of_floats(finish.bias), of_floats(finish.multipliers));
         let (scale, inv) = (_mm256_set1_ps(added.scale), _mm256_set1_ps(added.inv));
         let (zero_point, flip) = (_mm256_set1_epi32(added.zero_point), _mm_set1_epi8(added.flip as i8));
-        for r in (0..count).step_by(2) {
-            let is_last = r + 1 == count;
-            let (mut steps, mut at) = ([_mm256_setzero_si256(); 4], 0);
-            while at < 4 {
-                let row = if is_last { r } else { r + at / 2 };
-                let j = at % 2;
-                if j == 0 {
-                    let from = added.codes.as_ptr().add(row * added.stride);
-                    let mut bytes = [0u8; NR];
-                    let codes = if wanted == NR {
-                        _mm_loadu_si128(from.cast())
-                    } else {
-                        std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), wanted);
-                        _mm_loadu_si128(bytes.as_ptr().cast())
-                    };
-                    let codes = _mm_xor_si128(codes, flip);
-                    steps[at] = _mm256_cvtepu8_epi32(codes);
-                    steps[at + 1] = _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(codes));
-                }
-                let value = _mm256_cvtepi32_ps(_mm256_sub_epi32(steps[at], zero_point));
-                let value = _mm256_mul_ps(scale, value);
-                let sum = _mm256_loadu_si256(sums.as_ptr().add(row * NR + 8 * j).cast());
-                let sum = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, base[j]));
-                let result = _mm256_add_ps(_mm256_mul_ps(sum, multipliers[j]), bias[j]);
-                steps[at] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_add_ps(result, value), inv));
-                at += 1;
-            }
-            let second = if is_last { None } else { Some(out.add((r + 1) * stride)) };
-            narrow.write(steps, [Some(out.add(r * stride)), second], wanted);
-        }
+        each_step(count, finish, to, wanted, |row, j| {
+            // It may lie behind the last one, and is not read then.
+            let from = added.codes.as_ptr().wrapping_add(row * added.stride + 8 * j);
+            let codes = if wanted >= 8 * (j + 1) {
+                _mm_loadl_epi64(from.cast())
+            } else {
+                let mut bytes = [0u8; 8];
+                std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), wanted.saturating_sub(8 * j));
+                _mm_loadl_epi64(bytes.as_ptr().cast())
+            };
+            let codes = _mm256_cvtepu8_epi32(_mm_xor_si128(codes, flip));
+            let value = _mm256_cvtepi32_ps(_mm256_sub_epi32(codes, zero_point));
+            let sum = _mm256_loadu_si256(sums.as_ptr().add(row * NR + 8 * j).cast());
+            let sum = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, base[j]));
+            let result = _mm256_add_ps(_mm256_mul_ps(sum, multipliers[j]), bias[j]);
+            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_add_ps(result, _mm256_mul_ps(scale, value)), inv))
+        });
     }
 }
 

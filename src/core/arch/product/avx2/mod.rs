@@ -5,7 +5,7 @@ mod finish;
 
 use std::arch::x86_64::*;
 
-use super::{Panels, Product, Rows, Tile, TileFn, each_panel};
+use super::{Panels, Product, Rows, Tile, each_panel};
 use crate::arch::x86_64::avx2::Avx2;
 pub(crate) use bounded::Bounded;
 
@@ -13,12 +13,30 @@ pub(crate) use bounded::Bounded;
 const NR: usize = 16;
 const KU: usize = 4;
 
+/// Rows of a tile.
+const MR: usize = 6;
+
+/// A tile function for each number of rows up to [`MR`].
+macro_rules! by_rows {
+    ($rows:expr, $tile:ident) => {
+        match $rows {
+            1 => $tile::<1>,
+            2 => $tile::<2>,
+            3 => $tile::<3>,
+            4 => $tile::<4>,
+            5 => $tile::<5>,
+            _ => $tile::<MR>,
+        }
+    };
+}
+use by_rows;
+
 impl Product for Avx2 {
     type A = i16;
     type V = Self;
     type Channelwise = Self;
     type Bounded = Bounded;
-    const MR: usize = 6;
+    const MR: usize = MR;
     const NR: usize = NR;
     const KU: usize = KU;
 
@@ -36,16 +54,8 @@ impl Product for Avx2 {
 
     #[inline]
     fn block(self, rows: Rows<'_, i16>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
-        let tile: TileFn<i16> = match rows.count {
-            1 => tile::<1>,
-            2 => tile::<2>,
-            3 => tile::<3>,
-            4 => tile::<4>,
-            5 => tile::<5>,
-            _ => tile::<6>,
-        };
         // SAFETY: `self` exists, so the CPU has AVX2; the function is the one for so many rows.
-        unsafe { each_panel::<Self>(tile, rows, panels, out, stride) }
+        unsafe { each_panel::<Self>(by_rows!(rows.count, tile), rows, panels, out, stride) }
     }
 }
 
