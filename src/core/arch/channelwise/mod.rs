@@ -6,7 +6,7 @@
 //! ([`Channelwise::sums`]). The sums are exact modulo 2^32: every instruction set gives the same ones.
 
 #[cfg(target_arch = "x86_64")]
-mod pairs;
+mod avx2;
 mod plain;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
@@ -102,9 +102,9 @@ pub(crate) trait Channelwise: Copy + Send + Sync + 'static {
     /// The vectors that go with it.
     fn vector(self) -> Self::V;
 
-    /// Where a channel lies in a cell of `CHANNELS`, and its weights; in a smaller one channels lie in their order.
-    fn place(channel: usize) -> usize {
-        channel
+    /// Where an element of a channel lies in a cell, which is whole if it has `CHANNELS`, and its weight.
+    fn place(channel: usize, element: usize, _is_whole: bool) -> usize {
+        channel * Self::KU + element
     }
 
     /// Makes `count` cells of the neighbours in `KU` lines, of `channels` channels, at most `CHANNELS`. Slices that are

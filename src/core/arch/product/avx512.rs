@@ -3,14 +3,14 @@
 use std::arch::x86_64::*;
 
 use super::{Panels, Product, Rows, Tile, each_panel};
-use crate::arch::x86_64::avx512::Avx512;
+use crate::arch::x86_64::{avx2::Avx2, avx512::Avx512};
 
 const NR: usize = 32;
 
 impl Product for Avx512 {
     type A = i16;
     type V = Self;
-    type Channelwise = Self;
+    type Channelwise = Avx2;
     type Bounded = Self;
     const MR: usize = 12;
     const PER_BYTE: usize = 6;
@@ -21,8 +21,8 @@ impl Product for Avx512 {
         self
     }
 
-    fn channelwise(self) -> Self {
-        self
+    fn channelwise(self) -> Avx2 {
+        self.narrower()
     }
 
     #[inline]

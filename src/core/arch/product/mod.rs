@@ -44,6 +44,8 @@ use super::isa::Isa;
 use super::vector::{Byte, Vector};
 use super::window::Window;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Narrow;
 pub(crate) use codes::{Added, ToBytes};
 pub(crate) use excess::{Excess, Quad};
 pub(crate) use floats::{DEEPEST, Halves, ToNumbers};

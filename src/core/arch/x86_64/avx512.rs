@@ -3,12 +3,13 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
+use super::avx2::Avx2;
 use super::registers;
 use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to, map};
 
-/// Exists only where the CPU has AVX-512 F, BW and VL.
+/// Exists only where the CPU has AVX-512 F, BW and VL, and what AVX2 stands for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512(Avx2);
 
 impl Avx512 {
     /// The only door. Detection includes what the operating system saves of the registers.
@@ -17,7 +18,13 @@ impl Avx512 {
         let all = std::is_x86_feature_detected!("avx512f")
             && std::is_x86_feature_detected!("avx512bw")
             && std::is_x86_feature_detected!("avx512vl");
-        all.then_some(Self(()))
+        Avx2::new().filter(|_| all).map(Self)
+    }
+
+    /// Half as wide vectors of the same CPU.
+    #[inline]
+    pub(crate) fn narrower(self) -> Avx2 {
+        self.0
     }
 }
 

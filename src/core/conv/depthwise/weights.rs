@@ -45,8 +45,8 @@ pub(in super::super) struct Depthwise {
     pub(super) cells: Cells,
     /// Elements of a cell.
     ku: usize,
-    /// Where a channel lies in a whole cell.
-    place: fn(usize) -> usize,
+    /// Where an element of a channel lies in a cell, which may be whole.
+    place: fn(usize, usize, bool) -> usize,
     /// Elements of a line of the kernel.
     length: usize,
     /// How many stored weights add up to one: more than one where bytes do not hold them.
@@ -97,7 +97,7 @@ impl Depthwise {
         let cell = (output / CHANNELS * self.parts + part) * self.cells.taps.len() + tap;
         let channel = output % CHANNELS;
         let whole = output - channel + CHANNELS <= self.columns.count;
-        (cell * CHANNELS + if whole { (self.place)(channel) } else { channel }) * self.ku + element
+        cell * CHANNELS * self.ku + (self.place)(channel, element, whole)
     }
 
     pub(in super::super) fn bytes(&self) -> usize {

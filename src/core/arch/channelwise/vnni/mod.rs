@@ -35,10 +35,11 @@ impl Channelwise for Vnni {
     }
 
     /// Bytes of four lines, interleaved twice in each quarter of a vector, make four channels of each quarter; packing sums
-    /// twice turns that round.
-    fn place(channel: usize) -> usize {
+    /// twice turns that round. In smaller cells channels lie in their order.
+    fn place(channel: usize, element: usize, is_whole: bool) -> usize {
         let (quarter, of_quarter) = (channel / UNIT, channel % UNIT);
-        of_quarter / 4 * UNIT + quarter * 4 + of_quarter % 4
+        let turned = of_quarter / 4 * UNIT + quarter * 4 + of_quarter % 4;
+        (if is_whole { turned } else { channel }) * KU + element
     }
 
     #[inline]

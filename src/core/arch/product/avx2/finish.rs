@@ -29,8 +29,8 @@ unsafe fn of_integers(table: *const i32) -> [__m256i; 2] {
     unsafe { [_mm256_loadu_si256(table.cast()), _mm256_loadu_si256(table.add(8).cast())] }
 }
 
-/// What turns the steps of two rows into their codes.
-struct Narrow {
+/// What turns steps into codes.
+pub(crate) struct Narrow {
     zero_point: __m256i,
     least: __m256i,
     flip: __m256i,
@@ -41,12 +41,24 @@ impl Narrow {
     /// The CPU has AVX2.
     #[target_feature(enable = "avx2")]
     #[inline]
-    unsafe fn new(finish: &ToBytes<'_>) -> Self {
+    pub(crate) unsafe fn new(finish: &ToBytes<'_>) -> Self {
         Self {
             zero_point: _mm256_set1_epi16(finish.zero_point),
             least: _mm256_set1_epi8(finish.least as i8),
             flip: _mm256_set1_epi8(finish.flip as i8),
         }
+    }
+
+    /// The codes of four vectors: four of each in the lower half, and the other four of each in the upper one.
+    ///
+    /// # Safety
+    /// The CPU has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(crate) unsafe fn packed(&self, [a, b, c, d]: [__m256i; 4]) -> __m256i {
+        let ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), self.zero_point);
+        let cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), self.zero_point);
+        _mm256_xor_si256(_mm256_max_epu8(_mm256_packus_epi16(ab, cd), self.least), self.flip)
     }
 
     /// Writes the codes of two rows, or of one where there is no second, as many as are wanted.
@@ -55,13 +67,10 @@ impl Narrow {
     /// The CPU has AVX2; there is room for them.
     #[target_feature(enable = "avx2")]
     #[inline]
-    unsafe fn write(&self, [a, b, c, d]: [__m256i; 4], rows: [Option<*mut u8>; 2], wanted: usize) {
-        let ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), self.zero_point);
-        let cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), self.zero_point);
-        let all = _mm256_max_epu8(_mm256_packus_epi16(ab, cd), self.least);
-        // Packing twice leaves four bytes from each vector in turn.
+    unsafe fn write(&self, steps: [__m256i; 4], rows: [Option<*mut u8>; 2], wanted: usize) {
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        let all = _mm256_permutevar8x32_epi32(_mm256_xor_si256(all, self.flip), order);
+        // SAFETY: the caller's promise.
+        let all = _mm256_permutevar8x32_epi32(unsafe { self.packed(steps) }, order);
         let both = [_mm256_castsi256_si128(all), _mm256_extracti128_si256::<1>(all)];
         for (codes, to) in both.into_iter().zip(rows) {
             let Some(to) = to else { continue };

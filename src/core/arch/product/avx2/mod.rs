@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 use super::{Panels, Product, Rows, Tile, each_panel};
 use crate::arch::x86_64::avx2::Avx2;
 pub(crate) use bounded::Bounded;
+pub(crate) use finish::Narrow;
 
 /// 16 columns, four steps of each side by side, are two vectors of sums; with six rows, twelve of the sixteen registers.
 const NR: usize = 16;
