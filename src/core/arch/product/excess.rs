@@ -4,8 +4,7 @@
 //! all weights where `x0 + x1` is at most 256. So a product stores activations less what most of them have in common, not
 //! below 0 and no pair above that, and adds the products of what is missing, which is little, to the sums.
 
-use std::ops::Range;
-
+use super::tiles::height;
 use super::{Panels, Product, Rows};
 
 /// The greatest sum of two neighbours: times -128 it is the least number of 16 bits.
@@ -59,24 +58,55 @@ pub(super) struct Missing {
     pub(super) sign: i32,
 }
 
-/// What is missing of the sums of rows that are `stride` apart, tile by tile. Weights lie within a panel.
+/// What is missing of the sums of a block.
+#[derive(Default)]
+pub(super) struct OfTiles {
+    /// Tile by tile, which are as many for each line.
+    all: Vec<Missing>,
+    /// Where those of each tile end; empty where nothing is missing.
+    ends: Vec<usize>,
+    /// Rows of a line, and of a tile.
+    rows: usize,
+    height: usize,
+}
+
+impl OfTiles {
+    /// Of all tiles.
+    pub(super) fn all(&self) -> &[Missing] {
+        &self.all
+    }
+
+    /// Of some tiles, of which the first one starts with this row.
+    #[inline]
+    pub(super) fn of(&self, row: usize, tiles: usize) -> &[Missing] {
+        if self.ends.is_empty() {
+            return &[];
+        }
+        let first = row / self.rows * self.rows.div_ceil(self.height) + row % self.rows / self.height;
+        let start = first.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.all[start..self.ends[first + tiles - 1]]
+    }
+}
+
+/// What is missing of the sums of rows that are `stride` apart. Weights lie within a panel.
 pub(super) fn missing<P: Product>(
     rows: &Rows<'_, P::A>,
     panels: &Panels<'_>,
     excess: Excess<'_>,
     stride: usize,
-) -> Vec<Missing> {
+) -> OfTiles {
     let length = panels.depth / rows.runs.len();
     let starts =
         || rows.lines.iter().flat_map(|line| rows.runs.iter().map(move |run| excess.before + line + run));
     // Those of a row are counted by how many there are in all of them, which overlap.
     let most: usize =
         starts().map(|start| excess.of(start, (rows.count - 1) * rows.stride + length).len()).sum();
-    let mut all = Vec::with_capacity(2 * most);
     if most == 0 {
-        return all;
+        return OfTiles::default();
     }
-    let height = rows.count.div_ceil(rows.count.div_ceil(P::MR));
+    let height = height::<P>(rows.count);
+    let mut all = Vec::with_capacity(2 * most);
+    let mut ends = Vec::with_capacity(rows.lines.len() * rows.count.div_ceil(height));
     for (l, line) in rows.lines.iter().enumerate() {
         for first in (0..rows.count).step_by(height) {
             let tile = first..rows.count.min(first + height);
@@ -106,17 +136,11 @@ pub(super) fn missing<P: Product>(
                     }
                 }
             }
+            ends.push(all.len());
         }
     }
-    all
+    OfTiles { all, ends, rows: rows.count, height }
 }
 
 /// No tile has more rows.
 const MOST_ROWS: usize = 16;
-
-/// Those of the rows of a tile, which start and end at these places in the sums of a panel.
-pub(super) fn part(missing: &[Missing], rows: Range<usize>) -> &[Missing] {
-    let first = missing.partition_point(|one| one.row < rows.start);
-    let end = first + missing[first..].partition_point(|one| one.row < rows.end);
-    &missing[first..end]
-}

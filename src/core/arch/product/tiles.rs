@@ -91,6 +91,12 @@ pub(super) unsafe fn each_panels<P: Product>(
     }
 }
 
+/// Rows of a tile, of so many: 13 are 7 and 6 rather than 12 and 1.
+#[inline]
+pub(super) fn height<P: Product>(rows: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(P::MR))
+}
+
 #[cfg(target_arch = "x86_64")] // Nobody else makes results in registers.
 /// Calls a function for the tiles of each line and panel, as many as are as high as each other, and those that are left:
 /// with where the first one's results go, how many there are and how high each is, its first row and column, and how many
@@ -107,8 +113,7 @@ pub(super) unsafe fn each_tiles<P: Product, T>(
 ) {
     let run = panels.depth / rows.runs.len();
     let sides = (rows.zeros.sides.0 / P::KU, rows.zeros.sides.1 / P::KU);
-    // 13 rows are 7 and 6 rather than 12 and 1.
-    let height = rows.count.div_ceil(rows.count.div_ceil(P::MR));
+    let height = height::<P>(rows.count);
     let (tiles, last) = (rows.count / height, rows.count % height);
     for i in 0..panels.count {
         let column = i * P::NR;

@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 use super::{KU, MR, NR, by_rows, finish};
-use crate::arch::product::excess::{GREATEST_PAIR, Missing, Quad, missing, part};
+use crate::arch::product::excess::{GREATEST_PAIR, Missing, Quad, missing};
 use crate::arch::product::{
     Panels, Product, Rows, Tile, TileFn, ToBytes, ToNumbers, codes, each_panel, each_tiles, floats,
 };
@@ -71,8 +71,8 @@ impl Product for Bounded {
             // all rows have room in each.
             unsafe {
                 match *some {
-                    [one, two] => add(&missing, 0, [one, two], out),
-                    _ => add(&missing, 0, [some[0]], out),
+                    [one, two] => add(missing.all(), 0, [one, two], out),
+                    _ => add(missing.all(), 0, [some[0]], out),
                 }
             }
         }
@@ -93,12 +93,10 @@ impl Product for Bounded {
         // steps, that there are panels of as many, columns of each table, and rows and columns of the room and of what is
         // added.
         unsafe {
-            each_sums(rows, panels, out, |sums, count, (row, column), out, wanted| {
+            let is_added = finish.added.is_some();
+            each_start(rows, panels, out, finish.base, |tile, many, start, (row, column), wanted| {
                 let finish = finish.from(row, column);
-                match &finish.added {
-                    Some(added) => finish::with_added(sums, count, &finish, added, (out, stride), wanted),
-                    None => finish::codes(sums, count, &finish, (out, stride), wanted),
-                }
+                finish::codes(many.1, is_added)(tile, many.0, start, &finish, wanted);
             });
         }
     }
@@ -126,6 +124,57 @@ impl Product for Bounded {
 /// The sums of a tile, in the first cache: registers do not hold them and all that they need to become results.
 pub(super) type Sums = [i32; MR * NR];
 
+/// What the sums of a tile start at: so many integers for each row, which lie so far apart.
+pub(super) type Start = (*const i32, usize);
+
+/// Calls a function for the tiles of a block: as many as are as high as each other and start at the same, with how many there
+/// are and how high each is, what they start at, their first row and column, and how many columns are wanted.
+///
+/// # Safety
+/// As [`each_tiles`]; the CPU has AVX2; the base has all columns of the panels.
+#[inline]
+unsafe fn each_start<T>(
+    rows: Rows<'_, u8>,
+    panels: Panels<'_>,
+    (out, stride, columns): (*mut MaybeUninit<T>, usize, usize),
+    base: &[i32],
+    mut make: impl FnMut(Tile<'_, u8>, (usize, usize), Start, (usize, usize), usize),
+) {
+    let missing =
+        rows.excess.map(|excess| missing::<Bounded>(&rows, &panels, excess, NR)).unwrap_or_default();
+    let mut room: Sums = [0; MR * NR];
+    // SAFETY: the caller's promise; the room takes the sums of a tile, and weights of quads lie within a panel.
+    unsafe {
+        each_tiles::<Bounded, _>(
+            rows,
+            panels,
+            (out, stride, columns),
+            |tile, (tiles, count), (row, column), wanted| {
+                let base = &base[column..][..NR];
+                if missing.of(row, tiles).is_empty() {
+                    return make(tile, (tiles, count), (base.as_ptr(), 0), (row, column), wanted);
+                }
+                for i in 0..tiles {
+                    let row = row + i * count;
+                    let out = tile.out.cast::<T>().add(i * count * stride).cast();
+                    let tile = Tile { rows: tile.rows.add(i * count * tile.row_stride), out, ..tile };
+                    let missing = missing.of(row, 1);
+                    if missing.is_empty() {
+                        make(tile, (1, count), (base.as_ptr(), 0), (row, column), wanted);
+                        continue;
+                    }
+                    for room in room.chunks_exact_mut(NR).take(count) {
+                        room.copy_from_slice(base);
+                    }
+                    let panel = &panels.data[column * panels.depth..][..NR * panels.depth];
+                    add(missing, row * NR, [panel], &mut room);
+                    make(tile, (1, count), (room.as_ptr(), NR), (row, column), wanted);
+                }
+            },
+        );
+    }
+}
+
 /// Calls a function for the sums of each tile, with how many rows it has, its first row and column, where its results go, and
 /// how many columns are wanted.
 ///
@@ -152,7 +201,7 @@ unsafe fn each_sums<T>(
                 for i in 0..tiles {
                     let (row, rows) = (row + i * count, tile.rows.add(i * count * tile.row_stride));
                     make_sums(Tile { rows, out: room.as_mut_ptr(), out_stride: NR, ..tile });
-                    let missing = part(&missing, row * NR..(row + count) * NR);
+                    let missing = missing.of(row, 1);
                     if !missing.is_empty() {
                         let panel = &panels.data[column * panels.depth..][..NR * panels.depth];
                         add(missing, row * NR, [panel], &mut room);
@@ -199,17 +248,22 @@ unsafe fn add<const P: usize>(missing: &[Missing], first: usize, panels: [&[i8];
     }
 }
 
+/// Adds the products of some rows of a tile to their sums.
+///
 /// # Safety
-/// The CPU has AVX2; each run of the tile's `M` rows holds `4 * steps` steps, its panel as many
-/// for each run, and its output `M` rows of `NR`.
+/// The CPU has AVX2; each run of the `M` rows holds `4 * steps` steps, and the panel as many for each run.
 #[target_feature(enable = "avx2")]
-unsafe fn tile<const M: usize>(t: Tile<'_, u8>) {
+#[inline]
+pub(super) unsafe fn add_products<const M: usize>(
+    t: &Tile<'_, u8>,
+    rows: *const u8,
+    sums: &mut [[__m256i; 2]; M],
+) {
     let ones = _mm256_set1_epi16(1);
-    let mut sums = [[_mm256_setzero_si256(); 2]; M];
     let mut panel = t.panel;
     for run in t.runs {
         // SAFETY: the caller's promise: there are as many steps of each row.
-        let rows = unsafe { t.rows.add(*run) };
+        let rows = unsafe { rows.add(*run) };
         for k in 0..t.steps {
             for (r, sums) in sums.iter_mut().enumerate() {
                 let [first, second] = sums;
@@ -240,6 +294,15 @@ unsafe fn tile<const M: usize>(t: Tile<'_, u8>) {
             panel = panel.wrapping_add(KU * NR);
         }
     }
+}
+
+/// # Safety
+/// As [`add_products`]; the output has `M` rows of `NR`.
+#[target_feature(enable = "avx2")]
+unsafe fn tile<const M: usize>(t: Tile<'_, u8>) {
+    let mut sums = [[_mm256_setzero_si256(); 2]; M];
+    // SAFETY: the caller's promise.
+    unsafe { add_products(&t, t.rows, &mut sums) };
     for (r, sums) in sums.into_iter().enumerate() {
         for (j, sum) in sums.into_iter().enumerate() {
             // SAFETY: the caller's promise.

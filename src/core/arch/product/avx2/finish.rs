@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::NR;
-use super::bounded::Sums;
+use super::bounded::{Start, Sums, add_products};
+use super::{MR, NR, by_rows};
+use crate::arch::product::Tile;
 use crate::arch::product::codes::{Added, ToBytes};
 use crate::arch::product::floats::{LOW, ToNumbers};
 
@@ -88,93 +89,98 @@ impl Narrow {
     }
 }
 
-/// Writes the codes of so many rows, two at a time, of the steps that a function gives of a row and one of its vectors.
+/// Makes the codes of tiles of so many rows.
+pub(super) type Codes = unsafe fn(Tile<'_, u8>, usize, Start, &ToBytes<'_>, usize);
+
+/// What makes the codes of tiles of so many rows, to which something may be added before they are rounded.
+#[inline]
+pub(super) fn codes(rows: usize, is_added: bool) -> Codes {
+    match is_added {
+        true => by_rows!(rows, codes_of, true),
+        false => by_rows!(rows, codes_of, false),
+    }
+}
+
+/// The codes of some tiles, one below the other, whose sums all start at the same.
 ///
 /// # Safety
-/// The CPU has AVX2; there is room for so many rows of those that are wanted.
+/// As [`add_products`] for all tiles; tables have `NR` columns, and the output, of bytes, and what is added all rows of those
+/// that are wanted.
 #[target_feature(enable = "avx2")]
-#[inline]
-unsafe fn each_step(
-    count: usize,
+unsafe fn codes_of<const M: usize, const ADDED: bool>(
+    t: Tile<'_, u8>,
+    tiles: usize,
+    (start, apart): Start,
     finish: &ToBytes<'_>,
-    (out, stride): (*mut u8, usize),
     wanted: usize,
-    step: impl Fn(usize, usize) -> __m256i,
 ) {
+    let added = finish.added.unwrap_or_default();
     // SAFETY: the caller's promise.
     unsafe {
         let narrow = Narrow::new(finish);
-        for r in (0..count).step_by(2) {
-            // The last one may have none below it.
-            let below = (r + 1).min(count - 1);
-            let steps = [step(r, 0), step(r, 1), step(below, 0), step(below, 1)];
-            let second = if below == r { None } else { Some(out.add(below * stride)) };
-            narrow.write(steps, [Some(out.add(r * stride)), second], wanted);
+        // Tables are read with each row: the registers that they would take are the sums'.
+        let of = |table: &[f32], j: usize| _mm256_loadu_ps(table.as_ptr().add(8 * j));
+        for first in (0..tiles).map(|i| i * M) {
+            let mut sums = [[_mm256_setzero_si256(); 2]; M];
+            for (r, sums) in sums.iter_mut().enumerate() {
+                *sums = of_integers(start.add(r * apart));
+            }
+            add_products(&t, t.rows.add(first * t.row_stride), &mut sums);
+            let mut steps = sums;
+            let mut r = 0;
+            while r < M {
+                let mut j = 0;
+                while j < 2 {
+                    let (sum, bias) = (_mm256_cvtepi32_ps(sums[r][j]), of(finish.bias, j));
+                    let multipliers = of(finish.multipliers, j);
+                    let value = if ADDED {
+                        let result = _mm256_add_ps(_mm256_mul_ps(sum, multipliers), bias);
+                        let value = values(&added, first + r, 8 * j, wanted);
+                        _mm256_mul_ps(_mm256_add_ps(result, value), _mm256_set1_ps(added.inv))
+                    } else {
+                        _mm256_mul_ps(_mm256_add_ps(sum, bias), multipliers)
+                    };
+                    steps[r][j] = _mm256_cvtps_epi32(value);
+                    j += 1;
+                }
+                r += 1;
+            }
+            let mut r = 0;
+            while r < M {
+                // The last one may have none below it.
+                let below = (r + 1).min(M - 1);
+                let ([a, b], [c, d]) = (steps[r], steps[below]);
+                let to = |r: usize| t.out.cast::<u8>().add((first + r) * t.out_stride);
+                let second = if below == r { None } else { Some(to(below)) };
+                narrow.write([a, b, c, d], [Some(to(r)), second], wanted);
+                r += 2;
+            }
         }
     }
 }
 
-/// The codes of so many rows of sums.
+/// What eight codes that are added stand for, from a row and a column on, as far as they are wanted.
 ///
 /// # Safety
-/// The CPU has AVX2; tables have `NR` columns, and the output so many rows of those that are wanted.
+/// The CPU has AVX2; there are as many.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn codes(
-    sums: &Sums,
-    count: usize,
-    finish: &ToBytes<'_>,
-    to: (*mut u8, usize),
-    wanted: usize,
-) {
+#[inline]
+unsafe fn values(added: &Added<'_>, row: usize, column: usize, wanted: usize) -> __m256 {
+    // It may lie behind the last one, and is not read then.
+    let from = added.codes.as_ptr().wrapping_add(row * added.stride + column);
     // SAFETY: the caller's promise.
-    unsafe {
-        let base = of_integers(finish.base.as_ptr());
-        let (bias, multipliers) = (of_floats(finish.bias), of_floats(finish.multipliers));
-        each_step(count, finish, to, wanted, |row, j| {
-            let sum = _mm256_loadu_si256(sums.as_ptr().add(row * NR + 8 * j).cast());
-            let sum = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, base[j]));
-            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_add_ps(sum, bias[j]), multipliers[j]))
-        });
-    }
-}
-
-/// The codes of so many rows of sums, with what is added to them.
-///
-/// # Safety
-/// As [`codes`]; of what is added there are as many rows and columns.
-#[target_feature(enable = "avx2")]
-pub(super) unsafe fn with_added(
-    sums: &Sums,
-    count: usize,
-    finish: &ToBytes<'_>,
-    added: &Added<'_>,
-    to: (*mut u8, usize),
-    wanted: usize,
-) {
-    // SAFETY: the caller's promise; of a row of what is added no more is read than is wanted.
-    unsafe {
-        let base = of_integers(finish.base.as_ptr());
-        let (bias, multipliers) = (of_floats(finish.bias), of_floats(finish.multipliers));
-        let (scale, inv) = (_mm256_set1_ps(added.scale), _mm256_set1_ps(added.inv));
-        let (zero_point, flip) = (_mm256_set1_epi32(added.zero_point), _mm_set1_epi8(added.flip as i8));
-        each_step(count, finish, to, wanted, |row, j| {
-            // It may lie behind the last one, and is not read then.
-            let from = added.codes.as_ptr().wrapping_add(row * added.stride + 8 * j);
-            let codes = if wanted >= 8 * (j + 1) {
-                _mm_loadl_epi64(from.cast())
-            } else {
-                let mut bytes = [0u8; 8];
-                std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), wanted.saturating_sub(8 * j));
-                _mm_loadl_epi64(bytes.as_ptr().cast())
-            };
-            let codes = _mm256_cvtepu8_epi32(_mm_xor_si128(codes, flip));
-            let value = _mm256_cvtepi32_ps(_mm256_sub_epi32(codes, zero_point));
-            let sum = _mm256_loadu_si256(sums.as_ptr().add(row * NR + 8 * j).cast());
-            let sum = _mm256_cvtepi32_ps(_mm256_add_epi32(sum, base[j]));
-            let result = _mm256_add_ps(_mm256_mul_ps(sum, multipliers[j]), bias[j]);
-            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_add_ps(result, _mm256_mul_ps(scale, value)), inv))
-        });
-    }
+    let codes = unsafe {
+        if wanted >= column + 8 {
+            _mm_loadl_epi64(from.cast())
+        } else {
+            let mut bytes = [0u8; 8];
+            std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), wanted.saturating_sub(column));
+            _mm_loadl_epi64(bytes.as_ptr().cast())
+        }
+    };
+    let codes = _mm256_cvtepu8_epi32(_mm_xor_si128(codes, _mm_set1_epi8(added.flip as i8)));
+    let value = _mm256_cvtepi32_ps(_mm256_sub_epi32(codes, _mm256_set1_epi32(added.zero_point)));
+    _mm256_mul_ps(_mm256_set1_ps(added.scale), value)
 }
 
 /// The floats of so many rows of sums.

@@ -19,14 +19,14 @@ const MR: usize = 6;
 
 /// A tile function for each number of rows up to [`MR`].
 macro_rules! by_rows {
-    ($rows:expr, $tile:ident) => {
+    ($rows:expr, $tile:ident $(, $more:expr)*) => {
         match $rows {
-            1 => $tile::<1>,
-            2 => $tile::<2>,
-            3 => $tile::<3>,
-            4 => $tile::<4>,
-            5 => $tile::<5>,
-            _ => $tile::<MR>,
+            1 => $tile::<1 $(, $more)*>,
+            2 => $tile::<2 $(, $more)*>,
+            3 => $tile::<3 $(, $more)*>,
+            4 => $tile::<4 $(, $more)*>,
+            5 => $tile::<5 $(, $more)*>,
+            _ => $tile::<MR $(, $more)*>,
         }
     };
 }
