@@ -14,6 +14,7 @@ from quantray.onnx._passes._loops import without_unchanged
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
 from quantray.onnx._passes._normalizations import layer_norm, rms_norm
 from quantray.onnx._passes._roundings import WIDE, wide_roundings
+from quantray.onnx._passes._tables import table_of_codes
 from quantray.onnx._passes._written_out import written_out
 
 __all__ = [
@@ -40,4 +41,5 @@ def simplify(draft: Draft) -> None:
     draft.apply(layer_norm, rms_norm)
     draft.apply(bias_of_product, per_channel)
     draft.apply(self_attention)
+    draft.apply(table_of_codes)
     draft.apply(dynamic_product, fused_dynamic, bias_of_dynamic)
