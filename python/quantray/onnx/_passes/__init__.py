@@ -5,10 +5,11 @@ Constants are folded, layers made whole, and formulas that exporters write out r
 
 from quantray.onnx._passes._activations import gelu, hard_sigmoid, hard_swish, silu
 from quantray.onnx._passes._attention import self_attention
+from quantray.onnx._passes._branches import sum_of_convolutions
 from quantray.onnx._passes._draft import Draft, free_names, uses
 from quantray.onnx._passes._dynamic import bias_of_dynamic, dynamic_product, fused_dynamic
 from quantray.onnx._passes._inline import inline_functions
-from quantray.onnx._passes._layers import bias_of_product, per_channel
+from quantray.onnx._passes._layers import batch_norm_of_linear, bias_of_product, per_channel
 from quantray.onnx._passes._layouts import channels_first
 from quantray.onnx._passes._loops import without_unchanged
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
@@ -39,7 +40,8 @@ def simplify(draft: Draft) -> None:
     draft.apply(wide_roundings)
     draft.apply(gelu, silu, hard_swish, hard_sigmoid)
     draft.apply(layer_norm, rms_norm)
-    draft.apply(bias_of_product, per_channel)
+    draft.apply(bias_of_product, per_channel, sum_of_convolutions)
+    draft.apply(batch_norm_of_linear, reshapes)
     draft.apply(self_attention)
     draft.apply(table_of_codes)
     draft.apply(dynamic_product, fused_dynamic, bias_of_dynamic)
