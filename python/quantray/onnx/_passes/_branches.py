@@ -53,7 +53,7 @@ def _taps(draft: Draft, name: str) -> _Taps | None:
         return None
     if any(n != 1 for n in conv.attributes.get("dilations", ())):
         return None
-    if draft.producer(conv.inputs[0], "DequantizeLinear") is not None:
+    if conv.inputs[1] in draft.stored:
         # The file says on which grid the weight of each is.
         return None
     weight = draft.constants[conv.inputs[1]]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from quantray.onnx._file import GraphFile, NodeFile
+from quantray.onnx._stored import Stored
 from quantray.onnx.operators import Array
 
 #: A node that takes the place of one, or several in order; None where the rule does not hold.
@@ -26,12 +27,19 @@ class Draft:
     constants : dict of str to array
     outputs : tuple of str
         Of the graph.
+    stored : dict of str to Stored
+        Constants that the file holds as integers; rules may add some.
     """
 
     def __init__(
-        self, nodes: list[NodeFile], constants: Mapping[str, Array], outputs: tuple[str, ...]
+        self,
+        nodes: list[NodeFile],
+        constants: Mapping[str, Array],
+        outputs: tuple[str, ...],
+        stored: dict[str, Stored] | None = None,
     ) -> None:
         self.nodes, self.constants, self.outputs = nodes, dict(constants), outputs
+        self.stored = {} if stored is None else stored
         self._count = 0
         self._index()
 

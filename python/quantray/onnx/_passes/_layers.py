@@ -87,7 +87,7 @@ def batch_norm_of_linear(draft: Draft, node: NodeFile) -> Sequence[NodeFile] | N
     if draft.constant(found.inputs[0]) is not None:
         return None
     names = (
-        draft.add(found.inputs[1], (weight * scale).astype(np.float32)),
+        _multiplied(draft, found.inputs[1], scale, 1),
         draft.add(f"{found.inputs[1]}.bias", shift.astype(np.float32)),
     )
     made = draft.new(found.outputs[0])
@@ -144,10 +144,21 @@ def _scaled(draft: Draft, node: NodeFile, conv: NodeFile, scale: Array, shift: A
     weight = draft.constants[conv.inputs[1]]
     given = list(conv.inputs)
     bias = draft.constants[given[2]] if given[2:] and given[2] else np.zeros(len(scale), np.float32)
-    along = [1] * weight.ndim
-    along[0 if conv.op == "Conv" else 1] = -1
     new_weight = given[1]
     if np.any(scale != 1):
-        new_weight = draft.add(given[1], (weight * scale.reshape(along)).astype(np.float32))
+        new_weight = _multiplied(draft, given[1], scale, 0 if conv.op == "Conv" else 1)
     new_bias = draft.add(f"{given[1]}.bias", (bias * scale + shift).astype(np.float32))
     return replace(conv, inputs=(given[0], new_weight, new_bias), outputs=node.outputs[:1])
+
+
+def _multiplied(draft: Draft, name: str, by: Array, axis: int) -> str:
+    """A weight, each of whose channels is multiplied by a number; its integers stay, as far as it has some."""
+    weight, stored = draft.constants[name], draft.stored.get(name)
+    found = None if stored is None else stored.scaled(by, axis)
+    if found is None:
+        along = [1] * weight.ndim
+        along[axis] = -1
+        return draft.add(name, (weight * by.reshape(along)).astype(np.float32))
+    made = draft.add(name, found.values())
+    draft.stored[made] = found
+    return made
