@@ -269,3 +269,37 @@ def test_names_are_the_exported_models():
         {"w": np.eye(6, dtype=F), "b": x[0]},
     )
     assert list(qt.onnx.load(model).state_dict()) == ["block.fc.weight", "block.fc.bias"]
+
+
+def of_sum(axes, number, keepdims, op="Div"):
+    """A sum over some axes, and what it is divided or multiplied by."""
+    nodes = [
+        ("ReduceSum", "x axes", "sum", {"keepdims": keepdims}),
+        (op, "sum number", "y", {}),
+    ]
+    given = {"x": np.zeros((3, 6, 4, 8), F)}
+    return made(nodes, given, ["y"], {"axes": np.array(axes), "number": F(number)}, free=(0,))
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize(
+    ("axes", "number", "op"),
+    [([2, 3], 32, "Div"), ([-1], 8, "Div"), ([1, 2, 3], 192, "Div"), ([1], 1 / 6, "Mul"), ([2], 0.25, "Mul")],
+)
+def test_means_that_are_written_out(rng, axes, number, op, keepdims):
+    file = of_sum(axes, number, keepdims, op)
+    loaded = qt.onnx.load(file)
+    assert steps(loaded) == ["ReduceMean"]
+    x = rng.standard_normal((3, 6, 4, 8)).astype(F)
+    assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("axes", "number", "op"), [([2, 3], 31, "Div"), ([0], 3, "Div"), ([1], 6, "Mul"), ([1], 0.1666, "Mul")]
+)
+def test_sums_of_other_numbers_stay(rng, axes, number, op):
+    file = of_sum(axes, number, 1, op)
+    loaded = qt.onnx.load(file)
+    assert steps(loaded)[0] == "ReduceSum"
+    x = rng.standard_normal((3, 6, 4, 8)).astype(F)
+    assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-5, atol=1e-6)

@@ -234,6 +234,15 @@ def test_groups_in_another_order_are_floats(rng):
     assert steps(qt.onnx.load(same.SerializeToString())) == ["WeightOnlyLinear"]
 
 
+def test_zero_points_of_a_byte_each_are_refused(rng):
+    """As NNCF 3.4 writes them, which onnxruntime refuses, too."""
+    file, _ = one(rng, zeros=lambda n: rng.integers(0, 16, n).astype(np.uint8))
+    with pytest.raises(ValueError, match="zero_points must be 12 bytes, 4 bits for each of 3 blocks"):
+        qt.onnx.load(file.SerializeToString())
+    with pytest.raises(Exception, match="zero_points"):
+        onnxruntime.InferenceSession(file.SerializeToString())
+
+
 def test_zero_points_are_checked(rng):
     layer = qt.nn.quantized.WeightOnlyLinear(64, 3)
     codes, scales = np.zeros((3, 64), np.int8), np.ones((3, 2), np.float32)

@@ -91,7 +91,10 @@ class KnownLengths:
 
     def shape(self, node: NodeFile, i: int = 0) -> Dims | None:
         """The shape of an input."""
-        name = node.inputs[i] if i < len(node.inputs) else ""
+        return self.shape_of(node.inputs[i] if i < len(node.inputs) else "")
+
+    def shape_of(self, name: str) -> Dims | None:
+        """The shape of a value."""
         constant = self._constants.get(name)
         return self._shapes.get(name) if constant is None else np.shape(constant)
 

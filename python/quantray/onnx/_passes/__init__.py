@@ -13,7 +13,7 @@ from quantray.onnx._passes._layers import batch_norm_of_linear, bias_of_product,
 from quantray.onnx._passes._layouts import channels_first
 from quantray.onnx._passes._loops import without_unchanged
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
-from quantray.onnx._passes._normalizations import layer_norm, rms_norm
+from quantray.onnx._passes._normalizations import layer_norm, mean, rms_norm
 from quantray.onnx._passes._roundings import WIDE, wide_roundings
 from quantray.onnx._passes._tables import table_of_codes
 from quantray.onnx._passes._written_out import written_out
@@ -33,6 +33,8 @@ __all__ = [
 def simplify(draft: Draft) -> None:
     """All rewriting, in place."""
     draft.prune()
+    # Shapes are those of the values that the file has.
+    draft.apply(mean)
     draft.apply(transpositions, reshapes)
     channels_first(draft)
     draft.apply(transpositions)

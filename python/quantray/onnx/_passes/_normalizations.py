@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from quantray.onnx._file import NodeFile
 from quantray.onnx._passes._draft import Draft, made
+from quantray.onnx._shapes import product
+
+
+def mean(draft: Draft, node: NodeFile) -> NodeFile | None:
+    """`sum(x) / n`, or `sum(x) * (1 / n)`, of n elements each: JAX has no other mean."""
+    if node.op not in ("Div", "Mul"):
+        return None
+    for total, number in draft.terms(node):
+        sums, by = draft.producer(total, "ReduceSum"), draft.number(number)
+        if sums is None or by is None or not draft.is_used_once(total):
+            continue
+        axes, shape = draft.axes(sums), draft.shape(sums.inputs[0])
+        if not axes or shape is None or not all(-len(shape) <= axis < len(shape) for axis in axes):
+            continue
+        count = product(shape[axis] for axis in axes)
+        if not isinstance(count, int) or count < 1:
+            continue
+        if np.float32(by) == (np.float32(count) if node.op == "Div" else np.float32(1 / count)):
+            return replace(sums, op="ReduceMean", outputs=node.outputs)
+    return None
 
 
 def layer_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
