@@ -303,3 +303,47 @@ def test_sums_of_other_numbers_stay(rng, axes, number, op):
     assert steps(loaded)[0] == "ReduceSum"
     x = rng.standard_normal((3, 6, 4, 8)).astype(F)
     assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-5, atol=1e-6)
+
+
+def of_groups(groups, channels, wanted, lengths=(5, 7), affine=True, scale=None):
+    """A normalization of groups as torch writes it before opset 21."""
+    nodes = [
+        ("Shape", "x", "shape", {}),
+        ("Reshape", "x wanted", "parts", {}),
+        ("InstanceNormalization", "parts ones zeros", "normal", {"epsilon": 1e-3}),
+        ("Reshape", "normal shape", "whole" if affine else "y", {}),
+    ]
+    held = {
+        "wanted": np.array(wanted),
+        "ones": np.ones(groups, F) if scale is None else np.full(groups, scale, F),
+        "zeros": np.zeros(groups, F),
+    }
+    if affine:
+        nodes += [("Mul", "whole weight", "scaled", {}), ("Add", "scaled bias", "y", {})]
+        along = (channels, *[1] * len(lengths))
+        held |= {name: np.linspace(-1, 2, channels).astype(F).reshape(along) for name in ("weight", "bias")}
+    given = {"x": np.zeros((2, channels, *lengths), F)}
+    return made(nodes, given, ["y"], held, free=(0,))
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize(
+    ("groups", "lengths", "wanted"),
+    [(3, (5, 7), [0, 3, -1]), (1, (5, 7), [0, 1, -1]), (6, (9,), [0, 6, 9]), (3, (2, 3, 4), [0, 3, 48])],
+)
+def test_group_norm_of_torch(rng, groups, lengths, wanted, affine):
+    file = of_groups(groups, 6, wanted, lengths, affine)
+    loaded = qt.onnx.load(file)
+    assert steps(loaded) == ["GroupNormalization"]
+    for rows in (2, 3):
+        x = rng.standard_normal((rows, 6, *lengths)).astype(F) * 3 + 1
+        assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"wanted": [-1, 3, 70]}, {"wanted": [0, 3, -1], "scale": 2}])
+def test_other_parts_are_no_group_norm(rng, settings):
+    file = of_groups(3, 6, **settings)
+    loaded = qt.onnx.load(file)
+    assert "InstanceNormalization" in steps(loaded)
+    x = rng.standard_normal((2, 6, 5, 7)).astype(F)
+    assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-4, atol=1e-5)

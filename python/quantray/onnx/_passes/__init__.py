@@ -13,7 +13,13 @@ from quantray.onnx._passes._layers import batch_norm_of_linear, bias_of_product,
 from quantray.onnx._passes._layouts import channels_first
 from quantray.onnx._passes._loops import without_unchanged
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
-from quantray.onnx._passes._normalizations import layer_norm, mean, rms_norm
+from quantray.onnx._passes._normalizations import (
+    channels_of_group_norm,
+    group_norm,
+    layer_norm,
+    mean,
+    rms_norm,
+)
 from quantray.onnx._passes._roundings import WIDE, wide_roundings
 from quantray.onnx._passes._tables import table_of_codes
 from quantray.onnx._passes._written_out import written_out
@@ -34,7 +40,7 @@ def simplify(draft: Draft) -> None:
     """All rewriting, in place."""
     draft.prune()
     # Shapes are those of the values that the file has.
-    draft.apply(mean)
+    draft.apply(mean, group_norm, channels_of_group_norm)
     draft.apply(transpositions, reshapes)
     channels_first(draft)
     draft.apply(transpositions)
