@@ -73,6 +73,13 @@ ONE = {
     "a normalization of channels": lambda f, x: f(
         "Add", f.conv(x, (6, 1, 3, 3), group=6, **SAME), f.norm(x, 6)
     ),
+    "a difference": lambda f, x: f("Sub", f.conv(x, (6, 1, 3, 3), group=6, **SAME), f.norm(x, 6)),
+    "a difference from": lambda f, x: f("Sub", f.norm(x, 6), f.conv(x, (6, 6, 3, 3), **SAME)),
+    "a scaled difference": lambda f, x: f(
+        "Mul",
+        f.floats(1, 6, 1, 1),
+        f("Sub", f.conv(x, (6, 6, 1, 1)), f.conv(x, (6, 6, 3, 3), **SAME)),
+    ),
     "three branches": lambda f, x: f(
         "Add",
         f("Add", f.norm(f.conv(x, (6, 6, 3, 3), **SAME), 6), f.norm(f.conv(x, (6, 6, 1, 1), False), 6)),

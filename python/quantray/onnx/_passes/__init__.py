@@ -49,6 +49,8 @@ def simplify(draft: Draft) -> None:
     draft.apply(gelu, silu, hard_swish, hard_sigmoid)
     draft.apply(layer_norm, rms_norm)
     draft.apply(bias_of_product, per_channel, sum_of_convolutions)
+    # What scales the sum of branches.
+    draft.apply(per_channel)
     draft.apply(batch_norm_of_linear, reshapes)
     draft.apply(self_attention)
     draft.apply(table_of_codes)

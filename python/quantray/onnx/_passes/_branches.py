@@ -28,20 +28,23 @@ class _Taps(NamedTuple):
 
 
 def sum_of_convolutions(draft: Draft, node: NodeFile) -> NodeFile | None:
-    """`conv(x) + conv(x)`, or `conv(x) + batch_norm(x)`, where one kernel has room for the other: one convolution.
+    """`conv(x) + conv(x)`, or `conv(x) - batch_norm(x)`, where one kernel has room for the other: one convolution.
 
     Networks that are trained with branches (RepVGG, MobileOne, FastViT) are exported with them.
     """
-    if node.op != "Add":
+    if node.op not in ("Add", "Sub"):
         return None
     found = [_taps(draft, name) for name in node.inputs]
-    for wide, narrow in (found, found[::-1]):
+    signs = (1, 1 if node.op == "Add" else -1)
+    for at in (0, 1):
+        wide, narrow = found[at], found[1 - at]
         if wide is None:
             continue
         if narrow is None:
-            other = node.inputs[1] if wide is found[0] else node.inputs[0]
-            narrow = _of_channels(draft, other, wide)
-        made = None if narrow is None else _together(draft, node, wide, narrow)
+            narrow = _of_channels(draft, node.inputs[1 - at], wide)
+        if narrow is None:
+            continue
+        made = _together(draft, node, (wide, signs[at]), (narrow, signs[1 - at]))
         if made is not None:
             return made
     return None
@@ -84,8 +87,11 @@ def _of_channels(draft: Draft, name: str, like: _Taps) -> _Taps | None:
     return _Taps(like.node, like.source, weight, shift, (0,) * axes, (0,) * axes)
 
 
-def _together(draft: Draft, node: NodeFile, wide: _Taps, narrow: _Taps) -> NodeFile | None:
-    """The convolution of both, whose kernel is that of the wide one."""
+def _together(
+    draft: Draft, node: NodeFile, first: tuple[_Taps, int], second: tuple[_Taps, int]
+) -> NodeFile | None:
+    """The convolution of both, times a sign each, whose kernel is that of the first one."""
+    (wide, sign), (narrow, other) = first, second
     if wide.source != narrow.source or wide.weight.shape[:2] != narrow.weight.shape[:2]:
         return None
     axes = wide.weight.ndim - 2
@@ -99,16 +105,16 @@ def _together(draft: Draft, node: NodeFile, wide: _Taps, narrow: _Taps) -> NodeF
     places: list[slice] = [slice(None), slice(None)]
     for at in range(axes):
         size, own = wide.weight.shape[2 + at], narrow.weight.shape[2 + at]
-        first = wide.before[at] - narrow.before[at]
-        if first < 0 or first + own > size:
+        begin = wide.before[at] - narrow.before[at]
+        if begin < 0 or begin + own > size:
             return None
         # As many windows.
         if wide.before[at] + wide.after[at] - size != narrow.before[at] + narrow.after[at] - own:
             return None
-        places.append(slice(first, first + own))
-    weight = wide.weight.astype(np.float64)
-    weight[tuple(places)] += narrow.weight
-    bias = wide.bias.astype(np.float64) + narrow.bias
+        places.append(slice(begin, begin + own))
+    weight = sign * wide.weight.astype(np.float64)
+    weight[tuple(places)] += other * narrow.weight
+    bias = sign * wide.bias.astype(np.float64) + other * narrow.bias
     names = (
         draft.add(wide.node.inputs[1], weight.astype(np.float32)),
         draft.add(f"{wide.node.inputs[1]}.bias", bias.astype(np.float32)),
