@@ -129,3 +129,45 @@ def test_tables_of_positions_are_for_all_lengths(rng, tmp_path, kind):
         want = expected(made.SerializeToString(), {"x": x})[0]
         assert_allclose(loaded(x), want, rtol=1e-6, atol=1e-6)
         assert_allclose(again.run(None, {"x": x})[0], want, rtol=1e-6, atol=1e-6)
+
+
+def of_nodes(rng, kind):
+    """A layer, what its rows are chosen or summed by, and a layer."""
+    held = {
+        "first": rng.standard_normal((8, 16), np.float32),
+        "last": rng.standard_normal((16, 4), np.float32),
+        "zero": np.array(0),
+    }
+    nodes = [helper.make_node("MatMul", ["x", "first"], ["a"]), helper.make_node("Relu", ["a"], ["b"])]
+    if kind == "edges":
+        other = TensorProto.INT64, [2, "edges"]
+        nodes.append(helper.make_node("Gather", ["other", "zero"], ["ids"]))
+        nodes.append(helper.make_node("Gather", ["b", "ids"], ["c"]))
+    elif kind == "neighbours":
+        other = TensorProto.FLOAT, ["nodes", "nodes"]
+        nodes.append(helper.make_node("MatMul", ["other", "b"], ["c"]))
+    else:
+        other = TensorProto.FLOAT, ["nodes"]
+        held["one"] = np.array([1])
+        nodes.append(helper.make_node("Unsqueeze", ["other", "one"], ["column"]))
+        nodes.append(helper.make_node("Add", ["b", "column"], ["c"]))
+    nodes.append(helper.make_node("MatMul", ["c", "last"], ["y"]))
+    return file(nodes, {"x": (TensorProto.FLOAT, ["nodes", 8]), "other": other}, held)
+
+
+@pytest.mark.parametrize("kind", ["edges", "neighbours", "rows"])
+def test_rows_that_belong_together_are_calibrated_together(rng, kind):
+    """What `quantize` tries on a few rows has to be a batch of the model: nodes of a graph are none."""
+    batches = []
+    for count in (33, 40, 41, 37):
+        other = {
+            "edges": rng.integers(0, count, (2, 60)),
+            "neighbours": rng.random((count, count), np.float32) / count,
+            "rows": rng.random(count, np.float32),
+        }[kind]
+        batches.append({"x": rng.standard_normal((count, 8), np.float32), "other": other})
+    made = of_nodes(rng, kind)
+    int8 = tq.quantize(qt.onnx.load(made.SerializeToString()), batches, verbose=False)
+    for batch in batches:
+        want = expected(made.SerializeToString(), batch)[0]
+        assert np.abs(int8(**batch) - want).max() < 0.05 * np.abs(want).max()
