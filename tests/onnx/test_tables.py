@@ -171,3 +171,34 @@ def test_rows_that_belong_together_are_calibrated_together(rng, kind):
     for batch in batches:
         want = expected(made.SerializeToString(), batch)[0]
         assert np.abs(int8(**batch) - want).max() < 0.05 * np.abs(want).max()
+
+
+def test_rows_that_several_inputs_name_on_their_own(rng, tmp_path):
+    """torch gives the rows of each input a name, though they are added up: one graph and one length for all."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Unsqueeze", ["t", "axes"], ["b"]),
+        helper.make_node("Add", ["a", "b"], ["y"]),
+    ]
+    held = {"w": rng.standard_normal((6, 5), np.float32), "axes": np.array([1, 2])}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["s53", 4, 6]),
+            helper.make_tensor_value_info("t", TensorProto.FLOAT, ["s74"]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in held.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    loaded = qt.onnx.load(made.SerializeToString())
+    qt.onnx.save(loaded, tmp_path / "again.onnx")
+    runtime = session(tmp_path / "again.onnx")
+    for rows in (2, 5, 1):
+        inputs = {"x": rng.standard_normal((rows, 4, 6), np.float32), "t": rng.random(rows, np.float32)}
+        want = inputs["x"] @ held["w"] + inputs["t"][:, None, None]
+        assert_allclose(loaded(**inputs), want, rtol=1e-4, atol=1e-5)
+        assert_allclose(runtime.run(None, inputs)[0], want, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="broadcast"):
+        loaded(np.zeros((3, 4, 6), np.float32), np.zeros(2, np.float32))
