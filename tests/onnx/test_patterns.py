@@ -340,6 +340,34 @@ def test_group_norm_of_torch(rng, groups, lengths, wanted, affine):
         assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-4, atol=1e-5)
 
 
+def test_group_norm_behind_images_that_are_made_larger(rng):
+    nodes = [
+        ("Resize", "x none scales", "large", {"mode": "nearest"}),
+        ("Concat", "large large", "z", {"axis": 1}),
+        ("Shape", "z", "shape", {"start": 0}),
+        ("Reshape", "z wanted", "parts", {}),
+        ("InstanceNormalization", "parts ones zeros", "normal", {}),
+        ("Reshape", "normal shape", "whole", {}),
+        ("Mul", "weight whole", "scaled", {}),
+        ("Add", "scaled bias", "y", {}),
+    ]
+    held = {
+        "none": np.zeros(0, F),
+        "scales": np.array([1, 1, 2, 1.5], F),
+        "wanted": np.array([0, 4, -1]),
+        "ones": np.ones(4, F),
+        "zeros": np.zeros(4, F),
+        "weight": rng.random((8, 1, 1), F),
+        "bias": rng.random((1, 8, 1, 1), F),
+    }
+    file = made(nodes, {"x": np.zeros((2, 4, 5, 7), F)}, ["y"], held, free=(0, 2, 3))
+    loaded = qt.onnx.load(file)
+    assert steps(loaded) == ["Resize", "Concat", "GroupNormalization"]
+    for shape in ((2, 4, 5, 7), (1, 4, 6, 6)):
+        x = rng.standard_normal(shape).astype(F)
+        assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("settings", [{"wanted": [-1, 3, 70]}, {"wanted": [0, 3, -1], "scale": 2}])
 def test_other_parts_are_no_group_norm(rng, settings):
     file = of_groups(3, 6, **settings)

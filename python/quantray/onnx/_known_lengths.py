@@ -112,6 +112,13 @@ class KnownLengths:
         known = [n for n in found or () if isinstance(n, int)]
         return known if found is not None and len(known) == len(found) else None
 
+    def floats(self, node: NodeFile, i: int) -> list[float] | None:
+        """An input that is a few constant floats."""
+        found = self._constants.get(node.inputs[i]) if i < len(node.inputs) else None
+        if found is None or found.dtype.kind != "f" or not 0 < found.size <= _MOST:
+            return None
+        return [float(n) for n in found.reshape(-1)]
+
     def _value_of(self, name: str) -> Value | None:
         """Integers on a wire, as far as they are known."""
         constant = self._constants.get(name)

@@ -51,7 +51,7 @@ def group_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
     if not (wanted[0] == 0 or wanted[0] == shape[0]) or int(wanted[2]) not in (-1, size):
         return None
     known, made_shape = draft.producer(node.inputs[1], "Shape"), draft.shape(node.outputs[0])
-    is_back = known is not None and known.inputs[0] == x and not known.attributes
+    is_back = known is not None and known.inputs[0] == x and not any(known.attributes.values())
     if not is_back and (made_shape != shape or None in shape):
         return None
     names = (draft.add(f"{x}.{what}", make(channels, np.float32)) for what, make in _NONE)
