@@ -32,8 +32,8 @@ class _File(Draft):
 def made(rng, activation, kind, zeros, *, stride=1, pads=1, more=1, pad=False, norm=False):
     """A convolution, an activation, a grid for each channel, a depthwise convolution, a grid for all.
 
-    `pad` puts zeros around before the second convolution, as TensorFlow does for strides of 2; `norm` scales and
-    shifts what it makes, some of it by numbers below 0.
+    `pad` puts zeros around before the second convolution, as TensorFlow does for strides of 2; `norm` scales
+    and shifts what it makes, some of it by numbers below 0.
     """
     f = _File(rng)
     one = np.dtype(kind).type
@@ -66,7 +66,8 @@ def made(rng, activation, kind, zeros, *, stride=1, pads=1, more=1, pad=False, n
         strides=[stride] * 2,
     )
     if norm:
-        factors = rng.uniform(0.7, 1.3, (1, CHANNELS * more, 1, 1)) * rng.choice([-1, 1], (1, CHANNELS * more, 1, 1))
+        along = (1, CHANNELS * more, 1, 1)
+        factors = rng.uniform(0.7, 1.3, along) * rng.choice([-1, 1], along)
         x = f("Mul", x, f.constant(factors.astype(np.float32)))
         x = f("Add", x, f.weight(1, CHANNELS * more, 1, 1, size=0.2))
     y = f.grid(x, 0.02, np.uint8(120))

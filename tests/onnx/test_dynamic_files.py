@@ -212,7 +212,7 @@ def test_convolution_whose_bias_is_of_integers(rng, per_channel, order):
 
 
 def test_numbers_for_each_channel_are_no_layer_that_is_left(rng):
-    """A warning that there is no integer version says it of layers: here of a table that is added, and no factor."""
+    """A warning that there is no integer version is about layers: a table that is added, and no factor."""
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["product"]),
         helper.make_node("Mul", ["product", "factors"], ["scaled"]),

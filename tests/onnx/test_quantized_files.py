@@ -276,7 +276,7 @@ def test_ranges_of_onnx_in_a_layer(rng):
 
 
 def test_codes_that_an_operator_takes_are_saved_as_codes(rng, tmp_path):
-    """onnxruntime interpolates codes themselves, which no grid says: the operator stays, and takes integers."""
+    """onnxruntime interpolates codes themselves, which no grid says: the operator stays as it is."""
     f = Draft(rng)
     grid = f.constant(np.float32(0.02)), f.constant(np.uint8(131))
     out = f.constant(np.float32(0.03)), f.constant(np.uint8(110))

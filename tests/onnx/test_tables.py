@@ -42,7 +42,10 @@ def test_rows_of_codes_with_one_scale(rng, tmp_path, kind, zero):
     nodes = [
         helper.make_node("Gather", ["w", "ids"], ["rows"], "/words/Gather_quant"),
         helper.make_node(
-            "DequantizeLinear", ["rows", *list(constants)[1:]], ["y"], "/words/Gather_output_0_DequantizeLinear"
+            "DequantizeLinear",
+            ["rows", *list(constants)[1:]],
+            ["y"],
+            "/words/Gather_output_0_DequantizeLinear",
         ),
     ]
     made = file(nodes, {"ids": (TensorProto.INT64, ["n", "m"])}, constants)
@@ -174,7 +177,7 @@ def test_rows_that_belong_together_are_calibrated_together(rng, kind):
 
 
 def test_rows_that_several_inputs_name_on_their_own(rng, tmp_path):
-    """torch gives the rows of each input a name, though they are added up: one graph and one length for all."""
+    """torch gives the rows of each input a name, though they are added up: one length for all."""
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["a"]),
         helper.make_node("Unsqueeze", ["t", "axes"], ["b"]),

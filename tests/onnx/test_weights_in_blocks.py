@@ -184,7 +184,7 @@ def test_zero_points_that_are_floats(rng, tmp_path):
 
 @pytest.mark.parametrize("zeros", [None, lambda _: np.full(12, 0x97, np.uint8)], ids=["symmetric", "zeros"])
 def test_scales_below_0_and_of_0(rng, tmp_path, zeros):
-    """Half of the scales that onnxruntime's quantizer gives symmetric blocks are below 0; those of zeros are 0."""
+    """Half of what onnxruntime's quantizer gives symmetric blocks is below 0; scales of zeros are 0."""
     scales = rng.uniform(-0.1, 0.1, 18).astype(np.float32)
     scales[[3, 7]] = 0
     file, held = one(rng, zeros=zeros, scales=scales)

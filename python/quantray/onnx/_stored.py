@@ -57,7 +57,7 @@ class Stored(NamedTuple):
         return None
 
     def scaled(self, by: Array, axis: int) -> Stored | None:
-        """The same, of which each channel along an axis is multiplied by a number; None where it is no grid then."""
+        """The same, each channel along an axis multiplied by a number; None where that is no grid."""
         count = self.codes.shape[axis]
         with np.errstate(all="ignore"):
             scales = np.broadcast_to(self.scales * np.abs(by), count).astype(np.float32)

@@ -98,7 +98,7 @@ def _keys(inputs: Sequence[Value], shapes: Shapes) -> Iterator[tuple[str, int, i
 
 
 def _rows(inputs: Sequence[Value], shapes: Shapes, keys: Set[str]) -> dict[str, str]:
-    """Of lengths that are as many in several inputs, the first one for each; none where there are no others."""
+    """Of lengths that are as many in several inputs, the first one for each; none if there are no others."""
     firsts: dict[int, str] = {}
     found = {key: firsts.setdefault(n, key) for key, _, n in _keys(inputs, shapes) if key in keys}
     return found if any(key != first for key, first in found.items()) else {}
@@ -122,7 +122,7 @@ def _with_others(
     total: Total | None,
     as_one: Mapping[str, str] | None = None,
 ) -> Shapes:
-    """The inputs' shapes with other numbers for some lengths; what `as_one` names has the number of another."""
+    """The inputs' shapes with other numbers for some lengths; what `as_one` names has another's number."""
     changed: dict[str, int] = {}
     for key, axis, n in _keys(inputs, shapes):
         first = None if as_one is None else as_one.get(key, key)

@@ -280,7 +280,7 @@ def _is_taken(module: nn.Module) -> bool:
 
 
 def _has_matrix(module: nn.Module) -> bool:
-    """Whether a module itself has weights along two axes or more, in float: a number for each channel is none."""
+    """Whether a module itself has weights along two axes or more, in float: not a number for each channel."""
     own = module._own_state().values()
     return any(not isinstance(value, QTensor) and sum(n > 1 for n in np.shape(value)) > 1 for value in own)
 

@@ -63,7 +63,7 @@ def quantized(to: Writing, node: Node, x: str, grid: Grid) -> str:
 
 @writes("onnx.quantize_linear")
 def _codes(to: Writing, node: Node) -> None:
-    """Integers that a file's operator takes, or that its model gives, made of the floats that they stand for."""
+    """Integers that an operator takes, or the model gives, made of the floats that they stand for."""
     if len(node.args) != 3 or dict(node.kwargs).keys() != {"kind"}:
         raise NotExported("integers of several grids")
     x, *grid = node.args

@@ -301,7 +301,8 @@ def _table(to: Writing, node: Node, module: nn.quantized.Embedding) -> None:
     if codes.shape != tuple(weight.shape):
         raise NotExported(f"a table of {weight.dtype}")
     if "per_tensor" in str(weight.qscheme()):
-        rows = to.op("Gather", [to.constant(codes, name=f"{node.value}.weight"), to.value(node.args[0])], axis=0)
+        taken = [to.constant(codes, name=f"{node.value}.weight"), to.value(node.args[0])]
+        rows = to.op("Gather", taken, axis=0)
         grid = [np.float32(weight.q_scale()), np.asarray(weight.q_zero_point(), codes.dtype)]
         to.put(node, to.op("DequantizeLinear", [rows, *map(to.constant, grid)], node=node))
         return

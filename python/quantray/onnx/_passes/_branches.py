@@ -28,7 +28,7 @@ class _Taps(NamedTuple):
 
 
 def sum_of_convolutions(draft: Draft, node: NodeFile) -> NodeFile | None:
-    """`conv(x) + conv(x)`, or `conv(x) - batch_norm(x)`, where one kernel has room for the other: one convolution.
+    """`conv(x) + conv(x)`, or `conv(x) - batch_norm(x)`: one convolution, where one kernel has room for both.
 
     Networks that are trained with branches (RepVGG, MobileOne, FastViT) are exported with them.
     """
@@ -60,15 +60,15 @@ def _taps(draft: Draft, name: str) -> _Taps | None:
         # The file says on which grid the weight of each is.
         return None
     weight = draft.constants[conv.inputs[1]]
-    has_bias = len(conv.inputs) > 2 and bool(conv.inputs[2])
-    bias = draft.constants[conv.inputs[2]] if has_bias else np.zeros(len(weight), np.float32)
+    given = list(conv.inputs)
+    bias = draft.constants[given[2]] if given[2:] and given[2] else np.zeros(len(weight), np.float32)
     axes = weight.ndim - 2
     pads = tuple(map(int, conv.attributes.get("pads", (0,) * (2 * axes))))
-    return _Taps(conv, conv.inputs[0], weight, bias, pads[:axes], pads[axes:])
+    return _Taps(conv, given[0], weight, bias, pads[:axes], pads[axes:])
 
 
 def _of_channels(draft: Draft, name: str, like: _Taps) -> _Taps | None:
-    """A batch normalization of what a convolution takes, as another one: of one tap, for each channel alone."""
+    """A batch normalization of what a convolution takes, as another one: one tap for each channel alone."""
     node = draft.producer(name, "BatchNormalization")
     if node is None or node.inputs[0] != like.source or not draft.is_used_once(name):
         return None
@@ -82,8 +82,8 @@ def _of_channels(draft: Draft, name: str, like: _Taps) -> _Taps | None:
     scale, shift = found
     axes = like.weight.ndim - 2
     weight = np.zeros((outputs, inputs, *[1] * axes))
-    channels = np.arange(outputs)
-    weight[channels, channels % inputs] = scale.reshape(-1, *[1] * axes)
+    for channel in range(outputs):
+        weight[channel, channel % inputs] = scale[channel]
     return _Taps(like.node, like.source, weight, shift, (0,) * axes, (0,) * axes)
 
 

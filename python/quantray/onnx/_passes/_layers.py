@@ -141,7 +141,6 @@ def _of_channels(value: Array, channels: int, ndim: int) -> Array | None:
 
 
 def _scaled(draft: Draft, node: NodeFile, conv: NodeFile, scale: Array, shift: Array) -> NodeFile:
-    weight = draft.constants[conv.inputs[1]]
     given = list(conv.inputs)
     bias = draft.constants[given[2]] if given[2:] and given[2] else np.zeros(len(scale), np.float32)
     new_weight = given[1]
@@ -152,7 +151,7 @@ def _scaled(draft: Draft, node: NodeFile, conv: NodeFile, scale: Array, shift: A
 
 
 def _multiplied(draft: Draft, name: str, by: Array, axis: int) -> str:
-    """A weight, each of whose channels is multiplied by a number; its integers stay, as far as it has some."""
+    """A weight, each of whose channels is multiplied by a number; its integers stay, if it has some."""
     weight, stored = draft.constants[name], draft.stored.get(name)
     found = None if stored is None else stored.scaled(by, axis)
     if found is None:

@@ -31,7 +31,7 @@ def mean(draft: Draft, node: NodeFile) -> NodeFile | None:
 
 
 def group_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
-    """`reshape(instance_norm(reshape(x, (0, groups, -1))), shape(x))`, as torch writes normalizations of groups."""
+    """`reshape(instance_norm(reshape(x, (0, groups, -1))), shape(x))`, as torch writes it."""
     whole = None if node.op != "Reshape" else draft.producer(node.inputs[0], "InstanceNormalization")
     parts = None if whole is None else draft.producer(whole.inputs[0], "Reshape")
     if whole is None or parts is None:
@@ -89,9 +89,9 @@ def layer_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
     """`(x - mean(x)) / sqrt(mean((x - mean(x))**2) + eps) * weight + bias` over the last axes."""
     if node.op != "Add":
         return None
-    for product, bias in draft.terms(node):
-        scaled = draft.producer(product, "Mul")
-        if draft.constant(bias) is None or scaled is None or not draft.is_used_once(product):
+    for times, bias in draft.terms(node):
+        scaled = draft.producer(times, "Mul")
+        if draft.constant(bias) is None or scaled is None or not draft.is_used_once(times):
             continue
         for normal, weight in draft.terms(scaled):
             scale, shift = draft.constant(weight), draft.constant(bias)

@@ -29,7 +29,7 @@ def table_of_codes(draft: Draft, node: NodeFile) -> NodeFile | None:
         return None
     rows, scales, zeros = found
     codes = draft.constants[rows.table]
-    if codes.ndim != 2 or codes.dtype not in (np.int8, np.uint8) or len(codes) < 2:
+    if codes.ndim != 2 or str(codes.dtype) not in ("int8", "uint8") or len(codes) < 2:
         return None
     if not all(np.isfinite(scales)) or not all(scales >= np.finfo(np.float32).tiny):
         return None

@@ -223,8 +223,8 @@ def block_codes(
         count, size = n * -(-blocks * bits // 8), np.size(zero_points)
         if size != count:
             raise ValueError(
-                f"zero_points must be {count} bytes, {bits} bits for each of {blocks} blocks of {n} rows that "
-                f"begin at a byte each, got {size}"
+                f"zero_points must be {count} bytes, {bits} bits for each of {blocks} blocks of {n} rows, "
+                f"which begin at a byte each, got {size}"
             )
         zeros = _unpacked(np.asarray(zero_points).reshape(n, -1), bits)[:, :blocks].astype(np.float32)
     else:
