@@ -29,8 +29,12 @@ class _File(Draft):
         return self("DequantizeLinear", *names, axis=axis)
 
 
-def made(rng, activation, kind, zeros, *, stride=1, pads=1, more=1):
-    """A convolution, an activation, a grid for each channel, a depthwise convolution, a grid for all."""
+def made(rng, activation, kind, zeros, *, stride=1, pads=1, more=1, pad=False, norm=False):
+    """A convolution, an activation, a grid for each channel, a depthwise convolution, a grid for all.
+
+    `pad` puts zeros around before the second convolution, as TensorFlow does for strides of 2; `norm` scales
+    and shifts what it makes, some of it by numbers below 0.
+    """
     f = _File(rng)
     one = np.dtype(kind).type
     x = f.grid("x", 0.03, np.int8(3))
@@ -47,7 +51,10 @@ def made(rng, activation, kind, zeros, *, stride=1, pads=1, more=1):
     scales = rng.uniform(5e-3, 2.3e-2, CHANNELS)
     zeros = np.asarray([zeros(i) for i in range(CHANNELS)], one)
     x = f.grid(x, scales, zeros, axis=1)
-    second = rng.integers(-127, 128, (CHANNELS * more, 1, 3, 3)).astype(np.int8)
+    if pad:
+        x = f("Pad", x, f.constant(np.array([0, 0, 0, 0, 0, 0, 1, 1])), f.constant(np.float32(0)))
+    # Of the least code there is no mirrored one.
+    second = rng.integers(-128 if norm else -127, 128, (CHANNELS * more, 1, 3, 3)).astype(np.int8)
     second = f.stored(second, rng.uniform(1e-3, 4e-3, CHANNELS * more))
     x = f(
         "Conv",
@@ -58,6 +65,11 @@ def made(rng, activation, kind, zeros, *, stride=1, pads=1, more=1):
         group=CHANNELS,
         strides=[stride] * 2,
     )
+    if norm:
+        along = (1, CHANNELS * more, 1, 1)
+        factors = rng.uniform(0.7, 1.3, along) * rng.choice([-1, 1], along)
+        x = f("Mul", x, f.constant(factors.astype(np.float32)))
+        x = f("Add", x, f.weight(1, CHANNELS * more, 1, 1, size=0.2))
     y = f.grid(x, 0.02, np.uint8(120))
     file = f.model({"x": ["n", 3, 9, 10]}, y, 13)
     return file, rng.standard_normal((4, 3, 9, 10)).astype(np.float32)
@@ -84,7 +96,9 @@ def model_of(rng, name, **settings):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"stride": 2}, {"pads": 0}, {"more": 2}], ids=["", "stride", "bare", "more"]
+    "settings",
+    [{}, {"stride": 2}, {"pads": 0}, {"more": 2}, {"norm": True}, {"norm": True, "more": 2}],
+    ids=["", "stride", "bare", "more", "norm", "norm of more"],
 )
 @pytest.mark.parametrize("name", CASES)
 def test_they_are_integers_a_step_away_at_most(rng, name, settings):
@@ -98,7 +112,30 @@ def test_they_are_integers_a_step_away_at_most(rng, name, settings):
     assert np.mean(apart > 0.5) < (0.1 if "middle" in name else 0.02)
     layers = [node for node in loaded.graph if node.kind in ("layer", "int.layer")]
     assert [node.kind for node in layers] == ["int.layer"] * 2
-    assert all(line.in_integers for line in tq.report(loaded).lines if "Conv" in line.kind)
+    lines = tq.report(loaded).lines
+    assert all(line.in_integers for line in lines if "Conv" in line.kind)
+    # What has become part of layers is no line of its own.
+    assert not any(line.kind == "QuantizeLinear" for line in lines)
+
+
+@pytest.mark.parametrize("name", ["relu", "relu, signed", "relu6", "none", "sigmoid"])
+def test_zeros_around_them_are_codes(rng, tmp_path, name):
+    file, x = model_of(rng, name, pad=True, pads=0, stride=2)
+    loaded = qt.onnx.load(file.SerializeToString())
+    want = session(file.SerializeToString()).run(None, {"x": x})[0]
+    assert np.abs(loaded(x) - want).max() < 0.0201
+    assert [n.kind for n in loaded.graph if "layer" in n.kind] == ["int.layer"] * 2
+    assert [n.value for n in loaded.graph if n.kind == "int.move"] == ["pad"]
+    qt.onnx.save(loaded, tmp_path / "again.onnx")
+    assert_array_equal(qt.onnx.load(tmp_path / "again.onnx")(x), loaded(x))
+
+
+def test_zeros_around_shifted_channels_stay_floats(rng):
+    """They are other codes for each channel."""
+    file, x = model_of(rng, "silu", pad=True, pads=0, stride=2)
+    loaded = qt.onnx.load(file.SerializeToString())
+    want = session(file.SerializeToString()).run(None, {"x": x})[0]
+    assert np.abs(loaded(x) - want).max() < 0.0201
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,8 +8,10 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+import onnx
 from onnx import TensorProto
-from single_node import here, in_onnxruntime, single_node
+from quantray.onnx import save
+from single_node import here, in_onnxruntime, loaded, single_node
 
 OUTPUTS = ["y", "present_key", "present_value"]
 
@@ -142,7 +144,7 @@ def test_tables_of_packed_codes(rng, bits, zeros):
 
 @pytest.mark.parametrize(("kind", "low"), [("INT4", -8), ("UINT4", 0)])
 @pytest.mark.parametrize(("axis", "along"), [(0, 1), (1, 0), (0, 2), (2, 1)])
-def test_tables_of_four_bits(rng, kind, low, axis, along):
+def test_tables_of_four_bits(rng, tmp_path, kind, low, axis, along):
     shape, size = (32, 32, 32), 16
     few = tuple(n // size if at == along else n for at, n in enumerate(shape))
     codes = rng.integers(low, low + 16, shape).astype(np.int8 if low else np.uint8)
@@ -164,4 +166,10 @@ def test_tables_of_four_bits(rng, kind, low, axis, along):
         gather_axis=axis,
         quantize_axis=along,
     )
-    np.testing.assert_allclose(here(model, inputs)[0], in_onnxruntime(model, inputs)[0], rtol=1e-6)
+    want = in_onnxruntime(model, inputs)[0]
+    np.testing.assert_allclose(here(model, inputs)[0], want, rtol=1e-6)
+    save(loaded(model), tmp_path / "again.onnx")
+    saved = onnx.load(tmp_path / "again.onnx")
+    np.testing.assert_allclose(in_onnxruntime(saved, inputs)[0], want, rtol=1e-6)
+    # Saved codes have four bits, too.
+    assert saved.ByteSize() < codes.size // 2 + 4 * np.prod(few) * 2 + 2000

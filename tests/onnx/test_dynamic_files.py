@@ -10,6 +10,7 @@ from exact_onnxruntime import needs_exact_onnxruntime
 from numpy.testing import assert_allclose
 from onnx import TensorProto, helper, numpy_helper
 from patterns import expected, steps
+from quantray import quantization as tq
 
 
 def model(rng, columns, has_bias, signed):
@@ -208,3 +209,24 @@ def test_convolution_whose_bias_is_of_integers(rng, per_channel, order):
     want = expected(file, {"x": x})[0]
     for _ in range(2):
         assert np.abs(loaded(x) - want).max() < 1.001 * step + 2e-5
+
+
+def test_numbers_for_each_channel_are_no_layer_that_is_left(rng):
+    """A warning that there is no integer version is about layers: a table that is added, and no factor."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["product"]),
+        helper.make_node("Mul", ["product", "factors"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "places"], ["y"], "add"),
+    ]
+    held = {"w": (6, 8), "factors": (1, 1, 8), "places": (1, 5, 8)}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 5, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(rng.standard_normal(s, np.float32), name) for name, s in held.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    loaded = qt.onnx.load(made.SerializeToString())
+    with pytest.warns(UserWarning, match=r"^left in float, without an integer version: add \(Add\)$"):
+        tq.quantize_dynamic(loaded)

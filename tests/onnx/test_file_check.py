@@ -1,6 +1,8 @@
 """Names that fit together, and all that does not, said at once."""
 
+import numpy as np
 import pytest
+import quantray as qt
 from node_models import node_models
 from onnx import TensorProto, helper
 from quantray.onnx import _file as onnx_file
@@ -167,3 +169,23 @@ def test_old_files_without_versions():
     assert found == [
         "node of output 'y' (Relu): the model says no version for operators of domain '', only none"
     ]
+
+
+def test_onnxruntimes_operators_may_have_no_version():
+    """NNCF writes MatMulNBits without; onnxruntime computes such files."""
+    made = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])],
+        ),
+        ir_version=8,
+        opset_imports=[helper.make_opsetid("", 17)],
+    ).SerializeToString()
+    read = onnx_file.read(made)
+    assert checked(read) is read
+    runtime = pytest.importorskip("onnxruntime")
+    x = np.float32([-1, 0.5, 2])
+    want = runtime.InferenceSession(made).run(None, {"x": x})[0]
+    np.testing.assert_allclose(qt.onnx.load(made)(x), want, rtol=1e-6)

@@ -269,3 +269,109 @@ def test_names_are_the_exported_models():
         {"w": np.eye(6, dtype=F), "b": x[0]},
     )
     assert list(qt.onnx.load(model).state_dict()) == ["block.fc.weight", "block.fc.bias"]
+
+
+def of_sum(axes, number, keepdims, op="Div"):
+    """A sum over some axes, and what it is divided or multiplied by."""
+    nodes = [
+        ("ReduceSum", "x axes", "sum", {"keepdims": keepdims}),
+        (op, "sum number", "y", {}),
+    ]
+    given = {"x": np.zeros((3, 6, 4, 8), F)}
+    return made(nodes, given, ["y"], {"axes": np.array(axes), "number": F(number)}, free=(0,))
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize(
+    ("axes", "number", "op"),
+    [([2, 3], 32, "Div"), ([-1], 8, "Div"), ([1, 2, 3], 192, "Div"), ([1], 1 / 6, "Mul"), ([2], 0.25, "Mul")],
+)
+def test_means_that_are_written_out(rng, axes, number, op, keepdims):
+    file = of_sum(axes, number, keepdims, op)
+    loaded = qt.onnx.load(file)
+    assert steps(loaded) == ["ReduceMean"]
+    x = rng.standard_normal((3, 6, 4, 8)).astype(F)
+    assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("axes", "number", "op"), [([2, 3], 31, "Div"), ([0], 3, "Div"), ([1], 6, "Mul"), ([1], 0.1666, "Mul")]
+)
+def test_sums_of_other_numbers_stay(rng, axes, number, op):
+    file = of_sum(axes, number, 1, op)
+    loaded = qt.onnx.load(file)
+    assert steps(loaded)[0] == "ReduceSum"
+    x = rng.standard_normal((3, 6, 4, 8)).astype(F)
+    assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-5, atol=1e-6)
+
+
+def of_groups(groups, channels, wanted, lengths=(5, 7), affine=True, scale=None):
+    """A normalization of groups as torch writes it before opset 21."""
+    nodes = [
+        ("Shape", "x", "shape", {}),
+        ("Reshape", "x wanted", "parts", {}),
+        ("InstanceNormalization", "parts ones zeros", "normal", {"epsilon": 1e-3}),
+        ("Reshape", "normal shape", "whole" if affine else "y", {}),
+    ]
+    held = {
+        "wanted": np.array(wanted),
+        "ones": np.ones(groups, F) if scale is None else np.full(groups, scale, F),
+        "zeros": np.zeros(groups, F),
+    }
+    if affine:
+        nodes += [("Mul", "whole weight", "scaled", {}), ("Add", "scaled bias", "y", {})]
+        along = (channels, *[1] * len(lengths))
+        held |= {name: np.linspace(-1, 2, channels).astype(F).reshape(along) for name in ("weight", "bias")}
+    given = {"x": np.zeros((2, channels, *lengths), F)}
+    return made(nodes, given, ["y"], held, free=(0,))
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize(
+    ("groups", "lengths", "wanted"),
+    [(3, (5, 7), [0, 3, -1]), (1, (5, 7), [0, 1, -1]), (6, (9,), [0, 6, 9]), (3, (2, 3, 4), [0, 3, 48])],
+)
+def test_group_norm_of_torch(rng, groups, lengths, wanted, affine):
+    file = of_groups(groups, 6, wanted, lengths, affine)
+    loaded = qt.onnx.load(file)
+    assert steps(loaded) == ["GroupNormalization"]
+    for rows in (2, 3):
+        x = rng.standard_normal((rows, 6, *lengths)).astype(F) * 3 + 1
+        assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-4, atol=1e-5)
+
+
+def test_group_norm_behind_images_that_are_made_larger(rng):
+    nodes = [
+        ("Resize", "x none scales", "large", {"mode": "nearest"}),
+        ("Concat", "large large", "z", {"axis": 1}),
+        ("Shape", "z", "shape", {"start": 0}),
+        ("Reshape", "z wanted", "parts", {}),
+        ("InstanceNormalization", "parts ones zeros", "normal", {}),
+        ("Reshape", "normal shape", "whole", {}),
+        ("Mul", "weight whole", "scaled", {}),
+        ("Add", "scaled bias", "y", {}),
+    ]
+    held = {
+        "none": np.zeros(0, F),
+        "scales": np.array([1, 1, 2, 1.5], F),
+        "wanted": np.array([0, 4, -1]),
+        "ones": np.ones(4, F),
+        "zeros": np.zeros(4, F),
+        "weight": rng.random((8, 1, 1), F),
+        "bias": rng.random((1, 8, 1, 1), F),
+    }
+    file = made(nodes, {"x": np.zeros((2, 4, 5, 7), F)}, ["y"], held, free=(0, 2, 3))
+    loaded = qt.onnx.load(file)
+    assert steps(loaded) == ["Resize", "Concat", "GroupNormalization"]
+    for shape in ((2, 4, 5, 7), (1, 4, 6, 6)):
+        x = rng.standard_normal(shape).astype(F)
+        assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"wanted": [-1, 3, 70]}, {"wanted": [0, 3, -1], "scale": 2}])
+def test_other_parts_are_no_group_norm(rng, settings):
+    file = of_groups(3, 6, **settings)
+    loaded = qt.onnx.load(file)
+    assert "InstanceNormalization" in steps(loaded)
+    x = rng.standard_normal((2, 6, 5, 7)).astype(F)
+    assert_allclose(loaded(x), expected(file, {"x": x})[0], rtol=1e-4, atol=1e-5)

@@ -273,3 +273,27 @@ def test_ranges_of_onnx_in_a_layer(rng):
         np.testing.assert_allclose(layer(x), want, rtol=1e-5, atol=1e-6 * float(scale))
     with pytest.raises(ValueError, match="reduce_range must be False with onnx=True"):
         qt.nn.quantized.dynamic.Linear(16, 5, per_row=False, reduce_range=True, onnx=True)
+
+
+def test_codes_that_an_operator_takes_are_saved_as_codes(rng, tmp_path):
+    """onnxruntime interpolates codes themselves, which no grid says: the operator stays as it is."""
+    f = Draft(rng)
+    grid = f.constant(np.float32(0.02)), f.constant(np.uint8(131))
+    out = f.constant(np.float32(0.03)), f.constant(np.uint8(110))
+    weight = f.constant(rng.integers(0, 256, (4, 3, 1, 1)).astype(np.uint8))
+    of_weight = f.constant(np.float32(0.01)), f.constant(np.uint8(126))
+    x = f("QLinearConv", f("QuantizeLinear", "x", *grid), *grid, weight, *of_weight, *out)
+    x = f("Reshape", x, f.constant(np.array([0, 4, 3, 20])))
+    scales = f.constant(np.float32([1, 1, 2, 2]))
+    y = f("DequantizeLinear", f("Resize", x, "", scales, mode="linear"), *out)
+    file = f.model({"x": ["n", 3, 6, 10]}, y, 17)
+    loaded = qt.onnx.load(file.SerializeToString())
+    qt.onnx.save(loaded, tmp_path / "again.onnx")
+    again, theirs = qt.onnx.load(tmp_path / "again.onnx"), session(tmp_path / "again.onnx")
+    runtime = session(file.SerializeToString())
+    for rows in (1, 3):
+        x = rng.standard_normal((rows, 3, 6, 10)).astype(np.float32)
+        want = runtime.run(None, {"x": x})[0]
+        assert_array_equal(loaded(x), want)
+        assert_array_equal(again(x), want)
+        assert_array_equal(theirs.run(None, {"x": x})[0], want)

@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from onnx import TensorProto, helper, numpy_helper
 from patterns import steps
 from quantized_files import Draft, session
+from quantray import quantization as tq
 
 
 class File(Draft):
@@ -128,12 +129,12 @@ def blocks(settings, b, scales, zeros=None):
     return wide.reshape(n, -1)[:, :k]
 
 
-def one(rng, k=70, n=6, size=32, zeros=None, order=None, **settings):
+def one(rng, k=70, n=6, size=32, zeros=None, order=None, scales=None, **settings):
     """A file of one MatMulNBits."""
     count = -(-k // size)
     held = {
         "b": rng.integers(0, 256, (n, count, size // 2)).astype(np.uint8),
-        "s": rng.uniform(0.01, 0.1, n * count).astype(np.float32),
+        "s": rng.uniform(0.01, 0.1, n * count).astype(np.float32) if scales is None else scales,
     }
     if zeros is not None:
         held["z"] = zeros(n * count)
@@ -181,6 +182,30 @@ def test_zero_points_that_are_floats(rng, tmp_path):
     assert_allclose(qt.onnx.load(tmp_path / "again.onnx")(x), loaded(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("zeros", [None, lambda _: np.full(12, 0x97, np.uint8)], ids=["symmetric", "zeros"])
+def test_scales_below_0_and_of_0(rng, tmp_path, zeros):
+    """Half of what onnxruntime's quantizer gives symmetric blocks is below 0; scales of zeros are 0."""
+    scales = rng.uniform(-0.1, 0.1, 18).astype(np.float32)
+    scales[[3, 7]] = 0
+    file, held = one(rng, zeros=zeros, scales=scales)
+    loaded = qt.onnx.load(file.SerializeToString())
+    x = rng.standard_normal((5, 70)).astype(np.float32)
+    weight = blocks({"N": 6, "K": 70, "bits": 4, "block_size": 32}, held["b"], held["s"], held.get("z"))
+    assert_allclose(loaded(x), x @ weight.T, atol=1e-4)
+    assert "w4" in str(tq.report(loaded))
+    with pytest.warns(UserWarning, match="nothing was quantized"):
+        assert_array_equal(tq.quantize_dynamic(loaded)(x), loaded(x))
+    layer = next(m for m in loaded.modules() if isinstance(m, qt.nn.quantized.WeightOnlyLinear))
+    stored = layer.state_dict()["weight"].dequantize().reshape(6, -1)[:, :70]
+    assert_array_equal(stored, layer.dequantized())
+    layer.save(tmp_path / "layer.safetensors")
+    again = qt.load(tmp_path / "layer.safetensors")
+    assert_array_equal(again.dequantized(), layer.dequantized())
+    assert_allclose(again(x), layer(x), atol=1e-5)
+    qt.onnx.save(loaded, tmp_path / "again.onnx")
+    assert_array_equal(qt.onnx.load(tmp_path / "again.onnx")(x), loaded(x))
+
+
 def test_inputs_are_rounded_to_8_bits_where_a_file_allows_it(rng, tmp_path):
     file, _ = one(rng, k=64, accuracy_level=4)
     loaded = qt.onnx.load(file.SerializeToString())
@@ -207,6 +232,15 @@ def test_groups_in_another_order_are_floats(rng):
     assert steps(loaded) == ["Linear"]
     same, _ = one(rng, k=96, order=(np.arange(96) // 32).astype(np.int32))
     assert steps(qt.onnx.load(same.SerializeToString())) == ["WeightOnlyLinear"]
+
+
+def test_zero_points_of_a_byte_each_are_refused(rng):
+    """As NNCF 3.4 writes them, which onnxruntime refuses, too."""
+    file, _ = one(rng, zeros=lambda n: rng.integers(0, 16, n).astype(np.uint8))
+    with pytest.raises(ValueError, match="zero_points must be 12 bytes, 4 bits for each of 3 blocks"):
+        qt.onnx.load(file.SerializeToString())
+    with pytest.raises(Exception, match="zero_points"):
+        onnxruntime.InferenceSession(file.SerializeToString())
 
 
 def test_zero_points_are_checked(rng):

@@ -110,9 +110,25 @@ class Tracer(Recorder):
             self._note_single(call)
         if module._stands_for_node:
             decides = len(self.guards) > decided
-            called = Called(path, map_tree(_noted, args), map_tree(_noted, output), decides=decides)
+            called = Called(path, map_tree(self._noted, args), map_tree(self._noted, output), decides=decides)
             self.calls.append((called, range(call.first, len(self.nodes))))
         return output
+
+    def _noted(self, leaf: object) -> object:
+        """A leaf of a call as it is remembered: wires and lengths in the place of what stands for them.
+
+        Arrays that nodes take are wires: what lengths have made of them a graph knows by its nodes.
+        """
+        if type(leaf) is Value:
+            return leaf._ref
+        if type(leaf) is Length:
+            return leaf.expr
+        if type(leaf) is not np.ndarray:
+            return leaf
+        if leaf.dtype == object:
+            items = cast("Iterable[object]", leaf.ravel())
+            return ArrayOfLengths(tuple(map(self._noted, items)), leaf.shape)
+        return self._constants.get(id(leaf), leaf)
 
     def _note_single(self, call: Call) -> None:
         """A module whose call is one node gives it its name."""
@@ -275,17 +291,14 @@ def apply(name: str, *args: object, **kwargs: object) -> Any:
     return function_of(name)(*args, **kwargs)
 
 
+def record(name: str, *args: object) -> Any:
+    """The same, and a node wherever a capture is under way: of arrays that lengths have made, among others.
+
+    A graph makes such an array anew by what it is, a ramp say; it could not do so with what comes of that.
+    """
+    tracer = state.tracer
+    return tracer.emit(name, args, {}) if isinstance(tracer, Tracer) else function_of(name)(*args)
+
+
 def _copied(leaf: object) -> object:
     return cast("Array", leaf).copy() if isinstance(leaf, np.ndarray) else leaf
-
-
-def _noted(leaf: object) -> object:
-    """A leaf of a call as it is remembered: wires and lengths in the place of what stands for them."""
-    if type(leaf) is Value:
-        return leaf._ref
-    if type(leaf) is Length:
-        return leaf.expr
-    if type(leaf) is np.ndarray and leaf.dtype == object:
-        items = cast("Iterable[object]", leaf.ravel())
-        return ArrayOfLengths(tuple(_noted(item) for item in items), leaf.shape)
-    return leaf

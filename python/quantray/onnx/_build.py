@@ -129,7 +129,7 @@ class Builder:
                     nodes.append(node)
                 else:
                     self.constants[node.outputs[0]] = known
-        draft = Draft(nodes, self.constants, outputs)
+        draft = Draft(nodes, self.constants, outputs, self.stored, self.lengths.shape_of)
         draft.rename(same)
         return draft
 

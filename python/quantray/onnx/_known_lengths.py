@@ -91,7 +91,10 @@ class KnownLengths:
 
     def shape(self, node: NodeFile, i: int = 0) -> Dims | None:
         """The shape of an input."""
-        name = node.inputs[i] if i < len(node.inputs) else ""
+        return self.shape_of(node.inputs[i] if i < len(node.inputs) else "")
+
+    def shape_of(self, name: str) -> Dims | None:
+        """The shape of a value."""
         constant = self._constants.get(name)
         return self._shapes.get(name) if constant is None else np.shape(constant)
 
@@ -108,6 +111,13 @@ class KnownLengths:
         found = self.lengths(node, i, attribute)
         known = [n for n in found or () if isinstance(n, int)]
         return known if found is not None and len(known) == len(found) else None
+
+    def floats(self, node: NodeFile, i: int) -> list[float] | None:
+        """An input that is a few constant floats."""
+        found = self._constants.get(node.inputs[i]) if i < len(node.inputs) else None
+        if found is None or found.dtype.kind != "f" or not 0 < found.size <= _MOST:
+            return None
+        return [float(n) for n in found.reshape(-1)]
 
     def _value_of(self, name: str) -> Value | None:
         """Integers on a wire, as far as they are known."""

@@ -29,6 +29,10 @@ class Known(Protocol):
         """The same, where all of it is known."""
         ...
 
+    def floats(self, node: NodeFile, i: int) -> list[float] | None:
+        """An input that is a few constant floats."""
+        ...
+
 
 def product(dims: Iterable[Dim]) -> Dim:
     """All lengths multiplied."""
@@ -343,4 +347,17 @@ def _reduced(known: Known, node: NodeFile) -> Shapes:
 def _resize(known: Known, node: NodeFile) -> Shapes:
     sizes = known.lengths(node, 3) if node.op == "Resize" and len(node.inputs) > 3 else None
     x = known.shape(node)
-    return [sizes] if sizes is not None and x is not None and len(sizes) == len(x) else None
+    if x is None or node.attributes.get("axes"):
+        return None
+    if sizes is not None:
+        return [sizes] if len(sizes) == len(x) else None
+    scales = known.floats(node, 2 if len(node.inputs) > 2 else 1)
+    return [tuple(map(_scaled, x, scales))] if scales is not None and len(scales) == len(x) else None
+
+
+def _scaled(n: Dim, by: float) -> Dim:
+    """A length that a scale makes, where that is whole: how others are rounded is a matter of its own."""
+    if by == 1:
+        return n
+    made = n * by if isinstance(n, int) else 0.5
+    return int(made) if made.is_integer() else None

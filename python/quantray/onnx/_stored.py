@@ -56,6 +56,22 @@ class Stored(NamedTuple):
             return self._replace(codes=self.codes.reshape(made.shape))
         return None
 
+    def scaled(self, by: Array, axis: int) -> Stored | None:
+        """The same, each channel along an axis multiplied by a number; None where that is no grid."""
+        count = self.codes.shape[axis]
+        with np.errstate(all="ignore"):
+            scales = np.broadcast_to(self.scales * np.abs(by), count).astype(np.float32)
+        if self.axis not in (None, axis) or not all(map(is_scale, scales.tolist())):
+            return None
+        codes, zeros = self.codes.astype(np.int16), np.broadcast_to(self.zeros, count)
+        # Steps below 0 are steps of the mirrored codes.
+        low, high = self.range
+        middle = 0 if low < 0 and not (codes == low).any() else low + high
+        along = [1] * codes.ndim
+        along[axis] = -1
+        codes = np.where((by < 0).reshape(along), middle - codes, codes).astype(self.codes.dtype)
+        return Stored(codes, scales, np.where(by < 0, middle - zeros, zeros), axis, self.kind)
+
     def values(self) -> Array:
         """What the integers stand for, as DequantizeLinear computes it."""
         along = [1] * self.codes.ndim

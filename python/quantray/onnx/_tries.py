@@ -62,11 +62,17 @@ def other_shapes(inputs: Sequence[Value], shapes: Shapes) -> list[Shapes] | None
     inner = {key for key, axis in free.items() if axis}
     # Longer ones come late: values that count elements may be too many for shorter arrays. Where a file
     # leaves lengths free that its weights fix, or its exporter, the others are tried, and at last rows.
-    ways = [(way, frozenset(free)) for way in (32, 1, -32)]
+    every = frozenset(free)
+    tries = [_with_others(inputs, shapes, way, every, None) for way in (32, 1, -32)]
+    rows = _rows(inputs, shapes, free.keys() - inner)
+    if rows:
+        # Exporters give rows of several inputs names of their own, though they belong to one another.
+        tries += [_with_others(inputs, shapes, way, every, None, rows) for way in (32, 1)]
     if 1 < len(free) <= _MOST_FREE:
-        ways += [(32, frozenset(free) - {key}) for key in free]
-    ways.append((0, frozenset(free) - inner))
-    tries = [_with_others(inputs, shapes, way, changing, None) for way, changing in ways]
+        tries += [_with_others(inputs, shapes, 32, every - {key}, None) for key in free]
+    tries.append(_with_others(inputs, shapes, 0, every - inner, None))
+    if rows:
+        tries.append(_with_others(inputs, shapes, 0, every - inner, None, rows))
     total = _total(inputs, shapes, inner)
     if total is not None:
         # What is there before and what is new are all that a mask is for: the sum stays one.
@@ -91,6 +97,13 @@ def _keys(inputs: Sequence[Value], shapes: Shapes) -> Iterator[tuple[str, int, i
             yield _key(value, axis), axis, n
 
 
+def _rows(inputs: Sequence[Value], shapes: Shapes, keys: Set[str]) -> dict[str, str]:
+    """Of lengths that are as many in several inputs, the first one for each; none if there are no others."""
+    firsts: dict[int, str] = {}
+    found = {key: firsts.setdefault(n, key) for key, _, n in _keys(inputs, shapes) if key in keys}
+    return found if any(key != first for key, first in found.items()) else {}
+
+
 def _total(inputs: Sequence[Value], shapes: Shapes, inner: Set[str]) -> Total | None:
     """A free length that is the sum of two others: of keys that a decoder has, and of new ones."""
     known = {key: n for key, _, n in _keys(inputs, shapes) if key in inner}
@@ -102,12 +115,20 @@ def _total(inputs: Sequence[Value], shapes: Shapes, inner: Set[str]) -> Total | 
 
 
 def _with_others(
-    inputs: Sequence[Value], shapes: Shapes, way: int, changing: Set[str], total: Total | None
+    inputs: Sequence[Value],
+    shapes: Shapes,
+    way: int,
+    changing: Set[str],
+    total: Total | None,
+    as_one: Mapping[str, str] | None = None,
 ) -> Shapes:
-    """The inputs' shapes with other numbers for some lengths."""
+    """The inputs' shapes with other numbers for some lengths; what `as_one` names has another's number."""
     changed: dict[str, int] = {}
     for key, axis, n in _keys(inputs, shapes):
-        if key in changing and key not in changed and (total is None or key != total[0]):
+        first = None if as_one is None else as_one.get(key, key)
+        if first is not None and first != key and key in changing:
+            changed[key] = changed[first]
+        elif key in changing and key not in changed and (total is None or key != total[0]):
             changed[key] = _other_length(n, _step(n, axis, way), set(changed.values()))
     if total is not None:
         key, (one, two) = total

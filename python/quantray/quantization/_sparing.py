@@ -23,7 +23,7 @@ from quantray._typing import Args
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._arguments import arguments
 from quantray.graph._fitting import fitting
-from quantray.graph._trees import map_tree
+from quantray.graph._trees import leaves, map_tree
 from quantray.quantization._batches import as_arguments
 from quantray.quantization._layers import weights_of
 from quantray.quantization._prepared import Prepared
@@ -187,16 +187,35 @@ class SomeRows:
         """The model's arguments of a batch, as `transform` makes them."""
         made = batch if self._transform is None else self._transform(batch)
         if len(self.rows) < _BATCHES:
-            self.rows.append(map_tree(self._some, as_arguments(made, self._model)))
+            self.rows.append(self._some(as_arguments(made, self._model)))
         return made
 
-    def _some(self, leaf: object) -> object:
+    def _some(self, args: Args) -> Args:
         """Rows from all parts of a batch: neighbours may be alike."""
-        if not isinstance(leaf, np.ndarray):
-            return leaf
-        if leaf.ndim < 2 or len(leaf) <= _EACH:
-            return leaf.copy() if self._copies else leaf
-        return leaf[np.arange(_EACH) * len(leaf) // _EACH]
+        count = _rows_of(args)
+        places = None if count is None or count <= _EACH else np.arange(_EACH) * count // _EACH
+
+        def some(leaf: object) -> object:
+            if not isinstance(leaf, np.ndarray):
+                return leaf
+            if places is None or not leaf.ndim:
+                return leaf.copy() if self._copies else leaf
+            return leaf[places]
+
+        return map_tree(some, args)
+
+
+def _rows_of(args: Args) -> int | None:
+    """How many rows all arrays have; None where their first axes are no rows of one batch.
+
+    Nodes of a graph, say, which its edges count: another array of them has another length, or that length
+    along another axis.
+    """
+    shapes = [leaf.shape for leaf in leaves(args) if isinstance(leaf, np.ndarray) and leaf.ndim]
+    firsts, others = {shape[0] for shape in shapes}, {n for shape in shapes for n in shape[1:]}
+    if len(firsts) != 1 or firsts & others or all(len(shape) == 1 for shape in shapes):
+        return None
+    return firsts.pop()
 
 
 def spared(known: Examined) -> dict[str, Spared]:

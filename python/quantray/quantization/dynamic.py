@@ -218,7 +218,7 @@ def quantize_dynamic(
             meant = meant or isinstance(module, asked)
             alone = path in wanted and not module._modules
             if meant and choice is not None and (alone or _has_matrix(module)):
-                left.append(f"{path or 'model'} ({type(module).__name__})")
+                left.append(f"{path or 'model'} ({module._get_name()})")
             for name, child in module._modules.items():
                 if child is not None:
                     inner = f"{path}.{name}" if path else name
@@ -280,9 +280,9 @@ def _is_taken(module: nn.Module) -> bool:
 
 
 def _has_matrix(module: nn.Module) -> bool:
-    """Whether a module itself has weights of two axes or more, in float."""
+    """Whether a module itself has weights along two axes or more, in float: not a number for each channel."""
     own = module._own_state().values()
-    return any(not isinstance(value, QTensor) and np.ndim(value) > 1 for value in own)
+    return any(not isinstance(value, QTensor) and sum(n > 1 for n in np.shape(value)) > 1 for value in own)
 
 
 def _known(dtype: QDType) -> QDType:

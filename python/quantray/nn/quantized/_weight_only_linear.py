@@ -241,6 +241,12 @@ class WeightOnlyLinear(Module):
         zero_points = np.full(scales.shape, -low, np.float32)
         if self._zeros is not None:
             zero_points += self._zeros.reshape(-1)
+        # Files have scales below 0, whose groups are the same mirrored, and of 0, whose groups are zeros.
+        mirrored, empty = scales < 0, np.abs(scales) < np.finfo(np.float32).tiny
+        last = 2**self.bits - 1
+        rows[mirrored], zero_points[mirrored] = last - rows[mirrored], last - zero_points[mirrored]
+        rows[empty] = zero_points[empty] = -low
+        scales = np.where(empty, np.float32(1), np.abs(scales))
         dtype = quint2x4 if self.bits == 2 else quint4x2 if self.bits <= 4 else quint8
         # Codes are those of the values that they stand for, exactly.
         values = rows - zero_points[:, None]

@@ -61,6 +61,16 @@ def quantized(to: Writing, node: Node, x: str, grid: Grid) -> str:
     return made
 
 
+@writes("onnx.quantize_linear")
+def _codes(to: Writing, node: Node) -> None:
+    """Integers that an operator takes, or the model gives, made of the floats that they stand for."""
+    if len(node.args) != 3 or dict(node.kwargs).keys() != {"kind"}:
+        raise NotExported("integers of several grids")
+    x, *grid = node.args
+    settings = [to.value(each) if isinstance(each, Ref) else to.constant(each) for each in grid]
+    to.put(node, to.op("QuantizeLinear", [to.value(x), *settings], node=node))
+
+
 @writes("onnx.fake_quantize")
 def _fake_quantize(to: Writing, node: Node) -> None:
     """What a loaded file rounds inside of a function."""

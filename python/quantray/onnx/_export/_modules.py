@@ -295,11 +295,17 @@ def _finished(to: Writing, node: Node, y: str, bias: object, relu: bool) -> str:
 
 
 def _table(to: Writing, node: Node, module: nn.quantized.Embedding) -> None:
-    """Rows of codes, each with its own scale and its own zero point, which is a float."""
+    """Rows of codes with one scale, or each with its own one and its own zero point, which is a float."""
     weight = module.weight
     codes = np.asarray(weight.int_repr())
     if codes.shape != tuple(weight.shape):
         raise NotExported(f"a table of {weight.dtype}")
+    if "per_tensor" in str(weight.qscheme()):
+        taken = [to.constant(codes, name=f"{node.value}.weight"), to.value(node.args[0])]
+        rows = to.op("Gather", taken, axis=0)
+        grid = [np.float32(weight.q_scale()), np.asarray(weight.q_zero_point(), codes.dtype)]
+        to.put(node, to.op("DequantizeLinear", [rows, *map(to.constant, grid)], node=node))
+        return
     scales = np.asarray(weight.q_per_channel_scales(), np.float32).reshape(-1, 1)
     zeros = np.asarray(weight.q_per_channel_zero_points(), np.float32).reshape(-1, 1)
     ids = to.value(node.args[0])

@@ -48,7 +48,7 @@ _MAY_LEAVE_OUT = frozenset(
 )  # fmt: skip
 
 #: Operators that take an input's type for a setting. Others compute with what arrays hold.
-_BY_TYPES = ("CastLike", "DequantizeLinear", "QuantizeLinear")
+_BY_TYPES = ("CastLike", "DequantizeLinear", "GatherBlockQuantized", "QuantizeLinear")
 
 
 def calls_around(to: Writing, node: Node) -> list[Called]:
@@ -134,16 +134,24 @@ def _slot(to: Writing, module: Step | Control, slot: object, at: int) -> str:
     name = f"{module.call.name}.{slot}" if isinstance(slot, str) else ""
     if array.dtype == object:
         raise NotExported("texts")
+    kind = _kind(module, at)
+    if kind is not None and "int" in kind:
+        # Two or four elements share a byte.
+        return to.constant(array, kind, name=name)
     return _typed(to, module, to.constant(array, name=name), at)
 
 
 def _typed(to: Writing, module: Step | Control, name: str, at: int) -> str:
     """An input of the type that the file had, where that decides what a node means."""
+    kind = _kind(module, at)
+    return name if kind is None or not name else to.op("Cast", [name], to=NUMBERS[kind])
+
+
+def _kind(module: Step | Control, at: int) -> str | None:
+    """The type that an input must have and that no array has, if any."""
     types = module.call.types
-    kind = types[at] if at < len(types) else None
-    if kind is None or not name or module.call.op not in _BY_TYPES or not is_narrow(kind):
-        return name
-    return to.op("Cast", [name], to=NUMBERS[kind])
+    kind = types[at] if at < len(types) and module.call.op in _BY_TYPES else None
+    return kind if is_narrow(kind) else None
 
 
 def _computed(to: Writing, name: str, dtype: object) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from quantray._core import QTensor, make_per_channel_quantized_tensor
 from quantray.graph import Fact, Graph, Node, Ref, Rewriter
 from quantray.nn.quantized._grid import Grid, is_scale
-from quantray.onnx._integers._grids import DEQUANTIZE, KINDS, QUANTIZE
+from quantray.onnx._integers._grids import DEQUANTIZE, KINDS, QUANTIZE, is_exact_move
 from quantray.onnx.operators import Array
 
 
@@ -111,6 +111,13 @@ def with_one_scale(graph: Graph, values: Values) -> Graph:
             continue
         even = own.of_positive() if _is_positive(graph.nodes[node.args[0].node]) else own
         readers = [graph.nodes[name] for taker in takers for name in users.get(Ref(taker), [])]
+        if not even.shifts.any():
+            # Zeros around images are zeros whatever they are multiplied by.
+            readers = [
+                graph.nodes[name]
+                for reader in readers
+                for name in (users.get(Ref(reader.name), []) if _pads(reader) else [reader.name])
+            ]
         if not readers or not all(_reads_apart(reader, graph) for reader in readers):
             continue
         if all(_same(graph.nodes[name], own, graph, values) for name in takers):
@@ -118,6 +125,8 @@ def with_one_scale(graph: Graph, values: Values) -> Graph:
     if not found:
         return graph
     made = Rewriter(graph)
+    #: By what is dequantized, the same before it is divided by the factors.
+    before: dict[Ref, Ref] = {}
     for node in graph:
         if Ref(node.name) in found:
             own = found[Ref(node.name)]
@@ -127,11 +136,24 @@ def with_one_scale(graph: Graph, values: Values) -> Graph:
         elif node.kind == DEQUANTIZE and node.args[0] in found:
             own = found[node.args[0]]
             x = made.add(node.but(args=(node.args[0], own.scale, own.zero_point)))
+            before[Ref(node.name)] = x
             x = _with(made, "add", x, -own.shifts, node)
             made.replace(Ref(node.name), _with(made, "mul", x, own.scales / own.scale, node))
+        elif node.args and node.args[0] in before and _pads(node):
+            own = found[graph.nodes[node.args[0].node].args[0]]
+            made.nodes[node.name] = node.but(args=(before[node.args[0]], *node.args[1:]))
+            x = _with(made, "mul", Ref(node.name), own.scales / own.scale, node)
+            made.replace(Ref(node.name), x)
         else:
             made.add(node)
     return made.graph().pruned()
+
+
+def _pads(node: Node) -> bool:
+    """Whether a node puts zeros around each channel of images."""
+    if node.kind != "pad" or not is_exact_move(node) or node.get("mode", "constant") != "constant":
+        return False
+    return len(node.get("pad")) <= 2 * (len(node.facts[0].shape) - 2)
 
 
 def _reads_apart(node: Node, graph: Graph) -> bool:

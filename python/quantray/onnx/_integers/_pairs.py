@@ -11,10 +11,13 @@ something else takes, or that the model returns, are made of the rounded floats 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from quantray.graph import Fact, Graph, Node, Ref, Rewriter
+from quantray.graph._called import Called
 from quantray.graph._graph import map_tree
 from quantray.nn.quantized._grid import Grid
 from quantray.onnx._integers._grids import (
@@ -26,6 +29,7 @@ from quantray.onnx._integers._grids import (
     is_exact_move,
 )
 
+T = TypeVar("T")
 _FLOAT = np.dtype(np.float32)
 #: What cuts integers to fewer than their type has: torch's 7 bits.
 _LIMITS = ("numpy.minimum", "numpy.maximum")
@@ -54,6 +58,8 @@ class _Pairs:
         self._known: dict[tuple[Ref, Grid], Ref] = {}
         #: Nodes that stay, and why.
         self.why: dict[str, str] = {}
+        #: By the names of nodes that take integers, which ones take the place of those of the file.
+        self._taken: dict[str, dict[Ref, Ref]] = {}
         for node in graph:
             self._add(node)
 
@@ -121,6 +127,7 @@ class _Pairs:
     def _put(self, node: Node) -> None:
         """A node as it is; integers that it takes are made of the floats."""
         taken = {ref: self._integers(ref) for ref in dict.fromkeys(node.inputs) if ref in self.floats}
+        self._taken[node.name] = taken
         args, kwargs = _with(taken, node.args), _with(taken, dict(node.kwargs))
         self.made.add(node.but(args=args, kwargs=kwargs))
 
@@ -144,11 +151,19 @@ class _Pairs:
     def graph(self) -> Graph:
         """The graph, whose outputs are integers where they were."""
         taken = {ref: self._integers(ref) for ref in dict.fromkeys(self.old.outputs) if ref in self.floats}
-        output = _with(taken, self.old.output)
-        return self.made.graph().but(output=self.made.map(output)).pruned()
+        output, made = _with(taken, self.old.output), self.made.graph()
+        # Operators that are written as they were take integers, too.
+        calls = tuple(
+            replace(new, args=self.made.map(_with(self._of_call(new), old.args)))
+            for old, new in zip(self.old.calls, made.calls, strict=True)
+        )
+        return made.but(output=self.made.map(output), calls=calls).pruned()
+
+    def _of_call(self, call: Called) -> dict[Ref, Ref]:
+        return {ref: new for name in call.nodes for ref, new in self._taken.get(name, {}).items()}
 
 
-def _with(new: Mapping[Ref, Ref], tree: object) -> object:
+def _with(new: Mapping[Ref, Ref], tree: T) -> T:
     """A tree with other wires, whose lengths are as before."""
     return map_tree(lambda leaf: new.get(leaf, leaf) if isinstance(leaf, Ref) else leaf, tree)
 

@@ -5,15 +5,23 @@ Constants are folded, layers made whole, and formulas that exporters write out r
 
 from quantray.onnx._passes._activations import gelu, hard_sigmoid, hard_swish, silu
 from quantray.onnx._passes._attention import self_attention
+from quantray.onnx._passes._branches import sum_of_convolutions
 from quantray.onnx._passes._draft import Draft, free_names, uses
 from quantray.onnx._passes._dynamic import bias_of_dynamic, dynamic_product, fused_dynamic
 from quantray.onnx._passes._inline import inline_functions
-from quantray.onnx._passes._layers import bias_of_product, per_channel
+from quantray.onnx._passes._layers import batch_norm_of_linear, bias_of_product, per_channel
 from quantray.onnx._passes._layouts import channels_first
 from quantray.onnx._passes._loops import without_unchanged
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
-from quantray.onnx._passes._normalizations import layer_norm, rms_norm
+from quantray.onnx._passes._normalizations import (
+    channels_of_group_norm,
+    group_norm,
+    layer_norm,
+    mean,
+    rms_norm,
+)
 from quantray.onnx._passes._roundings import WIDE, wide_roundings
+from quantray.onnx._passes._tables import table_of_codes
 from quantray.onnx._passes._written_out import written_out
 
 __all__ = [
@@ -31,6 +39,8 @@ __all__ = [
 def simplify(draft: Draft) -> None:
     """All rewriting, in place."""
     draft.prune()
+    # Shapes are those of the values that the file has.
+    draft.apply(mean, group_norm, channels_of_group_norm)
     draft.apply(transpositions, reshapes)
     channels_first(draft)
     draft.apply(transpositions)
@@ -38,6 +48,10 @@ def simplify(draft: Draft) -> None:
     draft.apply(wide_roundings)
     draft.apply(gelu, silu, hard_swish, hard_sigmoid)
     draft.apply(layer_norm, rms_norm)
-    draft.apply(bias_of_product, per_channel)
+    draft.apply(bias_of_product, per_channel, sum_of_convolutions)
+    # What scales the sum of branches.
+    draft.apply(per_channel)
+    draft.apply(batch_norm_of_linear, reshapes)
     draft.apply(self_attention)
+    draft.apply(table_of_codes)
     draft.apply(dynamic_product, fused_dynamic, bias_of_dynamic)

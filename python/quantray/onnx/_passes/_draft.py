@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from quantray.onnx._file import GraphFile, NodeFile
+from quantray.onnx._shapes import Dims
+from quantray.onnx._stored import Stored
 from quantray.onnx.operators import Array
 
 #: A node that takes the place of one, or several in order; None where the rule does not hold.
@@ -26,12 +28,21 @@ class Draft:
     constants : dict of str to array
     outputs : tuple of str
         Of the graph.
+    stored : dict of str to Stored
+        Constants that the file holds as integers; rules may add some.
     """
 
     def __init__(
-        self, nodes: list[NodeFile], constants: Mapping[str, Array], outputs: tuple[str, ...]
+        self,
+        nodes: list[NodeFile],
+        constants: Mapping[str, Array],
+        outputs: tuple[str, ...],
+        stored: dict[str, Stored] | None = None,
+        shape_of: Callable[[str], Dims | None] | None = None,
     ) -> None:
         self.nodes, self.constants, self.outputs = nodes, dict(constants), outputs
+        self.stored = {} if stored is None else stored
+        self._shape_of = shape_of
         self._count = 0
         self._index()
 
@@ -72,6 +83,10 @@ class Draft:
     def constant(self, name: str) -> Array | None:
         """A value that depends on no input."""
         return self.constants.get(name)
+
+    def shape(self, name: str) -> Dims | None:
+        """The shape of a value of the file, as far as it is known."""
+        return None if self._shape_of is None else self._shape_of(name)
 
     def number(self, name: str) -> float | None:
         """A constant of one element."""

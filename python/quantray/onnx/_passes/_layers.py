@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +38,7 @@ def per_channel(draft: Draft, node: NodeFile) -> NodeFile | None:
     if node.op == "BatchNormalization":
         return _batch_norm(draft, node)
     for layer, other in draft.terms(node):
-        conv = _foldable(draft, layer)
+        conv = foldable(draft, layer)
         value = draft.constant(other)
         if conv is None or value is None or value.dtype != np.float32:
             continue
@@ -59,9 +60,47 @@ def per_channel(draft: Draft, node: NodeFile) -> NodeFile | None:
 
 
 def _batch_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
-    conv = _foldable(draft, node.inputs[0])
+    conv, found = foldable(draft, node.inputs[0]), normalized(draft, node)
+    if conv is None or found is None or len(found[0]) != _channels(draft, conv):
+        return None
+    return _scaled(draft, node, conv, *found)
+
+
+def batch_norm_of_linear(draft: Draft, node: NodeFile) -> Sequence[NodeFile] | None:
+    """A product with weights whose rows are put together, and what scales and shifts each column: one layer.
+
+    torch's BatchNorm1d takes rows alone, so that transformers with it (LeViT) move them there and back.
+    """
+    if node.op != "BatchNormalization":
+        return None
+    rows, values = draft.producer(node.inputs[0], "Reshape"), normalized(draft, node)
+    if rows is None or values is None or not draft.is_used_once(node.inputs[0]):
+        return None
+    shape, found = draft.constant(rows.inputs[1]), draft.producer(rows.inputs[0], "MatMul")
+    if shape is None or found is None or not draft.is_used_once(rows.inputs[0]):
+        return None
+    weight, (scale, shift) = draft.constant(found.inputs[1]), values
+    if weight is None or weight.ndim != 2 or weight.dtype != np.float32:
+        return None
+    if len(shape) != 2 or int(shape[1]) != weight.shape[1] or len(scale) != weight.shape[1]:
+        return None
+    if draft.constant(found.inputs[0]) is not None:
+        return None
+    names = (
+        _multiplied(draft, found.inputs[1], scale, 1),
+        draft.add(f"{found.inputs[1]}.bias", shift.astype(np.float32)),
+    )
+    made = draft.new(found.outputs[0])
+    layer = replace(
+        found, op="Gemm", inputs=(found.inputs[0], *names), outputs=(made,), attributes={"transB": 0}
+    )
+    return [layer, replace(rows, inputs=(made, rows.inputs[1]), outputs=node.outputs[:1])]
+
+
+def normalized(draft: Draft, node: NodeFile) -> tuple[Array, Array] | None:
+    """What a batch normalization with known statistics multiplies channels by, and what it adds to them."""
     values = [draft.constant(name) for name in node.inputs[1:5]]
-    if conv is None or any(value is None for value in values) or node.attributes.get("training_mode"):
+    if any(value is None for value in values) or node.attributes.get("training_mode"):
         return None
     if not node.attributes.get("spatial", 1):
         # Before opset 9: statistics of each element, not of channels.
@@ -69,13 +108,11 @@ def _batch_norm(draft: Draft, node: NodeFile) -> NodeFile | None:
     if any(name in draft.outputs or draft.is_used_once(name) for name in node.outputs[1:] if name):
         return None
     weight, bias, mean, var = (np.asarray(value, np.float64) for value in values)
-    if len(weight) != _channels(draft, conv):
-        return None
     scale = weight / np.sqrt(var + float(node.attributes.get("epsilon", 1e-5)))
-    return _scaled(draft, node, conv, scale, bias - mean * scale)
+    return scale, bias - mean * scale
 
 
-def _foldable(draft: Draft, name: str) -> NodeFile | None:
+def foldable(draft: Draft, name: str) -> NodeFile | None:
     """The convolution that makes a value for one node alone, if its weights are constants."""
     conv = draft.producer(name, "Conv", "ConvTranspose")
     if conv is None or not draft.is_used_once(name):
@@ -104,13 +141,23 @@ def _of_channels(value: Array, channels: int, ndim: int) -> Array | None:
 
 
 def _scaled(draft: Draft, node: NodeFile, conv: NodeFile, scale: Array, shift: Array) -> NodeFile:
-    weight = draft.constants[conv.inputs[1]]
     given = list(conv.inputs)
     bias = draft.constants[given[2]] if given[2:] and given[2] else np.zeros(len(scale), np.float32)
-    along = [1] * weight.ndim
-    along[0 if conv.op == "Conv" else 1] = -1
     new_weight = given[1]
     if np.any(scale != 1):
-        new_weight = draft.add(given[1], (weight * scale.reshape(along)).astype(np.float32))
+        new_weight = _multiplied(draft, given[1], scale, 0 if conv.op == "Conv" else 1)
     new_bias = draft.add(f"{given[1]}.bias", (bias * scale + shift).astype(np.float32))
     return replace(conv, inputs=(given[0], new_weight, new_bias), outputs=node.outputs[:1])
+
+
+def _multiplied(draft: Draft, name: str, by: Array, axis: int) -> str:
+    """A weight, each of whose channels is multiplied by a number; its integers stay, if it has some."""
+    weight, stored = draft.constants[name], draft.stored.get(name)
+    found = None if stored is None else stored.scaled(by, axis)
+    if found is None:
+        along = [1] * weight.ndim
+        along[axis] = -1
+        return draft.add(name, (weight * by.reshape(along)).astype(np.float32))
+    made = draft.add(name, found.values())
+    draft.stored[made] = found
+    return made

@@ -220,6 +220,12 @@ def block_codes(
     if zero_points is None:
         zeros: Array = np.full((n, blocks), 1 << (bits - 1), np.float32)
     elif np.asarray(zero_points).dtype == np.uint8:
+        count, size = n * -(-blocks * bits // 8), np.size(zero_points)
+        if size != count:
+            raise ValueError(
+                f"zero_points must be {count} bytes, {bits} bits for each of {blocks} blocks of {n} rows, "
+                f"which begin at a byte each, got {size}"
+            )
         zeros = _unpacked(np.asarray(zero_points).reshape(n, -1), bits)[:, :blocks].astype(np.float32)
     else:
         zeros = np.asarray(zero_points, np.float32).reshape(n, blocks)

@@ -24,6 +24,7 @@ from quantray.onnx.operators import (  # noqa: F401
     _self_attention,
     _sequences,
     _signal,
+    _tables,
     _trees,
 )
 from quantray.onnx.operators._registry import (

@@ -1,4 +1,4 @@
-"""onnxruntime's operators of language models: attention with a cache, tables of a few bits."""
+"""onnxruntime's operators of language models: attention with a cache."""
 
 # Arrays and stand-ins of them are of any dtype and shape: what NumPy's stubs make of them says nothing here.
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
@@ -52,30 +52,3 @@ def _group_query(
         bool(call.get("causal", 1)),
     )
     return made[: max(len(call.wanted), 1)] if len(call.wanted) > 1 else made[0]
-
-
-@operator("GatherBlockQuantized", domain=_MICROSOFT)
-def _gather_blocks(
-    call: Call, codes: Array, indices: Array, scales: Array, zeros: Array | None = None
-) -> Array:
-    """Some rows of a table of a few bits, as floats."""
-    kind = call.type_of(0, codes)
-    packed = int(call.get("bits", 4)) if kind == "uint8" else 0
-    if packed not in (0, 2, 4, 8):
-        raise call.error(f"bits must be 2, 4 or 8, got {packed}")
-    if not packed and kind not in ("int4", "uint4"):
-        raise call.error(f"data must be of uint8, int4 or uint4, got {kind}")
-    size = int(call.get("block_size", 128))
-    if size < 1:
-        raise call.error(f"block_size must be above 0, got {size}")
-    axis, along = (call.axis(call.get(name, at), np.ndim(codes)) for name, at in _AXES)
-    if axis == along or (packed and (axis or along != np.ndim(codes) - 1)):
-        raise call.error(
-            f"gather_axis must be another axis than quantize_axis, and of uint8 the first one where blocks "
-            f"lie along the last, got {axis} and {along}"
-        )
-    return graph.apply("onnx.gather_blocks", codes, indices, scales, zeros, axis, along, size, packed)
-
-
-#: The axes of a table, and which they are where a node does not say.
-_AXES = (("gather_axis", 0), ("quantize_axis", 1))

@@ -13,6 +13,7 @@ import numpy as np
 
 from quantray import graph, nn
 from quantray._typing import Tensor
+from quantray.graph._tracer import record
 from quantray.nn import functional as F
 from quantray.nn._init import rebuilding
 from quantray.onnx._fractions import whole
@@ -114,7 +115,8 @@ def _concat(call: Call, *arrays: Array) -> Array:
 def _gather(call: Call, x: Array, indices: Array) -> Array:
     axis = call.get("axis", 0)
     if type(x) is np.ndarray and type(indices) is np.ndarray and not is_lengths(indices):
-        return settled(np.take(x, indices, axis))
+        # Tables are no lengths.
+        return settled(np.take(x, indices, axis)) if x.ndim < 2 else record("numpy.take", x, indices, axis)
     x, indices = as_array(x), as_array(indices)
     if type(indices) is np.ndarray and indices.ndim == 0:
         # One place: a view of it.

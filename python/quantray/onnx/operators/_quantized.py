@@ -21,8 +21,8 @@ def _kind(call: Call, at: int, zero: Given) -> str:
     return "uint8" if zero is None else call.type_of(at, zero)
 
 
-@operator("QuantizeLinear")
-@operator("QuantizeLinear", domain=_MICROSOFT)
+@operator("QuantizeLinear", has_parameters=False)
+@operator("QuantizeLinear", domain=_MICROSOFT, has_parameters=False)
 def _quantize(call: Call, x: Array, scale: Array, zero: Array | None = None) -> Array:
     said = call.get("output_dtype", 0)
     kind = NAMES.get(said, str(said)) if said else _kind(call, 2, zero)
@@ -40,8 +40,8 @@ def _quantize(call: Call, x: Array, scale: Array, zero: Array | None = None) -> 
     )
 
 
-@operator("DequantizeLinear")
-@operator("DequantizeLinear", domain=_MICROSOFT)
+@operator("DequantizeLinear", has_parameters=False)
+@operator("DequantizeLinear", domain=_MICROSOFT, has_parameters=False)
 def _dequantize(call: Call, x: Array, scale: Array, zero: Array | None = None) -> Array:
     axis, block = int(call.get("axis", 1)), int(call.get("block_size", 0))
     return graph.apply("onnx.dequantize_linear", x, scale, zero, axis=axis, block_size=block)
