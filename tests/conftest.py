@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 
 import hypothesis
 import numpy as np
@@ -12,6 +13,10 @@ from quantray import nn
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=3000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Runs in the background need not hear Ctrl-C, but tests of it must, and the programs that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KERNELS = list(itertools.product(qt.cpu_info()["available"], [1, 2]))
 
