@@ -23,4 +23,5 @@ mod recurrent;
 mod residual;
 mod rounded;
 mod safetensors;
+mod trees;
 mod weight_only;
