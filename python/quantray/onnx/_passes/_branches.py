@@ -9,7 +9,7 @@ import numpy as np
 
 from quantray.onnx._file import NodeFile
 from quantray.onnx._passes._draft import Draft
-from quantray.onnx._passes._layers import foldable, normalized
+from quantray.onnx._passes._layers import bias_of, foldable, normalized
 from quantray.onnx.operators import Array
 
 #: How a file says that a convolution pads what `pads` says.
@@ -60,11 +60,10 @@ def _taps(draft: Draft, name: str) -> _Taps | None:
         # The file says on which grid the weight of each is.
         return None
     weight = draft.constants[conv.inputs[1]]
-    given = list(conv.inputs)
-    bias = draft.constants[given[2]] if given[2:] and given[2] else np.zeros(len(weight), np.float32)
+    bias = bias_of(draft, conv, len(weight))
     axes = weight.ndim - 2
     pads = tuple(map(int, conv.attributes.get("pads", (0,) * (2 * axes))))
-    return _Taps(conv, given[0], weight, bias, pads[:axes], pads[axes:])
+    return _Taps(conv, conv.inputs[0], weight, bias, pads[:axes], pads[axes:])
 
 
 def _of_channels(draft: Draft, name: str, like: _Taps) -> _Taps | None:

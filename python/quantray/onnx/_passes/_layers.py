@@ -125,6 +125,12 @@ def foldable(draft: Draft, name: str) -> NodeFile | None:
     return conv if is_plain and 3 <= weight.ndim <= 5 else None
 
 
+def bias_of(draft: Draft, conv: NodeFile, channels: int) -> Array:
+    """The bias of a convolution that is foldable; zeros where it has none."""
+    name = conv.inputs[2] if conv.inputs[2:] else ""
+    return draft.constants[name] if name else np.zeros(channels, np.float32)
+
+
 def _channels(draft: Draft, conv: NodeFile) -> int:
     weight = draft.constants[conv.inputs[1]]
     return int(weight.shape[0] if conv.op == "Conv" else weight.shape[1])
@@ -141,13 +147,13 @@ def _of_channels(value: Array, channels: int, ndim: int) -> Array | None:
 
 
 def _scaled(draft: Draft, node: NodeFile, conv: NodeFile, scale: Array, shift: Array) -> NodeFile:
-    given = list(conv.inputs)
-    bias = draft.constants[given[2]] if given[2:] and given[2] else np.zeros(len(scale), np.float32)
-    new_weight = given[1]
+    source, name = conv.inputs[:2]
+    bias = bias_of(draft, conv, len(scale))
+    new_weight = name
     if np.any(scale != 1):
-        new_weight = _multiplied(draft, given[1], scale, 0 if conv.op == "Conv" else 1)
-    new_bias = draft.add(f"{given[1]}.bias", (bias * scale + shift).astype(np.float32))
-    return replace(conv, inputs=(given[0], new_weight, new_bias), outputs=node.outputs[:1])
+        new_weight = _multiplied(draft, name, scale, 0 if conv.op == "Conv" else 1)
+    new_bias = draft.add(f"{name}.bias", (bias * scale + shift).astype(np.float32))
+    return replace(conv, inputs=(source, new_weight, new_bias), outputs=node.outputs[:1])
 
 
 def _multiplied(draft: Draft, name: str, by: Array, axis: int) -> str:

@@ -4,7 +4,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::{CHANNELS, Channelwise, Line, Positions, cell, check_cells, check_lines, check_positions};
+use super::{CHANNELS, Channelwise, Line, Positions, cell, check_codes, check_lines, check_positions};
 use crate::arch::product::{Narrow, ToBytes};
 use crate::arch::vector::{Byte, map};
 use crate::arch::window::Window;
@@ -56,14 +56,9 @@ impl Channelwise for Avx2 {
         finish: &ToBytes<'_>,
         mut to: Window<'_, MaybeUninit<u8>>,
     ) {
-        check_cells::<Self>(positions);
-        let Positions { count, channels, second, .. } = *positions;
-        let below = second.map_or(0, |(_, below)| below);
-        assert!(second.is_none_or(|(later, _)| later < KU));
-        assert!(count > 0 && to.rows() == below + count && to.columns() == channels);
-        assert!(finish.columns() >= channels.next_multiple_of(UNIT));
+        check_codes::<Self>(positions, finish, &to);
         let to = (to.row(0).as_mut_ptr().cast::<u8>(), to.stride());
-        let codes = if second.is_some() { codes::<2> } else { codes::<1> };
+        let codes = if positions.second.is_some() { codes::<2> } else { codes::<1> };
         // SAFETY: `self` exists, so the CPU has AVX2; cells, weights, tables and room have been checked.
         unsafe { codes(positions, finish, to) };
     }

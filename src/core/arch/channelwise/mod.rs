@@ -156,29 +156,21 @@ fn check_cells<P: Channelwise>(positions: &Positions<'_, P::A, P::W>) {
     assert!(weights.len() >= taps.len() * CHANNELS * P::KU);
 }
 
-/// Calls a function that makes the sums of `M` positions and `$lanes` channels, for all positions and channels.
-#[cfg(target_arch = "x86_64")]
-macro_rules! strips {
-    ($strip:ident, $positions:expr, $out:expr, $lanes:expr) => {
-        for channel in (0..$positions.channels).step_by($lanes) {
-            let mut at = 0;
-            while at + 8 <= $positions.count {
-                $strip::<8>($positions, at, channel, $out);
-                at += 8;
-            }
-            if at + 4 <= $positions.count {
-                $strip::<4>($positions, at, channel, $out);
-                at += 4;
-            }
-            while at < $positions.count {
-                $strip::<1>($positions, at, channel, $out);
-                at += 1;
-            }
-        }
-    };
+/// The checks that make the reads and writes of `codes` safe.
+#[cfg(target_arch = "x86_64")] // Nobody else makes codes in registers.
+#[inline]
+fn check_codes<P: Channelwise>(
+    positions: &Positions<'_, P::A, P::W>,
+    finish: &ToBytes<'_>,
+    to: &Window<'_, MaybeUninit<u8>>,
+) {
+    check_cells::<P>(positions);
+    let Positions { count, channels, second, .. } = *positions;
+    let below = second.map_or(0, |(_, below)| below);
+    assert!(second.is_none_or(|(later, _)| later < P::KU));
+    assert!(count > 0 && to.rows() == below + count && to.columns() == channels);
+    assert!(finish.columns() >= channels.next_multiple_of(P::UNIT));
 }
-#[cfg(target_arch = "x86_64")]
-use strips;
 
 /// Something that is done with an instruction set's sums channel by channel.
 pub(crate) trait WithChannelwise {

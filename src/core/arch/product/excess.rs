@@ -88,13 +88,9 @@ impl OfTiles {
     }
 }
 
-/// What is missing of the sums of rows that are `stride` apart. Weights lie within a panel.
-pub(super) fn missing<P: Product>(
-    rows: &Rows<'_, P::A>,
-    panels: &Panels<'_>,
-    excess: Excess<'_>,
-    stride: usize,
-) -> OfTiles {
+/// What is missing of the sums of rows that are `stride` apart, if anything. Weights lie within a panel.
+pub(super) fn missing<P: Product>(rows: &Rows<'_, P::A>, panels: &Panels<'_>, stride: usize) -> OfTiles {
+    let Some(excess) = rows.excess else { return OfTiles::default() };
     let length = panels.depth / rows.runs.len();
     let starts =
         || rows.lines.iter().flat_map(|line| rows.runs.iter().map(move |run| excess.before + line + run));

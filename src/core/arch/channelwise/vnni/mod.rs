@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{CHANNELS, Channelwise, Line, Positions, check_cells, check_lines, check_positions, strips};
+use super::{CHANNELS, Channelwise, Line, Positions, check_codes, check_lines, check_positions};
 use crate::arch::product::{Product, ToBytes, Vnni};
 use crate::arch::vector::{Byte, map};
 use crate::arch::window::Window;
@@ -74,12 +74,8 @@ impl Channelwise for Vnni {
         finish: &ToBytes<'_>,
         mut to: Window<'_, MaybeUninit<u8>>,
     ) {
-        check_cells::<Self>(positions);
+        check_codes::<Self>(positions, finish, &to);
         let Positions { count, channels, second, .. } = *positions;
-        let below = second.map_or(0, |(_, below)| below);
-        assert!(second.is_none_or(|(later, _)| later < KU));
-        assert!(count > 0 && to.rows() == below + count && to.columns() == channels);
-        assert!(finish.columns() >= channels.next_multiple_of(UNIT));
         let (out, stride) = (to.row(0).as_mut_ptr().cast::<u8>(), to.stride());
         let together = if channels == CHANNELS { PAIR } else { AT_ONCE };
         let whole = count / together * together;
@@ -257,8 +253,25 @@ unsafe fn interleave<C: Byte>(lines: &[Line<'_, C>], channels: usize, count: usi
 /// The CPU has AVX-512 F and VNNI, and `check_positions` has seen the arguments.
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn sums(positions: &Positions<'_, u8, i8>, out: &mut [i32]) {
-    // SAFETY: the caller's promise.
-    unsafe { strips!(strip, positions, out, 16) }
+    let count = positions.count;
+    for channel in (0..positions.channels).step_by(UNIT) {
+        let mut at = 0;
+        // SAFETY: the caller's promise.
+        unsafe {
+            while at + 8 <= count {
+                strip::<8>(positions, at, channel, out);
+                at += 8;
+            }
+            if at + 4 <= count {
+                strip::<4>(positions, at, channel, out);
+                at += 4;
+            }
+            while at < count {
+                strip::<1>(positions, at, channel, out);
+                at += 1;
+            }
+        }
+    }
 }
 
 /// # Safety

@@ -62,8 +62,10 @@ impl Product for Bounded {
     fn block(self, rows: Rows<'_, u8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
         // SAFETY: `self` exists, so the CPU has AVX2; the function is the one for so many rows.
         unsafe { each_panel::<Self>(sums(rows.count), rows, panels, out, stride) }
-        let Some(excess) = rows.excess else { return };
-        let missing = missing::<Self>(&rows, &panels, excess, stride);
+        let missing = missing::<Self>(&rows, &panels, stride);
+        if missing.all().is_empty() {
+            return;
+        }
         let each: Vec<&[i8]> = panels.data.chunks_exact(NR * panels.depth).collect();
         for (i, some) in each.chunks(2).enumerate() {
             let out = &mut out[2 * i * NR..];
@@ -140,8 +142,7 @@ unsafe fn each_start<T>(
     base: &[i32],
     mut make: impl FnMut(Tile<'_, u8>, (usize, usize), Start, (usize, usize), usize),
 ) {
-    let missing =
-        rows.excess.map(|excess| missing::<Bounded>(&rows, &panels, excess, NR)).unwrap_or_default();
+    let missing = missing::<Bounded>(&rows, &panels, NR);
     let mut room: Sums = [0; MR * NR];
     // SAFETY: the caller's promise; the room takes the sums of a tile, and weights of quads lie within a panel.
     unsafe {
@@ -196,8 +197,7 @@ unsafe fn each_sums<T>(
     (out, stride, columns): (*mut MaybeUninit<T>, usize, usize),
     mut make: impl FnMut(&Sums, usize, (usize, usize), *mut T, usize),
 ) {
-    let missing =
-        rows.excess.map(|excess| missing::<Bounded>(&rows, &panels, excess, NR)).unwrap_or_default();
+    let missing = missing::<Bounded>(&rows, &panels, NR);
     let mut room: Sums = [0; MR * NR];
     // SAFETY: the caller's promise; the room takes the sums of a tile, and weights of quads lie within a panel.
     unsafe {
