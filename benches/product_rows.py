@@ -26,7 +26,7 @@ def sweep(threads: int, rounds: int) -> None:
     times = {m: compare({"": call(m)}, rounds, max(1, 200 // m), 1)[""].median for m in SHOWN}
     table(["M", "all", "a row"], [[str(m), f"{t / US:.3g}", f"{t / m / US:.3g}"] for m, t in times.items()])
     ragged = [*range(1, 65), *RAGGED]
-    tiles = {"avx2": 6, "amx": 32}
+    tiles = {"avx2": 6, "avxvnni": 6, "amx": 32}
     tile = tiles.get(linear.kernel, 12)
     rows = set(ragged) | {-(-m // tile) * tile for m in ragged}
     times = compare({str(m): call(m) for m in sorted(rows)}, rounds, 10, 1)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs the Rust tests on an emulated x86-64 CPU that has AVX-512, whatever the real one has:
+# Runs the Rust tests on an emulated x86-64 CPU that has AVX-512 and AVX-VNNI, whatever the real one has:
 #   scripts/avx512.sh FOLDER [CPU...]
 # FOLDER takes an emulator (Bochs), a kernel and a shell to boot from Debian's packages, once; the machine's own packages
-# are left alone. The CPUs are by default corei7_skylake_x (AVX-512 without VNNI) and sapphire_rapids (with it).
+# are left alone. The CPUs are by default corei7_skylake_x (AVX-512 without VNNI) and sapphire_rapids (with it, and with
+# AVX-VNNI, which Intel's laptops have without AVX-512).
 # Correctness only: emulated time says nothing about speed.
 set -euo pipefail
 

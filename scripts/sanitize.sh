@@ -33,7 +33,7 @@ has() { # COMPONENT
 instruction_sets() {
   local flags name flag
   flags=$(sed -n 's/^flags.*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
-  for name in avx2 avx512:avx512bw avx512vnni:avx512_vnni amx:amx_int8; do
+  for name in avx2 avxvnni:avx_vnni avx512:avx512bw avx512vnni:avx512_vnni amx:amx_int8; do
     flag=${name#*:}
     case " $flags " in
       *" $flag "*) echo "  $(printf %s "${name%:*}"): run" ;;

@@ -13,6 +13,8 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2: 8 floats at a time.
     Avx2,
+    /// AVX2 with AVX-VNNI: four products of bytes at a time, half as wide as with AVX-512.
+    AvxVnni,
     /// x86-64 with AVX-512 F, BW and VL: 16 floats at a time.
     Avx512,
     /// AVX-512 with VNNI: four products of bytes at a time.
@@ -38,9 +40,10 @@ static CURRENT: AtomicU8 = AtomicU8::new(UNSET);
 
 impl Isa {
     /// All of them, on every architecture.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Scalar,
         Self::Avx2,
+        Self::AvxVnni,
         Self::Avx512,
         Self::Avx512Vnni,
         Self::Amx,
@@ -54,6 +57,7 @@ impl Isa {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512vnni",
             Self::Amx => "amx",

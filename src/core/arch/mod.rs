@@ -46,6 +46,8 @@ fn exists(isa: Isa) -> bool {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => x86_64::avx2::Avx2::new().is_some(),
         #[cfg(target_arch = "x86_64")]
+        Isa::AvxVnni => product::AvxVnni::new().is_some(),
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => x86_64::avx512::Avx512::new().is_some(),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512Vnni => product::Vnni::new().is_some(),

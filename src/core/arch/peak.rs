@@ -54,6 +54,10 @@ mod x86_64 {
         turns!("vpmaddwd ymm12, ymm14, ymm15", "vpaddd ymm\\r, ymm\\r, ymm12");
     }
 
+    fn avx_vnni() {
+        turns!("{{vex}} vpdpbusd ymm\\r, ymm14, ymm15");
+    }
+
     fn avx512() {
         turns!("vpmaddwd zmm12, zmm14, zmm15", "vpaddd zmm\\r, zmm\\r, zmm12");
     }
@@ -83,6 +87,9 @@ mod x86_64 {
         }
         if std::is_x86_feature_detected!("avx2") {
             found.push(("avx2", gops(16, avx2)));
+        }
+        if std::is_x86_feature_detected!("avxvnni") {
+            found.push(("avxvnni", gops(32, avx_vnni)));
         }
         if wide {
             found.push(("avx512", gops(32, avx512)));

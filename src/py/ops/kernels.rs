@@ -12,8 +12,8 @@ fn means(isa: Isa) -> &'static str {
     match isa {
         Isa::Scalar => "no vector instructions: plain loops",
         Isa::Avx2 => "vpmaddwd on 16-bit integers, which never saturates",
+        Isa::AvxVnni | Isa::Avx512Vnni => "vpdpbusd, four products of 8-bit integers in each sum",
         Isa::Avx512 => "vpmaddwd on 16-bit integers, 512 bits wide, which never saturates",
-        Isa::Avx512Vnni => "vpdpbusd, four products of 8-bit integers in each sum",
         Isa::Amx => "tdpbusd and its kin, on tiles of 16 rows of 64 bytes",
         Isa::Neon => "smlal on 16-bit integers",
         Isa::Dotprod => "sdot, four products of 8-bit integers in each sum",
@@ -76,12 +76,13 @@ pub fn explain(op: &Bound<'_, PyAny>) -> PyResult<String> {
         return Err(Error::type_("op", got, "a packed operator, such as PackedLinear").into());
     };
     if let Ok(linear) = op.cast::<super::PackedWeightOnlyLinear>() {
-        let tiles = match isa == Isa::Avx512Vnni && Isa::current() == Isa::Amx {
-            true => "\nAMX has no kernel for these products",
-            false => "",
+        let current = Isa::current();
+        let lacking = match matches!(current, Isa::Amx | Isa::AvxVnni) && isa < current {
+            true => format!("\n{} has no kernel for these products", current.name()),
+            false => String::new(),
         };
         return Ok(format!(
-            "{}{tiles}\n{}",
+            "{}{lacking}\n{}",
             reason(isa, &means_wide(isa, linear.getattr("input_bits")?.extract()?)),
             linear.repr()?
         ));

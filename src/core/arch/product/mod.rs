@@ -56,7 +56,7 @@ pub(crate) use wide::{
     CHUNK, Chunk, Digit, HALF_RUN, Inputs, Room, Sum, UNIT, Wide, WithWide, greatest, wide_isa, with_wide,
 };
 #[cfg(target_arch = "x86_64")]
-pub(super) use {amx::Amx, vnni::Vnni};
+pub(super) use {amx::Amx, avx2::AvxVnni, vnni::Vnni};
 
 /// What an activation is stored as.
 pub(crate) trait Stored: Copy + Default + Send + Sync + 'static {
@@ -347,6 +347,11 @@ pub(crate) fn with_product<W: WithProduct>(isa: Isa, work: W) -> W::Output {
         }
         if isa >= Isa::Avx512
             && let Some(p) = Avx512::new()
+        {
+            return work.run(p);
+        }
+        if isa >= Isa::AvxVnni
+            && let Some(p) = AvxVnni::new()
         {
             return work.run(p);
         }

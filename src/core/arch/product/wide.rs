@@ -344,6 +344,7 @@ pub(crate) trait WithWide {
 pub(crate) fn wide_isa(isa: Isa) -> Isa {
     match isa {
         Isa::Amx => Isa::Avx512Vnni,
+        Isa::AvxVnni => Isa::Avx2,
         other => other,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::bounded::{Start, Sums, add_products};
+use super::bytes::{Start, Sums, add_products};
 use super::{MR, NR, by_rows};
 use crate::arch::product::Tile;
 use crate::arch::product::codes::{Added, ToBytes};
@@ -94,10 +94,10 @@ pub(super) type Codes = unsafe fn(Tile<'_, u8>, usize, Start, &ToBytes<'_>, usiz
 
 /// What makes the codes of tiles of so many rows, to which something may be added before they are rounded.
 #[inline]
-pub(super) fn codes(rows: usize, is_added: bool) -> Codes {
+pub(super) fn codes<const DOT: bool>(rows: usize, is_added: bool) -> Codes {
     match is_added {
-        true => by_rows!(rows, codes_of, true),
-        false => by_rows!(rows, codes_of, false),
+        true => by_rows!(rows, codes_of, DOT, true),
+        false => by_rows!(rows, codes_of, DOT, false),
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn codes(rows: usize, is_added: bool) -> Codes {
 /// As [`add_products`] for all tiles; tables have `NR` columns, and the output, of bytes, and what is added all rows of those
 /// that are wanted.
 #[target_feature(enable = "avx2")]
-unsafe fn codes_of<const M: usize, const ADDED: bool>(
+unsafe fn codes_of<const M: usize, const DOT: bool, const ADDED: bool>(
     t: Tile<'_, u8>,
     tiles: usize,
     (start, apart): Start,
@@ -125,7 +125,7 @@ unsafe fn codes_of<const M: usize, const ADDED: bool>(
             for (r, sums) in sums.iter_mut().enumerate() {
                 *sums = of_integers(start.add(r * apart));
             }
-            add_products(&t, t.rows.add(first * t.row_stride), &mut sums);
+            add_products::<M, DOT>(&t, t.rows.add(first * t.row_stride), &mut sums);
             let mut steps = sums;
             let mut r = 0;
             while r < M {

@@ -1,13 +1,14 @@
-//! AVX2: pairs of 16-bit products, added in 32 bits; or of bytes, added in 16 bits first, where that is exact.
+//! AVX2: pairs of 16-bit products, added in 32 bits; or of bytes, added in 16 bits first, where that is exact, and four at
+//! a time by AVX-VNNI.
 
-mod bounded;
+mod bytes;
 mod finish;
 
 use std::arch::x86_64::*;
 
 use super::{Panels, Product, Rows, Tile, each_panel};
 use crate::arch::x86_64::avx2::Avx2;
-pub(crate) use bounded::Bounded;
+pub(crate) use bytes::{AvxVnni, Bounded};
 pub(crate) use finish::Narrow;
 
 /// 16 columns, four steps of each side by side, are two vectors of sums; with six rows, twelve of the sixteen registers.

@@ -1,5 +1,6 @@
-//! AVX2, of bytes whose pairs are small: four products of each column at a time, which is half as much again as pairs of
-//! 16-bit products on a CPU that starts two multiplications in a cycle.
+//! AVX2, of bytes: four products of each column at a time, by one instruction where the CPU has AVX-VNNI. By three, which
+//! are exact where pairs of activations are small, it is half as much again as pairs of 16-bit products on a CPU that starts
+//! two multiplications in a cycle.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -13,9 +14,15 @@ use crate::arch::product::{
 use crate::arch::window::Window;
 use crate::arch::x86_64::avx2::Avx2;
 
-/// The same panels as those of [`Avx2`].
+/// The same panels as those of [`Avx2`]: of any bytes by `DOT`, AVX-VNNI's instruction, and of small pairs without it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounded(Avx2);
+pub(crate) struct Bytes<const DOT: bool>(Avx2);
+
+/// What multiplies bytes whose pairs are small, on any CPU with AVX2.
+pub(crate) type Bounded = Bytes<false>;
+
+/// Exists only where the CPU has AVX2 and AVX-VNNI.
+pub(crate) type AvxVnni = Bytes<true>;
 
 impl Bounded {
     pub(super) fn new(base: Avx2) -> Self {
@@ -23,13 +30,22 @@ impl Bounded {
     }
 }
 
-impl Product for Bounded {
+impl AvxVnni {
+    /// The only door.
+    #[inline]
+    pub(crate) fn new() -> Option<Self> {
+        let base = Avx2::new()?;
+        std::is_x86_feature_detected!("avxvnni").then_some(Self(base))
+    }
+}
+
+impl<const DOT: bool> Product for Bytes<DOT> {
     type A = u8;
     type V = Avx2;
     type Channelwise = Avx2;
     type Bounded = Self;
     const MR: usize = MR;
-    const PER_BYTE: usize = 4;
+    const PER_BYTE: usize = if DOT { 12 } else { 4 };
     const NR: usize = NR;
     const KU: usize = KU;
     const IN_REGISTERS: bool = true;
@@ -61,7 +77,7 @@ impl Product for Bounded {
     #[inline]
     fn block(self, rows: Rows<'_, u8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
         // SAFETY: `self` exists, so the CPU has AVX2; the function is the one for so many rows.
-        unsafe { each_panel::<Self>(sums(rows.count), rows, panels, out, stride) }
+        unsafe { each_panel::<Self>(sums::<DOT>(rows.count), rows, panels, out, stride) }
         let missing = missing::<Self>(&rows, &panels, stride);
         if missing.all().is_empty() {
             return;
@@ -96,10 +112,16 @@ impl Product for Bounded {
         // added.
         unsafe {
             let is_added = finish.added.is_some();
-            each_start(rows, panels, out, finish.base, |tile, many, start, (row, column), wanted| {
-                let finish = finish.from(row, column);
-                finish::codes(many.1, is_added)(tile, many.0, start, &finish, wanted);
-            });
+            each_start::<DOT, _>(
+                rows,
+                panels,
+                out,
+                finish.base,
+                |tile, many, start, (row, column), wanted| {
+                    let finish = finish.from(row, column);
+                    finish::codes::<DOT>(many.1, is_added)(tile, many.0, start, &finish, wanted);
+                },
+            );
         }
     }
 
@@ -116,7 +138,7 @@ impl Product for Bounded {
         let out = (to.row(0).as_mut_ptr(), stride, columns);
         // SAFETY: as for codes.
         unsafe {
-            each_sums(rows, panels, out, |sums, count, (row, column), out, wanted| {
+            each_sums::<DOT, _>(rows, panels, out, |sums, count, (row, column), out, wanted| {
                 finish::floats(sums, count, &finish.from(row, column), (out, stride), wanted);
             });
         }
@@ -135,18 +157,18 @@ pub(super) type Start = (*const i32, usize);
 /// # Safety
 /// As [`each_tiles`]; the CPU has AVX2; the base has all columns of the panels.
 #[inline]
-unsafe fn each_start<T>(
+unsafe fn each_start<const DOT: bool, T>(
     rows: Rows<'_, u8>,
     panels: Panels<'_>,
     (out, stride, columns): (*mut MaybeUninit<T>, usize, usize),
     base: &[i32],
     mut make: impl FnMut(Tile<'_, u8>, (usize, usize), Start, (usize, usize), usize),
 ) {
-    let missing = missing::<Bounded>(&rows, &panels, NR);
+    let missing = missing::<Bytes<DOT>>(&rows, &panels, NR);
     let mut room: Sums = [0; MR * NR];
     // SAFETY: the caller's promise; the room takes the sums of a tile, and weights of quads lie within a panel.
     unsafe {
-        each_tiles::<Bounded, _>(
+        each_tiles::<Bytes<DOT>, _>(
             rows,
             panels,
             (out, stride, columns),
@@ -191,22 +213,22 @@ unsafe fn each_start<T>(
 /// # Safety
 /// As [`each_tiles`]; the CPU has AVX2.
 #[inline]
-unsafe fn each_sums<T>(
+unsafe fn each_sums<const DOT: bool, T>(
     rows: Rows<'_, u8>,
     panels: Panels<'_>,
     (out, stride, columns): (*mut MaybeUninit<T>, usize, usize),
     mut make: impl FnMut(&Sums, usize, (usize, usize), *mut T, usize),
 ) {
-    let missing = missing::<Bounded>(&rows, &panels, NR);
+    let missing = missing::<Bytes<DOT>>(&rows, &panels, NR);
     let mut room: Sums = [0; MR * NR];
     // SAFETY: the caller's promise; the room takes the sums of a tile, and weights of quads lie within a panel.
     unsafe {
-        each_tiles::<Bounded, _>(
+        each_tiles::<Bytes<DOT>, _>(
             rows,
             panels,
             (out, stride, columns),
             |tile, (tiles, count), (row, column), wanted| {
-                let make_sums = sums(count);
+                let make_sums = sums::<DOT>(count);
                 for i in 0..tiles {
                     let (row, rows) = (row + i * count, tile.rows.add(i * count * tile.row_stride));
                     make_sums(Tile { rows, out: room.as_mut_ptr(), out_stride: NR, ..tile });
@@ -224,8 +246,8 @@ unsafe fn each_sums<T>(
 
 /// The function that makes the sums of so many rows.
 #[inline]
-fn sums(rows: usize) -> TileFn<u8> {
-    by_rows!(rows, tile)
+fn sums<const DOT: bool>(rows: usize) -> TileFn<u8> {
+    by_rows!(rows, tile, DOT)
 }
 
 /// Adds what is missing to the sums of `P` panels, whose first row starts at `first`: several at a time, since what is added to
@@ -260,14 +282,98 @@ unsafe fn add<const P: usize>(missing: &[Missing], first: usize, panels: [&[i8];
 /// Adds the products of some rows of a tile to their sums.
 ///
 /// # Safety
-/// The CPU has AVX2; each run of the `M` rows holds `4 * steps` steps, and the panel as many for each run.
+/// The CPU has AVX2, and AVX-VNNI where `DOT` says so; each run of the `M` rows holds `4 * steps` steps, and the panel as many
+/// for each run.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub(super) unsafe fn add_products<const M: usize>(
+pub(super) unsafe fn add_products<const M: usize, const DOT: bool>(
     t: &Tile<'_, u8>,
     rows: *const u8,
     sums: &mut [[__m256i; 2]; M],
 ) {
+    // SAFETY: the caller's promise; `DOT` is true where the CPU has AVX-VNNI alone.
+    unsafe { if DOT { by_dot(t, rows, sums) } else { by_pairs(t, rows, sums) } }
+}
+
+/// A sum and four products of each column.
+///
+/// # Safety
+/// The CPU has AVX2 and AVX-VNNI.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn dot(mut sum: __m256i, quad: __m256i, weights: __m256i) -> __m256i {
+    // As text: the intrinsic could not be inlined into functions for AVX2.
+    // SAFETY: the caller's promise; only registers are touched.
+    unsafe {
+        asm!(
+            "{{vex}} vpdpbusd {sum}, {quad}, {weights}",
+            sum = inout(ymm_reg) sum,
+            quad = in(ymm_reg) quad,
+            weights = in(ymm_reg) weights,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
+/// As [`add_products`], by AVX-VNNI.
+///
+/// # Safety
+/// As there; the CPU has AVX-VNNI.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn by_dot<const M: usize>(t: &Tile<'_, u8>, rows: *const u8, sums: &mut [[__m256i; 2]; M]) {
+    // A sum takes some cycles until the next products can be added to it: few rows have several for each column.
+    let apart = const { [1, 4, 3, 2, 1, 1, 1][M] };
+    let mut more = [[[_mm256_setzero_si256(); 2]; M]; 3];
+    let mut panel = t.panel;
+    for run in t.runs {
+        // SAFETY: the caller's promise: there are as many steps of each row.
+        let rows = unsafe { rows.add(*run) };
+        let add = |sums: &mut [[__m256i; 2]; M], k: usize| {
+            // SAFETY: the caller's promise: 64 bytes of the panel for each step, and four steps of each row.
+            unsafe {
+                let weights = panel.wrapping_add(KU * NR * k);
+                let weights = [0, 32].map(|at| _mm256_loadu_si256(weights.add(at).cast()));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let quad = rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
+                    let quad = _mm256_set1_epi32(quad);
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        *sum = dot(*sum, quad, weights);
+                    }
+                }
+            }
+        };
+        let mut k = 0;
+        while k + apart <= t.steps {
+            add(sums, k);
+            for i in 1..apart {
+                add(&mut more[i - 1], k + i);
+            }
+            k += apart;
+        }
+        while k < t.steps {
+            add(sums, k);
+            k += 1;
+        }
+        panel = panel.wrapping_add(KU * NR * t.steps);
+    }
+    for more in &more[..apart - 1] {
+        for (sums, more) in sums.iter_mut().zip(more) {
+            for (sum, more) in sums.iter_mut().zip(more) {
+                *sum = _mm256_add_epi32(*sum, *more);
+            }
+        }
+    }
+}
+
+/// As [`add_products`], by AVX2.
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn by_pairs<const M: usize>(t: &Tile<'_, u8>, rows: *const u8, sums: &mut [[__m256i; 2]; M]) {
     let ones = _mm256_set1_epi16(1);
     let mut panel = t.panel;
     for run in t.runs {
@@ -308,10 +414,10 @@ pub(super) unsafe fn add_products<const M: usize>(
 /// # Safety
 /// As [`add_products`]; the output has `M` rows of `NR`.
 #[target_feature(enable = "avx2")]
-unsafe fn tile<const M: usize>(t: Tile<'_, u8>) {
+unsafe fn tile<const M: usize, const DOT: bool>(t: Tile<'_, u8>) {
     let mut sums = [[_mm256_setzero_si256(); 2]; M];
     // SAFETY: the caller's promise.
-    unsafe { add_products(&t, t.rows, &mut sums) };
+    unsafe { add_products::<M, DOT>(&t, t.rows, &mut sums) };
     for (r, sums) in sums.into_iter().enumerate() {
         for (j, sum) in sums.into_iter().enumerate() {
             // SAFETY: the caller's promise.
