@@ -119,11 +119,12 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// The number of a place in an image of the whole array.
-    fn number(&self, plane: usize, found: Option<[usize; 3]>) -> i64 {
+    /// The number in the whole array of a place in an image.
+    fn number(&self, plane: usize, found: Option<usize>) -> i64 {
         let [a, b, c] = self.axes.map(|axis| axis.length);
-        let Some([i, j, k]) = found else { return -1 };
-        let own = if self.first_is_fastest { (k * b + j) * a + i } else { (i * b + j) * c + k };
+        let Some(own) = found else { return -1 };
+        let (i, j, k) = (own / c / b, own / c % b, own % c);
+        let own = if self.first_is_fastest { (k * b + j) * a + i } else { own };
         (plane * a * b * c + own) as i64
     }
 }
@@ -132,29 +133,34 @@ fn pool<T: Ordered, O: Send>(
     x: &[T],
     axes: &[Along; 3],
     to: &mut [MaybeUninit<O>],
-    put: impl Fn(usize, T, Option<[usize; 3]>) -> O + Sync,
+    put: impl Fn(usize, T, Option<usize>) -> O + Sync,
 ) -> std::result::Result<(), Stopped> {
-    let [a, b, c] = axes.map(|axis| axis.windows);
+    let [_, b, c] = axes.map(|axis| axis.windows);
     let [_, rows, columns] = axes.map(|axis| axis.length);
+    let [deep, down, across] = axes.map(|axis| axis.of.dilation);
+    let met = axes.each_ref().map(Along::met);
     let plane: usize = axes.iter().map(|axis| axis.length).product();
     let bytes = 4 * size_of_val(x) + size_of_val(to);
-    let pieces = x.chunks_exact(plane).zip(to.chunks_exact_mut(a * b * c)).enumerate();
+    let each = axes.iter().map(|axis| axis.windows).product();
+    let pieces = x.chunks_exact(plane).zip(to.chunks_exact_mut(each)).enumerate();
     threads::for_each(bytes, pieces, |(number, (x, to))| {
-        for (window, to) in to.iter_mut().enumerate() {
-            let (row, at) = (window / c, window % c);
-            let (depths, across) = (axes[0].met(row / b), axes[1].met(row % b));
-            let (mut best, mut found) = (T::LEAST, None);
-            for i in depths {
-                for j in across.clone() {
-                    let line = &x[(i * rows + j) * columns..][..columns];
-                    for k in axes[2].met(at) {
-                        if found.is_none() || line[k].beats(best) {
-                            (best, found) = (line[k], Some([i, j, k]));
+        for (row, to) in to.chunks_exact_mut(c).enumerate() {
+            let ((i, depths), (j, heights)) = (met[0][row / b], met[1][row % b]);
+            for (to, &(k, widths)) in to.iter_mut().zip(&met[2]) {
+                let first = (i * rows + j) * columns + k;
+                let mut best = if depths * heights * widths > 0 { x[first] } else { T::LEAST };
+                let mut found = first;
+                for line in (0..depths * heights)
+                    .map(|at| first + ((at / heights) * deep * rows + (at % heights) * down) * columns)
+                {
+                    for place in (0..widths).map(|at| line + at * across) {
+                        if x[place].beats(best) {
+                            (best, found) = (x[place], place);
                         }
                     }
                 }
+                to.write(put(number, best, (depths * heights * widths > 0).then_some(found)));
             }
-            to.write(put(number, best, found));
         }
         true
     })

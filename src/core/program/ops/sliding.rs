@@ -1,5 +1,7 @@
 //! Windows that slide along an axis, with padding and gaps of any kind.
 
+use crate::memory::collected;
+
 /// How windows lie along one axis: their elements, the way from one window to the next, padding before and after the axis,
 /// and the way from one element of a window to the next.
 #[derive(Debug, Clone, Copy)]
@@ -50,15 +52,22 @@ impl Along {
         (at < self.length).then_some(at)
     }
 
-    /// The elements that a window meets.
-    #[inline]
-    pub(super) fn met(&self, window: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+    /// The first window whose element of this number lies on the axis.
+    pub(super) fn first(&self, element: usize) -> Option<usize> {
+        let first = self.of.before.saturating_sub(element * self.of.dilation).div_ceil(self.of.stride);
+        (first < self.windows && self.at(element, first).is_some()).then_some(first)
+    }
+
+    /// For each window the first element of the axis that it meets, and how many it meets.
+    pub(super) fn met(&self) -> Vec<(usize, usize)> {
         let Sliding { kernel, stride, before, dilation, .. } = self.of;
-        let start = window * stride;
-        let skipped = before.saturating_sub(start).div_ceil(dilation).min(kernel);
-        let first = (start + skipped * dilation).saturating_sub(before);
-        let count = self.length.saturating_sub(first).div_ceil(dilation).min(kernel - skipped);
-        (0..count).map(move |i| first + i * dilation)
+        let met = |window: usize| {
+            let start = window * stride;
+            let skipped = before.saturating_sub(start).div_ceil(dilation).min(kernel);
+            let first = (start + skipped * dilation).saturating_sub(before);
+            (first, self.length.saturating_sub(first).div_ceil(dilation).min(kernel - skipped))
+        };
+        collected(self.windows, (0..self.windows).map(met))
     }
 }
 
@@ -78,9 +87,14 @@ mod tests {
             for ceil in [false, true] {
                 let of = Sliding { kernel, stride, before, after, dilation };
                 let Some(axis) = of.along(length, ceil) else { continue };
-                for window in 0..axis.windows {
+                for (window, (first, count)) in axis.met().into_iter().enumerate() {
                     let want: Vec<usize> = (0..kernel).filter_map(|i| axis.at(i, window)).collect();
-                    assert_eq!(axis.met(window).collect::<Vec<_>>(), want, "{of:?} at {window}");
+                    let met: Vec<usize> = (0..count).map(|i| first + i * dilation).collect();
+                    assert_eq!(met, want, "{of:?} at {window}");
+                }
+                for element in 0..kernel {
+                    let want = (0..axis.windows).find(|&window| axis.at(element, window).is_some());
+                    assert_eq!(axis.first(element), want, "{of:?}, {element}");
                 }
             }
         }

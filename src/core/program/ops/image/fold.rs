@@ -95,11 +95,13 @@ fn add(x: &[f32], axes: &[Along], element: usize, to: &mut [f32]) {
             (window, rest, step) = (window / axis.windows, rest / axis.of.kernel, step * axis.length);
         }
         let Some(start) = start else { continue };
+        let Some(first) = last.first(inner) else { continue };
         let line = &mut to[start..][..last.length];
-        for (window, &x) in x.iter().enumerate() {
-            if let Some(at) = last.at(inner, window) {
-                line[at] += x;
-            }
+        let (x, at) = (&x[first..], inner * last.of.dilation + first * last.of.stride - last.of.before);
+        if last.of.stride == 1 {
+            line[at..].iter_mut().zip(x).for_each(|(to, x)| *to += x);
+        } else {
+            line[at..].iter_mut().step_by(last.of.stride).zip(x).for_each(|(to, x)| *to += x);
         }
     }
 }

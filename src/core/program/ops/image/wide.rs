@@ -98,6 +98,11 @@ impl Kernel for Rows<'_> {
             for (to, &(first, end)) in to.chunks_exact_mut(inner).zip(&taps.rows) {
                 let weights = &taps.weights[start..end];
                 start = end;
+                if inner == 1 {
+                    let x = &x[first..][..weights.len()];
+                    to[0].write(x.iter().zip(weights).fold(0.0, |sum, (x, weight)| sum + x * weight));
+                    continue;
+                }
                 sums.fill(0.0);
                 for (x, &weight) in x[first * inner..].chunks_exact(inner).zip(weights) {
                     for (sum, &x) in sums.iter_mut().zip(x) {
