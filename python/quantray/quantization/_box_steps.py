@@ -81,10 +81,17 @@ def _max_pool(to: Lowering, node: Node) -> None:
         "dilation": axes(given["dilations"]),
         "ceil_mode": bool(given["ceil"]),
     }
-    to.put(node, to.step("max_pool_places", (x,), node, places=False, **params))
     column_major = bool(given["storage_order"])
     places = to.step("max_pool_places", (x,), node, column_major=column_major, **params)
     to.numbers[Ref(node.name, 1)] = places
+    kernel, dilations = axes(given["kernel"]) or (), axes(given["dilations"]) or ()
+    meets = all(d == 1 and max(pair or (0,)) < k for k, d, pair in zip(kernel, dilations, sides, strict=True))
+    if meets and not column_major:
+        # Each window has an element, which is looked up where it was found.
+        flat = to.step("flatten", (x,), node, start=0, end=-1)
+        to.put(node, to.step("take", (flat, places), node, axis=0))
+    else:
+        to.put(node, to.step("max_pool_places", (x,), node, places=False, **params))
 
 
 @step_of("onnx.col2im")
