@@ -230,8 +230,10 @@ class _Share:
         self._signal = self._noise = 0.0
 
     def add(self, exact: ArrayLike, other: ArrayLike) -> _Share:
-        self._signal += float(np.square(exact, dtype=np.float64).sum())
-        self._noise += float(np.square(np.subtract(other, exact, dtype=np.float64)).sum())
+        signal = np.asarray(exact, np.float64).ravel()
+        noise = np.subtract(other, exact, dtype=np.float64).ravel()
+        self._signal += float(signal @ signal)
+        self._noise += float(noise @ noise)
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 
@@ -105,19 +106,23 @@ class HistogramObserver(CountingObserver):
     def _search(self, histogram: Array, width: float, codes: int) -> tuple[int, int]:
         """The first and the last bin of the range with the smallest error in so many codes."""
         cumulative: list[float] = np.cumsum(histogram).tolist()
-        total = cumulative[-1]
-        alpha, beta = 0.0, 1.0
+        alphas, betas = _left_out()
+        below, above = alphas * cumulative[-1], betas * cumulative[-1]
         start, end = 0, self.bins - 1
         least = np.inf
-        while alpha < beta:
-            next_alpha, next_beta = alpha + STEP, beta - STEP
-            left = min(max(bisect_left(cumulative, next_alpha * total, start), start), end)
-            right = max(bisect_right(cumulative, next_beta * total, start, end + 1) - 1, start)
+        alpha = beta = 0
+        while start < end and alphas[alpha] < betas[beta]:
+            left = min(bisect_left(cumulative, below[alpha + 1], start), end)
+            right = max(bisect_right(cumulative, above[beta + 1], start, end + 1) - 1, start)
             if left - start > end - right:
-                next_start, next_end, alpha = left, end, next_alpha
+                next_start, next_end, alpha = left, end, alpha + 1
+            elif right < end:
+                next_start, next_end, beta = start, right, beta + 1
             else:
-                next_start, next_end, beta = start, right, next_beta
-            if (next_start, next_end) == (start, end):
+                # Nothing moves before the upper end does: most steps leave less out than lies in one bin.
+                beta = int(np.searchsorted(-above, -cumulative[end], "right")) - 1
+                if beta == len(betas) - 1:
+                    break
                 continue
             error = self._error(histogram, next_start, next_end, width, codes)
             if error > least:
@@ -139,6 +144,18 @@ class HistogramObserver(CountingObserver):
         error += (last - first - 1) * _cubes(-step / 2, step / 2)
         error += _cubes(-step / 2, ends - (last + 0.5) * step)
         return float((histogram / width * error).sum())
+
+
+@functools.cache
+def _left_out() -> tuple[Array, Array]:
+    """The shares of the values that are left out below, and those that are kept below the upper end, step by step,
+    with the rounding of each step.
+    """
+    steps = np.full(round(1 / STEP) + 2, STEP)
+    steps[0] = 0
+    below = np.add.accumulate(steps)
+    steps[0] = 1
+    return below, np.subtract.accumulate(steps)
 
 
 def _cubes(begin: Array | float, end: Array | float) -> Array | float:
