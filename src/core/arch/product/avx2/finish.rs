@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::bytes::{Start, Sums, add_products};
+use super::bytes::{Start, Sums};
+use super::tile::add_products;
 use super::{MR, NR, by_rows};
 use crate::arch::product::Tile;
 use crate::arch::product::codes::{Added, ToBytes};

@@ -3,6 +3,8 @@
 
 mod bytes;
 mod finish;
+mod small;
+mod tile;
 
 use std::arch::x86_64::*;
 
