@@ -109,6 +109,33 @@ impl Isa {
     }
 }
 
+/// Does something with the first type whose instruction set is allowed and which the CPU has, of those for its architecture, the
+/// most capable one first; with [`Scalar`](super::Scalar) where there is none. It is compiled once for each.
+macro_rules! with_best {
+    (
+        $isa:expr, |$p:ident| $run:expr,
+        x86_64: [$($x86:ident: $x86_type:ty),+ $(,)?],
+        aarch64: [$($arm:ident: $arm_type:ty),+ $(,)?] $(,)?
+    ) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            $(if $isa >= $crate::arch::Isa::$x86 && let Some($p) = <$x86_type>::new() {
+                return $run;
+            })+
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            $(if $isa >= $crate::arch::Isa::$arm && let Some($p) = <$arm_type>::new() {
+                return $run;
+            })+
+        }
+        let _ = $isa;
+        let $p = $crate::arch::Scalar;
+        $run
+    }};
+}
+pub(super) use with_best;
+
 /// What `QUANTRAY_ISA` asks for, if it is set.
 ///
 /// # Errors

@@ -27,6 +27,7 @@ pub(crate) use float_depthwise::DepthwiseLine;
 pub(crate) use float_tile::{
     Chunk, Ending, FloatBlock, FloatRows, OUTSIDE, Panel, TILES, Then, float_panels,
 };
+use isa::with_best;
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;
@@ -68,31 +69,20 @@ fn exists(isa: Isa) -> bool {
 /// comparisons; the kernel is compiled once for each.
 #[inline]
 pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    if isa >= Isa::Avx512
-        && let Some(v) = x86_64::avx512::Avx512::new()
-    {
-        return v.run(kernel);
-    }
-    dispatch_narrow(isa, kernel)
+    with_best!(
+        isa, |v| v.run(kernel),
+        x86_64: [Avx512: x86_64::avx512::Avx512, Avx2: x86_64::avx2::Avx2],
+        aarch64: [Neon: aarch64::neon::Neon],
+    )
 }
 
 /// As [`dispatch`], but not for the widest vectors, which help little where loops wait for memory: one kernel less to be
 /// compiled.
 #[inline]
 pub(crate) fn dispatch_narrow<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    if isa >= Isa::Avx2
-        && let Some(v) = x86_64::avx2::Avx2::new()
-    {
-        return v.run(kernel);
-    }
-    #[cfg(target_arch = "aarch64")]
-    if isa >= Isa::Neon
-        && let Some(v) = aarch64::neon::Neon::new()
-    {
-        return v.run(kernel);
-    }
-    let _ = isa;
-    Scalar.run(kernel)
+    with_best!(
+        isa, |v| v.run(kernel),
+        x86_64: [Avx2: x86_64::avx2::Avx2],
+        aarch64: [Neon: aarch64::neon::Neon],
+    )
 }

@@ -40,7 +40,7 @@ mod wide;
 use std::mem::MaybeUninit;
 
 use super::channelwise::Channelwise;
-use super::isa::Isa;
+use super::isa::{Isa, with_best};
 use super::vector::{Byte, Vector};
 use super::window::Window;
 
@@ -332,54 +332,15 @@ pub(crate) trait WithProduct {
 
 /// Does something with an instruction set's products, or with the portable ones where the CPU does not have it.
 pub(crate) fn with_product<W: WithProduct>(isa: Isa, work: W) -> W::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use super::x86_64::{avx2::Avx2, avx512::Avx512};
-        if isa == Isa::Amx
-            && let Some(p) = Amx::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::Avx512Vnni
-            && let Some(p) = Vnni::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::Avx512
-            && let Some(p) = Avx512::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::AvxVnni
-            && let Some(p) = AvxVnni::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::Avx2
-            && let Some(p) = Avx2::new()
-        {
-            return work.run(p);
-        }
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        use super::aarch64::neon::Neon;
-        if isa == Isa::I8mm
-            && let Some(p) = I8mm::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::Dotprod
-            && let Some(p) = Dotprod::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::Neon
-            && let Some(p) = Neon::new()
-        {
-            return work.run(p);
-        }
-    }
-    let _ = isa;
-    work.run(super::scalar::Scalar)
+    with_best!(
+        isa, |p| work.run(p),
+        x86_64: [
+            Amx: Amx,
+            Avx512Vnni: Vnni,
+            Avx512: super::x86_64::avx512::Avx512,
+            AvxVnni: AvxVnni,
+            Avx2: super::x86_64::avx2::Avx2,
+        ],
+        aarch64: [I8mm: I8mm, Dotprod: Dotprod, Neon: super::aarch64::neon::Neon],
+    )
 }

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::{Panels, Product, Rows, Stored};
-use crate::arch::isa::Isa;
+use crate::arch::isa::{Isa, with_best};
 use crate::arch::vector::{Kernel, Vector};
 
 /// The greatest absolute value that so many digits of 8 bits hold, on either side of 0.
@@ -351,44 +351,17 @@ pub(crate) fn wide_isa(isa: Isa) -> Isa {
 
 /// Does something with the products of [`wide_isa`], or with the portable ones where the CPU does not have it.
 pub(crate) fn with_wide<W: WithWide>(isa: Isa, work: W) -> W::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use crate::arch::x86_64::{avx2::Avx2, avx512::Avx512};
-        if isa >= Isa::Avx512Vnni
-            && let Some(p) = super::signed::Signed::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::Avx512
-            && let Some(p) = Avx512::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::Avx2
-            && let Some(p) = Avx2::new()
-        {
-            return work.run(p);
-        }
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        use crate::arch::aarch64::neon::Neon;
-        if isa == Isa::I8mm
-            && let Some(p) = super::I8mm::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::Dotprod
-            && let Some(p) = super::Dotprod::new()
-        {
-            return work.run(p);
-        }
-        if isa >= Isa::Neon
-            && let Some(p) = Neon::new()
-        {
-            return work.run(p);
-        }
-    }
-    let _ = isa;
-    work.run(crate::arch::scalar::Scalar)
+    with_best!(
+        isa, |p| work.run(p),
+        x86_64: [
+            Avx512Vnni: super::signed::Signed,
+            Avx512: crate::arch::x86_64::avx512::Avx512,
+            Avx2: crate::arch::x86_64::avx2::Avx2,
+        ],
+        aarch64: [
+            I8mm: super::I8mm,
+            Dotprod: super::Dotprod,
+            Neon: crate::arch::aarch64::neon::Neon,
+        ],
+    )
 }
