@@ -1,4 +1,4 @@
-"""Weights of linear layers in blocks along their inputs, which have a scale each."""
+"""Weights in blocks along their inputs, or for each output, which have a scale each."""
 
 # Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
@@ -34,14 +34,19 @@ class Blocks(NamedTuple):
 
     @classmethod
     def of_node(cls, node: NodeFile, inputs: Sequence[Array | None], kind: str) -> Blocks | None:
-        """What a DequantizeLinear of constants dequantizes by blocks along one of two axes."""
+        """What a DequantizeLinear of constants dequantizes along one of two axes: by blocks, or each place of it."""
         codes, scales, zeros = [*inputs, None][:3]
         size, axis = node.attributes.get("block_size", 0), node.attributes.get("axis", 1)
         bits = kind.removeprefix("u").removeprefix("int")
-        if not isinstance(size, int) or not isinstance(axis, int) or size <= 0 or bits not in ("2", "4", "8"):
+        if not isinstance(size, int) or not isinstance(axis, int) or bits not in ("2", "4", "8"):
             return None
-        if codes is None or scales is None or np.ndim(codes) != 2 or np.ndim(scales) != 2:
+        if codes is None or scales is None or np.ndim(codes) != 2 or np.ndim(scales) != (2 if size > 0 else 1):
             return None
+        if size <= 0:
+            # Rows are what has the scales: one block each.
+            codes, axis = (codes, 1) if axis % 2 == 0 else (np.transpose(codes), 1)
+            scales, size = np.reshape(scales, (-1, 1)), max(codes.shape[1], 1)
+            zeros = None if zeros is None else np.reshape(zeros, (-1, 1))
         if axis % 2 == 0:
             codes, scales = np.transpose(codes), np.transpose(scales)
             zeros = None if zeros is None else np.transpose(zeros)
@@ -68,17 +73,23 @@ class Blocks(NamedTuple):
 
     def layer(self, bias: Array | None, input_bits: int = 24) -> nn.Module | None:
         """A linear layer that reads these codes; None for blocks of a size that there is no product for."""
-        size = max((n for n in GROUPS if self.size % n == 0), default=0)
-        if not size or (self.size not in GROUPS and self.size < 256):
-            return None
+        outputs, inputs = self.codes.shape
+        if self.size >= inputs:
+            # One block, of which all groups have the scale.
+            size = min((n for n in GROUPS if n >= inputs), default=GROUPS[-1])
+            each = -(-inputs // size)
+        else:
+            size = max((n for n in GROUPS if self.size % n == 0), default=0)
+            if not size or (self.size not in GROUPS and self.size < 256):
+                return None
+            each = self.size // size
         if bias is not None and np.shape(bias) != self.codes.shape[:1]:
             return None
         if not all(x is None or np.isfinite(x).all() for x in (self.scales, self.zeros)):
             return None
-        outputs, inputs = self.codes.shape
         groups = -(-inputs // size)
         scales, zeros = (
-            None if x is None else np.repeat(x, self.size // size, 1)[:, :groups]
+            None if x is None else np.repeat(x, each, 1)[:, :groups]
             for x in (self.scales, self.zeros)
         )
         with rebuilding(4 * self.codes.size + 8 * (outputs + 1) * (groups + 1)):
@@ -97,7 +108,17 @@ class Blocks(NamedTuple):
 def in_blocks(module: nn.Linear, found: Blocks) -> nn.Module:
     """A layer that reads codes in the place of one of floats, where its weight is what they stand for."""
     weight = np.asarray(module._parameters["weight"])
-    if weight.shape != found.codes.shape or not np.array_equal(found.values(), weight):
+    if weight.shape != found.codes.shape:
+        return module
+    values = found.values()
+    with np.errstate(over="ignore"):
+        # Scales of 16 bits make weights that are rounded to as many.
+        rounded = values.astype(np.float16).astype(np.float32)
+    if not np.array_equal(values, weight) and not np.array_equal(rounded, weight):
         return module
     bias = module._parameters.get("bias")
-    return found.layer(bias) or module
+    made = found.layer(bias)
+    if made is None:
+        return module
+    made.__dict__.update({name: value for name, value in module.__dict__.items() if name == "_takes_16_bits"})
+    return made

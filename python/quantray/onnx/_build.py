@@ -69,6 +69,8 @@ class Builder:
         self.weights: dict[str, Stored] = {}
         #: Constants that it holds as integers in blocks, by name.
         self.blocks: dict[str, Blocks] = {}
+        #: Whether no value is rounded to integers: what has codes has them for its size alone.
+        self._has_float_inputs = True
         #: Values that are rounded to 16 bits.
         self.rounded: set[str] = set()
         self.rows: list[Row] = []
@@ -82,6 +84,7 @@ class Builder:
         `taken` are values around it that it takes, beside its own inputs.
         """
         self.types.of_graph(found)
+        self._has_float_inputs = not any(node.op == "QuantizeLinear" for node in found.nodes)
         for name, tensor in found.initializers.items():
             self.constants[name] = self.array(tensor)
         inputs = tuple(value.name for value in found.inputs if value.name not in found.initializers)
@@ -230,7 +233,7 @@ class Builder:
 
     def _blocks_of(self, node: NodeFile, constants: list[Given]) -> Blocks | None:
         """What a constant is, if it is integers in blocks."""
-        if node.op == "DequantizeLinear" and node.attributes.get("block_size"):
+        if node.op == "DequantizeLinear" and (node.attributes.get("block_size") or self._has_float_inputs):
             return Blocks.of_node(node, constants, next(iter(self.types.of_inputs(node)), None) or "")
         before = self.blocks.get(node.inputs[0]) if node.inputs else None
         return None if before is None else before.turned(node)

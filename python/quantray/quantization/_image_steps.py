@@ -52,9 +52,12 @@ def _resize(to: Lowering, node: Node) -> None:
     need(transform not in ("tf_crop_and_resize", "half_pixel_symmetric"))
     need(given["policy"] in (None, "stretch") or given["sizes"] is None)
     x = given["x"]
-    if mode != "nearest":
+    dtype = to.graph.fact(x).dtype
+    # Integers become floats, and means of these lose what lies behind the point: to the bit, as in the function.
+    are_integers = mode == "linear" and dtype in (np.uint8, np.int8) and not given["antialias"]
+    if mode != "nearest" and not are_integers:
         near(to)
-        need(to.graph.fact(x).dtype == FLOAT)
+        need(dtype == FLOAT)
     params: dict[str, object] = {
         "axes": axes(given["axes"]),
         "mode": mode,
@@ -73,7 +76,11 @@ def _resize(to: Lowering, node: Node) -> None:
         params["exclude_outside"] = bool(given["exclude_outside"])
     else:
         need(not given["exclude_outside"])
-    to.put(node, to.step("resize", (wire(to, x, None),), node, **params))
+    source = wire(to, x, None)
+    if are_integers:
+        source = to.step("cast", (source,), node, dtype="float32")
+    made = to.step("resize", (source,), node, **params)
+    to.put(node, to.step("cast", (made,), node, dtype=str(dtype)) if are_integers else made)
 
 
 @step_of("functional.grid_sample", "onnx.grid_sample")

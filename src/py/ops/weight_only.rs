@@ -1,9 +1,12 @@
 //! `PackedWeightOnlyLinear`: codes in groups, packed for this CPU, and float inputs.
 
+use std::sync::Arc;
+
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 use quantray_core::arch::Isa;
+use quantray_core::program::ops::WeightOnlyLinear;
 use quantray_core::qparams::dequantize_one;
 use quantray_core::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, quantize};
 
@@ -22,8 +25,9 @@ use crate::run::kernel;
 /// Inputs are multiplied as integers of `input_bits`, in steps that each group of each row has for itself, and all sums
 /// within a group are exact. With 24 bits, the default, nothing is lost: results are as near to `x @ layer.weight().T` in
 /// real numbers as float32 products are. With 16 or 8 bits inputs are rounded on the way, and products take two thirds or a
-/// third of the work. A row's results are the same bits on every CPU, in a batch of any size and at every number of threads.
-/// A row that holds NaN or an infinity becomes NaN. It pickles as its plain codes, and packs itself again where it is loaded.
+/// third of the work. A row's results are the same bits on every CPU, in every batch and at every number of threads; but with
+/// 24 bits a batch of many rows (16, on CPUs that do not multiply bytes) is multiplied by the weights in float32, whose
+/// last bits may differ. A row that holds NaN or an infinity becomes NaN. It pickles as its plain codes, and packs itself again where it is loaded.
 ///
 /// Parameters
 /// ----------
@@ -65,7 +69,7 @@ use crate::run::kernel;
 /// `torch.ops.aten._weight_int4pack_mm_for_cpu`.
 #[pyclass(module = "quantray.ops", frozen)]
 pub struct PackedWeightOnlyLinear {
-    packed: PackedGroups,
+    packed: Arc<PackedGroups>,
     bias: Bias,
     input_bits: InputBits,
 }
@@ -102,7 +106,7 @@ impl PackedWeightOnlyLinear {
             }))
         })?
         .map_err(Error)?;
-        Ok(Self { packed, bias, input_bits })
+        Ok(Self { packed: Arc::new(packed), bias, input_bits })
     }
 
     /// The layer of a weight that is quantized already, as checkpoints hold it (GPTQ, AWQ, MatMulNBits):
@@ -171,7 +175,7 @@ impl PackedWeightOnlyLinear {
         let groups = Groups { codes: &codes, scales, zero_points: zero_points.as_deref() };
         let isa = Isa::current();
         let packed = kernel(py, codes.len(), "codes", &[], || Ok(PackedGroups::new(isa, layout, groups)))?;
-        Ok(Self { packed, bias, input_bits })
+        Ok(Self { packed: Arc::new(packed), bias, input_bits })
     }
 
     /// The layer of a float input.
@@ -316,6 +320,14 @@ impl PackedWeightOnlyLinear {
         let arrays = (this.codes(py)?, this.scales(py)?, this.zero_points(py)?, this.bias(py)?);
         let args = (arrays.0, arrays.1, arrays.2, arrays.3, bits, group, this.input_bits());
         Ok((slf.get_type().getattr("from_codes")?, args.into_pyobject(py)?))
+    }
+}
+
+impl PackedWeightOnlyLinear {
+    /// As a step of a program.
+    pub(super) fn step(&self, relu: bool) -> WeightOnlyLinear {
+        let bias = self.bias.finish(false).bias.map(Arc::from);
+        WeightOnlyLinear { weights: Arc::clone(&self.packed), input_bits: self.input_bits, bias, relu }
     }
 }
 

@@ -83,6 +83,7 @@ impl Wide for Signed {
     const FEW: usize = 4;
     const HALVES: usize = 8;
     const UNPACKED: usize = 16 << 10;
+    const FLOATS_FROM: usize = usize::MAX;
 
     #[inline]
     fn add_block(self, inputs: Inputs<'_, i8>, chunk: Chunk<'_>, _: &mut Vec<i32>, to: &mut [[f32; CHUNK]]) {

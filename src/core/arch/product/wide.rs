@@ -169,7 +169,7 @@ pub(crate) struct Chunk<'a> {
 
 impl Chunk<'_> {
     /// Some of the groups.
-    fn groups(&self, range: Range<usize>) -> Self {
+    pub(crate) fn groups(&self, range: Range<usize>) -> Self {
         let steps = |g: usize| (g * self.group).min(self.depth);
         let (from, to) = (steps(range.start), steps(range.end));
         let bytes = |steps: usize| CHUNK * steps / if self.halves { 2 } else { 1 };
@@ -180,6 +180,20 @@ impl Chunk<'_> {
             zero_points: self.zero_points.map(|z| &z[range]),
             ..*self
         }
+    }
+
+    /// The same with codes in bytes of their own, for which there is room.
+    #[inline]
+    pub(crate) fn in_bytes<'b, P: Wide>(self, p: P, room: &'b mut [i8]) -> Chunk<'b>
+    where
+        Self: 'b,
+    {
+        if !self.halves {
+            return self;
+        }
+        let codes = &mut room[..2 * self.codes.len()];
+        p.vector().run(Widen { halves: self.codes, to: codes });
+        Chunk { codes, halves: false, ..self }
     }
 }
 
@@ -207,6 +221,9 @@ pub(crate) trait Wide: Product<A: Digit> {
     const HALVES: usize = 0;
     /// Codes of so many bytes, but at least a group, meet a block of more rows in one call, which may have several groups.
     const UNPACKED: usize = 0;
+    /// From so many rows on, products by the floats that codes stand for are faster than those of digits, where integers
+    /// have 24 bits: floats take half of what two digits of 16 bits take, and more than three that are multiplied as bytes.
+    const FLOATS_FROM: usize = 16;
 
     /// Adds some rows of inputs times a chunk of columns to the results: one group, or, where there are at most `FEW` rows or
     /// `UNPACKED` is not 0, any number of them; at most `MR` rows of digits.
@@ -247,10 +264,8 @@ pub(crate) trait Wide: Product<A: Digit> {
         for g in (0..all).step_by(step) {
             let mut chunk = chunk.groups(g..all.min(g + step));
             // Codes that several blocks meet are unpacked once.
-            if chunk.halves && !as_they_are {
-                let codes = &mut codes[..2 * chunk.codes.len()];
-                self.vector().run(Widen { halves: chunk.codes, to: codes });
-                chunk = Chunk { codes, halves: false, ..chunk };
+            if !as_they_are {
+                chunk = chunk.in_bytes(self, codes);
             }
             for (b, to) in to.chunks_mut(at_once).enumerate() {
                 let chunk = Chunk { ahead: chunk.halves && b == 0, ..chunk };
@@ -328,9 +343,13 @@ impl Wide for crate::arch::x86_64::avx512::Avx512 {}
 #[cfg(target_arch = "aarch64")]
 impl Wide for crate::arch::aarch64::neon::Neon {}
 #[cfg(target_arch = "aarch64")]
-impl Wide for super::Dotprod {}
+impl Wide for super::Dotprod {
+    const FLOATS_FROM: usize = usize::MAX;
+}
 #[cfg(target_arch = "aarch64")]
-impl Wide for super::I8mm {}
+impl Wide for super::I8mm {
+    const FLOATS_FROM: usize = usize::MAX;
+}
 
 /// Something that is done with an instruction set's products of such integers.
 pub(crate) trait WithWide {

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::ops::conv::conv_of;
 use crate::ops::linear::PackedLinear;
 use crate::ops::results::Bias;
+use crate::ops::weight_only::PackedWeightOnlyLinear;
 use quantray_core::gemm::Formula;
 use quantray_core::ops::{Function, table};
 use quantray_core::program::ops::{AtMost, Clamp, Conv, Dynamic, Layer, Linear, Quantize};
@@ -26,8 +27,13 @@ fn scales(quantizer: &Quantizer) -> Vec<f32> {
 
 /// A layer with weights.
 pub fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered) -> PyResult<()> {
-    check(p, sources, 1..=2)?;
     let packed = p.need("packed")?;
+    if let Ok(held) = packed.cast::<PackedWeightOnlyLinear>() {
+        check(p, sources, 1..=1)?;
+        made.push(held.get().step(p.flag("relu")?), made.all());
+        return Ok(());
+    }
+    check(p, sources, 1..=2)?;
     let (relu, relu6) = (p.flag("relu")?, p.flag("relu6")?);
     let grid = p.grid("to")?;
     let to = grid.map(|grid| grid.0);
