@@ -234,16 +234,17 @@ def test_rows_may_be_counted_from_the_end(rng, tmp_path, form):
     assert_allclose(loaded.forward(ids), want, rtol=1e-5, atol=1e-5)
     for _ in range(3):
         assert_allclose(loaded(ids), want, rtol=1e-5, atol=1e-5)
+    room = 0.05 * np.abs(want).max()
     for small in (tq.quantize(loaded, [ids], verbose=False), tq.quantize_dynamic(loaded), loaded.copy()):
         for _ in range(2):
-            found = small(ids)
-        assert np.abs(found - want).max() < 0.05 * np.abs(want).max()
+            assert_allclose(small(ids), want, rtol=0, atol=room)
         qt.onnx.save(small, tmp_path / "again.onnx", ids)
-        assert_allclose(session(tmp_path / "again.onnx").run(None, {"ids": ids})[0], found, atol=0.1)
-        assert_allclose(qt.onnx.load(tmp_path / "again.onnx")(ids), found, atol=0.1)
+        assert_allclose(qt.onnx.load(tmp_path / "again.onnx")(ids), want, rtol=0, atol=room)
         for wrong in (40, -41):
             with pytest.raises(IndexError, match=f"from -40 to 39, got {wrong}"):
                 small(np.full((2, 3), wrong))
+    # The last one is in floats, which other runtimes compute alike on any CPU.
+    assert_allclose(session(tmp_path / "again.onnx").run(None, {"ids": ids})[0], want, rtol=1e-5, atol=1e-5)
 
 
 def test_layers_that_count_from_the_end_are_kept_as_such(rng, tmp_path):
