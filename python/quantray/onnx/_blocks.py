@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from quantray import nn
+from quantray._core import make_per_channel_quantized_tensor, per_channel_affine_float_qparams
 from quantray.nn._init import rebuilding
 from quantray.nn.quantized._weight_only_linear import GROUPS
 from quantray.onnx._file import NodeFile
@@ -71,6 +72,16 @@ class Blocks(NamedTuple):
             return self.codes * along
         return (self.codes - np.repeat(self.zeros, self.size, 1)[:, : self.codes.shape[1]]) * along
 
+    def are(self, weight: Array) -> bool:
+        """Whether a weight is what they stand for."""
+        if weight.shape != self.codes.shape:
+            return False
+        values = self.values()
+        with np.errstate(over="ignore"):
+            # Scales of 16 bits make weights that are rounded to as many.
+            rounded = values.astype(np.float16).astype(np.float32)
+        return np.array_equal(values, weight) or np.array_equal(rounded, weight)
+
     def layer(self, bias: Array | None, input_bits: int = 24) -> nn.Module | None:
         """A linear layer that reads these codes; None for blocks of a size that there is no product for."""
         outputs, inputs = self.codes.shape
@@ -107,14 +118,7 @@ class Blocks(NamedTuple):
 
 def in_blocks(module: nn.Linear, found: Blocks) -> nn.Module:
     """A layer that reads codes in the place of one of floats, where its weight is what they stand for."""
-    weight = np.asarray(module._parameters["weight"])
-    if weight.shape != found.codes.shape:
-        return module
-    values = found.values()
-    with np.errstate(over="ignore"):
-        # Scales of 16 bits make weights that are rounded to as many.
-        rounded = values.astype(np.float16).astype(np.float32)
-    if not np.array_equal(values, weight) and not np.array_equal(rounded, weight):
+    if not found.are(np.asarray(module._parameters["weight"])):
         return module
     bias = module._parameters.get("bias")
     made = found.layer(bias)
@@ -122,3 +126,23 @@ def in_blocks(module: nn.Linear, found: Blocks) -> nn.Module:
         return module
     made.__dict__.update({name: value for name, value in module.__dict__.items() if name == "_takes_16_bits"})
     return made
+
+
+def table_in_blocks(module: nn.Embedding, found: Blocks) -> nn.Module:
+    """A table of codes in the place of one of floats, where each row has one scale of its own."""
+    weight = np.asarray(module._parameters["weight"])
+    if found.bits != 8 or found.scales.shape[1] != 1 or not found.are(weight):
+        return module
+    if not (np.isfinite(found.scales).all() and (found.scales > 0).all()):
+        return module
+    codes = (found.codes.astype(np.int16) + 128).astype(np.uint8)
+    zeros = np.float32(128) + (np.float32(0) if found.zeros is None else found.zeros[:, 0])
+    table = make_per_channel_quantized_tensor(
+        codes,
+        found.scales[:, 0],
+        np.broadcast_to(zeros, len(codes)),
+        axis=0,
+        qscheme=per_channel_affine_float_qparams,
+    )
+    with rebuilding(codes.size):
+        return nn.quantized.Embedding(*codes.shape, _weight=table, from_end=module.from_end)

@@ -12,7 +12,7 @@ import numpy as np
 
 from quantray import nn
 from quantray.nn import Module
-from quantray.onnx._blocks import Blocks, in_blocks
+from quantray.onnx._blocks import Blocks, in_blocks, table_in_blocks
 from quantray.onnx._body import Body, Plan, Row, with_drops
 from quantray.onnx._control import CONTROLS
 from quantray.onnx._element_types import ElementTypes
@@ -162,8 +162,11 @@ class Builder:
             module = row.builder(call, constants) if row.builder is not None else None
             if module is not None and node.inputs[0] in self.rounded:
                 module.__dict__["_takes_16_bits"] = True
-            if isinstance(module, nn.Linear) and node.inputs[1] in self.blocks:
-                module = in_blocks(module, self.blocks[node.inputs[1]])
+            found = self.blocks.get(node.inputs[1]) if len(node.inputs) > 1 else None
+            if isinstance(module, nn.Linear) and found is not None:
+                module = in_blocks(module, found)
+            elif isinstance(module, nn.Embedding) and node.inputs[0] in self.blocks:
+                module = table_in_blocks(module, self.blocks[node.inputs[0]])
         if module is None:
             module = Step(call, row, constants, _parameter_names(node.inputs))
         path = self._put(module, node, home, [node.inputs[i] for i in call.given])

@@ -247,7 +247,10 @@ def _weight_only(to: Writing, node: Node, module: nn.quantized.WeightOnlyLinear)
         kind = "int4" if module.bits <= 4 else "int8"
         # One scale for all groups of an output needs no blocks, which files have from opset 21 on alone.
         alone = module.is_per_channel()
-        grids = [scales, *([] if zeros is None else [zeros.astype(np.int8)])]
+        if alone and kind == "int8" and zeros is not None:
+            # Codes with zero points are unsigned, as compressors write them.
+            kind, codes, zeros = "uint8", (codes.astype(np.int16) + 128).astype(np.uint8), zeros + 128
+        grids = [scales, *([] if zeros is None else [zeros.astype(codes.dtype)])]
         own = [part[:, 0] if alone else np.ascontiguousarray(part.T) for part in grids]
         inputs = [
             to.constant(np.ascontiguousarray(codes.T), kind, name=f"{node.value}.weight"),
