@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias, cast
+
 import numpy as np
 
 from quantray.graph import Node
@@ -18,6 +20,8 @@ from quantray.quantization._operands import (
     shape_of,
     wire,
 )
+
+Axes: TypeAlias = tuple[object, ...]
 
 
 @step_of("interpolate")
@@ -76,11 +80,16 @@ def _resize(to: Lowering, node: Node) -> None:
         params["exclude_outside"] = bool(given["exclude_outside"])
     else:
         need(not given["exclude_outside"])
-    source = wire(to, x, None)
-    if are_integers:
-        source = to.step("cast", (source,), node, dtype="float32")
-    made = to.step("resize", (source,), node, **params)
-    to.put(node, to.step("cast", (made,), node, dtype=str(dtype)) if are_integers else made)
+    made = wire(to, x, None)
+    if not are_integers:
+        to.put(node, to.step("resize", (made,), node, **params))
+        return
+    made = to.step("cast", (made,), node, dtype="float32")
+    # Axis by axis in the function's order, which last bits depend on.
+    along = "size" if "size" in params else "scale"
+    for axis, length in zip(cast("Axes", params["axes"]), cast("Axes", params[along]), strict=True):
+        made = to.step("resize", (made,), node, **{**params, "axes": (axis,), along: (length,)})
+    to.put(node, to.step("cast", (made,), node, dtype=str(dtype)))
 
 
 @step_of("functional.grid_sample", "onnx.grid_sample")

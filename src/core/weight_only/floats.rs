@@ -63,7 +63,7 @@ fn run<P: Wide>(p: P, x: &[f32], weights: &PackedGroups, finish: &Finish<'_>, ta
     let layout = weights.layout();
     let (rows, at_once) = (task.to.rows(), (DEPTH / layout.group).max(1));
     let mut floats = Lines::zeros(4 * CHUNK * (at_once * layout.group).min(layout.depth));
-    let (mut bytes, mut starts) = (vec![0; CHUNK * layout.group], Vec::new());
+    let (mut bytes, mut starts) = (Lines::zeros(CHUNK * layout.group), Vec::new());
     for chunk in task.panels.clone() {
         let first = (chunk - task.panels.start) * CHUNK;
         let columns = CHUNK.min(task.to.columns() - first);
@@ -78,7 +78,7 @@ fn run<P: Wide>(p: P, x: &[f32], weights: &PackedGroups, finish: &Finish<'_>, ta
             let panels = panels(weights.isa(), to - from, columns);
             for g in groups.clone() {
                 let part = layout.part(g);
-                let codes = weights.chunk::<P>(chunk).groups(g..g + 1).in_bytes(p, &mut bytes);
+                let codes = weights.chunk::<P>(chunk).groups(g..g + 1).in_bytes(p, bytes.bytes_mut());
                 let (steps, panels, to) =
                     (part.start - from..part.end - from, &panels[..], floats.floats_mut());
                 p.vector().run(Write::<P> { codes, steps, panels, to, of: PhantomData });
@@ -144,10 +144,10 @@ impl<P: Wide> Kernel for Write<'_, P> {
                     steps: steps.len(),
                 };
                 match (V::LANES, P::KU) {
-                    (4, 1) => columns.write::<4, 1>(),
-                    (4, 2) => columns.write::<4, 2>(),
-                    (8, 4) => columns.write::<8, 4>(),
-                    (16, 2) => columns.write::<16, 2>(),
+                    (4, 1) => columns.write::<4, i8>(),
+                    (4, 2) => columns.write::<4, i16>(),
+                    (8, 4) => columns.write::<8, i32>(),
+                    (16, 2) => columns.write::<16, i16>(),
                     _ => unreachable!("an instruction set whose products are never of floats"),
                 }
             }
@@ -169,37 +169,29 @@ struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    /// `N` columns, of `KU` steps at a time: lengths that the compiler knows, so that all of it is vectors.
+    /// `N` columns, whose codes of some steps are a `W`, the first in its low bits: read as such and not byte by byte, so
+    /// that all of it is vectors.
     #[inline(always)]
-    fn write<const N: usize, const KU: usize>(self) {
+    fn write<const N: usize, W: bytemuck::Pod + Into<i32>>(self) {
+        const { assert!(cfg!(target_endian = "little")) };
         let Self { codes, across, scales, zero_points, to, wide, steps } = self;
-        let (mut own_scales, mut own_zeros, mut words) = ([0.0; N], [0.0; N], [0; N]);
+        let at_once = size_of::<W>();
+        let words: &[W] = bytemuck::cast_slice(codes);
+        let (mut own_scales, mut own_zeros) = ([0.0; N], [0.0; N]);
         own_scales.copy_from_slice(&scales[..N]);
         own_zeros.copy_from_slice(&zero_points[..N]);
-        for first in (0..steps).step_by(KU) {
-            let codes: &[[i8; KU]] = &codes[first / KU * across..][..N * KU].as_chunks().0[..N];
-            for i in 0..N {
-                words[i] = word(&codes[i]);
-            }
-            for step in 0..KU {
-                if first + step == steps {
-                    break;
-                }
+        for first in (0..steps).step_by(at_once) {
+            let words = &words[first / at_once * across / at_once..][..N];
+            for step in 0..at_once.min(steps - first) {
                 let to = &mut to[(first + step) * wide..][..N];
                 for i in 0..N {
-                    let code = words[i] << (32 - 8 * (step + 1)) >> 24;
+                    let word: i32 = words[i].into();
+                    let code = word << (32 - 8 * (step + 1)) >> 24;
                     to[i] = own_scales[i] * (code as f32 - own_zeros[i]);
                 }
             }
         }
     }
-}
-
-/// Some codes as one integer, the first in its low bits.
-#[inline(always)]
-fn word<const KU: usize>(codes: &[i8; KU]) -> i32 {
-    let byte = |i: usize| if i < KU { codes[i] as u8 } else { 0 };
-    i32::from_le_bytes(std::array::from_fn(byte))
 }
 
 /// Makes NaN of the results of rows that hold NaN or an infinity.
