@@ -1,4 +1,4 @@
-"""Images of integers that get another size, as onnxruntime's QOperator files have them: steps of the program."""
+"""Images of integers that get another size, as in onnxruntime's QOperator files: steps of the program."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Weights of 8 bits with a scale for each output, before products of floats, as compressors write them; of 4 bits, in
-layers of integers."""
+"""Weights of 8 bits with a scale for each output before products of floats; of 4 bits in integer layers."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ class Compressed(Draft):
 
 
 def compressed(rng, kind=np.uint8, zeros=True, scale_type=np.float32, outputs=300, inputs=270):
-    """Rows of a table, a product with a bias, and one that is turned; sides that are no multiples of anything."""
+    """Rows of a table, a product with a bias, and one that is turned; sides are no multiples of anything."""
     f = Compressed(rng)
     table = f.codes((50, inputs), 0, kind, zeros, scale_type)
     x = f("Gather", table, "ids")
@@ -139,7 +138,9 @@ def test_a_scale_for_each_input_is_no_layer_of_codes(rng):
 
 @pytest.mark.parametrize("dtype", [qt.qint8, qt.quint8])
 def test_weights_of_4_bits_lie_two_to_a_byte(rng, tmp_path, dtype):
-    model = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.Flatten(), nn.Linear(1024, 6))
+    model = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.Flatten(), nn.Linear(1024, 6)
+    )
     x = rng.standard_normal((8, 3, 8, 8)).astype(np.float32)
     qconfig = tq.qconfig_for_bits(weight=4, activation=8)
     if dtype is qt.quint8:

@@ -115,7 +115,7 @@ class Embedding(_Table):
     sparse : bool
         Has no effect: gradients are arrays.
     from_end : bool
-        Whether rows may be counted from the end, -1 being the last one, as in ONNX files. torch's layers refuse them.
+        Whether rows may be counted from the end, -1 being the last one, as in ONNX files. torch refuses them.
 
     >>> from quantray import nn
     >>> nn.Embedding(10, 3)([[1, 2, 4, 5], [4, 3, 2, 9]]).shape

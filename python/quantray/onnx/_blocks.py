@@ -35,13 +35,18 @@ class Blocks(NamedTuple):
 
     @classmethod
     def of_node(cls, node: NodeFile, inputs: Sequence[Array | None], kind: str) -> Blocks | None:
-        """What a DequantizeLinear of constants dequantizes along one of two axes: by blocks, or each place of it."""
+        """What a DequantizeLinear of constants dequantizes along one of two axes: by blocks, or by places."""
         codes, scales, zeros = [*inputs, None][:3]
         size, axis = node.attributes.get("block_size", 0), node.attributes.get("axis", 1)
         bits = kind.removeprefix("u").removeprefix("int")
         if not isinstance(size, int) or not isinstance(axis, int) or bits not in ("2", "4", "8"):
             return None
-        if codes is None or scales is None or np.ndim(codes) != 2 or np.ndim(scales) != (2 if size > 0 else 1):
+        if (
+            codes is None
+            or scales is None
+            or np.ndim(codes) != 2
+            or np.ndim(scales) != (2 if size > 0 else 1)
+        ):
             return None
         if size <= 0:
             # Rows are what has the scales: one block each.
@@ -100,8 +105,7 @@ class Blocks(NamedTuple):
             return None
         groups = -(-inputs // size)
         scales, zeros = (
-            None if x is None else np.repeat(x, each, 1)[:, :groups]
-            for x in (self.scales, self.zeros)
+            None if x is None else np.repeat(x, each, 1)[:, :groups] for x in (self.scales, self.zeros)
         )
         with rebuilding(4 * self.codes.size + 8 * (outputs + 1) * (groups + 1)):
             made = nn.quantized.WeightOnlyLinear(

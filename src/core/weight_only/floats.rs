@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::multiply::Finish;
 use super::pack::PackedGroups;
 use crate::arch::product::{CHUNK, Chunk, Wide};
-use crate::arch::{self, Ending, FloatBlock, FloatRows, Kernel, Lines, Panel, TILES, Vector, Window};
+use crate::arch::{self, Ending, FloatBlock, FloatRows, Kernel, Lines, Panel, TILES, Vector};
 use crate::error::Stopped;
 use crate::float::product::{PER_BYTE, panels};
 use crate::gemm::{Place, Plan, Task};
@@ -38,11 +38,19 @@ pub(super) fn multiply<P: Wide>(
     let bytes = (products / PER_BYTE).max(weights.bytes());
     let sharing = threads::sharing(bytes);
     let plan = plan(rows, weights, sharing);
+    // Without their signs, floats are ordered as their bits are.
+    let largest = |x: &[f32]| x.iter().fold(0, |most, x| most.max(x.to_bits() & !(1 << 31)));
+    let finite: Vec<bool> =
+        x.chunks_exact(layout.depth).map(|x| largest(x) < f32::INFINITY.to_bits()).collect();
     let tasks = plan.tasks(to, Place { first: 0, of: layout.columns }, layout.columns, CHUNK);
     threads::for_each(if sharing > 1 { bytes } else { 0 }, tasks.into_iter(), |mut task| {
         let first = plan.row(task.blocks.start);
-        let x = &x[first * layout.depth..][..task.to.rows() * layout.depth];
-        run(p, x, weights, finish, &mut task);
+        let rows = first..first + task.to.rows();
+        run(p, &x[first * layout.depth..rows.end * layout.depth], weights, finish, &mut task);
+        // A row that holds NaN or an infinity becomes NaN.
+        for (r, _) in finite[rows].iter().enumerate().filter(|(_, is_finite)| !**is_finite) {
+            task.to.row(r).fill(MaybeUninit::new(f32::NAN));
+        }
         true
     })
 }
@@ -104,7 +112,6 @@ fn run<P: Wide>(p: P, x: &[f32], weights: &PackedGroups, finish: &Finish<'_>, ta
             }
         }
     }
-    spoil(x, layout.depth, &mut task.to);
 }
 
 /// Writes out the floats of one group: for each step a float for each column of each panel.
@@ -181,25 +188,18 @@ impl Columns<'_> {
         own_scales.copy_from_slice(&scales[..N]);
         own_zeros.copy_from_slice(&zero_points[..N]);
         for first in (0..steps).step_by(at_once) {
-            let words = &words[first / at_once * across / at_once..][..N];
+            // Arrays of their own, which are no part of the memory that is written.
+            let (mut own, mut values) = ([0; N], [0.0; N]);
+            own.iter_mut()
+                .zip(&words[first / at_once * across / at_once..][..N])
+                .for_each(|(to, &w)| *to = w.into());
             for step in 0..at_once.min(steps - first) {
-                let to = &mut to[(first + step) * wide..][..N];
                 for i in 0..N {
-                    let word: i32 = words[i].into();
-                    let code = word << (32 - 8 * (step + 1)) >> 24;
-                    to[i] = own_scales[i] * (code as f32 - own_zeros[i]);
+                    let code: i32 = own[i] << (32 - 8 * (step + 1)) >> 24;
+                    values[i] = own_scales[i] * (code as f32 - own_zeros[i]);
                 }
+                to[(first + step) * wide..][..N].copy_from_slice(&values);
             }
-        }
-    }
-}
-
-/// Makes NaN of the results of rows that hold NaN or an infinity.
-fn spoil(x: &[f32], depth: usize, to: &mut Window<'_, MaybeUninit<f32>>) {
-    for (r, x) in x.chunks_exact(depth).enumerate() {
-        // What a number is multiplied by 0 is 0, and NaN what is none.
-        if x.iter().fold(0.0, |sum, x| sum + x * 0.0) != 0.0 {
-            to.row(r).fill(MaybeUninit::new(f32::NAN));
         }
     }
 }

@@ -6,7 +6,6 @@ use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 use quantray_core::arch::Isa;
-use quantray_core::program::ops::WeightOnlyLinear;
 use quantray_core::qparams::dequantize_one;
 use quantray_core::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, quantize};
 
@@ -26,7 +25,7 @@ use crate::run::kernel;
 /// within a group are exact. With 24 bits, the default, nothing is lost: results are as near to `x @ layer.weight().T` in
 /// real numbers as float32 products are. With 16 or 8 bits inputs are rounded on the way, and products take two thirds or a
 /// third of the work. A row's results are the same bits on every CPU, in every batch and at every number of threads; but with
-/// 24 bits a batch of many rows (16, on CPUs that do not multiply bytes) is multiplied by the weights in float32, whose
+/// 24 bits a batch of many rows (12, on CPUs that do not multiply bytes) is multiplied by the weights in float32, whose
 /// last bits may differ. A row that holds NaN or an infinity becomes NaN. It pickles as its plain codes, and packs itself again where it is loaded.
 ///
 /// Parameters
@@ -69,9 +68,9 @@ use crate::run::kernel;
 /// `torch.ops.aten._weight_int4pack_mm_for_cpu`.
 #[pyclass(module = "quantray.ops", frozen)]
 pub struct PackedWeightOnlyLinear {
-    packed: Arc<PackedGroups>,
-    bias: Bias,
-    input_bits: InputBits,
+    pub(super) packed: Arc<PackedGroups>,
+    pub(super) bias: Bias,
+    pub(super) input_bits: InputBits,
 }
 
 #[pymethods]
@@ -320,14 +319,6 @@ impl PackedWeightOnlyLinear {
         let arrays = (this.codes(py)?, this.scales(py)?, this.zero_points(py)?, this.bias(py)?);
         let args = (arrays.0, arrays.1, arrays.2, arrays.3, bits, group, this.input_bits());
         Ok((slf.get_type().getattr("from_codes")?, args.into_pyobject(py)?))
-    }
-}
-
-impl PackedWeightOnlyLinear {
-    /// As a step of a program.
-    pub(super) fn step(&self, relu: bool) -> WeightOnlyLinear {
-        let bias = self.bias.finish(false).bias.map(Arc::from);
-        WeightOnlyLinear { weights: Arc::clone(&self.packed), input_bits: self.input_bits, bias, relu }
     }
 }
 

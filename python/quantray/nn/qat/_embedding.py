@@ -49,8 +49,8 @@ class Embedding(_Table, nn.Embedding):
 
     Parameters
     ----------
-    num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight, from_end
-        As for `nn.Embedding`.
+    num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight
+        As for `nn.Embedding`, as is `from_end`.
     device, dtype
         For torch's sake: "cpu" and float32, or None.
     qconfig : QConfig

@@ -202,9 +202,7 @@ class WeightOnlyLinear(Module):
     def is_per_channel(self) -> bool:
         """Whether all groups of an output have one scale and one zero point."""
         parts = (self._packed.scales(), self._zeros)
-        return self.groups > 0 and all(
-            part is None or bool((part == part[:, :1]).all()) for part in parts
-        )
+        return self.groups > 0 and all(part is None or bool((part == part[:, :1]).all()) for part in parts)
 
     def to_float(self) -> _linear.Linear:
         """The float layer of the weight that the codes stand for."""

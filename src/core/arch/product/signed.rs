@@ -3,8 +3,9 @@
 
 use std::arch::x86_64::*;
 
+use super::halves::HALF_RUN;
 use super::vnni::Vnni;
-use super::wide::{CHUNK, Chunk, HALF_RUN, Inputs, UNIT, Wide};
+use super::wide::{CHUNK, Chunk, Inputs, UNIT, Wide};
 use super::{Panels, Product, Rows, Tile, by_rows, each_panel};
 use crate::arch::x86_64::avx512::Avx512;
 

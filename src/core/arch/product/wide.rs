@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::halves::Widen;
 use super::{Panels, Product, Rows, Stored};
 use crate::arch::isa::Isa;
 use crate::arch::vector::{Kernel, Vector};
@@ -69,9 +70,6 @@ impl Digit for i8 {
         }
     }
 }
-
-/// Codes of 4 bits lie two to a byte, those of a run and those that are so many after them.
-pub(crate) const HALF_RUN: usize = 64;
 
 /// Columns of a chunk: whole panels of every instruction set, and whole runs of codes of 4 bits.
 pub(crate) const CHUNK: usize = 64;
@@ -223,7 +221,7 @@ pub(crate) trait Wide: Product<A: Digit> {
     const UNPACKED: usize = 0;
     /// From so many rows on, products by the floats that codes stand for are faster than those of digits, where integers
     /// have 24 bits: floats take half of what two digits of 16 bits take, and more than three that are multiplied as bytes.
-    const FLOATS_FROM: usize = 16;
+    const FLOATS_FROM: usize = 12;
 
     /// Adds some rows of inputs times a chunk of columns to the results: one group, or, where there are at most `FEW` rows or
     /// `UNPACKED` is not 0, any number of them; at most `MR` rows of digits.
@@ -308,28 +306,6 @@ impl<A: Digit, const D: usize> Kernel for Accumulate<'_, A, D> {
                     add(y, i, of_row.times(i32::from(zero_points[i]) + chunk.offset));
                 }),
                 Some([]) => {}
-            }
-        }
-    }
-}
-
-/// Codes of 4 bits in bytes of their own.
-struct Widen<'a> {
-    halves: &'a [i8],
-    to: &'a mut [i8],
-}
-
-impl Kernel for Widen<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) {
-        let runs = self.to.as_chunks_mut::<{ 2 * HALF_RUN }>().0;
-        for (run, halves) in runs.iter_mut().zip(self.halves.as_chunks::<HALF_RUN>().0) {
-            let (first, second) = run.split_at_mut(HALF_RUN);
-            for ((first, second), &both) in first.iter_mut().zip(second).zip(halves) {
-                *first = both & 15;
-                *second = (both as u8 >> 4) as i8;
             }
         }
     }
