@@ -58,7 +58,7 @@ def _resize(to: Lowering, node: Node) -> None:
     x = given["x"]
     dtype = to.graph.fact(x).dtype
     # Integers become floats, and means of these lose what lies behind the point: to the bit, as the function.
-    are_integers = mode == "linear" and dtype in (np.uint8, np.int8) and not given["antialias"]
+    are_integers = mode == "linear" and str(dtype) in ("uint8", "int8") and not given["antialias"]
     if mode != "nearest" and not are_integers:
         near(to)
         need(dtype == FLOAT)

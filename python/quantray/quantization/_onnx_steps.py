@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
+from quantray._typing import Kwargs
 from quantray.graph import Node, Ref
 from quantray.graph._trees import is_array
 from quantray.quantization._lowering import Lowering, step_of
@@ -45,7 +44,7 @@ def _round(to: Lowering, node: Node) -> None:
     to.put(node, to.step("mul", (whole, scale), node))
 
 
-def _scale_and_zero(to: Lowering, given: Mapping[str, object]) -> tuple[int, float]:
+def _scale_and_zero(to: Lowering, given: Kwargs) -> tuple[int, float]:
     """The one scale of all elements, as a constant, and their one zero point."""
     scale, zero = (
         to.fixed.get(value, value) if isinstance(value, Ref) else value
