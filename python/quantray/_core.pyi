@@ -1566,7 +1566,11 @@ def tree_scores(
     aggregate: str,
 ) -> npt.NDArray[np.float32]: ...
 def embedding(
-    weight: QTensor, indices: npt.ArrayLike, *, out: npt.NDArray[np.float32] | None = None
+    weight: QTensor,
+    indices: npt.ArrayLike,
+    *,
+    from_end: bool = False,
+    out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]: ...
 def embedding_bag(
     weight: QTensor,

@@ -1,5 +1,5 @@
 //! Products of floats and groups of codes on every instruction set, with one thread and with two, against the plain
-//! formula, bit for bit, in memory whose neighbours may not be touched.
+//! formula, bit for bit, in memory whose neighbours may not be touched; those of many rows against float64.
 //!
 //! `QUANTRAY_TEST_REDUCED=1` leaves out the larger sizes: for emulators.
 
@@ -7,7 +7,9 @@ use std::mem::MaybeUninit;
 
 use quantray_core::arch::Isa;
 use quantray_core::threads;
-use quantray_core::weight_only::{Finish, Groups, InputBits, Layout, PackedGroups, multiply, reference};
+use quantray_core::weight_only::{
+    Finish, Groups, InputBits, Layout, PackedGroups, floats_from, multiply, reference,
+};
 
 use crate::common::{Random, collect, reduced, turn};
 use crate::guard::Guarded;
@@ -75,6 +77,20 @@ impl Weights {
         }
     }
 
+    /// The output `n` in float64, and how far from it sums of float32 may be, whatever their order.
+    fn real(&self, layout: &Layout, x: &[f32], finish: &Finish<'_>, n: usize) -> (f64, f64) {
+        let weight = |k: usize| {
+            let at = n * layout.groups() + k / layout.group;
+            let code = f64::from(self.codes[n * layout.depth + k]);
+            f64::from(self.scales[at]) * (code - f64::from(self.groups().zero_point(layout, at)))
+        };
+        let bias = finish.bias.map_or(0.0, |bias| f64::from(bias[n]));
+        let parts = x.iter().enumerate().map(|(k, &x)| f64::from(x) * weight(k));
+        let (sum, size) = parts.fold((bias, bias.abs()), |(sum, size), y| (sum + y, size + y.abs()));
+        let room = size * (x.len() + 4) as f64 * 2f64.powi(-23) + x.len() as f64 * 2f64.powi(-149);
+        (if finish.relu { sum.max(0.0) } else { sum }, room)
+    }
+
     fn groups(&self) -> Groups<'_> {
         let zero_points = self.zero_points.as_deref();
         Groups { codes: &self.codes, scales: &self.scales, zero_points }
@@ -111,6 +127,20 @@ fn products_on_every_instruction_set() {
                 for ((isa, packed), count) in packed.iter().flat_map(|p| [(p, 1), (p, 2)]) {
                     threads::set_num_threads(count).unwrap();
                     let got = collect(m * n, |to| multiply(&x, bits, packed, &finish, to)).unwrap();
+                    if bits == InputBits::TwentyFour && m >= floats_from(packed.isa()) {
+                        for (i, &got) in got.iter().enumerate() {
+                            let x = &x[i / n * k..][..k];
+                            let (wanted, room) = weights.real(&layout, x, &finish, i % n);
+                            let near = match x.iter().all(|x| x.is_finite()) {
+                                // What leaves float32 on the way may be anything.
+                                true if room > f64::from(f32::MAX) * 2f64.powi(-23) => true,
+                                true => (f64::from(got) - wanted).abs() <= room,
+                                false => got.is_nan(),
+                            };
+                            assert!(near, "{isa} x {count}: {layout:?}, at {i}: {got}, not {wanted}");
+                        }
+                        continue;
+                    }
                     for (i, (got, &wanted)) in got.iter().zip(&wanted).enumerate() {
                         assert!(
                             got.to_bits() == wanted,
@@ -135,11 +165,19 @@ fn a_row_is_the_same_in_every_batch() {
     let x = inputs(60 * 200, 0, random);
     let finish = Finish { bias: None, relu: false };
     for bits in InputBits::ALL {
-        let all = collect(60 * 130, |to| multiply(&x, bits, &packed, &finish, to)).unwrap();
-        for row in 0..60 {
-            let x = &x[row * 200..][..200];
-            let own = collect(130, |to| multiply(x, bits, &packed, &finish, to)).unwrap();
-            assert_eq!(own, all[row * 130..][..130]);
+        // As many rows as are multiplied in the same way.
+        let few = match bits {
+            InputBits::TwentyFour => floats_from(packed.isa()).saturating_sub(1).clamp(1, 60),
+            _ => 60,
+        };
+        for (all, each) in [(few, 1), (60, floats_from(packed.isa()).min(60))] {
+            let together =
+                collect(all * 130, |to| multiply(&x[..all * 200], bits, &packed, &finish, to)).unwrap();
+            for row in 0..=all - each {
+                let x = &x[row * 200..][..each * 200];
+                let own = collect(each * 130, |to| multiply(x, bits, &packed, &finish, to)).unwrap();
+                assert_eq!(own, together[row * 130..][..each * 130]);
+            }
         }
     }
 }

@@ -205,3 +205,59 @@ def test_rows_that_several_inputs_name_on_their_own(rng, tmp_path):
         assert_allclose(runtime.run(None, inputs)[0], want, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="broadcast"):
         loaded(np.zeros((3, 4, 6), np.float32), np.zeros(2, np.float32))
+
+
+def rows_from_the_end(rng, form):
+    """A table of floats or of codes, whose rows are looked up and multiplied."""
+    words = helper.make_node("Gather", ["w", "ids"], ["rows"])
+    constants = {"m": rng.standard_normal((12, 5), np.float32)}
+    nodes = [words, helper.make_node("MatMul", ["rows", "m"], ["y"])]
+    if form == "floats":
+        constants["w"] = rng.standard_normal((40, 12), np.float32)
+    else:
+        constants |= {"w": rng.integers(0, 256, (40, 12)).astype(np.uint8), "scale": np.float32(0.013)}
+        constants["zero"] = np.uint8(117)
+        words.output[0] = "codes"
+        nodes.insert(1, helper.make_node("DequantizeLinear", ["codes", "scale", "zero"], ["rows"]))
+    return file(nodes, {"ids": (TensorProto.INT64, ["n", "m"])}, constants)
+
+
+@pytest.mark.parametrize("form", ["floats", "codes"])
+def test_rows_may_be_counted_from_the_end(rng, tmp_path, form):
+    """Gather takes them, which torch's layers refuse."""
+    made = rows_from_the_end(rng, form).SerializeToString()
+    loaded = qt.onnx.load(made)
+    ids = rng.integers(-40, 40, (3, 7))
+    assert (ids < 0).any()
+    want = expected(made, {"ids": ids})[0]
+    # By `forward`, as a program, and with the integers that other files have.
+    assert_allclose(loaded.forward(ids), want, rtol=1e-5, atol=1e-5)
+    for _ in range(3):
+        assert_allclose(loaded(ids), want, rtol=1e-5, atol=1e-5)
+    room = 0.05 * np.abs(want).max()
+    for small in (tq.quantize(loaded, [ids], verbose=False), tq.quantize_dynamic(loaded), loaded.copy()):
+        for _ in range(2):
+            assert_allclose(small(ids), want, rtol=0, atol=room)
+        qt.onnx.save(small, tmp_path / "again.onnx", ids)
+        assert_allclose(qt.onnx.load(tmp_path / "again.onnx")(ids), want, rtol=0, atol=room)
+        for wrong in (40, -41):
+            with pytest.raises(IndexError, match=f"from -40 to 39, got {wrong}"):
+                small(np.full((2, 3), wrong))
+    # The last one is in floats, which other runtimes compute alike on any CPU.
+    assert_allclose(session(tmp_path / "again.onnx").run(None, {"ids": ids})[0], want, rtol=1e-5, atol=1e-5)
+
+
+def test_layers_that_count_from_the_end_are_kept_as_such(rng, tmp_path):
+    table = nn.Embedding(9, 4, from_end=True)
+    small = tq.quantize_dynamic(nn.Sequential(table), {nn.Embedding})[0]
+    for layer in (table, small):
+        assert_array_equal(layer([-1, -9, 3]), layer([8, 0, 3]))
+        qt.save(nn.Sequential(layer), tmp_path / "one.safetensors")
+        assert_array_equal(qt.load(tmp_path / "one.safetensors")([-2]), layer([7]))
+    for layer in (nn.Embedding(9, 4), nn.quantized.Embedding(9, 4)):
+        with pytest.raises(IndexError, match="from 0 to 8, got -1"):
+            layer([0, -1])
+    # A row that is looked up by both of its numbers gets the sum of both gradients.
+    small_table = nn.Embedding(3, 2, from_end=True)
+    grads = nn.value_and_grad(small_table, lambda ids: small_table(ids).sum())(np.array([-1, 2, 0]))[1]
+    assert_array_equal(grads["weight"], [[1, 1], [0, 0], [2, 2]])

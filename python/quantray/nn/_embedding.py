@@ -95,6 +95,7 @@ _DEFAULTS: Config = {
     "norm_type": 2.0,
     "scale_grad_by_freq": False,
     "sparse": False,
+    "from_end": False,
 }
 
 
@@ -113,6 +114,8 @@ class Embedding(_Table):
         Whether a row's gradient is divided by how often it is looked up.
     sparse : bool
         Has no effect: gradients are arrays.
+    from_end : bool
+        Whether rows may be counted from the end, -1 being the last one, as in ONNX files. torch refuses them.
 
     >>> from quantray import nn
     >>> nn.Embedding(10, 3)([[1, 2, 4, 5], [4, 3, 2, 9]]).shape
@@ -131,10 +134,13 @@ class Embedding(_Table):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
         _weight: ArrayLike | None = None,
+        *,
+        from_end: bool = False,
     ) -> None:
         super().__init__()
         self.max_norm, self.norm_type = max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        self.from_end = from_end
         self._make(num_embeddings, embedding_dim, padding_idx, _weight)
 
     def forward(self, input: ArrayLike) -> Floats:
@@ -147,7 +153,11 @@ class Embedding(_Table):
             self.norm_type,
             self.scale_grad_by_freq,
             self.sparse,
+            from_end=self.from_end,
         )
+
+    def _settings(self) -> Config:
+        return super()._settings() | {"from_end": self.from_end}
 
     def extra_repr(self) -> str:
         """Lengths, and what is not by default."""

@@ -1,4 +1,4 @@
-"""Weights of linear layers in blocks along their inputs, which have a scale each."""
+"""Weights in blocks along their inputs, or for each output, which have a scale each."""
 
 # Arrays are of any dtype and shape: what NumPy's stubs make of them says nothing here.
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from quantray import nn
+from quantray._core import make_per_channel_quantized_tensor, per_channel_affine_float_qparams
 from quantray.nn._init import rebuilding
 from quantray.nn.quantized._weight_only_linear import GROUPS
 from quantray.onnx._file import NodeFile
@@ -34,14 +35,24 @@ class Blocks(NamedTuple):
 
     @classmethod
     def of_node(cls, node: NodeFile, inputs: Sequence[Array | None], kind: str) -> Blocks | None:
-        """What a DequantizeLinear of constants dequantizes by blocks along one of two axes."""
+        """What a DequantizeLinear of constants dequantizes along one of two axes: by blocks, or by places."""
         codes, scales, zeros = [*inputs, None][:3]
         size, axis = node.attributes.get("block_size", 0), node.attributes.get("axis", 1)
         bits = kind.removeprefix("u").removeprefix("int")
-        if not isinstance(size, int) or not isinstance(axis, int) or size <= 0 or bits not in ("2", "4", "8"):
+        if not isinstance(size, int) or not isinstance(axis, int) or bits not in ("2", "4", "8"):
             return None
-        if codes is None or scales is None or np.ndim(codes) != 2 or np.ndim(scales) != 2:
+        if (
+            codes is None
+            or scales is None
+            or np.ndim(codes) != 2
+            or np.ndim(scales) != (2 if size > 0 else 1)
+        ):
             return None
+        if size <= 0:
+            # Rows are what has the scales: one block each.
+            codes, axis = (codes, 1) if axis % 2 == 0 else (np.transpose(codes), 1)
+            scales, size = np.reshape(scales, (-1, 1)), max(codes.shape[1], 1)
+            zeros = None if zeros is None else np.reshape(zeros, (-1, 1))
         if axis % 2 == 0:
             codes, scales = np.transpose(codes), np.transpose(scales)
             zeros = None if zeros is None else np.transpose(zeros)
@@ -66,20 +77,35 @@ class Blocks(NamedTuple):
             return self.codes * along
         return (self.codes - np.repeat(self.zeros, self.size, 1)[:, : self.codes.shape[1]]) * along
 
+    def are(self, weight: Array) -> bool:
+        """Whether a weight is what they stand for."""
+        if weight.shape != self.codes.shape:
+            return False
+        values = self.values()
+        with np.errstate(over="ignore"):
+            # Scales of 16 bits make weights that are rounded to as many.
+            rounded = values.astype(np.float16).astype(np.float32)
+        return np.array_equal(values, weight) or np.array_equal(rounded, weight)
+
     def layer(self, bias: Array | None, input_bits: int = 24) -> nn.Module | None:
         """A linear layer that reads these codes; None for blocks of a size that there is no product for."""
-        size = max((n for n in GROUPS if self.size % n == 0), default=0)
-        if not size or (self.size not in GROUPS and self.size < 256):
-            return None
+        outputs, inputs = self.codes.shape
+        if self.size >= inputs:
+            # One block, of which all groups have the scale.
+            size = min((n for n in GROUPS if n >= inputs), default=GROUPS[-1])
+            each = -(-inputs // size)
+        else:
+            size = max((n for n in GROUPS if self.size % n == 0), default=0)
+            if not size or (self.size not in GROUPS and self.size < 256):
+                return None
+            each = self.size // size
         if bias is not None and np.shape(bias) != self.codes.shape[:1]:
             return None
         if not all(x is None or np.isfinite(x).all() for x in (self.scales, self.zeros)):
             return None
-        outputs, inputs = self.codes.shape
         groups = -(-inputs // size)
         scales, zeros = (
-            None if x is None else np.repeat(x, self.size // size, 1)[:, :groups]
-            for x in (self.scales, self.zeros)
+            None if x is None else np.repeat(x, each, 1)[:, :groups] for x in (self.scales, self.zeros)
         )
         with rebuilding(4 * self.codes.size + 8 * (outputs + 1) * (groups + 1)):
             made = nn.quantized.WeightOnlyLinear(
@@ -96,8 +122,31 @@ class Blocks(NamedTuple):
 
 def in_blocks(module: nn.Linear, found: Blocks) -> nn.Module:
     """A layer that reads codes in the place of one of floats, where its weight is what they stand for."""
-    weight = np.asarray(module._parameters["weight"])
-    if weight.shape != found.codes.shape or not np.array_equal(found.values(), weight):
+    if not found.are(np.asarray(module._parameters["weight"])):
         return module
     bias = module._parameters.get("bias")
-    return found.layer(bias) or module
+    made = found.layer(bias)
+    if made is None:
+        return module
+    made.__dict__.update({name: value for name, value in module.__dict__.items() if name == "_takes_16_bits"})
+    return made
+
+
+def table_in_blocks(module: nn.Embedding, found: Blocks) -> nn.Module:
+    """A table of codes in the place of one of floats, where each row has one scale of its own."""
+    weight = np.asarray(module._parameters["weight"])
+    if found.bits != 8 or found.scales.shape[1] != 1 or not found.are(weight):
+        return module
+    if not (np.isfinite(found.scales).all() and (found.scales > 0).all()):
+        return module
+    codes = (found.codes.astype(np.int16) + 128).astype(np.uint8)
+    zeros = np.float32(128) + (np.float32(0) if found.zeros is None else found.zeros[:, 0])
+    table = make_per_channel_quantized_tensor(
+        codes,
+        found.scales[:, 0],
+        np.broadcast_to(zeros, len(codes)),
+        axis=0,
+        qscheme=per_channel_affine_float_qparams,
+    )
+    with rebuilding(codes.size):
+        return nn.quantized.Embedding(*codes.shape, _weight=table, from_end=module.from_end)

@@ -12,7 +12,7 @@ import numpy as np
 
 from quantray import nn
 from quantray.nn import Module
-from quantray.onnx._blocks import Blocks, in_blocks
+from quantray.onnx._blocks import Blocks, in_blocks, table_in_blocks
 from quantray.onnx._body import Body, Plan, Row, with_drops
 from quantray.onnx._control import CONTROLS
 from quantray.onnx._element_types import ElementTypes
@@ -69,6 +69,8 @@ class Builder:
         self.weights: dict[str, Stored] = {}
         #: Constants that it holds as integers in blocks, by name.
         self.blocks: dict[str, Blocks] = {}
+        #: Whether no value is rounded to integers: what has codes has them for its size alone.
+        self._has_float_inputs = True
         #: Values that are rounded to 16 bits.
         self.rounded: set[str] = set()
         self.rows: list[Row] = []
@@ -82,6 +84,7 @@ class Builder:
         `taken` are values around it that it takes, beside its own inputs.
         """
         self.types.of_graph(found)
+        self._has_float_inputs = not any(node.op == "QuantizeLinear" for node in found.nodes)
         for name, tensor in found.initializers.items():
             self.constants[name] = self.array(tensor)
         inputs = tuple(value.name for value in found.inputs if value.name not in found.initializers)
@@ -159,8 +162,12 @@ class Builder:
             module = row.builder(call, constants) if row.builder is not None else None
             if module is not None and node.inputs[0] in self.rounded:
                 module.__dict__["_takes_16_bits"] = True
-            if isinstance(module, nn.Linear) and node.inputs[1] in self.blocks:
-                module = in_blocks(module, self.blocks[node.inputs[1]])
+            # A product has its weight second, a table comes first.
+            held = [self.blocks.get(name) for name in node.inputs[:2]]
+            if isinstance(module, nn.Linear) and held[1] is not None:
+                module = in_blocks(module, held[1])
+            elif isinstance(module, nn.Embedding) and held[0] is not None:
+                module = table_in_blocks(module, held[0])
         if module is None:
             module = Step(call, row, constants, _parameter_names(node.inputs))
         path = self._put(module, node, home, [node.inputs[i] for i in call.given])
@@ -230,7 +237,7 @@ class Builder:
 
     def _blocks_of(self, node: NodeFile, constants: list[Given]) -> Blocks | None:
         """What a constant is, if it is integers in blocks."""
-        if node.op == "DequantizeLinear" and node.attributes.get("block_size"):
+        if node.op == "DequantizeLinear" and (node.attributes.get("block_size") or self._has_float_inputs):
             return Blocks.of_node(node, constants, next(iter(self.types.of_inputs(node)), None) or "")
         before = self.blocks.get(node.inputs[0]) if node.inputs else None
         return None if before is None else before.turned(node)

@@ -61,13 +61,13 @@ def _embedding(to: Lowering, node: Node) -> None:
     (ids, table), settings = bound(nn.functional.embedding, node, ("input", "weight"))
     # Rows that are longer are made shorter; all else is for gradients.
     need(isinstance(table, Ref) and table in to.fixed and settings["max_norm"] is None)
-    _look_up(to, node, ids, to.fixed[table])
+    _look_up(to, node, ids, to.fixed[table], bool(settings["from_end"]))
 
 
-def _look_up(to: Lowering, node: Node, ids: object, table: Tensor) -> None:
+def _look_up(to: Lowering, node: Node, ids: object, table: Tensor, from_end: bool) -> None:
     if not isinstance(ids, Ref) or str(to.graph.fact(ids).dtype) not in ("int64", "int32"):
         raise NotLowered("ids")
-    to.put(node, to.step("embedding", (to.number(ids),), node, table=table))
+    to.put(node, to.step("embedding", (to.number(ids),), node, table=table, from_end=from_end))
 
 
 @step_of("functional.self_attention")
@@ -114,10 +114,16 @@ def _module(to: Lowering, node: Node) -> None:
         put_batch_norm(to, node)
         return
     if type(module) is nn.quantized.Embedding:
-        _look_up(to, node, node.args[0], module.weight)
+        _look_up(to, node, node.args[0], module.weight, module.from_end)
         return
     if isinstance(module, _Convolution):
         _dynamic_conv(to, node, module)
+        return
+    if type(module) is nn.quantized.WeightOnlyLinear:
+        # Zero points between codes need sums of the inputs.
+        need(module._shifts is None)
+        x = wire(to, node.args[0])
+        to.put(node, to.step("linear", (x,), node, packed=module._packed, relu=module.relu))
         return
     need(type(module) is dynamic.Linear)
     x = wire(to, node.args[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias, cast
+
 import numpy as np
 
 from quantray.graph import Node
@@ -18,6 +20,8 @@ from quantray.quantization._operands import (
     shape_of,
     wire,
 )
+
+Axes: TypeAlias = tuple[object, ...]
 
 
 @step_of("interpolate")
@@ -52,9 +56,12 @@ def _resize(to: Lowering, node: Node) -> None:
     need(transform not in ("tf_crop_and_resize", "half_pixel_symmetric"))
     need(given["policy"] in (None, "stretch") or given["sizes"] is None)
     x = given["x"]
-    if mode != "nearest":
+    dtype = to.graph.fact(x).dtype
+    # Integers become floats, and means of these lose what lies behind the point: to the bit, as the function.
+    are_integers = mode == "linear" and str(dtype) in ("uint8", "int8") and not given["antialias"]
+    if mode != "nearest" and not are_integers:
         near(to)
-        need(to.graph.fact(x).dtype == FLOAT)
+        need(dtype == FLOAT)
     params: dict[str, object] = {
         "axes": axes(given["axes"]),
         "mode": mode,
@@ -73,7 +80,16 @@ def _resize(to: Lowering, node: Node) -> None:
         params["exclude_outside"] = bool(given["exclude_outside"])
     else:
         need(not given["exclude_outside"])
-    to.put(node, to.step("resize", (wire(to, x, None),), node, **params))
+    made = wire(to, x, None)
+    if not are_integers:
+        to.put(node, to.step("resize", (made,), node, **params))
+        return
+    made = to.step("cast", (made,), node, dtype="float32")
+    # Axis by axis in the function's order, which last bits depend on.
+    along = "size" if "size" in params else "scale"
+    for axis, length in zip(cast("Axes", params["axes"]), cast("Axes", params[along]), strict=True):
+        made = to.step("resize", (made,), node, **{**params, "axes": (axis,), along: (length,)})
+    to.put(node, to.step("cast", (made,), node, dtype=str(dtype)))
 
 
 @step_of("functional.grid_sample", "onnx.grid_sample")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from quantray._typing import Kwargs
 from quantray.graph import Node, Ref
 from quantray.graph._trees import is_array
 from quantray.quantization._lowering import Lowering, step_of
@@ -32,13 +33,8 @@ def _round(to: Lowering, node: Node) -> None:
     """Floats to the values of integers: these are exact in float32 up to 16 bits."""
     given = arguments(node, "x", "scale", "zero_point", "kind", "low", "high")
     kind = np.iinfo(given["kind"])
-    scale, zero = (
-        to.fixed.get(value, value) if isinstance(value, Ref) else value
-        for value in (given["scale"], given["zero_point"])
-    )
-    need(not isinstance(scale, Ref) and not isinstance(zero, Ref) and np.size(scale) == 1 and kind.bits <= 16)
-    scale = to.constant(np.asarray(scale, np.float32).reshape(()))
-    offset = float(np.asarray(zero).reshape(()))
+    need(kind.bits <= 16)
+    scale, offset = _scale_and_zero(to, given)
     low, high = (
         float(kind_end if given[name] is None else given[name]) - offset
         for name, kind_end in (("low", kind.min), ("high", kind.max))
@@ -46,6 +42,45 @@ def _round(to: Lowering, node: Node) -> None:
     steps = to.step("rint", (to.step("div", (wire(to, given["x"]), scale), node),), node)
     whole = to.step("clip", (steps,), node, low=low, high=high)
     to.put(node, to.step("mul", (whole, scale), node))
+
+
+def _scale_and_zero(to: Lowering, given: Kwargs) -> tuple[int, float]:
+    """The one scale of all elements, as a constant, and their one zero point."""
+    scale, zero = (
+        to.fixed.get(value, value) if isinstance(value, Ref) else value
+        for value in (given["scale"], given["zero_point"])
+    )
+    need(not isinstance(scale, Ref) and not isinstance(zero, Ref) and np.size(scale) == 1)
+    zero = np.zeros(()) if zero is None else np.asarray(zero)
+    need(zero.size == 1)
+    return to.constant(np.asarray(scale, np.float32).reshape(())), float(zero.reshape(()))
+
+
+@step_of("onnx.quantize_linear")
+def _quantize(to: Lowering, node: Node) -> None:
+    """Floats to integers of 8 bits, which stand for nothing but themselves."""
+    given = arguments(node, "x", "scale", "zero_point", "kind", "axis", "block_size", "saturate")
+    kind, x = given["kind"] or "uint8", given["x"]
+    # What is no number becomes the least integer, which the step's 0 is of unsigned ones alone.
+    of_codes = isinstance(x, Ref) and to.graph.nodes[x.node].kind == "int.dequantize"
+    need(kind == "uint8" or (kind == "int8" and of_codes))
+    need(not given["block_size"] and to.graph.fact(x).dtype == FLOAT)
+    scale, zero = _scale_and_zero(to, given)
+    low, high = (float(end) - zero for end in (np.iinfo(kind).min, np.iinfo(kind).max))
+    steps = to.step("rint", (to.step("div", (wire(to, x), scale), node),), node)
+    whole = to.step("clip", (steps,), node, low=low, high=high)
+    moved = to.step("add", (whole, to.constant(np.asarray(zero, np.float32))), node)
+    to.put(node, to.step("cast", (moved,), node, dtype=kind))
+
+
+@step_of("onnx.dequantize_linear")
+def _dequantize(to: Lowering, node: Node) -> None:
+    given = arguments(node, "x", "scale", "zero_point", "axis", "block_size")
+    need(not given["block_size"] and str(to.graph.fact(given["x"]).dtype) in ("uint8", "int8"))
+    scale, zero = _scale_and_zero(to, given)
+    x = to.step("cast", (wire(to, given["x"], None),), node, dtype="float32")
+    moved = to.step("sub", (x, to.constant(np.asarray(zero, np.float32))), node)
+    to.put(node, to.step("mul", (moved, scale), node))
 
 
 @step_of("onnx.divide_integers")

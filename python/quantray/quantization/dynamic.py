@@ -22,6 +22,7 @@ from quantray.nn.intrinsic._fused import PATTERNS
 from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments, check_model
 from quantray.quantization._classes import Choices, Classes, from_float
 from quantray.quantization._dynamic_runner import Dynamic
+from quantray.quantization._in_floats import float_layer
 from quantray.quantization.observer._zeros import warn_of_zero_values
 from quantray.quantization.prepare import check_is_float
 from quantray.quantization.qconfig import QConfig
@@ -193,14 +194,15 @@ def quantize_dynamic(
         nonlocal count
         if id(module) in made:
             return made[id(module)]
+        held, module = module, float_layer(module) or module
         kinds = _kinds(module)
         by_kind = [wanted[kind] for kind in kinds if kind in wanted]
         inherited = wanted.get(path, own)
         choice = wanted.get(path, by_kind[0] if by_kind else own if path and kinds[0] in known else False)
-        new = module
+        new = held
         if path in stays:
-            made[id(module)] = module
-            return module
+            made[id(held)] = held
+            return held
         if choice is not False and choice is not None and kinds[0] in known and _is_taken(module):
             try:
                 new = _from_float(known[kinds[0]], module, choice, settings)
@@ -223,7 +225,7 @@ def quantize_dynamic(
                 if child is not None:
                     inner = f"{path}.{name}" if path else name
                     replaced.append((module, name, change(child, inner, inherited)))
-        made[id(module)] = new
+        made[id(held)] = new
         return new
 
     result = change(model, "", False)

@@ -11,6 +11,7 @@ from quantray.nn.qat import QAT_MODULES, FusedQAT
 from quantray.nn.qat._embedding import QAT_TABLES, is_for_tables
 from quantray.quantization._batches import as_arguments, check_model
 from quantray.quantization._classes import Classes, Config, from_float
+from quantray.quantization._in_floats import in_floats
 from quantray.quantization._prepared import Prepared, prepared_of
 from quantray.quantization._settings import Settings
 from quantray.quantization.qconfig import QConfig
@@ -109,7 +110,7 @@ def prepare(
         )
         inplace, qconfig_mapping, example_inputs = qconfig_mapping, None, None
     custom = _checked_config(prepare_custom_config_dict)
-    model = model if inplace else model.copy()
+    model = in_floats(model if inplace else model.copy(), inplace=True)
     model.eval()
     mapping = model.__dict__.get("qconfig_mapping") if qconfig_mapping is None else qconfig_mapping
     settings = Settings(model, mapping, get_default_qconfig_mapping())
@@ -201,7 +202,7 @@ def prepare_qat(
         mapping, qconfig_mapping = qconfig_mapping, None
     if isinstance(example_inputs, bool):
         inplace, example_inputs = example_inputs, None
-    model = model if inplace else model.copy()
+    model = in_floats(model if inplace else model.copy(), inplace=True)
     model.train()
     settings = Settings(model, qconfig_mapping, get_default_qat_qconfig_mapping())
     model = _with_trained_layers(model, settings, mapping or {})

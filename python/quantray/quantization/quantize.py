@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from quantray import nn
 from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments, check_model
 from quantray.quantization._classes import Classes
+from quantray.quantization._in_floats import in_floats
 from quantray.quantization._metric import Metric, check_held_out
 from quantray.quantization._static import quantized
 from quantray.quantization.convert import convert
@@ -109,6 +110,7 @@ def quantize(
     Source: PyTorch's post-training static quantization, without stubs.
     """
     check_model(model)
+    model = in_floats(model, bool(inplace))
     if metric is not None:
         return _by_metric(
             model,

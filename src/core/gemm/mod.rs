@@ -33,7 +33,7 @@ pub(crate) use multiply::{WithEpilogue, multiply_into, with_epilogue};
 pub use pack::{PackedWeights, WeightParams};
 pub(crate) use patches::run;
 pub use patches::{Patches, Space};
-pub(crate) use plan::{Place, Plan};
+pub(crate) use plan::{Place, Plan, Task};
 pub use residual::{Addend, Residual};
 pub use scales::check_scales;
 pub(crate) use state::{State, WIDE};

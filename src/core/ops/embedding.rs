@@ -1,5 +1,6 @@
 //! Rows of quantized tables, dequantized, alone and added up: no other row is touched, and none is written out.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -54,6 +55,29 @@ pub enum Mode {
     Mean,
     /// The greatest value of each column.
     Max,
+}
+
+/// Numbers of rows, counted from the first one; where `from_end`, -1 was the last one.
+///
+/// # Errors
+/// The place of the first one that the table does not have, and what is valid.
+pub fn counted_rows(
+    ids: &[i64],
+    rows: usize,
+    from_end: bool,
+) -> std::result::Result<Cow<'_, [i64]>, (usize, String)> {
+    let (least, count) = (if from_end { -(rows as i64) } else { 0 }, rows as i64);
+    if let Some(at) = ids.iter().position(|id| !(least..count).contains(id)) {
+        let valid = match rows {
+            0 => "empty: the table has no rows".into(),
+            n => format!("from {least} to {}", n - 1),
+        };
+        return Err((at, valid));
+    }
+    match ids.iter().any(|&id| id < 0) {
+        true => Ok(Cow::Owned(ids.iter().map(|&id| if id < 0 { id + count } else { id }).collect())),
+        false => Ok(Cow::Borrowed(ids)),
+    }
 }
 
 /// A row of `out` for each bag: from the first row to the last in float32, zeros where there is none.

@@ -17,13 +17,19 @@
 //! `(f32(sum(high * (q - z))) * 256 + f32(sum(low * (q - z)))) * unit * scale` to the output, in float32 without fused
 //! multiply-add, first group first; the bias comes last. So a group costs three roundings, where a product of floats
 //! costs two for each element: with 24 bits the results are as near to the real numbers as those of float32 matrices. Their
-//! bits are the same on every instruction set, in every row of a batch of any size, at every number of threads. A row that
-//! holds NaN or an infinity becomes NaN.
+//! bits are the same on every instruction set, in every row of a batch, at every number of threads. A row that holds NaN or
+//! an infinity becomes NaN.
+//!
+//! **Many rows.** Where inputs keep 24 bits and there are at least [`floats_from`] rows, the weights are written out as
+//! floats, a few at a time, and the product is one of float32 matrices ([`crate::float::product`]), which is faster there on
+//! CPUs that do not multiply bytes. It is as exact, but has other last bits than fewer rows have, and than another
+//! instruction set.
 //!
 //! [`quantize()`] makes codes of floats, [`PackedGroups`] lays them out for one instruction set, [`multiply`] is the
 //! product, and [`mod@reference`] says the same in a few plain lines.
 
 mod activations;
+mod floats;
 mod groups;
 mod multiply;
 mod pack;
@@ -32,6 +38,6 @@ pub mod reference;
 
 pub use activations::InputBits;
 pub use groups::{Groups, Layout};
-pub use multiply::{Finish, multiply};
+pub use multiply::{Finish, floats_from, multiply};
 pub use pack::PackedGroups;
 pub use quantize::quantize;

@@ -3,9 +3,10 @@
 use std::mem::MaybeUninit;
 
 use super::activations::{InputBits, Integers};
+use super::floats;
 use super::pack::PackedGroups;
 use crate::arch::product::{CHUNK, Digit, Inputs, Room, Wide, WithWide, with_wide};
-use crate::arch::{Window, copy_to};
+use crate::arch::{Isa, Window, copy_to};
 use crate::error::Stopped;
 use crate::gemm::{Place, Plan};
 use crate::memory::filled;
@@ -51,6 +52,18 @@ pub fn multiply(
     with_wide(weights.isa(), Multiply { x, bits, weights, finish, to })
 }
 
+/// From how many rows on inputs that keep 24 bits are multiplied as floats on an instruction set.
+pub fn floats_from(isa: Isa) -> usize {
+    struct Rows;
+    impl WithWide for Rows {
+        type Output = usize;
+        fn run<P: Wide>(self, _: P) -> usize {
+            P::FLOATS_FROM
+        }
+    }
+    with_wide(isa, Rows)
+}
+
 struct Multiply<'a> {
     x: &'a [f32],
     bits: InputBits,
@@ -65,6 +78,10 @@ impl WithWide for Multiply<'_> {
     fn run<P: Wide>(self, p: P) -> Result<(), Stopped> {
         let Self { x, bits, weights, finish, to } = self;
         let layout = weights.layout();
+        let rows = to.len() / layout.columns;
+        if bits == InputBits::TwentyFour && rows >= P::FLOATS_FROM && layout.depth > 0 {
+            return floats::multiply(p, x, weights, finish, to);
+        }
         for (i, to) in to.chunks_mut(ROWS * layout.columns).enumerate() {
             let rows = to.len() / layout.columns;
             let x = &x[i * ROWS * layout.depth..][..rows * layout.depth];

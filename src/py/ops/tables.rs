@@ -1,13 +1,15 @@
 //! Rows of quantized tables.
 
+use std::borrow::Cow;
+
 use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use quantray_core::ops::embedding::{Bags, Cells, Mode, Table, embedding_bag as reduce};
+use quantray_core::ops::embedding::{Bags, Cells, Mode, Table, counted_rows, embedding_bag as reduce};
 use quantray_core::qparams::DType;
 
 use crate::array::{
-    Array, Element, Output, as_array, as_float32, contiguous, elements, elements_mut, has_type, len, np,
-    tuple_text,
+    Array, Element, Output, as_array, as_float32, contiguous, elements, elements_mut, from_slice, has_type,
+    len, np, tuple_text,
 };
 use crate::error::Error;
 use crate::run::kernel;
@@ -43,19 +45,20 @@ impl<'py> Held<'py> {
         Table { cells, width: self.width, params: weight.quantizer().params() }
     }
 
-    /// Indices as int64, each one of them a row.
-    fn rows(&self, indices: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
+    /// Indices as int64, each one of them a row; where `from_end`, those below 0 are counted from the end.
+    fn rows(&self, indices: &Bound<'py, PyAny>, from_end: bool) -> PyResult<Array<'py>> {
         let array = integers(indices, "indices")?;
         let found: &[i64] = elements(&array);
-        let Some(at) = found.iter().position(|&i| i < 0 || i >= self.rows as i64) else {
-            return Ok(array);
+        let (at, valid) = match counted_rows(found, self.rows, from_end) {
+            Ok(Cow::Borrowed(_)) => return Ok(array),
+            Ok(Cow::Owned(counted)) => {
+                let counted = from_slice(array.py(), &counted)?;
+                return Ok(counted.call_method1("reshape", (array.shape().to_vec(),))?.cast_into()?);
+            }
+            Err(wrong) => wrong,
         };
         let place = np(array.py())?.call_method1("unravel_index", (at, array.shape().to_vec()))?;
         let place: Vec<usize> = place.try_iter()?.map(|i| i?.extract()).collect::<PyResult<_>>()?;
-        let valid = match self.rows {
-            0 => "empty: the table has no rows".into(),
-            n => format!("from 0 to {}", n - 1),
-        };
         Err(Error::index("indices", format!("{} at {}", found[at], tuple_text(&place)), valid).into())
     }
 }
@@ -83,6 +86,8 @@ fn integers<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<'py>> 
 ///     that is not contiguous is copied first.
 /// indices : array_like of int
 ///     Of any shape, from 0 to rows - 1.
+/// from_end : bool
+///     Whether rows may be counted from the end, -1 being the last one, as in ONNX files.
 /// out : ndarray, optional
 ///     Shape (\*indices.shape, width), float32: where the rows go.
 ///
@@ -103,16 +108,17 @@ fn integers<'py>(object: &Bound<'py, PyAny>, arg: &str) -> PyResult<Array<'py>> 
 ///
 /// Source: `torch.nn.functional.embedding`, `torch.ops.quantized.embedding_byte`.
 #[pyfunction]
-#[pyo3(signature = (weight, indices, *, out=None))]
+#[pyo3(signature = (weight, indices, *, from_end=false, out=None))]
 pub fn embedding<'py>(
     weight: Given<'py>,
     indices: &Bound<'py, PyAny>,
+    from_end: bool,
     out: Object<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let weight = &*weight;
     let (py, weight) = (weight.py(), weight.get());
     let held = Held::new(weight, py)?;
-    let rows = held.rows(indices)?;
+    let rows = held.rows(indices, from_end)?;
     let shape: Vec<usize> = rows.shape().iter().copied().chain([held.width]).collect();
     let starts: Vec<i64> = (0..=len(&rows) as i64).collect();
     let bags = Bags { rows: elements(&rows), starts: &starts, weights: None };
@@ -231,7 +237,7 @@ pub fn embedding_bag<'py>(
     let weight = &*weight;
     let (py, weight) = (weight.py(), weight.get());
     let held = Held::new(weight, py)?;
-    let rows = held.rows(indices)?;
+    let rows = held.rows(indices, false)?;
     let kind = match mode {
         "sum" => Mode::Sum,
         "mean" => Mode::Mean,

@@ -1,5 +1,7 @@
 //! `PackedWeightOnlyLinear`: codes in groups, packed for this CPU, and float inputs.
 
+use std::sync::Arc;
+
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
@@ -22,8 +24,9 @@ use crate::run::kernel;
 /// Inputs are multiplied as integers of `input_bits`, in steps that each group of each row has for itself, and all sums
 /// within a group are exact. With 24 bits, the default, nothing is lost: results are as near to `x @ layer.weight().T` in
 /// real numbers as float32 products are. With 16 or 8 bits inputs are rounded on the way, and products take two thirds or a
-/// third of the work. A row's results are the same bits on every CPU, in a batch of any size and at every number of threads.
-/// A row that holds NaN or an infinity becomes NaN. It pickles as its plain codes, and packs itself again where it is loaded.
+/// third of the work. A row's results are the same bits on every CPU, in every batch and at every number of threads; but with
+/// 24 bits a batch of many rows (12, on CPUs that do not multiply bytes) is multiplied by the weights in float32, whose
+/// last bits may differ. A row that holds NaN or an infinity becomes NaN. It pickles as its plain codes, and packs itself again where it is loaded.
 ///
 /// Parameters
 /// ----------
@@ -65,9 +68,9 @@ use crate::run::kernel;
 /// `torch.ops.aten._weight_int4pack_mm_for_cpu`.
 #[pyclass(module = "quantray.ops", frozen)]
 pub struct PackedWeightOnlyLinear {
-    packed: PackedGroups,
-    bias: Bias,
-    input_bits: InputBits,
+    pub(super) packed: Arc<PackedGroups>,
+    pub(super) bias: Bias,
+    pub(super) input_bits: InputBits,
 }
 
 #[pymethods]
@@ -102,7 +105,7 @@ impl PackedWeightOnlyLinear {
             }))
         })?
         .map_err(Error)?;
-        Ok(Self { packed, bias, input_bits })
+        Ok(Self { packed: Arc::new(packed), bias, input_bits })
     }
 
     /// The layer of a weight that is quantized already, as checkpoints hold it (GPTQ, AWQ, MatMulNBits):
@@ -171,7 +174,7 @@ impl PackedWeightOnlyLinear {
         let groups = Groups { codes: &codes, scales, zero_points: zero_points.as_deref() };
         let isa = Isa::current();
         let packed = kernel(py, codes.len(), "codes", &[], || Ok(PackedGroups::new(isa, layout, groups)))?;
-        Ok(Self { packed, bias, input_bits })
+        Ok(Self { packed: Arc::new(packed), bias, input_bits })
     }
 
     /// The layer of a float input.

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 Mode = Literal["sum", "mean", "max"]
 
 
-def checked_indices(input: ArrayLike, rows: int) -> Ints:
-    """Integers that are rows of a table."""
-    found = _integers("input", input)
-    if found.size and (found.min() < 0 or found.max() >= rows):
-        at = tuple(int(i) for i in np.argwhere((found < 0) | (found >= rows))[0])
-        raise IndexError(f"input must be from 0 to {rows - 1}, got {found[at]} at {at}")
-    return found
+def checked_indices(input: ArrayLike, rows: int, from_end: bool = False) -> Ints:
+    """Integers that are rows of a table, counted from the first one; with `from_end` -1 was the last."""
+    found, least = _integers("input", input), -rows if from_end else 0
+    if found.size and (found.min() < least or found.max() >= rows):
+        at = tuple(int(i) for i in np.argwhere((found < least) | (found >= rows))[0])
+        raise IndexError(f"input must be from {least} to {rows - 1}, got {found[at]} at {at}")
+    return np.where(found < 0, found + rows, found) if from_end else found
 
 
 def _integers(name: str, values: ArrayLike) -> Ints:
@@ -93,6 +93,8 @@ def embedding(
     norm_type: float = 2.0,
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
+    *,
+    from_end: bool = False,
 ) -> Floats:
     """Rows of a table.
 
@@ -112,6 +114,8 @@ def embedding(
         Whether a row's gradient is divided by how often it is looked up.
     sparse : bool
         Has no effect: gradients are arrays.
+    from_end : bool
+        Whether rows may be counted from the end, -1 being the last one, as in ONNX files. torch refuses them.
 
     Returns
     -------
@@ -126,9 +130,9 @@ def embedding(
     Source: `torch.nn.functional.embedding`.
     """
     if isinstance(weight, QTensor):
-        return ops.embedding(weight, input)
+        return ops.embedding(weight, input, from_end=from_end)
     rows = _rows(weight)
-    indices = checked_indices(input, rows)
+    indices = checked_indices(input, rows, from_end)
     padding = padding_row(padding_idx, rows)
     if max_norm is not None:
         _shorten(weight, indices, max_norm, norm_type)

@@ -50,7 +50,7 @@ class Embedding(_Table, nn.Embedding):
     Parameters
     ----------
     num_embeddings, embedding_dim, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight
-        As for `nn.Embedding`.
+        As for `nn.Embedding`, as is `from_end`.
     device, dtype
         For torch's sake: "cpu" and float32, or None.
     qconfig : QConfig
@@ -79,17 +79,20 @@ class Embedding(_Table, nn.Embedding):
         device: object = None,
         dtype: object = None,
         qconfig: QConfig | None = None,
+        *,
+        from_end: bool = False,
     ) -> None:
         check_factory(device, dtype)
         check_table_qconfig(type(self), qconfig)
         sizes = (num_embeddings, embedding_dim, padding_idx, max_norm, norm_type)
-        super().__init__(*sizes, scale_grad_by_freq, sparse, _weight)
+        super().__init__(*sizes, scale_grad_by_freq, sparse, _weight, from_end=from_end)
         self._train_with(qconfig)
 
     @whole
     def forward(self, input: ArrayLike) -> Floats:
         """Shape (*input.shape, embedding_dim)."""
-        return embedding(input, self.weight_fake_quant(self.weight), self.padding_idx, self.max_norm)
+        weight = self.weight_fake_quant(self.weight)
+        return embedding(input, weight, self.padding_idx, self.max_norm, from_end=self.from_end)
 
 
 class EmbeddingBag(_Table, nn.EmbeddingBag):

@@ -154,8 +154,11 @@ class Embedding(_Table):
         sparse: bool = False,
         _weight: QTensor | None = None,
         dtype: QDType = quint8,
+        *,
+        from_end: bool = False,
     ) -> None:
         self._make(num_embeddings, embedding_dim, padding_idx, max_norm, _weight, dtype)
+        self.from_end = from_end
 
     @classmethod
     def from_float(
@@ -174,17 +177,18 @@ class Embedding(_Table):
         """
         check_source(cls, mod, _embedding.Embedding)
         table = cls._table_of(mod, dtype)
-        made = cls(mod.num_embeddings, mod.embedding_dim, mod.padding_idx, _weight=table, dtype=table.dtype)
+        sizes = (mod.num_embeddings, mod.embedding_dim, mod.padding_idx)
+        made = cls(*sizes, _weight=table, dtype=table.dtype, from_end=mod.from_end)
         made.training = mod.training
         return made
 
     @whole
     def forward(self, input: ArrayLike) -> Floats:
         """Shape (*input.shape, embedding_dim), float32."""
-        return embedding(input, self.weight)
+        return embedding(input, self.weight, from_end=self.from_end)
 
     def _config(self) -> Config:
-        return self._settings()
+        return self._settings() | {"from_end": self.from_end}
 
 
 class EmbeddingBag(_Table):

@@ -199,6 +199,24 @@ class WeightOnlyLinear(Module):
             return weight
         return weight + np.repeat(self._shifts, self.group_size, 1)[:, : self.in_features]
 
+    def is_per_channel(self) -> bool:
+        """Whether all groups of an output have one scale and one zero point."""
+        parts = (self._packed.scales(), self._zeros)
+        return self.groups > 0 and all(part is None or bool((part == part[:, :1]).all()) for part in parts)
+
+    def to_float(self) -> _linear.Linear:
+        """The float layer of the weight that the codes stand for."""
+        if self.relu:
+            raise ValueError("relu must be False for a float layer, which has none, got True")
+        bias = self.bias()
+        with _init.rebuilding(4 * self.out_features * (self.in_features + 1)):
+            made = _linear.Linear(self.in_features, self.out_features, bias is not None)
+        made.weight = self.dequantized()
+        if bias is not None:
+            made.bias = bias
+        made._take_hooks(self)
+        return made.train(self.training)
+
     def blocks(self) -> tuple[Array, Array, Array | None]:
         """Codes around 0, scales, and zero points or None: what `set_codes` takes."""
         codes = self._packed.codes().astype(np.int16) - (8 if self.bits <= 4 else 128)

@@ -21,9 +21,10 @@ from quantray.onnx._export._layers import conv, linear
 from quantray.onnx._export._moves import MOVES
 from quantray.onnx._export._writing import NotExported, Writing, writer_of, writes
 from quantray.quantization._layers import weights_of
+from quantray.quantization._reading import bits_between
 
 if TYPE_CHECKING:
-    from quantray._typing import Kwargs
+    from quantray._typing import Array, Kwargs
     from quantray.nn.quantized._weighted import Weighted
 
 
@@ -192,8 +193,19 @@ def weight_of(to: Writing, node: Node, module: Weighted, *, turned: bool = False
         axis = 0
     if turned:
         codes, axis = np.ascontiguousarray(codes.T), codes.ndim - 1 - axis
-    inputs = [to.constant(codes, name=f"{node.value.path}.weight"), to.constant(scales), to.constant(zeros)]
+    kind = _type_of(to, module, codes, zeros)
+    held = to.constant(codes, kind, name=f"{node.value.path}.weight")
+    inputs = [held, to.constant(scales), to.constant(zeros, kind)]
     return to.op("DequantizeLinear", inputs, node=node, axis=axis if scales.ndim else None)
+
+
+def _type_of(to: Writing, module: Weighted, codes: Array, zeros: Array) -> str | None:
+    """The type of integers that lie two to a byte, where a layer's weight has 4 bits; else None."""
+    if not to.has_small_integers or bits_between(*module.weight_range) > 4:
+        return None
+    kind, low = ("int4", -8) if codes.dtype == np.int8 else ("uint4", 0)
+    fit = all(part.size == 0 or (part.min() >= low and part.max() <= low + 15) for part in (codes, zeros))
+    return kind if fit else None
 
 
 def bias_of(to: Writing, node: Node, module: Weighted, x_scale: np.float32) -> str | None:

@@ -245,13 +245,20 @@ def _weight_only(to: Writing, node: Node, module: nn.quantized.WeightOnlyLinear)
         weight = to.constant(np.ascontiguousarray(module.dequantized().T), name=f"{node.value}.weight")
     else:
         kind = "int4" if module.bits <= 4 else "int8"
+        # One scale for all groups of an output needs no blocks, which files have from opset 21 on alone.
+        alone = module.is_per_channel()
+        if alone and kind == "int8" and zeros is not None:
+            # Codes with zero points are unsigned, as compressors write them.
+            kind, codes, zeros = "uint8", (codes.astype(np.int16) + 128).astype(np.uint8), zeros + 128
+        grids = [scales, *([] if zeros is None else [zeros.astype(codes.dtype)])]
+        own = [part[:, 0] if alone else np.ascontiguousarray(part.T) for part in grids]
         inputs = [
             to.constant(np.ascontiguousarray(codes.T), kind, name=f"{node.value}.weight"),
-            to.constant(np.ascontiguousarray(scales.T)),
+            to.constant(own[0]),
+            *(to.constant(part, kind) for part in own[1:]),
         ]
-        if zeros is not None:
-            inputs.append(to.constant(np.ascontiguousarray(zeros.T).astype(np.int8), kind))
-        weight = to.op("DequantizeLinear", inputs, axis=0, block_size=module.group_size)
+        settings = {"axis": 1} if alone else {"axis": 0, "block_size": module.group_size}
+        weight = to.op("DequantizeLinear", inputs, settings=settings)
     y = to.op("MatMul", [to.value(node.args[0]), weight], node=node)
     return _finished(to, node, y, module.bias(), module.relu)
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 #: Layer normalizations are operators from this one on; other files are of the least.
 _OPSET_OF_NORMS = 17
+_OPSET_OF_SMALL_INTEGERS = 21
 
 
 def save(
@@ -68,7 +69,8 @@ def save(
         What the model is called with; a converted model, or one that has been called, needs none.
     opset : int, optional
         Of the standard's operators: by default the least one from 13 on that has all operators of the
-        model, and 17 where there are layer normalizations.
+        model, and 17 where there are layer normalizations. Weights of 4 bits lie two to a byte from 21 on,
+        which they take where this is not given; below they have a byte each.
     input_names, output_names : sequence of str, optional
         By default the names of `forward`'s arguments, and those of the file that the model comes from.
 
@@ -109,7 +111,8 @@ def save(
         raise ValueError(f"opset must be from {LEAST} to {GREATEST}, got {wanted}")
     runner = model._runner
     keeps = isinstance(runner, Converted) and runner.keeps_zero_points
-    to = Writing(graph, model, grids, wanted, keeps_zero_points=keeps)
+    small = opset is None or opset >= _OPSET_OF_SMALL_INTEGERS
+    to = Writing(graph, model, grids, wanted, keeps_zero_points=keeps, has_small_integers=small)
     named = _names_of_lengths(model, graph)
     inputs = _inputs(to, graph, input_names, named)
     _write_decisions(to)

@@ -50,6 +50,8 @@ class Writing:
         Of the wires of codes.
     keeps_zero_points : bool
         Whether odd zero points stay as they are, which come from a file.
+    has_small_integers : bool
+        Whether weights of 4 bits may be two to a byte, which opset 21 has.
     """
 
     def __init__(
@@ -60,8 +62,9 @@ class Writing:
         opset: int,
         *,
         keeps_zero_points: bool = False,
+        has_small_integers: bool = True,
     ) -> None:
-        self.keeps_zero_points = keeps_zero_points
+        self.keeps_zero_points, self.has_small_integers = keeps_zero_points, has_small_integers
         self.graph, self.model, self.grids, self.opset = graph, model, grids, opset
         #: Whether no length of an input is free but the first, so that lengths in between that were the same
         #: in two runs are so always: others may be by chance, as those of 16,000 and 15,999 samples by 160.

@@ -132,7 +132,7 @@ def _embedding(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     if table is None or table.ndim != 2 or table.dtype != np.float32 or call.get("axis", 0) or len(table) < 2:
         return None
     with rebuilding(2 * table.size):
-        made = nn.Embedding(*table.shape)
+        made = nn.Embedding(*table.shape, from_end=True)
     made._parameters["weight"] = np.ascontiguousarray(table)
     return made
 

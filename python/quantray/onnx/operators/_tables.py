@@ -39,7 +39,7 @@ def _table_layer(call: Call, constants: Sequence[Given]) -> nn.Module:
         scheme = per_channel_affine_float_qparams
         table = make_per_channel_quantized_tensor(codes, scales, zeros, axis=0, qscheme=scheme)
     with rebuilding(codes.size):
-        return nn.quantized.Embedding(*codes.shape, _weight=table)
+        return nn.quantized.Embedding(*codes.shape, _weight=table, from_end=True)
 
 
 @operator("GatherBlockQuantized", domain=_MICROSOFT)

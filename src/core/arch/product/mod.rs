@@ -27,6 +27,7 @@ mod excess;
     expect(dead_code, reason = "kernels of x86-64 alone make floats before sums leave the registers")
 )]
 mod floats;
+mod halves;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod plain;
@@ -49,11 +50,12 @@ pub(crate) use avx2::Narrow;
 pub(crate) use codes::{Added, ToBytes};
 pub(crate) use excess::{Excess, Quad};
 pub(crate) use floats::{DEEPEST, Halves, ToNumbers};
+pub(crate) use halves::HALF_RUN;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Dotprod, I8mm};
 use tiles::*;
 pub(crate) use wide::{
-    CHUNK, Chunk, Digit, HALF_RUN, Inputs, Room, Sum, UNIT, Wide, WithWide, greatest, wide_isa, with_wide,
+    CHUNK, Chunk, Digit, Inputs, Room, Sum, UNIT, Wide, WithWide, greatest, wide_isa, with_wide,
 };
 #[cfg(target_arch = "x86_64")]
 pub(super) use {amx::Amx, avx2::AvxVnni, vnni::Vnni};

@@ -3,8 +3,9 @@
 
 use std::arch::x86_64::*;
 
+use super::halves::HALF_RUN;
 use super::vnni::Vnni;
-use super::wide::{CHUNK, Chunk, HALF_RUN, Inputs, UNIT, Wide};
+use super::wide::{CHUNK, Chunk, Inputs, UNIT, Wide};
 use super::{Panels, Product, Rows, Tile, by_rows, each_panel};
 use crate::arch::x86_64::avx512::Avx512;
 
@@ -83,6 +84,7 @@ impl Wide for Signed {
     const FEW: usize = 4;
     const HALVES: usize = 8;
     const UNPACKED: usize = 16 << 10;
+    const FLOATS_FROM: usize = usize::MAX;
 
     #[inline]
     fn add_block(self, inputs: Inputs<'_, i8>, chunk: Chunk<'_>, _: &mut Vec<i32>, to: &mut [[f32; CHUNK]]) {

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::halves::Widen;
 use super::{Panels, Product, Rows, Stored};
 use crate::arch::isa::{Isa, with_best};
 use crate::arch::vector::{Kernel, Vector};
@@ -69,9 +70,6 @@ impl Digit for i8 {
         }
     }
 }
-
-/// Codes of 4 bits lie two to a byte, those of a run and those that are so many after them.
-pub(crate) const HALF_RUN: usize = 64;
 
 /// Columns of a chunk: whole panels of every instruction set, and whole runs of codes of 4 bits.
 pub(crate) const CHUNK: usize = 64;
@@ -169,7 +167,7 @@ pub(crate) struct Chunk<'a> {
 
 impl Chunk<'_> {
     /// Some of the groups.
-    fn groups(&self, range: Range<usize>) -> Self {
+    pub(crate) fn groups(&self, range: Range<usize>) -> Self {
         let steps = |g: usize| (g * self.group).min(self.depth);
         let (from, to) = (steps(range.start), steps(range.end));
         let bytes = |steps: usize| CHUNK * steps / if self.halves { 2 } else { 1 };
@@ -180,6 +178,20 @@ impl Chunk<'_> {
             zero_points: self.zero_points.map(|z| &z[range]),
             ..*self
         }
+    }
+
+    /// The same with codes in bytes of their own, for which there is room.
+    #[inline]
+    pub(crate) fn in_bytes<'b, P: Wide>(self, p: P, room: &'b mut [i8]) -> Chunk<'b>
+    where
+        Self: 'b,
+    {
+        if !self.halves {
+            return self;
+        }
+        let codes = &mut room[..2 * self.codes.len()];
+        p.vector().run(Widen { halves: self.codes, to: codes });
+        Chunk { codes, halves: false, ..self }
     }
 }
 
@@ -207,6 +219,9 @@ pub(crate) trait Wide: Product<A: Digit> {
     const HALVES: usize = 0;
     /// Codes of so many bytes, but at least a group, meet a block of more rows in one call, which may have several groups.
     const UNPACKED: usize = 0;
+    /// From so many rows on, products by the floats that codes stand for are faster than those of digits, where integers
+    /// have 24 bits: floats take half of what two digits of 16 bits take, and more than three that are multiplied as bytes.
+    const FLOATS_FROM: usize = 12;
 
     /// Adds some rows of inputs times a chunk of columns to the results: one group, or, where there are at most `FEW` rows or
     /// `UNPACKED` is not 0, any number of them; at most `MR` rows of digits.
@@ -247,10 +262,8 @@ pub(crate) trait Wide: Product<A: Digit> {
         for g in (0..all).step_by(step) {
             let mut chunk = chunk.groups(g..all.min(g + step));
             // Codes that several blocks meet are unpacked once.
-            if chunk.halves && !as_they_are {
-                let codes = &mut codes[..2 * chunk.codes.len()];
-                self.vector().run(Widen { halves: chunk.codes, to: codes });
-                chunk = Chunk { codes, halves: false, ..chunk };
+            if !as_they_are {
+                chunk = chunk.in_bytes(self, codes);
             }
             for (b, to) in to.chunks_mut(at_once).enumerate() {
                 let chunk = Chunk { ahead: chunk.halves && b == 0, ..chunk };
@@ -298,28 +311,6 @@ impl<A: Digit, const D: usize> Kernel for Accumulate<'_, A, D> {
     }
 }
 
-/// Codes of 4 bits in bytes of their own.
-struct Widen<'a> {
-    halves: &'a [i8],
-    to: &'a mut [i8],
-}
-
-impl Kernel for Widen<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self, _: V) {
-        let runs = self.to.as_chunks_mut::<{ 2 * HALF_RUN }>().0;
-        for (run, halves) in runs.iter_mut().zip(self.halves.as_chunks::<HALF_RUN>().0) {
-            let (first, second) = run.split_at_mut(HALF_RUN);
-            for ((first, second), &both) in first.iter_mut().zip(second).zip(halves) {
-                *first = both & 15;
-                *second = (both as u8 >> 4) as i8;
-            }
-        }
-    }
-}
-
 impl Wide for crate::arch::scalar::Scalar {}
 #[cfg(target_arch = "x86_64")]
 impl Wide for crate::arch::x86_64::avx2::Avx2 {}
@@ -328,9 +319,13 @@ impl Wide for crate::arch::x86_64::avx512::Avx512 {}
 #[cfg(target_arch = "aarch64")]
 impl Wide for crate::arch::aarch64::neon::Neon {}
 #[cfg(target_arch = "aarch64")]
-impl Wide for super::Dotprod {}
+impl Wide for super::Dotprod {
+    const FLOATS_FROM: usize = usize::MAX;
+}
 #[cfg(target_arch = "aarch64")]
-impl Wide for super::I8mm {}
+impl Wide for super::I8mm {
+    const FLOATS_FROM: usize = usize::MAX;
+}
 
 /// Something that is done with an instruction set's products of such integers.
 pub(crate) trait WithWide {

@@ -11,4 +11,5 @@ mod packed;
 pub use matmul::{Factor, Products, products};
 pub use multiply::{Finish, Matrix, multiply};
 pub(crate) use multiply::{PER_BYTE, Part, Room, Rows, multiply_onto, multiply_parts};
+pub(crate) use packed::panels;
 pub use packed::{PackedFloats, Plain};

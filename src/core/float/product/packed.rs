@@ -27,7 +27,7 @@ pub struct Plain<'a> {
 }
 
 /// Cuts columns into panels: as wide as may be, and none narrow beside wide ones.
-fn panels(isa: Isa, depth: usize, columns: usize) -> Vec<Panel> {
+pub(crate) fn panels(isa: Isa, depth: usize, columns: usize) -> Vec<Panel> {
     let (lanes, widest) = float_panels(isa);
     let vectors = columns.div_ceil(lanes);
     let count = vectors.div_ceil(widest);

@@ -30,7 +30,8 @@ pub use elementwise::{Binary, Clamp, Table};
 pub use find::{NonZero, Suppress};
 pub use float::{
     Arithmetic, Attention, Cast, Compare, Direction, Embedding, FloatConv, FloatLayer, FloatLinear, Function,
-    GroupNorm, LayerNorm, LogSoftmax, Logic, Recurrent, Rows, Softmax, Test, Unary, Where, Zip,
+    GroupNorm, LayerNorm, LogSoftmax, Logic, Recurrent, Rows, Softmax, Test, Unary, WeightOnlyLinear, Where,
+    Zip,
 };
 pub use image::{Align, Coordinates, Fold, Near, Outside, Resize, Rounding, Sample, Sampling, Target};
 pub use join::Cat;

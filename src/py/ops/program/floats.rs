@@ -104,7 +104,7 @@ fn layer_norm(p: &Params<'_, '_>, centered: bool) -> PyResult<LayerNorm> {
 }
 
 fn embedding(p: &Params<'_, '_>) -> PyResult<Embedding> {
-    let given = p.need("table")?;
+    let (given, from_end) = (p.need("table")?, p.flag_or("from_end", false)?);
     let py = given.py();
     let wrong = |shape: &[usize]| {
         PyErr::from(Error::value(
@@ -119,12 +119,12 @@ fn embedding(p: &Params<'_, '_>) -> PyResult<Embedding> {
         let codes = contiguous(q.codes(py))?;
         let of = Rows::Codes(q.quantizer().dtype(), q.quantizer().params().clone());
         let table = Arc::new(HeldElements::new(codes)?);
-        return Ok(Embedding { table, rows, width, of: Arc::new(of) });
+        return Ok(Embedding { table, rows, width, of: Arc::new(of), from_end });
     }
     let array = as_float32(&given, &p.arg("table"))?;
     let (rows, width) = sides(array.shape()).ok_or_else(|| wrong(array.shape()))?;
     let table = Arc::new(HeldElements::new(array)?);
-    Ok(Embedding { table, rows, width, of: Arc::new(Rows::Floats) })
+    Ok(Embedding { table, rows, width, of: Arc::new(Rows::Floats), from_end })
 }
 
 /// Rows, and their width, which is not 0.

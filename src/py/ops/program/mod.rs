@@ -65,6 +65,7 @@ use values::{Declared, Held};
 /// - table(x; table: 256 bytes [, grid]), clamp(x; lo, hi)
 /// - add, sub, mul(a, b; grid [, relu]), cat(x, ...; axis [, grid]), matmul(a, b [; grid]) of codes or
 ///   of floats
+/// - linear(x; packed: a `PackedWeightOnlyLinear` [, relu])
 /// - linear, conv(x [, residual]; weight [, bias, relu, limits: (least, greatest), activation]) with a weight of floats:
 ///   the residual is added, then come the limits, then "gelu", "gelu_tanh", "silu", "sigmoid" or "tanh"; a convolution's
 ///   [stride, padding: numbers or pairs, dilation, groups, transposed, output_padding]
@@ -98,7 +99,7 @@ use values::{Declared, Held};
 ///   image, class and box. What comes after these is planned once their lengths are known
 /// - lstm, gru, rnn(x [, h, c]; weights [, biases, bidirectional, batch_first, nonlinearity]), as `quantray.ops.lstm`: one
 ///   row of the output, the last hidden states and the last cell states
-/// - embedding(ids; table: an array or a QTensor); attention(qkv [, mask]; heads); constant(; value)
+/// - embedding(ids; table: an array or a QTensor[, from_end]); attention(qkv [, mask]; heads); constant(; value)
 /// - call(x, ...; function [, count, codes]): a Python function of arrays, of QTensors with `codes`
 ///
 /// >>> import numpy as np, quantray as qt

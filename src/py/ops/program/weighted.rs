@@ -1,5 +1,7 @@
 //! Layers with weights of integers, from what Python says of them.
 
+use std::sync::Arc;
+
 use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 
@@ -10,9 +12,10 @@ use crate::error::Error;
 use crate::ops::conv::conv_of;
 use crate::ops::linear::PackedLinear;
 use crate::ops::results::Bias;
+use crate::ops::weight_only::PackedWeightOnlyLinear;
 use quantray_core::gemm::Formula;
 use quantray_core::ops::{Function, table};
-use quantray_core::program::ops::{AtMost, Clamp, Conv, Dynamic, Layer, Linear, Quantize};
+use quantray_core::program::ops::{AtMost, Clamp, Conv, Dynamic, Layer, Linear, Quantize, WeightOnlyLinear};
 use quantray_core::qparams::{DType, QParams, Quantizer};
 
 /// The scales of a weight: one, or one for each channel.
@@ -26,8 +29,16 @@ fn scales(quantizer: &Quantizer) -> Vec<f32> {
 
 /// A layer with weights.
 pub fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered) -> PyResult<()> {
-    check(p, sources, 1..=2)?;
     let packed = p.need("packed")?;
+    if let Ok(held) = packed.cast::<PackedWeightOnlyLinear>() {
+        check(p, sources, 1..=1)?;
+        let PackedWeightOnlyLinear { packed, bias, input_bits } = held.get();
+        let bias = bias.finish(false).bias.map(Arc::from);
+        let (weights, relu) = (Arc::clone(packed), p.flag("relu")?);
+        made.push(WeightOnlyLinear { weights, input_bits: *input_bits, bias, relu }, made.all());
+        return Ok(());
+    }
+    check(p, sources, 1..=2)?;
     let (relu, relu6) = (p.flag("relu")?, p.flag("relu6")?);
     let grid = p.grid("to")?;
     let to = grid.map(|grid| grid.0);

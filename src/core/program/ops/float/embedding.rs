@@ -9,7 +9,7 @@ use super::super::super::op::{Elements, Hint, Io, Need, Op, Planned, Task, Troub
 use super::super::super::value::{Type, Value};
 use crate::arch::copy_to;
 use crate::error::{Error, Result};
-use crate::ops::embedding::{Bags, Cells, Mode, Table, embedding_bag};
+use crate::ops::embedding::{Bags, Cells, Mode, Table, counted_rows, embedding_bag};
 use crate::qparams::{DType, QParams};
 use crate::threads;
 
@@ -33,6 +33,8 @@ pub struct Embedding {
     pub width: usize,
     /// What its elements stand for.
     pub of: Arc<Rows>,
+    /// Whether rows may be counted from the end: -1 is the last one.
+    pub from_end: bool,
 }
 
 impl Op for Embedding {
@@ -48,6 +50,7 @@ impl Op for Embedding {
         let made = Value::new(Type::F32, [&ids.shape[..], &[self.width]].concat());
         let (table, of, rows, width) = (Arc::clone(&self.table), Arc::clone(&self.of), self.rows, self.width);
         let (needs, work) = (vec![Need::contiguous(ids)], 2 * made.bytes());
+        let from_end = self.from_end;
         let run = move |io: Io<'_>| -> Result<(), Trouble> {
             let wide: Vec<i64>;
             let ids = match io.from[0] {
@@ -58,13 +61,8 @@ impl Op for Embedding {
                 }
                 _ => panic!("integers as planned"),
             };
-            if let Some((at, id)) = ids.iter().enumerate().find(|(_, id)| !(0..rows as i64).contains(id)) {
-                let valid = match rows {
-                    0 => "empty: the table has no rows".into(),
-                    n => format!("from 0 to {}", n - 1),
-                };
-                return Err(Error::index("input", format!("{id} at {at}"), valid).into());
-            }
+            let ids = &*counted_rows(ids, rows, from_end)
+                .map_err(|(at, valid)| Error::index("input", format!("{} at {at}", ids[at]), valid))?;
             let to = io.to.floats();
             match (&*of, table.memory()) {
                 (Rows::Floats, memory) => Ok(take(memory.floats(), width, ids, to)?),

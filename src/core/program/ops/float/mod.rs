@@ -13,6 +13,7 @@ mod product;
 mod recurrent;
 mod softmax;
 mod unary;
+mod weight_only;
 mod zip;
 
 pub use attention::Attention;
@@ -29,6 +30,7 @@ pub(super) use product::matmul;
 pub use recurrent::{Direction, Recurrent};
 pub use softmax::{LogSoftmax, Softmax};
 pub use unary::{Function, Unary};
+pub use weight_only::WeightOnlyLinear;
 pub use zip::{Arithmetic, Compare, Logic, Zip};
 
 use super::super::op::Need;

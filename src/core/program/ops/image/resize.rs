@@ -228,11 +228,15 @@ fn made_inner(made: &Value, a: usize) -> usize {
 /// Places and their weights.
 type Taps = [(usize, f32); 4];
 
+/// Both neighbours by their own distance, beyond the ends too: rounded as the formula is, so that integers that are made
+/// of the mean are those of the formula.
 fn linear(at: f32, n: usize) -> Taps {
-    let at = at.clamp(0.0, (n - 1) as f32);
-    let low = (at as usize).min(n - 1);
-    let part = at - low as f32;
-    [(low, 1.0 - part), ((low + 1).min(n - 1), part), (0, 0.0), (0, 0.0)]
+    let low = f64::from(at.floor());
+    let tap = |k: f64| {
+        let distance = (k - f64::from(at)).abs() as f32;
+        (k.clamp(0.0, (n - 1) as f64) as usize, (1.0 - distance).max(0.0))
+    };
+    [tap(low), tap(low + 1.0), (0, 0.0), (0, 0.0)]
 }
 
 /// Keys' kernel; at -0.75 torch's, at -0.5 the one that is exact for squares.
