@@ -77,20 +77,6 @@ impl Weights {
         }
     }
 
-    /// The output `n` in float64, and how far from it sums of float32 may be, whatever their order.
-    fn real(&self, layout: &Layout, x: &[f32], finish: &Finish<'_>, n: usize) -> (f64, f64) {
-        let weight = |k: usize| {
-            let at = n * layout.groups() + k / layout.group;
-            let code = f64::from(self.codes[n * layout.depth + k]);
-            f64::from(self.scales[at]) * (code - f64::from(self.groups().zero_point(layout, at)))
-        };
-        let bias = finish.bias.map_or(0.0, |bias| f64::from(bias[n]));
-        let parts = x.iter().enumerate().map(|(k, &x)| f64::from(x) * weight(k));
-        let (sum, size) = parts.fold((bias, bias.abs()), |(sum, size), y| (sum + y, size + y.abs()));
-        let room = size * (x.len() + 4) as f64 * 2f64.powi(-23) + x.len() as f64 * 2f64.powi(-149);
-        (if finish.relu { sum.max(0.0) } else { sum }, room)
-    }
-
     fn groups(&self) -> Groups<'_> {
         let zero_points = self.zero_points.as_deref();
         Groups { codes: &self.codes, scales: &self.scales, zero_points }
@@ -130,14 +116,8 @@ fn products_on_every_instruction_set() {
                     if bits == InputBits::TwentyFour && m >= floats_from(packed.isa()) {
                         for (i, &got) in got.iter().enumerate() {
                             let x = &x[i / n * k..][..k];
-                            let (wanted, room) = weights.real(&layout, x, &finish, i % n);
-                            let near = match x.iter().all(|x| x.is_finite()) {
-                                // What leaves float32 on the way may be anything.
-                                true if room > f64::from(f32::MAX) * 2f64.powi(-23) => true,
-                                true => (f64::from(got) - wanted).abs() <= room,
-                                false => got.is_nan(),
-                            };
-                            assert!(near, "{isa} x {count}: {layout:?}, at {i}: {got}, not {wanted}");
+                            let near = reference::is_near(got, x, &layout, &weights.groups(), &finish, i % n);
+                            assert!(near, "{isa} x {count}: {layout:?}, at {i}: {got}");
                         }
                         continue;
                     }
