@@ -148,8 +148,8 @@ class HistogramObserver(CountingObserver):
 
 @functools.cache
 def _left_out() -> tuple[Array, Array]:
-    """The shares of the values that are left out below, and those that are kept below the upper end, step by step,
-    with the rounding of each step.
+    """The shares of the values that are left out below, and those up to the upper end, step by step: each
+    with the rounding of all before it.
     """
     steps = np.full(round(1 / STEP) + 2, STEP)
     steps[0] = 0
