@@ -155,6 +155,7 @@ def test_explain_names_the_kernel(kernels):
         assert ("digits" in text) == (
             bits > (8 if "vpdpbusd" in text or "dot" in text or "mla" in text else 16)
         )
+        assert ("products of float32" in text) == (bits == 24 and "16-bit products" in text)
 
 
 @pytest.mark.parametrize("input_bits", [24, 16, 8])

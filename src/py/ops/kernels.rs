@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use quantray_core::arch::{self, Isa};
+use quantray_core::weight_only::floats_from;
 
 use crate::array::integer;
 use crate::error::Error;
@@ -81,11 +82,14 @@ pub fn explain(op: &Bound<'_, PyAny>) -> PyResult<String> {
             true => format!("\n{} has no kernel for these products", current.name()),
             false => String::new(),
         };
-        return Ok(format!(
-            "{}{lacking}\n{}",
-            reason(isa, &means_wide(isa, linear.getattr("input_bits")?.extract()?)),
-            linear.repr()?
-        ));
+        let bits = linear.getattr("input_bits")?.extract()?;
+        let many = match floats_from(isa) {
+            rows if bits == 24 && rows < usize::MAX => {
+                format!("\nfrom {rows} rows on: the weights written out as floats, and products of float32")
+            }
+            _ => String::new(),
+        };
+        return Ok(format!("{}{many}{lacking}\n{}", reason(isa, &means_wide(isa, bits)), linear.repr()?));
     }
     let extra = match op.repr()?.to_string().contains("depthwise") {
         true => "\ndepthwise: each output meets one channel, so that vectors hold channels side by side",
