@@ -114,6 +114,17 @@ def test_workflows_make_integers_of_them(rng, tmp_path):
     assert tq.quantize(changed, [ids], verbose=False, inplace=True) is changed
 
 
+@pytest.mark.parametrize("quantize", [tq.prepare, tq.prepare_qat, tq.quantize_dynamic])
+def test_a_layer_under_two_names_stays_one(rng, quantize):
+    held = nn.quantized.WeightOnlyLinear(24, 24, bits=8, group_size=32)
+    assert held.is_per_channel()
+    model = nn.Sequential(held, nn.ReLU(), held)
+    made = quantize(model)
+    assert made[0] is made[2]
+    assert not isinstance(made[0], nn.quantized.WeightOnlyLinear)
+    assert model[0] is model[2] is held
+
+
 def test_files_in_integers_have_layers_of_integers(rng):
     """The same weights, behind values that are rounded."""
     f = Compressed(rng)

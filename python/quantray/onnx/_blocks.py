@@ -6,19 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from quantray import nn
-from quantray._core import make_per_channel_quantized_tensor, per_channel_affine_float_qparams
 from quantray.nn._init import rebuilding
 from quantray.nn.quantized._weight_only_linear import GROUPS
 from quantray.onnx._file import NodeFile
 from quantray.onnx.operators import Array
-
-if TYPE_CHECKING:
-    pass
+from quantray.onnx.operators._tables import table_of
 
 
 class Blocks(NamedTuple):
@@ -41,16 +38,13 @@ class Blocks(NamedTuple):
         bits = kind.removeprefix("u").removeprefix("int")
         if not isinstance(size, int) or not isinstance(axis, int) or bits not in ("2", "4", "8"):
             return None
-        if (
-            codes is None
-            or scales is None
-            or np.ndim(codes) != 2
-            or np.ndim(scales) != (2 if size > 0 else 1)
-        ):
+        if codes is None or scales is None:
+            return None
+        if np.ndim(codes) != 2 or np.ndim(scales) != (2 if size > 0 else 1):
             return None
         if size <= 0:
             # Rows are what has the scales: one block each.
-            codes, axis = (codes, 1) if axis % 2 == 0 else (np.transpose(codes), 1)
+            codes, axis = codes if axis % 2 == 0 else np.transpose(codes), 1
             scales, size = np.reshape(scales, (-1, 1)), max(codes.shape[1], 1)
             zeros = None if zeros is None else np.reshape(zeros, (-1, 1))
         if axis % 2 == 0:
@@ -124,12 +118,7 @@ def in_blocks(module: nn.Linear, found: Blocks) -> nn.Module:
     """A layer that reads codes in the place of one of floats, where its weight is what they stand for."""
     if not found.are(np.asarray(module._parameters["weight"])):
         return module
-    bias = module._parameters.get("bias")
-    made = found.layer(bias)
-    if made is None:
-        return module
-    made.__dict__.update({name: value for name, value in module.__dict__.items() if name == "_takes_16_bits"})
-    return made
+    return found.layer(module._parameters.get("bias")) or module
 
 
 def table_in_blocks(module: nn.Embedding, found: Blocks) -> nn.Module:
@@ -141,12 +130,4 @@ def table_in_blocks(module: nn.Embedding, found: Blocks) -> nn.Module:
         return module
     codes = (found.codes.astype(np.int16) + 128).astype(np.uint8)
     zeros = np.float32(128) + (np.float32(0) if found.zeros is None else found.zeros[:, 0])
-    table = make_per_channel_quantized_tensor(
-        codes,
-        found.scales[:, 0],
-        np.broadcast_to(zeros, len(codes)),
-        axis=0,
-        qscheme=per_channel_affine_float_qparams,
-    )
-    with rebuilding(codes.size):
-        return nn.quantized.Embedding(*codes.shape, _weight=table, from_end=module.from_end)
+    return table_of(codes, found.scales[:, 0], np.broadcast_to(zeros, len(codes)))

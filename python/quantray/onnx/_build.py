@@ -160,14 +160,14 @@ class Builder:
         call, constants = self._call(node, wanted)
         with said_of(call.title):
             module = row.builder(call, constants) if row.builder is not None else None
-            if module is not None and node.inputs[0] in self.rounded:
-                module.__dict__["_takes_16_bits"] = True
             # A product has its weight second, a table comes first.
             held = [self.blocks.get(name) for name in node.inputs[:2]]
             if isinstance(module, nn.Linear) and held[1] is not None:
                 module = in_blocks(module, held[1])
             elif isinstance(module, nn.Embedding) and held[0] is not None:
                 module = table_in_blocks(module, held[0])
+            if module is not None and node.inputs[0] in self.rounded:
+                module.__dict__["_takes_16_bits"] = True
         if module is None:
             module = Step(call, row, constants, _parameter_names(node.inputs))
         path = self._put(module, node, home, [node.inputs[i] for i in call.given])

@@ -25,17 +25,13 @@ def in_floats(model: M, inplace: bool = False) -> M:
     own = float_layer(model)
     if own is not None:
         return cast("M", own)
-    found = {
-        path: module
-        for path, module in model.named_modules()
-        if type(module) is WeightOnlyLinear and float_layer(module) is not None
-    }
+    made = {module: float_layer(module) for module in model.modules()}
+    # A layer under several names is one layer afterwards, too.
+    places = model.named_modules(remove_duplicate=False)
+    found = {path: layer for path, module in places if (layer := made[module]) is not None}
     if not found:
         return model
     model = model if inplace else model.copy()
-    made: dict[int, nn.Module] = {}
-    for path, module in found.items():
-        if id(module) not in made:
-            made[id(module)] = cast("nn.Module", float_layer(module))
-        model.set_submodule(path, made[id(module)])
+    for path, layer in found.items():
+        model.set_submodule(path, layer)
     return model

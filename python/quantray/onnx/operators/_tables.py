@@ -30,9 +30,14 @@ def _table(call: Call, *inputs: Array) -> Array:
 
 @layer("Table", domain="quantray")
 def _table_layer(call: Call, constants: Sequence[Given]) -> nn.Module:
-    """A table of uint8, with a scale and a zero point for all of it, or for each row."""
-    # A pass has made the node, of constants.
+    """The table of a node that a pass has made."""
+    # All of them are constants.
     codes, scales, zeros = cast("Sequence[Array]", constants[1:4])
+    return table_of(codes, scales, zeros)
+
+
+def table_of(codes: Array, scales: Array, zeros: Array) -> nn.Module:
+    """A table of uint8, with a scale and a zero point for all of it, or for each row."""
     if scales.size == 1:
         table = make_per_tensor_quantized_tensor(codes, float(scales.item()), int(zeros.item()))
     else:

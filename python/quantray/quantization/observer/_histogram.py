@@ -108,6 +108,7 @@ class HistogramObserver(CountingObserver):
         cumulative: list[float] = np.cumsum(histogram).tolist()
         alphas, betas = _left_out()
         below, above = alphas * cumulative[-1], betas * cumulative[-1]
+        rising = -above
         start, end = 0, self.bins - 1
         least = np.inf
         alpha = beta = 0
@@ -120,7 +121,7 @@ class HistogramObserver(CountingObserver):
                 next_start, next_end, beta = start, right, beta + 1
             else:
                 # Nothing moves before the upper end does: most steps leave less out than lies in one bin.
-                beta = int(np.searchsorted(-above, -cumulative[end], "right")) - 1
+                beta = int(np.searchsorted(rising, -cumulative[end], "right")) - 1
                 if beta == len(betas) - 1:
                     break
                 continue
