@@ -279,6 +279,10 @@ impl<P: Product> Bound<'_, P> {
                 let at = (first + some.start) * stride;
                 let to = &mut data[some.start * stride..some.end * stride];
                 self.store(first + some.start, some.len(), shifts.of(first + u), at, to, &mut quads);
+                if quads.len() == start {
+                    firsts.resize(firsts.len() + some.len(), start as u32);
+                    continue;
+                }
                 let mut next = start;
                 for u in some.clone() {
                     firsts.push(next as u32);

@@ -48,7 +48,7 @@ fn run<'py>(
     let channel = usize::from(batch);
     let shape: Vec<usize> =
         codes.shape()[..=channel].iter().copied().chain(windows.iter().map(Vec::len)).collect();
-    let whole = vec![Window { first: 0, count: 1, step: 1, size: 1 }];
+    let whole = vec![Window::ONLY];
     let mut windows = windows.into_iter();
     let windows: [Vec<Window>; 3] =
         std::array::from_fn(
@@ -89,7 +89,7 @@ fn run_wide<'py>(
     let channel = usize::from(batch);
     let shape: Vec<usize> =
         codes.shape()[..=channel].iter().copied().chain(windows.iter().map(Vec::len)).collect();
-    let whole = Window { first: 0, count: 1, step: 1, size: 1 };
+    let whole = Window::ONLY;
     let mut windows = windows.into_iter();
     let windows: [Vec<Window>; 3] = std::array::from_fn(|a| match a < 3 - dims {
         true => vec![whole],

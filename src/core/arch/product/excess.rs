@@ -4,6 +4,8 @@
 //! all weights where `x0 + x1` is at most 256. So a product stores activations less what most of them have in common, not
 //! below 0 and no pair above that, and adds the products of what is missing, which is little, to the sums.
 
+use std::ops::Range;
+
 use super::tiles::height;
 use super::{Panels, Product, Rows};
 
@@ -38,11 +40,10 @@ impl<'a> Excess<'a> {
         Self { before: self.before + elements, ..self }
     }
 
-    /// Those of so many elements, from one of them on.
-    fn of(self, start: usize, length: usize) -> &'a [Quad] {
-        let first = start / self.unit;
-        let end = first + length.div_ceil(self.unit);
-        &self.quads[self.firsts[first] as usize..self.firsts[end] as usize]
+    /// Those of some units.
+    #[inline]
+    fn of(self, units: Range<usize>) -> &'a [Quad] {
+        &self.quads[self.firsts[units.start] as usize..self.firsts[units.end] as usize]
     }
 }
 
@@ -92,26 +93,35 @@ impl OfTiles {
 pub(super) fn missing<P: Product>(rows: &Rows<'_, P::A>, panels: &Panels<'_>, stride: usize) -> OfTiles {
     let Some(excess) = rows.excess else { return OfTiles::default() };
     let length = panels.depth / rows.runs.len();
-    let starts =
-        || rows.lines.iter().flat_map(|line| rows.runs.iter().map(move |run| excess.before + line + run));
-    // Those of a row are counted by how many there are in all of them, which overlap.
-    let most: usize =
-        starts().map(|start| excess.of(start, (rows.count - 1) * rows.stride + length).len()).sum();
+    // In units, which divide all of these: a division for each row would take longer than all else.
+    let (units, step) = (length.div_ceil(excess.unit), rows.stride / excess.unit);
+    let unit = |line: usize, run: usize| (excess.before + line + run) / excess.unit;
+    // What some rows have in a run, from its first unit in the first row on; it overlaps.
+    let meets = |first: usize, rows: Range<usize>| {
+        excess.of(first + rows.start * step..first + (rows.end - 1) * step + units)
+    };
+    let firsts = || rows.lines.iter().flat_map(|&line| rows.runs.iter().map(move |&run| unit(line, run)));
+    // Those of a row are counted by how many there are in all of them.
+    let most: usize = firsts().map(|first| meets(first, 0..rows.count).len()).sum();
     if most == 0 {
         return OfTiles::default();
     }
     let height = height::<P>(rows.count);
     let mut all = Vec::with_capacity(2 * most);
     let mut ends = Vec::with_capacity(rows.lines.len() * rows.count.div_ceil(height));
-    for (l, line) in rows.lines.iter().enumerate() {
+    for (l, &line) in rows.lines.iter().enumerate() {
         for first in (0..rows.count).step_by(height) {
             let tile = first..rows.count.min(first + height);
-            for (i, run) in rows.runs.iter().enumerate() {
+            for (i, &run) in rows.runs.iter().enumerate() {
+                let first = unit(line, run);
+                if meets(first, tile.clone()).is_empty() {
+                    continue;
+                }
                 let start = |r: usize| excess.before + line + run + r * rows.stride;
                 let mut quads = [&[][..]; MOST_ROWS];
                 let mut longest = 0;
                 for (quads, r) in quads.iter_mut().zip(tile.clone()) {
-                    *quads = excess.of(start(r), length);
+                    *quads = meets(first, r..r + 1);
                     longest = longest.max(quads.len());
                 }
                 // Neighbours are of different rows: what is added to the same sums waits for each other.

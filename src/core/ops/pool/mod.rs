@@ -23,7 +23,7 @@ use crate::error::Stopped;
 use crate::gemm::{Codes, Space};
 use crate::threads;
 use average::Average;
-use axis::{NARROW, Sum, Total, along, each};
+use axis::{NARROW, Sum, Total, along, apart, each};
 
 /// What becomes of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -171,6 +171,9 @@ impl<C: Byte> Piece<'_, C> {
         if height == 1 && lines.len() == 1 && lines[0].count == 1 {
             return along(v, windows, from, (width, self.channels), to, &mut spare);
         }
+        if self.channels >= NARROW && are_apart([lines, windows], width) {
+            return apart(v, [lines, windows], from, (height, width, self.channels), to);
+        }
         if self.channels >= NARROW {
             // One line after the other, which stays in the first cache.
             let mut joined = vec![T::NONE; inner];
@@ -188,6 +191,13 @@ impl<C: Byte> Piece<'_, C> {
         along(v, lines, from, (height, inner), &mut joined, &mut spare);
         along(v, windows, &joined, (width, self.channels), to, &mut spare);
     }
+}
+
+/// Whether windows have so little in common that each is joined by itself: what lines of windows come to, kept for those
+/// that share it, would be written and read once more.
+fn are_apart([lines, windows]: [&[Window]; 2], width: usize) -> bool {
+    let [high, wide] = [lines, windows].map(|all| all.iter().map(|w| w.count).sum::<usize>());
+    high * wide <= high * width + lines.len() * (wide + width)
 }
 
 /// Maxima.

@@ -16,6 +16,11 @@ pub struct Window {
     pub size: usize,
 }
 
+impl Window {
+    /// The only element of an axis that an image lacks.
+    pub const ONLY: Self = Self { first: 0, count: 1, step: 1, size: 1 };
+}
+
 /// How windows move along one axis.
 #[derive(Debug, Clone, Copy)]
 pub struct Moves {

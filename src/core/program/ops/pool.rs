@@ -72,7 +72,7 @@ impl Op for Pool {
             return Err(Error::value("grid", Type::Codes(to).name(), valid));
         }
         let made = images.made(to.map_or(x.ty, Type::Codes), images.channels, &counts);
-        let whole = || vec![Window { first: 0, count: 1, step: 1, size: 1 }];
+        let whole = || vec![Window::ONLY];
         let mut own = own.into_iter();
         let windows: [Vec<Window>; 3] = std::array::from_fn(|a| match a < 3 - dims {
             true => whole(),

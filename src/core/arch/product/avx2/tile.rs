@@ -67,7 +67,9 @@ unsafe fn by_dot<const M: usize>(t: &Tile<'_, u8>, rows: *const u8, sums: &mut [
             // SAFETY: the caller's promise: 64 bytes of the panel for each step, and four steps of each row.
             unsafe {
                 let weights = panel.wrapping_add(KU * NR * k);
-                let weights = [0, 32].map(|at| _mm256_loadu_si256(weights.add(at).cast()));
+                // Not by `map`: what it is given is not inlined into it, as it has no AVX2 itself.
+                let weights =
+                    [_mm256_loadu_si256(weights.cast()), _mm256_loadu_si256(weights.add(32).cast())];
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let quad = rows.add(r * t.row_stride + 4 * k).cast::<i32>().read_unaligned();
                     let quad = _mm256_set1_epi32(quad);
