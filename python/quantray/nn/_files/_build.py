@@ -123,7 +123,7 @@ class Builder:
                 Module.__init__(made)
             else:
                 make = getattr(kind, "_rebuild", kind)
-                # Modules among the arguments are mostly children, too: their tensors are below their own paths.
+                # Modules among the arguments are mostly children, too: with tensors below their own paths.
                 paths = {child: joined(path, key) for key, child in self.children(number).items()}
                 config = self.config(number).items()
                 made = make(**{key: self._decoded(value, path, paths) for key, value in config})

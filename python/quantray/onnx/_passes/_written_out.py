@@ -226,7 +226,11 @@ def _of_one(op: str, *ignored: str) -> _Row:
         x, xs, xz, ys, yz = _inputs(node, 5)
         if node.attributes.get("channels_last"):
             return False
-        if op == "AveragePool" and node.attributes.get("ceil_mode") and node.attributes.get("count_include_pad"):
+        if (
+            op == "AveragePool"
+            and node.attributes.get("ceil_mode")
+            and node.attributes.get("count_include_pad")
+        ):
             # It counts what lies beyond the padding, which means of floats never do.
             return False
         said = node.attributes.get("opset")

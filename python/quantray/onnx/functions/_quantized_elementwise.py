@@ -224,7 +224,7 @@ def qlinear_average_pool(
 ) -> Array:
     """Means of windows of quantized images, quantized.
 
-    Where padding counts, so does what `ceil` adds: not as AveragePool of the standard, but as onnxruntime has it.
+    Where padding counts, so does what `ceil` adds: not as in AveragePool, but as onnxruntime has it.
 
     Source: onnxruntime's operator QLinearAveragePool.
     """
