@@ -32,16 +32,9 @@ class Recurrent(nn.Module):
 
 def _along(r, c):
     groups = r.choice([g for g in (1, 2, c) if c % g == 0])
-    k = r.randint(1, 3)
-    layer = nn.Conv1d(
-        c,
-        groups * r.randint(1, 3),
-        k,
-        r.randint(1, 2),
-        r.choice([0, k - 1, "same"]) if k < 2 else k - 1,
-        1,
-        groups,
-    )
+    k, stride = r.randint(1, 3), r.randint(1, 2)
+    padding = "same" if stride == 1 and r.random() < 0.3 else k - 1
+    layer = nn.Conv1d(c, groups * r.randint(1, 3), k, stride, padding, 1, groups)
     return Along(layer, r.choice([None, nn.ReLU(), nn.GELU(), nn.BatchNorm1d(layer.out_channels)]))
 
 
