@@ -178,8 +178,8 @@ def _mean(to: Writing, node: Node) -> None:
 def _of_all(to: Writing, node: Node, x: str, ndim: int) -> str:
     """The mean over all lengths of an image, which keeps its axes.
 
-    onnxruntime refuses to run pools whose result has a grid 256 times as fine as the image, as where the mean was taken
-    off before; other means it computes in floats.
+    onnxruntime refuses to run pools whose result has a grid 256 times as fine as the image, as where the mean
+    was taken off before; other means it computes in floats.
     """
     image, made = to.grids.get(node.inputs[0]), to.grids.get(Ref(node.name))
     if image is not None and made is not None and float(image.scale) >= 256 * float(made.scale):
