@@ -180,3 +180,10 @@ def test_models_are_left_as_they_were(models):
     assert all(each.training for each in model.modules())
     np.testing.assert_array_equal(model(x), before)
     np.testing.assert_array_equal(int8(x), was)
+
+
+@pytest.mark.filterwarnings("ignore:nothing of the model computes in integers")
+@pytest.mark.parametrize("model", [nn.Identity(), nn.Sequential(nn.Dropout(), nn.Identity()).eval()])
+def test_a_model_of_no_nodes_corresponds_to_itself(model, rng):
+    x = rng.standard_normal((4, 3)).astype(np.float32)
+    assert "exact" in str(compare(model, tq.quantize(model, x, verbose=False), x))

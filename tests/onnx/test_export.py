@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import quantray as qt
 from exact_onnxruntime import needs_exact_onnxruntime
@@ -327,3 +328,33 @@ def test_random_numbers_of_a_shape_that_is_worked_out(op, tmp_path):
         mean, deviation = (0, 1) if op == "RandomNormalLike" else (0.5, 12**-0.5)
         assert abs(y.mean() - mean) < 0.1
         assert abs(y.std() - deviation) < 0.1
+
+
+class Centred(nn.Module):
+    """A gate by means that were taken off before: almost zeros, on a grid much finer than the image's."""
+
+    def __init__(self, keeps):
+        super().__init__()
+        self.conv, self.gate, self.keeps = nn.Conv2d(4, 8, 3), nn.Linear(8, 8), keeps
+
+    def forward(self, x):
+        x = self.conv(x)
+        x = x - x.mean(axis=(2, 3), keepdims=True)
+        means = F.adaptive_avg_pool2d(x, 1).reshape(len(x), 8) if self.keeps else x.mean(axis=(2, 3))
+        return x * F.sigmoid(self.gate(means))[:, :, None, None]
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_means_on_a_very_fine_grid_run_in_onnxruntime(rng, tmp_path, keeps):
+    model = Centred(keeps).eval()
+    x = rng.standard_normal((8, 4, 9, 8)).astype(np.float32)
+    qt.onnx.save(tq.quantize(model, x, verbose=False), tmp_path / "m.onnx", x)
+    # With its optimizations it refused; without them its products of bytes are exact on every CPU.
+    runner = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    assert runner.run(None, {"x": x})[0].shape == (8, 8, 7, 6)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    plain = onnxruntime.InferenceSession(tmp_path / "m.onnx", options, providers=["CPUExecutionProvider"])
+    (found,) = plain.run(None, {"x": x})
+    assert np.sqrt(((found - model(x)) ** 2).mean()) < 0.03 * model(x).std()
+    assert_allclose(qt.onnx.load(tmp_path / "m.onnx")(x), found, atol=0.02)

@@ -88,6 +88,9 @@ def test_functions_of_elements_and_pools(seed):
     compare("QLinearGlobalAveragePool", unary(r, x), held=GRID, channels_last=0)
     window = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": seed % 2}
     compare("QLinearAveragePool", unary(r, x), held=GRID, **window)
+    # Windows that end beyond the padding, too, in one direction or both.
+    window |= {"kernel_shape": [2, 3 + seed % 3], "pads": [1, 0, 0, seed % 2], "ceil_mode": 1}
+    compare("QLinearAveragePool", unary(r, x), held=GRID, **window)
     parts = {"y_scale": r.scale(), "y_zero": r.codes()}
     for name, n in (("a", 3), ("b", 4)):
         parts |= {name: r.codes(2, n), f"{name}_scale": r.scale(), f"{name}_zero": r.codes()}

@@ -297,3 +297,19 @@ def test_codes_that_an_operator_takes_are_saved_as_codes(rng, tmp_path):
         assert_array_equal(loaded(x), want)
         assert_array_equal(again(x), want)
         assert_array_equal(theirs.run(None, {"x": x})[0], want)
+
+
+def test_a_float_layer_before_integers_is_saved_and_loaded(rng, tmp_path):
+    """Its weights are those of a module inside of the one that quantizes what it gives."""
+    f = Draft(rng)
+    grid = f.constant(np.float32(0.02)), f.constant(np.uint8(120))
+    y = f("InstanceNormalization", "x", f.weight(4, size=1.0), f.weight(4, size=0.1))
+    y = f("DequantizeLinear", f("QuantizeLinear", y, *grid), *grid)
+    y = f("Conv", y, f.weight(3, 4, 1, 1))
+    made = f.model({"x": ["n", 4, 5, 5]}, y, 17)
+    x = rng.standard_normal((2, 4, 5, 5)).astype(np.float32)
+    (want,) = session(made.SerializeToString()).run(None, {"x": x})
+    model = qt.onnx.load(made.SerializeToString())
+    np.testing.assert_allclose(model(x), want, atol=1e-4)
+    qt.save(model, tmp_path / "model.qt")
+    np.testing.assert_allclose(qt.load(tmp_path / "model.qt")(x), want, atol=1e-4)

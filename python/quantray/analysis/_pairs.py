@@ -52,9 +52,11 @@ class Pairs:
         taken = {node.name for node in other}
         #: Nodes of the float graph that no other one has the name of.
         self._free = [node for node in graph if node.kind not in _NO_STEPS and node.name not in taken]
+        has_steps = False
         for node in other:
             if node.kind in _NO_STEPS or node.name in inner or is_weight(Ref(node.name), other):
                 continue
+            has_steps = True
             found = self._of(node)
             if found is None:
                 continue
@@ -64,7 +66,8 @@ class Pairs:
             self.steps[node.name] = self._settled(found)
         layers = [node.name for node in other if _is_layer(node, its)]
         self.unpaired = [name for name in layers if name not in self.steps]
-        is_alien = 2 * len(self.unpaired) > len(layers) if layers else not self.exact_names
+        # A model of no nodes, as identities are, corresponds to itself.
+        is_alien = 2 * len(self.unpaired) > len(layers) if layers else has_steps and not self.exact_names
         if is_alien:
             raise ValueError(
                 f"model and int8 do not correspond: {len(self.unpaired)} of {len(layers)} layers of int8 "

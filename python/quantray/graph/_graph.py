@@ -319,6 +319,15 @@ def map_wires(function: Callable[[Ref], Ref], tree: T) -> T:
     return map_tree(leaf, tree)
 
 
+def map_lengths(function: Callable[[Ref], Ref], tree: T) -> T:
+    """A tree with the wires of which it takes lengths replaced by a function of them; others stay."""
+
+    def leaf(value: object) -> object:
+        return map_wires(function, value) if isinstance(value, (Expr, ArrayOfLengths)) else value
+
+    return map_tree(leaf, tree)
+
+
 def wires(tree: object) -> list[Ref]:
     """The wires in a tree, those of lengths too."""
     found: list[Ref] = []

@@ -9,7 +9,7 @@ import numpy as np
 from quantray import nn
 from quantray._typing import Array
 from quantray.graph import Fact, Graph, Node, Ref, Rewriter, kind_of, run
-from quantray.graph._graph import map_wires, wires
+from quantray.graph._graph import map_lengths, map_wires, wires
 from quantray.graph.kinds import LAYERS
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import BATCH_NORMS
@@ -226,12 +226,15 @@ def collapse(graph: Graph) -> Graph:
         if len(begins) == 1 and (len(region) > 1 or not _is_known(node)):
             formulas[node.name] = region, next(iter(begins))
             taken |= region
+    # Others may take the lengths of what is inside: a formula's nodes have those of the wire that goes in.
+    alike = {Ref(n): begin for end, (region, begin) in formulas.items() for n in region - {end}}
     made = Rewriter(graph)
     for node in graph:
         if node.name in formulas:
             made.add(formula_of(node, *formulas[node.name], graph))
         elif node.name not in taken:
-            made.add(node)
+            given = map_lengths(lambda ref: alike.get(ref, ref), (node.args, dict(node.kwargs)))
+            made.add(node.but(args=given[0], kwargs=given[1]))
     return made.graph().pruned()
 
 

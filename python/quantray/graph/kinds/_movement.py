@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import SupportsIndex, cast
 
@@ -18,7 +19,20 @@ from quantray.nn import functional as F
 
 def reshape(x: Array, shape: Iterable[SupportsIndex]) -> Array:
     """Another shape for the same elements."""
-    return np.reshape(x, tuple(shape))
+    lengths = tuple(shape)
+    return np.reshape(x, lengths if np.size(x) else _of_none(np.shape(x), lengths))
+
+
+def _of_none(shape: Sequence[int], lengths: tuple[SupportsIndex, ...]) -> tuple[SupportsIndex, ...]:
+    """A shape for no elements: NumPy cannot tell what -1 is then, the axes between those that stay can."""
+    if lengths.count(-1) != 1:
+        return lengths
+    at = lengths.index(-1)
+    before, after = lengths[:at], lengths[at + 1 :]
+    end = len(shape) - len(after)
+    if at > end or before != tuple(shape[:at]) or after != tuple(shape[end:]):
+        return lengths
+    return (*before, math.prod(shape[at:end]), *after)
 
 
 def transpose(x: Array, axes: Sequence[int] | None) -> Array:

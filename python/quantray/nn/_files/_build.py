@@ -123,7 +123,10 @@ class Builder:
                 Module.__init__(made)
             else:
                 make = getattr(kind, "_rebuild", kind)
-                made = make(**{key: self._decoded(value, path) for key, value in self.config(number).items()})
+                # Modules among the arguments are mostly children, too: with tensors below their own paths.
+                paths = {child: joined(path, key) for key, child in self.children(number).items()}
+                config = self.config(number).items()
+                made = make(**{key: self._decoded(value, path, paths) for key, value in config})
         for key, child in self.children(number).items():
             inner = None if child is None else self.module(child, joined(path, key))
             if key in made._modules:
@@ -149,13 +152,14 @@ class Builder:
             made.register_buffer(key, self.tensors[name], persistent=False)
         return made
 
-    def _decoded(self, value: Json, path: str) -> object:
+    def _decoded(self, value: Json, path: str, paths: Mapping[int | None, str]) -> object:
         if isinstance(value, dict):
             if set(value) != {"module"}:
                 raise ValueError(f"a config has values and modules, got {sorted(value)[:5]}")
-            return self.module(self._number(value["module"]), path)
+            number = self._number(value["module"])
+            return self.module(number, paths.get(number, path))
         if isinstance(value, list):
-            return tuple(self._decoded(v, path) for v in value)
+            return tuple(self._decoded(v, path, paths) for v in value)
         return value
 
 

@@ -108,10 +108,15 @@ def _by_moments_gradient(
 def _standard(input: Input, rows: int, eps: float) -> Floats:
     """An array as rows, each less its mean and divided by its deviation."""
     x = floats(input)
-    y = x.reshape(rows, -1)
+    y = _as_rows(x, rows)
     y = y - y.mean(1, keepdims=True, dtype=np.float32)
     y *= _factors(y, eps)
     return y.reshape(x.shape)
+
+
+def _as_rows(x: Floats, rows: int) -> Floats:
+    # No images have no rows, of which NumPy cannot tell the length.
+    return x.reshape(rows, x.size // rows if rows else 1)
 
 
 def _factors(centred: Floats, eps: float) -> Floats:
@@ -123,10 +128,10 @@ def _factors(centred: Floats, eps: float) -> Floats:
 def _standard_gradient(
     wanted: Sequence[int], out: Floats, input: Input, rows: int, eps: float
 ) -> Vjp[Floats]:
-    x, y = floats(input).reshape(rows, -1), out.reshape(rows, -1)
+    x, y = _as_rows(floats(input), rows), _as_rows(out, rows)
 
     def vjp(g: Floats) -> list[Array]:
-        g = g.reshape(rows, -1)
+        g = _as_rows(g, rows)
         made = g - g.mean(1, keepdims=True, dtype=np.float32)
         made -= y * (g * y).mean(1, keepdims=True, dtype=np.float32)
         return [made * _factors(x - x.mean(1, keepdims=True, dtype=np.float32), eps)]

@@ -158,7 +158,7 @@ def adaptive(to: Writing, node: Node, x: str, shape: Shape, kind: str, settings:
     sizes = list(sizes) if isinstance(sizes, (tuple, list)) else [sizes] * dims
     is_max = "max" in kind
     if all(size == 1 for size in sizes):
-        return to.op("GlobalMaxPool" if is_max else "GlobalAveragePool", [x], node=node)
+        return to.op("GlobalMaxPool", [x], node=node) if is_max else _of_all(to, node, x, len(shape))
     lengths = shape[-dims:]
     sizes = [n if size is None else size for size, n in zip(sizes, lengths, strict=True)]
     window: list[int] = []
@@ -175,8 +175,20 @@ def _mean(to: Writing, node: Node) -> None:
     to.put(node, mean(to, node, to.value(x), len(to.fact(x).shape), bool(node.get("keepdims"))))
 
 
+def _of_all(to: Writing, node: Node, x: str, ndim: int) -> str:
+    """The mean over all lengths of an image, which keeps its axes.
+
+    onnxruntime refuses to run pools whose result has a grid 256 times as fine as the image, as where the mean
+    was taken off before; other means it computes in floats.
+    """
+    image, made = to.grids.get(node.inputs[0]), to.grids.get(Ref(node.name))
+    if image is not None and made is not None and float(image.scale) >= 256 * float(made.scale):
+        return to.op("ReduceMean", [x], node=node, axes=list(range(2, ndim)), keepdims=1)
+    return to.op("GlobalAveragePool", [x], node=node)
+
+
 def mean(to: Writing, node: Node, x: str, ndim: int, keepdims: bool) -> str:
     """The mean over all lengths of an image."""
-    y = to.op("GlobalAveragePool", [x], node=node)
+    y = _of_all(to, node, x, ndim)
     axes = to.constant(np.arange(2, ndim))
     return y if keepdims else to.op("Squeeze", [y, axes], node=node)

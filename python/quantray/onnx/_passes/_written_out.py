@@ -226,6 +226,13 @@ def _of_one(op: str, *ignored: str) -> _Row:
         x, xs, xz, ys, yz = _inputs(node, 5)
         if node.attributes.get("channels_last"):
             return False
+        if (
+            op == "AveragePool"
+            and node.attributes.get("ceil_mode")
+            and node.attributes.get("count_include_pad")
+        ):
+            # It counts what lies beyond the padding, which means of floats never do.
+            return False
         said = node.attributes.get("opset")
         if op == "Softmax" and (int(said if isinstance(said, int) else 13) >= 13) != (to.version >= 13):
             # Axes before opset 13 mean something else.

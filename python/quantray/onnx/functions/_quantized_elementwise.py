@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from quantray._typing import Array, ArrayLike
-from quantray.onnx.functions._pooling import average_pool
+from quantray.onnx.functions._pooling import average_pool, output_lengths
 from quantray.onnx.functions._quantize import RANGES, dequantize_linear, quantize_linear, requantize
 
 
@@ -224,8 +224,15 @@ def qlinear_average_pool(
 ) -> Array:
     """Means of windows of quantized images, quantized.
 
+    Where padding counts, so does what `ceil` adds: not as in AveragePool, but as onnxruntime has it.
+
     Source: onnxruntime's operator QLinearAveragePool.
     """
-    floats = dequantize_linear(x, _one(x_scale), _one(x_zero))
-    made = average_pool(floats, kernel, strides, pads, (1,) * len(kernel), ceil, count_padding)
+    floats, ones = dequantize_linear(x, _one(x_scale), _one(x_zero)), (1,) * len(kernel)
+    if ceil and count_padding:
+        lengths = x.shape[2:]
+        counts = output_lengths(lengths, kernel, strides, pads, ones, ceil)
+        each = zip(lengths, kernel, strides, pads, counts, strict=True)
+        pads, ceil = [(a, max((m - 1) * s + k - n - a, b)) for n, k, s, (a, b), m in each], False
+    made = average_pool(floats, kernel, strides, pads, ones, ceil, count_padding)
     return quantize_linear(made, _one(y_scale), _one(y_zero), kind)
