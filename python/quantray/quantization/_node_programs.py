@@ -63,9 +63,7 @@ class NodePrograms:
             return lambda value_of: [value_of(taken)]
         made = self._lowered(node) if _is_worth(node) else None
         if made is None:
-            return lambda value_of: _listed(
-                self._compute(self._model, node, *self._resolved(node, value_of))
-            )
+            return lambda value_of: _listed(self._compute(self._model, node, *self._resolved(node, value_of)))
         lowered, sources = made
         return lambda value_of: _listed(cast("Outputs", lowered([value_of(ref) for ref in sources])))
 

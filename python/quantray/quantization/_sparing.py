@@ -246,7 +246,7 @@ def _look(found: Roundings, model: nn.Module, given: Sequence[Args]) -> None:
 
 
 def _losses(found: Roundings, before: float) -> dict[tuple[str, str], float]:
-    """What the worst nodes lose of the output by themselves; linear layers by rows, too, where that counts."""
+    """What the worst nodes lose of the output by themselves; linear layers by rows, too, if that decides."""
     own = found.own()
     names = [node.name for node in found.graph]
     left, asked, linear = float(_RUNS), list[str](), set[str]()
@@ -270,9 +270,7 @@ def _losses(found: Roundings, before: float) -> dict[tuple[str, str], float]:
 def _better_by_rows(losses: dict[tuple[str, str], float]) -> dict[str, float]:
     """Linear layers that lose half, or less, by ranges of rows, and what they lose then."""
     return {
-        name: loss
-        for (name, how), loss in losses.items()
-        if how == ROWS and loss < losses[name, STATIC] / 2
+        name: loss for (name, how), loss in losses.items() if how == ROWS and loss < losses[name, STATIC] / 2
     }
 
 
