@@ -38,7 +38,7 @@ class NodePrograms:
 
     def __init__(self, graph: Graph, model: nn.Module, compute: Compute) -> None:
         self._graph, self._model, self._compute = graph, model, compute
-        self._made: dict[str, tuple[Lowered, list[Ref]] | None] = {}
+        self._made: dict[str, Callable[[ValueOf], list[Tensor]]] = {}
         moving: set[str] = set()
         for node in graph:
             if node.kind == "input" or any(ref.node in moving for ref in node.inputs):
@@ -47,21 +47,25 @@ class NodePrograms:
 
     def __call__(self, node: Node, value_of: ValueOf) -> list[Tensor]:
         """What a node gives, one value for each output."""
+        made = self._made.get(node.name)
+        if made is None:
+            made = self._made[node.name] = self._maker(node)
+        return made(value_of)
+
+    def _maker(self, node: Node) -> Callable[[ValueOf], list[Tensor]]:
+        """What computes a node, with all that is the same in each call found out beforehand."""
         if node.kind == "constant":
-            return [node.value]
+            return lambda value_of: [node.value]
         if node.kind == "parameter":
-            return [parameter_of(self._model, node)]
+            return lambda value_of: [parameter_of(self._model, node)]
         if node.kind in ("observe", "snap"):
-            return [value_of(node.args[0])]
-        if node.name not in self._made:
-            self._made[node.name] = self._lowered(node) if _is_worth(node) else None
-        made = self._made[node.name]
-        if made is not None:
-            lowered, sources = made
-            found = cast("Outputs", lowered([value_of(ref) for ref in sources]))
-        else:
-            found = self._compute(self._model, node, *self._resolved(node, value_of))
-        return list(found) if isinstance(found, (tuple, list)) else [found]
+            taken = node.args[0]
+            return lambda value_of: [value_of(taken)]
+        made = self._lowered(node) if _is_worth(node) else None
+        if made is None:
+            return lambda value_of: _listed(self._compute(self._model, node, *self._resolved(node, value_of)))
+        lowered, sources = made
+        return lambda value_of: _listed(cast("Outputs", lowered([value_of(ref) for ref in sources])))
 
     def _resolved(self, node: Node, value_of: ValueOf) -> tuple[Args, Kwargs]:
         def leaf(value: object) -> object:
@@ -93,6 +97,10 @@ class NodePrograms:
             # Its settings are lengths of what it does not take.
             return None
         return None if lowered.called else (lowered, sources)
+
+
+def _listed(found: Outputs) -> list[Tensor]:
+    return list(found) if isinstance(found, (tuple, list)) else [found]
 
 
 def _is_worth(node: Node) -> bool:

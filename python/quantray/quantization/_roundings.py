@@ -30,6 +30,8 @@ from quantray.quantization.observer._zeros import SMALL_SCALE
 STATIC, ROWS = "static", "rows"
 #: A loss that is none.
 _EXACT = 1e-16
+#: Numbers that sums are taken of at once.
+_PART = 1 << 14
 
 
 class Probe:
@@ -62,13 +64,14 @@ class Roundings:
     def __init__(self, model: nn.Module, runner: Prepared, graph: Graph) -> None:
         self.model, self.runner, self.graph = model, runner, graph
         self._nodes = list(self.graph)
-        self._at = {node.name: i for i, node in enumerate(self._nodes)}
+        # Nodes look through all of their arguments for these.
+        self._inputs = {node.name: node.inputs for node in self._nodes}
+        self._results = {node.name: Ref(node.name) for node in self._nodes}
         self._compute = NodePrograms(self.graph, model, runner.compute)
         self._users = self.graph.users()
         self.candidates = {node.name: node for node in self._nodes if self._is_candidate(node)}
         self._grids: dict[str, Grid] = {}
         self._layers: dict[str, Lowered] = {}
-        self._own = {name: _Share() for name in self.candidates}
         self.probes: list[Probe] = []
         self.sizes: dict[Ref, int] = {}
 
@@ -81,9 +84,6 @@ class Roundings:
     def add(self, inputs: Mapping[str, Tensor]) -> int:
         """Looks at one more batch; returns how many numbers it comes to. Its outputs are kept, no more."""
         values = self._exact(inputs)
-        for name, share in self._own.items():
-            made = self._with_rounding(self.candidates[name], values.__getitem__, STATIC)
-            share.add(values[Ref(name)], made[0])
         sizes = {ref: int(np.size(value)) for ref, value in values.items()}
         self.sizes = self.sizes or sizes
         self.probes.append(Probe(inputs, self._outputs(values.__getitem__)))
@@ -103,13 +103,20 @@ class Roundings:
 
     def own(self) -> dict[str, float]:
         """The share of each node's own output that its roundings lose."""
-        return {name: share.value for name, share in self._own.items()}
+        shares = {name: _Share() for name in self.candidates}
+        for probe in self.probes:
+            values = self._exact(probe.inputs)
+            for name, share in shares.items():
+                made = self._with_rounding(self.candidates[name], values.__getitem__, STATIC)
+                share.add(values[Ref(name)], made[0])
+        return {name: share.value for name, share in shares.items()}
 
     # What rounds
 
     def rounded(self, node: Node) -> list[Ref]:
         """The wires that a node takes from a grid."""
-        return [ref for ref in node.inputs if self.graph.nodes[ref.node].kind in ("observe", "snap")]
+        taken = self._inputs[node.name]
+        return [ref for ref in taken if self.graph.nodes[ref.node].kind in ("observe", "snap")]
 
     def _is_candidate(self, node: Node) -> bool:
         if node.kind in ("observe", "snap"):
@@ -141,6 +148,9 @@ class Roundings:
 
     def _put(self, values: dict[Ref, Tensor], node: Node, made: list[Tensor] | None) -> None:
         found = self._compute(node, values.__getitem__) if made is None else made
+        if len(found) == 1 and type(found[0]) is np.ndarray:
+            values[self._results[node.name]] = found[0]
+            return
         for out, value in enumerate(leaf for leaf in leaves(found) if leaf is not None):
             values[Ref(node.name, out)] = value
 
@@ -188,23 +198,27 @@ class Roundings:
         its input.
         """
         shares: dict[tuple[str, str], list[float]] = {each: [] for each in nodes}
+        if not shares:
+            return {}
+        behind = {name: self._behind(name) for name, _ in shares}
         for probe in self.probes:
             exact = self._exact(probe.inputs)
             for (name, how), found in shares.items():
-                changed: dict[Ref, Tensor] = {}
-                node = self.candidates[name]
-                self._put(changed, node, self._with_rounding(node, exact.__getitem__, how))
-
-                def of(
-                    ref: Ref, changed: dict[Ref, Tensor] = changed, exact: dict[Ref, Tensor] = exact
-                ) -> Tensor:
-                    return changed[ref] if ref in changed else exact[ref]
-
-                for after in self._nodes[self._at[name] + 1 :]:
-                    if any(ref in changed for ref in after.inputs):
-                        self._put(changed, after, self._compute(after, of))
-                found.append(_lost(probe, self._outputs(of)))
+                values, node = dict(exact), self.candidates[name]
+                self._put(values, node, self._with_rounding(node, exact.__getitem__, how))
+                for after in behind[name]:
+                    self._put(values, after, None)
+                found.append(_lost(probe, self._outputs(values.__getitem__)))
         return {each: _mean(found) for each, found in shares.items()}
+
+    def _behind(self, name: str) -> list[Node]:
+        """The nodes that depend on one, in their order."""
+        changed, found = {name}, list[Node]()
+        for node in self._nodes:
+            if node.name not in changed and any(ref.node in changed for ref in self._inputs[node.name]):
+                changed.add(node.name)
+                found.append(node)
+        return found
 
     def together(self, spared: Collection[str] = (), by_rows: Collection[str] = ()) -> float:
         """What is lost where all nodes round but for some, and some layers by rows."""
@@ -230,10 +244,13 @@ class _Share:
         self._signal = self._noise = 0.0
 
     def add(self, exact: ArrayLike, other: ArrayLike) -> _Share:
-        signal = np.asarray(exact, np.float64).ravel()
-        noise = np.subtract(other, exact, dtype=np.float64).ravel()
-        self._signal += float(signal @ signal)
-        self._noise += float(noise @ noise)
+        exact, other = np.ravel(exact), np.ravel(other)
+        # Doubles of all numbers at once would not stay in the cache.
+        for i in range(0, len(exact), _PART):
+            signal = exact[i : i + _PART].astype(np.float64)
+            noise = other[i : i + _PART] - signal
+            self._signal += float(signal @ signal)
+            self._noise += float(noise @ noise)
         return self
 
     @property

@@ -36,6 +36,8 @@ from quantray.quantization.qconfig_mapping import QConfigMapping
 ENOUGH = 1e-4
 #: Loss above which linear layers give up ranges that are known beforehand: 30 dB.
 _MUCH = 1e-3
+#: Loss of a linear layer by itself below which ranges of rows are not asked for: 50 dB.
+_LEAST = ENOUGH / 10
 #: How much of the model's time sparing may add, and how much of the weights may stay in floats.
 MOST = 0.4
 #: A model that loses more than this is broken: 20 dB. So many weights may stay in floats then.
@@ -223,9 +225,9 @@ def spared(known: Examined) -> dict[str, Spared]:
     found, before = known
     if before <= ENOUGH:
         return {}
-    losses = _losses(found)
+    losses = _losses(found, before)
     static = {name: loss for (name, how), loss in losses.items() if how == STATIC}
-    rows = _better_by_rows(losses) if before > _MUCH else {}
+    rows = _better_by_rows(losses)
     floats = _affordable(found, static | rows)
     chosen = _best(found, before, list(rows), floats)
     return {name.partition("#")[0]: Spared(is_rows, static[name]) for name, is_rows in chosen.items()}
@@ -243,29 +245,32 @@ def _look(found: Roundings, model: nn.Module, given: Sequence[Args]) -> None:
             return
 
 
-def _losses(found: Roundings) -> dict[tuple[str, str], float]:
-    """What the worst nodes lose of the output by themselves; linear layers by rows, too."""
+def _losses(found: Roundings, before: float) -> dict[tuple[str, str], float]:
+    """What the worst nodes lose of the output by themselves; linear layers by rows, too, if that decides."""
     own = found.own()
     names = [node.name for node in found.graph]
-    left, asked = float(_RUNS), list[tuple[str, str]]()
+    left, asked, linear = float(_RUNS), list[str](), set[str]()
     for name in sorted(own, key=lambda name: -own[name]):
         node = found.candidates[name]
         is_linear = node.kind == "layer" and node.value.kind == "linear"
-        ways = (STATIC, ROWS) if is_linear else (STATIC,)
         # Only what comes after a node is computed.
-        left -= len(ways) * (1 - names.index(name) / len(names))
+        left -= (1 + is_linear) * (1 - names.index(name) / len(names))
         if left < 0:
             break
-        asked += [(name, how) for how in ways]
-    return found.alone(asked)
+        asked.append(name)
+        if is_linear:
+            linear.add(name)
+    losses = found.alone((name, STATIC) for name in asked)
+    if before > _MUCH:
+        much = [name for name in asked if name in linear and losses[name, STATIC] > _LEAST]
+        losses |= found.alone((name, ROWS) for name in much)
+    return losses
 
 
 def _better_by_rows(losses: dict[tuple[str, str], float]) -> dict[str, float]:
     """Linear layers that lose half, or less, by ranges of rows, and what they lose then."""
     return {
-        name: loss
-        for (name, how), loss in losses.items()
-        if how == ROWS and loss < losses[name, STATIC] / 2 and losses[name, STATIC] > ENOUGH / 10
+        name: loss for (name, how), loss in losses.items() if how == ROWS and loss < losses[name, STATIC] / 2
     }
 
 

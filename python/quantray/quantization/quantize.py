@@ -15,7 +15,7 @@ from quantray.quantization._static import quantized
 from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare, prepare_qat
 from quantray.quantization.qconfig_mapping import QConfigMapping, default_quantize_mapping
-from quantray.quantization.report import report
+from quantray.quantization.report import is_in_integers, report
 
 if TYPE_CHECKING:
     from quantray.quantization.qconfig import QConfig
@@ -156,7 +156,7 @@ def quantize(
     )
     if verbose:
         print(report(made).short())
-    elif spares and not any(line.in_integers for line in report(made).lines):
+    elif spares and not is_in_integers(made):
         warnings.warn(
             "nothing of the model computes in integers: report(...) says why of each node", stacklevel=2
         )

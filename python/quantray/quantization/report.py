@@ -64,6 +64,13 @@ def report(model: nn.Module) -> Report:
     )
 
 
+def is_in_integers(model: nn.Module) -> bool:
+    """Whether any line of a model's report computes in integers: known without unpacking a weight, mostly."""
+    if any(reading.in_integers(node) for reading in _reading_of(model) for node in reading.steps()):
+        return True
+    return any(line.in_integers for line in report(model).lines)
+
+
 class _Counts:
     """What was counted so far: arrays that nodes share count once."""
 

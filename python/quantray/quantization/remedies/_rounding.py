@@ -92,8 +92,9 @@ def _gptq_matrix(w: Doubles, scale: Array, code_range: tuple[int, int], h: Doubl
     back = np.argsort(order)
     w, scale, h = w[:, order], scale[:, order], h[np.ix_(order, order)]
     # The upper factor of the inverse: row i has what weight i passes on to those after it.
-    inverse = np.linalg.inv(h)
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    # Backwards, the factor of the matrix is the inverse of that.
+    factor = np.asarray(np.linalg.cholesky(h[::-1, ::-1])[::-1, ::-1], np.float64)
+    upper = _inverse_upper(factor)
     codes = np.empty_like(w)
     # In blocks: what lies beyond a block is brought up to date once, by one product.
     for begin in range(0, w.shape[1], _BLOCK):
@@ -105,6 +106,18 @@ def _gptq_matrix(w: Doubles, scale: Array, code_range: tuple[int, int], h: Doubl
             w[:, i + 1 : end] -= errors[:, i - begin, None] * upper[i, i + 1 : end]
         w[:, end:] -= errors @ upper[begin:end, end:]
     return codes[:, back]
+
+
+def _inverse_upper(factor: Doubles) -> Doubles:
+    """The inverse of an upper triangular matrix, by products of its blocks."""
+    middle = len(factor) // 2
+    if len(factor) <= _BLOCK:
+        return np.asarray(np.triu(np.linalg.inv(factor)), np.float64)
+    made = np.zeros_like(factor)
+    made[:middle, :middle] = _inverse_upper(factor[:middle, :middle])
+    made[middle:, middle:] = _inverse_upper(factor[middle:, middle:])
+    made[:middle, middle:] = -(made[:middle, :middle] @ factor[:middle, middle:]) @ made[middle:, middle:]
+    return made
 
 
 def descended(
