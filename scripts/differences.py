@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import quantray as qt
+from quantray._array_advice import ARRAY_METHODS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "differences-from-torch.md"
 
@@ -51,6 +52,7 @@ DIFFERENCES = {
             "are scaled in float64",
             "in float32, so that a view shows its base's values",
         ),
+        ("`str(q.qscheme())`", "has `torch.` in front", "is the name alone"),
     ],
     "Operators": [
         ("Vector bodies and ends of arrays", "differ by one step, here and there", "are the same everywhere"),
@@ -59,6 +61,11 @@ DIFFERENCES = {
             "`q.data_ptr()`, `q.layout`, `q.type()`",
             "speak of storage",
             "an address, `strided`, the module's name in front",
+        ),
+        (
+            "`q` between two steps after bilinear resizing",
+            "goes to either code, by the rounding of its weights",
+            "the same, where weights are rounded otherwise",
         ),
     ],
     "Observers and training": [
@@ -94,6 +101,28 @@ DIFFERENCES = {
             "quantize inputs to 7 bits, one scale for all",
             "8 bits, a scale for each row, unless told",
         ),
+        (
+            "Weights of dynamic layers (`default_dynamic_qconfig`)",
+            "have one scale",
+            "a scale for each output channel, unless told",
+        ),
+        (
+            "A fused layer after `convert`",
+            "is a `ConvReLU2d`, which is no `Conv2d`",
+            "is a `Conv2d` or `Linear` with `relu`; the graph says what is fused",
+        ),
+        ("`nn.quantized.Linear().state_dict()`", "has `_packed_params`", "has `weight` and `bias`"),
+        ("`nn.quantized.Embedding().weight()`", "is a method", "is the table itself, `.weight`"),
+        (
+            "`convert` of tables that were never called",
+            "works",
+            "wants one call, to see the graph; `quantize_dynamic` wants none",
+        ),
+        (
+            "`optim.SGD(model.parameters(), lr=0.1)`",
+            "holds the parameters",
+            "`optim.SGD(0.1)`, then `update(model, grads)`",
+        ),
         ("Dynamic convolutions", "round their output to the input's grid", "give the sums"),
         ("A second layer of `nn.quantizable.LSTM`, both ways", "fails", "works"),
         (
@@ -108,6 +137,7 @@ DIFFERENCES = {
             "runs what a file says",
             "`load` runs nothing; `.pt` files are refused with the way out",
         ),
+        ("`torch.save(state, io.BytesIO())`", "takes what is open", "`save` takes a path"),
         (
             "Quantized models",
             "need their class and a state of packed objects",
@@ -138,6 +168,11 @@ def grids() -> list[tuple[str, str]]:
     return rows
 
 
+def array_methods() -> list[tuple[str, str]]:
+    """The table of `quantray._array_advice`."""
+    return [(", ".join(f"`{name}`" for name in names.split()), text) for names, text in ARRAY_METHODS.items()]
+
+
 def page() -> str:
     """The page."""
     lines = [
@@ -148,9 +183,26 @@ def page() -> str:
     ]
     for where, rows in DIFFERENCES.items():
         lines += ["", f"## {where}", "", *table(rows, ("what", "torch", "quantray"))]
+    lines += [
+        "",
+        "## Floats are NumPy arrays",
+        "",
+        "Parameters, activations, `dequantize()` and `int_repr()` are NumPy arrays `x`, with NumPy's",
+        "methods. Where the `forward` of a model asks one of torch's, the exception says what stands here.",
+        "One name means something else without an exception: `x.max(1)` is an array, and not values with",
+        "indices.",
+        "",
+        *table(array_methods(), ("torch", "NumPy")),
+    ]
     lines += ["", "## What keeps the grid", "", "A grid is a scale, a zero point and a dtype.", ""]
     lines += table(grids(), ("written", "what becomes of it"))
-    lines += ["", "## Left out on purpose", "", "Each raises an AttributeError that says the same.", ""]
+    lines += [
+        "",
+        "## Left out on purpose",
+        "",
+        "Each raises an AttributeError, or an ImportError, that says the same.",
+        "",
+    ]
     by_text: dict[str, list[str]] = {}
     for name, text in qt.left_out().items():
         by_text.setdefault(text, []).append(f"`{name}`")

@@ -15,7 +15,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from quantray import _functions, ops
+from quantray import _functions, _imports, ops
 from quantray._advice import function_advice, left_out
 from quantray._core import (
     PerChannelAffineQuantizer,
@@ -126,6 +126,9 @@ contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 strided, Tensor = "strided", QTensor
 enable_grad = inference_mode = no_grad
+
+# What is imported and is not here is told as attributes are.
+_imports.advise()
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,9 @@ LEFT_OUT = MappingProxyType(
         "slice_inverse": "integers have no gradient: train floats with FakeQuantize or quantray.nn.qat",
         "has_torch_function has_torch_function_unary has_torch_function_variadic": "classes of your own "
         "define NumPy's __array_function__, which numpy's functions and quantray's ask",
+        "DataParallel DistributedDataParallel parallel": "a call's work is shared between threads by itself; "
+        "quantray.set_num_threads says between how many",
+        "lr_scheduler": "optimizers take schedules: optim.SGD(optim.step_decay(0.1, 0.5, 100))",
         "autocast amp": "floats are float32: quantization.float16_dynamic_qconfig keeps weights in float16",
         "hub utils distributed multiprocessing": "data comes from NumPy, more processes from joblib or dask",
         "convert_jit convert_dynamic_jit fuse_conv_bn_jit prepare_jit prepare_dynamic_jit quantize_jit "
@@ -24,8 +27,8 @@ LEFT_OUT = MappingProxyType(
         "quantize_dynamic, prepare, convert and fuse_modules take models as they are",
         "prepare_fx prepare_qat_fx convert_fx convert_to_reference_fx fuse_fx quantize_fx FXFloatFunctional "
         "get_fuser_method_new MatchAllNode Pattern get_combined_dict prepare_pt2e convert_pt2e "
-        "quantize_pt2e": "models are captured as graphs by themselves: prepare, prepare_qat and convert do "
-        "it, quantray.graph shows it",
+        "quantize_pt2e pt2e quantizer": "models are captured as graphs by themselves: prepare, prepare_qat "
+        "and convert do it, quantray.graph shows it",
         "DEFAULT_REFERENCE_STATIC_QUANT_MODULE_MAPPINGS get_default_static_quant_reference_module_mappings": (
             "there are no reference modules: quantray.graph says what a model computes"
         ),
@@ -33,8 +36,17 @@ LEFT_OUT = MappingProxyType(
         "get_default_static_sparse_quant_module_mappings get_default_dynamic_sparse_quant_module_mappings": (
             "weights are dense: the tables without SPARSE are all"
         ),
-        "backend_config BackendConfig get_native_backend_config": "there is one backend; "
-        "quantray.graph.register_layer tells what layers of one's own become",
+        "ns _numeric_suite _numeric_suite_fx": "quantray.analysis.compare(model, int8, batches) says what "
+        "each node loses, and why",
+        "_empty_affine_quantized _empty_per_channel_affine_quantized": "make_per_tensor_quantized_tensor and "
+        "make_per_channel_quantized_tensor take an array of codes, such as numpy.zeros(shape, numpy.uint8)",
+        "quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d": "ops.max_pool1d, max_pool2d and "
+        "max_pool3d take tensors of codes",
+        "quantized_batch_norm": "nn.quantized.BatchNorm2d does it",
+        "quantized_lstm_cell quantized_gru_cell quantized_rnn_relu_cell quantized_rnn_tanh_cell": "ops."
+        "PackedLSTMCell, PackedGRUCell and PackedRNNCell do it",
+        "BackendPatternConfig DTypeConfig backend_config BackendConfig get_native_backend_config": "there is "
+        "one backend; quantray.graph.register_layer tells what layers of one's own become",
     }
 )
 

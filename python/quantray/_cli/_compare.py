@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from quantray._cli._data import batches, positive
+from quantray._cli._data import batches, cosine, positive
 from quantray._cli._difference import Pair, as_tuple, difference
 from quantray._cli._errors import Usage
 from quantray._cli._result import Result
@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch", type=positive, default=16, help="samples in one call (16)")
     parser.add_argument(
-        "--min-cosine", type=float, help="end with 1 where an output's mean cosine is below it"
+        "--min-cosine", type=cosine, help="end with 1 where an output's mean cosine is below it"
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +30,14 @@ def share(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return value
+
+
+def cosine(text: str) -> float:
+    """How near outputs have to be, out of what was typed."""
+    value = float(text)
+    if not -1 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from -1 to 1, got {text}")
     return value
 
 
@@ -56,10 +66,12 @@ def inputs(path: str, model: Model) -> list[Array]:
     """All samples of a file, in the order of a model's inputs."""
     if not os.path.exists(path):
         raise Usage(f"there is no file {path}")
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise Usage(f"{path} must be an .npz or .npy file of numbers: {error}") from None
+    if os.path.isdir(path):
+        raise Usage(
+            f"{path} must be an .npz or .npy file of numbers, got a folder: numpy.stack makes one "
+            "array of many"
+        )
+    found = _read(path)
     lists = [value.name for value in model.inputs if value.kind != "tensor"]
     if lists:
         raise Usage(
@@ -72,10 +84,24 @@ def inputs(path: str, model: Model) -> list[Array]:
                 f"{path} is one array, the model has {len(names)} inputs ({', '.join(names)}): give an .npz"
             )
         return [found]
-    given: dict[str, Array] = {name: found[name] for name in found.files}
-    if len(names) == 1 and len(given) == 1 and names[0] not in given:
-        return list(given.values())
-    missing = [name for name in names if name not in given]
+    if len(names) == 1 and len(found) == 1 and names[0] not in found:
+        return list(found.values())
+    missing = [name for name in names if name not in found]
     if missing:
-        raise Usage(f"{path} lacks {', '.join(missing)}; it has {', '.join(given) or 'nothing'}")
-    return [given[name] for name in names]
+        raise Usage(f"{path} lacks {', '.join(missing)}; it has {', '.join(found) or 'nothing'}")
+    return [found[name] for name in names]
+
+
+def _read(path: str) -> Array | dict[str, Array]:
+    """The array of an .npy, or those of an .npz by their names."""
+    try:
+        with open(path, "rb") as file:
+            # NumPy takes every other file for a pickle, and advises to run what it says.
+            if file.read(4) not in (b"\x93NUM", b"PK\x03\x04", b"PK\x05\x06"):
+                raise Usage(f"{path} must be an .npz or .npy file of numbers, and is another kind of file")
+            file.seek(0)
+            found = np.load(file, allow_pickle=False)
+            return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        text = "it holds Python objects" if "allow_pickle" in str(error) else error
+        raise Usage(f"{path} must be an .npz or .npy file of numbers: {text}") from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from quantray._cli._data import batches, positive, share
 from quantray._cli._errors import Usage
 from quantray._cli._metrics import METRICS, metric_of
+from quantray._cli._output import check_output
 from quantray._cli._result import Result
 
 if TYPE_CHECKING:
@@ -67,23 +68,22 @@ def run(given: argparse.Namespace) -> Result:
     from quantray.quantization.qconfig_mapping import default_quantize_mapping
 
     if given.dynamic == bool(given.data):
-        raise Usage("give --data for static quantization, or --dynamic")
+        what = ", not both" if given.dynamic else ""
+        raise Usage(f"give --data for static quantization, or --dynamic{what}")
     if given.dynamic and given.bits != 8:
         raise Usage(f"--bits must be 8 with --dynamic, got {given.bits}")
     if given.max_drop is None and (given.metric or given.held_out):
         raise Usage("give --max-drop with --metric and --held-out")
     if given.max_drop is not None and given.dynamic:
         raise Usage("--max-drop goes with --data, not with --dynamic")
-    folder = os.path.dirname(os.path.abspath(given.output))
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        # Said before the work, not after it.
-        raise Usage(f"--output must be in a folder that can be written to, got {given.output}")
+    check_output(given.output, given.model, given.data, given.held_out)
     model = onnx.load(given.model)
     names = {name for name, _ in model.named_modules()}
     for name in given.float:
         if name not in names:
             raise Usage(
-                f"--float names {name!r}, which the model does not have; `quantray inspect` lists its nodes"
+                f"--float names {name!r}, which the model does not have; `quantray inspect --steps` "
+                "lists its nodes"
             )
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as said:

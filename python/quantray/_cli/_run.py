@@ -10,6 +10,7 @@ import numpy as np
 
 from quantray._cli._data import batches, positive
 from quantray._cli._difference import as_tuple
+from quantray._cli._output import check_output, save_arrays
 from quantray._cli._result import Result
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", help="an .npz to write the outputs to")
     parser.add_argument("--batch", type=positive, default=16, help="samples in one call (16)")
     parser.add_argument("--repeat", type=positive, default=1, help="how often to go through all samples")
-    parser.add_argument("--threads", type=int, help="by default one for each core")
+    parser.add_argument("--threads", type=positive, help="by default one for each core")
 
 
 def run(given: argparse.Namespace) -> Result:
     """Computes all batches."""
     import quantray as qt
 
+    if given.output:
+        check_output(given.output, given.model, given.data, ending=".npz")
     if given.threads is not None:
         qt.set_num_threads(given.threads)
     model = qt.onnx.load(given.model)
@@ -53,8 +56,7 @@ def run(given: argparse.Namespace) -> Result:
         for name, column in zip(names, zip(*outputs, strict=True), strict=True)
     }
     if given.output:
-        # NumPy takes one name for itself, which no output has.
-        np.savez(given.output, **whole)  # pyright: ignore[reportArgumentType]
+        save_arrays(given.output, whole)
     median = 1e3 * float(np.median(times))
     result: dict[str, object] = {
         "calls": len(times),

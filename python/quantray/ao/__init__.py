@@ -10,8 +10,10 @@ True
 
 import sys
 from importlib import import_module
+from typing import Never
 
 from quantray import nn, quantization
+from quantray._advice import advice
 
 #: Below `ao`, and below `quantray`.
 _PLACES = (
@@ -42,3 +44,8 @@ for _place in _PLACES:
     sys.modules[f"quantray.ao.{_place}"] = import_module(f"quantray.{_place}")
 
 __all__ = ["nn", "quantization"]
+
+
+def __getattr__(name: str) -> Never:
+    text = f"module 'quantray.ao' has no attribute {name!r}{advice(name)}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])

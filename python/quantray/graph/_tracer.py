@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from quantray._array_advice import note
 from quantray._typing import Array, Floats
 from quantray.graph._attributes import attributes, changed_attributes, restore, stateless_copy
 from quantray.graph._called import ArrayOfLengths, Called
@@ -218,8 +219,9 @@ class Tracer(Recorder):
             output = module.forward(*args, **kwargs)
         except Refused as error:
             reason = error
-        except Exception:
+        except Exception as error:
             if len(self.refused) == mark[3]:
+                note(error)
                 raise
         if reason is None and len(self.refused) > mark[3]:
             reason = self.refused[mark[3]]

@@ -300,7 +300,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> NoReturn:
         if not name.startswith("__") and hasattr(np.ndarray, name):
             self._tracer.refuse(f"ndarray.{name} has no place in a graph")
-        raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
+        raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}", name=name)
 
 
 def _method(name: str) -> Callable[..., object]:

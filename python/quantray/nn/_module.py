@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
+from quantray._array_advice import note
 from quantray._core import QTensor
 from quantray.nn._evaluating import Way, by_forward, way_of
 from quantray.nn._hooks import RemovableHandle
@@ -96,7 +97,11 @@ class Module(Moves, Registry):
                 changed = hook(self, args)
                 if changed is not None:
                     args = cast("tuple[object, ...]", changed) if isinstance(changed, tuple) else (changed,)
-        output: object = self.forward(*args, **kwargs)
+        try:
+            output: object = self.forward(*args, **kwargs)
+        except Exception as error:
+            note(error)
+            raise
         if self._hooks:
             for hook in tuple(self._hooks.values()):
                 changed = hook(self, args, output)

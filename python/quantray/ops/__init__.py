@@ -63,6 +63,7 @@ from quantray._core import (
     tanh,
     tree_scores,
 )
+from quantray.ops import quantized
 from quantray.ops._scalars import add_scalar, mul_scalar
 from quantray.ops._shapes import cat, interpolate, pad
 
@@ -114,6 +115,7 @@ __all__ = [
     "mul_scalar",
     "pad",
     "peaks",
+    "quantized",
     "read_bandwidth",
     "relu6",
     "rnn",

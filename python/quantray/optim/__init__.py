@@ -12,6 +12,10 @@
 True
 """
 
+import sys
+from typing import Never
+
+from quantray._advice import advice
 from quantray.optim._clip import clip_grad_norm, clip_grad_value
 from quantray.optim._optimizers import SGD, Adam, AdamW, Optimizer
 from quantray.optim._schedules import cosine_decay, join_schedules, linear_schedule, step_decay
@@ -28,3 +32,8 @@ __all__ = [
     "linear_schedule",
     "step_decay",
 ]
+
+
+def __getattr__(name: str) -> Never:
+    text = f"module 'quantray.optim' has no attribute {name!r}{advice(name)}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Self, SupportsFloat, TypedDict
 
 import numpy as np
 
@@ -39,6 +39,19 @@ class Optimizer:
     >>> optim.SGD(optim.step_decay(0.1, 0.5, 100)).learning_rate
     0.1
     """
+
+    # Type checkers say themselves that parameters are no lr.
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *args: object, **_: object) -> Self:
+            """Before arguments get their names: those of torch's optimizers begin with the parameters."""
+            if args and not callable(args[0]) and not isinstance(args[0], (SupportsFloat, str)):
+                raise TypeError(
+                    f"the first argument must be lr, got {type(args[0]).__name__}: no parameters are given; "
+                    f"optimizer = {cls.__name__}(lr=0.1), then optimizer.update(model, grads), with the "
+                    "grads of nn.value_and_grad(model, loss_fn)"
+                )
+            return super().__new__(cls)
 
     def __init__(self, lr: float | Schedule) -> None:
         if not callable(lr) and not (math.isfinite(lr) and lr >= 0):

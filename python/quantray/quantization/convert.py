@@ -130,7 +130,8 @@ def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:
     graph = runner.graph_of(model, training=False)
     if graph is None:
         raise ValueError(
-            "model must have seen data: calibrate(model, batches), or call it, before it is converted"
+            "model must have seen data: calibrate(model, batches), or call it, before it is converted; "
+            "quantize_dynamic(model) needs no data"
         )
     graphs = [each for each in runner.graphs if not each.training]
     conversion = Conversion(model, runner, graphs)

@@ -36,6 +36,7 @@ mod pack;
 mod quantize;
 pub mod reference;
 
+pub use crate::arch::product::wide_isa;
 pub use activations::InputBits;
 pub use groups::{Groups, Layout};
 pub use multiply::{Finish, floats_from, multiply};

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use quantray_core::arch::{self, Isa};
-use quantray_core::weight_only::floats_from;
+use quantray_core::weight_only::{floats_from, wide_isa};
 
 use crate::array::integer;
 use crate::error::Error;
@@ -78,7 +78,7 @@ pub fn explain(op: &Bound<'_, PyAny>) -> PyResult<String> {
     };
     if let Ok(linear) = op.cast::<super::PackedWeightOnlyLinear>() {
         let current = Isa::current();
-        let lacking = match matches!(current, Isa::Amx | Isa::AvxVnni) && isa < current {
+        let lacking = match wide_isa(current) != current && isa < current {
             true => format!("\n{} has no kernel for these products", current.name()),
             false => String::new(),
         };

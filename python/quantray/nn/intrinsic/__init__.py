@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
+from quantray._advice import advice
 from quantray.nn.intrinsic._fused import (
     BNReLU2d,
     BNReLU3d,
@@ -64,9 +65,8 @@ _LAZY = ("qat", "quantized")
 def __getattr__(name: str) -> ModuleType:
     if name in _LAZY:
         return import_module(f"quantray.nn.intrinsic.{name}")
-    raise AttributeError(
-        f"module 'quantray.nn.intrinsic' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
-    )
+    text = f"module 'quantray.nn.intrinsic' has no attribute {name!r}{advice(name)}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

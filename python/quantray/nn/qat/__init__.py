@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
+from quantray._advice import advice
 from quantray.nn.qat._embedding import Embedding, EmbeddingBag
 from quantray.nn.qat._statistics import freeze_bn_stats, update_bn_stats
 from quantray.nn.qat._weighted import (
@@ -43,9 +44,8 @@ __all__ = [
 def __getattr__(name: str) -> ModuleType:
     if name == "dynamic":
         return import_module("quantray.nn.qat.dynamic")
-    raise AttributeError(
-        f"module 'quantray.nn.qat' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
-    )
+    text = f"module 'quantray.nn.qat' has no attribute {name!r}{advice(name)}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Panels, Product, Rows, Tile, each_panel};
+use super::{Panels, Product, Rows, Tile, by_rows, each_panel};
 use crate::arch::x86_64::{avx2::Avx2, avx512::Avx512};
 
 const NR: usize = 32;
@@ -27,7 +27,7 @@ impl Product for Avx512 {
 
     #[inline]
     fn block(self, rows: Rows<'_, i16>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
-        let tile = super::by_rows!(rows.count, tile);
+        let tile = by_rows!(12, rows.count, tile);
         // SAFETY: `self` exists, so the CPU has AVX-512 F and BW; the function is the one for so many rows.
         unsafe { each_panel::<Self>(tile, rows, panels, out, stride) }
     }

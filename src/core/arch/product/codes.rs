@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::{Panels, Product, Rows, check_rows};
+use super::{Panels, Product, Rows, check_results};
 use crate::arch::window::Window;
 
 /// What turns the sums of each column into codes: `clamp(rint((f32(sum + base) + bias) * multiplier) + zero_point)`, for
@@ -59,12 +59,7 @@ pub(super) fn check<P: Product>(
     finish: &ToBytes<'_>,
     to: &Window<'_, MaybeUninit<u8>>,
 ) {
-    check_rows::<P>(rows, panels);
-    assert!(panels.depth > 0);
-    let columns = panels.count * P::NR;
-    assert!(to.rows() == rows.lines.len() * rows.count && to.columns().div_ceil(P::NR) == panels.count);
-    assert!(finish.columns() >= columns);
-    if let Some(Added { codes, stride, .. }) = finish.added {
-        assert!(codes.len() >= (to.rows() - 1) * stride + to.columns());
-    }
+    let added = finish.added.map(|Added { codes, stride, .. }| (codes.len(), stride));
+    check_results::<P, _>(rows, panels, to, added);
+    assert!(finish.columns() >= panels.count * P::NR);
 }

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::{Panels, Product, Rows, check_rows};
+use super::{Panels, Product, Rows, check_results};
 use crate::arch::window::Window;
 
 /// What turns sums into floats: `f32(sum + base - zero point * column sum) * (scale * column scale) + bias`, plus what is
@@ -73,14 +73,9 @@ pub(super) fn check<P: Product>(
     finish: &ToNumbers<'_>,
     to: &Window<'_, MaybeUninit<f32>>,
 ) {
-    check_rows::<P>(rows, panels);
-    assert!(panels.depth > 0);
-    let (count, columns) = (rows.lines.len() * rows.count, panels.count * P::NR);
-    assert!(to.rows() == count && to.columns().div_ceil(P::NR) == panels.count);
+    check_results::<P, _>(rows, panels, to, finish.added.map(|(all, stride)| (all.len(), stride)));
+    let (count, columns) = (to.rows(), panels.count * P::NR);
     assert!(finish.sums.len().min(finish.weights.len()) >= columns);
     assert!([finish.base.len(), finish.bias.len()].iter().all(|&n| n == 0 || n >= columns));
     assert!([finish.zero_points.len(), finish.scales.len()].iter().all(|&n| n == 1 || n >= count));
-    if let Some((all, stride)) = finish.added {
-        assert!(all.len() >= (count - 1) * stride + to.columns());
-    }
 }

@@ -54,9 +54,8 @@ pub(crate) use halves::HALF_RUN;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Dotprod, I8mm};
 use tiles::*;
-pub(crate) use wide::{
-    CHUNK, Chunk, Digit, Inputs, Room, Sum, UNIT, Wide, WithWide, greatest, wide_isa, with_wide,
-};
+pub use wide::wide_isa;
+pub(crate) use wide::{CHUNK, Chunk, Digit, Inputs, Room, Sum, UNIT, Wide, WithWide, greatest, with_wide};
 #[cfg(target_arch = "x86_64")]
 pub(super) use {amx::Amx, avx2::AvxVnni, vnni::Vnni};
 
@@ -252,27 +251,37 @@ pub(crate) trait Product: Copy + Send + Sync + 'static {
     }
 }
 
-/// A tile function for each number of rows up to twelve.
-#[cfg(target_arch = "x86_64")]
+/// A tile function for each number of rows up to six, eight or twelve, which come first: what a tile's registers hold.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! by_rows {
-    ($rows:expr, $tile:ident $(, $more:expr)*) => {
+    (6, $rows:expr, $tile:ident $(, $more:expr)*) => {
         match $rows {
             1 => $tile::<1 $(, $more)*>,
             2 => $tile::<2 $(, $more)*>,
             3 => $tile::<3 $(, $more)*>,
             4 => $tile::<4 $(, $more)*>,
             5 => $tile::<5 $(, $more)*>,
-            6 => $tile::<6 $(, $more)*>,
+            _ => $tile::<6 $(, $more)*>,
+        }
+    };
+    (8, $rows:expr, $tile:ident $(, $more:expr)*) => {
+        match $rows {
             7 => $tile::<7 $(, $more)*>,
-            8 => $tile::<8 $(, $more)*>,
+            8.. => $tile::<8 $(, $more)*>,
+            few => by_rows!(6, few, $tile $(, $more)*),
+        }
+    };
+    (12, $rows:expr, $tile:ident $(, $more:expr)*) => {
+        match $rows {
             9 => $tile::<9 $(, $more)*>,
             10 => $tile::<10 $(, $more)*>,
             11 => $tile::<11 $(, $more)*>,
-            _ => $tile::<12 $(, $more)*>,
+            12.. => $tile::<12 $(, $more)*>,
+            few => by_rows!(8, few, $tile $(, $more)*),
         }
     };
 }
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use by_rows;
 
 /// Panels of weights, one after the other.
@@ -322,6 +331,23 @@ fn check_rows<P: Product>(rows: Rows<'_, P::A>, panels: Panels<'_>) {
     assert!(zeros.sides.0.max(zeros.sides.1) <= run);
     let lines = rows.lines.iter().max().expect("at least one line");
     assert!(rows.data.len() >= lines + (rows.count - 1) * rows.stride + last + run);
+}
+
+/// The checks that make the writes of results safe, and the reads of what is added to them: so many elements, rows so far
+/// apart.
+#[inline]
+fn check_results<P: Product, T>(
+    rows: Rows<'_, P::A>,
+    panels: Panels<'_>,
+    to: &Window<'_, MaybeUninit<T>>,
+    added: Option<(usize, usize)>,
+) {
+    check_rows::<P>(rows, panels);
+    assert!(panels.depth > 0);
+    assert!(to.rows() == rows.lines.len() * rows.count && to.columns().div_ceil(P::NR) == panels.count);
+    if let Some((length, stride)) = added {
+        assert!(length >= (to.rows() - 1) * stride + to.columns());
+    }
 }
 
 /// Something that is done with an instruction set's products.

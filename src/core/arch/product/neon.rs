@@ -5,26 +5,11 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Panels, Product, Rows, Tile, each_panel};
+use super::{Panels, Product, Rows, Tile, by_rows, each_panel};
 use crate::arch::aarch64::neon::Neon;
 
 /// Two vectors of sums; with eight rows, 16 of the 32 registers.
 const NR: usize = 8;
-
-macro_rules! by_rows {
-    ($rows:expr, $tile:ident) => {
-        match $rows {
-            1 => $tile::<1>,
-            2 => $tile::<2>,
-            3 => $tile::<3>,
-            4 => $tile::<4>,
-            5 => $tile::<5>,
-            6 => $tile::<6>,
-            7 => $tile::<7>,
-            _ => $tile::<8>,
-        }
-    };
-}
 
 macro_rules! door {
     ($name:ident, $feature:tt, $what:literal) => {
@@ -67,7 +52,7 @@ macro_rules! product {
 
             #[inline]
             fn block(self, rows: Rows<'_, $a>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
-                let tile = by_rows!(rows.count, $tile);
+                let tile = by_rows!(8, rows.count, $tile);
                 // SAFETY: `self` exists, so the CPU has the instructions; the function is the one for so many rows.
                 unsafe { each_panel::<Self>(tile, rows, panels, out, stride) }
             }

@@ -50,7 +50,7 @@ impl Product for Signed {
     /// The sums alone; [`Wide::add_block`] does not write them down.
     #[inline]
     fn block(self, rows: Rows<'_, i8>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
-        let tile = by_rows!(rows.count, sums);
+        let tile = by_rows!(12, rows.count, sums);
         // SAFETY: `self` exists, so the CPU has AVX-512 VNNI; the function is the one for so many rows.
         unsafe { each_panel::<Self>(tile, rows, panels, out, stride) }
     }

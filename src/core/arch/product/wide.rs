@@ -336,7 +336,7 @@ pub(crate) trait WithWide {
 }
 
 /// The instruction set whose products of such integers are used where `isa` is chosen.
-pub(crate) fn wide_isa(isa: Isa) -> Isa {
+pub fn wide_isa(isa: Isa) -> Isa {
     match isa {
         Isa::Amx => Isa::Avx512Vnni,
         Isa::AvxVnni => Isa::Avx2,

@@ -2,12 +2,12 @@
 
 use std::arch::x86_64::*;
 
+use super::NR;
 use super::bytes::{Start, Sums};
 use super::tile::add_products;
-use super::{MR, NR, by_rows};
-use crate::arch::product::Tile;
 use crate::arch::product::codes::{Added, ToBytes};
 use crate::arch::product::floats::{LOW, ToNumbers};
+use crate::arch::product::{Tile, by_rows};
 
 /// Two vectors of a table of floats.
 ///
@@ -97,8 +97,8 @@ pub(super) type Codes = unsafe fn(Tile<'_, u8>, usize, Start, &ToBytes<'_>, usiz
 #[inline]
 pub(super) fn codes<const DOT: bool>(rows: usize, is_added: bool) -> Codes {
     match is_added {
-        true => by_rows!(rows, codes_of, DOT, true),
-        false => by_rows!(rows, codes_of, DOT, false),
+        true => by_rows!(6, rows, codes_of, DOT, true),
+        false => by_rows!(6, rows, codes_of, DOT, false),
     }
 }
 

@@ -8,7 +8,7 @@ mod tile;
 
 use std::arch::x86_64::*;
 
-use super::{Panels, Product, Rows, Tile, each_panel};
+use super::{Panels, Product, Rows, Tile, by_rows, each_panel};
 use crate::arch::x86_64::avx2::Avx2;
 pub(crate) use bytes::{AvxVnni, Bounded};
 pub(crate) use finish::Narrow;
@@ -17,23 +17,8 @@ pub(crate) use finish::Narrow;
 const NR: usize = 16;
 const KU: usize = 4;
 
-/// Rows of a tile.
+/// Rows of a tile; `by_rows` is told of as many.
 const MR: usize = 6;
-
-/// A tile function for each number of rows up to [`MR`].
-macro_rules! by_rows {
-    ($rows:expr, $tile:ident $(, $more:expr)*) => {
-        match $rows {
-            1 => $tile::<1 $(, $more)*>,
-            2 => $tile::<2 $(, $more)*>,
-            3 => $tile::<3 $(, $more)*>,
-            4 => $tile::<4 $(, $more)*>,
-            5 => $tile::<5 $(, $more)*>,
-            _ => $tile::<MR $(, $more)*>,
-        }
-    };
-}
-use by_rows;
 
 impl Product for Avx2 {
     type A = i16;
@@ -59,7 +44,7 @@ impl Product for Avx2 {
     #[inline]
     fn block(self, rows: Rows<'_, i16>, panels: Panels<'_>, out: &mut [i32], stride: usize) {
         // SAFETY: `self` exists, so the CPU has AVX2; the function is the one for so many rows.
-        unsafe { each_panel::<Self>(by_rows!(rows.count, tile), rows, panels, out, stride) }
+        unsafe { each_panel::<Self>(by_rows!(6, rows.count, tile), rows, panels, out, stride) }
     }
 }
 

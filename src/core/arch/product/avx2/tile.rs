@@ -3,13 +3,13 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::{KU, MR, NR, by_rows};
-use crate::arch::product::{Tile, TileFn};
+use super::{KU, NR};
+use crate::arch::product::{Tile, TileFn, by_rows};
 
 /// The function that makes the sums of so many rows.
 #[inline]
 pub(super) fn sums<const DOT: bool>(rows: usize) -> TileFn<u8> {
-    by_rows!(rows, tile, DOT)
+    by_rows!(6, rows, tile, DOT)
 }
 
 /// Adds the products of some rows of a tile to their sums.

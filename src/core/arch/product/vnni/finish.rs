@@ -15,10 +15,10 @@ type Tiles = unsafe fn(Tile<'_, u8>, usize, &ToBytes<'_>, usize);
 #[inline]
 pub(super) fn codes(rows: usize, columns: usize) -> Tiles {
     match columns {
-        16 => by_rows!(rows, tiles, 16, true),
-        ..=24 => by_rows!(rows, tiles, 24, false),
-        NR => by_rows!(rows, tiles, NR, true),
-        _ => by_rows!(rows, tiles, NR, false),
+        16 => by_rows!(12, rows, tiles, 16, true),
+        ..=24 => by_rows!(12, rows, tiles, 24, false),
+        NR => by_rows!(12, rows, tiles, NR, true),
+        _ => by_rows!(12, rows, tiles, NR, false),
     }
 }
 
@@ -220,8 +220,8 @@ type FloatTiles = unsafe fn(Tile<'_, u8>, usize, &ToNumbers<'_>, usize);
 #[inline]
 pub(super) fn floats(rows: usize, has_added: bool) -> FloatTiles {
     match has_added {
-        true => by_rows!(rows, float_tiles, true),
-        false => by_rows!(rows, float_tiles, false),
+        true => by_rows!(12, rows, float_tiles, true),
+        false => by_rows!(12, rows, float_tiles, false),
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) unsafe fn few<const M: usize, const U: usize, const P: usize>(t: Tile
 /// The function that makes the sums of so many rows: [`tile`].
 #[inline]
 pub(super) fn sums(rows: usize) -> unsafe fn(Tile<'_, u8>) {
-    by_rows!(rows, tile)
+    by_rows!(12, rows, tile)
 }
 
 /// # Safety
