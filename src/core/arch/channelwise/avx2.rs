@@ -327,9 +327,7 @@ unsafe fn unit<const L: usize, const NEIGHBOURS: bool>(
                 false => any::<AT_ONCE, L>(p, at, channel),
             };
             for (l, sums) in sums.into_iter().enumerate() {
-                // Not by `map`: what it is given is not inlined into it, as it has no AVX2 itself.
-                let row = to.add(l * rows * stride);
-                finish.write(sums, [row, row.add(stride), row.add(2 * stride), row.add(3 * stride)]);
+                finish.write(sums, [0, 1, 2, 3].map(|m| to.add((l * rows + m) * stride)));
             }
             at += AT_ONCE;
             // Where fewer are left, some are made once more.
