@@ -10,7 +10,7 @@ use super::Byte;
 /// A line of the caches.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-struct Line(#[allow(dead_code, reason = "read as bytes")] [i8; 64]);
+pub(super) struct Line(#[allow(dead_code, reason = "read as bytes")] [i8; 64]);
 
 /// Bytes that start where a line of the caches does.
 #[derive(Debug, Clone)]

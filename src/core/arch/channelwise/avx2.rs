@@ -8,7 +8,7 @@ use super::{CHANNELS, Channelwise, Line, Positions, cell, check_codes, check_lin
 use crate::arch::product::{Narrow, ToBytes};
 use crate::arch::vector::{Byte, map};
 use crate::arch::window::Window;
-use crate::arch::x86_64::avx2::Avx2;
+use crate::arch::x86_64::{align_frame, avx2::Avx2};
 
 const KU: usize = 4;
 /// Weights of a tap.
@@ -271,6 +271,7 @@ unsafe fn sums(p: &Positions<'_, i16, i16>, out: &mut [i32]) {
 /// The CPU has AVX2; the cells that the positions meet are there, and as many weights, whole units of the tables, and room.
 #[target_feature(enable = "avx2")]
 unsafe fn codes<const L: usize>(p: &Positions<'_, i16, i16>, finish: &ToBytes<'_>, to: (*mut u8, usize)) {
+    align_frame!();
     let later = p.second.map_or(0, |(later, _)| later);
     let are_neighbours = p.step == 1 && matches!(*p.taps, [a, b, c] if b == a + 1 && c == b + 1);
     for channel in (0..p.channels).step_by(UNIT) {

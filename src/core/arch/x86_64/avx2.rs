@@ -3,7 +3,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::registers;
+use super::{align_frame, registers};
 use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to, map};
 
 /// All bits of the first `n` lanes.
@@ -34,6 +34,7 @@ impl Avx2 {
 /// The CPU has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run<K: Kernel>(v: Avx2, kernel: K) -> K::Output {
+    align_frame!();
     kernel.run(v)
 }
 

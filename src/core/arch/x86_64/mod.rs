@@ -12,3 +12,17 @@ macro_rules! registers {
     }};
 }
 use registers;
+
+/// Has the frame of a function start at a line of the caches: there, vectors wait that registers do not hold, and one that
+/// lies across two lines takes twice as long. Else frames start at any multiple of 16, as the length of the environment has
+/// it: a depthwise convolution takes 288 us in one process and 392 in the next.
+macro_rules! align_frame {
+    () => {
+        let mut line = std::mem::MaybeUninit::<$crate::arch::memory::Line>::uninit();
+        // SAFETY: no instruction at all.
+        unsafe {
+            std::arch::asm!("/* {0} */", in(reg) line.as_mut_ptr(), options(nomem, nostack, preserves_flags));
+        }
+    };
+}
+pub(in crate::arch) use align_frame;

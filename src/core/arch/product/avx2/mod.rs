@@ -9,7 +9,7 @@ mod tile;
 use std::arch::x86_64::*;
 
 use super::{Panels, Product, Rows, Tile, by_rows, each_panel};
-use crate::arch::x86_64::avx2::Avx2;
+use crate::arch::x86_64::{align_frame, avx2::Avx2};
 pub(crate) use bytes::{AvxVnni, Bounded};
 pub(crate) use finish::Narrow;
 
@@ -53,6 +53,7 @@ impl Product for Avx2 {
 /// for each run, and its output `M` rows of `NR`.
 #[target_feature(enable = "avx2")]
 unsafe fn tile<const M: usize>(t: Tile<'_, i16>) {
+    align_frame!();
     // Two bytes of each column's four, each above a byte that the shift leaves nothing of.
     let pair = |first: i8| {
         let column =
