@@ -19,6 +19,7 @@ use registers;
 macro_rules! align_frame {
     () => {
         let mut line = std::mem::MaybeUninit::<$crate::arch::memory::Line>::uninit();
+        #[expect(clippy::pointers_in_nomem_asm_block, reason = "where it is counts, not what it holds")]
         // SAFETY: no instruction at all.
         unsafe {
             std::arch::asm!("/* {0} */", in(reg) line.as_mut_ptr(), options(nomem, nostack, preserves_flags));

@@ -4,6 +4,7 @@
 //! channel. A window is the product of three ranges, one for each axis; ordinary, dilated and adaptive pooling differ in
 //! nothing but those.
 
+mod apart;
 mod average;
 mod axis;
 mod wide;
@@ -22,8 +23,9 @@ use crate::conv::{Image, channels_last};
 use crate::error::Stopped;
 use crate::gemm::{Codes, Space};
 use crate::threads;
+use apart::{apart, are_apart};
 use average::Average;
-use axis::{NARROW, Sum, Total, along, apart, each};
+use axis::{NARROW, Sum, Total, along, each};
 
 /// What becomes of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -191,13 +193,6 @@ impl<C: Byte> Piece<'_, C> {
         along(v, lines, from, (height, inner), &mut joined, &mut spare);
         along(v, windows, &joined, (width, self.channels), to, &mut spare);
     }
-}
-
-/// Whether windows have so little in common that each is joined by itself: what lines of windows come to, kept for those
-/// that share it, would be written and read once more.
-fn are_apart([lines, windows]: [&[Window]; 2], width: usize) -> bool {
-    let [high, wide] = [lines, windows].map(|all| all.iter().map(|w| w.count).sum::<usize>());
-    high * wide <= high * width + lines.len() * (wide + width)
 }
 
 /// Maxima.
