@@ -9,6 +9,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from quantray._cli._errors import Usage
 
@@ -100,8 +101,8 @@ def _read(path: str) -> Array | dict[str, Array]:
             if file.read(4) not in (b"\x93NUM", b"PK\x03\x04", b"PK\x05\x06"):
                 raise Usage(f"{path} must be an .npz or .npy file of numbers, and is another kind of file")
             file.seek(0)
-            found = np.load(file, allow_pickle=False)
-            return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+            found: Array | NpzFile = np.load(file, allow_pickle=False)
+            return {name: found[name] for name in found.files} if isinstance(found, NpzFile) else found
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         text = "it holds Python objects" if "allow_pickle" in str(error) else error
         raise Usage(f"{path} must be an .npz or .npy file of numbers: {text}") from None
