@@ -41,7 +41,7 @@ mod _core {
     #[pymodule_export]
     use super::fingerprint::fingerprint;
     #[pymodule_export]
-    use super::io::{load, read_metadata, save};
+    use super::io::{load, read_metadata, replace_file, save};
     #[pymodule_export]
     use super::onnx::{read_onnx, write_onnx};
     #[pymodule_export]

@@ -149,6 +149,14 @@ def test_run_leaves_what_was_there_where_it_cannot_write(run, tmp_path, monkeypa
     assert (tmp_path / "out.npz").read_bytes() == b"before"
 
 
+def test_run_writes_through_links(run, tmp_path):
+    (tmp_path / "link.npz").symlink_to(tmp_path / "real.npz")
+    code, _, _ = run("run", "ours.onnx", "--data", "data.npz", "-o", tmp_path / "link.npz")
+    assert code == 0
+    assert (tmp_path / "link.npz").is_symlink()
+    assert np.load(tmp_path / "real.npz")["y"].shape == (48, 4)
+
+
 def test_run_as_json(run, one_object):
     before = qt.get_num_threads()
     try:

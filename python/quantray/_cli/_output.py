@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quantray import _core
 from quantray._cli._errors import Usage
 
 if TYPE_CHECKING:
@@ -30,24 +30,17 @@ def check_output(path: str, *read: str | None, ending: str = "") -> None:
 
 
 def save_arrays(path: str, arrays: Mapping[str, Array]) -> None:
-    """Writes an .npz, which takes its place once it is complete.
+    """Writes an .npz, which takes its place once it is complete, with an old one's mode and through links.
 
     Raises
     ------
     OSError
         Where there is no room for it; what was there before is still there.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".npz", delete=False) as file:
-        try:
+
+    def write(part: os.PathLike[str]) -> None:
+        with open(part, "wb") as file:
             # NumPy takes one name for itself, which no output has.
             np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-            # Temporary files are for their maker alone; this one is for all who may read what is made here.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(file.name, 0o666 & ~mask)
-        except BaseException:
-            file.close()
-            os.remove(file.name)
-            raise
-    os.replace(file.name, path)
+
+    _core._replace_file(path, write)

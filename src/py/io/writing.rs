@@ -172,3 +172,21 @@ pub fn save<'py>(
     });
     written.map_err(|e| file_error("write", &path, e))
 }
+
+/// Replaces a file as a whole by what `write` makes of the path that it is given, which is another one beside it.
+#[pyfunction]
+#[pyo3(name = "_replace_file", signature = (path, write))]
+pub fn replace_file(path: &str, write: &Bound<'_, PyAny>) -> PyResult<()> {
+    let mut raised = None;
+    let replaced = replace(Path::new(path), |part| {
+        write.call1((part,)).map(drop).map_err(|error| {
+            let text = error.to_string();
+            raised = Some(error);
+            text
+        })
+    });
+    match raised {
+        Some(error) => Err(error),
+        None => replaced.map_err(|e| file_error("write", path, e)),
+    }
+}

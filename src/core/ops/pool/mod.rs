@@ -173,10 +173,10 @@ impl<C: Byte> Piece<'_, C> {
         if height == 1 && lines.len() == 1 && lines[0].count == 1 {
             return along(v, windows, from, (width, self.channels), to, &mut spare);
         }
-        if self.channels >= NARROW && are_apart([lines, windows], width) {
-            return apart(v, [lines, windows], from, (height, width, self.channels), to);
-        }
         if self.channels >= NARROW {
+            if are_apart([lines, windows], width) {
+                return apart(v, [lines, windows], from, (height, width, self.channels), to);
+            }
             // One line after the other, which stays in the first cache.
             let mut joined = vec![T::NONE; inner];
             let line = windows.len() * self.channels;
