@@ -79,9 +79,21 @@ fn division_is_division() {
                     ((x / scale).round_ties_even() as f64 + f64::from(zero_point)).clamp(0.0, 255.0) as u8
                 })
                 .collect();
+            // The same codes, less 128.
+            let signed = |code: u8| (i32::from(code) - 128) as i8;
+            let want_signed: Vec<i8> = want.iter().map(|&code| signed(code)).collect();
             everywhere(|on| {
                 let made = collect(n, |out| quantize_by_division(&x, out, scale, zero_point)).unwrap();
                 assert!(made == want, "{on}: {n} by {scale}");
+                let zero = signed(zero_point);
+                let made = collect(n, |out| quantize_by_division::<i8>(&x, out, scale, zero)).unwrap();
+                assert!(made == want_signed, "{on}: {n} by {scale}, signed");
+                for at in (0..n).step_by(n.div_ceil(9).max(1)) {
+                    let mut x = x.clone();
+                    x[at] = f32::NAN;
+                    let made = collect(n, |out| quantize_by_division(&x, out, scale, zero_point));
+                    assert!(made.is_err(), "{on}: NaN at {at} of {n}");
+                }
             });
         }
     }

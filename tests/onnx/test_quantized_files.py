@@ -214,6 +214,36 @@ def test_integers_that_the_model_takes_and_returns(rng):
             assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+@pytest.mark.parametrize("scale", [0.1, 0.7, 1 / 255])
+def test_values_on_another_grid_are_divided(rng, tmp_path, kind, scale):
+    """Half way between two codes a quotient and a product with the inverse part; onnxruntime divides."""
+    f = Draft(rng)
+    zero = f.constant(kind(100))
+    fine, coarse, other = (f.constant(np.float32(s)) for s in (scale / 2, scale, 2 * scale))
+    x = f("DequantizeLinear", f("QuantizeLinear", "x", coarse, zero), coarse, zero)
+    x = f("MaxPool", x, kernel_shape=[1, 1])
+    # From one grid to another, with a table and without one.
+    x = f("DequantizeLinear", f("QuantizeLinear", f("Relu", x), fine, zero), fine, zero)
+    y = f("DequantizeLinear", f("QuantizeLinear", x, other, zero), other, zero)
+    model = f.model({"x": ["n", 3, 8, 8]}, y, 13)
+    for name in [node.output[0] for node in f.nodes if node.op_type == "QuantizeLinear"]:
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None))
+        model.graph.output[-1].CopyFrom(onnx.ValueInfoProto(name=name))
+    file = model.SerializeToString()
+    x = (rng.integers(-300, 300, (5, 3, 8, 8)) * (scale / 2)).astype(np.float32)
+    halves = np.rint(x / np.float32(scale)) != np.rint(x * (1 / np.float32(scale)))
+    assert halves.any()
+    want = session(file).run(None, {"x": x})
+    loaded = qt.onnx.load(file)
+    qt.save(loaded, tmp_path / "m")
+    again = qt.load(tmp_path / "m")
+    for model in (loaded, loaded, again, again):
+        for ours, theirs in zip(model(x), want, strict=True):
+            assert ours.dtype == theirs.dtype
+            assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
 @pytest.mark.parametrize("shape", [(2, 4, 1, 1), (4, 1, 1), (1, 1, 5, 6), (5, 1), (2, 1, 5, 1)])
 def test_terms_that_are_broadcast(rng, op, shape):

@@ -156,6 +156,11 @@ def test_activations_are_the_nodes_own(function: Any) -> None:
     check(function, np.nan_to_num(x, posinf=9, neginf=-9, nan=3))
 
 
+@pytest.mark.parametrize(("least", "other"), [(0.5, 0.0), (-1.0, 9.0)])
+def test_thresholds(least: float, other: float) -> None:
+    check(lambda x: F.threshold(x, least, other), values("float32", (3, 7, 50), 0))
+
+
 @pytest.mark.parametrize(
     "function", [F.elu, F.softplus, F.celu, lambda x: F.elu(x, 0.7), lambda x: F.celu(x, 2.0)]
 )

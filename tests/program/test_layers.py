@@ -40,6 +40,18 @@ def test_logarithms_of_softmax(axis: int) -> None:
     np.testing.assert_allclose(run(lambda x: F.log_softmax(x, axis), x), exact, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("n", [1, 3, 31, 32, 33, 56, 64, 65, 128, 129, 1000])
+@pytest.mark.usefixtures("kernels")
+def test_logarithms_of_softmax_of_every_length(n: int) -> None:
+    x = normal(40, n) * 20
+    x[3, -1], x[5, 0], x[7] = np.nan, np.inf, -np.inf
+    with np.errstate(all="ignore"):
+        exact = x.astype(np.float64) - x.max(1, keepdims=True)
+        exact = exact - np.log(np.exp(exact).sum(1, keepdims=True))
+    found = run(lambda x: F.log_softmax(x, 1), x)
+    np.testing.assert_allclose(found, exact, rtol=1e-6, atol=2e-6)
+
+
 def test_layer_norm_of_a_weight_that_is_computed() -> None:
     check(lambda x, w: F.layer_norm(x, (5,), w * 2, w), normal(3, 5), normal(5, seed=1), ulp=64, atol=1e-5)
     check(lambda x, w: F.rms_norm(x, (5,), w), normal(3, 5), normal(5, seed=1), ulp=64, atol=1e-5)

@@ -151,6 +151,23 @@ def test_long_rows_and_columns() -> None:
             check(lambda x: (x.argmax(axes), x.argmin(axes)), x)  # noqa: B023
 
 
+@pytest.mark.parametrize("n", [1, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 160, 1001])
+@pytest.mark.usefixtures("kernels")
+def test_rows_and_columns_of_every_length(n: int) -> None:
+    """Around the widths in which they are taken, with what is no number at each place of interest."""
+    x = np.random.default_rng(n).normal(size=(6, n)).astype(np.float32)
+    x[1, -1], x[2, 0], x[3, n // 2], x[4] = np.inf, -np.inf, np.nan, -np.inf
+    exact = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        for array, axis in ((x, 1), (np.ascontiguousarray(x.T), 0)):
+            check(lambda x: (x.max(axis), x.min(axis), x.argmax(axis), x.argmin(axis)), array)  # noqa: B023
+            found = run(lambda x: (x.sum(axis), x.mean(axis), np.square(x).sum(axis)), array)  # noqa: B023
+            for one, true in zip(found, (exact.sum(1), exact.mean(1), np.square(exact).sum(1)), strict=True):
+                np.testing.assert_allclose(one, true, rtol=1e-6, atol=1e-6)
+    integers = np.random.default_rng(n).integers(-9, 9, (3, n))
+    check(lambda x: (x.max(1), x.sum(0), x.argmin(1), x.min(0), x.prod(1)), integers)
+
+
 def test_nothing_has_no_extreme() -> None:
     with pytest.raises(ValueError, match=r"top: input.*at least one element"):
         ops.Program(["float32"], [("max", (0,), 1, {"name": "top", "axes": 0})], [1])(np.ones((0, 2)))

@@ -12,7 +12,7 @@ class Value(NamedTuple):
     ----------
     name : str
     dtype : str
-        As the file has it: "float32", "int64", "float16".
+        As the file has it: "float32", "int64", "float16"; "unknown" for an output whose type it does not say.
     shape : tuple of int, str or None, optional
         Lengths: numbers, names of lengths that are free, None for those without a name; None where the file
         does not say how many axes there are.

@@ -46,6 +46,9 @@ _RECURRENT: dict[type[nn.Module], type[quantized.dynamic.LSTM | quantized.dynami
 class Conversion:
     """One model's way from observers to integers."""
 
+    #: Whether floats are divided by scales, as ONNX's QuantizeLinear does: else inverses multiply them.
+    divides = False
+
     def __init__(self, model: nn.Module, runner: Prepared, graphs: list[Graph]) -> None:
         self.model, self.runner, self.prefix = model, runner, runner.prefix
         self.inner: list[tuple[str, Conversion]] = []

@@ -92,6 +92,14 @@ def _selu(to: Lowering, node: Node) -> None:
     to.put(node, to.step("mul", (made, constant(to, scale, FLOAT)), node))
 
 
+@step_of("functional.threshold")
+def _threshold(to: Lowering, node: Node) -> None:
+    given = arguments(node, "input", "threshold", "value", "inplace")
+    x = wire(to, given["input"])
+    least, other = (constant(to, float(given[name]), FLOAT) for name in ("threshold", "value"))
+    to.put(node, to.step("where", (to.step("greater", (x, least), node), x, other), node))
+
+
 @step_of("prelu")
 def _prelu(to: Lowering, node: Node) -> None:
     x, weight = node.args[0], node.get("weight")

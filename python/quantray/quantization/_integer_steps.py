@@ -23,8 +23,9 @@ _CONVOLUTIONS = (ops.PackedConv1d, ops.PackedConv2d, ops.PackedConv3d)
 
 @step_of("int.quantize")
 def _quantize(to: Lowering, node: Node) -> None:
-    grid = to.grids[Ref(node.name)]
-    to.put(node, to.step("quantize", (to.number(node.args[0]),), node, grid=settings_of(grid)))
+    grid = settings_of(to.grids[Ref(node.name)])
+    divides = bool(node.get("divides"))
+    to.put(node, to.step("quantize", (to.number(node.args[0]),), node, grid=grid, divides=divides))
 
 
 @step_of("int.dequantize")
@@ -109,7 +110,7 @@ def _layer(to: Lowering, node: Node) -> None:
 @step_of("int.table")
 def _table(to: Lowering, node: Node) -> None:
     source, grid = to.grids[node.inputs[0]], to.grids[Ref(node.name)]
-    table = node.value.codes(source, grid).tobytes()
+    table = node.value.codes(source, grid, divides=bool(node.get("divides"))).tobytes()
     # The table has codes of the grid's range alone.
     full = (
         grid._replace(quant_min=-128, quant_max=127)

@@ -69,7 +69,7 @@ class Function:
         args = tuple(x if isinstance(arg, Ref) else arg for arg in self.node.args)
         return kind_of(self.node.kind).function(*args, **self.node.kwargs)
 
-    def codes(self, source: Grid, target: Grid) -> NDArray[np.uint8]:
+    def codes(self, source: Grid, target: Grid, *, divides: bool = False) -> NDArray[np.uint8]:
         """The code of each code, by its bits as uint8."""
         dtype = getattr(_core, source.dtype)
         bits = np.arange(256, dtype=np.uint8)
@@ -83,7 +83,8 @@ class Function:
             return np.asarray(made.int_repr()).view(np.uint8).copy()
         with np.errstate(all="ignore"):
             values = np.asarray(self(np.ascontiguousarray(every.dequantize())), np.float32)
-        return np.asarray(target.quantize(_without_nan(values, source)).int_repr()).view(np.uint8).copy()
+        made = target.quantize(_without_nan(values, source), divides=divides)
+        return np.asarray(made.int_repr()).view(np.uint8).copy()
 
 
 def _without_nan(values: Floats, source: Grid) -> Floats:
@@ -133,14 +134,14 @@ def compute(model: nn.Module, node: Node, args: Args, kwargs: Kwargs, grids: Map
     match node.kind:
         case "int.quantize":
             assert grid is not None
-            return grid.quantize(args[0])
+            return grid.quantize(args[0], divides=bool(node.get("divides")))
         case "int.dequantize":
             return args[0].dequantize()
         case "int.layer":
             return int_layer(model.get_submodule(node.value.path), args[0], grid, node.value.limits)
         case "int.table":
             assert grid is not None
-            table = node.value.codes(grids[node.inputs[0]], grid)
+            table = node.value.codes(grids[node.inputs[0]], grid, divides=bool(node.get("divides")))
             return looked_up(args[0], table, grid)
         case "int.move":
             return moved(args, node, kwargs)

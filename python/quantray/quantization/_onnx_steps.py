@@ -65,12 +65,31 @@ def _quantize(to: Lowering, node: Node) -> None:
     of_codes = isinstance(x, Ref) and to.graph.nodes[x.node].kind == "int.dequantize"
     need(kind == "uint8" or (kind == "int8" and of_codes))
     need(not given["block_size"] and to.graph.fact(x).dtype == FLOAT)
+    if _are_codes(to, given):
+        to.put(node, to.step("int_repr", (to.number(to.graph.nodes[x.node].args[0]),), node))
+        return
     scale, zero = _scale_and_zero(to, given)
     low, high = (float(end) - zero for end in (np.iinfo(kind).min, np.iinfo(kind).max))
     steps = to.step("rint", (to.step("div", (wire(to, x), scale), node),), node)
     whole = to.step("clip", (steps,), node, low=low, high=high)
     moved = to.step("add", (whole, to.constant(np.asarray(zero, np.float32))), node)
     to.put(node, to.step("cast", (moved,), node, dtype=kind))
+
+
+def _are_codes(to: Lowering, given: Kwargs) -> bool:
+    """Whether it is made of codes on the very grid that it quantizes to: those are its integers."""
+    x = given["x"]
+    codes = to.graph.nodes[x.node].args[0] if isinstance(x, Ref) else None
+    grid = to.grids.get(codes) if isinstance(codes, Ref) else None
+    if grid is None or to.graph.nodes[x.node].kind != "int.dequantize":
+        return False
+    scale, zero = (to.fixed.get(given[name], given[name]) for name in ("scale", "zero_point"))
+    kind = {"uint8": "quint8", "int8": "qint8"}[given["kind"] or "uint8"]
+    known = not isinstance(scale, Ref) and not isinstance(zero, Ref) and np.size(scale) == 1
+    same_zero = known and (
+        grid.zero_point == 0 if zero is None else grid.zero_point == np.asarray(zero).item()
+    )
+    return same_zero and kind == grid.dtype and np.float32(grid.scale) == np.float32(np.asarray(scale).item())
 
 
 @step_of("onnx.dequantize_linear")

@@ -113,7 +113,7 @@ class ToIntegers:
         quantize = node.become(
             QUANTIZE,
             (self.made.find(before),),
-            {"grid": grid, "owner": owner},
+            self._rounded(grid, owner),
             name=f"{source.node}.quantize",
         )
         self.wires.put(quantize, ref, grid)
@@ -217,14 +217,14 @@ class ToIntegers:
         if kind is not None:
             by = self._functional if node.kind in SUMS else self._requantized
             owner = self._owned(observer, lambda: by(node, grid))
-            settings = {"grid": grid, "owner": owner}
+            settings: dict[str, object] = {"grid": grid, "owner": owner}
             args: tuple[object, ...] = (self.codes.get(floats[0]),)
             value: object = None
             if kind == MEAN:
                 settings = self.wires.now(dict(node.kwargs)) | settings
                 value = node.kind
             elif kind == TABLE:
-                value = Function(node)
+                value, settings = Function(node), self._rounded(grid, owner)
             else:
                 settings = dict(node.kwargs) | settings
                 args = self._terms(node)
@@ -240,9 +240,14 @@ class ToIntegers:
                 kwargs=self.wires.as_floats(dict(node.kwargs)),
             )
         )
-        quantize = node.become(QUANTIZE, (inner,), {"grid": grid, "owner": owner})
+        quantize = node.become(QUANTIZE, (inner,), self._rounded(grid, owner))
         self.wires.put(quantize, ref, grid)
         return True
+
+    def _rounded(self, grid: Grid, owner: Owner | None) -> dict[str, object]:
+        """What a node is told that rounds floats to a grid."""
+        settings: dict[str, object] = {"grid": grid, "owner": owner}
+        return settings | {"divides": True} if self.conversion.divides else settings
 
     def _keep(self, node: Node, ref: Ref) -> None:
         source = node.inputs[0]

@@ -128,10 +128,17 @@ impl<C: Cells, const SHAPED: bool> Kernel for Rows<'_, C, SHAPED> {
 }
 
 /// A row times the factor, plus the mask; or as it is.
-struct Scaled<'a, const SHAPED: bool> {
+pub(super) struct Scaled<'a, const SHAPED: bool> {
     x: &'a [f32],
     factor: f32,
     mask: &'a [f32],
+}
+
+impl<'a> Scaled<'a, false> {
+    /// A row as it is.
+    pub(super) fn as_it_is(x: &'a [f32]) -> Self {
+        Self { x, factor: 1.0, mask: &[] }
+    }
 }
 
 impl<V: Vector, const SHAPED: bool> Part<V> for Scaled<'_, SHAPED> {

@@ -269,7 +269,12 @@ impl<A: Stored, C: Byte> Fill<'_, A, C> {
                 let from = &self.codes[start + run..][..whole];
                 let to = &mut to[i * self.run..][..whole];
                 for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0) {
-                    *to = from.map(A::of);
+                    // No `map`: a function of its own, which knows no instructions but those that every CPU has.
+                    let mut some = [A::default(); N];
+                    for k in 0..N {
+                        some[k] = A::of(from[k]);
+                    }
+                    *to = some;
                 }
             }
         }

@@ -91,7 +91,7 @@ macro_rules! of {
         $crate::program::tile::one_short::<$a, $b>(|x, to| {
             let f = |$x: $a| -> $b { $body };
             for (to, &x) in to.iter_mut().zip(x) {
-                *to = f(x);
+                to.write(f(x));
             }
         })
     };
@@ -173,29 +173,23 @@ pub(super) fn two<A: Element, B: Element>(f: impl OfTwo<A, B>) -> Arc<Tile> {
     })
 }
 
-/// Elements that a function takes at once where it is called for them.
-const BLOCK: usize = 32;
-
-/// As [`two_short`], of one element.
-pub(super) fn one_short<A: Element + Default, B: Element + Default>(
-    f: fn(&[A; BLOCK], &mut [B; BLOCK]),
-) -> Arc<Tile> {
+/// As [`two_short`], of one element: whole tiles at a time, since nothing is repeated.
+pub(super) fn one_short<A: Element, B: Element>(f: fn(&[A], &mut [MaybeUninit<B>])) -> Arc<Tile> {
     Arc::new(move |from, to| {
         let (x, to) = (A::read(from[0]), B::room(to));
-        let (mut some, mut made) = ([A::default(); BLOCK], [B::default(); BLOCK]);
-        let is_long = x.len() == to.len();
-        for (i, to) in to.chunks_mut(BLOCK).enumerate() {
-            match is_long {
-                true => some[..to.len()].copy_from_slice(&x[i * BLOCK..][..to.len()]),
-                false => some.fill(x[0]),
-            }
-            f(&some, &mut made);
-            to.write_copy_of_slice(&made[..to.len()]);
+        if x.len() == to.len() {
+            return f(x, to);
         }
+        let mut one = [MaybeUninit::uninit()];
+        f(&x[..1], &mut one);
+        to.fill(one[0]);
     })
 }
 
-/// The same of a function that is called, block by block: what goes through tiles is compiled once for a type, and not
+/// Elements that a function takes at once where it is called for them.
+const BLOCK: usize = 32;
+
+/// The tile of a function that is called, block by block: what goes through tiles is compiled once for a type, and not
 /// for each function.
 pub(super) fn two_short<A: Element + Default, B: Element + Default>(
     f: fn(&[A; BLOCK], &[A; BLOCK], &mut [B; BLOCK]),

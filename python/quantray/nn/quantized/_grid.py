@@ -105,10 +105,21 @@ class Grid(NamedTuple):
             np.clip(codes, self.quant_min, self.quant_max, out=codes)
         return q
 
-    def quantize(self, values: Input) -> QTensor:
-        """Floats, quantized; a quantized tensor as it is."""
+    def quantize(self, values: Input, *, divides: bool = False) -> QTensor:
+        """Floats, quantized; a quantized tensor as it is.
+
+        With `divides` they are divided by the scale, as ONNX's QuantizeLinear does: else its inverse multiplies
+        them.
+        """
         if isinstance(values, QTensor):
             return values
+        if divides:
+            # The nearest whole steps are their own codes either way; what is no number still has none.
+            with np.errstate(all="ignore"):
+                steps = np.rint(np.asarray(values, np.float32) / np.float32(self.scale))
+            made = _core.quantize_per_tensor(steps, 1.0, self.zero_point, getattr(_core, self.dtype))
+            codes = made.int_repr()
+            return self.clamp(_core.make_per_tensor_quantized_tensor(codes, self.scale, self.zero_point))
         dtype = getattr(_core, self.dtype)
         return self.clamp(_core.quantize_per_tensor(values, self.scale, self.zero_point, dtype))
 

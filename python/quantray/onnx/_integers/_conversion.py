@@ -116,6 +116,8 @@ class FileConversion(Conversion):
         A model that other graphs were put into: its layers are taken where they are there.
     """
 
+    divides = True
+
     def __init__(
         self,
         model: nn.Module,

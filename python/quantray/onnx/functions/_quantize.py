@@ -60,12 +60,15 @@ def spread(given: ArrayLike, x: Array, axis: int = 1, block_size: int = 0) -> Ar
 def rounded(x: Array, zero: ArrayLike, kind: str) -> Array:
     """Floats, rounded half to even, then the zero point is added; what is beyond the range is clamped."""
     low, high, dtype = RANGES[kind]
-    shift = np.asarray(zero)
-    wide = shift.astype(np.int64)
-    made = np.rint(x)
-    bottom, top = (low - wide).astype(np.float64), (high - wide).astype(np.float64)
+    wide = np.asarray(zero).astype(np.int64)
+    # Up to 16 bits float32 has all integers.
+    exact = np.float32 if np.iinfo(dtype).bits <= 16 else np.float64
+    bottom, top = (low - wide).astype(exact), (high - wide).astype(exact)
+    made = np.asarray(np.rint(x), exact)
     # Not a number is what comparisons of machines make of it: the least one.
-    made = np.where(np.isnan(made), bottom, np.clip(made.astype(np.float64), bottom, top))
+    made = np.fmin(np.fmax(made, bottom), top)
+    if exact is np.float32:
+        return (made + wide.astype(exact)).astype(dtype)
     return (made.astype(np.int64) + wide).astype(dtype)
 
 

@@ -4,7 +4,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
-use super::registers;
+use super::{align_frame, registers};
 use crate::arch::vector::{AHEAD, Byte, Kernel, Slot, Vector, copy_to, map};
 
 /// Exists only where the CPU has AVX-512 F, BW and VL, and what AVX2 stands for.
@@ -34,6 +34,7 @@ impl Avx512 {
 /// The CPU has AVX-512 F, BW and VL.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn run<K: Kernel>(v: Avx512, kernel: K) -> K::Output {
+    align_frame!();
     kernel.run(v)
 }
 

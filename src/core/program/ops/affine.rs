@@ -33,9 +33,23 @@ pub(super) fn dequantize(x: Memory<'_>, grid: Grid, to: Room<'_>) -> Result<(), 
     }
 }
 
+/// The same by division.
+fn divide(x: &[f32], grid: Grid, to: Room<'_>) -> Result<(), Stopped> {
+    match to {
+        Room::U8(to) => affine::quantize_by_division(x, to, grid.step(), grid.zero_point as u8),
+        Room::I8(to) => affine::quantize_by_division(x, to, grid.step(), grid.zero_point as i8),
+        _ => panic!("codes as planned"),
+    }
+}
+
 /// Real numbers as codes; codes stay as they are.
 #[derive(Debug)]
-pub struct Quantize(pub Grid);
+pub struct Quantize {
+    /// What they become codes of.
+    pub grid: Grid,
+    /// Whether the scale divides them, as ONNX has it: else its inverse multiplies them.
+    pub divides: bool,
+}
 
 impl Op for Quantize {
     fn name(&self) -> &'static str {
@@ -48,10 +62,11 @@ impl Op for Quantize {
             return Ok(Planned::View(x.clone(), 0));
         }
         check_floats(x)?;
-        let (grid, made) = (self.0, x.dense(Type::Codes(self.0)));
+        let (grid, made) = (self.grid, x.dense(Type::Codes(self.grid)));
         let needs = vec![Need::like(&made)];
         let work = 5 * made.len() / 4;
-        Ok(Task::new(made, move |io| Ok(quantize(io.from[0].floats(), grid, io.to)?))
+        let by = if self.divides { divide } else { quantize };
+        Ok(Task::new(made, move |io| Ok(by(io.from[0].floats(), grid, io.to)?))
             .needs(needs)
             .work(work)
             .into())
@@ -78,6 +93,25 @@ impl Op for Dequantize {
         let needs = vec![Need::like(&made)];
         let work = 5 * made.len() / 4;
         Ok(Task::new(made, move |io| Ok(dequantize(io.from[0], grid, io.to)?)).needs(needs).work(work).into())
+    }
+
+    fn images(&self, from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {
+        each_element(from, made, images)
+    }
+}
+
+/// Codes as integers, which stand for nothing but themselves.
+#[derive(Debug)]
+pub struct IntRepr;
+
+impl Op for IntRepr {
+    fn name(&self) -> &'static str {
+        "int_repr"
+    }
+
+    fn plan(&self, from: &[&Value], _: &Known<'_>, _: Hint<'_>) -> Result<Planned> {
+        let ty = if grid_of(from[0])?.signed { Type::I8 } else { Type::U8 };
+        Ok(Planned::View(Value { ty, ..from[0].clone() }, 0))
     }
 
     fn images(&self, from: &[&Value], made: &Value, images: &[bool]) -> Option<bool> {

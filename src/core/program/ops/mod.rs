@@ -22,7 +22,7 @@ mod resize;
 mod slice;
 mod sliding;
 
-pub use affine::{Dequantize, Quantize, Requantize};
+pub use affine::{Dequantize, IntRepr, Quantize, Requantize};
 pub use constant::Given;
 pub(super) use copy::copy_task;
 pub use dynamic::Dynamic;

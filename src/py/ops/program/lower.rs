@@ -19,8 +19,8 @@ use quantray_core::ops::pool::Moves;
 use quantray_core::program::Grid;
 use quantray_core::program::Op;
 use quantray_core::program::ops::{
-    Binary, Cat, Clamp, Dequantize, Expand, Flatten, Flip, Interpolate, Matmul, Mode, Pool, Quantize,
-    Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose, Unsqueeze, Windows,
+    Binary, Cat, Clamp, Dequantize, Expand, Flatten, Flip, IntRepr, Interpolate, Matmul, Mode, Pool,
+    Quantize, Requantize, Reshape, Size, Slice, Squeeze, Table, Transpose, Unsqueeze, Windows,
 };
 
 /// Steps of the core that make one of Python's: sources come first, then each makes a value; the last one is it.
@@ -83,7 +83,7 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
             one()?;
             let (grid, range) = needed_grid(p, "grid")?;
             match op {
-                "quantize" => made.push(Quantize(grid), from),
+                "quantize" => made.push(Quantize { grid, divides: p.flag("divides")? }, from),
                 _ => made.push(Requantize(grid), from),
             };
             made.within(range);
@@ -91,6 +91,10 @@ pub fn lower(op: &str, p: &Params<'_, '_>, sources: usize) -> PyResult<Option<Lo
         "dequantize" => {
             one()?;
             made.push(Dequantize, from);
+        }
+        "int_repr" => {
+            one()?;
+            made.push(IntRepr, from);
         }
         "linear" | "conv" if p.get("weight")?.is_none() => weighted(op, p, sources, &mut made)?,
         "max_pool" | "avg_pool" | "adaptive_max_pool" | "adaptive_avg_pool" => {

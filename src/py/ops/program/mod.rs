@@ -54,7 +54,7 @@ use values::{Declared, Held};
 /// ("dim", value, axis), ("neg", a) or (op, a, b) with "add", "sub", "mul", "floordiv", "mod", "min" or "max". Optional
 /// params are in brackets.
 ///
-/// - quantize(x; grid), dequantize(x), requantize(x; grid)
+/// - quantize(x; grid [, divides]), dequantize(x), int_repr(x), requantize(x; grid)
 /// - linear, conv(x [, residual]; packed [, relu, relu6, slopes, to: grid, per_row=True, reduce_range, onnx]): floats are
 ///   quantized as they come, by row or image with `per_row`, by ONNX's formula with `onnx`; the residual is added to the
 ///   floats of the layer, negative ones are multiplied by the slope of their output, and all are rounded once

@@ -84,7 +84,7 @@ pub fn weighted(op: &str, p: &Params<'_, '_>, sources: usize, made: &mut Lowered
     }
     if let Some((to, range)) = grid {
         // Of floats a layer gives floats; codes stay as they are.
-        made.push(Quantize(to), vec![made.last()]);
+        made.push(Quantize { grid: to, divides: false }, vec![made.last()]);
         made.within(range);
     }
     match to {

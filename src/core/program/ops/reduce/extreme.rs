@@ -68,7 +68,7 @@ struct Rows<'a, T, const GREATEST: bool> {
 }
 
 /// Numbers that are compared side by side.
-const LANES: usize = 64;
+const LANES: usize = 32;
 /// Columns that pass over all rows together.
 const COLUMNS: usize = 256;
 
@@ -81,11 +81,24 @@ fn greatest<T: Ordered, const GREATEST: bool>(x: &[T]) -> T {
     }
     let (mut lanes, (blocks, rest)) = ([x[0]; LANES], x.as_chunks::<LANES>());
     for some in blocks {
+        // Made anew in each turn, or compilers keep them in memory.
+        let mut next = lanes;
         for k in 0..LANES {
-            lanes[k] = first(lanes[k], some[k]);
+            next[k] = first(lanes[k], some[k]);
         }
+        lanes = next;
     }
     lanes.iter().chain(rest).fold(x[0], |a, &b| first(a, b))
+}
+
+/// Where a number is first met that is among them.
+#[inline(always)]
+fn first_of<T: Ordered, const GREATEST: bool>(best: T, x: &[T]) -> usize {
+    // Neither comes before the other: equal, or both NaN.
+    let is_it = |x: T| !best.before::<GREATEST>(x) & !x.before::<GREATEST>(best);
+    let block = x.chunks(LANES).position(|some| some.iter().fold(false, |any, &x| any | is_it(x)));
+    let at = block.unwrap_or(0) * LANES;
+    at + x[at..].iter().position(|&x| is_it(x)).unwrap_or(0)
 }
 
 impl<T: Ordered, const GREATEST: bool> Kernel for Rows<'_, T, GREATEST> {
@@ -99,9 +112,7 @@ impl<T: Ordered, const GREATEST: bool> Kernel for Rows<'_, T, GREATEST> {
                 let x = &x[i * n..][..n];
                 // First the number, then where it is: both passes go by vectors.
                 let best = greatest::<_, GREATEST>(x);
-                // Neither comes before the other: equal, or both NaN.
-                let at = x.iter().position(|&x| !best.before::<GREATEST>(x) && !x.before::<GREATEST>(best));
-                to.write(at.unwrap_or(0) as i64);
+                to.write(first_of::<_, GREATEST>(best, x) as i64);
             }
             return;
         }

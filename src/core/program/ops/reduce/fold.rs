@@ -218,37 +218,38 @@ struct Rows<'a, T, F, G, O> {
     second: G,
 }
 
-/// Sums that run side by side: several vectors, so that none waits for the one before.
-const LANES: usize = 64;
-/// Of those, for what is left of a row.
-const FEW: usize = 16;
 /// Columns that pass over all rows together.
 const COLUMNS: usize = 512;
+/// Rows that columns take at a time: what is kept meanwhile goes through memory once for all of them.
+const AT_ONCE: usize = 4;
 
 /// All of a row.
 #[inline(always)]
 fn whole<T: Copy, F: Fold<T>>(f: F, x: &[T], p: f32) -> F::S {
-    if F::ANY_ORDER {
+    if F::ANY_ORDER || x.len() < 16 {
         let mut all = f.start();
         for &x in x {
             all = f.add(all, x, p);
         }
         return all;
     }
+    if x.len() < 128 { side_by_side::<_, _, 16>(f, x, p) } else { side_by_side::<_, _, 32>(f, x, p) }
+}
+
+/// The same by as many sums side by side, so that none waits for the one before. They are made anew in each turn, and by
+/// nothing else than their own numbers: else compilers keep them in memory.
+#[inline(always)]
+fn side_by_side<T: Copy, F: Fold<T>, const LANES: usize>(f: F, x: &[T], p: f32) -> F::S {
     let (mut lanes, (blocks, rest)) = ([f.start(); LANES], x.as_chunks::<LANES>());
     for some in blocks {
+        let mut next = lanes;
         for i in 0..LANES {
-            lanes[i] = f.add(lanes[i], some[i], p);
+            next[i] = f.add(lanes[i], some[i], p);
         }
+        lanes = next;
     }
-    let (blocks, rest) = rest.as_chunks::<FEW>();
-    for some in blocks {
-        for i in 0..FEW {
-            lanes[i] = f.add(lanes[i], some[i], p);
-        }
-    }
-    for (i, &x) in rest.iter().enumerate() {
-        lanes[i] = f.add(lanes[i], x, p);
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = f.add(*lane, x, p);
     }
     let mut half = LANES / 2;
     while half > 0 {
@@ -258,6 +259,29 @@ fn whole<T: Copy, F: Fold<T>>(f: F, x: &[T], p: f32) -> F::S {
         half /= 2;
     }
     lanes[0]
+}
+
+/// All of each of some columns, of which a row lies every `step`.
+#[inline(always)]
+fn columns<T: Copy, F: Fold<T>>(f: F, x: &[T], step: usize, found: &[f32], sums: &mut [F::S]) {
+    let count = sums.len();
+    let found = &found[..count];
+    let mut rows = x.chunks(step);
+    while rows.len() >= AT_ONCE {
+        let some: [&[T]; AT_ONCE] = std::array::from_fn(|_| &rows.next().unwrap_or_default()[..count]);
+        for j in 0..count {
+            let mut sum = sums[j];
+            for row in some {
+                sum = f.add(sum, row[j], found[j]);
+            }
+            sums[j] = sum;
+        }
+    }
+    for row in rows {
+        for ((sum, &x), &p) in sums.iter_mut().zip(row).zip(found) {
+            *sum = f.add(*sum, x, p);
+        }
+    }
 }
 
 impl<T: Copy, F: Fold<T, O = f32>, G: Fold<T>> Kernel for Rows<'_, T, F, G, G::O> {
@@ -278,26 +302,17 @@ impl<T: Copy, F: Fold<T, O = f32>, G: Fold<T>> Kernel for Rows<'_, T, F, G, G::O
             let x = &x[i * n * inner..][..n * inner];
             for begin in (0..inner).step_by(COLUMNS) {
                 let count = COLUMNS.min(inner - begin);
+                let x = x.get(begin..).unwrap_or_default();
                 let mut found = [0f32; COLUMNS];
                 if size_of::<F::S>() > 0 {
                     let mut sums = [first.start(); COLUMNS];
-                    for r in 0..n {
-                        let row = &x[r * inner + begin..][..count];
-                        for (sum, &x) in sums.iter_mut().zip(row) {
-                            *sum = first.add(*sum, x, 0.0);
-                        }
-                    }
+                    columns(first, x, inner, &[0.0; COLUMNS], &mut sums[..count]);
                     for (p, &sum) in found[..count].iter_mut().zip(&sums) {
                         *p = first.end(sum, n, 0.0);
                     }
                 }
                 let mut sums = [second.start(); COLUMNS];
-                for r in 0..n {
-                    let row = &x[r * inner + begin..][..count];
-                    for ((sum, &x), &p) in sums.iter_mut().zip(row).zip(&found) {
-                        *sum = second.add(*sum, x, p);
-                    }
-                }
+                columns(second, x, inner, &found, &mut sums[..count]);
                 for ((to, &sum), &p) in to[begin..][..count].iter_mut().zip(&sums).zip(&found) {
                     to.write(second.end(sum, n, p));
                 }
