@@ -108,8 +108,8 @@ class Grid(NamedTuple):
     def quantize(self, values: Input, *, divides: bool = False) -> QTensor:
         """Floats, quantized; a quantized tensor as it is.
 
-        With `divides` they are divided by the scale, as ONNX's QuantizeLinear does: else its inverse multiplies
-        them.
+        With `divides` they are divided by the scale, as ONNX's QuantizeLinear does, not multiplied by its
+        inverse.
         """
         if isinstance(values, QTensor):
             return values
