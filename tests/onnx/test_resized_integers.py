@@ -11,9 +11,24 @@ pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto
 from patterns import expected
-from quantized_files import MODELS, Draft, quantized
+from quantized_files import MODELS, Draft, quantized, session
 from quantray import quantization as tq
 from single_node import in_onnxruntime, single_node
+
+
+@pytest.mark.parametrize("scale", [0.35, 0.7, 1.1, 1 / 49, 1 / 3, 2 / 3])
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_lengths_are_products_in_float32(rng, scale, mode):
+    """640 times 0.35, which float32 has a little less of, is 224 and not 223, as in onnxruntime."""
+    f = Draft(rng)
+    scales = f.constant(np.array([1, 1, 1, scale], np.float32))
+    y = f("Resize", "x", "", scales, mode=mode, coordinate_transformation_mode="asymmetric")
+    file = f.model({"x": ["n", 1, 2, "w"]}, y, 13).SerializeToString()
+    loaded, theirs = qt.onnx.load(file), session(file)
+    for width in (49, 60, 98, 480, 640):
+        x = rng.standard_normal((1, 1, 2, width)).astype(np.float32)
+        for _ in range(2):
+            assert loaded(x).shape == theirs.run(None, {"x": x})[0].shape
 
 
 def of_integers(rng, opset):

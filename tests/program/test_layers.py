@@ -40,6 +40,20 @@ def test_logarithms_of_softmax(axis: int) -> None:
     np.testing.assert_allclose(run(lambda x: F.log_softmax(x, axis), x), exact, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("columns", [1, 7, 8, 31, 32, 33, 64, 100])
+@pytest.mark.parametrize("batch", [(), (1,), (9,)])
+@pytest.mark.usefixtures("kernels")
+def test_products_of_one_row_have_the_bits_of_many(columns: int, batch: tuple[int, ...]) -> None:
+    """Few rows meet the other matrix where it lies, many once it is laid out."""
+    for depth in (0, 1, 5, 600):
+        x, y = normal(*batch, 8, depth), normal(*batch, depth, columns, seed=1)
+        many = run(lambda x, y: x @ y, x, y)
+        np.testing.assert_allclose(many, x.astype(np.float64) @ y, rtol=1e-4, atol=1e-4)
+        for count in (1, 2, 3):
+            few = run(lambda x, y: x @ y, np.ascontiguousarray(x[..., :count, :]), y)
+            np.testing.assert_array_equal(few, many[..., :count, :])
+
+
 @pytest.mark.parametrize("n", [1, 3, 31, 32, 33, 56, 64, 65, 128, 129, 1000])
 @pytest.mark.usefixtures("kernels")
 def test_logarithms_of_softmax_of_every_length(n: int) -> None:

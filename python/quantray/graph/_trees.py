@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
 import numpy as np
@@ -98,3 +98,13 @@ def leaves(tree: object) -> list[Any]:
 
     walk(tree)
     return found
+
+
+def kinds_of(args: Sequence[object]) -> tuple[object, ...] | None:
+    """What tells arrays apart for a program; None where something else is among them."""
+    found: list[object] = []
+    for arg in args:
+        if type(arg) is not np.ndarray:
+            return None
+        found += (arg.shape, arg.dtype)
+    return tuple(found)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from quantray._tables import Column, Table
-from quantray.graph._trees import is_sequence
+from quantray.graph._trees import is_sequence, kinds_of
 from quantray.nn._gradients import is_traced
 from quantray.nn._tracing import state
 from quantray.onnx._body import Body, Plan
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from quantray._typing import Array
     from quantray.nn import Module
     from quantray.onnx.operators import Outputs
+
+
+#: Kinds of arguments that are remembered.
+_MOST = 256
 
 
 class Model(Body):
@@ -58,6 +62,8 @@ class Model(Body):
         #: What errors and guards of its graph name beside the node.
         self._file = file or "the model"
         self._about = (tuple(inputs), tuple(outputs), producer, opset, dict(metadata or {}))
+        #: Shapes and dtypes of arguments that were taken as they came: so are others of these.
+        self._taken: set[tuple[object, ...]] = set()
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -152,6 +158,9 @@ class Model(Body):
 
     def arranged(self, args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[Array, ...]:
         """Arguments in the order of the inputs, as arrays of the dtypes that they are computed in."""
+        kinds = None if kwargs or state.tracer is not None else kinds_of(args)
+        if kinds in self._taken:
+            return cast("tuple[Array, ...]", tuple(args))
         if len(args) == 1 and isinstance(args[0], Mapping) and not kwargs:
             # A batch by names, as other runtimes take them.
             args, kwargs = (), args[0]
@@ -171,6 +180,8 @@ class Model(Body):
         lengths: dict[str, tuple[int, str]] = {}
         # Sequences, and what is left out, count as arrays.
         found = tuple(_checked(value, given[value.name], lengths) for value in self.inputs)
+        if kinds and len(self._taken) < _MOST and all(a is b for a, b in zip(found, args, strict=True)):
+            self._taken.add(kinds)
         return cast("tuple[Array, ...]", found)
 
     def _other_shapes(self, shapes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]] | None:

@@ -9,28 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from quantray import nn, ops
 from quantray._typing import Args, Tensor
 from quantray.graph import Graph, Ref
 from quantray.graph._run import run
+from quantray.graph._trees import kinds_of
 from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import compute
 from quantray.quantization._lowering import Lowered, NotLowered, lower
 
 #: Kinds of arguments whose way is kept; then all are forgotten.
 MOST = 256
-
-
-def kinds_of(args: Args) -> tuple[object, ...] | None:
-    """What tells arrays apart for a program; None where something else is among them."""
-    found: list[object] = []
-    for arg in args:
-        if type(arg) is not np.ndarray:
-            return None
-        found += (arg.shape, arg.dtype)
-    return tuple(found)
 
 
 class Route:

@@ -5,7 +5,7 @@ use crate::memory::filled;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Byte;
+use super::{Byte, Slot};
 
 /// A line of the caches.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +74,16 @@ impl Lines {
 pub(crate) fn slots<T: Copy>(x: &mut [T]) -> &mut [MaybeUninit<T>] {
     // SAFETY: the layout is the same, and kernels write nothing but numbers to slots.
     unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
+}
+
+/// What slots hold.
+///
+/// # Safety
+/// All of them have been written to.
+#[inline(always)]
+pub(crate) unsafe fn written<S: Slot>(slots: &[S]) -> &[S::Item] {
+    // SAFETY: a slot has the layout of what it holds, and the caller's promise is that it holds something.
+    unsafe { std::slice::from_raw_parts(slots.as_ptr().cast(), slots.len()) }
 }
 
 /// Codes as bytes.

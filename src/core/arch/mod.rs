@@ -31,7 +31,7 @@ use isa::with_best;
 pub use isa::{Isa, from_env};
 #[doc(hidden)]
 pub use memory::set_stream_from;
-pub(crate) use memory::{Lines, ask_for, bytes, slots, slots_of};
+pub(crate) use memory::{Lines, ask_for, bytes, slots, slots_of, written};
 pub use memory::{Pages, last_level_cache, stream_from};
 pub use peak::peaks;
 pub(crate) use scalar::Scalar;

@@ -121,6 +121,15 @@ impl Vector for Scalar {
     }
 
     #[inline(always)]
+    fn upper(self, a: Self::F, n: usize) -> Self::F {
+        each(|i| a[(i + n) % LANES])
+    }
+    #[inline(always)]
+    fn lowest(self, a: Self::F) -> f32 {
+        a[0]
+    }
+
+    #[inline(always)]
     fn none(self) -> Self::M {
         [false; LANES]
     }

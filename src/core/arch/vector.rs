@@ -179,7 +179,10 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn load_part(self, from: &[f32]) -> [Self::F; 4] {
         let mut group = [self.splat(0.0); 4];
         for (j, to) in group.iter_mut().enumerate() {
-            let at = (j * Self::LANES).min(from.len());
+            let at = j * Self::LANES;
+            if at >= from.len() {
+                break;
+            }
             let n = from.len() - at;
             // SAFETY: from there on the slice holds `n` floats.
             *to = unsafe {
@@ -198,7 +201,10 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn store_part<S: Slot<Item = f32>>(self, values: [Self::F; 4], to: &mut [S]) {
         for (j, value) in values.into_iter().enumerate() {
-            let at = (j * Self::LANES).min(to.len());
+            let at = j * Self::LANES;
+            if at >= to.len() {
+                break;
+            }
             let n = to.len() - at;
             // SAFETY: from there on the slice holds `n` slots, which take any float.
             unsafe {
@@ -240,6 +246,11 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn round(self, a: Self::F) -> Self::F;
     /// The float whose exponent is in the low bits of `a`: its bits, shifted left by the 23 of a mantissa.
     fn exponent(self, a: Self::F) -> Self::F;
+
+    /// The lanes from `n` on as the first `n`, a power of two below their number; what follows is anything.
+    fn upper(self, a: Self::F, n: usize) -> Self::F;
+    /// The first lane.
+    fn lowest(self, a: Self::F) -> f32;
 
     /// No truth anywhere.
     fn none(self) -> Self::M;

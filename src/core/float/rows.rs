@@ -95,12 +95,10 @@ fn padded<V: Vector>(v: V, mut values: [V::F; 4], len: usize, pad: f32) -> [V::F
 
 /// A way to make one number of two, and what changes nothing.
 pub(super) trait Combine: Copy {
-    /// `of(x, NEUTRAL)` is x.
+    /// With it, a number stays what it is.
     const NEUTRAL: f32;
-    /// For vectors.
+    /// Of each two lanes.
     fn vectors<V: Vector>(v: V, a: V::F, b: V::F) -> V::F;
-    /// For numbers.
-    fn of(a: f32, b: f32) -> f32;
 }
 
 /// a + b
@@ -113,10 +111,6 @@ impl Combine for Sum {
     fn vectors<V: Vector>(v: V, a: V::F, b: V::F) -> V::F {
         v.add(a, b)
     }
-    #[inline(always)]
-    fn of(a: f32, b: f32) -> f32 {
-        a + b
-    }
 }
 
 /// The larger one; anything where one is NaN.
@@ -128,10 +122,6 @@ impl Combine for Max {
     #[inline(always)]
     fn vectors<V: Vector>(v: V, a: V::F, b: V::F) -> V::F {
         v.max(a, b)
-    }
-    #[inline(always)]
-    fn of(a: f32, b: f32) -> f32 {
-        if a > b { a } else { b }
     }
 }
 
@@ -170,15 +160,11 @@ pub(super) fn reduce<V: Vector, C: Combine>(
         half /= 2;
     }
     let [a, b, c, d] = sums[0];
-    let sum = C::vectors(v, C::vectors(v, a, c), C::vectors(v, b, d));
-    let mut lanes = [0f32; LANES];
-    v.store::<_, false>([sum; 4], &mut lanes);
+    let mut sum = C::vectors(v, C::vectors(v, a, c), C::vectors(v, b, d));
     let mut half = V::LANES / 2;
     while half > 0 {
-        for i in 0..half {
-            lanes[i] = C::of(lanes[i], lanes[i + half]);
-        }
+        sum = C::vectors(v, sum, v.upper(sum, half));
         half /= 2;
     }
-    lanes[0]
+    v.lowest(sum)
 }

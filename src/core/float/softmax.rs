@@ -102,25 +102,28 @@ impl<C: Cells, const SHAPED: bool> Kernel for Rows<'_, C, SHAPED> {
             Some((mask, first)) => mask.row(first + row, n),
             None => &nothing[..],
         };
-        let rows = cells.input().len() / n;
-        let mut scratch = filled(n * rows::blocks(rows, n).next().map_or(0, |(_, count)| count), 0f32);
-        for (first, count) in rows::blocks(rows, n) {
-            let whole = first * n..(first + count) * n;
+        // Floats and results of as many rows lie in the first cache.
+        for (first, count) in rows::blocks(cells.input().len() / n, 2 * n) {
             let (mut tops, mut sums) = ([0f32; AT_ONCE], [0f32; AT_ONCE]);
-            for (i, x) in cells.input()[whole.clone()].chunks_exact(n).enumerate() {
-                tops[i] = reduce(v, Max, n, &mut Scaled::<SHAPED> { x, factor, mask: mask(first + i) });
+            for (i, top) in tops[..count].iter_mut().enumerate() {
+                let x = &cells.input()[(first + i) * n..][..n];
+                *top = reduce(v, Max, n, &mut Scaled::<SHAPED> { x, factor, mask: mask(first + i) });
             }
-            let input = cells.input()[whole.clone()].chunks_exact(n);
-            for (i, (x, powers)) in input.zip(scratch.chunks_exact_mut(n)).enumerate() {
-                let scaled = Scaled::<SHAPED> { x, factor, mask: mask(first + i) };
-                sums[i] = reduce(v, Sum, n, &mut Powers { scaled, top: tops[i], powers });
+            for (i, sum) in sums[..count].iter_mut().enumerate() {
+                let (start, top, mask) = ((first + i) * n, tops[i], mask(first + i));
+                *sum = reduce(
+                    v,
+                    Sum,
+                    n,
+                    &mut Powers::<_, SHAPED> { cells: &mut cells, start, factor, mask, top },
+                );
             }
-            let output = cells.output()[whole].chunks_exact_mut(n);
-            for ((powers, out), sum) in scratch.chunks_exact(n).zip(output).zip(sums) {
+            let output = cells.output()[first * n..(first + count) * n].chunks_exact_mut(n);
+            for (out, sum) in output.zip(sums) {
                 // NaN anywhere in a row reaches its sum.
                 match sum.is_nan() {
                     true => out.iter_mut().for_each(|y| *y = Slot::of(f32::NAN)),
-                    false => rows::groups(v, n, &mut Shares { powers, inv: 1.0 / sum, out }),
+                    false => rows::groups(v, n, &mut Shares { inv: 1.0 / sum, out }),
                 }
             }
         }
@@ -157,31 +160,35 @@ impl<V: Vector, const SHAPED: bool> Part<V> for Scaled<'_, SHAPED> {
     }
 }
 
-/// `exp` of that less its maximum, which is kept.
-struct Powers<'a, const SHAPED: bool> {
-    scaled: Scaled<'a, SHAPED>,
+/// `exp` of that less its maximum, which becomes the result for now: memory that is far away comes while powers are worked
+/// out.
+struct Powers<'a, C, const SHAPED: bool> {
+    cells: &'a mut C,
+    /// Where the row starts.
+    start: usize,
+    factor: f32,
+    mask: &'a [f32],
     top: f32,
-    powers: &'a mut [f32],
 }
 
-impl<V: Vector, const SHAPED: bool> Part<V> for Powers<'_, SHAPED> {
+impl<V: Vector, C: Cells, const SHAPED: bool> Part<V> for Powers<'_, C, SHAPED> {
     type Output = [V::F; 4];
 
     #[inline(always)]
     fn part(&mut self, v: V, at: usize, len: usize) -> [V::F; 4] {
-        let mut group = self.scaled.part(v, at, len);
+        let Self { ref mut cells, start, factor, mask, top } = *self;
+        let mut group = Scaled::<SHAPED> { x: &cells.input()[start..], factor, mask }.part(v, at, len);
         for t in &mut group {
-            *t = v.sub(*t, v.splat(self.top));
+            *t = v.sub(*t, v.splat(top));
         }
         let group = Exp::group(v, group);
-        rows::store(v, group, self.powers, at, len);
+        rows::store(v, group, &mut cells.output()[start..], at, len);
         group
     }
 }
 
-/// Each by the sum.
+/// Each power by the sum.
 struct Shares<'a, S> {
-    powers: &'a [f32],
     inv: f32,
     out: &'a mut [S],
 }
@@ -191,7 +198,9 @@ impl<V: Vector, S: Slot<Item = f32>> Part<V> for Shares<'_, S> {
 
     #[inline(always)]
     fn part(&mut self, v: V, at: usize, len: usize) {
-        let mut group = rows::load(v, self.powers, at, len);
+        // SAFETY: the powers of the whole row have been written there.
+        let powers = unsafe { arch::written(self.out) };
+        let mut group = rows::load(v, powers, at, len);
         for power in &mut group {
             *power = v.mul(*power, v.splat(self.inv));
         }

@@ -117,6 +117,18 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
+    fn upper(self, a: float32x4_t, n: usize) -> float32x4_t {
+        match n {
+            2 => registers!(vextq_f32::<2>(a, a)),
+            _ => registers!(vextq_f32::<1>(a, a)),
+        }
+    }
+    #[inline(always)]
+    fn lowest(self, a: float32x4_t) -> f32 {
+        registers!(vgetq_lane_f32::<0>(a))
+    }
+
+    #[inline(always)]
     fn none(self) -> uint32x4_t {
         registers!(vdupq_n_u32(0))
     }

@@ -88,9 +88,23 @@ impl Vector for Avx2 {
         unsafe { _mm256_maskload_ps(from, first(n)) }
     }
     #[inline(always)]
-    unsafe fn write_some(self, value: __m256, to: *mut f32, n: usize) {
-        // SAFETY: the caller has room for so many floats there; what the mask leaves out is not touched.
-        unsafe { _mm256_maskstore_ps(to, first(n), value) }
+    unsafe fn write_some(self, value: __m256, mut to: *mut f32, n: usize) {
+        // Not by one store with a mask, for which Zen takes forty steps.
+        let mut rest = registers!(_mm256_castps256_ps128(value));
+        // SAFETY: the caller has room for so many floats there.
+        unsafe {
+            if n & 4 != 0 {
+                _mm_storeu_ps(to, rest);
+                (rest, to) = (_mm256_extractf128_ps::<1>(value), to.add(4));
+            }
+            if n & 2 != 0 {
+                _mm_storel_epi64(to.cast(), _mm_castps_si128(rest));
+                (rest, to) = (_mm_movehl_ps(rest, rest), to.add(2));
+            }
+            if n & 1 != 0 {
+                _mm_store_ss(to, rest);
+            }
+        }
     }
     #[inline(always)]
     fn fused(self, a: __m256, b: __m256, c: __m256) -> __m256 {
@@ -176,6 +190,19 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn exponent(self, a: __m256) -> __m256 {
         registers!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a))))
+    }
+
+    #[inline(always)]
+    fn upper(self, a: __m256, n: usize) -> __m256 {
+        match n {
+            4 => registers!(_mm256_permute2f128_ps::<1>(a, a)),
+            2 => registers!(_mm256_permute_ps::<0b1110>(a)),
+            _ => registers!(_mm256_permute_ps::<0b01>(a)),
+        }
+    }
+    #[inline(always)]
+    fn lowest(self, a: __m256) -> f32 {
+        registers!(_mm256_cvtss_f32(a))
     }
 
     #[inline(always)]

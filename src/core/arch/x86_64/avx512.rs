@@ -179,6 +179,20 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn upper(self, a: __m512, n: usize) -> __m512 {
+        match n {
+            8 => registers!(_mm512_shuffle_f32x4::<0b1110>(a, a)),
+            4 => registers!(_mm512_shuffle_f32x4::<0b01>(a, a)),
+            2 => registers!(_mm512_permute_ps::<0b1110>(a)),
+            _ => registers!(_mm512_permute_ps::<0b01>(a)),
+        }
+    }
+    #[inline(always)]
+    fn lowest(self, a: __m512) -> f32 {
+        registers!(_mm512_cvtss_f32(a))
+    }
+
+    #[inline(always)]
     fn none(self) -> __mmask16 {
         0
     }

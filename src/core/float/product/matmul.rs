@@ -5,8 +5,9 @@ use std::mem::MaybeUninit;
 
 use super::multiply::{Finish, Matrix, PER_BYTE, multiply, multiply_here};
 use super::packed::{PackedFloats, Plain};
-use crate::arch::Isa;
+use crate::arch::{Isa, Kernel, Vector, dispatch};
 use crate::error::Stopped;
+use crate::float::rows;
 use crate::memory::collected;
 use crate::threads;
 
@@ -43,6 +44,11 @@ impl Products<'_> {
         (Cow::Owned(collected(rows * depth, all)), depth)
     }
 
+    /// Whether the right side is read where it lies: laying it out takes longer than so few rows take to meet it.
+    fn reads_as_it_lies(&self) -> bool {
+        self.sides.0 <= FEW && self.right.strides.1 == 1
+    }
+
     fn packed(&self, start: usize) -> PackedFloats {
         let ((_, depth, columns), (down, right)) = (self.sides, self.right.strides);
         let x = &self.right.x[start.min(self.right.x.len())..];
@@ -73,6 +79,7 @@ pub fn products(work: &Products<'_>, to: &mut [MaybeUninit<f32>]) -> Result<(), 
             let x = Matrix { x: &x, rows, columns: depth, down };
             match &shared {
                 Some(packed) => multiply_here(&x, packed, to),
+                None if work.reads_as_it_lies() => dispatch(Isa::current(), AsItLies { x, work, right, to }),
                 None => multiply_here(&x, &work.packed(right), to),
             }
             true
@@ -84,8 +91,46 @@ pub fn products(work: &Products<'_>, to: &mut [MaybeUninit<f32>]) -> Result<(), 
         let x = Matrix { x: &x, rows, columns: depth, down };
         match &shared {
             Some(packed) => multiply(&x, packed, &Finish::default(), to)?,
+            None if work.reads_as_it_lies() => dispatch(Isa::current(), AsItLies { x, work, right, to }),
             None => multiply(&x, &work.packed(right), &Finish::default(), to)?,
         }
     }
     Ok(())
+}
+
+/// Few rows, each of which meets the rows of the right side where they lie: in the order of tiles, with the bits of tiles.
+struct AsItLies<'a, 'b> {
+    x: Matrix<'a>,
+    work: &'a Products<'b>,
+    /// Where the right side starts.
+    right: usize,
+    to: &'a mut [MaybeUninit<f32>],
+}
+
+/// At most so many rows.
+const FEW: usize = 3;
+
+impl Kernel for AsItLies<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self, v: V) {
+        let Self { x, work, right, to } = self;
+        let (depth, columns) = (work.sides.1, work.sides.2);
+        let from = &work.right.x[right.min(work.right.x.len())..];
+        for (r, to) in to.chunks_exact_mut(columns).enumerate() {
+            let row = if depth > 0 { &x.x[r * x.down..][..depth] } else { &[] };
+            for at in (0..columns).step_by(V::GROUP) {
+                let len = V::GROUP.min(columns - at);
+                let mut sums = [v.splat(0.0); 4];
+                for (k, &x) in row.iter().enumerate() {
+                    let group = rows::load(v, &from[k * work.right.strides.0..], at, len);
+                    for (sum, w) in sums.iter_mut().zip(group) {
+                        *sum = v.fused(v.splat(x), w, *sum);
+                    }
+                }
+                rows::store(v, sums, to, at, len);
+            }
+        }
+    }
 }

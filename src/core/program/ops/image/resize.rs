@@ -47,6 +47,14 @@ pub enum Coordinates {
 }
 
 impl Coordinates {
+    /// The new length of an axis: torch's factors are of float64; files have float32, and the product is rounded to that.
+    fn grown(self, n: usize, factor: f64) -> i64 {
+        match self {
+            Self::Torch | Self::TorchStart | Self::TorchMiddle => (n as f64 * factor).floor() as i64,
+            _ => (n as f32 * factor as f32).floor() as i64,
+        }
+    }
+
     /// Those with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -145,7 +153,7 @@ impl Resize {
         let n = x.shape[a];
         let (length, factor) = match target {
             Target::Length(dim) => (dim.of(known)?, None),
-            Target::Factor(factor) => ((n as f64 * factor).floor() as i64, Some(*factor)),
+            Target::Factor(factor) => (self.coordinates.grown(n, *factor), Some(*factor)),
         };
         match usize::try_from(length).ok().filter(|&m| m < 1 << 40) {
             Some(m) if n > 0 || m == 0 => Ok((a, m, factor)),
