@@ -133,38 +133,52 @@ pub(super) fn reduce<V: Vector, C: Combine>(
     n: usize,
     each: &mut impl Part<V, Output = [V::F; 4]>,
 ) -> f32 {
-    let groups = LANES / V::GROUP;
-    let mut sums = [[v.splat(C::NEUTRAL); 4]; 4];
+    let groups = const { LANES / V::GROUP };
+    let none = [v.splat(C::NEUTRAL); 4];
+    // One for each group of the lanes, by name: compilers keep what loops go through in memory.
+    let (mut a, mut b, mut c, mut d) = (none, none, none, none);
+    macro_rules! each_group {
+        (|$sum:ident, $at:ident| $body:expr; $first:expr) => {{
+            each_group!(@ a, 0, $sum, $at, $body, $first);
+            if groups > 1 {
+                each_group!(@ b, 1, $sum, $at, $body, $first);
+            }
+            if groups > 2 {
+                each_group!(@ c, 2, $sum, $at, $body, $first);
+                each_group!(@ d, 3, $sum, $at, $body, $first);
+            }
+        }};
+        (@ $own:ident, $i:literal, $sum:ident, $at:ident, $body:expr, $first:expr) => {{
+            let ($sum, $at) = (&mut $own, $first + $i * V::GROUP);
+            $body
+        }};
+    }
     let whole = n / LANES * LANES;
-    for at in (0..whole).step_by(LANES) {
-        for (i, sum) in sums[..groups].iter_mut().enumerate() {
-            let values = each.part(v, at + i * V::GROUP, V::GROUP);
-            *sum = zip::<V>(*sum, values, |a, b| C::vectors(v, a, b));
-        }
+    for first in (0..whole).step_by(LANES) {
+        each_group!(|sum, at| {
+            *sum = zip::<V>(*sum, each.part(v, at, V::GROUP), |a, b| C::vectors(v, a, b));
+        }; first);
     }
     // What lies beyond the row changes nothing, and need not be looked at.
-    for (i, sum) in sums[..groups].iter_mut().enumerate() {
-        let at = whole + i * V::GROUP;
-        if at < n {
-            let len = V::GROUP.min(n - at);
-            let values = padded(v, each.part(v, at, len), len, C::NEUTRAL);
-            *sum = zip::<V>(*sum, values, |a, b| C::vectors(v, a, b));
-        }
-    }
+    each_group!(|sum, at| if at < n {
+        let len = V::GROUP.min(n - at);
+        let values = padded(v, each.part(v, at, len), len, C::NEUTRAL);
+        *sum = zip::<V>(*sum, values, |a, b| C::vectors(v, a, b));
+    }; whole);
     // Always the upper half of the lanes to the lower one: first groups, then vectors, then floats.
-    let mut half = groups / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] = zip::<V>(sums[i], sums[i + half], |a, b| C::vectors(v, a, b));
-        }
-        half /= 2;
+    let join = |a, b| zip::<V>(a, b, |a, b| C::vectors(v, a, b));
+    if groups > 2 {
+        (a, b) = (join(a, c), join(b, d));
     }
-    let [a, b, c, d] = sums[0];
+    let [a, b, c, d] = if groups > 1 { join(a, b) } else { a };
     let mut sum = C::vectors(v, C::vectors(v, a, c), C::vectors(v, b, d));
-    let mut half = V::LANES / 2;
-    while half > 0 {
-        sum = C::vectors(v, sum, v.upper(sum, half));
-        half /= 2;
+    if V::LANES > 8 {
+        sum = C::vectors(v, sum, v.upper(sum, 8));
     }
+    if V::LANES > 4 {
+        sum = C::vectors(v, sum, v.upper(sum, 4));
+    }
+    sum = C::vectors(v, sum, v.upper(sum, 2));
+    sum = C::vectors(v, sum, v.upper(sum, 1));
     v.lowest(sum)
 }
