@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantray._typing import Kwargs
+from quantray._typing import Floats, Kwargs
 from quantray.graph import Node, Ref
 from quantray.graph._trees import is_array
 from quantray.quantization._lowering import Lowering, step_of
@@ -44,8 +44,8 @@ def _round(to: Lowering, node: Node) -> None:
     to.put(node, to.step("mul", (whole, scale), node))
 
 
-def _scale_and_zero(to: Lowering, given: Kwargs) -> tuple[int, float]:
-    """The one scale of all elements, as a constant, and their one zero point."""
+def _numbers_of_grid(to: Lowering, given: Kwargs) -> tuple[Floats, float]:
+    """The one scale of all elements, as an array without axes, and their one zero point."""
     scale, zero = (
         to.fixed.get(value, value) if isinstance(value, Ref) else value
         for value in (given["scale"], given["zero_point"])
@@ -53,7 +53,13 @@ def _scale_and_zero(to: Lowering, given: Kwargs) -> tuple[int, float]:
     need(not isinstance(scale, Ref) and not isinstance(zero, Ref) and np.size(scale) == 1)
     zero = np.zeros(()) if zero is None else np.asarray(zero)
     need(zero.size == 1)
-    return to.constant(np.asarray(scale, np.float32).reshape(())), float(zero.reshape(()))
+    return np.asarray(scale, np.float32).reshape(()), float(zero.reshape(()))
+
+
+def _scale_and_zero(to: Lowering, given: Kwargs) -> tuple[int, float]:
+    """The same, the scale as a constant."""
+    scale, zero = _numbers_of_grid(to, given)
+    return to.constant(scale), zero
 
 
 @step_of("onnx.quantize_linear")
@@ -78,18 +84,12 @@ def _quantize(to: Lowering, node: Node) -> None:
 
 def _are_codes(to: Lowering, given: Kwargs) -> bool:
     """Whether it is made of codes on the very grid that it quantizes to: those are its integers."""
-    x = given["x"]
-    codes = to.graph.nodes[x.node].args[0] if isinstance(x, Ref) else None
-    grid = to.grids.get(codes) if isinstance(codes, Ref) else None
-    if grid is None or to.graph.nodes[x.node].kind != "int.dequantize":
+    made = to.graph.nodes[given["x"].node] if isinstance(given["x"], Ref) else None
+    grid = to.grids.get(made.inputs[0]) if made is not None and made.kind == "int.dequantize" else None
+    if grid is None:
         return False
-    scale, zero = (to.fixed.get(given[name], given[name]) for name in ("scale", "zero_point"))
     kind = {"uint8": "quint8", "int8": "qint8"}[given["kind"] or "uint8"]
-    known = not isinstance(scale, Ref) and not isinstance(zero, Ref) and np.size(scale) == 1
-    same_zero = known and (
-        grid.zero_point == 0 if zero is None else grid.zero_point == np.asarray(zero).item()
-    )
-    return same_zero and kind == grid.dtype and np.float32(grid.scale) == np.float32(np.asarray(scale).item())
+    return (np.float32(grid.scale), grid.zero_point, grid.dtype) == (*_numbers_of_grid(to, given), kind)
 
 
 @step_of("onnx.dequantize_linear")

@@ -41,6 +41,7 @@ class Owned(Protocol):
     modules: dict[str, nn.Module]
     owners: dict[str, Owner | None]
     placed: set[str]
+    divides: bool
 
     def grid(self, path: str) -> Grid:
         """The grid that an observer has found."""

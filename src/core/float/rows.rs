@@ -125,6 +125,12 @@ impl Combine for Max {
     }
 }
 
+/// What two groups become.
+#[inline(always)]
+fn both<V: Vector, C: Combine>(v: V, a: [V::F; 4], b: [V::F; 4]) -> [V::F; 4] {
+    zip::<V>(a, b, |a, b| C::vectors(v, a, b))
+}
+
 /// One number of a row of `n`, each part of which gives some, once.
 #[inline(always)]
 pub(super) fn reduce<V: Vector, C: Combine>(
@@ -137,40 +143,43 @@ pub(super) fn reduce<V: Vector, C: Combine>(
     let none = [v.splat(C::NEUTRAL); 4];
     // One for each group of the lanes, by name: compilers keep what loops go through in memory.
     let (mut a, mut b, mut c, mut d) = (none, none, none, none);
-    macro_rules! each_group {
-        (|$sum:ident, $at:ident| $body:expr; $first:expr) => {{
-            each_group!(@ a, 0, $sum, $at, $body, $first);
-            if groups > 1 {
-                each_group!(@ b, 1, $sum, $at, $body, $first);
-            }
-            if groups > 2 {
-                each_group!(@ c, 2, $sum, $at, $body, $first);
-                each_group!(@ d, 3, $sum, $at, $body, $first);
-            }
-        }};
-        (@ $own:ident, $i:literal, $sum:ident, $at:ident, $body:expr, $first:expr) => {{
-            let ($sum, $at) = (&mut $own, $first + $i * V::GROUP);
-            $body
-        }};
-    }
     let whole = n / LANES * LANES;
-    for first in (0..whole).step_by(LANES) {
-        each_group!(|sum, at| {
-            *sum = zip::<V>(*sum, each.part(v, at, V::GROUP), |a, b| C::vectors(v, a, b));
-        }; first);
+    for at in (0..whole).step_by(LANES) {
+        a = both::<V, C>(v, a, each.part(v, at, V::GROUP));
+        if groups > 1 {
+            b = both::<V, C>(v, b, each.part(v, at + V::GROUP, V::GROUP));
+        }
+        if groups > 2 {
+            c = both::<V, C>(v, c, each.part(v, at + 2 * V::GROUP, V::GROUP));
+            d = both::<V, C>(v, d, each.part(v, at + 3 * V::GROUP, V::GROUP));
+        }
     }
     // What lies beyond the row changes nothing, and need not be looked at.
-    each_group!(|sum, at| if at < n {
-        let len = V::GROUP.min(n - at);
-        let values = padded(v, each.part(v, at, len), len, C::NEUTRAL);
-        *sum = zip::<V>(*sum, values, |a, b| C::vectors(v, a, b));
-    }; whole);
-    // Always the upper half of the lanes to the lower one: first groups, then vectors, then floats.
-    let join = |a, b| zip::<V>(a, b, |a, b| C::vectors(v, a, b));
-    if groups > 2 {
-        (a, b) = (join(a, c), join(b, d));
+    let (rest, mut done) = (n - whole, 0);
+    if groups > 1 && rest >= V::GROUP {
+        (a, done) = (both::<V, C>(v, a, each.part(v, whole, V::GROUP)), 1);
     }
-    let [a, b, c, d] = if groups > 1 { join(a, b) } else { a };
+    if groups > 2 && rest >= 2 * V::GROUP {
+        (b, done) = (both::<V, C>(v, b, each.part(v, whole + V::GROUP, V::GROUP)), 2);
+    }
+    if groups > 2 && rest >= 3 * V::GROUP {
+        (c, done) = (both::<V, C>(v, c, each.part(v, whole + 2 * V::GROUP, V::GROUP)), 3);
+    }
+    let len = rest - done * V::GROUP;
+    if len > 0 {
+        let values = padded(v, each.part(v, n - len, len), len, C::NEUTRAL);
+        match done {
+            0 => a = both::<V, C>(v, a, values),
+            1 => b = both::<V, C>(v, b, values),
+            2 => c = both::<V, C>(v, c, values),
+            _ => d = both::<V, C>(v, d, values),
+        }
+    }
+    // Always the upper half of the lanes to the lower one: first groups, then vectors, then floats.
+    if groups > 2 {
+        (a, b) = (both::<V, C>(v, a, c), both::<V, C>(v, b, d));
+    }
+    let [a, b, c, d] = if groups > 1 { both::<V, C>(v, a, b) } else { a };
     let mut sum = C::vectors(v, C::vectors(v, a, c), C::vectors(v, b, d));
     if V::LANES > 8 {
         sum = C::vectors(v, sum, v.upper(sum, 8));
