@@ -33,6 +33,22 @@ def kernels(request):
     qt.set_num_threads(before["num_threads"])
 
 
+@pytest.fixture
+def each_kernel():
+    """The same in one test, where what is right takes long to know: what goes through their names."""
+    before = qt.cpu_info()
+
+    def each():
+        for isa, threads in KERNELS:
+            qt.set_isa(isa)
+            qt.set_num_threads(threads)
+            yield f"{isa}, {threads} threads"
+
+    yield each
+    qt.set_isa(before["isa"])
+    qt.set_num_threads(before["num_threads"])
+
+
 @pytest.fixture(autouse=True)
 def _print_options():
     """Printing as it is by default, before and after."""

@@ -202,14 +202,14 @@ def test_memory_is_flat_in_batches(rng):
 
     def peak(count):
         tracemalloc.start()
-        compare(model, int8, (x[:32] for _ in range(count)))
+        compare(model, int8, (x[:128] for _ in range(count)))
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
 
     peak(2)
     # Rows of the output alone are kept, up to 4096 of them, for neighbours.
-    few, many = peak(140), peak(600)
+    few, many = peak(35), peak(150)
     assert many < few * 1.2 + 50_000
 
 

@@ -1,13 +1,6 @@
 """Bars: in a notebook an output that needs no widgets and stays; in a terminal tqdm's."""
 
-import warnings
-
 import pytest
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
 
 CELL = """
 import sys
@@ -22,6 +15,8 @@ tq.calibrate(ready, [np.ones((4, 2), np.float32)] * 7);
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_notebook_shows_the_total_and_nothing_red(tmp_path):
+    # It takes seconds to import: not where tests are collected, which each process does.
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()

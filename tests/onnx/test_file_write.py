@@ -297,9 +297,10 @@ def test_external_data(tmp_path):
 
 
 def test_more_than_2_gb(tmp_path):
-    tensors = {
-        name: Tensor(name, "uint8", (1 << 30,), np.zeros(1 << 30, np.uint8)) for name in ("a", "b", "c")
-    }
+    arrays = {name: np.zeros(1 << 30, np.uint8) for name in ("a", "b")}
+    # It begins where 31 bits end.
+    arrays["c"] = np.arange(8192, dtype=np.uint16).astype(np.uint8)
+    tensors = {name: Tensor(name, "uint8", array.shape, array) for name, array in arrays.items()}
     path = tmp_path / "m.onnx"
     nodes = (NodeFile("n", "Constant", outputs=("v",), attributes={"value": tensors["a"]}),) * 2
     with pytest.raises(OSError, match="at most 2147483647"):
@@ -307,8 +308,10 @@ def test_more_than_2_gb(tmp_path):
     assert os.listdir(tmp_path) == []
     onnx_file.write(ModelFile(8, {"": 13}, GraphFile("g", initializers=tensors)), path)
     assert path.stat().st_size < 1000
-    assert (tmp_path / "m.onnx.data").stat().st_size == 3 << 30
-    assert onnx_file.read(path).graph.initializers["c"].array().shape == (1 << 30,)
+    assert (tmp_path / "m.onnx.data").stat().st_size == (2 << 30) + 8192
+    found = onnx_file.read(path).graph.initializers
+    assert found["b"].array().shape == (1 << 30,)
+    np.testing.assert_array_equal(found["c"].array(), arrays["c"])
 
 
 def test_modes_and_links(tmp_path):

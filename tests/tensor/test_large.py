@@ -33,34 +33,35 @@ def values(shape, seed=0):
     return x
 
 
-def check_per_tensor(x, dtype, scale, zero_point):
+def check_per_tensor(each_kernel, x, dtype, scale, zero_point):
     expected = quantize(x, scale, zero_point, dtype)
-    out = np.empty(x.shape, CODES[dtype])
-    q = qt.quantize_per_tensor(x, scale, zero_point, dtype)
-    into = qt.quantize_per_tensor(x, scale, zero_point, dtype, out=out)
-    np.testing.assert_array_equal(q.int_repr(), expected)
-    np.testing.assert_array_equal(out, expected)
-    assert np.shares_memory(into.int_repr(), out)
-
-    floats = np.empty(x.shape, np.float32)
     back = dequantize(expected, scale, zero_point)
-    np.testing.assert_array_equal(q.dequantize(), back)
-    assert q.dequantize(out=floats) is floats
-    np.testing.assert_array_equal(floats, back)
+    for kernel in each_kernel():
+        out = np.empty(x.shape, CODES[dtype])
+        q = qt.quantize_per_tensor(x, scale, zero_point, dtype)
+        into = qt.quantize_per_tensor(x, scale, zero_point, dtype, out=out)
+        np.testing.assert_array_equal(q.int_repr(), expected, kernel)
+        np.testing.assert_array_equal(out, expected, kernel)
+        assert np.shares_memory(into.int_repr(), out)
+
+        floats = np.empty(x.shape, np.float32)
+        np.testing.assert_array_equal(q.dequantize(), back, kernel)
+        assert q.dequantize(out=floats) is floats
+        np.testing.assert_array_equal(floats, back, kernel)
 
 
 @pytest.mark.parametrize(("dtype", "scale", "zero_point"), QPARAMS)
-def test_per_tensor(kernels, dtype, scale, zero_point):
-    check_per_tensor(values(LARGE), dtype, scale, zero_point)
+def test_per_tensor(each_kernel, dtype, scale, zero_point):
+    check_per_tensor(each_kernel, values(LARGE), dtype, scale, zero_point)
 
 
-def test_beyond_the_caches(kernels):
-    check_per_tensor(values(2**24 + 5), "quint8", 0.02, 100)
+def test_beyond_the_caches(each_kernel):
+    check_per_tensor(each_kernel, values(2**24 + 5), "quint8", 0.02, 100)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", ["qint8", "quint8", "qint32"])
-def test_per_channel(kernels, shape, dtype):
+def test_per_channel(each_kernel, shape, dtype):
     x = values(shape)
     for axis, channels in enumerate(shape):
         rng = np.random.default_rng(axis)
@@ -68,16 +69,18 @@ def test_per_channel(kernels, shape, dtype):
         zero_points = rng.integers(max(RANGES[dtype][0], -500), min(RANGES[dtype][1], 500) + 1, channels)
         params = along(scales, axis, x.ndim), along(zero_points, axis, x.ndim)
         expected = quantize(x, *params, dtype)
-        out = np.empty(shape, CODES[dtype])
-        q = qt.quantize_per_channel(x, scales, zero_points, axis, dtype)
-        qt.quantize_per_channel(x, scales, zero_points, axis, dtype, out=out)
-        np.testing.assert_array_equal(q.int_repr(), expected)
-        np.testing.assert_array_equal(out, expected)
-        np.testing.assert_array_equal(q.dequantize(), dequantize(expected, *params))
+        back = dequantize(expected, *params)
+        for kernel in each_kernel():
+            out = np.empty(shape, CODES[dtype])
+            q = qt.quantize_per_channel(x, scales, zero_points, axis, dtype)
+            qt.quantize_per_channel(x, scales, zero_points, axis, dtype, out=out)
+            np.testing.assert_array_equal(q.int_repr(), expected, kernel)
+            np.testing.assert_array_equal(out, expected, kernel)
+            np.testing.assert_array_equal(q.dequantize(), back, kernel)
 
 
 @pytest.mark.parametrize("shape", SHAPES[:3], ids=str)
-def test_fake_quantize(kernels, shape):
+def test_fake_quantize(each_kernel, shape):
     x = values(shape)
     dy = np.random.default_rng(1).standard_normal(shape, np.float32)
     for axis in (None, *range(x.ndim)):
@@ -100,23 +103,26 @@ def test_fake_quantize(kernels, shape):
             steps = np.rint(x * inverse(scale))
         code = steps.astype(np.float64) + zero_point
         expected = dequantize(np.clip(code, -8, 7), scale, zero_point)
-        np.testing.assert_array_equal(forward(x, *args, -8, 7), expected)
-        passes = (code >= -8) & (code <= 7)
-        np.testing.assert_array_equal(backward(dy, x, *args, -8, 7), np.where(passes, dy, np.float32(0)))
-        inplace = x.copy()
-        assert forward(inplace, *args, -8, 7, out=inplace) is inplace
-        np.testing.assert_array_equal(inplace, expected)
+        passed = np.where((code >= -8) & (code <= 7), dy, np.float32(0))
+        for kernel in each_kernel():
+            np.testing.assert_array_equal(forward(x, *args, -8, 7), expected, kernel)
+            np.testing.assert_array_equal(backward(dy, x, *args, -8, 7), passed, kernel)
+            inplace = x.copy()
+            assert forward(inplace, *args, -8, 7, out=inplace) is inplace
+            np.testing.assert_array_equal(inplace, expected, kernel)
 
 
 @pytest.mark.parametrize("shape", SHAPES[:-1], ids=str)
-def test_min_max(kernels, shape):
+def test_min_max(each_kernel, shape):
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
-    assert qt.min_max(x) == (x.min(), x.max())
-    for axis in range(x.ndim):
-        others = tuple(d for d in range(x.ndim) if d != axis)
-        low, high = qt.min_max(x, axis=axis)
-        np.testing.assert_array_equal(low, x.min(axis=others))
-        np.testing.assert_array_equal(high, x.max(axis=others))
+    others = [tuple(d for d in range(x.ndim) if d != axis) for axis in range(x.ndim)]
+    wanted = [(x.min(axis=axes), x.max(axis=axes)) for axes in others]
+    for kernel in each_kernel():
+        assert qt.min_max(x) == (x.min(), x.max()), kernel
+        for axis, (least, greatest) in enumerate(wanted):
+            low, high = qt.min_max(x, axis=axis)
+            np.testing.assert_array_equal(low, least, kernel)
+            np.testing.assert_array_equal(high, greatest, kernel)
 
 
 def misaligned(a, by):
@@ -142,17 +148,19 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_input_of_any_layout(kernels, layout):
+def test_input_of_any_layout(each_kernel, layout):
     x = values((1021, 1033))
     given = LAYOUTS[layout](x)
     np.testing.assert_array_equal(given, x)
     before = given.copy()
-    q = qt.quantize_per_tensor(given, 0.02, 3, "qint8")
-    np.testing.assert_array_equal(q.int_repr(), quantize(x, 0.02, 3, "qint8"))
-    np.testing.assert_array_equal(given, before)
     scales = np.linspace(0.01, 0.1, 1021)
-    q = qt.quantize_per_channel(given, scales, 0, 0, "quint8")
-    np.testing.assert_array_equal(q.int_repr(), quantize(x, along(scales, 0, 2), 0, "quint8"))
+    of_all, of_rows = quantize(x, 0.02, 3, "qint8"), quantize(x, along(scales, 0, 2), 0, "quint8")
+    for kernel in each_kernel():
+        q = qt.quantize_per_tensor(given, 0.02, 3, "qint8")
+        np.testing.assert_array_equal(q.int_repr(), of_all, kernel)
+        np.testing.assert_array_equal(given, before)
+        q = qt.quantize_per_channel(given, scales, 0, 0, "quint8")
+        np.testing.assert_array_equal(q.int_repr(), of_rows, kernel)
 
 
 @pytest.mark.parametrize(

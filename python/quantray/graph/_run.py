@@ -94,7 +94,7 @@ def run(
     """
     environment = Environment(graph, model)
     compute = compute or (lambda node, args, kwargs: call(node, args, kwargs, model))
-    last = _last_uses(graph)
+    last = last_uses(graph)
     for node in graph:
         if node.kind == "input":
             environment.values[Ref(node.name)] = inputs[node.name]
@@ -134,7 +134,7 @@ def named(node: Node) -> str:
     return f"{node.name} ({node.at})" if node.at is not None and node.at.line else node.name
 
 
-def _last_uses(graph: Graph) -> dict[str, list[Ref]]:
+def last_uses(graph: Graph) -> dict[str, list[Ref]]:
     """For each node the wires that nothing after it needs."""
     from quantray.graph._graph import wires
 

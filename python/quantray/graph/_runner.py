@@ -38,6 +38,8 @@ class GraphRunner:
     ----------
     graphs : list of Graph
         Those that were captured so far.
+    captured : list of Graph
+        The same as captures gave them, before the passes.
     prefix : str
         The dotted path of the module inside the model that was prepared; "" is the model itself.
     """
@@ -47,6 +49,7 @@ class GraphRunner:
 
     def __init__(self, prefix: str = "") -> None:
         self.graphs: list[Graph] = []
+        self.captured: list[Graph] = []
         self.prefix = prefix
         self.changing: frozenset[HookKey] = frozenset()
         #: A few rows of what it was called with first, to capture another mode from.
@@ -57,11 +60,12 @@ class GraphRunner:
         self._refused: set[tuple[int, tuple[object, ...]]] = set()
 
     def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_refused")}
+        without = ("_lock", "_refused", "captured")
+        return {key: value for key, value in self.__dict__.items() if key not in without}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self._lock, self._refused = threading.RLock(), set()
+        self._lock, self._refused, self.captured = threading.RLock(), set(), []
 
     # What subclasses say
 
@@ -152,10 +156,17 @@ class GraphRunner:
         self, module: Module, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> tuple[Graph, dict[str, Tensor]] | None:
         for at, graph in enumerate(tuple(self.graphs)):
-            inputs = fitting(graph, args, kwargs, bool(module.training), module, self.deciding(module, graph))
-            if inputs is not None and _is_within(graph.rows, inputs) and not self.is_refused(at, inputs):
+            inputs = self.inputs_of(graph, module, args, kwargs)
+            if inputs is not None and not self.is_refused(at, inputs):
                 return graph, inputs
         return None
+
+    def inputs_of(
+        self, graph: Graph, module: Module, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> dict[str, Tensor] | None:
+        """A graph's inputs among arguments; None where it is for others."""
+        inputs = fitting(graph, args, kwargs, bool(module.training), module, self.deciding(module, graph))
+        return inputs if inputs is not None and _is_within(graph.rows, inputs) else None
 
     def is_refused(self, at: int, inputs: Mapping[str, Tensor]) -> bool:
         """Whether a graph, by its place, was found out not to be for inputs of this kind."""
@@ -176,6 +187,7 @@ class GraphRunner:
         if self.example is None:
             self.example = few_rows((plain_args, plain_kwargs))
         graph = capture(module, plain_args, plain_kwargs, changing=self.changing, whole=whole)
+        self.captured.append(graph)
         made = self.passes(graph, module)
         self.watch(module)
         return made
@@ -230,6 +242,7 @@ class GraphRunner:
         """Graphs of what the module was before it changed."""
         with self._lock:
             self.graphs.clear()
+            self.captured.clear()
             self._refused.clear()
             self._mark.changed = self._mark.touched = False
 

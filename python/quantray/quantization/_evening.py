@@ -18,7 +18,7 @@ import numpy as np
 
 from quantray import nn
 from quantray._typing import Args, Array, Bools, Doubles, Ints
-from quantray.graph import Node, Ref
+from quantray.graph import Graph, Node, Ref
 from quantray.quantization._scalings import Scaling, apply
 from quantray.quantization.qconfig_mapping import QConfigMapping
 from quantray.quantization.remedies._links import (
@@ -41,7 +41,12 @@ _TURNS = 2
 _MOST = 20
 
 
-def even_scalings(model: nn.Module, batches: Sequence[Args], mapping: QConfigMapping | None) -> list[Scaling]:
+def even_scalings(
+    model: nn.Module,
+    batches: Sequence[Args],
+    mapping: QConfigMapping | None,
+    known: Sequence[Graph] = (),
+) -> list[Scaling]:
     """What makes channels of wires alike, where roundings lose much less by that; empty where none do.
 
     Parameters
@@ -52,8 +57,10 @@ def even_scalings(model: nn.Module, batches: Sequence[Args], mapping: QConfigMap
         The model's arguments, of some hundred samples: channels that few of them come by have a range, too.
     mapping : QConfigMapping, optional
         How it is to be quantized.
+    known : sequence of Graph
+        What was captured of the model already.
     """
-    read = Rewriting(model, batches, mapping)
+    read = Rewriting(model, batches, mapping, known=known)
     links = [link for link in links_of(read) if _is_scalable(read, link.maker)]
     if not links:
         return []

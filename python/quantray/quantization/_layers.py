@@ -17,6 +17,7 @@ from quantray.graph._graph import ordered
 from quantray.nn import functional as F
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._activation import _clip
+from quantray.nn.functional._windows import Programs, keeping
 from quantray.nn.intrinsic._fused import along, factor_of, folded_bias
 
 if TYPE_CHECKING:
@@ -93,6 +94,21 @@ def compute_layer(model: nn.Module, node: Node, args: Args, settings: Kwargs) ->
             output = output + bias.reshape(channels)
         output = norm(output)
     return limited(output, layer.limits)
+
+
+class FixedLayer:
+    """A `layer` node that only evaluates, and whose weight nobody changes: it is folded and packed once."""
+
+    def __init__(self, model: nn.Module, node: Node, args: Args, settings: Kwargs) -> None:
+        self._layer: Layer = node.value
+        self._weight, self._bias = self._layer.weight_and_bias(model, args, settings)
+        self._programs: Programs = {}
+
+    def __call__(self, x: object, settings: Kwargs) -> Array:
+        """What `compute_layer` gives."""
+        with keeping(self._programs):
+            output = kind_of(self._layer.kind).function(x, self._weight, self._bias, **settings)
+        return limited(output, self._layer.limits)
 
 
 def limited(x: Array, limits: Limits) -> Array:

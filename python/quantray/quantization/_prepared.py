@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Generator, Iterable, Mapping
 
 from quantray import nn
 from quantray._typing import Args, Kwargs, Tensor
@@ -17,7 +18,7 @@ from quantray.quantization._evaluating import Integers, integers_of
 from quantray.quantization._expected import expected
 from quantray.quantization._fusing import collapse, make_layers
 from quantray.quantization._integers import Compute, Outputs
-from quantray.quantization._layers import Layer, compute_layer, weights_of
+from quantray.quantization._layers import FixedLayer, Layer, compute_layer, weights_of
 from quantray.quantization._placing import Placement, Point, place
 from quantray.quantization._reading_prepared import PreparedReading
 from quantray.quantization._settings import Settings
@@ -26,6 +27,9 @@ from quantray.quantization.fake_quantize import FakeQuantizeBase
 from quantray.quantization.fake_quantize._switches import as_switched
 from quantray.quantization.observer import ObserverBase
 from quantray.quantization.qconfig import Factory
+
+#: Nodes that run code of the user's.
+USERS = ("python", "tap", "hook")
 
 
 class Prepared(Shown):
@@ -46,13 +50,24 @@ class Prepared(Shown):
         self.called = False
         #: What graphs are in integers, as long as the model is evaluated.
         self._integers: list[tuple[Graph, Integers]] = []
+        #: Layers by ids of their nodes, as long as nobody changes weights.
+        self._fixed: dict[int, tuple[Node, FixedLayer]] | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**super().__getstate__(), "_integers": []}
+        return {**super().__getstate__(), "_integers": [], "_fixed": None}
 
     def forget(self, module: nn.Module) -> None:
         self._integers = []
         super().forget(module)
+
+    def replan(self, module: nn.Module) -> None:
+        """Makes the graphs anew of what was captured, by settings that have changed since."""
+        with self._lock:
+            captured = list(self.captured)
+            self.forget(module)
+            self.captured.extend(captured)
+            self.graphs.extend(self.passes(graph, module) for graph in captured)
+            self.watch(module)
 
     def reading(self, module: nn.Module, graph: Graph) -> PreparedReading:
         return PreparedReading(graph, module, self.settings)
@@ -135,7 +150,27 @@ class Prepared(Shown):
                     kept = [(of, made) for of, made in self._integers if of is not graph]
                     self._integers = [*kept, (graph, found)]
                 return self.run_by(found.compute, module, found.graph, inputs)
+        if self._fixed is not None and not any(node.kind in USERS for node in graph):
+            return self.run_by(self._compute_fixed, module, graph, inputs)
         return super().run(module, graph, inputs)
+
+    @contextlib.contextmanager
+    def fixed(self) -> Generator[None]:
+        """Calls between which nobody changes weights: what layers make of them is made once."""
+        self._fixed = {}
+        try:
+            yield
+        finally:
+            self._fixed = None
+
+    def _compute_fixed(self, module: nn.Module, node: Node, args: Args, kwargs: Kwargs) -> Outputs:
+        known = self._fixed
+        if node.kind != "layer" or known is None or self.is_trained or node.value.fake is not None:
+            return self.compute(module, node, args, kwargs)
+        made = known.get(id(node))
+        if made is None:
+            made = known[id(node)] = node, FixedLayer(module, node, args, kwargs)
+        return made[1](args[0], kwargs)
 
     def deciding(self, module: nn.Module, graph: Graph) -> Compute:
         def compute(module: nn.Module, node: Node, args: Args, kwargs: Kwargs) -> Outputs:

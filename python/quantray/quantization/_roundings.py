@@ -3,18 +3,21 @@ take as integers will.
 
 A rounding belongs to the node that takes the rounded value, and that of a weight to its layer: so what one
 node costs by itself is what is gained where it stays in floats. One run gives the exact values; for each
-node only what depends on it is computed again.
+node only what depends on it is computed again. What nothing needs any more is let go of at once: the next
+node then writes to memory that is in the caches, and that the system need not make anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from quantray import nn
 from quantray._typing import Array, ArrayLike, Tensor
 from quantray.graph import Graph, Node, Part, Ref
+from quantray.graph._run import last_uses
 from quantray.graph._trees import leaves
 from quantray.nn.quantized import Grid
 from quantray.nn.quantized._weighted import quantize_weight
@@ -32,13 +35,34 @@ STATIC, ROWS = "static", "rows"
 _EXACT = 1e-16
 #: Numbers that sums are taken of at once.
 _PART = 1 << 14
+#: Numbers of exact values that are kept of all batches: more are computed anew each time, which needs no
+#: memory.
+_KEPT = 1 << 23
+
+#: What is spared of rounding, and what rounds by rows.
+Way: TypeAlias = tuple[Collection[str], Collection[str]]
 
 
 class Probe:
-    """One batch: inputs, and exact outputs."""
+    """One batch: inputs, exact outputs, and all exact values where they are kept."""
 
-    def __init__(self, inputs: Mapping[str, Tensor], outputs: list[Tensor]) -> None:
-        self.inputs, self.outputs = inputs, outputs
+    def __init__(
+        self, inputs: Mapping[str, Tensor], outputs: list[Tensor], values: dict[Ref, Tensor] | None
+    ) -> None:
+        self.inputs, self.values = inputs, values
+        self._outputs = [np.ravel(y) for y in outputs]
+        self._energies = [_Share().add(y, y).signal for y in self._outputs]
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether it has floats that something can be lost of."""
+        return bool(self._outputs)
+
+    def lost(self, outputs: list[Tensor]) -> float:
+        """The share of the outputs that is lost in others, in the mean over the outputs."""
+        each = zip(self._outputs, outputs, self._energies, strict=True)
+        shares = [_share(_noise(exact, np.ravel(other)), energy) for exact, other, energy in each]
+        return float(np.mean(shares)) if shares else 0.0
 
 
 class Roundings:
@@ -69,6 +93,8 @@ class Roundings:
         self._results = {node.name: Ref(node.name) for node in self._nodes}
         self._compute = NodePrograms(self.graph, model, runner.compute)
         self._users = self.graph.users()
+        self._last_uses = last_uses(self.graph)
+        self._room = _KEPT
         self.candidates = {node.name: node for node in self._nodes if self._is_candidate(node)}
         self._grids: dict[str, Grid] = {}
         self._layers: dict[str, Lowered] = {}
@@ -82,19 +108,31 @@ class Roundings:
         return all(self.model.get_submodule(path).has_data for path in paths)
 
     def add(self, inputs: Mapping[str, Tensor]) -> int:
-        """Looks at one more batch; returns how many numbers it comes to. Its outputs are kept, no more."""
-        values = self._exact(inputs)
-        sizes = {ref: int(np.size(value)) for ref, value in values.items()}
+        """Looks at one more batch; returns how many numbers it comes to. Its outputs are kept, and other
+        values where they are few.
+        """
+        values: dict[Ref, Tensor] = {}
+        sizes: dict[Ref, int] = {}
+        total = 0
+        for node in self._nodes:
+            made = self._put(values, node, [inputs[node.name]] if node.kind == "input" else None)
+            sizes |= {ref: int(np.size(values[ref])) for ref in made}
+            if node.kind not in ("constant", "parameter"):
+                total += sum(sizes[ref] for ref in made)
+            if total > self._room:
+                self._let_go(values, node)
         self.sizes = self.sizes or sizes
-        self.probes.append(Probe(inputs, self._outputs(values.__getitem__)))
-        fixed = {node.name for node in self._nodes if node.kind in ("constant", "parameter")}
-        return sum(size for ref, size in sizes.items() if ref.node not in fixed)
+        is_kept = total <= self._room
+        self._room -= total if is_kept else 0
+        outputs = self._outputs(values.__getitem__)
+        self.probes.append(Probe(inputs, outputs, values if is_kept else None))
+        return total
 
     def alike(self, other: Roundings) -> set[Ref]:
         """The wires that have the same exact values in another model of as many batches."""
         found: set[Ref] | None = None
         for mine, its in zip(self.probes, other.probes, strict=True):
-            values, others = self._exact(mine.inputs), other._exact(its.inputs)
+            values, others = self._exact(mine), other._exact(its)
             same = {
                 ref for ref, value in values.items() if ref in others and np.array_equal(value, others[ref])
             }
@@ -105,7 +143,7 @@ class Roundings:
         """The share of each node's own output that its roundings lose."""
         shares = {name: _Share() for name in self.candidates}
         for probe in self.probes:
-            values = self._exact(probe.inputs)
+            values = self._exact(probe)
             for name, share in shares.items():
                 made = self._with_rounding(self.candidates[name], values.__getitem__, STATIC)
                 share.add(values[Ref(name)], made[0])
@@ -140,19 +178,32 @@ class Roundings:
 
     # Runs
 
-    def _exact(self, inputs: Mapping[str, Tensor]) -> dict[Ref, Tensor]:
+    def _exact(self, probe: Probe) -> dict[Ref, Tensor]:
+        """All values of a batch, which are not to be changed."""
+        if probe.values is not None:
+            return probe.values
         values: dict[Ref, Tensor] = {}
         for node in self._nodes:
-            self._put(values, node, [inputs[node.name]] if node.kind == "input" else None)
+            self._put(values, node, [probe.inputs[node.name]] if node.kind == "input" else None)
         return values
 
-    def _put(self, values: dict[Ref, Tensor], node: Node, made: list[Tensor] | None) -> None:
+    def _put(self, values: dict[Ref, Tensor], node: Node, made: list[Tensor] | None) -> list[Ref]:
+        """Takes what a node gives, which is computed where it is not given; returns its wires."""
         found = self._compute(node, values.__getitem__) if made is None else made
         if len(found) == 1 and type(found[0]) is np.ndarray:
-            values[self._results[node.name]] = found[0]
-            return
-        for out, value in enumerate(leaf for leaf in leaves(found) if leaf is not None):
-            values[Ref(node.name, out)] = value
+            ref = self._results[node.name]
+            values[ref] = found[0]
+            return [ref]
+        named = {
+            Ref(node.name, out): value for out, value in enumerate(v for v in leaves(found) if v is not None)
+        }
+        values.update(named)
+        return list(named)
+
+    def _let_go(self, values: dict[Ref, Tensor], node: Node) -> None:
+        """Drops what nothing after a node needs."""
+        for ref in self._last_uses.get(node.name, ()):
+            values.pop(ref, None)
 
     def _outputs(self, value_of: ValueOf) -> list[Tensor]:
         found = [value_of(leaf) if isinstance(leaf, Ref) else leaf for leaf in leaves(self.graph.output)]
@@ -168,7 +219,7 @@ class Roundings:
                 return x
             if how == ROWS:
                 return by_rows(np.asarray(x))
-            return self.grid(ref).quantize(np.asarray(x, np.float32)).dequantize()
+            return self.grid(ref).rounded(np.asarray(x, np.float32))
 
         if node.kind != "layer":
             return self._compute(node, of)
@@ -202,13 +253,14 @@ class Roundings:
             return {}
         behind = {name: self._behind(name) for name, _ in shares}
         for probe in self.probes:
-            exact = self._exact(probe.inputs)
+            exact = self._exact(probe)
             for (name, how), found in shares.items():
-                values, node = dict(exact), self.candidates[name]
+                values, node = _Changed(exact), self.candidates[name]
                 self._put(values, node, self._with_rounding(node, exact.__getitem__, how))
                 for after in behind[name]:
                     self._put(values, after, None)
-                found.append(_lost(probe, self._outputs(values.__getitem__)))
+                    self._let_go(values, after)
+                found.append(probe.lost(self._outputs(values.__getitem__)))
         return {each: _mean(found) for each, found in shares.items()}
 
     def _behind(self, name: str) -> list[Node]:
@@ -220,28 +272,63 @@ class Roundings:
                 found.append(node)
         return found
 
-    def together(self, spared: Collection[str] = (), by_rows: Collection[str] = ()) -> float:
-        """What is lost where all nodes round but for some, and some layers by rows."""
-        found: list[float] = []
+    def together(self, ways: Sequence[Way] = (((), ()),)) -> list[float]:
+        """What is lost where all nodes round but for some, and some layers by rows: in each of some ways."""
+        losses: list[list[float]] = [[] for _ in ways]
         for probe in self.probes:
             values: dict[Ref, Tensor] = {}
-            for node in self._nodes:
-                if node.kind == "input":
-                    self._put(values, node, [probe.inputs[node.name]])
-                elif node.name in self.candidates and node.name not in spared:
-                    how = ROWS if node.name in by_rows else STATIC
-                    self._put(values, node, self._with_rounding(node, values.__getitem__, how))
-                else:
-                    self._put(values, node, None)
-            found.append(_lost(probe, self._outputs(values.__getitem__)))
-        return _mean(found)
+            before: Way | None = None
+            for (spared, by_rows), found in zip(ways, losses, strict=True):
+                # What is rounded as before, of what is as before, is there already.
+                changed = None if before is None else _differ(before[0], spared) | _differ(before[1], by_rows)
+                before = spared, by_rows
+                for node in self._nodes:
+                    if changed is not None and node.name not in changed:
+                        if not any(ref.node in changed for ref in self._inputs[node.name]):
+                            continue
+                        changed.add(node.name)
+                    self._put(values, node, self._made(node, probe, values, spared, by_rows))
+                    if len(ways) == 1:
+                        self._let_go(values, node)
+                found.append(probe.lost(self._outputs(values.__getitem__)))
+        return [_mean(found) for found in losses]
+
+    def _made(
+        self,
+        node: Node,
+        probe: Probe,
+        values: dict[Ref, Tensor],
+        spared: Collection[str],
+        by_rows: Collection[str],
+    ) -> list[Tensor] | None:
+        """An input, or what a node gives that rounds; None for others."""
+        if node.kind == "input":
+            return [probe.inputs[node.name]]
+        if node.name not in self.candidates or node.name in spared:
+            return None
+        return self._with_rounding(node, values.__getitem__, ROWS if node.name in by_rows else STATIC)
+
+
+class _Changed(dict[Ref, Tensor]):
+    """Values of which some are others."""
+
+    def __init__(self, exact: Mapping[Ref, Tensor]) -> None:
+        super().__init__()
+        self._exact = exact
+
+    def __missing__(self, ref: Ref) -> Tensor:
+        return self._exact[ref]
+
+
+def _differ(one: Collection[str], other: Collection[str]) -> set[str]:
+    return {*one} ^ {*other}
 
 
 class _Share:
     """Noise beside energy, summed up."""
 
     def __init__(self) -> None:
-        self._signal = self._noise = 0.0
+        self.signal = self._noise = 0.0
 
     def add(self, exact: ArrayLike, other: ArrayLike) -> _Share:
         exact, other = np.ravel(exact), np.ravel(other)
@@ -249,19 +336,26 @@ class _Share:
         for i in range(0, len(exact), _PART):
             signal = exact[i : i + _PART].astype(np.float64)
             noise = other[i : i + _PART] - signal
-            self._signal += float(signal @ signal)
+            self.signal += float(signal @ signal)
             self._noise += float(noise @ noise)
         return self
 
     @property
     def value(self) -> float:
-        return self._noise / self._signal if self._signal > 0 else float(self._noise > 0)
+        return _share(self._noise, self.signal)
 
 
-def _lost(probe: Probe, outputs: list[Tensor]) -> float:
-    """The share of a batch's outputs that is lost, in the mean over the outputs."""
-    shares = [_Share().add(exact, other).value for exact, other in zip(probe.outputs, outputs, strict=True)]
-    return float(np.mean(shares)) if shares else 0.0
+def _share(noise: float, signal: float) -> float:
+    return noise / signal if signal > 0 else float(noise > 0)
+
+
+def _noise(exact: Array, other: Array) -> float:
+    """The energy of a difference."""
+    total = 0.0
+    for i in range(0, len(exact), _PART):
+        noise = np.subtract(other[i : i + _PART], exact[i : i + _PART], dtype=np.float64)
+        total += float(noise @ noise)
+    return total
 
 
 def _mean(losses: list[float]) -> float:

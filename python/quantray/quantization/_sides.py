@@ -7,7 +7,7 @@ wires carry codes. Nothing here asks for a class of module.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TypeVar, cast
 
 from quantray import nn
@@ -78,11 +78,21 @@ class Side:
 
 
 class _Captured(GraphRunner):
-    """Captures a model without being part of it: the model is left as it is."""
+    """Captures a model without being part of it: the model is left as it is.
 
-    def __init__(self, has_layers: bool) -> None:
+    Captures of the same model by somebody else are `known`, and used where they are for the arguments.
+    """
+
+    def __init__(self, has_layers: bool, known: Sequence[Graph] = ()) -> None:
         super().__init__()
-        self._has_layers = has_layers
+        self._has_layers, self._known = has_layers, known
+
+    def capture(self, module: nn.Module, args: Args, kwargs: Kwargs, *, whole: bool = False) -> Graph:
+        for graph in () if whole else self._known:
+            made = self.passes(graph, module)
+            if self.inputs_of(made, module, args, kwargs) is not None:
+                return made
+        return super().capture(module, args, kwargs, whole=whole)
 
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         found = normalize(graph)
@@ -101,11 +111,13 @@ class Float(Side):
     has_layers : bool
         Whether layers are one node with the normalization and the ReLU after them, as converted models have
         them, and formulas one node.
+    known : sequence of Graph
+        What somebody has captured of it, or of a copy, already.
     """
 
-    def __init__(self, model: nn.Module, has_layers: bool = True) -> None:
+    def __init__(self, model: nn.Module, has_layers: bool = True, known: Sequence[Graph] = ()) -> None:
         super().__init__(model)
-        self._runner = _Captured(has_layers)
+        self._runner = _Captured(has_layers, known)
 
     def graphs(self) -> list[Graph]:
         return self._runner.graphs
@@ -228,8 +240,8 @@ def quantized_side(int8: nn.Module) -> Side:
     return InCalls(int8, _Captured(False))
 
 
-def float_side(model: nn.Module, other: Side) -> Side:
-    """The side of what a quantized model was made from.
+def float_side(model: nn.Module, other: Side, known: Sequence[Graph] = ()) -> Side:
+    """The side of what a quantized model was made from; `known` is what was captured of it already.
 
     Raises
     ------
@@ -248,8 +260,8 @@ def float_side(model: nn.Module, other: Side) -> Side:
     scalings = scalings_of(other.model)
     if scalings:
         # Channels were made alike before it was quantized: the same function, of other weights.
-        model = scaled(model, scalings)
-    return Float(model, has_layers=isinstance(other, Integers))
+        model, known = scaled(model, scalings), ()
+    return Float(model, has_layers=isinstance(other, Integers), known=known)
 
 
 def as_floats(value: T | QTensor) -> T | Floats:

@@ -26,7 +26,7 @@ from quantray.graph._fitting import fitting
 from quantray.graph._trees import leaves, map_tree
 from quantray.quantization._batches import as_arguments
 from quantray.quantization._layers import weights_of
-from quantray.quantization._prepared import Prepared
+from quantray.quantization._prepared import USERS, Prepared
 from quantray.quantization._roundings import ROWS, STATIC, Roundings
 from quantray.quantization.observer import default_dynamic_quant_observer
 from quantray.quantization.qconfig import QConfig
@@ -44,8 +44,6 @@ MOST = 0.4
 BROKEN, _FEW = 1e-2, 4096
 #: By the loss that there is yet, how many times its share of the time a node must have of it.
 _WORTH = ((1e-2, 1.0), (1e-3, 4.0), (1e-4, 16.0))
-#: Nodes that run code of the user's.
-_USERS = ("python", "tap", "hook")
 #: Rows that are looked at, and numbers that are computed of them.
 _ROWS, _NUMBERS = 64, 1 << 27
 #: Batches that they are taken from, and rows of each.
@@ -79,19 +77,19 @@ class Examined(NamedTuple):
 def examined(model: nn.Module, runner: Prepared | None, given: Sequence[Args]) -> Examined | None:
     """What roundings lose on some rows; None where that cannot be told."""
     graphs = [] if runner is None else [graph for graph in runner.graphs if not graph.training]
-    if runner is None or len(graphs) != 1 or any(node.kind in _USERS for node in graphs[0]):
+    if runner is None or len(graphs) != 1 or any(node.kind in USERS for node in graphs[0]):
         # Code of the user's is not to be called more often than it would be.
         return None
     found = Roundings(model, runner, graphs[0])
     if not found.candidates or not found.is_calibrated:
         return None
     _look(found, model, given)
-    if not found.probes or not found.probes[0].outputs:
+    if not found.probes or not found.probes[0].has_outputs:
         return None
-    return Examined(found, found.together())
+    return Examined(found, found.together()[0])
 
 
-def spare(model: nn.Module, runner: Prepared, given: Sequence[Args], known: Examined) -> bool:
+def spare(model: nn.Module, runner: Prepared, known: Examined) -> bool:
     """Plans a calibrated model anew, so that what 8 bits are too little for is spared.
 
     Observers go on with what they have seen. Returns whether there are new ones, which have seen nothing.
@@ -111,8 +109,8 @@ def spare(model: nn.Module, runner: Prepared, given: Sequence[Args], known: Exam
         mapping.set_module_name(name, by_rows if how.by_rows else None)
     runner.settings.mapping = mapping
     runner.settings.spared = {name: how.why for name, how in found.items()}
-    runner.forget(model)
-    new = runner.find(model, *arguments(model, given[0], {}))[0]
+    runner.replan(model)
+    new = next(graph for graph in runner.graphs if not graph.training)
     return not _hand_over(model, old, new)
 
 
@@ -120,7 +118,7 @@ def spared_mapping(ready: nn.Module, runner: Prepared, given: Sequence[Args]) ->
     """How a prepared and calibrated model would be planned anew; None where nothing is to be spared."""
     before, known = runner.settings.mapping, examined(ready, runner, given)
     if known is not None:
-        spare(ready, runner, given, known)
+        spare(ready, runner, known)
     found = runner.settings.mapping
     return found if found is not before and isinstance(found, QConfigMapping) else None
 
@@ -296,17 +294,19 @@ def _affordable(found: Roundings, losses: dict[str, float]) -> list[str]:
 
 def _best(found: Roundings, before: float, rows: list[str], floats: list[str]) -> dict[str, bool]:
     """Of all, the worse half, a quarter, ... what loses least; nothing where that is not a fifth less."""
-    tried: list[tuple[float, dict[str, bool]]] = []
+    tried: list[dict[str, bool]] = []
     count = len(floats)
     while True:
         left = dict.fromkeys(floats[:count], False)
         chosen = {name: True for name in rows if name not in left} | left
         if chosen:
-            tried.append((found.together(left, rows), chosen))
+            tried.append(chosen)
         if count == 0:
             break
         count //= 2
-    least, chosen = min(tried, key=lambda each: each[0], default=(before, {}))
+    ways = [([name for name, is_rows in each.items() if not is_rows], rows) for each in tried]
+    losses = found.together(ways) if ways else []
+    least, chosen = min(zip(losses, tried, strict=True), key=lambda each: each[0], default=(before, {}))
     return chosen if least < 0.8 * before else {}
 
 

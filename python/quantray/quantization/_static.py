@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from quantray.quantization.convert import convert
 from quantray.quantization.prepare import prepare
 
 if TYPE_CHECKING:
+    from quantray.graph import Graph
     from quantray.quantization._classes import Classes
     from quantray.quantization.qconfig import QConfig
     from quantray.quantization.qconfig_mapping import QConfigMapping
@@ -64,8 +66,21 @@ def calibrated(
     # What can be gone through once only goes on; of others the bar knows how many there are.
     rest = itertools.chain([first], passing) if passing is given else given
     seen = SomeRows(ready, keep or transform, copies=passing is given)
-    calibrate(ready, rest, transform=seen, show_progress=show_progress)
+    _calibrate(ready, rest, seen, inplace, show_progress)
     return ready, seen.rows
+
+
+def _calibrate(
+    ready: nn.Module,
+    batches: Iterable[Batch],
+    transform: Callable[[Batch], object] | None,
+    inplace: bool,
+    show_progress: bool,
+) -> None:
+    """Data for observers; nobody but this module has a copy's weights."""
+    runner = prepared_of(ready)
+    with contextlib.nullcontext() if runner is None or inplace else runner.fixed():
+        calibrate(ready, batches, transform=transform, show_progress=show_progress)
 
 
 def quantized(
@@ -99,16 +114,19 @@ def quantized(
         return convert(ready, mapping, inplace=True)
     again: Iterable[object] = given if first is None else first.batches
     how: Callable[..., object] | None = transform if first is None else None
-    known = examined(ready, prepared_of(ready), rows)
-    if known is not None and known.loss > BROKEN:
-        ready, known = _evened(original, ready, known, settings, again, how, rows)
     runner = prepared_of(ready)
-    if known is not None and runner is not None and spare(ready, runner, rows, known):
-        calibrate(ready, again, transform=how, show_progress=False)
+    known = examined(ready, runner, rows)
+    # It is the same model yet, and what was captured of it serves whoever reads it again.
+    captured = [] if runner is None or runner.changing else list(runner.captured)
+    if known is not None and known.loss > BROKEN:
+        ready, known = _evened(original, ready, known, settings, again, how, rows, captured)
+    runner = prepared_of(ready)
+    if known is not None and runner is not None and spare(ready, runner, known):
+        _calibrate(ready, again, how, inplace, show_progress=False)
     spared = None if runner is None else runner.settings.spared
     made = convert(ready, mapping, inplace=True)
     if spared:
-        smooth_inputs(original, made, rows)
+        smooth_inputs(original, made, rows, captured)
     if inplace and made is not model and type(made) is type(model):
         # It was made of a copy, whose channels were made alike.
         model.__dict__.clear()
@@ -173,13 +191,15 @@ def _evened(
     batches: Iterable[object],
     transform: Callable[..., object] | None,
     rows: list[Args],
+    captured: list[Graph],
 ) -> tuple[M, Examined]:
     """The same with channels made alike beforehand, where that loses less."""
     from quantray.quantization._evening import even_scalings
 
     before = prepared_of(ready)
     assert before is not None
-    scalings = even_scalings(model, _some(batches, transform, model), before.settings.mapping)
+    some = _some(batches, transform, model)
+    scalings = even_scalings(model, some, before.settings.mapping, captured)
     if not scalings:
         return ready, known
     even = scaled(model, scalings)

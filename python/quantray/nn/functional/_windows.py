@@ -9,8 +9,10 @@ images or rows at a time, as many as stay in a cache: memory does not grow with 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -124,17 +126,37 @@ def _groups(n: int, groups: int) -> list[slice]:
     return [slice(i * size, (i + 1) * size) for i in range(groups)]
 
 
+#: The programs of one layer, by all that they are made of beside its weight.
+Programs: TypeAlias = dict[tuple[object, ...], _core.Program]
+_kept: ContextVar[Programs | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keeping(programs: Programs) -> Generator[None]:
+    """Calls of one layer, whose weight nobody changes from the first to the last: it is packed once."""
+    token = _kept.set(programs)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def _kernel(x: Floats, w: Floats, geometry: Geometry, **more: object) -> Floats:
-    """Images by the kernels of float programs, which pack the weights for this one call."""
-    settings: dict[str, object] = {
-        "weight": w,
-        "stride": geometry.stride,
-        "padding": list(geometry.padding),
-        "dilation": geometry.dilation,
-        "groups": geometry.groups,
-        **more,
-    }
-    program = _core.Program(["float32"], [("conv", (0,), 1, settings)], [1])
+    """Images by the kernels of float programs; weights are packed for this one call, unless they are kept."""
+    kept, key = _kept.get(), (geometry, *more.items())
+    program = None if kept is None else kept.get(key)
+    if program is None:
+        settings: dict[str, object] = {
+            "weight": w,
+            "stride": geometry.stride,
+            "padding": list(geometry.padding),
+            "dilation": geometry.dilation,
+            "groups": geometry.groups,
+            **more,
+        }
+        program = _core.Program(["float32"], [("conv", (0,), 1, settings)], [1])
+        if kept is not None:
+            kept[key] = program
     return np.moveaxis(program(np.moveaxis(x, -1, 1))[0], 1, -1)
 
 

@@ -13,7 +13,7 @@ from quantray.nn._module import Module
 from quantray.nn._state import as_array
 
 if TYPE_CHECKING:
-    from quantray._typing import Array, Input, Scalar, State, Tensor
+    from quantray._typing import Array, Floats, Input, Scalar, State, Tensor
     from quantray.nn._state import Accepted
 
 
@@ -122,6 +122,13 @@ class Grid(NamedTuple):
             return self.clamp(_core.make_per_tensor_quantized_tensor(codes, self.scale, self.zero_point))
         dtype = getattr(_core, self.dtype)
         return self.clamp(_core.quantize_per_tensor(values, self.scale, self.zero_point, dtype))
+
+    def rounded(self, values: Floats) -> Floats:
+        """Floats, each as the one that its code stands for: `quantize(values).dequantize()`."""
+        scale, zero, low, high = self.scale, self.zero_point, self.quant_min, self.quant_max
+        if low <= zero <= high:
+            return _core.fake_quantize_per_tensor_affine(values, scale, zero, low, high)
+        return self.quantize(values).dequantize()
 
     @property
     def output(self) -> tuple[float, int, _core.dtype]:

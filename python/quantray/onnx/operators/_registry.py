@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -132,7 +133,7 @@ class Operator:
     def arity(self) -> tuple[int, int | None]:
         """The least and the greatest number of inputs; None where there is no greatest one."""
         least, most = 0, 0
-        for parameter in self._inputs():
+        for parameter in self._inputs:
             if parameter.kind is parameter.VAR_POSITIONAL:
                 return least, None
             most += 1
@@ -143,13 +144,15 @@ class Operator:
         """Places of inputs that no node may leave out: some may, before others that it may not."""
         return [
             place
-            for place, parameter in enumerate(self._inputs())
+            for place, parameter in enumerate(self._inputs)
             if parameter.kind is not parameter.VAR_POSITIONAL
             and parameter.default is parameter.empty
             and parameter.annotation not in ("Given", Given)
         ]
 
+    @functools.cached_property
     def _inputs(self) -> list[inspect.Parameter]:
+        # Files have many nodes of few operators.
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
         return [parameter for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
 

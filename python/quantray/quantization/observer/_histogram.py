@@ -78,6 +78,22 @@ class HistogramObserver(CountingObserver):
         return not self.reduce_range and self.quant_max - self.quant_min < 2 ** (self._bits - 1)
 
     def _range(self) -> Range:
+        # Whoever looks at a model before it is converted asks more than once.
+        state = self._state()
+        known, found = self.__dict__.get("_known_range", (None, None))
+        if found is None or known != state:
+            found = self._found_range()
+            self.__dict__["_known_range"] = state, found
+        return found
+
+    def _state(self) -> tuple[object, ...]:
+        """All that the range depends on: what was seen, and settings."""
+        seen = self.min_val.item(), self.max_val.item(), int(self.exponent), int(self.first)
+        codes = self.dtype, self.qscheme, self.reduce_range, self.quant_min, self.quant_max, self._bits
+        counts = len(self.counts), _core._fingerprint(self.counts)
+        return *seen, *codes, *counts, float(self.eps[0]), self.bins, self.dst_nbins
+
+    def _found_range(self) -> Range:
         histogram, width = self.histogram, (float(self.max_val) - float(self.min_val)) / self.bins
         found = self._values(*self._search(histogram, width, self.dst_nbins))
         if not self._few_codes:

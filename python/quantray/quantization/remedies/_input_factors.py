@@ -8,7 +8,7 @@ al., arXiv:2211.10438), equation 4.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ from quantray._core import (
     qint8,
 )
 from quantray._typing import Array, Floats
-from quantray.graph import Node, Ref
+from quantray.graph import Graph, Node, Ref
 from quantray.graph._run import Environment
 from quantray.quantization._converted import Converted
 from quantray.quantization._programmed import Programmed
@@ -38,7 +38,9 @@ _WORTH = 0.9
 _ROWS, _EACH = 512, 64
 
 
-def smooth_inputs(model: nn.Module, int8: nn.Module, batches: Iterable[object]) -> None:
+def smooth_inputs(
+    model: nn.Module, int8: nn.Module, batches: Iterable[object], known: Sequence[Graph] = ()
+) -> None:
     """Gives linear layers that round by rows factors of their inputs, where that loses less.
 
     Parameters
@@ -49,6 +51,8 @@ def smooth_inputs(model: nn.Module, int8: nn.Module, batches: Iterable[object]) 
         It is changed.
     batches : iterable
         The model's arguments: a few hundred rows of each layer are looked at.
+    known : sequence of Graph
+        What was captured of the float model already.
     """
     from quantray.analysis._pairs import Pairs, weighted_of
 
@@ -57,7 +61,7 @@ def smooth_inputs(model: nn.Module, int8: nn.Module, batches: Iterable[object]) 
     if first is None or not any(hasattr(module, "input_factor") for module in int8.modules()):
         return
     other = quantized_side(int8)
-    side = float_side(model, other)
+    side = float_side(model, other, known)
     graph, _ = side.find(first)
     its, _ = other.find(first)
     pairs = Pairs(graph, its, side, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -49,6 +49,8 @@ class Rewriting(Generic[M_co]):
         What it is called with; the first one shows its graph.
     qconfig_mapping : QConfigMapping or QConfig, optional
         By default what the model brings along: its `qconfig_mapping`, or the default one.
+    known : sequence of Graph
+        What somebody has captured of the model already.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Rewriting(Generic[M_co]):
         batches: Iterable[Batch],
         qconfig_mapping: QConfig | QConfigMapping | None = None,
         transform: Callable[[Batch], object] | None = None,
+        known: Sequence[Graph] = (),
     ) -> None:
         check_model(model)
         if model._runner is not None:
@@ -77,15 +80,15 @@ class Rewriting(Generic[M_co]):
         self.first = first
         self.side: Side
         self.graph: Graph
-        self._capture()
+        self._capture(known)
         self.mapping = mapping_of(self.model, qconfig_mapping)
         self.settings = Settings(self.model, self.mapping, default_quantize_mapping())
         #: Why layers were left as they are.
         self.skipped: dict[str, str] = {}
 
-    def _capture(self) -> None:
+    def _capture(self, known: Sequence[Graph] = ()) -> None:
         """Reads the model anew: a bias that was not there is one more wire."""
-        self.side = Float(self.model)
+        self.side = Float(self.model, known=known)
         self.graph = self.side.find(self.first)[0]
         self.layers = {node.name: node for node in self.graph if node.kind == "layer"}
         self.users = self.graph.users()
