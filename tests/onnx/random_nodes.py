@@ -235,9 +235,6 @@ def norm(m, r, a, b):
     c = m.values[a].shape[1]
     scale, bias = m.weight(r, (c,), 1.0, "floats"), m.weight(r, (c,), 0.3, "floats")
     op = r.choice(["BatchNormalization", "InstanceNormalization", "LayerNormalization"])
-    if op == "InstanceNormalization" and m.values[a].shape[2:] == (1, 1):
-        # torch refuses single elements, and so do we: onnxruntime gives the bias.
-        op = "BatchNormalization"
     if op == "BatchNormalization":
         var = m.constant(np.random.default_rng(0).random(c).astype(np.float32) + np.float32(0.5))
         return m.node(op, [a, scale, bias, m.weight(r, (c,), 0.3, "floats"), var])

@@ -121,7 +121,8 @@ def _rms_norm(call: Call, x: Array, scale: Array) -> Array:
 
 @operator("InstanceNormalization")
 def _instance_norm(call: Call, x: Array, scale: Array, bias: Array) -> Array:
-    return F.instance_norm(x, None, None, scale, bias, True, 0.1, float(call.get("epsilon", 1e-5)))
+    """Groups of one channel: `F.instance_norm` refuses single elements, as torch does, of which these are 0."""
+    return F.group_norm(x, int(np.shape(scale)[0]), scale, bias, float(call.get("epsilon", 1e-5)))
 
 
 @operator("GroupNormalization")
