@@ -34,7 +34,7 @@ def test_instance_normalization(rng, shape, constants, free):
 
 @pytest.mark.filterwarnings("ignore:nothing of the model computes in integers")
 def test_single_elements_are_quantized_and_saved(rng, tmp_path):
-    model, inputs = instance_norm(rng, (2, 3, 1, 1), constants={"scale", "bias"}, free=True)
+    model, inputs = instance_norm(rng, (2, 3, 1, 1), constants={"scale", "bias"})
     int8 = tq.quantize(loaded(model), [inputs["x"]], verbose=False)
     np.testing.assert_allclose(int8(inputs["x"]), in_onnxruntime(model, inputs)[0], atol=0.02)
     path = tmp_path / "model.onnx"
