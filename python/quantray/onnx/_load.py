@@ -13,7 +13,7 @@ from quantray.onnx._build import Builder, Unknown, opsets
 from quantray.onnx._check import checked
 from quantray.onnx._file import ModelFile, ValueInfo, read
 from quantray.onnx._model import Model, Value
-from quantray.onnx._passes import inline_functions, written_out
+from quantray.onnx._passes import channels_second, inline_functions, written_out
 
 
 def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
@@ -46,7 +46,7 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 
 def build(file: ModelFile, name: str = "") -> Model:
     """The module of what a file holds; `name` is what errors call it."""
-    file = inline_functions(file)
+    file = channels_second(inline_functions(file))
     whole = written_out(file)
     model, builder = _made(whole, name)
     if _as_integers(model, builder) or whole is file:

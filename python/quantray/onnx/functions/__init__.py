@@ -8,6 +8,7 @@ from quantray.onnx.functions._attention import (
 )
 from quantray.onnx.functions._chance import bernoulli, dropout, multinomial, random_normal, random_uniform
 from quantray.onnx.functions._elementwise import divide_integers, erf
+from quantray.onnx.functions._four_bit_floats import matmul_four_bit_floats
 from quantray.onnx.functions._grids import affine_grid, col2im, deform_conv, grid_sample, non_max_suppression
 from quantray.onnx.functions._group_query import group_query_attention
 from quantray.onnx.functions._integers import conv_integer, matmul_integer
@@ -17,6 +18,7 @@ from quantray.onnx.functions._movement import (
     cumulative_product,
     determinant,
     gather_nd,
+    inverse,
     non_zero,
     one_hot,
     reverse_sequence,
@@ -49,6 +51,7 @@ from quantray.onnx.functions._quantized_elementwise import (
     qlinear_mul,
     qlinear_sigmoid,
     qlinear_softmax,
+    qlinear_where,
 )
 from quantray.onnx.functions._quantized_products import (
     dynamic_quantize_matmul,
@@ -90,11 +93,13 @@ __all__ = [
     "gather_nd",
     "grid_sample",
     "group_query_attention",
+    "inverse",
     "linear_attention",
     "lp_pool",
     "mask_of_lengths",
     "masked_softmax",
     "matmul_blocks",
+    "matmul_four_bit_floats",
     "matmul_integer",
     "matmul_integer_to_float",
     "max_pool",
@@ -117,6 +122,7 @@ __all__ = [
     "qlinear_mul",
     "qlinear_sigmoid",
     "qlinear_softmax",
+    "qlinear_where",
     "quantize_linear",
     "random_normal",
     "random_uniform",

@@ -284,6 +284,11 @@ def _swiglu(call: Call, a: Array, b: Array) -> Array:
     return (F.silu(a) if alpha == 1 else a * F.sigmoid(a * alpha)) * b
 
 
+@operator("BiasAdd", domain="com.microsoft")
+def _bias_add(call: Call, x: Array, bias: Array, skip: Array) -> Array:
+    return x + bias + skip
+
+
 @operator("BiasSplitGelu", domain="com.microsoft")
 def _bias_split_gelu(call: Call, x: Array, bias: Array) -> Array:
     total = x + bias

@@ -94,6 +94,11 @@ def _unsqueeze(call: Call, x: Array, axes: Array | None = None) -> Array:
     return np.expand_dims(x, tuple(call.axis(axis, ndim) for axis in found))
 
 
+@operator("ExpandDims", domain="com.microsoft", takes_lengths=True)
+def _expand_dims(call: Call, x: Array, axis: Array) -> Array:
+    return np.expand_dims(x, call.axis(integer(axis, "axis"), np.ndim(x) + 1))
+
+
 @operator("Squeeze", takes_lengths=True)
 def _squeeze(call: Call, x: Array, axes: Array | None = None) -> Array:
     found = _axes(call, axes, np.ndim(x))
@@ -143,6 +148,7 @@ def _gather_elements(call: Call, x: Array, indices: Array) -> Array:
 
 
 @operator("GatherND")
+@operator("GatherND", domain="com.microsoft")
 def _gather_nd(call: Call, x: Array, indices: Array) -> Array:
     return graph.apply("onnx.gather_nd", x, indices, int(call.get("batch_dims", 0)))
 
@@ -268,6 +274,7 @@ def _constant_of_shape(call: Call, shape: Array) -> Array:
 
 
 @operator("Range", takes_lengths=True)
+@operator("Range", domain="com.microsoft", takes_lengths=True)
 def _range(call: Call, start: Array, limit: Array, delta: Array) -> Array:
     if not any(map(is_lengths, (start, limit, delta))):
         if delta.item() == 0:
@@ -305,6 +312,7 @@ def _eye_like(call: Call, x: Array) -> Array:
 
 
 @operator("Trilu")
+@operator("Trilu", domain="com.microsoft")
 def _trilu(call: Call, x: Array, k: Array | None = None) -> Array:
     diagonal = 0 if k is None else integer(k, "k")
     return np.triu(x, diagonal) if call.get("upper", 1) else np.tril(x, diagonal)

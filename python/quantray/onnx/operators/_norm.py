@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quantray import nn
+from quantray import graph, nn
 from quantray.nn import functional as F
 from quantray.onnx._lengths import shape_of
 from quantray.onnx.operators._products import placed
@@ -85,7 +85,7 @@ def _skipped(x: Array, skip: Array, bias: Given) -> Array:
 
 @operator("EmbedLayerNormalization", domain="com.microsoft")
 def _embed_layer_norm(
-    call: Call, ids: Array, segments: Given, words: Array, places: Array, *more: Array
+    call: Call, ids: Array, segments: Given, words: Array, places: Array, *more: Given
 ) -> Outputs:
     """onnxruntime's: embeddings of words, places and segments, normalized; how many words each row has."""
     kinds, scale, shift, mask, positions = filled(more, 5)
@@ -100,6 +100,23 @@ def _embed_layer_norm(
     rows = ids if mask is None else mask
     counts = np.sum(np.zeros_like(rows) if mask is None else rows, axis=1).astype(np.int32)
     return made, counts, total
+
+
+@operator("QEmbedLayerNormalization", domain="com.microsoft")
+def _quantized_embed_layer_norm(call: Call, ids: Array, segments: Given, *inputs: Given) -> Outputs:
+    """The same of tables of integers; what is normalized is shifted and scaled by integers, too."""
+    if len(inputs) != 16:
+        raise call.error(f"it takes 18 inputs, some of which are left out, got {len(inputs) + 2}")
+    mask, scales, zeros = inputs[5], inputs[6:11], inputs[11:]
+
+    def floats(x: Given, scale: Given, zero: Given) -> Given:
+        return None if x is None else graph.apply("onnx.dequantize_linear", x, scale, zero)
+
+    words, places, kinds, scale, shift = map(floats, inputs[:5], scales, zeros)
+    if words is None or places is None:
+        raise call.error("it needs tables of words and of places")
+    made = _embed_layer_norm(call, ids, segments, words, places, kinds, scale, shift, mask, None)
+    return made[:2] if isinstance(made, tuple) else made
 
 
 @layer("LayerNormalization")
@@ -133,6 +150,31 @@ def _group_norm(call: Call, x: Array, scale: Array, bias: Array) -> Array:
         scale = np.repeat(scale, channels // groups)
         bias = np.repeat(bias, channels // groups)
     return F.group_norm(x, groups, scale, bias, float(call.get("epsilon", 1e-5)))
+
+
+@operator("GroupNorm", domain="com.microsoft")
+def _group_norm_of_last(call: Call, x: Array, scale: Array, bias: Array) -> Array:
+    """onnxruntime's: with an activation, and channels last unless the node says otherwise."""
+    is_last = bool(call.get("channels_last", 1))
+    x = np.moveaxis(x, -1, 1) if is_last else x
+    y = F.group_norm(x, int(call.need("groups")), scale, bias, float(call.get("epsilon", 1e-5)))
+    y = F.silu(y) if call.choice("activation", (0, 1)) else y
+    return np.moveaxis(y, 1, -1) if is_last else y
+
+
+@operator("SkipGroupNorm", domain="com.microsoft")
+def _skip_group_norm(
+    call: Call, x: Array, scale: Array, shift: Array, skip: Array, bias: Array | None = None
+) -> Outputs:
+    """The same of a sum of two arrays, which is the second output; one may be a number for each channel."""
+    if np.ndim(skip) == 2:
+        axes = (1, 2) if call.get("channels_last", 1) else (2, 3)
+        skip = np.expand_dims(skip, axes)
+    if bias is not None and not call.get("channels_last", 1):
+        bias = np.reshape(bias, (-1, 1, 1))
+    total = _skipped(x, skip, bias)
+    made = _group_norm_of_last(call, total, scale, shift)
+    return (made, total) if any(call.wanted[1:]) else made
 
 
 @operator("LpNormalization")
