@@ -8,9 +8,9 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from quantray import quantization as tq
-from quantray.onnx import load, save
-from single_node import here, in_onnxruntime, loaded, single_node
+from quantray import quantization as tq  # noqa: E402
+from quantray.onnx import load, save  # noqa: E402
+from single_node import here, in_onnxruntime, loaded, single_node  # noqa: E402
 
 SHAPES = [(2, 3, 1, 1), (2, 3, 1), (2, 3, 4, 5), (1, 3, 2, 1, 1), (2, 3, 0, 2), (0, 3, 2, 2)]
 

@@ -156,11 +156,3 @@ def test_inputs_that_are_texts_are_named():
     )
     with pytest.raises(ValueError, match=r"^words string \(n,\): values of type string are not computed"):
         build(ModelFile(8, {"": 17}, graph))(np.array(["a", "b"]))
-
-
-def test_files_for_one_cpu_say_what_to_take_instead():
-    node = NodeFile("conv", "Conv", "com.microsoft.nchwc", ("x", "x"), ("y",), {})
-    graph = GraphFile("g", (node,), {}, (ValueInfo("x", "float32", ("n",)),), (ValueInfo("y", "float32"),))
-    whole = ModelFile(8, {"": 17, "com.microsoft.nchwc": 1}, graph)
-    with pytest.raises(ValueError, match=r"conv \(com.microsoft.nchwc.Conv\); .* with ORT_ENABLE_EXTENDED"):
-        build(whole)

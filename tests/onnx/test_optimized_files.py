@@ -10,9 +10,10 @@ import pytest
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from onnx import TensorProto, helper, numpy_helper
-from quantray.onnx import load
-from single_node import here, in_onnxruntime, single_node
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from quantray.onnx import load  # noqa: E402
+from quantray.onnx._passes._blocked_channels import unblocked  # noqa: E402
+from single_node import here, in_onnxruntime, single_node  # noqa: E402
 
 
 def compare(op, inputs, outputs=None, held=(), exact=False, **settings):
@@ -83,8 +84,12 @@ def test_one_of_two_quantized_arrays(rng, shapes, kind, is_same):
     grid = scale(rng), codes(rng, kind)
     inputs = {
         "condition": rng.random(shapes[2]) > 0.5,
-        **{"a": codes(rng, kind, *shapes[0]), "a_scale": grid[0], "a_zero": grid[1]},
-        **{"b": codes(rng, kind, *shapes[1]), "b_scale": scale(rng), "b_zero": codes(rng, kind)},
+        "a": codes(rng, kind, *shapes[0]),
+        "a_scale": grid[0],
+        "a_zero": grid[1],
+        "b": codes(rng, kind, *shapes[1]),
+        "b_scale": scale(rng),
+        "b_zero": codes(rng, kind),
         "scale": grid[0] if is_same else scale(rng),
         "zero": grid[1] if is_same else codes(rng, kind),
     }
@@ -200,3 +205,96 @@ def test_convolutions_with_channels_last(rng):
     plain = single_node("Conv", {"x": x, "w": w, "b": bias}, pads=pads)
     want = in_onnxruntime(plain, {"x": x, "w": w, "b": bias})[0]
     np.testing.assert_allclose(here(model, inputs)[0], np.moveaxis(want, 1, -1), atol=1e-5)
+
+
+def network(rng, channels):
+    """Convolutions of every kind that onnxruntime lays out, with what stands between them."""
+    first, last = channels
+
+    def weight(*shape):
+        return numpy_helper.from_array(
+            (rng.standard_normal(shape) / 4).astype(np.float32), f"w{len(held) + 1}"
+        )
+
+    held, nodes = [], []
+
+    def add(op, inputs, output, *weights, **settings):
+        for shape in weights:
+            held.append(weight(*shape))
+            inputs = [*inputs, held[-1].name]
+        nodes.append(helper.make_node(op, inputs, [output], **settings))
+
+    add("Conv", ["x"], "a", (first, 3, 3, 3), (first,), pads=[1] * 4)
+    add("Relu", ["a"], "b")
+    add("Conv", ["b"], "c", (first, 1, 3, 3), group=first, pads=[1] * 4)
+    add("Add", ["b", "c"], "d")
+    add("MaxPool", ["d"], "e", kernel_shape=[2, 2], strides=[2, 2])
+    add("Conv", ["e"], "f", (last, first, 1, 1), (last,))
+    add("Sigmoid", ["f"], "g")
+    add("Mul", ["f", "g"], "h")
+    add("AveragePool", ["h"], "i", kernel_shape=[2, 2], count_include_pad=1, pads=[1, 0, 0, 1])
+    add("Conv", ["i"], "j", (last, last, 2, 1), (last,), strides=[2, 1])
+    held.append(numpy_helper.from_array(np.float32([1, 1, 2, 2]), "scales"))
+    add("Resize", ["j", "", "scales"], "k", mode="nearest", **FLOORED)
+    add("GlobalAveragePool", ["k"], "l")
+    add("Mul", ["k", "l"], "m")
+    add("Transpose", ["m"], "y", perm=[0, 2, 3, 1])
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in "xy")
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 12, 14])
+    graph = helper.make_graph(nodes, "g", [x], [y], held)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+FLOORED = {"nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+
+
+@pytest.mark.parametrize("level", ["BASIC", "EXTENDED", "LAYOUT", "ALL"])
+@pytest.mark.parametrize("channels", [(8, 16), (12, 20), (16, 32), (24, 36)], ids=str)
+def test_files_of_every_level(rng, tmp_path, channels, level):
+    options, path = onnxruntime.SessionOptions(), str(tmp_path / "optimized.onnx")
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
+    options.optimized_model_filepath, options.log_severity_level = path, 4
+    written = network(rng, channels).SerializeToString()
+    session = onnxruntime.InferenceSession(written, options, providers=["CPUExecutionProvider"])
+    made = load(path)
+    for rows in (1, 3):
+        x = rng.standard_normal((rows, 3, 12, 14)).astype(np.float32)
+        want = session.run(None, {"x": x})[0]
+        np.testing.assert_allclose(made(x), want, rtol=0, atol=3e-6 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("block", [8, 16])
+@pytest.mark.parametrize("inputs", [3, 1, 16, 32])
+def test_weights_in_blocks_of_channels(rng, inputs, block):
+    """Block by block, as onnxruntime's MlasReorderFilterOIHWBo and OIHWBiBo say of each element."""
+    weight = rng.standard_normal((32, inputs, 2, 3)).astype(np.float32)
+    laid = []
+    for o in range(0, 32, block):
+        for i in range(0, inputs, block if inputs % block == 0 else 1):
+            for at in np.ndindex(2, 3):
+                for inner in range(i, i + (block if inputs % block == 0 else 1)):
+                    laid += [weight[(o + b, inner, *at)] for b in range(block)]
+    np.testing.assert_array_equal(unblocked(np.float32(laid).reshape(weight.shape), block), weight)
+
+
+@pytest.mark.parametrize("block", [8, 16])
+def test_blocks_are_as_large_as_weights_say(rng, block):
+    """A file of another CPU, as onnxruntime would write it there."""
+    outputs = 24 if block == 8 else 32
+    weight = rng.standard_normal((outputs, 3, 2, 3)).astype(np.float32)
+    weight[24:] = 0
+    laid = weight.reshape(outputs // block, block, 3, 2, 3).transpose(0, 2, 3, 4, 1)
+    held = [numpy_helper.from_array(np.ascontiguousarray(laid).reshape(weight.shape), "w")]
+    domain = "com.microsoft.nchwc"
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["blocked"], domain=domain),
+        helper.make_node("ReorderOutput", ["blocked"], ["y"], domain=domain, channels=24),
+    ]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None, 5, 6]) for name in "xy")
+    graph = helper.make_graph(nodes, "g", [x], [y], held)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(domain, 1)]
+    image = rng.standard_normal((1, 3, 5, 6)).astype(np.float32)
+    inputs = {"x": image, "w": weight[:24]}
+    want = in_onnxruntime(single_node("Conv", inputs), inputs)[0]
+    made = load(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
+    np.testing.assert_allclose(made(image), want, atol=1e-5)

@@ -296,7 +296,8 @@ def _group_norm(to: Writing, node: Node) -> None:
     x = node.args[0]
     shape, groups = to.fact(x).shape, int(node.get("num_groups"))
     if groups == shape[1] and len(shape) > 2:
-        return _channel_norm(to, node, groups)
+        _channel_norm(to, node, groups)
+        return
     name = to.value(x)
     grouped = to.op("Reshape", [name, to.constant(np.array([0, groups, -1], np.int64))])
     one, zero = np.ones(groups, np.float32), np.zeros(groups, np.float32)

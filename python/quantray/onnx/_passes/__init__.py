@@ -5,6 +5,7 @@ Constants are folded, layers made whole, and formulas that exporters write out r
 
 from quantray.onnx._passes._activations import gelu, hard_sigmoid, hard_swish, silu
 from quantray.onnx._passes._attention import self_attention
+from quantray.onnx._passes._blocked_channels import without_blocks
 from quantray.onnx._passes._branches import sum_of_convolutions
 from quantray.onnx._passes._channels_last import channels_second
 from quantray.onnx._passes._draft import Draft, free_names, uses
@@ -33,6 +34,7 @@ __all__ = [
     "inline_functions",
     "simplify",
     "uses",
+    "without_blocks",
     "without_unchanged",
     "written_out",
 ]

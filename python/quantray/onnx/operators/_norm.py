@@ -138,7 +138,7 @@ def _rms_norm(call: Call, x: Array, scale: Array) -> Array:
 
 @operator("InstanceNormalization")
 def _instance_norm(call: Call, x: Array, scale: Array, bias: Array) -> Array:
-    """Groups of one channel: `F.instance_norm` refuses single elements, as torch does, of which these are 0."""
+    """As groups of one channel: `F.instance_norm` refuses single elements, as torch does."""
     return F.group_norm(x, int(np.shape(scale)[0]), scale, bias, float(call.get("epsilon", 1e-5)))
 
 
