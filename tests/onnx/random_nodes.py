@@ -207,9 +207,7 @@ def move(m, r, a, b):
                 a,
                 "",
                 m.constant(
-                    np.array(
-                        [1, 1, 2, r.choice([1, 2] if how == "align_corners" else [1, 2, 1.5])], np.float32
-                    )
+                    np.array([1, 1, 2, r.choice([1, 2, 1.5])], np.float32)
                 ),
             ],
             mode=mode,
