@@ -9,8 +9,6 @@ from onnx.backend.test.loader import load_model_tests
 
 #: Cases that are refused, or whose results cannot be those of the case, by a pattern of their names, and why.
 REFUSED = {
-    r"^test_(string_|strnormalizer|regex_full_match|equal_string)": "texts are not computed with",
-    r"^test_ai_onnx_ml_label_encoder_": "texts are not computed with",
     r"resize_downsample_scales_(linear|cubic)_align_corners": (
         "corners lie on corners by the lengths that there are, in every runtime and in the standard's text"
     ),
@@ -26,7 +24,6 @@ EVALUATED = {
     r"adagrad|adam|momentum": "operators that train are in a preview domain",
     r"flexattention(?!.*_expanded)": "it is in a preview domain",
     r"image_decoder": "images are decoded elsewhere",
-    r"tfidfvectorizer": "texts are not computed with",
 }
 
 with warnings.catch_warnings():

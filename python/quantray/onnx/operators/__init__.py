@@ -25,6 +25,7 @@ from quantray.onnx.operators import (  # noqa: F401
     _sequences,
     _signal,
     _tables,
+    _texts,
     _trees,
 )
 from quantray.onnx.operators._registry import (

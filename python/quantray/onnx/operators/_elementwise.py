@@ -241,6 +241,8 @@ def _cast_to(call: Call, x: Array, name: str) -> Array:
         return graph.apply("onnx.to_small", as_array(x), name, saturate, mode)
     if name in ("int4", "uint4", "int2", "uint2"):
         return graph.apply("onnx.to_few_bits", as_array(x), name)
+    if name == "string" and x.dtype.kind != "U":
+        return graph.apply("onnx.as_texts", as_array(x))
     return cast(x, numpy_dtype(name))
 
 
