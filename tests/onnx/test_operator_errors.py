@@ -144,15 +144,3 @@ def test_all_unknown_operators_are_listed():
 def test_unknown_type_of_an_output():
     with pytest.raises(ValueError, match=r"the_node \(QLinearMatMul\): it takes 8 inputs"):
         build(model("QLinearMatMul", ["x", "s"], {"s": ONE}))(X)
-
-
-def test_inputs_that_are_texts_are_named():
-    graph = GraphFile(
-        "g",
-        (NodeFile("the_node", "Identity", "", ("words",), ("y",), {}),),
-        {},
-        (ValueInfo("words", "string", ("n",)),),
-        (ValueInfo("y", "string"),),
-    )
-    with pytest.raises(ValueError, match=r"^words string \(n,\): values of type string are not computed"):
-        build(ModelFile(8, {"": 17}, graph))(np.array(["a", "b"]))
