@@ -24,6 +24,7 @@ def instance_norm(rng, shape, **settings):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("constants", [set(), {"scale", "bias"}], ids=["inputs", "constants"])
 @pytest.mark.parametrize("free", [False, True])
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
 def test_instance_normalization(rng, shape, constants, free):
     model, inputs = instance_norm(rng, shape, constants=constants, free=free)
     ours, theirs = here(model, inputs)[0], in_onnxruntime(model, inputs)[0]
@@ -41,3 +42,19 @@ def test_single_elements_are_quantized_and_saved(rng, tmp_path):
     save(loaded(model), path)
     assert "InstanceNormalization" in [node.op_type for node in onnx.load(path).graph.node]
     np.testing.assert_allclose(load(path)(inputs["x"]), in_onnxruntime(model, inputs)[0], atol=5e-5)
+
+
+@pytest.mark.parametrize("op", ["LayerNormalization", "InstanceNormalization", "SimplifiedLayerNormalization"])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_lengths_and_weights_that_are_known_in_a_call(rng, op, axis):
+    """All lengths are free, and what scales is no constant: nothing is known when the graph is made."""
+    x = rng.standard_normal((3, 4, 5)).astype(np.float32)
+    shape = x.shape[1:2] if op.startswith("Inst") else x.shape[axis:]
+    inputs = {"x": x, "scale": rng.random(shape, np.float32), "bias": rng.random(shape, np.float32)}
+    if op.startswith("Simp"):
+        del inputs["bias"]
+    settings = {} if op.startswith("Inst") else {"axis": axis}
+    node = single_node(op, inputs, free=True, **settings)
+    model, want = loaded(node), in_onnxruntime(node, inputs)[0]
+    for _ in range(3):
+        np.testing.assert_allclose(model(*inputs.values()), want, atol=1e-5)

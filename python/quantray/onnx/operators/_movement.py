@@ -73,7 +73,9 @@ def _flatten(call: Call, x: Array) -> Tensor:
         return np.reshape(x, (-1, 1))
     if axis == 1 and x.dtype == np.float32:
         return F.flatten(x, 1)
-    return np.reshape(x, (math.prod(_settle(shape_of(x)[:axis])), -1))
+    before, after = (math.prod(_settle(part)) for part in (shape_of(x)[:axis], shape_of(x)[axis:]))
+    # What has no elements does not say how long the second axis is.
+    return np.reshape(x, (before, after if type(before) is int and before == 0 else -1))
 
 
 @operator("Transpose", takes_lengths=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from quantray import graph, nn
 from quantray.nn import functional as F
-from quantray.onnx._lengths import shape_of
+from quantray.onnx._lengths import is_length, shape_of
 from quantray.onnx.operators._products import placed
 from quantray.onnx.operators._registry import Array, Call, Given, Outputs, filled, layer, operator
 
@@ -38,14 +38,32 @@ def _batch_norm(call: Call, x: Array, scale: Array, bias: Array, mean: Array, va
 def _layer_norm(call: Call, x: Array, scale: Array, bias: Array | None = None) -> Outputs:
     axis = call.axis(call.get("axis", -1), np.ndim(x))
     epsilon = float(call.get("epsilon", 1e-5))
-    shape = tuple(int(n) for n in np.shape(x)[axis:])
-    shift = None if bias is None else _of_shape(bias, shape)
-    made = F.layer_norm(x, shape, _of_shape(scale, shape), shift, epsilon)
+    axes = tuple(range(axis, np.ndim(x)))
+    shape = _known_shape(x, scale, axis)
+    if shape is None:
+        made = _standard(x, axes, epsilon) * scale
+        made = made if bias is None else made + bias
+    else:
+        shift = None if bias is None else _of_shape(bias, shape)
+        made = F.layer_norm(x, shape, _of_shape(scale, shape), shift, epsilon)
     if not any(call.wanted[1:]):
         return made
-    axes = tuple(range(axis, np.ndim(x)))
     mean = np.mean(x, axis=axes, keepdims=True)
     return made, mean, _inverse_deviation(x - mean, axes, epsilon)
+
+
+def _known_shape(x: Array, scale: Array, axis: int) -> tuple[int, ...] | None:
+    """The lengths of the last axes: of an array, or of what scales all of it; None where they are free."""
+    for lengths in (shape_of(x)[axis:], shape_of(scale)):
+        if len(lengths) == np.ndim(x) - axis and not any(map(is_length, lengths)):
+            return tuple(int(n) for n in lengths)
+    return None
+
+
+def _standard(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    """An array less its means along some axes, divided by its deviations."""
+    centred = x - np.mean(x, axis=axes, keepdims=True)
+    return centred * _inverse_deviation(centred, axes, epsilon)
 
 
 def _of_shape(x: Array, shape: tuple[int, ...]) -> Array:
@@ -132,14 +150,22 @@ def _layer_norm_layer(call: Call, constants: Sequence[Given]) -> nn.Module | Non
 @operator("SimplifiedLayerNormalization", domain="")
 @operator("SimplifiedLayerNormalization", domain="com.microsoft")
 def _rms_norm(call: Call, x: Array, scale: Array) -> Array:
-    axis = call.axis(call.get("axis", -1), np.ndim(x))
-    return F.rms_norm(x, tuple(int(n) for n in np.shape(x)[axis:]), scale, float(call.get("epsilon", 1e-5)))
+    axis, epsilon = call.axis(call.get("axis", -1), np.ndim(x)), float(call.get("epsilon", 1e-5))
+    shape = _known_shape(x, scale, axis)
+    if shape is None:
+        return x * _inverse_deviation(x, tuple(range(axis, np.ndim(x))), epsilon) * scale
+    return F.rms_norm(x, shape, scale, epsilon)
 
 
 @operator("InstanceNormalization")
 def _instance_norm(call: Call, x: Array, scale: Array, bias: Array) -> Array:
     """As groups of one channel: `F.instance_norm` refuses single elements, as torch does."""
-    return F.group_norm(x, int(np.shape(scale)[0]), scale, bias, float(call.get("epsilon", 1e-5)))
+    epsilon, (channels,) = float(call.get("epsilon", 1e-5)), shape_of(scale)
+    if not is_length(channels):
+        return F.group_norm(x, int(channels), scale, bias, epsilon)
+    after = tuple(range(1, np.ndim(x) - 1))
+    made = _standard(x, tuple(range(2, np.ndim(x))), epsilon)
+    return made * np.expand_dims(scale, after) + np.expand_dims(bias, after)
 
 
 @operator("GroupNormalization")
