@@ -44,7 +44,9 @@ def test_single_elements_are_quantized_and_saved(rng, tmp_path):
     np.testing.assert_allclose(load(path)(inputs["x"]), in_onnxruntime(model, inputs)[0], atol=5e-5)
 
 
-@pytest.mark.parametrize("op", ["LayerNormalization", "InstanceNormalization", "SimplifiedLayerNormalization"])
+@pytest.mark.parametrize(
+    "op", ["LayerNormalization", "InstanceNormalization", "SimplifiedLayerNormalization"]
+)
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_lengths_and_weights_that_are_known_in_a_call(rng, op, axis):
     """All lengths are free, and what scales is no constant: nothing is known when the graph is made."""

@@ -144,3 +144,12 @@ def test_all_unknown_operators_are_listed():
 def test_unknown_type_of_an_output():
     with pytest.raises(ValueError, match=r"the_node \(QLinearMatMul\): it takes 8 inputs"):
         build(model("QLinearMatMul", ["x", "s"], {"s": ONE}))(X)
+
+
+def test_an_output_that_a_node_does_not_give_is_named():
+    values = tuple(ValueInfo(name, "float32", ("n",)) for name in "yz")
+    node = NodeFile("the_node", "Split", "", ("x", "parts"), ("y", "z"), {"axis": 0})
+    given = ValueInfo("x", "float32", ("n",)), ValueInfo("parts", "int64", ("m",))
+    model = build(ModelFile(8, {"": 17}, GraphFile("g", (node,), {}, given, values)))
+    with pytest.raises(ValueError, match="the_node: it gives 1 outputs here, 'z' is another one"):
+        model(np.zeros(3, np.float32), np.array([3]))

@@ -207,6 +207,19 @@ def test_convolutions_with_channels_last(rng):
     np.testing.assert_allclose(here(model, inputs)[0], np.moveaxis(want, 1, -1), atol=1e-5)
 
 
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("packed", ["all", "keys and values"])
+def test_attention_whose_inputs_are_packed(rng, packed, free):
+    """As tools write it for GPUs: onnxruntime has it on the CPU unpacked alone."""
+    q, k, v = (rng.standard_normal((2, 5, 2, 4)).astype(np.float32) for _ in range(3))
+    flat = {name: x.reshape(2, 5, 8) for name, x in (("q", q), ("k", k), ("v", v))}
+    given = {"q": np.stack([q, k, v], 3)} if packed == "all" else {"q": flat["q"], "k": np.stack([k, v], 3)}
+    settings = {"domain": "com.microsoft", "num_heads": 2}
+    want = in_onnxruntime(single_node("MultiHeadAttention", flat, **settings), flat)[0]
+    made = here(single_node("MultiHeadAttention", given, free=free, **settings), given)[0]
+    np.testing.assert_allclose(made, want, atol=1e-5)
+
+
 def network(rng, channels):
     """Convolutions of every kind that onnxruntime lays out, with what stands between them."""
     first, last = channels

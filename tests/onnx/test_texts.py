@@ -110,7 +110,10 @@ def test_counts_of_sequences(rng, mode, shortest, longest, skips, kind):
         "ngram_counts": [0, 4, 10],
         "ngram_indexes": [0, 1, 2, 3, 4, 6, 5, 7],
         "weights": rng.random(8).tolist(),
-        "min_gram_length": shortest, "max_gram_length": longest, "max_skip_count": skips, "mode": mode,
+        "min_gram_length": shortest,
+        "max_gram_length": longest,
+        "max_skip_count": skips,
+        "mode": mode,
     }
     x = rng.integers(2, 9, (4, 12))
     if kind == "texts":
