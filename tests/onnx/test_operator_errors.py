@@ -151,5 +151,5 @@ def test_an_output_that_a_node_does_not_give_is_named():
     node = NodeFile("the_node", "Split", "", ("x", "parts"), ("y", "z"), {"axis": 0})
     given = ValueInfo("x", "float32", ("n",)), ValueInfo("parts", "int64", ("m",))
     model = build(ModelFile(8, {"": 17}, GraphFile("g", (node,), {}, given, values)))
-    with pytest.raises(ValueError, match="the_node: it gives 1 outputs here, 'z' is another one"):
+    with pytest.raises(ValueError, match="the_node: it gives 1 outputs, 'z' is another one"):
         model(np.zeros(3, np.float32), np.array([3]))

@@ -19,7 +19,8 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
     """A model out of an ONNX file, in floats or quantized already; it runs at once.
 
     Scores that a classifier of scikit-learn, LightGBM or CatBoost hands out as a list of dictionaries
-    (ZipMap) are the array that these are made of: a row for each example, a column for each class.
+    (ZipMap) are the array that these are made of: a row for each example, a column for each class. Texts,
+    as its encoders take them, are arrays of str.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from quantray.onnx.operators import (  # noqa: F401
     _decoders,
     _einsum,
     _elementwise,
+    _layouts,
     _losses,
     _movement,
     _norm,

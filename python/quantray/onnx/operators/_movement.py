@@ -373,29 +373,3 @@ def _constant(call: Call) -> Array:
 @operator("Unique")
 def _unique(call: Call, x: Array) -> Outputs:
     return graph.apply("onnx.unique", x, call.get("axis"), bool(call.get("sorted", 1)))
-
-
-# Images in blocks of channels, as a pass rewrites them
-
-
-@operator("ChannelsSecond", domain="quantray")
-def _channels_second(call: Call, x: Array) -> Array:
-    return np.moveaxis(x, -1, 1)
-
-
-@operator("ChannelsLast", domain="quantray")
-def _channels_last(call: Call, x: Array) -> Array:
-    return np.moveaxis(x, 1, -1)
-
-
-@operator("WholeBlocks", domain="quantray")
-def _whole_blocks(call: Call, x: Array) -> Array:
-    """As many channels as fill whole blocks, with zeros."""
-    more = -int(np.shape(x)[1]) % call.get("block")
-    return np.pad(x, [(0, 0), (0, more), *[(0, 0)] * (np.ndim(x) - 2)]) if more else x
-
-
-@operator("FirstChannels", domain="quantray")
-def _first_channels(call: Call, x: Array) -> Array:
-    channels = call.get("channels")
-    return x[:, :channels] if 0 < channels < int(np.shape(x)[1]) else x
