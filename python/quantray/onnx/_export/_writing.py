@@ -24,7 +24,7 @@ from quantray.onnx._file import GraphFile, Many, NodeFile, SparseTensor, Tensor,
 from quantray.onnx._passes import uses
 
 if TYPE_CHECKING:
-    from quantray._typing import ArrayLike
+    from quantray._typing import ArrayLike, DType
     from quantray.nn.quantized._grid import Grid
     from quantray.onnx._control import Control
 
@@ -146,7 +146,7 @@ class Writing:
         if known is None:
             known = self._constants[key] = self.name(name or "constant")
             self.initializers[known] = Tensor.of(known, array, dtype)
-            self.types.note(known, dtype or str(array.dtype))
+            self.types.note(known, dtype or _type_of(array.dtype))
         return known
 
     # Lengths
@@ -284,7 +284,7 @@ class Writing:
         """Notes what the name of a node's output is."""
         self.values[Ref(node.name, out)] = name
         if out < len(node.facts):
-            self.types.note(name, str(node.facts[out].dtype))
+            self.types.note(name, _type_of(node.facts[out].dtype))
 
     def live(self, outputs: Sequence[ValueInfo]) -> tuple[list[NodeFile], set[str]]:
         """The nodes that some outputs depend on, and all names that they take."""
@@ -297,11 +297,16 @@ class Writing:
         return nodes[::-1], wanted
 
 
+def _type_of(dtype: DType) -> str:
+    """An element type by the standard's name: of texts it does not hang on how long they are."""
+    return "string" if dtype.kind == "U" else str(dtype)
+
+
 def _bytes_of(array: Array) -> bytes:
     """What tells an array from others: its elements, or a digest of them where they are many."""
     if array.nbytes <= 1024:
         return array.tobytes()
-    return blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8), digest_size=32).digest()
+    return blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, digest_size=32).digest()
 
 
 def _may_be_negative(length: Dim | Ref) -> bool:

@@ -4,6 +4,9 @@ It writes such nodes into optimized files, with a transposition where images cha
 between two nodes undoes itself, and goes later.
 """
 
+# Attributes are trees of whatever a file holds: their leaves have no type that could be said.
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -19,7 +19,10 @@ _NORMAL4 = (
     *(0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
 )
 #: What codes stand for, by the number of their kind.
-_TABLES = (np.float32([*_FLOAT4, *(-x for x in _FLOAT4)]), np.float32(_NORMAL4))
+_TABLES = (
+    np.array([*_FLOAT4, *(-x for x in _FLOAT4)], np.float32),
+    np.array(_NORMAL4, np.float32),
+)
 
 
 def four_bit_floats(codes: Array, greatest: Array, k: int, n: int, block_size: int, kind: int) -> Array:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -184,7 +185,7 @@ def _group_norm_of_last(call: Call, x: Array, scale: Array, bias: Array) -> Arra
     is_last = bool(call.get("channels_last", 1))
     x = np.moveaxis(x, -1, 1) if is_last else x
     y = F.group_norm(x, int(call.need("groups")), scale, bias, float(call.get("epsilon", 1e-5)))
-    y = F.silu(y) if call.choice("activation", (0, 1)) else y
+    y = cast("Array", F.silu(y) if call.choice("activation", (0, 1)) else y)
     return np.moveaxis(y, 1, -1) if is_last else y
 
 
