@@ -51,3 +51,16 @@ def test_masks_take_as_many_as_they_do(rng):
 
     with pytest.raises(TypeError, match=r"test_counted.py:\d+: a decision by how many elements"):
         graph.capture(function, (rng.standard_normal(50).astype(np.float32),))
+
+
+class Writer(nn.Module):
+    """Elements that a mask finds are written to, which leaves the array as long as it was."""
+
+    def forward(self, x):
+        x[x < 0] *= np.float32(0.1)
+        return x @ x.T / np.sqrt(np.float32(x.shape[1]))
+
+
+def test_an_array_is_as_long_as_before_something_is_written_to_it(rng):
+    found = graph.capture(Writer(), (rng.standard_normal((5, 8), np.float32),), {})
+    assert not found.refusals

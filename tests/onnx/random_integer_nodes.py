@@ -17,6 +17,7 @@ def integers(m, r, a, b):
             "QLinearLeakyRelu",
             "QLinearGlobalAveragePool",
             "QLinearConcat",
+            "QLinearWhere",
             "QLinearConv",
             "QLinearConv",
             "QLinearMatMul",

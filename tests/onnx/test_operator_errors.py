@@ -146,21 +146,10 @@ def test_unknown_type_of_an_output():
         build(model("QLinearMatMul", ["x", "s"], {"s": ONE}))(X)
 
 
-def test_inputs_that_are_texts_are_named():
-    graph = GraphFile(
-        "g",
-        (NodeFile("the_node", "Identity", "", ("words",), ("y",), {}),),
-        {},
-        (ValueInfo("words", "string", ("n",)),),
-        (ValueInfo("y", "string"),),
-    )
-    with pytest.raises(ValueError, match=r"^words string \(n,\): values of type string are not computed"):
-        build(ModelFile(8, {"": 17}, graph))(np.array(["a", "b"]))
-
-
-def test_files_for_one_cpu_say_what_to_take_instead():
-    node = NodeFile("conv", "Conv", "com.microsoft.nchwc", ("x", "x"), ("y",), {})
-    graph = GraphFile("g", (node,), {}, (ValueInfo("x", "float32", ("n",)),), (ValueInfo("y", "float32"),))
-    whole = ModelFile(8, {"": 17, "com.microsoft.nchwc": 1}, graph)
-    with pytest.raises(ValueError, match=r"conv \(com.microsoft.nchwc.Conv\); .* with ORT_ENABLE_EXTENDED"):
-        build(whole)
+def test_an_output_that_a_node_does_not_give_is_named():
+    values = tuple(ValueInfo(name, "float32", ("n",)) for name in "yz")
+    node = NodeFile("the_node", "Split", "", ("x", "parts"), ("y", "z"), {"axis": 0})
+    given = ValueInfo("x", "float32", ("n",)), ValueInfo("parts", "int64", ("m",))
+    model = build(ModelFile(8, {"": 17}, GraphFile("g", (node,), {}, given, values)))
+    with pytest.raises(ValueError, match="the_node: it gives 1 outputs, 'z' is another one"):
+        model(np.zeros(3, np.float32), np.array([3]))

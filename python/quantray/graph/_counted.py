@@ -23,6 +23,8 @@ _FINDING = frozenset(
         *("onnx.non_zero", "onnx.non_max_suppression", "onnx.unique"),
     }
 )
+#: Functions whose result is as long as their first argument, whatever is written into that.
+_WRITING = frozenset({"array.setitem", "onnx.scatter_nd", "onnx.scatter_elements", "onnx.tensor_scatter"})
 
 
 class Counted:
@@ -40,7 +42,8 @@ class Counted:
 
     def note(self, number: str, kind: str, args: Args, kwargs: Settings) -> None:
         """Looks at a node before it is one."""
-        if self._is_finding(kind, args) or self.is_in((args, kwargs)):
+        of = args[:1] if kind in _WRITING else (args, kwargs)
+        if self._is_finding(kind, args) or self.is_in(of):
             self._numbers.add(number)
 
     def _is_finding(self, kind: str, args: Args) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
-from quantray._typing import Tensor
+from quantray._typing import DType, Tensor
 from quantray.graph._graph import Graph, Ref, wires
 from quantray.graph._run import Environment, OfModule, holds, run
 from quantray.graph._trees import is_dict, is_sequence
@@ -36,7 +36,7 @@ def fitting(
     symbols: dict[str, int] = {}
     for name, array in inputs.items():
         fact, plain = graph.nodes[name].facts[0], untraced(array)
-        if plain.dtype != fact.dtype or len(plain.shape) != len(fact.shape):
+        if not _is_of(plain.dtype, fact.dtype) or len(plain.shape) != len(fact.shape):
             return None
         for length, known in zip(plain.shape, fact.shape, strict=True):
             if isinstance(known, str) and symbols.setdefault(known, length) != length:
@@ -50,6 +50,11 @@ def fitting(
             if known and not holds(guard, environment):
                 return None
     return inputs
+
+
+def _is_of(found: Any, known: DType) -> bool:
+    """Whether an array is of a type: texts are, however long."""
+    return found == known or found.kind == "U" == known.kind
 
 
 def _decisions(

@@ -75,6 +75,9 @@ class Body(Module):
             for name, value in zip(row.outputs, cast("tuple[Array, ...]", each), strict=False):
                 if name:
                     values[name] = value
+            for name in row.outputs[len(each) :]:
+                if name and name not in row.drop:
+                    raise ValueError(f"{row.path}: it gives {len(each)} outputs, {name!r} is another one")
             for name in row.drop:
                 values.pop(name, None)
         return tuple(values[name] if name in values else known[name] for name in plan.outputs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Sequence
 from typing import BinaryIO
 
 from quantray.onnx._body import Plan
@@ -13,14 +12,15 @@ from quantray.onnx._build import Builder, Unknown, opsets
 from quantray.onnx._check import checked
 from quantray.onnx._file import ModelFile, ValueInfo, read
 from quantray.onnx._model import Model, Value
-from quantray.onnx._passes import inline_functions, written_out
+from quantray.onnx._passes import channels_second, inline_functions, without_blocks, written_out
 
 
 def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
     """A model out of an ONNX file, in floats or quantized already; it runs at once.
 
     Scores that a classifier of scikit-learn, LightGBM or CatBoost hands out as a list of dictionaries
-    (ZipMap) are the array that these are made of: a row for each example, a column for each class.
+    (ZipMap) are the array that these are made of: a row for each example, a column for each class. Texts,
+    as its encoders take them, are arrays of str.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 
 def build(file: ModelFile, name: str = "") -> Model:
     """The module of what a file holds; `name` is what errors call it."""
-    file = inline_functions(file)
+    file = channels_second(without_blocks(inline_functions(file)))
     whole = written_out(file)
     model, builder = _made(whole, name)
     if _as_integers(model, builder) or whole is file:
@@ -69,7 +69,7 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
     model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata, name)
     model.plan = builder.build(file.graph, model)
     if builder.unknown:
-        raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}{_advice(builder.unknown)}")
+        raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
     if builder.referred:
         warnings.warn(
             f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, as Python in graphs",
@@ -77,16 +77,6 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
             stacklevel=4,
         )
     return model.eval(), builder
-
-
-def _advice(unknown: Sequence[str]) -> str:
-    """What helps where a file is made for one kind of CPU."""
-    if not any("(com.microsoft.nchwc." in each for each in unknown):
-        return ""
-    return (
-        "; com.microsoft.nchwc is how onnxruntime lays out images for the CPU that it runs on: take the "
-        "model that it was made of, or have it optimized with ORT_ENABLE_EXTENDED and not ORT_ENABLE_ALL"
-    )
 
 
 def _as_integers(model: Model, builder: Builder) -> bool:

@@ -214,6 +214,16 @@ def _plain(value: Array | list[Array]) -> Array | list[Array]:
     return [as_array(item) for item in value] if isinstance(value, list) else as_array(value)
 
 
+def _texts(value: Value, given: Array) -> Array:
+    """Texts as an array of str; as long as a power of two, so that calls are alike."""
+    if given.dtype.kind not in "UO" and str(given.dtype)[:11] != "StringDType":
+        raise ValueError(f"{value.name} must be an array of str, got {given.dtype}")
+    if given.dtype.kind == "O" and not all(isinstance(text, str) for text in given.reshape(-1)):
+        raise ValueError(f"{value.name} must be an array of str, got objects that are none")
+    longest = max(map(len, given.reshape(-1).tolist()), default=0)
+    return given.astype(f"<U{max(1 << (longest - 1).bit_length(), 16) if longest else 16}")
+
+
 def _checked(value: Value, given: object, lengths: dict[str, tuple[int, str]]) -> object:
     """An input as an array of the dtype that it is computed in; the items of a sequence likewise."""
     if given is None and value.kind.startswith("optional"):
@@ -232,7 +242,9 @@ def _checked(value: Value, given: object, lengths: dict[str, tuple[int, str]]) -
         dtype = numpy_dtype(value.dtype)
     except ValueError as error:
         raise ValueError(f"{value}: {error}") from None
-    if array.dtype != dtype:
+    if dtype.kind == "U":
+        array = _texts(value, array)
+    elif array.dtype != dtype:
         # Types that NumPy does not have come as others' dtypes, which know how to become NumPy's.
         is_same_kind = array.dtype.kind in (dtype.kind, "V") or (
             array.dtype.kind in "iu" and dtype.kind == "f"

@@ -67,7 +67,10 @@ def numpy_dtype(kind: int | str) -> DType:
     (dtype('float32'), dtype('int64'))
     """
     name = NAMES.get(kind, str(kind)) if isinstance(kind, int) else kind
-    if name in ("string", "complex64", "complex128") or name not in NAMES.values():
+    if name == "string":
+        # Each array of texts has its own length of them.
+        return np.dtype(np.str_)
+    if name in ("complex64", "complex128") or name not in NAMES.values():
         raise ValueError(f"values of type {name} are not computed with; known are {', '.join(_known())}")
     return np.dtype(_COMPUTED.get(name, name))
 
@@ -78,7 +81,7 @@ def is_narrow(name: str | None) -> bool:
 
 
 def _known() -> list[str]:
-    return [name for name in NAMES.values() if name not in ("string", "complex64", "complex128")]
+    return [name for name in NAMES.values() if name not in ("complex64", "complex128")]
 
 
 def computed(array: Array, name: str = "") -> Array:

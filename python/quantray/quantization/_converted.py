@@ -221,6 +221,9 @@ def _cast(args: Args, kwargs: Kwargs, graph: Graph) -> tuple[Args, Kwargs]:
     def walk(pattern: object, value: object) -> object:
         if isinstance(pattern, Ref) and is_array(value):
             dtype = facts[pattern.node].dtype
+            if value.dtype.kind == "U" == dtype.kind:
+                # Shorter texts would be other ones.
+                return value
             if value.dtype != dtype and np.can_cast(value.dtype, dtype, "same_kind"):
                 return np.asarray(value, dtype)
             if value.dtype.kind in "iu" and dtype.kind in "f":

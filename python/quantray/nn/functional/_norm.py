@@ -108,6 +108,9 @@ def _by_moments_gradient(
 def _standard(input: Input, rows: int, eps: float) -> Floats:
     """An array as rows, each less its mean and divided by its deviation."""
     x = floats(input)
+    if x.size == 0:
+        # Nothing has no mean, of which NumPy would warn.
+        return x.copy()
     y = _as_rows(x, rows)
     y = y - y.mean(1, keepdims=True, dtype=np.float32)
     y *= _factors(y, eps)

@@ -276,11 +276,14 @@ def _affine(to: Writing, node: Node, y: str, weight: object, bias: object) -> st
 
 @writes("instance_norm")
 def _instance_norm(to: Writing, node: Node) -> None:
-    # Images have as many channels as weights, whose lengths are known.
-    channels = cast("int", to.fact(node.args[0]).shape[1])
-    weight, bias = node.get("weight"), node.get("bias")
     if node.get("running_mean") is not None and not node.get("use_input_stats", True):
         raise NotExported("an instance normalization by running statistics")
+    # Images have as many channels as weights, whose lengths are known.
+    _channel_norm(to, node, cast("int", to.fact(node.args[0]).shape[1]))
+
+
+def _channel_norm(to: Writing, node: Node, channels: int) -> None:
+    weight, bias = node.get("weight"), node.get("bias")
     scale = to.constant(np.ones(channels, np.float32)) if weight is None else to.value(weight)
     shift = to.constant(np.zeros(channels, np.float32)) if bias is None else to.value(bias)
     inputs = [to.value(node.args[0]), scale, shift]
@@ -291,7 +294,11 @@ def _instance_norm(to: Writing, node: Node) -> None:
 def _group_norm(to: Writing, node: Node) -> None:
     """An instance normalization of groups, then what scales each channel."""
     x = node.args[0]
-    name, shape, groups = to.value(x), to.fact(x).shape, int(node.get("num_groups"))
+    shape, groups = to.fact(x).shape, int(node.get("num_groups"))
+    if groups == shape[1] and len(shape) > 2:
+        _channel_norm(to, node, groups)
+        return
+    name = to.value(x)
     grouped = to.op("Reshape", [name, to.constant(np.array([0, groups, -1], np.int64))])
     one, zero = np.ones(groups, np.float32), np.zeros(groups, np.float32)
     inputs = [grouped, to.constant(one), to.constant(zero)]

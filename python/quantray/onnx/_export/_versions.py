@@ -74,6 +74,7 @@ _SHORT = ("int8", "uint8", "int16", "uint16")
 _TYPES: Mapping[str, tuple[tuple[int, tuple[str, ...]], ...]] = {
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), ((14, _SHORT),)),
     "BitShift": ((28, ("int8", "int16", "int32", "int64")),),
+    "Equal": ((19, ("string",)),),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), ((21, ("int16", "uint16")),)),
     **dict.fromkeys(("ReduceMax", "ReduceMin"), ((20, ("bool",)),)),
     "Relu": ((14, ("int8", "int16", "int32", "int64")),),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, SupportsInt, TypeAlias, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ from quantray.onnx._file import GraphFile, Many, NodeFile, SparseTensor, Tensor,
 from quantray.onnx._passes import uses
 
 if TYPE_CHECKING:
-    from quantray._typing import ArrayLike
+    from quantray._typing import ArrayLike, DType
     from quantray.nn.quantized._grid import Grid
     from quantray.onnx._control import Control
 
@@ -86,11 +87,10 @@ class Writing:
         #: By the name of floats that were rounded to a grid, its scale and zero point.
         self.rounded: dict[str, tuple[str, str]] = {}
         self._taken: set[str] = set()
-        #: By dtype, shape and bytes, or by the id of a large array.
-        self._constants: dict[tuple[str, tuple[int, ...], bytes] | int, str] = {}
+        #: By dtype, shape, and bytes or a digest of these.
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._lengths: dict[Expr, str] = {}
         self._shapes: dict[str, str] = {}
-        self._kept: list[Array] = []
         #: Nodes that cannot be written, and why.
         self.refused: list[str] = []
 
@@ -137,18 +137,16 @@ class Writing:
     # Constants
 
     def constant(self, value: ArrayLike, dtype: str | None = None, name: str = "") -> str:
-        """The name of an array that is part of the file; equal small ones are one."""
+        """The name of an array that is part of the file; equal ones are one, as weights of several layers."""
         array: Array = np.asarray(value)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
-        key = (dtype or str(array.dtype), array.shape, array.tobytes()) if array.nbytes <= 1024 else id(array)
+        key = (dtype or str(array.dtype), array.shape, _bytes_of(array))
         known = self._constants.get(key)
         if known is None:
             known = self._constants[key] = self.name(name or "constant")
             self.initializers[known] = Tensor.of(known, array, dtype)
-            self.types.note(known, dtype or str(array.dtype))
-            # An id means an array as long as that lives.
-            self._kept.append(array)
+            self.types.note(known, dtype or _type_of(array.dtype))
         return known
 
     # Lengths
@@ -286,7 +284,7 @@ class Writing:
         """Notes what the name of a node's output is."""
         self.values[Ref(node.name, out)] = name
         if out < len(node.facts):
-            self.types.note(name, str(node.facts[out].dtype))
+            self.types.note(name, _type_of(node.facts[out].dtype))
 
     def live(self, outputs: Sequence[ValueInfo]) -> tuple[list[NodeFile], set[str]]:
         """The nodes that some outputs depend on, and all names that they take."""
@@ -297,6 +295,18 @@ class Writing:
                 wanted |= uses(node)
                 nodes.append(node)
         return nodes[::-1], wanted
+
+
+def _type_of(dtype: DType) -> str:
+    """An element type by the standard's name: of texts it does not hang on how long they are."""
+    return "string" if dtype.kind == "U" else str(dtype)
+
+
+def _bytes_of(array: Array) -> bytes:
+    """What tells an array from others: its elements, or a digest of them where they are many."""
+    if array.nbytes <= 1024:
+        return array.tobytes()
+    return blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, digest_size=32).digest()
 
 
 def _may_be_negative(length: Dim | Ref) -> bool:

@@ -5,7 +5,9 @@ Constants are folded, layers made whole, and formulas that exporters write out r
 
 from quantray.onnx._passes._activations import gelu, hard_sigmoid, hard_swish, silu
 from quantray.onnx._passes._attention import self_attention
+from quantray.onnx._passes._blocked_channels import without_blocks
 from quantray.onnx._passes._branches import sum_of_convolutions
+from quantray.onnx._passes._channels_last import channels_second
 from quantray.onnx._passes._draft import Draft, free_names, uses
 from quantray.onnx._passes._dynamic import bias_of_dynamic, dynamic_product, fused_dynamic
 from quantray.onnx._passes._inline import inline_functions
@@ -27,10 +29,12 @@ from quantray.onnx._passes._written_out import written_out
 __all__ = [
     "WIDE",
     "Draft",
+    "channels_second",
     "free_names",
     "inline_functions",
     "simplify",
     "uses",
+    "without_blocks",
     "without_unchanged",
     "written_out",
 ]

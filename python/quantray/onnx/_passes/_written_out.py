@@ -221,6 +221,16 @@ def _concat(to: _Graph, node: NodeFile) -> bool:
     return to.finish(node, y, ys, yz)
 
 
+def _where(to: _Graph, node: NodeFile) -> bool:
+    condition, x, xs, xz, y, ys, yz, zs, zz = _inputs(node, 9)
+    given = [to.floats(node, (x, xs, xz)), to.floats(node, (y, ys, yz))]
+    if None in given:
+        return False
+    inputs = [condition, *map(str, given)]
+    made = to.put(node, "Where", inputs, {}, f"{node.outputs[0]}.floats", is_own=True)
+    return to.finish(node, made, zs, zz)
+
+
 def _of_one(op: str, *ignored: str) -> _Row:
     def row(to: _Graph, node: NodeFile) -> bool:
         x, xs, xz, ys, yz = _inputs(node, 5)
@@ -278,6 +288,7 @@ _ROWS: dict[tuple[str, str], _Row] = {
     (_MICROSOFT, "QLinearAdd"): _terms("Add"),
     (_MICROSOFT, "QLinearMul"): _terms("Mul"),
     (_MICROSOFT, "QLinearConcat"): _concat,
+    (_MICROSOFT, "QLinearWhere"): _where,
     (_MICROSOFT, "QLinearSigmoid"): _of_one("Sigmoid"),
     (_MICROSOFT, "QLinearLeakyRelu"): _of_one("LeakyRelu"),
     (_MICROSOFT, "QLinearSoftmax"): _of_one("Softmax", "opset"),

@@ -8,6 +8,7 @@ from quantray.onnx.functions._attention import (
 )
 from quantray.onnx.functions._chance import bernoulli, dropout, multinomial, random_normal, random_uniform
 from quantray.onnx.functions._elementwise import divide_integers, erf
+from quantray.onnx.functions._four_bit_floats import matmul_four_bit_floats
 from quantray.onnx.functions._grids import affine_grid, col2im, deform_conv, grid_sample, non_max_suppression
 from quantray.onnx.functions._group_query import group_query_attention
 from quantray.onnx.functions._integers import conv_integer, matmul_integer
@@ -17,6 +18,7 @@ from quantray.onnx.functions._movement import (
     cumulative_product,
     determinant,
     gather_nd,
+    inverse,
     non_zero,
     one_hot,
     reverse_sequence,
@@ -49,6 +51,7 @@ from quantray.onnx.functions._quantized_elementwise import (
     qlinear_mul,
     qlinear_sigmoid,
     qlinear_softmax,
+    qlinear_where,
 )
 from quantray.onnx.functions._quantized_products import (
     dynamic_quantize_matmul,
@@ -64,10 +67,22 @@ from quantray.onnx.functions._resize import resize
 from quantray.onnx.functions._signal import dft, mel_weight_matrix, stft, window
 from quantray.onnx.functions._small_floats import to_few_bits, to_small
 from quantray.onnx.functions._support_vectors import support_vector_sums, support_vector_votes
+from quantray.onnx.functions._texts import (
+    as_texts,
+    grams,
+    joined_texts,
+    looked_up,
+    matches,
+    normalized_texts,
+    one_of_categories,
+    split_texts,
+    tokens,
+)
 from quantray.onnx.functions._trees import tree_scores
 
 __all__ = [
     "affine_grid",
+    "as_texts",
     "attention_bias",
     "average_pool",
     "bernoulli",
@@ -88,13 +103,19 @@ __all__ = [
     "fake_quantize",
     "gather_blocks",
     "gather_nd",
+    "grams",
     "grid_sample",
     "group_query_attention",
+    "inverse",
+    "joined_texts",
     "linear_attention",
+    "looked_up",
     "lp_pool",
     "mask_of_lengths",
     "masked_softmax",
+    "matches",
     "matmul_blocks",
+    "matmul_four_bit_floats",
     "matmul_integer",
     "matmul_integer_to_float",
     "max_pool",
@@ -105,7 +126,9 @@ __all__ = [
     "negative_log_likelihood",
     "non_max_suppression",
     "non_zero",
+    "normalized_texts",
     "one_hot",
+    "one_of_categories",
     "qgemm",
     "qlinear_add",
     "qlinear_average_pool",
@@ -117,6 +140,7 @@ __all__ = [
     "qlinear_mul",
     "qlinear_sigmoid",
     "qlinear_softmax",
+    "qlinear_where",
     "quantize_linear",
     "random_normal",
     "random_uniform",
@@ -126,12 +150,14 @@ __all__ = [
     "roi_align",
     "scatter_elements",
     "scatter_nd",
+    "split_texts",
     "stft",
     "support_vector_sums",
     "support_vector_votes",
     "tensor_scatter",
     "to_few_bits",
     "to_small",
+    "tokens",
     "top_k",
     "tree_scores",
     "unique",

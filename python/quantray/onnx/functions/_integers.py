@@ -33,6 +33,8 @@ def product(a: Array, b: Array) -> Array:
     if not _is_byte(a) or not _is_byte(b):
         # Up to 2 ** 53 floats of 64 bits are exact.
         return _wrapped(np.rint(np.matmul(a.astype(np.float64), b.astype(np.float64))).astype(np.int64))
+    if not a.size or not b.size:
+        return np.matmul(a.astype(np.int32), b.astype(np.int32))
     if b.ndim == 2:
         made = ops.int_mm(np.ascontiguousarray(a.reshape(-1, a.shape[-1])), np.ascontiguousarray(b))
         return made.reshape(*a.shape[:-1], b.shape[-1])

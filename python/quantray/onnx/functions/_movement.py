@@ -161,6 +161,14 @@ def determinant(x: Array) -> Array:
     return np.asarray(np.linalg.det(x), x.dtype)
 
 
+def inverse(x: Array) -> Array:
+    """Of each matrix.
+
+    Source: onnxruntime's operator Inverse.
+    """
+    return np.asarray(np.linalg.inv(x), x.dtype)
+
+
 def center_crop_pad(x: Array, lengths: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     """The middle of an array, or zeros around it, so that axes are as long as they should be.
 

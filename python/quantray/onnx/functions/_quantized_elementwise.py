@@ -136,17 +136,39 @@ def qlinear_concat(
 
     Source: onnxruntime's operator QLinearConcat.
     """
-    made: list[Array] = []
-    for x, own_scale, own_zero in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
-        is_same = _one(own_scale) == _one(scale) and _one(own_zero) == _one(zero)
-        made.append(
-            x
-            if is_same
-            else quantize_linear(
-                dequantize_linear(x, _one(own_scale), _one(own_zero)), _one(scale), _one(zero), kind
-            )
-        )
-    return np.concatenate(made, axis)
+    each = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    return np.concatenate([_on_grid(*part, scale, zero, kind) for part in each], axis)
+
+
+def _on_grid(
+    x: Array, own_scale: ArrayLike, own_zero: ArrayLike, scale: ArrayLike, zero: ArrayLike, kind: str
+) -> Array:
+    """Codes of one grid as those of another."""
+    if _one(own_scale) == _one(scale) and _one(own_zero) == _one(zero):
+        return x
+    floats = dequantize_linear(x, _one(own_scale), _one(own_zero))
+    return quantize_linear(floats, _one(scale), _one(zero), kind)
+
+
+def qlinear_where(
+    condition: Array,
+    x: Array,
+    x_scale: ArrayLike,
+    x_zero: ArrayLike,
+    y: Array,
+    y_scale: ArrayLike,
+    y_zero: ArrayLike,
+    scale: ArrayLike,
+    zero: ArrayLike,
+    *,
+    kind: str = "uint8",
+) -> Array:
+    """Of two quantized arrays one or the other, on one grid.
+
+    Source: onnxruntime's operator QLinearWhere.
+    """
+    grid = scale, zero, kind
+    return np.where(condition, _on_grid(x, x_scale, x_zero, *grid), _on_grid(y, y_scale, y_zero, *grid))
 
 
 def qlinear_softmax(

@@ -11,6 +11,7 @@ from quantray.onnx.operators import (  # noqa: F401
     _decoders,
     _einsum,
     _elementwise,
+    _layouts,
     _losses,
     _movement,
     _norm,
@@ -25,6 +26,7 @@ from quantray.onnx.operators import (  # noqa: F401
     _sequences,
     _signal,
     _tables,
+    _texts,
     _trees,
 )
 from quantray.onnx.operators._registry import (

@@ -210,6 +210,13 @@ def _attended(call: Call, q: Array, k: Array, v: Array, mask: Given, added: Give
     return join_heads(np.matmul(F.softmax(scores, -1), v))
 
 
+def _apart(packed: Array, count: int) -> list[Array]:
+    """(batch, steps, heads, count, width) as arrays of shape (batch, steps, heads * width)."""
+    batch, steps, heads, _, width = shape_of(packed)
+    shape = _settled((batch, steps, heads * width))
+    return [np.reshape(packed[:, :, :, i], shape) for i in range(count)]
+
+
 @operator("MultiHeadAttention", domain=_MICROSOFT)
 def _multi_head_attention(
     call: Call, q: Array, k: Array | None = None, v: Array | None = None, *more: Array
@@ -218,8 +225,18 @@ def _multi_head_attention(
     heads = call.get("num_heads")
     if not heads:
         raise call.error("it has no num_heads")
+    if len(call.wanted) > 3 and call.wanted[3]:
+        raise call.error("its fourth output, products of queries and keys, is not computed")
+    # Several of them may lie one behind the other for each head.
+    if np.ndim(q) == 5 and k is None:
+        q, k, v = _apart(q, 3)
+    elif k is not None and np.ndim(k) == 5 and v is None:
+        k, v = _apart(k, 2)
     if np.ndim(q) != 3 or k is None or v is None:
-        raise call.error("queries, keys and values must be three arrays, and queries must have 3 axes")
+        raise call.error(
+            "queries, keys and values must be three arrays, queries of 3 axes, or packed in one of 5 axes, "
+            f"got queries of {np.ndim(q)} axes"
+        )
     if bias is not None:
         one, two = int(np.shape(q)[2]), int(np.shape(q)[2]) * 2
         q = q + bias[:one]

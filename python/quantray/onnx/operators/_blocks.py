@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quantray import graph, nn
+from quantray.onnx.functions._four_bit_floats import four_bit_floats
 from quantray.onnx.functions._quantized_products import block_codes, block_weight
 from quantray.onnx.operators._products import linear
 from quantray.onnx.operators._registry import Array, Call, Given, filled, layer, operator
@@ -56,3 +57,26 @@ def _linear_of_blocks(call: Call, constants: Sequence[Given]) -> nn.Module | Non
 def _is_in_order(order: Array, settings: dict[str, int]) -> bool:
     k = settings["k"]
     return bool(np.array_equal(np.asarray(order)[:k], np.arange(k) // settings["block_size"]))
+
+
+@operator("MatMulBnb4", domain=_MICROSOFT)
+def _matmul_four_bit_floats(call: Call, a: Array, b: Array, greatest: Array) -> Array:
+    return graph.apply("onnx.matmul_four_bit_floats", a, b, greatest, **_four_bit_settings(call))
+
+
+@layer("MatMulBnb4", domain=_MICROSOFT)
+def _linear_of_four_bit_floats(call: Call, constants: Sequence[Given]) -> nn.Module | None:
+    """A layer of the floats that the codes stand for, which lie on no grid."""
+    _, b, greatest = filled(constants, 3)
+    if call.given != (0,) or b is None or greatest is None:
+        return None
+    weight = four_bit_floats(b, greatest, **_four_bit_settings(call))
+    return linear(weight if call.get("transB", 1) else weight.T, None)
+
+
+def _four_bit_settings(call: Call) -> dict[str, int]:
+    settings = _settings(call)
+    return {
+        **{name: settings[name] for name in ("k", "n", "block_size")},
+        "kind": call.choice("quant_type", (0, 1)),
+    }

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -32,12 +32,6 @@ def as_floats(x: Array) -> Array:
 def as_rows(x: Array) -> Array:
     """One example alone is a row of a batch."""
     return x if np.ndim(x) > 1 else np.reshape(x, (1, -1))
-
-
-def _no_texts(call: Call, *names: str) -> None:
-    for name in names:
-        if call.get(name):
-            raise call.error(f"{name} are texts, which are not computed with: export labels as integers")
 
 
 # Features
@@ -102,51 +96,70 @@ def _vectorizer(call: Call, *inputs: Array) -> Array:
 @operator("OneHotEncoder", domain=_DOMAIN)
 def _one_hot(call: Call, x: Array) -> Array:
     """A new last axis, with 1 where a value is a category; those of none are zeros, if `zeros` allows it."""
-    _no_texts(call, "cats_strings")
     if not call.get("zeros", 1):
         raise call.error("zeros must be 1, got 0: whether a value has a category is not looked at")
+    if call.get("cats_strings"):
+        return graph.apply("onnx.one_of_categories", x, np.array(list(map(str, call.need("cats_strings")))))
     categories = np.asarray(call.need("cats_int64s"), np.int64)
     whole = x if x.dtype.kind in "iu" else x.astype(np.int64)
     return (whole[..., None] == categories).astype(np.float32)
 
 
-_LABELS = ("floats", "int64s", "tensor")
+_LABELS = ("floats", "int64s", "strings", "tensor")
+#: What an encoder gives for a key that it does not know, where it does not say.
+_DEFAULTS = {"floats": ("default_float", -0.0), "int64s": ("default_int64", -1)}
 
 
-def _labels(call: Call, kind: str, default: str = "") -> tuple[str, Array] | None:
+def _labels(call: Call, kind: str) -> tuple[str, Array] | None:
     """Keys or values of an encoder, and the kind of attribute that they were."""
     for suffix in _LABELS:
         found = call.get(f"{kind}_{suffix}")
         if found is not None:
-            dtype = np.float32 if suffix == "floats" else np.int64
-            array = found.array() if hasattr(found, "array") else np.atleast_1d(np.asarray(found, dtype))
-            return suffix, array.astype(np.float32) if array.dtype.kind == "f" else array
+            return suffix, _label_array(found, suffix)
     return None
+
+
+def _label_array(found: Any, suffix: str) -> Array:
+    if suffix == "strings":
+        return np.array(list(map(str, found)), np.str_)
+    if suffix in ("floats", "int64s"):
+        return np.atleast_1d(np.asarray(found, np.float32 if suffix == "floats" else np.int64))
+    array = np.asarray(found.array() if hasattr(found, "array") else found).reshape(-1)
+    return array.astype({"f": np.float32, "O": np.str_, "U": np.str_}.get(array.dtype.kind, array.dtype))
 
 
 @operator("LabelEncoder", domain=_DOMAIN)
 def _label_encoder(call: Call, x: Array) -> Tensor:
-    """A table from numbers to numbers."""
-    _no_texts(call, "keys_strings", "values_strings", "classes_strings")
+    """A table from texts or numbers to others."""
+    if call.get("classes_strings"):
+        # Before version 2: texts by their places, or places by their texts.
+        words = _label_array(call.need("classes_strings"), "strings")
+        places = np.arange(len(words))
+        if x.dtype.kind in "iu":
+            return graph.apply(
+                "onnx.looked_up", x, places, words, np.array(call.get("default_string", "_Unused"))
+            )
+        return graph.apply("onnx.looked_up", x, words, places, np.int64(call.get("default_int64", -1)))
     keys, values = _labels(call, "keys"), _labels(call, "values")
     if keys is None or values is None:
-        raise call.error("its keys and values must be numbers")
+        raise call.error("it must have keys and values")
     (_, known), (kind, made) = keys, values
     if len(known) != len(made):
         raise call.error(f"it must have as many keys as values, got {len(known)} and {len(made)}")
     tensor = call.get("default_tensor")
     if tensor is not None:
-        default = np.asarray(tensor.array() if hasattr(tensor, "array") else tensor).reshape(-1)[0]
+        default = _label_array(tensor, "tensor")[0]
+    elif made.dtype.kind == "U":
+        default = call.get("default_string", "_Unused")
     else:
-        default = call.get("default_float", -0.0) if kind == "floats" else call.get("default_int64", -1)
-    found = np.full(1, default, made.dtype)
-    # The first of equal keys counts, so that it is looked for last.
-    for key, value in zip(known[::-1], made[::-1], strict=True):
-        # NaN is a key from version 4 on; before that it is like nothing.
-        is_nan = call.version >= 4 and known.dtype.kind == "f" and np.isnan(key)
-        is_key = np.isnan(x) if is_nan else x == key
-        found = np.where(is_key, value, found)
-    return found
+        kind = "floats" if made.dtype.kind == "f" else "int64s"
+        name, own = _DEFAULTS[kind]
+        default = call.get(name, own)
+    default = np.array(default, None if made.dtype.kind == "U" else made.dtype)
+    # NaN is a key from version 4 on; before that it is like nothing.
+    if call.version < 4 and known.dtype.kind == "f":
+        known, made = known[~np.isnan(known)], made[~np.isnan(known)]
+    return graph.apply("onnx.looked_up", x, known, made, default)
 
 
 # Scores

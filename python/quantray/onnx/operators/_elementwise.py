@@ -241,6 +241,8 @@ def _cast_to(call: Call, x: Array, name: str) -> Array:
         return graph.apply("onnx.to_small", as_array(x), name, saturate, mode)
     if name in ("int4", "uint4", "int2", "uint2"):
         return graph.apply("onnx.to_few_bits", as_array(x), name)
+    if name == "string" and x.dtype.kind != "U":
+        return graph.apply("onnx.as_texts", as_array(x))
     return cast(x, numpy_dtype(name))
 
 
@@ -282,6 +284,11 @@ def _bit_cast(call: Call, x: Array) -> Array:
 def _swiglu(call: Call, a: Array, b: Array) -> Array:
     alpha = float(call.get("alpha", 1.0))
     return (F.silu(a) if alpha == 1 else a * F.sigmoid(a * alpha)) * b
+
+
+@operator("BiasAdd", domain="com.microsoft")
+def _bias_add(call: Call, x: Array, bias: Array, skip: Array) -> Array:
+    return x + bias + skip
 
 
 @operator("BiasSplitGelu", domain="com.microsoft")

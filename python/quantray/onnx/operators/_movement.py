@@ -73,7 +73,9 @@ def _flatten(call: Call, x: Array) -> Tensor:
         return np.reshape(x, (-1, 1))
     if axis == 1 and x.dtype == np.float32:
         return F.flatten(x, 1)
-    return np.reshape(x, (math.prod(_settle(shape_of(x)[:axis])), -1))
+    before, after = (math.prod(_settle(part)) for part in (shape_of(x)[:axis], shape_of(x)[axis:]))
+    # What has no elements does not say how long the second axis is.
+    return np.reshape(x, (before, after if type(before) is int and before == 0 else -1))
 
 
 @operator("Transpose", takes_lengths=True)
@@ -92,6 +94,11 @@ def _unsqueeze(call: Call, x: Array, axes: Array | None = None) -> Array:
     found = call.get("axes") if axes is None else integers(axes, "axes")
     ndim = np.ndim(x) + len(found)
     return np.expand_dims(x, tuple(call.axis(axis, ndim) for axis in found))
+
+
+@operator("ExpandDims", domain="com.microsoft", takes_lengths=True)
+def _expand_dims(call: Call, x: Array, axis: Array) -> Array:
+    return np.expand_dims(x, call.axis(integer(axis, "axis"), np.ndim(x) + 1))
 
 
 @operator("Squeeze", takes_lengths=True)
@@ -143,6 +150,7 @@ def _gather_elements(call: Call, x: Array, indices: Array) -> Array:
 
 
 @operator("GatherND")
+@operator("GatherND", domain="com.microsoft")
 def _gather_nd(call: Call, x: Array, indices: Array) -> Array:
     return graph.apply("onnx.gather_nd", x, indices, int(call.get("batch_dims", 0)))
 
@@ -268,6 +276,7 @@ def _constant_of_shape(call: Call, shape: Array) -> Array:
 
 
 @operator("Range", takes_lengths=True)
+@operator("Range", domain="com.microsoft", takes_lengths=True)
 def _range(call: Call, start: Array, limit: Array, delta: Array) -> Array:
     if not any(map(is_lengths, (start, limit, delta))):
         if delta.item() == 0:
@@ -305,6 +314,7 @@ def _eye_like(call: Call, x: Array) -> Array:
 
 
 @operator("Trilu")
+@operator("Trilu", domain="com.microsoft")
 def _trilu(call: Call, x: Array, k: Array | None = None) -> Array:
     diagonal = 0 if k is None else integer(k, "k")
     return np.triu(x, diagonal) if call.get("upper", 1) else np.tril(x, diagonal)

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
-from quantray import nn
+from quantray import graph, nn
 from quantray.nn import functional as F
-from quantray.onnx._lengths import shape_of
+from quantray.onnx._lengths import is_length, shape_of
 from quantray.onnx.operators._products import placed
 from quantray.onnx.operators._registry import Array, Call, Given, Outputs, filled, layer, operator
 
@@ -38,14 +39,32 @@ def _batch_norm(call: Call, x: Array, scale: Array, bias: Array, mean: Array, va
 def _layer_norm(call: Call, x: Array, scale: Array, bias: Array | None = None) -> Outputs:
     axis = call.axis(call.get("axis", -1), np.ndim(x))
     epsilon = float(call.get("epsilon", 1e-5))
-    shape = tuple(int(n) for n in np.shape(x)[axis:])
-    shift = None if bias is None else _of_shape(bias, shape)
-    made = F.layer_norm(x, shape, _of_shape(scale, shape), shift, epsilon)
+    axes = tuple(range(axis, np.ndim(x)))
+    shape = _known_shape(x, scale, axis)
+    if shape is None:
+        made = _standard(x, axes, epsilon) * scale
+        made = made if bias is None else made + bias
+    else:
+        shift = None if bias is None else _of_shape(bias, shape)
+        made = F.layer_norm(x, shape, _of_shape(scale, shape), shift, epsilon)
     if not any(call.wanted[1:]):
         return made
-    axes = tuple(range(axis, np.ndim(x)))
     mean = np.mean(x, axis=axes, keepdims=True)
     return made, mean, _inverse_deviation(x - mean, axes, epsilon)
+
+
+def _known_shape(x: Array, scale: Array, axis: int) -> tuple[int, ...] | None:
+    """The lengths of the last axes: of an array, or of what scales all of it; None where they are free."""
+    for lengths in (shape_of(x)[axis:], shape_of(scale)):
+        if len(lengths) == np.ndim(x) - axis and not any(map(is_length, lengths)):
+            return tuple(int(n) for n in lengths)
+    return None
+
+
+def _standard(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    """An array less its means along some axes, divided by its deviations."""
+    centred = x - np.mean(x, axis=axes, keepdims=True)
+    return centred * _inverse_deviation(centred, axes, epsilon)
 
 
 def _of_shape(x: Array, shape: tuple[int, ...]) -> Array:
@@ -85,7 +104,7 @@ def _skipped(x: Array, skip: Array, bias: Given) -> Array:
 
 @operator("EmbedLayerNormalization", domain="com.microsoft")
 def _embed_layer_norm(
-    call: Call, ids: Array, segments: Given, words: Array, places: Array, *more: Array
+    call: Call, ids: Array, segments: Given, words: Array, places: Array, *more: Given
 ) -> Outputs:
     """onnxruntime's: embeddings of words, places and segments, normalized; how many words each row has."""
     kinds, scale, shift, mask, positions = filled(more, 5)
@@ -102,6 +121,23 @@ def _embed_layer_norm(
     return made, counts, total
 
 
+@operator("QEmbedLayerNormalization", domain="com.microsoft")
+def _quantized_embed_layer_norm(call: Call, ids: Array, segments: Given, *inputs: Given) -> Outputs:
+    """The same of tables of integers; what is normalized is shifted and scaled by integers, too."""
+    if len(inputs) != 16:
+        raise call.error(f"it takes 18 inputs, some of which are left out, got {len(inputs) + 2}")
+    mask, scales, zeros = inputs[5], inputs[6:11], inputs[11:]
+
+    def floats(x: Given, scale: Given, zero: Given) -> Given:
+        return None if x is None else graph.apply("onnx.dequantize_linear", x, scale, zero)
+
+    words, places, kinds, scale, shift = map(floats, inputs[:5], scales, zeros)
+    if words is None or places is None:
+        raise call.error("it needs tables of words and of places")
+    made = _embed_layer_norm(call, ids, segments, words, places, kinds, scale, shift, mask, None)
+    return made[:2] if isinstance(made, tuple) else made
+
+
 @layer("LayerNormalization")
 def _layer_norm_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     scale, bias = constants[1], constants[2] if len(constants) > 2 else None
@@ -115,13 +151,22 @@ def _layer_norm_layer(call: Call, constants: Sequence[Given]) -> nn.Module | Non
 @operator("SimplifiedLayerNormalization", domain="")
 @operator("SimplifiedLayerNormalization", domain="com.microsoft")
 def _rms_norm(call: Call, x: Array, scale: Array) -> Array:
-    axis = call.axis(call.get("axis", -1), np.ndim(x))
-    return F.rms_norm(x, tuple(int(n) for n in np.shape(x)[axis:]), scale, float(call.get("epsilon", 1e-5)))
+    axis, epsilon = call.axis(call.get("axis", -1), np.ndim(x)), float(call.get("epsilon", 1e-5))
+    shape = _known_shape(x, scale, axis)
+    if shape is None:
+        return x * _inverse_deviation(x, tuple(range(axis, np.ndim(x))), epsilon) * scale
+    return F.rms_norm(x, shape, scale, epsilon)
 
 
 @operator("InstanceNormalization")
 def _instance_norm(call: Call, x: Array, scale: Array, bias: Array) -> Array:
-    return F.instance_norm(x, None, None, scale, bias, True, 0.1, float(call.get("epsilon", 1e-5)))
+    """As groups of one channel: `F.instance_norm` refuses single elements, as torch does."""
+    epsilon, (channels,) = float(call.get("epsilon", 1e-5)), shape_of(scale)
+    if not is_length(channels):
+        return F.group_norm(x, int(channels), scale, bias, epsilon)
+    after = tuple(range(1, np.ndim(x) - 1))
+    made = _standard(x, tuple(range(2, np.ndim(x))), epsilon)
+    return made * np.expand_dims(scale, after) + np.expand_dims(bias, after)
 
 
 @operator("GroupNormalization")
@@ -132,6 +177,31 @@ def _group_norm(call: Call, x: Array, scale: Array, bias: Array) -> Array:
         scale = np.repeat(scale, channels // groups)
         bias = np.repeat(bias, channels // groups)
     return F.group_norm(x, groups, scale, bias, float(call.get("epsilon", 1e-5)))
+
+
+@operator("GroupNorm", domain="com.microsoft")
+def _group_norm_of_last(call: Call, x: Array, scale: Array, bias: Array) -> Array:
+    """onnxruntime's: with an activation, and channels last unless the node says otherwise."""
+    is_last = bool(call.get("channels_last", 1))
+    x = np.moveaxis(x, -1, 1) if is_last else x
+    y = F.group_norm(x, int(call.need("groups")), scale, bias, float(call.get("epsilon", 1e-5)))
+    y = cast("Array", F.silu(y) if call.choice("activation", (0, 1)) else y)
+    return np.moveaxis(y, 1, -1) if is_last else y
+
+
+@operator("SkipGroupNorm", domain="com.microsoft")
+def _skip_group_norm(
+    call: Call, x: Array, scale: Array, shift: Array, skip: Array, bias: Array | None = None
+) -> Outputs:
+    """The same of a sum of two arrays, which is the second output; one may be a number for each channel."""
+    if np.ndim(skip) == 2:
+        axes = (1, 2) if call.get("channels_last", 1) else (2, 3)
+        skip = np.expand_dims(skip, axes)
+    if bias is not None and not call.get("channels_last", 1):
+        bias = np.reshape(bias, (-1, 1, 1))
+    total = _skipped(x, skip, bias)
+    made = _group_norm_of_last(call, total, scale, shift)
+    return (made, total) if any(call.wanted[1:]) else made
 
 
 @operator("LpNormalization")

@@ -17,6 +17,7 @@ from quantray.onnx.operators._registry import Array, Call, operator
 
 
 @operator("Pad", takes_lengths=True)
+@operator("Pad", domain="com.microsoft", takes_lengths=True)
 def _pad(
     call: Call, x: Array, pads: Array | None = None, value: Array | None = None, axes: Array | None = None
 ) -> Array:

@@ -252,15 +252,25 @@ def _fused_gemm(call: Call, a: Array, b: Array, c: Array | None = None) -> Tenso
     return _activated(call, _gemm(call, a, b, c))
 
 
-@operator("FusedMatMul", domain="com.microsoft")
+@operator("FusedMatMul", "TransposeMatMul", domain="com.microsoft")
 def _fused_matmul(call: Call, a: Array, b: Array) -> Array:
-    """onnxruntime's: of arrays whose last axes may be exchanged, times a number."""
-    if call.get("transBatchA") or call.get("transBatchB"):
-        raise call.error("transBatchA and transBatchB must be 0")
-    a = np.swapaxes(a, -1, -2) if call.get("transA") else a
-    b = np.swapaxes(b, -1, -2) if call.get("transB") else b
+    """onnxruntime's: of arrays whose axes may lie in other orders, times a number."""
+    a, b = (_turned(call, x, side) for x, side in ((a, "A"), (b, "B")))
     alpha = float(call.get("alpha", 1.0))
     return np.matmul(a, b) if alpha == 1 else np.matmul(a, b) * np.float32(alpha)
+
+
+def _turned(call: Call, x: Array, side: str) -> Array:
+    """Rows that come before the axes of the batch go behind them; the last two axes change places."""
+    if call.get(f"transBatch{side}") and np.ndim(x) > 2:
+        x = np.moveaxis(x, 0, -2)
+    return np.swapaxes(x, -1, -2) if call.get(f"trans{side}") and np.ndim(x) > 1 else x
+
+
+@operator("GemmFastGelu", domain="com.microsoft")
+def _gemm_fast_gelu(call: Call, x: Array, weight: Array, bias: Array | None = None) -> Tensor:
+    y = np.matmul(x, weight)
+    return F.gelu(y if bias is None else y + bias, "tanh")
 
 
 def _activated(call: Call, y: Array) -> Tensor:
@@ -287,3 +297,8 @@ def _activated(call: Call, y: Array) -> Tensor:
 @operator("Det")
 def _det(call: Call, x: Array) -> Array:
     return graph.apply("onnx.determinant", x)
+
+
+@operator("Inverse", domain="com.microsoft")
+def _inverse(call: Call, x: Array) -> Array:
+    return graph.apply("onnx.inverse", x)

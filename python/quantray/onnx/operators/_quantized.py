@@ -154,6 +154,15 @@ def _qlinear_concat(call: Call, scale: Array, zero: Array, *parts: Array) -> Arr
     return graph.apply("onnx.qlinear_concat", scale, zero, *parts, axis=int(call.get("axis", 0)), kind=kind)
 
 
+@operator("QLinearWhere", domain=_MICROSOFT)
+def _qlinear_where(call: Call, condition: Array, *inputs: Array) -> Array:
+    if len(inputs) != 8:
+        raise call.error(
+            f"it takes a condition, two arrays and a result on grids, got {len(inputs) + 1} inputs"
+        )
+    return graph.apply("onnx.qlinear_where", condition, *inputs, kind=call.type_of(8, inputs[7]))
+
+
 @operator("QLinearSigmoid", domain=_MICROSOFT)
 def _qlinear_sigmoid(call: Call, *inputs: Array) -> Array:
     return graph.apply("onnx.qlinear_sigmoid", *inputs, kind=_result_kind(call, inputs, 4))

@@ -141,6 +141,7 @@ def _whole_times(by: tuple[float, ...] | None) -> tuple[float, ...] | None:
 
 
 @operator("GridSample")
+@operator("GridSample", domain="com.microsoft")
 def _grid_sample(call: Call, x: Array, grid: Array) -> Array:
     modes = {
         "linear": "bilinear",
