@@ -76,6 +76,7 @@ from quantray._joining import add, cat, equal, matmul, mul, stack, sub, where
 from quantray._limits import finfo, iinfo
 from quantray._random import manual_seed
 from quantray._random_arrays import rand, randint, randn, randperm
+from quantray._tensors import Tensor
 
 if TYPE_CHECKING:
     from quantray._functions import (
@@ -121,7 +122,7 @@ globals().update(_OURS)
 globals().update({name: value for name, value in DTYPES.items() if name not in ("bool", "int", "float")})
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 channels_last, channels_last_3d = "channels_last", "channels_last_3d"
-strided, Tensor = "strided", QTensor
+strided = "strided"
 enable_grad = inference_mode = no_grad
 
 # What is imported and is not here is told as attributes are.
@@ -151,6 +152,7 @@ __all__ = [
     "PerChannelAffineQuantizer",
     "PerTensorAffineQuantizer",
     "QTensor",
+    "Tensor",
     "ValuesAndIndices",
     "__version__",
     "add",

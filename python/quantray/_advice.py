@@ -195,7 +195,8 @@ def advice(name: str) -> str:
     plain = name.removesuffix("_")
     numpy = _numpy(plain)
     if numpy is not None:
-        return f": use {numpy}, which takes QTensors and arrays"
+        more = ", with ddof=1 for what torch gives" if numpy in ("numpy.var", "numpy.std") else ""
+        return f": use {numpy}, which takes QTensors and arrays{more}"
     if plain in _FLOATS:
         return ": it is one of floats; NumPy and SciPy have such functions, q.dequantize() gives the values"
     return ""
