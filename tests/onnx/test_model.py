@@ -103,7 +103,7 @@ def test_run_gives_outputs_by_name(model, pair):
         assert isinstance(got, list)
         for one, two in zip(got, want, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match=r"outputs must be of product, difference, got 'nothing'"):
+    with pytest.raises(ValueError, match=r"output_names must be of product, difference, got 'nothing'"):
         model.run(["nothing"], feeds)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from quantray.nn._module import Module
 
 
@@ -25,7 +27,9 @@ def check_model(model: object) -> None:
     if isinstance(model, type):
         call = f"{model.__name__}()"
         raise TypeError(f"model must be a quantray.nn.Module, got the class {call[:-2]}: make one, {call}")
-    raise TypeError(f"model must be a quantray.nn.Module, got {kind}")
+    of_file = isinstance(model, (str, os.PathLike)) or hasattr(model, "SerializeToString")
+    hint = ": quantray.onnx.load makes one of an ONNX file or ModelProto" if of_file else ""
+    raise TypeError(f"model must be a quantray.nn.Module, got {kind}{hint}")
 
 
 def is_torch(model: object) -> bool:
