@@ -22,7 +22,8 @@ def check_model(model: object) -> None:
         raise TypeError(
             f"model must be a quantray.nn.Module, got a torch module ({kind}): build the same layers of "
             "quantray.nn, whose names and state_dict keys are torch's, then "
-            "load_state_dict(model.state_dict())"
+            "load_state_dict(model.state_dict()); or torch.onnx.export(model, example, path), then "
+            "quantray.onnx.load(path)"
         )
     if isinstance(model, type):
         call = f"{model.__name__}()"
