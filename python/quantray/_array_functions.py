@@ -8,6 +8,7 @@ arrays that autograd traces go through them as through NumPy's functions.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -46,9 +47,10 @@ def _extreme(name: str, both: str, place: Callable[..., Any]) -> Callable[..., A
         numpy = numpy_of(x, dim)
         if dim is None:
             return getattr(numpy, name)(x)
-        if isinstance(dim, int | np.integer):
-            found = getattr(numpy, name)(x, axis=int(dim), keepdims=keepdim)
-            return ValuesAndIndices(found, place(x, int(dim), keepdim))
+        if np.ndim(dim) == 0 and hasattr(dim, "__index__"):
+            axis = operator.index(dim)
+            found = getattr(numpy, name)(x, axis=axis, keepdims=keepdim)
+            return ValuesAndIndices(found, place(x, axis, keepdim))
         if isinstance(dim, list | tuple):
             raise TypeError(f"dim must be one axis, got {dim!r}: numpy.{name} takes several")
         return getattr(numpy, both)(x, dim)

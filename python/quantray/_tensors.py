@@ -16,7 +16,7 @@ class OfTensors(type):
         return isinstance(instance, QTensor | np.ndarray)
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return subclass is cls or issubclass(subclass, QTensor | np.ndarray)
+        return super().__subclasscheck__(subclass) or issubclass(subclass, QTensor | np.ndarray)
 
     def __getattr__(cls, name: str) -> Any:
         return getattr(QTensor, name)

@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from quantray.onnx._body import Plan
 from quantray.onnx._build import Builder, Unknown, opsets
@@ -14,6 +14,9 @@ from quantray.onnx._check import checked
 from quantray.onnx._file import ModelFile, ValueInfo, read
 from quantray.onnx._model import Model, Value
 from quantray.onnx._passes import inline_functions, written_out
+
+if TYPE_CHECKING:
+    from quantray.onnx._file import Source
 
 
 class Proto(Protocol):
@@ -47,9 +50,9 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO | Proto) -> Model:
 
     Source: the ONNX standard, https://onnx.ai/onnx/.
     """
-    to_bytes = getattr(path, "SerializeToString", None)
+    given = cast("Proto", path).SerializeToString() if hasattr(path, "SerializeToString") else path
     return build(
-        checked(read(path if to_bytes is None else to_bytes())),
+        checked(read(cast("Source", given))),
         os.path.basename(path) if isinstance(path, (str, os.PathLike)) else "",
     )
 
