@@ -7,12 +7,14 @@ import itertools
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from quantray._torch import values_of
-from quantray._typing import Array
+
+if TYPE_CHECKING:
+    from quantray._typing import Array
 
 #: What NumPy takes axes as, and torch as a list.
 Axes = int | Sequence[int] | None

@@ -60,7 +60,13 @@ def _is_pickle(path: str | os.PathLike[str]) -> bool:
 
 def built_of(path: str | os.PathLike[str], *, mmap: bool = True) -> str | None:
     """What a file says of how its model is built; None where it holds tensors alone."""
-    return None if _is_pickle(path) else _core.read_metadata(path, mmap=mmap).get(MODEL)
+    try:
+        return _core.read_metadata(path, mmap=mmap).get(MODEL)
+    except OSError:
+        # A safetensors file may begin with the same bytes as a pickle: it is asked first.
+        if _is_pickle(path):
+            return None
+        raise
 
 
 # What a file holds only the file says, and whoever loads one knows.

@@ -52,8 +52,8 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Ten
 
     Source: `torch.cat`.
     """
-    tensors = list(tensors)
-    if are_arrays(tensors):
+    tensors = list(tensors) if hasattr(tensors, "__iter__") else tensors
+    if isinstance(tensors, list) and are_arrays(tensors):
         return of_arrays("concatenate", tensors, dim if axis is None else axis)
     return _core.cat(tensors, dim, axis=axis)
 
@@ -75,8 +75,8 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> T
 
     Source: `torch.stack`.
     """
-    tensors = list(tensors)
-    if are_arrays(tensors):
+    tensors = list(tensors) if hasattr(tensors, "__iter__") else tensors
+    if isinstance(tensors, list) and are_arrays(tensors):
         return of_arrays("stack", tensors, dim if axis is None else axis)
     return _core.stack(tensors, dim, axis=axis)
 
