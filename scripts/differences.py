@@ -135,7 +135,7 @@ DIFFERENCES = {
         (
             "`torch.load`",
             "runs what a file says",
-            "`load` runs nothing; `.pt` files are refused with the way out",
+            "`load` runs nothing: of a `.pt` file it reads tensors, numbers and dicts, and refuses more",
         ),
         ("`torch.save(state, io.BytesIO())`", "takes what is open", "`save` takes a path"),
         (

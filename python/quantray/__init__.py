@@ -24,10 +24,8 @@ from quantray._core import (
     ValuesAndIndices,
     __version__,
     allclose,
-    cat,
     cpu_info,
     dtype,
-    equal,
     fake_quantize_learnable_per_channel_affine_backward,
     fake_quantize_learnable_per_tensor_affine_backward,
     fake_quantize_per_channel_affine,
@@ -57,8 +55,6 @@ from quantray._core import (
     set_isa,
     set_num_threads,
     set_printoptions,
-    stack,
-    where,
 )
 from quantray._creation import (
     DTYPES,
@@ -76,9 +72,11 @@ from quantray._creation import (
     zeros,
 )
 from quantray._files import load
+from quantray._joining import add, cat, equal, matmul, mul, stack, sub, where
 from quantray._limits import finfo, iinfo
 from quantray._random import manual_seed
 from quantray._random_arrays import rand, randint, randn, randperm
+from quantray._tensors import Tensor
 
 if TYPE_CHECKING:
     from quantray._functions import (
@@ -111,7 +109,7 @@ _PLACES = {
         feature_dropout log_softmax max_pool1d max_pool2d max_pool3d native_channel_shuffle
         pixel_shuffle pixel_unshuffle sigmoid tanh threshold threshold_ softmax prelu
     """,
-    "quantray.ops": "add int_mm matmul mul sub",
+    "quantray.ops": "int_mm",
     "quantray.grids": "int4 make_per_group_quantized_tensor quantize_per_group uint4",
     "quantray.quantization": "choose_qparams_optimized",
     "quantray.quantization.fake_quantize": "fused_moving_avg_obs_fake_quant",
@@ -124,7 +122,7 @@ globals().update(_OURS)
 globals().update({name: value for name, value in DTYPES.items() if name not in ("bool", "int", "float")})
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 channels_last, channels_last_3d = "channels_last", "channels_last_3d"
-strided, Tensor = "strided", QTensor
+strided = "strided"
 enable_grad = inference_mode = no_grad
 
 # What is imported and is not here is told as attributes are.
@@ -154,8 +152,10 @@ __all__ = [
     "PerChannelAffineQuantizer",
     "PerTensorAffineQuantizer",
     "QTensor",
+    "Tensor",
     "ValuesAndIndices",
     "__version__",
+    "add",
     "allclose",
     "aminmax",
     "arange",
@@ -196,7 +196,9 @@ __all__ = [
     "make_per_channel_quantized_tensor",
     "make_per_tensor_quantized_tensor",
     "manual_seed",
+    "matmul",
     "min_max",
+    "mul",
     "no_grad",
     "ones",
     "ones_like",
@@ -226,6 +228,7 @@ __all__ = [
     "set_num_threads",
     "set_printoptions",
     "stack",
+    "sub",
     "tensor",
     "vstack",
     "where",

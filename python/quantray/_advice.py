@@ -103,6 +103,38 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+#: Names of onnxruntime, NNCF, optimum and Neural Compressor, and what does the same here.
+_OTHER_TOOLS = MappingProxyType(
+    {
+        "InferenceSession SessionOptions": "quantray.onnx.load(path) makes a model, whose run, get_inputs "
+        "and get_outputs are a session's; quantray.set_num_threads sets threads",
+        "quantize_static ORTQuantizer PostTrainingQuantConfig": "quantray.onnx.save("
+        "quantization.quantize(quantray.onnx.load(path), batches), out)",
+        "quantize_dynamic": "quantray.onnx.save(quantization.quantize_dynamic(quantray.onnx.load(path)), "
+        "out)",
+        "CalibrationDataReader Dataset": "batches are any iterable of arrays, tuples or dicts by the names "
+        "of inputs; readers and data sets of other tools are taken as they are",
+        "CalibrationMethod": "MinMaxObserver, EntropyObserver and PercentileObserver of quantization, in a "
+        "QConfig",
+        "QuantType QuantFormat": "weights are int8, activations uint8, files QDQ; a QConfig says otherwise",
+        "quant_pre_process shape_inference preprocess": "quantray.onnx.load does it",
+        "IgnoredScope Subgraph": "quantization.get_default_qconfig_mapping().set_module_name(name, None), or "
+        "set_module_name_regex and set_object_type",
+        "quantize_with_accuracy_control AccuracyCriterion": "quantization.quantize(model, batches, "
+        "metric=accuracy, max_drop=0.01, data_held_out=validation)",
+        "compress_weights": "quantization.remedies.weight_only(model, bits=4)",
+        "create_weight_matching compute_weight_error create_activation_matching compute_activation_error "
+        "collect_activations modify_model_output_intermediate_tensors qdq_loss_debug": "quantray.analysis."
+        "compare(model, int8, batches) has the errors of weights and activations of each node",
+    }
+)
+
+
+def other_tools(name: str) -> str:
+    """What does here what a name of another quantizer does there, as the end of a sentence; or nothing."""
+    return next((f": {text}" for names, text in _OTHER_TOOLS.items() if name in names.split()), "")
+
+
 #: NumPy's names whose work has another one here.
 _ARRAYS = MappingProxyType(
     {
@@ -190,12 +222,15 @@ def advice(name: str) -> str:
     text = left_out().get(name)
     if text is not None:
         return f": {text}"
+    if other_tools(name):
+        return other_tools(name)
     if name.startswith("_"):
         return ""
     plain = name.removesuffix("_")
     numpy = _numpy(plain)
     if numpy is not None:
-        return f": use {numpy}, which takes QTensors and arrays"
+        more = ", with ddof=1 for what torch gives" if numpy in ("numpy.var", "numpy.std") else ""
+        return f": use {numpy}, which takes QTensors and arrays{more}"
     if plain in _FLOATS:
         return ": it is one of floats; NumPy and SciPy have such functions, q.dequantize() gives the values"
     return ""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from types import MappingProxyType
+from typing import ParamSpec, TypeVar
 
 import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: Methods of torch's float tensors, and how NumPy writes them of an array `x`.
 ARRAY_METHODS = MappingProxyType(
@@ -83,6 +89,11 @@ _FORMS = (
 _HEAD = "floats are NumPy arrays here: "
 
 
+def _of_boxes(error: BaseException) -> bool:
+    """Whether NumPy was given what autograd traces, which it takes for an object."""
+    return "ArrayBox" in str(error) or "ArrayBox" in str(error.__cause__)
+
+
 def note(error: Exception) -> None:
     """Adds to an exception of a model's own code what NumPy has instead of what it asked an array for."""
     if any(text.startswith(_HEAD) for text in getattr(error, "__notes__", ())):
@@ -91,10 +102,29 @@ def note(error: Exception) -> None:
     if isinstance(error, AttributeError) and error.name:
         # An array's memory is what `x.data` is; a stand-in of a capture speaks of arrays, too.
         is_array = isinstance(error.obj, (np.ndarray, np.generic, memoryview))
-        if is_array or "'numpy.ndarray'" in str(error):
+        if is_array or re.search(r"'(numpy\.ndarray|ArrayBox)' object", str(error)):
             found = array_advice(error.name)
             text = found and f"instead of .{error.name}, {found}"
+    elif _of_boxes(error):
+        text = (
+            "NumPy's functions see no gradients; nn.functional's, quantray's (quantray.cat, quantray.mean) "
+            "and those of `import autograd.numpy as np` do"
+        )
     elif isinstance(error, (TypeError, ValueError)):
         text = next((text for pattern, text in _FORMS if re.search(pattern, str(error))), "")
     if text:
         error.add_note(_HEAD + text)
+
+
+def explained(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose exceptions get such a note."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            note(error)
+            raise
+
+    return call

@@ -13,6 +13,7 @@ import numpy as np
 
 from quantray._core import QTensor
 from quantray._core import dtype as quantized_dtype
+from quantray._tensors import Tensor as AnyTensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,7 +198,7 @@ def is_tensor(obj: object) -> bool:
 
     Source: `torch.is_tensor`.
     """
-    return isinstance(obj, QTensor | np.ndarray)
+    return isinstance(obj, AnyTensor)
 
 
 def zeros(

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from quantray import _core
+from quantray._advice import LEFT_OUT
 
 if TYPE_CHECKING:
     from quantray._core import QTensor
@@ -35,47 +36,66 @@ def read(path: str | os.PathLike[str], *, mmap: bool = True) -> QTensor | dict[s
     Raises
     ------
     OSError
-        It is none of safetensors; of a file of torch's it says what to do.
+        It is none of safetensors, and none of torch's that holds tensors alone.
     """
     try:
         return _core.load(path, mmap=mmap)
-    except OSError as error:
-        text = _torch_files(path)
-        if text:
-            raise OSError(f"cannot read {os.fspath(path)}: {text}") from error
-        raise
+    except OSError:
+        if not _is_pickle(path):
+            raise
+    from quantray import _pickled
+
+    return _pickled.read(path)
 
 
-def _torch_files(path: str | os.PathLike[str]) -> str:
-    """What to do with a file of torch's, by its first bytes; "" where it is none."""
+def _is_pickle(path: str | os.PathLike[str]) -> bool:
+    """Whether it may be a file of torch's, by its first bytes."""
     try:
         with open(path, "rb") as file:
             first = file.read(4)
     except OSError:
-        return ""
-    if first[:4] == b"PK\x03\x04" or first[:2] in (b"\x80\x02", b"\x80\x04", b"\x80\x05"):
-        return (
-            "it is a pickle, as torch.save writes (.pt, .pth), which may run code when it is read; in torch, "
-            "safetensors.torch.save_file(model.state_dict(), path) makes a file that this function takes"
-        )
-    return ""
+        return False
+    return first[:4] == b"PK\x03\x04" or first[:2] in (b"\x80\x02", b"\x80\x04", b"\x80\x05")
+
+
+def built_of(path: str | os.PathLike[str], *, mmap: bool = True) -> str | None:
+    """What a file says of how its model is built; None where it holds tensors alone."""
+    try:
+        return _core.read_metadata(path, mmap=mmap).get(MODEL)
+    except OSError:
+        # A safetensors file may begin with the same bytes as a pickle: it is asked first.
+        if _is_pickle(path):
+            return None
+        raise
 
 
 # What a file holds only the file says, and whoever loads one knows.
-def load(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
+def load(
+    path: str | os.PathLike[str],
+    map_location: str | None = None,
+    *,
+    mmap: bool = True,
+    weights_only: bool = True,
+) -> Any:
     """Reads what `save` wrote: a QTensor, a dict of QTensors and NumPy arrays, or a model.
 
     The file is mapped into memory, so that loading takes no time and no memory until elements are read;
     weights that are packed for this CPU are read at once. Changes stay in memory: the file is never written
-    to. Any safetensors file will do: it gives a dict. Nothing in a file is ever executed.
+    to. Any safetensors file will do: it gives a dict. So will what torch.save wrote (.pt, .pth) of tensors,
+    numbers and dicts, such as a state_dict, which needs no torch; its floats are arrays. Nothing in a file is
+    ever executed.
 
     Parameters
     ----------
     path : str or path
+    map_location : "cpu", optional
+        As code for torch says it; there is no other place.
     mmap : bool
         Whether to map the file. Where another program may cut it shorter while it is in use, say False: it
         is read at once. Of a mapped file the part that is gone ends the process when it is read (SIGBUS),
         which nothing can catch. Files that are replaced as a whole, as `save` does, stay what they were.
+    weights_only : bool
+        As code for torch says it: True. What would run a file's code is not there.
 
     Returns
     -------
@@ -87,7 +107,10 @@ def load(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
     Raises
     ------
     OSError
-        Where the file cannot be opened, is not a valid safetensors file, or is of a later version.
+        Where the file cannot be opened, is not a valid safetensors file, is of a later version, or is a
+        pickle of more than tensors, such as a whole model of torch's.
+    ValueError
+        For another place, and for `weights_only=False`.
 
     >>> import os, tempfile, quantray as qt
     >>> q = qt.quantize_per_tensor([1.0, 2.0], 0.5, 0, qt.qint8)
@@ -97,9 +120,13 @@ def load(path: str | os.PathLike[str], *, mmap: bool = True) -> Any:
     ...     qt.load(path).equal(q)
     True
     """
+    if map_location not in (None, "cpu"):
+        raise ValueError(f'map_location must be "cpu" or None, got {map_location!r}: {LEFT_OUT["device"]}')
+    if not weights_only:
+        raise ValueError("weights_only must be True, got False: nothing in a file is ever executed")
     state = read(path, mmap=mmap)
     if not isinstance(state, _core.QTensor):
-        text = _core.read_metadata(path, mmap=mmap).get(MODEL)
+        text = built_of(path, mmap=mmap)
         if text is not None:
             from quantray.nn._files import rebuilt
 

@@ -1,21 +1,26 @@
 """Torch's functions of tensors: what a method of QTensor does, as a function, and what joins several.
 
-`quantray.swapaxes(q, 0, 1)` is `q.swapaxes(0, 1)`. The methods are listed, not written again.
+`quantray.swapaxes(q, 0, 1)` is `q.swapaxes(0, 1)`. The methods are listed, not written again. Of
+arrays they are what `_array_functions` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 import numpy as np
 
 from quantray import ops
-from quantray._core import QTensor, cat, stack
+from quantray._array_shapes import slice_of
+from quantray._core import QTensor
 from quantray._few_functions import FUNCTIONS
+from quantray._joining import are_arrays, cat, of_arrays, stack
 
 if TYPE_CHECKING:
     from quantray._typing import Array, ArrayLike, DTypeLike, Floats, Scalar, Tensor
+
+T = TypeVar("T", "QTensor", "Array")
 
 
 def _words(text: str) -> list[str]:
@@ -53,35 +58,46 @@ def _quantized(input: object, name: str) -> QTensor:
     raise TypeError(f"input must be a QTensor, got {type(input).__name__}: quantize it first{advice}")
 
 
-def method(name: str) -> Callable[..., object]:
-    """A method of QTensor as a function of a tensor."""
+def method(name: str) -> Callable[..., Any]:
+    """A method of QTensor as a function of a tensor, or of an array."""
 
-    def function(input: QTensor, *args: object, **kwargs: object) -> object:
-        return getattr(_quantized(input, name), name)(*args, **kwargs)
+    def function(input: object, *args: object, **kwargs: object) -> Any:
+        if isinstance(input, QTensor):
+            return getattr(input, name)(*args, **kwargs)
+        return _of_array(name, input, args, kwargs)
 
     about: str = getattr(QTensor, name).__doc__.strip().split("\n\n")[0]
     function.__name__ = function.__qualname__ = name
     function.__module__ = "quantray"
-    function.__doc__ = f"{about}\n\nThe same as `QTensor.{name}`.\n\nSource: `torch.{name}`."
+    function.__doc__ = (
+        f"{about}\n\nThe same as `QTensor.{name}`; of an array, the same of its elements.\n\n"
+        f"Source: `torch.{name}`."
+    )
     return function
 
 
-def _slice(
-    input: QTensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
-) -> QTensor:
-    axis = range(input.ndim)[dim]
-    return input[(*[slice(None)] * axis, slice(start, end, step))]
+def _of_array(name: str, input: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    from quantray._array_functions import of_array
+
+    return of_array(name, input, args, kwargs)
 
 
-def copied(name: str) -> Callable[..., QTensor | tuple[QTensor, ...]]:
+def copied(name: str) -> Callable[..., Any]:
     """A view of a tensor as a function whose result has memory of its own."""
-    own: dict[str, Callable[..., QTensor]] = {"alias": QTensor.detach, "slice": _slice}
+    own: dict[str, Callable[..., Any]] = {"alias": QTensor.detach, "slice": slice_of}
     viewed = name.removesuffix("_copy")
-    view: Callable[..., QTensor | tuple[QTensor, ...]] = own.get(viewed) or getattr(QTensor, viewed)
+    view: Callable[..., Any] = own.get(viewed) or getattr(QTensor, viewed)
 
-    def function(input: QTensor, *args: object, **kwargs: object) -> QTensor | tuple[QTensor, ...]:
-        made = view(_quantized(input, name), *args, **kwargs)
-        return tuple(part.clone() for part in made) if isinstance(made, tuple) else made.clone()
+    def function(input: object, *args: object, **kwargs: object) -> Any:
+        if isinstance(input, QTensor):
+            made = view(input, *args, **kwargs)
+            if isinstance(made, tuple):
+                return tuple(part.clone() for part in cast("tuple[QTensor, ...]", made))
+            return made.clone()
+        found = _of_array(viewed, input, args, kwargs)
+        if isinstance(found, tuple):
+            return tuple(part.copy() for part in cast("tuple[Array, ...]", found))
+        return found.copy()
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = "quantray"
@@ -174,7 +190,7 @@ def full_like(input: ArrayLike | QTensor, fill_value: Scalar, *, dtype: DTypeLik
     return np.full_like(input, fill_value, dtype)
 
 
-def fill(input: QTensor, value: Scalar) -> QTensor:
+def fill(input: T, value: Scalar) -> T:
     """A tensor of the same shape and grid that holds one value.
 
     >>> import quantray as qt
@@ -183,7 +199,9 @@ def fill(input: QTensor, value: Scalar) -> QTensor:
 
     Source: `torch.fill`.
     """
-    return _quantized(input, "fill").clone().fill_(value)
+    made = cast("T", _clone(input))
+    made[...] = value
+    return made
 
 
 @overload
@@ -199,17 +217,21 @@ def relu(input: ArrayLike | QTensor) -> QTensor | Floats:
 
     Source: `torch.relu`.
     """
-    return input.relu() if isinstance(input, QTensor) else np.maximum(np.asarray(input, np.float32), 0)
+    if isinstance(input, QTensor):
+        return input.relu()
+    from quantray.nn import functional
+
+    return functional.relu(input)
 
 
-def _tensors(tensors: Sequence[QTensor], name: str) -> list[QTensor]:
+def _tensors(tensors: Sequence[T], name: str) -> list[QTensor]:
     found = [_quantized(q, name) for q in tensors]
     if not found:
         raise ValueError("tensors must be at least one QTensor, got an empty sequence")
     return found
 
 
-def hstack(tensors: Sequence[QTensor]) -> QTensor:
+def hstack(tensors: Sequence[T]) -> T:
     """Tensors one after the other along the second axis (of one dimension, the first), on the first's grid.
 
     >>> import quantray as qt
@@ -219,11 +241,13 @@ def hstack(tensors: Sequence[QTensor]) -> QTensor:
 
     Source: `torch.hstack`.
     """
+    if are_arrays(tensors):
+        return of_arrays("hstack", tensors)
     all_ = [atleast_1d(q) for q in _tensors(tensors, "hstack")]
-    return cat(all_, 0 if all_[0].ndim == 1 else 1)
+    return cast("T", cat(all_, 0 if all_[0].ndim == 1 else 1))
 
 
-def vstack(tensors: Sequence[QTensor]) -> QTensor:
+def vstack(tensors: Sequence[T]) -> T:
     """Tensors one below the other, those of one dimension as rows, on the first's grid.
 
     >>> import quantray as qt
@@ -233,10 +257,12 @@ def vstack(tensors: Sequence[QTensor]) -> QTensor:
 
     Source: `torch.vstack`.
     """
-    return cat([atleast_2d(q) for q in _tensors(tensors, "vstack")], 0)
+    if are_arrays(tensors):
+        return of_arrays("vstack", tensors)
+    return cast("T", cat([atleast_2d(q) for q in _tensors(tensors, "vstack")], 0))
 
 
-def dstack(tensors: Sequence[QTensor]) -> QTensor:
+def dstack(tensors: Sequence[T]) -> T:
     """Tensors one behind the other along the third axis, on the first's grid.
 
     >>> import quantray as qt
@@ -246,10 +272,12 @@ def dstack(tensors: Sequence[QTensor]) -> QTensor:
 
     Source: `torch.dstack`.
     """
-    return cat([atleast_3d(q) for q in _tensors(tensors, "dstack")], 2)
+    if are_arrays(tensors):
+        return of_arrays("dstack", tensors)
+    return cast("T", cat([atleast_3d(q) for q in _tensors(tensors, "dstack")], 2))
 
 
-def column_stack(tensors: Sequence[QTensor]) -> QTensor:
+def column_stack(tensors: Sequence[T]) -> T:
     """Tensors side by side, those of one dimension as columns, on the first's grid.
 
     >>> import quantray as qt
@@ -259,8 +287,10 @@ def column_stack(tensors: Sequence[QTensor]) -> QTensor:
 
     Source: `torch.column_stack`.
     """
+    if are_arrays(tensors):
+        return of_arrays("column_stack", tensors)
     all_ = [q if q.ndim > 1 else q.reshape(-1, 1) for q in _tensors(tensors, "column_stack")]
-    return cat(all_, 1)
+    return cast("T", cat(all_, 1))
 
 
 class _AtLeast(Protocol):
@@ -276,7 +306,8 @@ def _at_least(name: str) -> _AtLeast:
     def function(*tensors: QTensor | Sequence[QTensor]) -> QTensor | tuple[QTensor, ...]:
         first = tensors[0] if len(tensors) == 1 else None
         is_sequence = isinstance(first, list | tuple)
-        made = tuple(getattr(np, name)(_quantized(q, name)) for q in (first if is_sequence else tensors))
+        given = cast("Sequence[QTensor]", first if is_sequence else tensors)
+        made = tuple(getattr(np, name)(q) for q in given)
         return made[0] if len(made) == 1 and not is_sequence else made
 
     function.__name__ = function.__qualname__ = name
@@ -291,7 +322,7 @@ def _at_least(name: str) -> _AtLeast:
 atleast_1d, atleast_2d, atleast_3d = (_at_least(f"atleast_{n}d") for n in (1, 2, 3))
 
 
-def broadcast_tensors(*tensors: QTensor) -> tuple[QTensor, ...]:
+def broadcast_tensors(*tensors: T) -> tuple[T, ...]:
     """Tensors in the shape that all of them broadcast to; read-only views.
 
     >>> import quantray as qt
@@ -301,12 +332,14 @@ def broadcast_tensors(*tensors: QTensor) -> tuple[QTensor, ...]:
 
     Source: `torch.broadcast_tensors`.
     """
+    if are_arrays(tensors):
+        return cast("tuple[T, ...]", tuple(np.broadcast_arrays(*tensors)))
     all_ = _tensors(tensors, "broadcast_arrays")
     shape = np.broadcast_shapes(*(q.shape for q in all_))
-    return tuple(q.expand(shape) for q in all_)
+    return cast("tuple[T, ...]", tuple(q.expand(shape) for q in all_))
 
 
-def constant_pad_nd(input: QTensor, pad: Sequence[int], value: float = 0.0) -> QTensor:
+def constant_pad_nd(input: T, pad: Sequence[int], value: float = 0.0) -> T:
     """More elements of one value at the ends of axes, the last one first; see `quantray.ops.pad`.
 
     >>> import quantray as qt
@@ -316,10 +349,17 @@ def constant_pad_nd(input: QTensor, pad: Sequence[int], value: float = 0.0) -> Q
 
     Source: `torch.constant_pad_nd`.
     """
-    return ops.pad(_quantized(input, "pad"), pad, value=value)
+    if not isinstance(input, QTensor):
+        from quantray.nn.functional import pad as pad_array
+
+        return cast("T", pad_array(input, pad, value=value))
+    return ops.pad(input, pad, value=value)
 
 
-def aminmax(input: QTensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[QTensor, QTensor]:
+_min, _max, _clone = method("min"), method("max"), method("clone")
+
+
+def aminmax(input: T, *, dim: int | None = None, keepdim: bool = False) -> tuple[T, T]:
     """The smallest and the largest element, of all or along an axis.
 
     >>> import quantray as qt
@@ -329,10 +369,9 @@ def aminmax(input: QTensor, *, dim: int | None = None, keepdim: bool = False) ->
 
     Source: `torch.aminmax`.
     """
-    q = _quantized(input, "aminmax")
     if dim is None:
-        return q.min(), q.max()
-    return q.min(dim, keepdim).values, q.max(dim, keepdim).values
+        return _min(input), _max(input)
+    return _min(input, dim, keepdim).values, _max(input, dim, keepdim).values
 
 
 def everything() -> dict[str, Callable[..., object]]:

@@ -129,10 +129,10 @@ def test_weights_of_four_bits():
     says("w must have integer zero points", lambda: layer.set_weight_bias(rows, None))
 
 
-def test_files_of_torch_are_known_by_their_first_bytes(tmp_path):
+def test_files_of_torch_that_hold_more_than_tensors(tmp_path):
     path = tmp_path / "model.pt"
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("archive/data.pkl", pickle.dumps({"a": 1}))
+        file.writestr("archive/data.pkl", pickle.dumps({"a": Mine}))
     says("as torch.save writes .* safetensors.torch.save_file", lambda: qt.load(path), OSError)
     says("as torch.save writes", lambda: Mine().load_state_dict(path), OSError)
     path.write_bytes(pickle.dumps({"a": 1}))

@@ -132,3 +132,48 @@ def test_names_below_ops_and_optim_say_where_to_go():
     ):
         with pytest.raises(AttributeError, match=f"has no attribute '{name}': \\w"):
             getattr(module, name)
+
+
+def test_a_constructor_that_asks_for_torchs_methods_is_told():
+    class Initialized(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(4, 4)
+            self.inner.weight.data.uniform_(-0.1, 0.1)
+
+    with pytest.raises(AttributeError) as caught:
+        Initialized()
+    assert "nn.init has torch's initializations" in notes(caught.value)
+    assert len(caught.value.__notes__) == 1
+
+
+def test_losses_that_speak_torch_are_told():
+    pytest.importorskip("autograd")
+    model, x = nn.Linear(4, 2), np.ones((1, 4), np.float32)
+    for loss, says in (
+        (lambda m: m(x).detach().sum(), "instead of .detach"),
+        (lambda m: m(x).sum().backward(), "nn.value_and_grad"),
+        (lambda m: nn.functional.relu(np.asarray([m(x)])).sum(), "NumPy's functions see no gradients"),
+    ):
+        with pytest.raises((AttributeError, TypeError, ValueError)) as caught:
+            nn.value_and_grad(model, loss)(model)
+        assert says in notes(caught.value)
+
+
+def test_arrays_are_tensors_where_code_for_torch_asks():
+    q = qt.quantize_per_tensor([1.0], 0.5, 0, qt.qint8)
+    assert isinstance(np.zeros(2), qt.Tensor)
+    assert isinstance(q, qt.Tensor)
+    assert not isinstance([0.0], qt.Tensor)
+    assert not isinstance(np.float32(0), qt.Tensor)
+    assert issubclass(np.ndarray, qt.Tensor)
+    assert issubclass(qt.QTensor, qt.Tensor)
+    assert not issubclass(float, qt.Tensor)
+    assert qt.Tensor.int_repr is qt.QTensor.int_repr
+    with pytest.raises(TypeError, match=r"tensor\(data\)"):
+        qt.Tensor([1.0])
+
+
+def test_the_variance_of_torch_is_told_apart():
+    with pytest.raises(AttributeError, match="ddof=1"):
+        qt.var  # noqa: B018

@@ -8,6 +8,7 @@ import quantray as qt
 from golden import cases
 from numpy.testing import assert_allclose, assert_array_equal
 from quantray import nn
+from quantray import quantization as tq
 from quantray.nn.quantized import dynamic
 
 
@@ -139,3 +140,29 @@ def test_errors():
 def test_what_is_quantized_already_is_refused(kind, module):
     with pytest.raises(TypeError, match=f"^module must .*{kind.__name__}.*Dynamic"):
         kind.from_float(kind.from_float(module))
+
+
+def test_states_of_several_layers_have_no_rows():
+    """As torch's tutorial of a language model has it: states go from call to call, sequences differ."""
+
+    class Language(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Embedding(31, 8)
+            self.rnn = nn.LSTM(8, 16, 5)
+            self.decoder = nn.Linear(16, 31)
+
+        def forward(self, input, hidden):
+            output, hidden = self.rnn(self.encoder(input), hidden)
+            return self.decoder(output), hidden
+
+    nn.manual_seed(0)
+    model = Language().eval()
+    small = tq.quantize_dynamic(model, {nn.LSTM, nn.Linear})
+    words = np.random.default_rng(0).integers(0, 31, (70, 1))
+    state = other = (np.zeros((5, 1, 16), np.float32),) * 2
+    for a, b in [(0, 1), (1, 26), (26, 51), (51, 55), (55, 60), (60, 62)]:
+        want, state = model(words[a:b], state)
+        got, other = small(words[a:b], other)
+        assert got.shape == want.shape
+        assert np.abs(got - want).max() < 0.01

@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pytest
 import quantray as qt
 from quantray import nn
@@ -91,3 +92,24 @@ def test_default_mappings_know_fixed_ranges():
     assert isinstance(qat.resolve("a", "Tanh").activation(), tq.FixedQParamsFakeQuantize)
     assert post.resolve("a", "Linear") == tq.get_default_qconfig()
     assert qat.resolve("a", "ConvTranspose2d").weight().qscheme == qt.per_tensor_symmetric
+
+
+def test_names_that_nothing_has_are_said():
+    class Summed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(self.encoder(x) + x)
+
+    x = np.random.default_rng(0).standard_normal((16, 4)).astype(np.float32)
+    mapping = tq.get_default_qconfig_mapping()
+    for name in ("head", "encoder", "encoder.0", "add"):
+        mapping.set_module_name(name, None)
+    int8 = tq.quantize(Summed().eval(), x, mapping, verbose=False)
+    assert not any(node.kind == "int.layer" for node in int8.graph)
+    mapping = tq.get_default_qconfig_mapping().set_module_name("haed", None)
+    with pytest.warns(UserWarning, match=r"no module and no node 'haed' \(did you mean 'head'\?\)"):
+        tq.quantize(Summed().eval(), x, mapping, verbose=False)

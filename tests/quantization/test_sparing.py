@@ -128,7 +128,8 @@ def test_a_layer_by_rows_among_others(rng):
         found = [name for name, each in small.named_modules() if "Dynamic" in each._get_name()]
         assert found == names
         assert sqnr(model, small, x) > 30
-        hidden = tq.quantize(model[:2], x, mapping, verbose=False)(x) if "0" in names else np.zeros(1)
+        first = tq.get_default_qconfig_mapping().set_module_name("0", per_channel_dynamic_qconfig)
+        hidden = tq.quantize(model[:2], x, first, verbose=False)(x) if "0" in names else np.zeros(1)
         assert hidden.min() >= 0
         assert hidden.max() <= 6
 

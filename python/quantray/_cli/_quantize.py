@@ -78,7 +78,7 @@ def run(given: argparse.Namespace) -> Result:
         raise Usage("--max-drop goes with --data, not with --dynamic")
     check_output(given.output, given.model, given.data, given.held_out)
     model = onnx.load(given.model)
-    names = {name for name, _ in model.named_modules()}
+    names = {name for name, _ in model.named_modules()} | model._file_names.keys()
     for name in given.float:
         if name not in names:
             raise Usage(

@@ -9,6 +9,10 @@
 3
 """
 
+import sys
+from typing import Never
+
+from quantray._advice import other_tools
 from quantray.analysis._compare import compare
 from quantray.analysis._comparison import Comparison
 from quantray.analysis._embeddings import Agreement
@@ -28,3 +32,8 @@ __all__ = [
     "sensitivity",
     "style",
 ]
+
+
+def __getattr__(name: str) -> Never:
+    text = f"module 'quantray.analysis' has no attribute {name!r}{other_tools(name)}"
+    raise AttributeError(text, name=name, obj=sys.modules[__name__])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import dis
 import math
+import sys
 import types
 from typing import Any, cast
 
@@ -44,13 +45,14 @@ _OUTSIDE = _words(
     random rand randn default_rng save savez savez_compressed savetxt load loadtxt genfromtxt
     fromfile tofile dump dumps memmap seterr seterrcall errstate set_printoptions ctypes setflags
     getfield ctypeslib testing nested_iters nditer lib frompyfunc vectorize manual_seed
+    randint randperm rand_like randn_like set_num_threads set_isa analysis onnx quantization
     """
 )
 #: Functions and methods that write to an array.
 _WRITING = _words(
     """
     fill sort put partition resize byteswap itemset copyto place putmask fill_diagonal
-    put_along_axis
+    put_along_axis fill_ clamp_ clip_ relu_ masked_fill_ index_put_ detach_
     """
 )
 #: What of a module's methods and attributes only looks at which modules there are.
@@ -254,7 +256,9 @@ class _Look:
 
 
 #: Modules whose functions compute.
-_SPACES = _words("numpy numpy.linalg numpy.fft math autograd.numpy quantray.nn quantray.nn.functional")
+_SPACES = _words(
+    "numpy numpy.linalg numpy.fft math autograd.numpy quantray quantray.nn quantray.nn.functional"
+)
 
 
 def _is_known(module: str | None) -> bool:
@@ -289,6 +293,8 @@ def _is_harmless(value: Any) -> bool:
         return is_layer or home == "numpy" or value in (int, float, bool, str, tuple, list, dict, set)
     if getattr(math, name, None) is value:
         return True
+    if home in ("quantray", "quantray._joining"):
+        return not name.endswith("_") and getattr(sys.modules["quantray"], name, None) is value
     return home.startswith(("quantray.nn.functional", "quantray.nn._")) or (
         home in ("numpy", "numpy.linalg") and getattr(np, name, getattr(np.linalg, name, None)) is value
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from quantray.nn._module import Module
 
 
@@ -20,12 +22,15 @@ def check_model(model: object) -> None:
         raise TypeError(
             f"model must be a quantray.nn.Module, got a torch module ({kind}): build the same layers of "
             "quantray.nn, whose names and state_dict keys are torch's, then "
-            "load_state_dict(model.state_dict())"
+            "load_state_dict(model.state_dict()); or torch.onnx.export(model, example, path), then "
+            "quantray.onnx.load(path)"
         )
     if isinstance(model, type):
         call = f"{model.__name__}()"
         raise TypeError(f"model must be a quantray.nn.Module, got the class {call[:-2]}: make one, {call}")
-    raise TypeError(f"model must be a quantray.nn.Module, got {kind}")
+    of_file = isinstance(model, (str, os.PathLike)) or hasattr(model, "SerializeToString")
+    hint = ": quantray.onnx.load makes one of an ONNX file or ModelProto" if of_file else ""
+    raise TypeError(f"model must be a quantray.nn.Module, got {kind}{hint}")
 
 
 def is_torch(model: object) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
+from quantray._array_advice import note
 from quantray._core import QTensor
 
 if TYPE_CHECKING:
@@ -169,6 +170,9 @@ def value_and_grad(
                     for module, key in several:
                         module._parameters[key] = values[name]
                 found = loss_fn(*args, **kwargs)
+            except Exception as error:
+                note(error)
+                raise
             finally:
                 for name, several in homes.items():
                     for module, key in several:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
-from quantray._array_advice import note
+from quantray._array_advice import explained, note
 from quantray._core import QTensor
 from quantray.nn._evaluating import Way, by_forward, way_of
 from quantray.nn._hooks import RemovableHandle
@@ -65,6 +65,13 @@ class Module(Moves, Registry):
     _runner: Runner | None
     #: The way of calls while it evaluates, once there was one.
     _evaluation: Way | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(cls).get("__init__")
+        # Code of others that is written for torch sets up its weights there.
+        if own is not None and not cls.__module__.startswith("quantray."):
+            type.__setattr__(cls, "__init__", explained(own))
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -82,6 +83,8 @@ class Registry:
     _parameters: dict[str, Array | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
+    #: What a file calls its nodes, and the paths of the modules that they are.
+    _file_names: Mapping[str, str] = MappingProxyType({})
     #: Parameters that no gradients are made for.
     _frozen: set[str]
     #: Buffers that are no part of the state_dict.

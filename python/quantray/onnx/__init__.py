@@ -17,6 +17,7 @@ True
 import sys
 from typing import Any
 
+from quantray._advice import other_tools
 from quantray.onnx._export import save
 from quantray.onnx._load import load
 from quantray.onnx._model import Model, Value
@@ -25,6 +26,6 @@ __all__ = ["Model", "Value", "load", "save"]
 
 
 def __getattr__(name: str) -> Any:
-    hint = ": use save(model, path, example_inputs)" if name == "export" else ""
+    hint = ": use save(model, path, example_inputs)" if name == "export" else other_tools(name)
     text = f"module 'quantray.onnx' has no attribute {name!r}{hint}"
     raise AttributeError(text, name=name, obj=sys.modules[__name__])

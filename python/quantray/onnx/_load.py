@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from quantray.onnx._body import Plan
 from quantray.onnx._build import Builder, Unknown, opsets
@@ -14,8 +14,17 @@ from quantray.onnx._file import ModelFile, ValueInfo, read
 from quantray.onnx._model import Model, Value
 from quantray.onnx._passes import channels_second, inline_functions, without_blocks, written_out
 
+if TYPE_CHECKING:
+    from quantray.onnx._file import Source
 
-def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
+
+class Proto(Protocol):
+    """A message that gives its bytes, as onnx.ModelProto does."""
+
+    def SerializeToString(self) -> bytes: ...
+
+
+def load(path: str | os.PathLike[str] | bytes | BinaryIO | Proto) -> Model:
     """A model out of an ONNX file, in floats or quantized already; it runs at once.
 
     Scores that a classifier of scikit-learn, LightGBM or CatBoost hands out as a list of dictionaries
@@ -24,7 +33,7 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 
     Parameters
     ----------
-    path : path, bytes or binary file
+    path : path, bytes, binary file or onnx.ModelProto
         The file; data that it keeps beside it are found by its path.
 
     Returns
@@ -41,7 +50,11 @@ def load(path: str | os.PathLike[str] | bytes | BinaryIO) -> Model:
 
     Source: the ONNX standard, https://onnx.ai/onnx/.
     """
-    return build(checked(read(path)), os.path.basename(path) if isinstance(path, (str, os.PathLike)) else "")
+    given = cast("Proto", path).SerializeToString() if hasattr(path, "SerializeToString") else path
+    return build(
+        checked(read(cast("Source", given))),
+        os.path.basename(path) if isinstance(path, (str, os.PathLike)) else "",
+    )
 
 
 def build(file: ModelFile, name: str = "") -> Model:
@@ -68,6 +81,7 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
     empty = Plan((), (), (), {})
     model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata, name)
     model.plan = builder.build(file.graph, model)
+    model.__dict__["_file_names"] = builder.names.paths
     if builder.unknown:
         raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
     if builder.referred:

@@ -114,25 +114,37 @@ class Model(Body):
         found = tuple(_plain(value) for value in self.outputs_of(values))
         return found[0] if len(found) == 1 else found
 
-    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, object]) -> list[Array]:
+    def get_inputs(self) -> list[Value]:
+        """`inputs` as onnxruntime's sessions give them: a list."""
+        return list(self.inputs)
+
+    def get_outputs(self) -> list[Value]:
+        """`outputs` as onnxruntime's sessions give them: a list."""
+        return list(self.outputs)
+
+    def run(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, object], run_options: None = None
+    ) -> list[Array]:
         """Some outputs for inputs by name: `onnxruntime.InferenceSession.run`'s form.
 
         Parameters
         ----------
-        outputs : sequence of str, optional
-            Names of those that are wanted; all of them by default.
-        inputs : mapping of str to array
+        output_names : sequence of str, optional
+            Names of those that are wanted; all of them for None or an empty list.
+        input_feed : mapping of str to array
+        run_options : None
+            There are none.
 
         Returns
         -------
         list of array
         """
         names = [value.name for value in self.outputs]
-        wanted = names if outputs is None else list(outputs)
+        wanted = list(output_names) if output_names else names
         for name in wanted:
             if name not in names:
-                raise ValueError(f"outputs must be of {', '.join(names)}, got {name!r}")
-        made = self(**inputs)
+                raise ValueError(f"output_names must be of {', '.join(names)}, got {name!r}")
+        made = self(**input_feed)
         by_name = dict(zip(names, made if len(names) > 1 else (made,), strict=True))
         return [by_name[name] for name in wanted]
 

@@ -39,6 +39,8 @@ class Names:
         self._counts: Counter[str] = Counter()
         self._inside: Counter[str] = Counter()
         self._whole: set[str] = set()
+        #: The path of each node that has a name.
+        self.paths: dict[str, str] = {}
         for name, _ in nodes:
             parts = _parts(name)
             self._whole.add(".".join(parts))
@@ -47,6 +49,12 @@ class Names:
 
     def path(self, name: str, op: str) -> str:
         """A dotted path for a node of a name, which may be empty, and of an operator."""
+        made = self._path(name, op)
+        if name:
+            self.paths[name] = made
+        return made
+
+    def _path(self, name: str, op: str) -> str:
         if not name:
             name = f"{op}_{self._counts[op]}"
             self._counts[op] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import TypeGuard, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 import numpy as np
 
@@ -37,6 +37,11 @@ def as_batches(data: Iterable[Batch]) -> Iterable[Batch]:
     TypeError
         For what is no iterable of batches.
     """
+    # Readers of onnxruntime, and data sets of NNCF.
+    if callable(getattr(data, "get_inference_data", None)):
+        return cast("Any", data).get_inference_data()
+    if callable(getattr(data, "get_next", None)):
+        return iter(cast("Any", data).get_next, None)
     if isinstance(data, np.ndarray) or hasattr(data, "__array__"):
         return [cast("Batch", data)]
     if isinstance(data, (str, bytes)) or not hasattr(data, "__iter__"):

@@ -58,11 +58,20 @@ class Dynamic(FloatProgram):
                     warn_of_zero_inputs(args[0], path or "model", stacklevel=12)
             return self.compute(module, node, args, kwargs)
 
-        # A model out of a file may be for so many rows alone.
+        # A model out of a file may be for so many rows alone, and first axes may be no rows: states of a
+        # recurrent layer have one for each of its layers, which a graph does not know for fixed.
         few = (args, kwargs) if module._argument_names() is not None else few_rows((args, kwargs))
-        inputs = fitting(graph, few[0], few[1], False, module)
-        if inputs is not None:
-            self.run_by(compute, module, graph, inputs)
+        for some in (few, (args, kwargs)):
+            inputs = fitting(graph, some[0], some[1], False, module)
+            if inputs is None:
+                continue
+            try:
+                self.run_by(compute, module, graph, inputs)
+            except Exception:
+                if some is few:
+                    continue
+                raise
+            return
 
     def for_file(self, module: nn.Module, writer: Writer) -> dict[str, object]:
         """The graphs of evaluation, as JSON."""

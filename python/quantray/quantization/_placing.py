@@ -145,6 +145,7 @@ def place(graph: Graph, model: nn.Module, settings: Settings, *, training: bool)
 
     Names of observers depend on names of nodes alone: another graph of the same model has the same ones.
     """
+    settings.tell_unknown(graph, model)
     placement = Placement(graph, model, settings)
     made = Rewriter(graph)
     before: dict[tuple[Ref, object], Ref] = {}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 from quantray import nn
 from quantray._core import quint8
-from quantray.graph import Node, kind_of
+from quantray.graph import Graph, Node, kind_of
 from quantray.graph.kinds import LAYERS, Part, module_kind
+from quantray.nn._state import nearest
 from quantray.nn._tracing import is_attached
 from quantray.nn.qat import FusedQAT
 from quantray.quantization._layers import Layer
@@ -38,7 +41,7 @@ class Settings:
             )
         if given is None and not any("qconfig" in module.__dict__ for module in model.modules()):
             given = default
-        self.mapping = given
+        self.mapping = given if given is None else given.called_as(model._file_names)
         #: The path of the module that names are counted from.
         self.prefix = ""
         #: What was inherited from around it, where attributes say.
@@ -71,6 +74,26 @@ class Settings:
             return True
         homes = (".".join(parts[:i]) for i in range(1, len(parts) + 1))
         return any(type(model._submodule(home)) in self.left for home in homes)
+
+    def tell_unknown(self, graph: Graph, model: nn.Module) -> None:
+        """Warns of names that nothing has: what was to stay in float would be quantized in silence.
+
+        Warns
+        -----
+        UserWarning
+            With the nearest name.
+        """
+        if self.mapping is None or self.prefix or not self.mapping.module_name_qconfigs:
+            return
+        known = {path for path, _ in model.named_modules()} | {node.name.partition("#")[0] for node in graph}
+        known |= {home_of(node, model) for node in graph}
+        for name in self.mapping.module_name_qconfigs.keys() - known:
+            if name and not any(other.startswith(f"{name}.") for other in known):
+                warnings.warn(
+                    f"set_module_name: the model has no module and no node {name!r}"
+                    f"{nearest(name, sorted(known))}; what was said of it is said of nothing",
+                    stacklevel=2,
+                )
 
     def of(self, node: Node, model: nn.Module) -> QConfig | None:
         """The QConfig of a node; None for what stays in float."""

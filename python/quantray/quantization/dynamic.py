@@ -17,6 +17,7 @@ from quantray._typing import Args, Array, QDType
 from quantray.graph._trees import is_array
 from quantray.graph.kinds import registered_layers
 from quantray.nn._conv import _Conv
+from quantray.nn._state import nearest
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import PATTERNS
 from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments, check_model
@@ -155,10 +156,14 @@ def quantize_dynamic(
         )
     known = {**_modules(), **registered_layers(), **(mapping or {})}
     wanted = _wanted(qconfig_spec, known)
+    wanted = {
+        model._file_names.get(key, key) if isinstance(key, str) else key: q for key, q in wanted.items()
+    }
     names = {name for name, _ in model.named_modules()}
     for key in wanted:
         if isinstance(key, str) and key not in names:
-            raise ValueError(f"qconfig_spec names {key!r}, which the model does not have")
+            hint = nearest(key, sorted(names)) or "; types are classes, such as nn.Linear"
+            raise ValueError(f"qconfig_spec names {key!r}, which the model does not have{hint}")
         if isinstance(key, type) and key.__module__.split(".")[0] == "torch":
             raise ValueError(
                 f"qconfig_spec has torch's class {key.__name__}: write quantray.nn.{key.__name__}, of which "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeAlias
 
 from quantray import nn
@@ -99,6 +100,14 @@ class QConfigMapping:
         """Sets what one layer gets, or all layers inside a module."""
         self.module_name_qconfigs[module_name] = _checked(qconfig)
         return self
+
+    def called_as(self, paths: Mapping[str, str]) -> Self:
+        """The same with other names for some modules: those of modules for what a file calls its nodes."""
+        if not paths.keys() & self.module_name_qconfigs.keys():
+            return self
+        made = copy.copy(self)
+        made.module_name_qconfigs = {paths.get(key, key): q for key, q in self.module_name_qconfigs.items()}
+        return made
 
     def resolve(self, name: str, module: nn.Module | ObjectType) -> QConfig | None:
         """What a layer gets.

@@ -9,9 +9,8 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from quantray import _core
 from quantray._core import QTensor
-from quantray._files import MODEL, Tensors
+from quantray._files import Tensors, built_of
 from quantray._files import read as read_file
 from quantray.nn import _init
 from quantray.nn._files._build import Builder
@@ -114,7 +113,7 @@ def load_into(model: Module, path: str | os.PathLike[str], strict: bool) -> Inco
     read = read_file(path)
     if isinstance(read, QTensor):
         raise ValueError(f"state_dict must be a file of named tensors, got one tensor in {path}")
-    text = _core.read_metadata(path).get(MODEL)
+    text = built_of(path)
     if text is None:
         return model.load_state_dict(read, strict)
     about = parsed(text, path)
