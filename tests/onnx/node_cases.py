@@ -9,9 +9,6 @@ from onnx.backend.test.loader import load_model_tests
 
 #: Cases that are refused, or whose results cannot be those of the case, by a pattern of their names, and why.
 REFUSED = {
-    r"resize_downsample_scales_(linear|cubic)_align_corners": (
-        "corners lie on corners by the lengths that there are, in every runtime and in the standard's text"
-    ),
     r"bernoulli": "its numbers come by chance, and the case holds those of one generator",
     r"bitcast_(float64_to_int64|int64_to_float64)": "float64 is computed in float32",
     r"flexattention_(score|prob)_mod$|flexattention_(causal_mask|soft_cap|relative_positional)$": (

@@ -206,7 +206,11 @@ def move(m, r, a, b):
             [
                 a,
                 "",
-                m.constant(np.array([1, 1, 2, r.choice([1, 2, 1.5])], np.float32)),
+                m.constant(
+                    np.array(
+                        [1, 1, 2, r.choice([1, 2] if how == "align_corners" else [1, 2, 1.5])], np.float32
+                    )
+                ),
             ],
             mode=mode,
             coordinate_transformation_mode=how,

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from patterns import expected
 from quantized_files import MODELS, Draft, quantized, session
 from quantray import quantization as tq
-from single_node import in_onnxruntime, loaded, single_node
+from single_node import in_onnxruntime, single_node
 
 
 @pytest.mark.parametrize("scale", [0.35, 0.7, 1.1, 1 / 49, 1 / 3, 2 / 3])
@@ -79,19 +79,3 @@ def test_means_of_integers_are_the_functions_to_the_bit(rng, kind, transform, si
     theirs = in_onnxruntime(node, {"x": x})[0]
     assert np.abs(theirs.astype(int) - want).max() <= 1
     assert want.dtype == kind
-
-
-@pytest.mark.parametrize("mode", ["linear", "cubic", "nearest"])
-@pytest.mark.parametrize("scale", [0.6, 1.3, 1.5, 2.0])
-@pytest.mark.parametrize("lengths", [(5, 4), (7, 1), (3, 9)], ids=str)
-def test_corners_stay_by_the_length_that_there_is(rng, mode, scale, lengths):
-    """onnx's reference has the product of length and scale in its place, which may be no whole number."""
-    x = rng.standard_normal((2, 3, *lengths)).astype(np.float32)
-    scales = np.float32([1, 1, 1, scale] if lengths[1] > 1 else [1, 1, scale, 2])
-    inputs = {"x": x, "roi": np.zeros(0, np.float32), "scales": scales}
-    settings = {"mode": mode, "coordinate_transformation_mode": "align_corners"}
-    node = single_node("Resize", inputs, constants={"roi", "scales"}, **settings)
-    model, want = loaded(node), in_onnxruntime(node, {"x": x})[0]
-    for _ in range(3):
-        np.testing.assert_allclose(model(x), want, atol=1e-5)
-    np.testing.assert_allclose(model.forward(x), want, atol=1e-5)

@@ -70,8 +70,10 @@ def _resize(to: Lowering, node: Node) -> None:
         "antialias": bool(given["antialias"]),
     }
     if given["sizes"] is not None:
+        # Lengths of corners that stay are counted from the sizes, and from the scales where there are some.
         params["size"] = lengths(to, given["sizes"])
     else:
+        need(transform != "align_corners" or all(float(s).is_integer() for s in given["scales"]))
         params["scale"] = tuple(float(np.float32(s)) for s in given["scales"])
     if mode == "cubic":
         params["cubic_coeff"] = -0.75 if given["cubic"] is None else float(given["cubic"])

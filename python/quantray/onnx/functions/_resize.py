@@ -134,9 +134,8 @@ def places(n: int, length: int, scale: float, transform: str, span: tuple[float,
         shift = np.float32(n / 2 * (1 - length / wide))
         return shift + (at + np.float32(0.5)) / by - np.float32(0.5)
     if transform == "align_corners":
-        # By the length that there is, as the standard says, and torch, onnxruntime and OpenVINO do: its
-        # reference takes the product of length and scale, which may be no whole number.
-        return at * 0 if length == 1 else at * np.float32((n - 1) / (length - 1))
+        wide = scale * n
+        return at * 0 if wide == 1 or length == 1 else at * np.float32((n - 1) / (wide - 1))
     if transform == "asymmetric":
         return at / by
     if transform == "tf_half_pixel_for_nn":
