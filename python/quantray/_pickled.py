@@ -58,6 +58,15 @@ class _Kind(NamedTuple):
     name: str
 
 
+class _Maker(NamedTuple):
+    """A function that a file may call, and not the function itself: to that a pickle could write."""
+
+    function: Callable[..., object]
+
+    def __call__(self, *args: object) -> object:
+        return self.function(*args)
+
+
 def _strided(memory: Memory, offset: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
     """The array that a tensor is of a storage, which is all within it."""
     row = memory.elements
@@ -112,11 +121,11 @@ def _shape(lengths: Sequence[int] = ()) -> tuple[int, ...]:
 #: All that a file may name.
 _NAMES: dict[tuple[str, str], object] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_tensor"): _tensor,
-    ("torch._utils", "_rebuild_qtensor"): _quantized,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("torch", "Size"): _shape,
+    ("torch._utils", "_rebuild_tensor_v2"): _Maker(_tensor),
+    ("torch._utils", "_rebuild_tensor"): _Maker(_tensor),
+    ("torch._utils", "_rebuild_qtensor"): _Maker(_quantized),
+    ("torch._utils", "_rebuild_parameter"): _Maker(_parameter),
+    ("torch", "Size"): _Maker(_shape),
     **{("torch", name): _Kind(name) for name in (*_STORAGES, "per_tensor_affine", "per_channel_affine")},
 }
 
@@ -146,7 +155,7 @@ class _Measure(_Reader):
 
     def find_class(self, module: str, name: str, /) -> Any:
         found = super().find_class(module, name)
-        return found if isinstance(found, _Kind) or found is OrderedDict else _nothing
+        return found if isinstance(found, _Kind) or found is OrderedDict else _Maker(_nothing)
 
 
 def _nothing(*args: object) -> None:

@@ -108,6 +108,20 @@ def test_tensors_lie_within_their_memory(about, says, tmp_path):
         qt.load(tmp_path / "beyond.pt")
 
 
+@pytest.mark.parametrize(
+    "name", ["torch._utils\n_rebuild_tensor_v2", "torch\nSize", "collections\nOrderedDict"]
+)
+def test_what_is_named_is_not_written_to(name, tmp_path):
+    """A pickle may set attributes of whatever it has: of what it names here there are none to be set."""
+    program = b"\x80\x02c" + name.encode() + b"\n(N}X\x0c\x00\x00\x00__defaults__(K\x01tstb."
+    path = tmp_path / "attack.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+        archive.writestr("archive/version", "3")
+    with pytest.raises(OSError, match="cannot read"):
+        qt.load(path)
+
+
 def test_an_expanded_tensor_takes_no_memory(tmp_path):
     one_tensor(tmp_path / "expanded.pt", 1, (1 << 20, 1 << 20), (0, 0))
     got = qt.load(tmp_path / "expanded.pt")
