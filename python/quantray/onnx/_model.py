@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -192,7 +193,8 @@ class Model(Body):
         lengths: dict[str, tuple[int, str]] = {}
         # Sequences, and what is left out, count as arrays.
         found = tuple(_checked(value, given[value.name], lengths) for value in self.inputs)
-        if kinds and len(self._taken) < _MOST and all(a is b for a, b in zip(found, args, strict=True)):
+        as_given = len(found) == len(args) and all(map(operator.is_, found, args))
+        if kinds and as_given and len(self._taken) < _MOST:
             self._taken.add(kinds)
         return cast("tuple[Array, ...]", found)
 
