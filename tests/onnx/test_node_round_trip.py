@@ -87,8 +87,8 @@ def in_onnxruntime(path, case, wanted, inputs) -> None:
     try:
         other = session(str(path))
     except Exception as error:
-        # Operators and types of the newest opsets, which a runtime does not have yet, are no fault of a file; nor is a
-        # locale that a machine does not have.
+        # Operators and types of the newest opsets, which a runtime does not have yet, are no fault of a file;
+        # nor is a locale that a machine does not have.
         lacks = "NOT_IMPLEMENTED|is not a registered function|under development|construct locale"
         if not re.search(lacks, str(error)):
             raise
