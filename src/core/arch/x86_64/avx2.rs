@@ -15,6 +15,29 @@ fn first(n: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
 }
 
+/// Writes the first floats of a vector, less than 8. Not by one store with a mask, for which Zen takes forty steps.
+///
+/// # Safety
+/// The CPU has AVX2, and there is room for so many.
+#[inline(always)]
+pub(in crate::arch) unsafe fn write_some(value: __m256, mut to: *mut f32, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut rest = _mm256_castps256_ps128(value);
+        if n & 4 != 0 {
+            _mm_storeu_ps(to, rest);
+            (rest, to) = (_mm256_extractf128_ps::<1>(value), to.add(4));
+        }
+        if n & 2 != 0 {
+            _mm_storel_epi64(to.cast(), _mm_castps_si128(rest));
+            (rest, to) = (_mm_movehl_ps(rest, rest), to.add(2));
+        }
+        if n & 1 != 0 {
+            _mm_store_ss(to, rest);
+        }
+    }
+}
+
 /// Exists only where the CPU has AVX2 and FMA, which came with it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2(());
@@ -88,23 +111,9 @@ impl Vector for Avx2 {
         unsafe { _mm256_maskload_ps(from, first(n)) }
     }
     #[inline(always)]
-    unsafe fn write_some(self, value: __m256, mut to: *mut f32, n: usize) {
-        // Not by one store with a mask, for which Zen takes forty steps.
-        let mut rest = registers!(_mm256_castps256_ps128(value));
-        // SAFETY: the caller has room for so many floats there.
-        unsafe {
-            if n & 4 != 0 {
-                _mm_storeu_ps(to, rest);
-                (rest, to) = (_mm256_extractf128_ps::<1>(value), to.add(4));
-            }
-            if n & 2 != 0 {
-                _mm_storel_epi64(to.cast(), _mm_castps_si128(rest));
-                (rest, to) = (_mm_movehl_ps(rest, rest), to.add(2));
-            }
-            if n & 1 != 0 {
-                _mm_store_ss(to, rest);
-            }
-        }
+    unsafe fn write_some(self, value: __m256, to: *mut f32, n: usize) {
+        // SAFETY: the caller has room for so many floats there, and `self` exists.
+        unsafe { write_some(value, to, n) }
     }
     #[inline(always)]
     fn fused(self, a: __m256, b: __m256, c: __m256) -> __m256 {

@@ -8,6 +8,8 @@ use super::tile::add_products;
 use crate::arch::product::codes::{Added, ToBytes};
 use crate::arch::product::floats::{LOW, ToNumbers};
 use crate::arch::product::{Tile, by_rows};
+use crate::arch::x86_64::align_frame;
+use crate::arch::x86_64::avx2::write_some;
 
 /// Two vectors of a table of floats.
 ///
@@ -115,6 +117,7 @@ unsafe fn codes_of<const M: usize, const DOT: bool, const ADDED: bool>(
     finish: &ToBytes<'_>,
     wanted: usize,
 ) {
+    align_frame!();
     let added = finish.added.unwrap_or_default();
     // SAFETY: the caller's promise.
     unsafe {
@@ -224,14 +227,18 @@ pub(super) unsafe fn floats(
                 let product = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scale, weights[j]));
                 let mut value = _mm256_add_ps(product, bias[j]);
                 if let Some((added, apart)) = finish.added {
-                    let added = _mm256_maskload_ps(added.as_ptr().add(r * apart + 8 * j), mask);
+                    let added = _mm256_maskload_ps(added.as_ptr().wrapping_add(r * apart + 8 * j), mask);
                     value = _mm256_add_ps(value, added);
                     // NaN stays, as in NumPy.
                     value = if relu { _mm256_max_ps(zero, value) } else { value };
                 } else {
                     value = if relu { _mm256_max_ps(value, zero) } else { value };
                 }
-                _mm256_maskstore_ps(out.add(r * stride + 8 * j), mask, value);
+                let to = out.wrapping_add(r * stride + 8 * j);
+                match wanted.saturating_sub(8 * j) {
+                    8.. => _mm256_storeu_ps(to, value),
+                    n => write_some(value, to, n),
+                }
             }
         }
     }
