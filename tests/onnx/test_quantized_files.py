@@ -214,6 +214,20 @@ def test_integers_that_the_model_takes_and_returns(rng):
             assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("untyped", [onnx.ValueInfoProto(), helper.make_value_info("", onnx.TypeProto())])
+def test_outputs_without_a_type(rng, untyped):
+    """What scripts name as an output to look at it."""
+    f = Draft(rng)
+    inner = f("Sigmoid", "x")
+    model = f.model({"x": ["n", 3]}, f("Neg", inner), 13)
+    untyped.name = inner
+    model.graph.output.append(untyped)
+    loaded, x = qt.onnx.load(model.SerializeToString()), rng.standard_normal((2, 3)).astype(np.float32)
+    assert loaded.outputs[1].dtype == "unknown"
+    for ours, theirs in zip(loaded(x), session(model.SerializeToString()).run(None, {"x": x}), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
 @pytest.mark.parametrize("scale", [0.1, 0.7, 1 / 255])
 def test_values_on_another_grid_are_divided(rng, tmp_path, kind, scale):

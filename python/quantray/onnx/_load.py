@@ -75,7 +75,8 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
     inputs = [_value(value) for value in file.graph.inputs if value.name not in file.graph.initializers]
     # What is only looked at between two nodes is often named as an output, and no more.
     outputs = [
-        _value(value) if value.kind else Value(value.name, "unknown", None) for value in file.graph.outputs
+        Value(value.name, "unknown", None) if value.kind in ("", "unknown") else _value(value)
+        for value in file.graph.outputs
     ]
     producer = " ".join(part for part in (file.producer_name, file.producer_version) if part)
     empty = Plan((), (), (), {})
