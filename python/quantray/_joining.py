@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
@@ -24,6 +24,14 @@ def of_arrays(name: str, tensors: Sequence[object], axis: int | None = None) -> 
     from quantray._array_functions import joined
 
     return joined(name, tensors, axis)
+
+
+def _along(of_codes: Callable[..., QTensor], name: str, tensors: Any, dim: int, axis: int | None) -> Tensor:
+    """Tensors joined along an axis: of codes by the core, arrays by the function that NumPy has for it."""
+    given: list[object] | None = list(tensors) if hasattr(tensors, "__iter__") else None
+    if given is not None and are_arrays(given):
+        return of_arrays(name, given, dim if axis is None else axis)
+    return of_codes(tensors if given is None else given, dim, axis=axis)
 
 
 @overload
@@ -52,10 +60,7 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Ten
 
     Source: `torch.cat`.
     """
-    tensors = list(tensors) if hasattr(tensors, "__iter__") else tensors
-    if isinstance(tensors, list) and are_arrays(tensors):
-        return of_arrays("concatenate", tensors, dim if axis is None else axis)
-    return _core.cat(tensors, dim, axis=axis)
+    return _along(_core.cat, "concatenate", tensors, dim, axis)
 
 
 @overload
@@ -75,10 +80,7 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> T
 
     Source: `torch.stack`.
     """
-    tensors = list(tensors) if hasattr(tensors, "__iter__") else tensors
-    if isinstance(tensors, list) and are_arrays(tensors):
-        return of_arrays("stack", tensors, dim if axis is None else axis)
-    return _core.stack(tensors, dim, axis=axis)
+    return _along(_core.stack, "stack", tensors, dim, axis)
 
 
 @overload
