@@ -42,7 +42,7 @@ fn sizes() -> Vec<(usize, usize, usize)> {
     all
 }
 
-/// A matrix of random codes; extreme ones where `extreme`.
+/// A matrix of random codes, or of one that is extreme: 0, the least one of either sign, or 255.
 struct Memory {
     unsigned: Vec<u8>,
     signed: bool,
@@ -50,9 +50,9 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(n: usize, signed: bool, extreme: bool, random: &mut Random) -> Self {
-        let unsigned = (0..n).map(|_| if extreme { 255 } else { random.next() as u8 }).collect();
-        Self { unsigned, signed, extreme }
+    fn new(n: usize, signed: bool, extreme: Option<u8>, random: &mut Random) -> Self {
+        let unsigned = (0..n).map(|_| extreme.unwrap_or_else(|| random.next() as u8)).collect();
+        Self { unsigned, signed, extreme: extreme.is_some() }
     }
 
     /// As bytes of its sign, in memory that ends where a page does that may not be touched.
@@ -60,7 +60,7 @@ impl Memory {
         if self.signed {
             let to = guarded.slice::<i8>(self.unsigned.len(), true);
             for (to, from) in to.iter_mut().zip(&self.unsigned) {
-                *to = if self.extreme { 127 } else { *from as i8 };
+                *to = (if self.extreme { *from ^ 0x80 } else { *from }) as i8;
             }
             Codes::I8(to)
         } else {
@@ -94,19 +94,22 @@ fn products_on_every_instruction_set() {
             let (x_signed, w_signed) = (signs & 1 == 1, signs & 2 == 2);
             // Activations as most are, which some instruction sets multiply in another way.
             let near = signs & 4 == 4;
-            let extreme = case % 5 == 4;
+            let extreme = (case % 5 == 4).then_some(255);
+            let least = if case % 10 == 9 && near { Some(0) } else { extreme };
             let each = (case + signs) % 2 == 1;
             let transposed = (case + signs) % 3 == 2 && !near;
             let zero = |signed: bool, r: &mut Random| r.below(256) as i32 - if signed { 128 } else { 0 };
             let table = |each: bool, n: usize| if each { n } else { 1 };
             let mut xg = Guarded::new(m * k);
             let mut wg = Guarded::new(n * k);
-            let (mut xm, wm) = (
-                Memory::new(m * k, x_signed, extreme, random),
-                Memory::new(n * k, w_signed, extreme, random),
-            );
-            let x_zeros: Vec<i32> = (0..table(each, m)).map(|_| zero(x_signed, random)).collect();
+            let (mut xm, wm) =
+                (Memory::new(m * k, x_signed, extreme, random), Memory::new(n * k, w_signed, least, random));
+            let mut x_zeros: Vec<i32> = (0..table(each, m)).map(|_| zero(x_signed, random)).collect();
             if near {
+                // As behind ReLU.
+                if case % 4 < 2 {
+                    x_zeros.fill(if x_signed { -128 } else { 0 });
+                }
                 // Nothing lies far, little, and too much.
                 let far = [usize::MAX, 60, 8][case % 3];
                 for (i, code) in xm.unsigned.iter_mut().enumerate() {
@@ -197,6 +200,61 @@ fn products_on_every_instruction_set() {
     }
     assert_eq!(ran, sizes().len() * 8 * 2 * Isa::available().len());
     println!("ran: {:?}", Isa::available().iter().map(|isa| isa.name()).collect::<Vec<_>>());
+}
+
+/// Some instruction sets add two or four products in 16 bits where activations are small enough together.
+#[test]
+fn activations_around_the_greatest_that_are_small_together() {
+    let _turn = turn();
+    threads::set_num_threads(1).unwrap();
+    let mut random = Random(29);
+    for code in [63, 64, 65, 85, 86, 127, 128, 129, 254, 255u8] {
+        for (m, n, k) in [(1, 16, 8), (5, 33, 12), (6, 17, 20), (11, 48, 31), (16, 16, 72), (60, 64, 200)] {
+            // The same everywhere, and with a few that are one more, or none.
+            for one in [None, Some(code.saturating_add(1)), Some(0)] {
+                let codes: Vec<u8> = (0..m * k)
+                    .map(|_| match one {
+                        Some(one) if random.below(9) == 0 => one,
+                        _ => code,
+                    })
+                    .collect();
+                for weight in [-128i8, 127] {
+                    let weights = vec![weight; n * k];
+                    let weights = Matrix::dense(Codes::I8(&weights), n, k);
+                    let params = WeightParams { scales: &[1.0], zero_points: &[0] };
+                    let matrix = Matrix::dense(Codes::U8(&codes), m, k);
+                    let x = Activations { codes: matrix.into(), scales: &[1.0], zero_points: &[0] };
+                    let want: Vec<i32> = (0..m)
+                        .flat_map(|r| {
+                            let row = codes[r * k..][..k].iter().map(|&c| i32::from(c) * i32::from(weight));
+                            std::iter::repeat_n(row.sum::<i32>(), n)
+                        })
+                        .collect();
+                    for &isa in Isa::available() {
+                        let packed = PackedWeights::new(isa, weights, params).unwrap();
+                        let what =
+                            format!("{}: {m} x {k} of {code} and {one:?} by {n} of {weight}", isa.name());
+                        let mut out = Guarded::new(4 * m * n);
+                        let to = out.slice::<MaybeUninit<i32>>(m * n, true);
+                        multiply(&x, &packed, &Finish::default(), Results::Sums(to)).unwrap();
+                        same(&written(to), &want, &what);
+                        let to = out.slice::<MaybeUninit<f32>>(m * n, true);
+                        multiply(&x, &packed, &Finish::default(), Results::Floats(to)).unwrap();
+                        let floats: Vec<f32> = want.iter().map(|&sum| sum as f32).collect();
+                        same(&written(to), &floats, &what);
+                        let to = out.slice::<MaybeUninit<u8>>(m * n, true);
+                        let y = (255.0 * 128.0 * k as f32 / 127.0, 128);
+                        multiply(&x, &packed, &Finish::default(), Results::U8(to, y.0, y.1)).unwrap();
+                        let code = |&sum: &i32| {
+                            let finish = Finish::default();
+                            reference::to_code(sum.into(), 1.0, 1.0, &finish, 0, y, (0, 255)) as u8
+                        };
+                        same(&written(to), &want.iter().map(code).collect::<Vec<_>>(), &what);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The least sums of weights that float results in registers take apart into halves, and deeper ones.
