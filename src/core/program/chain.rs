@@ -41,7 +41,7 @@ pub struct Chain {
     links: Vec<Link>,
 }
 
-/// Bytes that tiles between links may take.
+/// Bytes that the tiles of all sources and links may take: less than any first cache.
 const CACHED: usize = 24 << 10;
 /// Elements of a tile.
 const TILE: std::ops::RangeInclusive<usize> = 256..=4096;
@@ -106,16 +106,14 @@ impl Chain {
     fn cut(&self) -> (usize, usize) {
         let row = self.sources.iter().map(|(lie, _)| lie.run(self.len)).min().unwrap_or(self.len).max(1);
         let row = if row >= LONG { row } else { self.len.max(1) };
-        let spread = |(lie, kind): &(Lie, Kind)| match lie {
-            Lie::Spread(_) => kind.size(),
-            _ => 0,
-        };
-        let each = self.sources.iter().map(spread).sum::<usize>()
-            + self.links[..self.links.len() - 1].iter().map(|link| link.kind.size()).sum::<usize>();
-        let tile = match each {
-            0 => self.len.max(1),
-            n => (CACHED / n).clamp(*TILE.start(), *TILE.end()),
-        };
+        let is_spread = |(lie, _): &(Lie, Kind)| matches!(lie, Lie::Spread(_));
+        if self.links.len() == 1 && !self.sources.iter().any(is_spread) {
+            return (row, self.len.max(1));
+        }
+        let source = |(lie, kind): &(Lie, Kind)| if *lie == Lie::One { 0 } else { kind.size() };
+        let each = self.sources.iter().map(source).sum::<usize>()
+            + self.links.iter().map(|link| link.kind.size()).sum::<usize>();
+        let tile = (CACHED / each).clamp(*TILE.start(), *TILE.end());
         (row, tile)
     }
 
