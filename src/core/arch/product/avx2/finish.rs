@@ -193,7 +193,30 @@ unsafe fn values(added: &Added<'_>, row: usize, column: usize, wanted: usize) ->
 /// The CPU has AVX2; tables of columns have `NR`, those of rows one or so many, and the output and what is added so many
 /// rows of those that are wanted.
 #[target_feature(enable = "avx2")]
+#[inline]
 pub(super) unsafe fn floats(
+    sums: &Sums,
+    count: usize,
+    finish: &ToNumbers<'_>,
+    (out, stride): (*mut f32, usize),
+    wanted: usize,
+) {
+    let floats = match (finish.added.is_some(), finish.relu) {
+        (false, false) => floats_of::<false, false>,
+        (false, true) => floats_of::<false, true>,
+        (true, false) => floats_of::<true, false>,
+        (true, true) => floats_of::<true, true>,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { floats(sums, count, finish, (out, stride), wanted) }
+}
+
+/// As [`floats`], where it is known what is done to each.
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2")]
+unsafe fn floats_of<const ADDED: bool, const RELU: bool>(
     sums: &Sums,
     count: usize,
     finish: &ToNumbers<'_>,
@@ -209,31 +232,42 @@ pub(super) unsafe fn floats(
         let bias = if finish.bias.is_empty() { [_mm256_setzero_ps(); 2] } else { of_floats(finish.bias) };
         let weights = of_floats(finish.weights);
         let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        let (zero, relu) = (_mm256_setzero_ps(), finish.relu);
+        let zero = _mm256_setzero_ps();
+        let (mut halves, mut masks) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
         for j in 0..2 {
-            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(wanted as i32 - 8 * j as i32), lanes);
+            masks[j] = _mm256_cmpgt_epi32(_mm256_set1_epi32(wanted as i32 - 8 * j as i32), lanes);
             let of_weights = _mm256_loadu_si256(finish.sums.as_ptr().add(8 * j).cast());
             let low = _mm256_and_si256(of_weights, _mm256_set1_epi32((1 << LOW) - 1));
             let high = _mm256_slli_epi32::<16>(_mm256_srai_epi32::<{ LOW as i32 }>(of_weights));
-            let halves = _mm256_or_si256(low, high);
-            for r in 0..count {
-                let zero_point =
-                    finish.zero_points.as_ptr().add(if finish.zero_points.len() > 1 { r } else { 0 });
-                let zero_point = _mm256_set1_epi32(*zero_point.cast::<i32>());
-                let scale = _mm256_set1_ps(finish.scales[if finish.scales.len() > 1 { r } else { 0 }]);
+            halves[j] = _mm256_or_si256(low, high);
+        }
+        // Of each row, or of all of them.
+        let each = |table: usize| usize::from(table > 1);
+        let (of_points, of_scales) = (each(finish.zero_points.len()), each(finish.scales.len()));
+        for r in 0..count {
+            let zero_point = finish.zero_points.as_ptr().add(of_points * r).cast::<i32>();
+            let zero_point = _mm256_set1_epi32(zero_point.read_unaligned());
+            let scale = _mm256_set1_ps(*finish.scales.as_ptr().add(of_scales * r));
+            for j in 0..2 {
                 let sum = _mm256_loadu_si256(sums.as_ptr().add(r * NR + 8 * j).cast());
-                let sum =
-                    _mm256_add_epi32(_mm256_add_epi32(sum, base[j]), _mm256_madd_epi16(halves, zero_point));
+                let sum = _mm256_add_epi32(
+                    _mm256_add_epi32(sum, base[j]),
+                    _mm256_madd_epi16(halves[j], zero_point),
+                );
                 let product = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scale, weights[j]));
                 let mut value = _mm256_add_ps(product, bias[j]);
-                if let Some((added, apart)) = finish.added {
-                    let added = _mm256_maskload_ps(added.as_ptr().wrapping_add(r * apart + 8 * j), mask);
+                if let Some((added, apart)) = finish.added
+                    && ADDED
+                {
+                    let added = _mm256_maskload_ps(added.as_ptr().wrapping_add(r * apart + 8 * j), masks[j]);
                     value = _mm256_add_ps(value, added);
-                    // NaN stays, as in NumPy.
-                    value = if relu { _mm256_max_ps(zero, value) } else { value };
-                } else {
-                    value = if relu { _mm256_max_ps(value, zero) } else { value };
                 }
+                value = match (ADDED, RELU) {
+                    (_, false) => value,
+                    (false, true) => _mm256_max_ps(value, zero),
+                    // NaN stays, as in NumPy.
+                    (true, true) => _mm256_max_ps(zero, value),
+                };
                 let to = out.wrapping_add(r * stride + 8 * j);
                 match wanted.saturating_sub(8 * j) {
                     8.. => _mm256_storeu_ps(to, value),
