@@ -39,7 +39,11 @@ def _move(to: Lowering, node: Node) -> None:
 
 _Move = Callable[[Lowering, Node, Ref], None]
 _NAMES = ("max", "min", "amax", "amin", "flip", "roll", "repeat", "tile", "take", "broadcast_to")
-_OF_ANY = frozenset(f"{home}.{name}" for home in ("numpy", "ndarray") for name in _NAMES)
+_SHUFFLES = ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle")
+_OF_ANY = frozenset(
+    [f"{home}.{name}" for home in ("numpy", "ndarray") for name in _NAMES]
+    + [f"functional.{name}" for name in _SHUFFLES]
+)
 _POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 
 
