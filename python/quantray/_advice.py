@@ -20,7 +20,8 @@ LEFT_OUT = MappingProxyType(
         "DataParallel DistributedDataParallel parallel": "a call's work is shared between threads by itself; "
         "quantray.set_num_threads says between how many",
         "lr_scheduler": "optimizers take schedules: optim.SGD(optim.step_decay(0.1, 0.5, 100))",
-        "autocast amp": "floats are float32: quantization.float16_dynamic_qconfig keeps weights in float16",
+        "autocast amp": "floats are float32; quantization.remedies.weight_only(model, bits=8) makes weights "
+        "smaller",
         "hub utils distributed multiprocessing": "data comes from NumPy, more processes from joblib or dask",
         "convert_jit convert_dynamic_jit fuse_conv_bn_jit prepare_jit prepare_dynamic_jit quantize_jit "
         "quantize_dynamic_jit script_qconfig script_qconfig_dict": "nothing is compiled: quantize, "
@@ -38,6 +39,17 @@ LEFT_OUT = MappingProxyType(
         ),
         "ns _numeric_suite _numeric_suite_fx": "quantray.analysis.compare(model, int8, batches) says what "
         "each node loses, and why",
+        "modules": "names are those of the module above: leave out `.modules` and what comes after it",
+        "reference": "there are no reference modules: quantray.graph says what a model computes",
+        "pruning": "set weights to 0 as arrays, w[numpy.abs(w) < t] = 0: integers keep zeros",
+        "SyncBatchNorm": "there is one process: BatchNorm1d, 2d and 3d do it",
+        "ParameterList ParameterDict": "give each parameter a name, setattr(self, f'w{i}', "
+        "nn.Parameter(w)), or a module of its own in a ModuleList",
+        "Buffer": "self.register_buffer(name, array) does it",
+        "LazyLinear LazyConv1d LazyConv2d LazyConv3d LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d": (
+            "layers are made with their lengths: those without Lazy take them"
+        ),
+        "_saturate_weight_to_fp16": "numpy.clip(w, -65504, 65504) does it",
         "_empty_affine_quantized _empty_per_channel_affine_quantized": "make_per_tensor_quantized_tensor and "
         "make_per_channel_quantized_tensor take an array of codes, such as numpy.zeros(shape, numpy.uint8)",
         "quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d": "ops.max_pool1d, max_pool2d and "
@@ -252,6 +264,8 @@ _MODULES = MappingProxyType(
     {
         "cuda ipu mtia xpu to_empty share_memory": "arrays live in the CPU's memory",
         "half double bfloat16 type": "models are float32; quantization.quantize_dynamic makes them smaller",
+        "_packed_params _weight_bias": "weight() and bias() are the layer's; ops.PackedLinear(weight, bias) "
+        "and its like are what operators take",
         "zero_grad backward": "no gradients are kept: nn.value_and_grad(model, loss) returns them",
         "compile": "quantization.quantize and quantize_dynamic make programs of models",
         "get_parameter get_buffer": "model.state_dict()[name] is the array",
