@@ -97,6 +97,12 @@ class Settings:
 
     def of(self, node: Node, model: nn.Module) -> QConfig | None:
         """The QConfig of a node; None for what stays in float."""
+        found = self._of(node, model)
+        if found is None or node.kind != "layer":
+            return found
+        return found.along(1 if node.value.is_transposed else 0)
+
+    def _of(self, node: Node, model: nn.Module) -> QConfig | None:
         home, names = home_of(node, model), candidates(node, model)
         if self._stays(home, names, model):
             return None
