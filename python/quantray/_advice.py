@@ -28,8 +28,13 @@ LEFT_OUT = MappingProxyType(
         "quantize_dynamic, prepare, convert and fuse_modules take models as they are",
         "prepare_fx prepare_qat_fx convert_fx convert_to_reference_fx fuse_fx quantize_fx FXFloatFunctional "
         "get_fuser_method_new MatchAllNode Pattern get_combined_dict prepare_pt2e convert_pt2e "
-        "quantize_pt2e pt2e quantizer": "models are captured as graphs by themselves: prepare, prepare_qat "
+        "quantize_pt2e pt2e quantizer prepare_qat_pt2e XNNPACKQuantizer X86InductorQuantizer "
+        "get_symmetric_quantization_config move_exported_model_to_eval": "models are captured as graphs by "
+        "themselves: prepare, prepare_qat "
         "and convert do it, quantray.graph shows it",
+        "PrepareCustomConfig ConvertCustomConfig FuseCustomConfig": "what cannot be captured runs as Python "
+        "by itself; QConfigMapping.set_module_name(name, None) leaves a module in float, "
+        "graph.register_layer says what one of your own becomes",
         "DEFAULT_REFERENCE_STATIC_QUANT_MODULE_MAPPINGS get_default_static_quant_reference_module_mappings": (
             "there are no reference modules: quantray.graph says what a model computes"
         ),
@@ -115,12 +120,13 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Names of onnxruntime, NNCF, optimum and Neural Compressor, and what does the same here.
+#: Names of other quantizers (onnxruntime, NNCF, optimum, Neural Compressor, torchao, bitsandbytes, Brevitas,
+#: TensorFlow Lite), and what does the same here.
 _OTHER_TOOLS = MappingProxyType(
     {
         "InferenceSession SessionOptions": "quantray.onnx.load(path) makes a model, whose run, get_inputs "
         "and get_outputs are a session's; quantray.set_num_threads sets threads",
-        "quantize_static ORTQuantizer PostTrainingQuantConfig": "quantray.onnx.save("
+        "quantize_static ORTQuantizer PostTrainingQuantConfig StaticQuantConfig fit": "quantray.onnx.save("
         "quantization.quantize(quantray.onnx.load(path), batches), out)",
         "quantize_dynamic": "quantray.onnx.save(quantization.quantize_dynamic(quantray.onnx.load(path)), "
         "out)",
@@ -128,6 +134,19 @@ _OTHER_TOOLS = MappingProxyType(
         "of inputs; readers and data sets of other tools are taken as they are",
         "CalibrationMethod": "MinMaxObserver, EntropyObserver and PercentileObserver of quantization, in a "
         "QConfig",
+        "AutoQuantizationConfig AutoCalibrationConfig QuantizationConfig QuantizeConfig TuningCriterion": (
+            "quantization.quantize(model, batches) and quantize_dynamic(model) need no settings; "
+            "a QConfigMapping has them"
+        ),
+        "quantize_ autoquant Int8WeightOnlyConfig Int4WeightOnlyConfig int8_weight_only int4_weight_only "
+        "BitsAndBytesConfig Linear8bitLt Linear4bit GPTQConfig AWQConfig quantize_weights": "quantization."
+        "remedies.weight_only(model, bits=8), or bits=4, by GPTQ where data are given",
+        "Int8DynamicActivationInt8WeightConfig int8_dynamic_activation_int8_weight": "quantization."
+        "quantize_dynamic(model)",
+        "QATConfig QuantConv1d QuantConv2d QuantLinear QuantReLU QuantIdentity quantize_model": "quantization"
+        ".prepare_qat(model, quantization.qconfig_for_bits(weight=4, activation=4)), then convert",
+        "TFLiteConverter Optimize": "files of TensorFlow come by tf2onnx: quantization.quantize("
+        "quantray.onnx.load(path), batches)",
         "QuantType QuantFormat": "weights are int8, activations uint8, files QDQ; a QConfig says otherwise",
         "quant_pre_process shape_inference preprocess": "quantray.onnx.load does it",
         "IgnoredScope Subgraph": "quantization.get_default_qconfig_mapping().set_module_name(name, None), or "

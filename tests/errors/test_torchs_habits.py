@@ -205,3 +205,30 @@ def test_weights_of_float16_are_refused_and_never_made_integers_in_silence(kind)
 def test_an_unseen_model_says_how_a_saved_one_is_read():
     with pytest.raises(ValueError, match=r"load_state_dict\(path\) of an instance"):
         tq.convert(tq.prepare(nn.Sequential(nn.Linear(2, 2))))
+
+
+OTHERS = {
+    "quantize_": "weight_only",
+    "Int8WeightOnlyConfig": "weight_only",
+    "BitsAndBytesConfig": "weight_only",
+    "Int8DynamicActivationInt8WeightConfig": "quantize_dynamic",
+    "QATConfig": "prepare_qat",
+    "QuantConv2d": "prepare_qat",
+    "XNNPACKQuantizer": "captured as graphs",
+    "PrepareCustomConfig": "set_module_name",
+    "AutoQuantizationConfig": "quantize_dynamic",
+    "TFLiteConverter": "tf2onnx",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_names_of_other_quantizers_say_what_does_it_here(name):
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}': .*{OTHERS[name]}"):
+        getattr(tq, name)
+
+
+def test_settings_as_a_dict_say_what_makes_a_mapping_of_them():
+    given = {"": tq.get_default_qconfig()}
+    with pytest.raises(TypeError, match=r"got dict: QConfigMapping.from_dict\(...\) makes one"):
+        tq.prepare(nn.Sequential(nn.Linear(2, 2)), given)
+    assert tq.prepare(nn.Sequential(nn.Linear(2, 2)), tq.QConfigMapping.from_dict(given))

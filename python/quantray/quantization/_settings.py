@@ -36,8 +36,9 @@ class Settings:
         if isinstance(given, QConfig):
             given = QConfigMapping().set_global(given)
         if given is not None and not isinstance(given, QConfigMapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            hint = ": QConfigMapping.from_dict(...) makes one" if isinstance(given, dict) else ""
             raise TypeError(
-                f"qconfig_mapping must be a QConfig or a QConfigMapping, got {type(given).__name__}"
+                f"qconfig_mapping must be a QConfig or a QConfigMapping, got {type(given).__name__}{hint}"
             )
         if given is None and not any("qconfig" in module.__dict__ for module in model.modules()):
             given = default
