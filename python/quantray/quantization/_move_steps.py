@@ -94,9 +94,11 @@ def _getitem(to: Lowering, node: Node, x: Ref) -> None:
 
 
 def _pad(to: Lowering, node: Node, x: Ref) -> None:
-    sides = [to.length(n) for n in node.get("pad")]
     if node.get("mode") != "constant":
-        raise NotLowered("pad")
+        # Elements of the image itself: codes are put there as floats are.
+        steps_of("pad")(to, node.but(kind="pad", value=None))
+        return
+    sides = [to.length(n) for n in node.get("pad")]
     ndim = len(to.graph.fact(x).shape)
     pairs: list[tuple[Length, Length]] = [(0, 0)] * (ndim - len(sides) // 2)
     pairs += [(sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2)]
