@@ -25,7 +25,10 @@ class _Pad(Configured):
     def __init__(self, padding: int | Sequence[int]) -> None:
         super().__init__()
         several = (padding,) * (2 * self._dims) if isinstance(padding, int) else tuple(padding)
-        if len(several) != 2 * self._dims or not all(isinstance(n, int) for n in several):
+        if len(several) != 2 * self._dims or not all(
+            isinstance(n, int)  # pyright: ignore[reportUnnecessaryIsInstance] # callers may give others
+            for n in several
+        ):
             raise ValueError(
                 f"padding must be an integer or {2 * self._dims} of them, last axis first, got {padding!r}"
             )

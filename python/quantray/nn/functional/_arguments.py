@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def refuse_masked(value: object) -> None:
     """Raises for an array some of whose elements are masked: what lies behind a mask is no value."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    if isinstance(value, np.ma.MaskedArray) and np.any(np.ma.getmaskarray(cast("Array", value))):
         raise TypeError(
             "input must be without masked elements: use its .filled(value) first, got a masked array"
         )

@@ -13,7 +13,7 @@ from quantray.nn.functional._arguments import floats
 from quantray.nn.functional._loss import Reduction, check_reduction, reduced, same_shape
 
 if TYPE_CHECKING:
-    from quantray._typing import Floats, Input
+    from quantray._typing import Array, Floats, Input
     from quantray.nn._gradients import Vjp
     from quantray.nn.functional._loss import Loss
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LEAST = np.float32(-100)
 
 
-def _log(x: Floats) -> Floats:
+def _log(x: Floats) -> Array:
     with np.errstate(divide="ignore"):
         return np.maximum(np.log(x), _LEAST)
 
@@ -40,7 +40,7 @@ def _unlikely_gradient(
     # torch's bound, which keeps the slope finite at 0 and 1.
     slope = (p - t) / np.maximum((1 - p) * p, np.float32(1e-12)) * weight
 
-    def vjp(g: Floats) -> list[Floats]:
+    def vjp(g: Floats) -> list[Array]:
         each = {0: lambda: g * slope, 1: lambda: g * (_log(1 - p) - _log(p)) * weight}
         return [each[i]() for i in wanted]
 

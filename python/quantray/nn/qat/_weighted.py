@@ -20,6 +20,10 @@ class QConfig(Protocol):
     @property
     def weight(self) -> Callable[[], nn.Module]: ...
 
+    def along(self, axis: int) -> QConfig:
+        """The same for weights whose output channels are on an axis."""
+        ...
+
 
 def check_qconfig(cls: type, qconfig: QConfig | None) -> QConfig:
     """A QConfig whose weight is fake-quantized, as modules for training need one.
