@@ -76,6 +76,16 @@ DIFFERENCES = {
         ),
         ("Learnable fake quantization", "is off by a step of its gradient below zero", "is right"),
         ("`FusedMovingAvgObsFakeQuantize`", "computes scales in a way of its own", "as its observer does"),
+        (
+            "`calculate_qparams()` of an observer that saw nothing",
+            "warns, and gives scale 1, zero point 0",
+            "RuntimeError",
+        ),
+        (
+            "The state of `HistogramObserver`",
+            "has `histogram`, which changes with the order of batches",
+            "has finer counts, which do not; torch's is not loaded",
+        ),
         ("Observers in `eval()`", "go on observing", "rest, unless they saw nothing yet"),
         ("Ranges of values near 3.4e38", "give infinite codes", "give the largest scale that is finite"),
         ("The trained and the converted model", "may differ by steps", "have the same scales and weights"),
@@ -113,6 +123,17 @@ DIFFERENCES = {
         ),
         ("`nn.quantized.Linear().state_dict()`", "has `_packed_params`", "has `weight` and `bias`"),
         ("`nn.quantized.Embedding().weight()`", "is a method", "is the table itself, `.weight`"),
+        ("Tables of 4 bits", "round scales and zero points to float16 when they look up", "do not"),
+        (
+            "`prepare`, `convert`, then `load_state_dict` of a quantized state",
+            "fills layers that saw no data",
+            "`load(path)`, or `load_state_dict(path)` of the float instance",
+        ),
+        (
+            "`quantize_dynamic(dtype=torch.float16)`, `float16_dynamic_qconfig`",
+            "keep weights in float16",
+            "ValueError; `remedies.weight_only(model, bits=8)` has half as many bytes",
+        ),
         (
             "`convert` of tables that were never called",
             "works",

@@ -111,7 +111,8 @@ _PLACES = {
     """,
     "quantray.ops": "int_mm",
     "quantray.grids": "int4 make_per_group_quantized_tensor quantize_per_group uint4",
-    "quantray.quantization": "choose_qparams_optimized",
+    "quantray.quantization": "choose_qparams_optimized choose_qparams_per_tensor",
+    "quantray.quantization.observer._optimized": "_choose_qparams_per_tensor",
     "quantray.quantization.fake_quantize": "fused_moving_avg_obs_fake_quant",
 }
 _ELSEWHERE = {name: place for place, names in _PLACES.items() for name in names.split()}

@@ -20,15 +20,21 @@ LEFT_OUT = MappingProxyType(
         "DataParallel DistributedDataParallel parallel": "a call's work is shared between threads by itself; "
         "quantray.set_num_threads says between how many",
         "lr_scheduler": "optimizers take schedules: optim.SGD(optim.step_decay(0.1, 0.5, 100))",
-        "autocast amp": "floats are float32: quantization.float16_dynamic_qconfig keeps weights in float16",
+        "autocast amp": "floats are float32; quantization.remedies.weight_only(model, bits=8) makes weights "
+        "smaller",
         "hub utils distributed multiprocessing": "data comes from NumPy, more processes from joblib or dask",
         "convert_jit convert_dynamic_jit fuse_conv_bn_jit prepare_jit prepare_dynamic_jit quantize_jit "
         "quantize_dynamic_jit script_qconfig script_qconfig_dict": "nothing is compiled: quantize, "
         "quantize_dynamic, prepare, convert and fuse_modules take models as they are",
         "prepare_fx prepare_qat_fx convert_fx convert_to_reference_fx fuse_fx quantize_fx FXFloatFunctional "
         "get_fuser_method_new MatchAllNode Pattern get_combined_dict prepare_pt2e convert_pt2e "
-        "quantize_pt2e pt2e quantizer": "models are captured as graphs by themselves: prepare, prepare_qat "
+        "quantize_pt2e pt2e quantizer prepare_qat_pt2e XNNPACKQuantizer X86InductorQuantizer "
+        "get_symmetric_quantization_config move_exported_model_to_eval": "models are captured as graphs by "
+        "themselves: prepare, prepare_qat "
         "and convert do it, quantray.graph shows it",
+        "PrepareCustomConfig ConvertCustomConfig FuseCustomConfig": "what cannot be captured runs as Python "
+        "by itself; QConfigMapping.set_module_name(name, None) leaves a module in float, "
+        "graph.register_layer says what one of your own becomes",
         "DEFAULT_REFERENCE_STATIC_QUANT_MODULE_MAPPINGS get_default_static_quant_reference_module_mappings": (
             "there are no reference modules: quantray.graph says what a model computes"
         ),
@@ -38,6 +44,17 @@ LEFT_OUT = MappingProxyType(
         ),
         "ns _numeric_suite _numeric_suite_fx": "quantray.analysis.compare(model, int8, batches) says what "
         "each node loses, and why",
+        "modules": "names are those of the module above: leave out `.modules` and what comes after it",
+        "reference": "there are no reference modules: quantray.graph says what a model computes",
+        "pruning": "set weights to 0 as arrays, w[numpy.abs(w) < t] = 0: integers keep zeros",
+        "SyncBatchNorm": "there is one process: BatchNorm1d, 2d and 3d do it",
+        "ParameterList ParameterDict": "give each parameter a name, setattr(self, f'w{i}', "
+        "nn.Parameter(w)), or a module of its own in a ModuleList",
+        "Buffer": "self.register_buffer(name, array) does it",
+        "LazyLinear LazyConv1d LazyConv2d LazyConv3d LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d": (
+            "layers are made with their lengths: those without Lazy take them"
+        ),
+        "_saturate_weight_to_fp16": "numpy.clip(w, -65504, 65504) does it",
         "_empty_affine_quantized _empty_per_channel_affine_quantized": "make_per_tensor_quantized_tensor and "
         "make_per_channel_quantized_tensor take an array of codes, such as numpy.zeros(shape, numpy.uint8)",
         "quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d": "ops.max_pool1d, max_pool2d and "
@@ -103,12 +120,13 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Names of onnxruntime, NNCF, optimum and Neural Compressor, and what does the same here.
+#: Names of other quantizers (onnxruntime, NNCF, optimum, Neural Compressor, torchao, bitsandbytes, Brevitas,
+#: TensorFlow Lite), and what does the same here.
 _OTHER_TOOLS = MappingProxyType(
     {
         "InferenceSession SessionOptions": "quantray.onnx.load(path) makes a model, whose run, get_inputs "
         "and get_outputs are a session's; quantray.set_num_threads sets threads",
-        "quantize_static ORTQuantizer PostTrainingQuantConfig": "quantray.onnx.save("
+        "quantize_static ORTQuantizer PostTrainingQuantConfig StaticQuantConfig fit": "quantray.onnx.save("
         "quantization.quantize(quantray.onnx.load(path), batches), out)",
         "quantize_dynamic": "quantray.onnx.save(quantization.quantize_dynamic(quantray.onnx.load(path)), "
         "out)",
@@ -116,6 +134,19 @@ _OTHER_TOOLS = MappingProxyType(
         "of inputs; readers and data sets of other tools are taken as they are",
         "CalibrationMethod": "MinMaxObserver, EntropyObserver and PercentileObserver of quantization, in a "
         "QConfig",
+        "AutoQuantizationConfig AutoCalibrationConfig QuantizationConfig QuantizeConfig TuningCriterion": (
+            "quantization.quantize(model, batches) and quantize_dynamic(model) need no settings; "
+            "a QConfigMapping has them"
+        ),
+        "quantize_ autoquant Int8WeightOnlyConfig Int4WeightOnlyConfig int8_weight_only int4_weight_only "
+        "BitsAndBytesConfig Linear8bitLt Linear4bit GPTQConfig AWQConfig quantize_weights": "quantization."
+        "remedies.weight_only(model, bits=8), or bits=4, by GPTQ where data are given",
+        "Int8DynamicActivationInt8WeightConfig int8_dynamic_activation_int8_weight": "quantization."
+        "quantize_dynamic(model)",
+        "QATConfig QuantConv1d QuantConv2d QuantLinear QuantReLU QuantIdentity quantize_model": "quantization"
+        ".prepare_qat(model, quantization.qconfig_for_bits(weight=4, activation=4)), then convert",
+        "TFLiteConverter Optimize": "files of TensorFlow come by tf2onnx: quantization.quantize("
+        "quantray.onnx.load(path), batches)",
         "QuantType QuantFormat": "weights are int8, activations uint8, files QDQ; a QConfig says otherwise",
         "quant_pre_process shape_inference preprocess": "quantray.onnx.load does it",
         "IgnoredScope Subgraph": "quantization.get_default_qconfig_mapping().set_module_name(name, None), or "
@@ -252,6 +283,8 @@ _MODULES = MappingProxyType(
     {
         "cuda ipu mtia xpu to_empty share_memory": "arrays live in the CPU's memory",
         "half double bfloat16 type": "models are float32; quantization.quantize_dynamic makes them smaller",
+        "_packed_params _weight_bias": "weight() and bias() are the layer's; ops.PackedLinear(weight, bias) "
+        "and its like are what operators take",
         "zero_grad backward": "no gradients are kept: nn.value_and_grad(model, loss) returns them",
         "compile": "quantization.quantize and quantize_dynamic make programs of models",
         "get_parameter get_buffer": "model.state_dict()[name] is the array",

@@ -99,6 +99,12 @@ def test_no_name_of_the_table_is_an_arrays_own_with_that_meaning():
         "from quantray.optim.lr_scheduler import StepLR",
         "from quantray.nn import DataParallel",
         "import quantray.jit",
+        "from quantray.nn.modules.utils import _pair",
+        "from quantray.ao.nn.quantized.modules.utils import _quantize_weight",
+        "from quantray.ao.nn.quantized import reference",
+        "from quantray.ao import pruning",
+        "from quantray.ao.quantization.utils import get_combined_dict",
+        "from quantray.nn import SyncBatchNorm",
         "from quantray import abs",
     ],
 )
@@ -177,3 +183,52 @@ def test_arrays_are_tensors_where_code_for_torch_asks():
 def test_the_variance_of_torch_is_told_apart():
     with pytest.raises(AttributeError, match="ddof=1"):
         qt.var  # noqa: B018
+
+
+def test_packed_parameters_say_what_they_are_here():
+    for layer in (nn.quantized.Linear(3, 4), nn.quantized.dynamic.Linear(3, 4)):
+        for name in ("_packed_params", "_weight_bias"):
+            with pytest.raises(AttributeError, match=r"weight\(\) and bias\(\) are the layer's"):
+                getattr(layer, name)
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, nn.LSTM, nn.GRUCell])
+def test_weights_of_float16_are_refused_and_never_made_integers_in_silence(kind):
+    layer = kind(4, 4)
+    with pytest.raises(ValueError, match=r"float16.*remedies.weight_only"):
+        tq.quantize_dynamic(nn.Sequential(layer), {kind}, dtype=np.float16)
+    layer.qconfig = tq.float16_dynamic_qconfig
+    with pytest.raises(ValueError, match=r"float16.*remedies.weight_only"):
+        getattr(nn.quantized.dynamic, kind.__name__).from_float(layer)
+
+
+def test_an_unseen_model_says_how_a_saved_one_is_read():
+    with pytest.raises(ValueError, match=r"load_state_dict\(path\) of an instance"):
+        tq.convert(tq.prepare(nn.Sequential(nn.Linear(2, 2))))
+
+
+OTHERS = {
+    "quantize_": "weight_only",
+    "Int8WeightOnlyConfig": "weight_only",
+    "BitsAndBytesConfig": "weight_only",
+    "Int8DynamicActivationInt8WeightConfig": "quantize_dynamic",
+    "QATConfig": "prepare_qat",
+    "QuantConv2d": "prepare_qat",
+    "XNNPACKQuantizer": "captured as graphs",
+    "PrepareCustomConfig": "set_module_name",
+    "AutoQuantizationConfig": "quantize_dynamic",
+    "TFLiteConverter": "tf2onnx",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_names_of_other_quantizers_say_what_does_it_here(name):
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}': .*{OTHERS[name]}"):
+        getattr(tq, name)
+
+
+def test_settings_as_a_dict_say_what_makes_a_mapping_of_them():
+    given = {"": tq.get_default_qconfig()}
+    with pytest.raises(TypeError, match=r"got dict: QConfigMapping.from_dict\(...\) makes one"):
+        tq.prepare(nn.Sequential(nn.Linear(2, 2)), given)
+    assert tq.prepare(nn.Sequential(nn.Linear(2, 2)), tq.QConfigMapping.from_dict(given))

@@ -264,3 +264,30 @@ def test_a_hook_may_give_back_its_argument_in_one_call_alone(rng):
     small = tq.quantize_dynamic(model)
     for sign in (1, -1, 1):
         assert np.abs(small(sign * np.abs(x)) - model(sign * np.abs(x))).max() < 0.1
+
+
+class MakesItsActivation(nn.Module):
+    """A forward that puts a new module in the place of one that it has called."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last, self.act = nn.Linear(5, 5), nn.Linear(5, 5), nn.ReLU()
+
+    def forward(self, x):
+        x = self.last(self.act(self.first(x)) + 5)
+        self.act = nn.ReLU()
+        return x
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_modules_that_python_calls_stay_what_they_are(trains):
+    """They were taken for parts of the layer before them, and computed nothing in the first call."""
+    nn.manual_seed(0)
+    model = MakesItsActivation()
+    x = np.random.default_rng(0).standard_normal((8, 5), np.float32)
+    want = model.eval()(x)
+    ready = tq.prepare_qat(model.train()) if trains else tq.prepare(model)
+    ready(x)
+    int8 = tq.convert(ready.eval())
+    assert np.abs(int8(x) - want).max() < 0.1
+    assert np.abs(int8(x) - want).max() < 0.1

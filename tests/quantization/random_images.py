@@ -68,6 +68,13 @@ def _activation(r, c, h, w):
             lambda: nn.Hardtanh(-0.5, 2.0),
             nn.Dropout,
             lambda: nn.Softmax(1),
+            nn.CELU,
+            nn.SELU,
+            nn.Mish,
+            nn.Softsign,
+            nn.LogSigmoid,
+            nn.Softshrink,
+            nn.AlphaDropout,
         ]
     )()
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from quantray import nn
 from quantray import quantization as tq
+from quantray.nn import functional as F
 from quantray.quantization import _move_steps
 
 MOVES = {
@@ -16,6 +17,8 @@ MOVES = {
     "tile": lambda y: np.tile(y, (1, 1, 2, 1)),
     "take": lambda y: np.take(y, [0, 2], axis=2),
     "broadcast_to": lambda y: np.broadcast_to(y[:, :, :1], y.shape),
+    "channel_shuffle": lambda y: F.channel_shuffle(y, groups=4),
+    "pixel_unshuffle": lambda y: F.pixel_unshuffle(F.pixel_shuffle(y, upscale_factor=2), 2),
 }
 
 

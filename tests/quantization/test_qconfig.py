@@ -113,3 +113,44 @@ def test_names_that_nothing_has_are_said():
     mapping = tq.get_default_qconfig_mapping().set_module_name("haed", None)
     with pytest.warns(UserWarning, match=r"no module and no node 'haed' \(did you mean 'head'\?\)"):
         tq.quantize(Summed().eval(), x, mapping, verbose=False)
+
+
+@pytest.mark.parametrize("backend", ["fbgemm", "qnnpack"])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_transposed_convolutions_take_the_qconfigs_of_all_layers(backend, dims):
+    """A scale for each output, which are on the weight's second axis: torch refuses these weights."""
+    layer = getattr(nn, f"ConvTranspose{dims}d")(3, 5, 2)
+    model = nn.Sequential(layer, nn.ReLU())
+    x = np.random.default_rng(0).standard_normal((2, 3, *[6] * dims)).astype(np.float32)
+    want = model.eval()(x)
+    model.qconfig = tq.get_default_qconfig(backend)
+    ready = tq.prepare(model)
+    ready(x)
+    int8 = tq.convert(ready)
+    weight = int8[0].weight()
+    axes = (0, *range(2, dims + 2))
+    widest = np.abs(layer.weight).max(axes if backend == "fbgemm" else None)
+    np.testing.assert_allclose(
+        weight.q_per_channel_scales() if backend == "fbgemm" else weight.q_scale(), widest / 127.5, rtol=1e-6
+    )
+    assert np.abs(int8(x) - want).max() < 0.03
+    assert (
+        tq.quantize(nn.Sequential(layer), x, tq.get_default_qconfig(backend), verbose=False)(x).shape
+        == want.shape
+    )
+
+
+def test_training_with_transposed_convolutions_is_what_integers_compute():
+    rng = np.random.default_rng(1)
+    model = nn.Sequential(
+        nn.ConvTranspose2d(4, 6, 3, groups=2), nn.BatchNorm2d(6), nn.ReLU(), nn.ConvTranspose2d(6, 4, 2)
+    )
+    model.qconfig = tq.get_default_qat_qconfig("fbgemm")
+    ready = tq.prepare_qat(model.train())
+    x = rng.standard_normal((4, 4, 5, 5)).astype(np.float32)
+    ready(x)
+    want = ready.eval()(x)
+    np.testing.assert_array_equal(tq.convert(ready)(x), want)
+    layer = nn.ConvTranspose2d(4, 6, 3)
+    layer.qconfig = tq.get_default_qat_qconfig("fbgemm")
+    assert nn.qat.ConvTranspose2d.from_float(layer).weight_fake_quant.ch_axis == 1

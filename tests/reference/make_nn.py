@@ -247,7 +247,66 @@ def optimizers():
         cases.append(case)
 
 
-for make in (convolutions, pools, activations, normalizations, others, losses, modules, optimizers):
+def formulas():
+    """Activations and losses of formulas, and modules that move or pad elements."""
+    wide = np.concatenate([np.linspace(-9, 9, 37), [30, -30, 100, -100]]).astype(np.float32) + np.float32(
+        0.01
+    )
+    for op in ["selu", "mish", "softsign", "logsigmoid", "tanhshrink", "hardshrink", "softshrink", "celu"]:
+        function(op, [wide])
+    function("hardshrink", [wide], {"lambd": 2.0})
+    function("softshrink", [wide], {"lambd": 2.0})
+    function("celu", [wide], {"alpha": 0.5})
+    function("threshold", [wide], {"threshold": 0.7, "value": -3.0})
+    function("softmin", [normal(4, 3, 5) * 4], {"dim": 1})
+    for axis in (-1, 1):
+        function("glu", [normal(3, 4, 6)], {"dim": axis})
+    chances = rng.random((3, 4), np.float32), rng.random((3, 4), np.float32)
+    shares = rng.dirichlet(np.ones(4), 3).astype(np.float32)
+    shares[0, 0] = 0
+    for reduction in ("mean", "sum", "none"):
+        s = {"reduction": reduction}
+        function("smooth_l1_loss", [normal(3, 4) * 2, normal(3, 4)], s)
+        function("smooth_l1_loss", [normal(3, 4), normal(3, 4)], s | {"beta": 0.0})
+        function("smooth_l1_loss", [normal(3, 4), normal(3, 4)], s | {"beta": 0.3})
+        function("huber_loss", [normal(3, 4), normal(3, 4)], s | {"delta": 0.7})
+        function("binary_cross_entropy", list(chances), s, {"weight": np.float32([0.5, 1, 2, 3])})
+        function("kl_div", [normal(3, 4)], s, {"target": shares})
+        function("kl_div", [normal(3, 4), normal(3, 4)], s | {"log_target": True})
+    function("kl_div", [normal(3, 4)], {"reduction": "batchmean"}, {"target": shares})
+    sharp = np.float32([[0, 1, 1e-9, 0.5]])
+    function("binary_cross_entropy", [sharp], {}, {"target": np.float32([[0, 1, 1, 0.25]])})
+    for name in [
+        "CELU",
+        "SELU",
+        "Mish",
+        "Softsign",
+        "LogSigmoid",
+        "Tanhshrink",
+        "Hardshrink",
+        "Softshrink",
+        "GLU",
+    ]:
+        module(name, {}, (3, 4))
+    module("Threshold", {"threshold": 0.3, "value": 2.0}, (3, 4))
+    module("Softmin", {"dim": 1}, (3, 4))
+    module("Softmax2d", {}, (2, 3, 4, 2))
+    for d, shape in ((1, (2, 3, 5)), (2, (2, 3, 5, 4)), (3, (2, 3, 5, 4, 3))):
+        several = [2, 1, 0, 1, 1, 2][: 2 * d]
+        for kind in ("Zero", "Reflection", "Replication", "Circular"):
+            for padding in (1, several):
+                module(f"{kind}Pad{d}d", {"padding": padding}, shape)
+        module(f"ConstantPad{d}d", {"padding": several, "value": 1.5}, shape)
+    module("UpsamplingNearest2d", {"scale_factor": 2.0}, (2, 3, 4, 3))
+    module("UpsamplingBilinear2d", {"size": 7}, (2, 3, 4, 3))
+    module("PixelShuffle", {"upscale_factor": 2}, (2, 8, 3, 2))
+    module("PixelUnshuffle", {"downscale_factor": 2}, (2, 2, 6, 4))
+    module("ChannelShuffle", {"groups": 3}, (2, 6, 3, 2))
+    for name in ("Dropout3d", "AlphaDropout", "FeatureAlphaDropout"):
+        module(name, {"p": 0.3}, (2, 3, 2, 2, 2))
+
+
+for make in (convolutions, pools, activations, normalizations, others, losses, modules, optimizers, formulas):
     make()
 (HERE / "nn.json").write_text(json.dumps(cases, indent=1) + "\n")
 np.savez_compressed(HERE / "nn.npz", **arrays)

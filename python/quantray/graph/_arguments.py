@@ -13,6 +13,7 @@ from quantray.graph._graph import map_tree
 from quantray.graph._trees import Call, is_array, is_dict, is_tuple, rebuilt
 from quantray.nn._gradients import is_traced
 from quantray.nn._module import Module
+from quantray.nn.functional._arguments import refuse_masked
 
 #: Types of values that arguments may have by default.
 _DEFAULTS = (type(None), bool, int, float, str)
@@ -85,6 +86,7 @@ def as_arrays(tree: object) -> object:
     if is_traced(tree):
         return tree
     if is_array(tree):
+        refuse_masked(tree)
         return np.asarray(tree, np.float32) if tree.dtype.kind == "f" else tree
     if hasattr(tree, "__array__") and not isinstance(tree, type):
         return as_arrays(np.asarray(tree))

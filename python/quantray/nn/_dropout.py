@@ -78,3 +78,55 @@ class Dropout2d(_Dropout):
     def forward(self, input: T) -> T | Floats:
         """Shape (N, C, H, W) or (C, H, W)."""
         return F.dropout2d(input, self.p, self.training)
+
+
+class Dropout3d(_Dropout):
+    """In training, each channel becomes 0 with probability p; the others are divided by `1 - p`.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> y = nn.Dropout3d()(np.ones((2, 9, 4, 4, 4)))
+    >>> bool(np.all(y == y[:, :, :1, :1, :1]))
+    True
+
+    Source: `torch.nn.Dropout3d`.
+    """
+
+    @whole_in_training
+    def forward(self, input: T) -> T | Floats:
+        """Shape (N, C, D, H, W) or (C, D, H, W)."""
+        return F.dropout3d(input, self.p, self.training)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout for networks of SELU: it keeps the mean and the variance of normalized inputs.
+
+    >>> from quantray import nn
+    >>> nn.AlphaDropout(0.9).eval()([1.0, 2.0])
+    [1.0, 2.0]
+
+    Source: `torch.nn.AlphaDropout`; arXiv:1706.02515.
+    """
+
+    @whole_in_training
+    def forward(self, input: T) -> T | Floats:
+        """Of the input's shape."""
+        return F.alpha_dropout(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """`AlphaDropout` of whole channels, the second axis.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> y = nn.FeatureAlphaDropout()(np.ones((1, 9, 4)))
+    >>> bool(np.all(y == y[:, :, :1]))
+    True
+
+    Source: `torch.nn.FeatureAlphaDropout`.
+    """
+
+    @whole_in_training
+    def forward(self, input: T) -> T | Floats:
+        """Shape (N, C, lengths)."""
+        return F.feature_alpha_dropout(input, self.p, self.training)

@@ -130,3 +130,92 @@ class BCEWithLogitsLoss(_Loss):
         """Logits and probabilities, of the same shape."""
         settings = (self.weight, self.reduction, self.pos_weight)
         return F.binary_cross_entropy_with_logits(input, target, *settings)
+
+
+class BCELoss(_Loss):
+    """How unlikely targets are, by probabilities.
+
+    >>> from quantray import nn
+    >>> round(float(nn.BCELoss()([0.5], [1.0])), 4)
+    0.6931
+
+    Source: `torch.nn.BCELoss`.
+    """
+
+    def __init__(self, weight: Input | None = None, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Input, target: Input) -> Loss:
+        """Probabilities and those that are right, of the same shape."""
+        return F.binary_cross_entropy(input, target, self.weight, self.reduction)
+
+
+class SmoothL1Loss(_Loss):
+    """Squares of small differences, sizes of large ones, on average.
+
+    >>> from quantray import nn
+    >>> float(nn.SmoothL1Loss()([0.0, 0.0], [1.0, 3.0]))
+    1.5
+
+    Source: `torch.nn.SmoothL1Loss`; arXiv:1504.08083.
+    """
+
+    _arguments = ("reduction", "beta")
+
+    def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.beta = beta
+
+    def forward(self, input: Input, target: Input) -> Loss:
+        """Arrays of the same shape."""
+        return F.smooth_l1_loss(input, target, self.reduction, self.beta)
+
+
+class HuberLoss(_Loss):
+    """Squares of small differences, sizes of large ones times `delta`, on average.
+
+    >>> from quantray import nn
+    >>> float(nn.HuberLoss()([0.0, 0.0], [1.0, 3.0]))
+    1.5
+
+    Source: `torch.nn.HuberLoss`.
+    """
+
+    _arguments = ("reduction", "delta")
+
+    def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.delta = delta
+
+    def forward(self, input: Input, target: Input) -> Loss:
+        """Arrays of the same shape."""
+        return F.huber_loss(input, target, self.reduction, self.delta)
+
+
+class KLDivLoss(Configured):
+    """How far probabilities are from others; arguments as for `functional.kl_div`.
+
+    >>> import numpy as np
+    >>> from quantray import nn
+    >>> round(float(nn.KLDivLoss("batchmean")(np.log([[0.5, 0.5]]), [[1.0, 0.0]])), 4)
+    0.6931
+
+    Source: `torch.nn.KLDivLoss`.
+    """
+
+    _arguments = ("reduction", "log_target")
+
+    def __init__(
+        self, reduction: Literal["mean", "sum", "none", "batchmean"] = "mean", log_target: bool = False
+    ) -> None:
+        super().__init__()
+        if reduction not in ("mean", "sum", "none", "batchmean"):
+            names = '"mean", "batchmean", "sum" or "none"'
+            raise ValueError(f"reduction must be {names}, got {reduction!r}")
+        self.reduction: Literal["mean", "sum", "none", "batchmean"] = reduction
+        self.log_target = log_target
+
+    def forward(self, input: Input, target: Input) -> Loss:
+        """Logarithms of probabilities, and probabilities, of the same shape."""
+        return F.kl_div(input, target, self.reduction, self.log_target)

@@ -76,6 +76,7 @@ from quantray.quantization.observer import (
     ReuseInputObserver,
     UniformQuantizationObserverBase,
     choose_qparams_optimized,
+    choose_qparams_per_tensor,
     default_affine_fixed_qparams_observer,
     default_debug_observer,
     default_dynamic_quant_observer,
@@ -233,6 +234,7 @@ __all__ = [
     "add_quant_dequant",
     "calibrate",
     "choose_qparams_optimized",
+    "choose_qparams_per_tensor",
     "convert",
     "default_activation_only_qconfig",
     "default_affine_fixed_qparams_fake_quant",
@@ -342,5 +344,7 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        text = f"module 'quantray.quantization' has no attribute {name!r}{advice(name)}"
+        helpers = ": its helpers are methods, such as an observer's calculate_qparams"
+        hint = helpers if name == "utils" else advice(name)
+        text = f"module 'quantray.quantization' has no attribute {name!r}{hint}"
         raise AttributeError(text, name=name, obj=sys.modules[__name__])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard, TypeVar, cast
 
 import numpy as np
@@ -30,7 +30,7 @@ def as_arguments(given: object, model: nn.Module | None = None) -> Args:
 
 
 def as_batches(data: Iterable[Batch]) -> Iterable[Batch]:
-    """Batches: one array is one of them.
+    """Batches: one array is one of them, and one dict by the names of inputs.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def as_batches(data: Iterable[Batch]) -> Iterable[Batch]:
         return cast("Any", data).get_inference_data()
     if callable(getattr(data, "get_next", None)):
         return iter(cast("Any", data).get_next, None)
-    if isinstance(data, np.ndarray) or hasattr(data, "__array__"):
+    if isinstance(data, (np.ndarray, Mapping)) or hasattr(data, "__array__"):
         return [cast("Batch", data)]
     if isinstance(data, (str, bytes)) or not hasattr(data, "__iter__"):
         raise TypeError(

@@ -113,9 +113,9 @@ def _grid_sample(to: Lowering, node: Node) -> None:
 
 @step_of("functional.pixel_shuffle", "functional.pixel_unshuffle")
 def _shuffle(to: Lowering, node: Node) -> None:
-    need(not node.kwargs and len(node.args) == 2)
-    x = node.args[0]
-    r = node.args[1]
+    x, r = arguments(
+        node, "input", "downscale_factor" if "unshuffle" in node.kind else "upscale_factor"
+    ).values()
     need(isinstance(r, int) and r > 0)
     *lead, c, h, w = shape_of(to, x)
     k, number = len(lead), wire(to, x)

@@ -14,6 +14,7 @@ from quantray.nn.quantized._grid import Grid
 from quantray.quantization._integers import QUANTIZE, code_of
 from quantray.quantization._layers import Limits
 from quantray.quantization._lowering import Lowering, settings_of, step_of
+from quantray.quantization._operands import FLOAT, typed
 
 if TYPE_CHECKING:
     PackedConv: TypeAlias = ops.PackedConv1d | ops.PackedConv2d | ops.PackedConv3d
@@ -25,7 +26,9 @@ _CONVOLUTIONS = (ops.PackedConv1d, ops.PackedConv2d, ops.PackedConv3d)
 def _quantize(to: Lowering, node: Node) -> None:
     grid = settings_of(to.grids[Ref(node.name)])
     divides = bool(node.get("divides"))
-    to.put(node, to.step("quantize", (to.number(node.args[0]),), node, grid=grid, divides=divides))
+    # Images may come as bytes.
+    x = typed(to, node.args[0], FLOAT, node)
+    to.put(node, to.step("quantize", (x,), node, grid=grid, divides=divides))
 
 
 @step_of("int.dequantize")

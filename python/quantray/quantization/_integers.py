@@ -225,10 +225,10 @@ def moved(args: Args, node: Node, kwargs: Kwargs) -> QTensor:
         size = np.ndim(q) - 2
         pooled = getattr(nn.functional, f"adaptive_avg_pool{size}d")(q, 1)
         return pooled if kwargs["keepdims"] else pooled.reshape(pooled.shape[:2])
-    if "pool" in kind or kind in ("interpolate", "pad"):
-        return kind_of(kind).function(q, **kwargs)
-    codes = np.asarray(q.int_repr())
     rest = args[1:]
+    if "pool" in kind or kind in ("interpolate", "pad") or kind.startswith("functional."):
+        return kind_of(kind).function(q, *rest, **kwargs)
+    codes = np.asarray(q.int_repr())
     made = np.ascontiguousarray(kind_of(kind).function(codes, *rest, **kwargs))
     return make_per_tensor_quantized_tensor(made, q.q_scale(), q.q_zero_point())
 

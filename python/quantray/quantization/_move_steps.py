@@ -39,7 +39,11 @@ def _move(to: Lowering, node: Node) -> None:
 
 _Move = Callable[[Lowering, Node, Ref], None]
 _NAMES = ("max", "min", "amax", "amin", "flip", "roll", "repeat", "tile", "take", "broadcast_to")
-_OF_ANY = frozenset(f"{home}.{name}" for home in ("numpy", "ndarray") for name in _NAMES)
+_SHUFFLES = ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle")
+_OF_ANY = frozenset(
+    [f"{home}.{name}" for home in ("numpy", "ndarray") for name in _NAMES]
+    + [f"functional.{name}" for name in _SHUFFLES]
+)
 _POOLS = ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 
 
@@ -90,9 +94,11 @@ def _getitem(to: Lowering, node: Node, x: Ref) -> None:
 
 
 def _pad(to: Lowering, node: Node, x: Ref) -> None:
-    sides = [to.length(n) for n in node.get("pad")]
     if node.get("mode") != "constant":
-        raise NotLowered("pad")
+        # Elements of the image itself: codes are put there as floats are.
+        steps_of("pad")(to, node.but(kind="pad", value=None))
+        return
+    sides = [to.length(n) for n in node.get("pad")]
     ndim = len(to.graph.fact(x).shape)
     pairs: list[tuple[Length, Length]] = [(0, 0)] * (ndim - len(sides) // 2)
     pairs += [(sides[i], sides[i + 1]) for i in range(len(sides) - 2, -1, -2)]

@@ -251,7 +251,7 @@ class Reading:
 
     def module(self, node: Node) -> nn.Module | None:
         """The module that a node is all of, if there is one."""
-        path = node.value if node.kind in ("module", "python") else node.name.partition("#")[0]
+        path = node.value if node.kind in ("module", "python") else _home(node).partition("#")[0]
         if not path and node.kind not in ("module", "python"):
             return None
         found = self.model._submodule(path)
@@ -259,6 +259,12 @@ class Reading:
             return None
         is_whole = node.kind in ("module", "python", QUANTIZE)
         return found if is_whole or isinstance(found, Requantized) or not has_inside(found) else None
+
+
+def _home(node: Node) -> str:
+    """What a node is called by: a formula that is all of a module by that."""
+    formula = getattr(node.value, "node", None) if node.kind == "int.table" else node
+    return formula.value[1] if isinstance(formula, Node) and formula.kind == "formula" else node.name
 
 
 def has_inside(module: nn.Module) -> bool:

@@ -84,6 +84,9 @@ class Kept:
         """Whether all that a plain module did has become part of other nodes."""
         if type(module) not in _ABSORBABLE:
             return False
+        # What runs as Python calls its modules itself, also those that it has made since it was prepared.
+        if any(node.kind == "python" and f".{path}.".startswith(_before(node.value)) for node in self.nodes):
+            return False
         if any(
             path in (node.value, node.scope, node.name.partition("#")[0])
             for node in self.nodes
@@ -95,3 +98,8 @@ class Kept:
             return False
         norms = {node.value.norm for graph in before for node in graph if node.kind == "layer"}
         return isinstance(module, BATCH_NORMS) is (path in norms)
+
+
+def _before(path: str) -> str:
+    """What all paths below one begin with, where a point is before each."""
+    return f".{path}." if path else "."

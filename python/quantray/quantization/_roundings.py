@@ -10,6 +10,7 @@ node then writes to memory that is in the caches, and that the system need not m
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -238,7 +239,9 @@ class Roundings:
         observer(weight)
         codes = quantize_weight(weight, observer, 1 if layer.is_transposed else 0)
         arrays = {"w": codes.dequantize()} | ({} if bias is None else {"b": np.asarray(bias, np.float32)})
-        nodes = {"x": Node("x", "input", facts=(self.graph.fact(node.args[0]),))}
+        # What is rounded is floats, whatever it is made of: images of bytes, too.
+        rounded = replace(self.graph.fact(node.args[0]), dtype=np.dtype(np.float32))
+        nodes = {"x": Node("x", "input", facts=(rounded,))}
         nodes |= {name: Node(name, "constant", value=array) for name, array in arrays.items()}
         refs = Ref("x"), Ref("w"), None if bias is None else Ref("b")
         nodes["y"] = node.but(name="y", args=refs, value=layer._replace(norm=None))
@@ -335,9 +338,10 @@ class _Share:
         # Doubles of all numbers at once would not stay in the cache.
         for i in range(0, len(exact), _PART):
             signal = exact[i : i + _PART].astype(np.float64)
-            noise = other[i : i + _PART] - signal
-            self.signal += float(signal @ signal)
-            self._noise += float(noise @ noise)
+            with np.errstate(invalid="ignore"):
+                noise = other[i : i + _PART] - signal
+            self.signal += _energy(signal)
+            self._noise += _energy(noise)
         return self
 
     @property
@@ -349,12 +353,22 @@ def _share(noise: float, signal: float) -> float:
     return noise / signal if signal > 0 else float(noise > 0)
 
 
+def _energy(x: Array) -> float:
+    """The sum of squares; of what infinite inputs make of it, that of the others."""
+    total = float(x @ x)
+    if np.isfinite(total):
+        return total
+    finite = x[np.isfinite(x)]
+    return float(finite @ finite)
+
+
 def _noise(exact: Array, other: Array) -> float:
     """The energy of a difference."""
     total = 0.0
     for i in range(0, len(exact), _PART):
-        noise = np.subtract(other[i : i + _PART], exact[i : i + _PART], dtype=np.float64)
-        total += float(noise @ noise)
+        with np.errstate(invalid="ignore"):
+            noise = np.subtract(other[i : i + _PART], exact[i : i + _PART], dtype=np.float64)
+        total += _energy(noise)
     return total
 
 

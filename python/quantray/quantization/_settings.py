@@ -36,8 +36,9 @@ class Settings:
         if isinstance(given, QConfig):
             given = QConfigMapping().set_global(given)
         if given is not None and not isinstance(given, QConfigMapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            hint = ": QConfigMapping.from_dict(...) makes one" if isinstance(given, dict) else ""
             raise TypeError(
-                f"qconfig_mapping must be a QConfig or a QConfigMapping, got {type(given).__name__}"
+                f"qconfig_mapping must be a QConfig or a QConfigMapping, got {type(given).__name__}{hint}"
             )
         if given is None and not any("qconfig" in module.__dict__ for module in model.modules()):
             given = default
@@ -97,6 +98,12 @@ class Settings:
 
     def of(self, node: Node, model: nn.Module) -> QConfig | None:
         """The QConfig of a node; None for what stays in float."""
+        found = self._of(node, model)
+        if found is None or node.kind != "layer":
+            return found
+        return found.along(1 if node.value.is_transposed else 0)
+
+    def _of(self, node: Node, model: nn.Module) -> QConfig | None:
         home, names = home_of(node, model), candidates(node, model)
         if self._stays(home, names, model):
             return None

@@ -131,7 +131,8 @@ def _plan(model: nn.Module, runner: Prepared) -> list[Conversion]:
     if graph is None:
         raise ValueError(
             "model must have seen data: calibrate(model, batches), or call it, before it is converted; "
-            "quantize_dynamic(model) needs no data"
+            "quantize_dynamic(model) needs no data. A quantized model that was saved is load(path), or "
+            "load_state_dict(path) of an instance, without prepare and convert"
         )
     graphs = [each for each in runner.graphs if not each.training]
     conversion = Conversion(model, runner, graphs)

@@ -20,6 +20,7 @@ from quantray.nn._conv import _Conv
 from quantray.nn._state import nearest
 from quantray.nn.intrinsic import FusedWeighted
 from quantray.nn.intrinsic._fused import PATTERNS
+from quantray.nn.quantized._weights import NO_FLOAT16, is_float16
 from quantray.quantization._batches import Batch, as_arguments, as_batches, check_arguments, check_model
 from quantray.quantization._classes import Choices, Classes, from_float
 from quantray.quantization._dynamic_runner import Dynamic
@@ -145,9 +146,10 @@ def quantize_dynamic(
     check_is_float(model)
     known_dtype = _known(dtype)
     if known_dtype not in (*_WEIGHTS, *_TABLES):
+        other = "quantization.remedies.weight_only makes layers of weights of 2 to 8 bits"
         raise ValueError(
             f"dtype must be qint8 or quint8, or quint4x2 for tables, got {dtype!r}; "
-            "quantization.remedies.weight_only makes layers of weights of 2 to 8 bits"
+            f"{NO_FLOAT16 if is_float16(dtype) else other}"
         )
     if isinstance(qconfig_spec, (str, type)):
         raise TypeError(

@@ -97,6 +97,27 @@ class QConfig(_Pair):
                 raise TypeError(f"{name} must be callable, got {value!r}")
         return super().__new__(cls, activation, weight)
 
+    def along(self, axis: int) -> QConfig:
+        """The same for weights whose output channels are on an axis: those of transposed convolutions on 1.
+
+        An observer that has a scale for each channel is made for the first axis unless it is told.
+
+        >>> from quantray import quantization as tq
+        >>> tq.default_per_channel_qconfig.along(1).weight().ch_axis
+        1
+        """
+        told = getattr(self.weight, "with_args", None)
+        if axis == 0 or told is None:
+            return self
+        made = self.weight()
+        of_channels = getattr(made, "qscheme", None) in (
+            _core.per_channel_affine,
+            _core.per_channel_symmetric,
+        )
+        if not of_channels or getattr(made, "ch_axis", axis) != 0:
+            return self
+        return QConfig(self.activation, told(ch_axis=axis))
+
 
 class QConfigDynamic(QConfig):
     """torch's former QConfig of dynamic quantization: a QConfig whose halves are nothing by default.

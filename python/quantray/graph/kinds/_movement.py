@@ -83,6 +83,13 @@ register(
 )
 register(Kind("pad", F.pad, part=Part.KEEPS, class_name="pad"))
 register(Kind("interpolate", F.interpolate, part=Part.KEEPS, class_name="Upsample"))
+for _function, _class in (
+    (F.pixel_shuffle, "PixelShuffle"),
+    (F.pixel_unshuffle, "PixelUnshuffle"),
+    (F.channel_shuffle, "ChannelShuffle"),
+    (F.native_channel_shuffle, "ChannelShuffle"),
+):
+    register(Kind(f"functional.{_function.__name__}", _function, part=Part.KEEPS, class_name=_class))
 #: Of NumPy, as they are: elements are chosen, in an order that does not depend on their grid.
 for _name in (
     "numpy.flip", "numpy.roll", "numpy.repeat", "ndarray.repeat", "numpy.tile", "numpy.take", "ndarray.take",
@@ -319,8 +326,12 @@ def _unview_transpose(node: Node, graph: Graph) -> Node | None:
     return _transposed(node, new, tuple(int(a) for a in np.argsort(found)))
 
 
-@spelling("functional.dropout", "functional.dropout1d", "functional.dropout2d")
+@spelling(
+    *(f"functional.{name}" for name in ("dropout", "dropout1d", "dropout2d", "dropout3d")),
+    *(f"functional.{name}" for name in ("feature_dropout", "alpha_dropout", "feature_alpha_dropout")),
+)
 def _dropout(node: Node, graph: Graph) -> Node | None:
     """What drops nothing outside of training."""
     args, settings = bound(getattr(F, node.kind.rpartition(".")[2]), node, ("input",))
-    return None if settings["training"] and settings["p"] else node.but(kind="identity", args=args, kwargs={})
+    drops = settings["p"] and settings.get("training", settings.get("train"))
+    return None if drops else node.but(kind="identity", args=args, kwargs={})

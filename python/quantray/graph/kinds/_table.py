@@ -114,7 +114,7 @@ _MORE_ELEMENTWISE = frozenset(
         "numpy.where", "numpy.clip", "ndarray.clip", "ndarray.astype", "numpy.nan_to_num", "numpy.round",
         "ndarray.round", "numpy.around", "numpy.real", "numpy.sinc", "numpy.i0", "numpy.heaviside",
         "ndarray.copy", "numpy.copy", "array.identity", "numpy.real_if_close", "numpy.fix", "numpy.isclose",
-        "onnx.fake_quantize", "onnx.erf",
+        "onnx.fake_quantize", "onnx.erf", "functional.celu", "functional.threshold",
     }
 )  # fmt: skip
 

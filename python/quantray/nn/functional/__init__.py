@@ -31,6 +31,7 @@ from quantray.nn.functional._arithmetic import add, matmul, mul
 from quantray.nn.functional._attention import scaled_dot_product_attention
 from quantray.nn.functional._conv import conv1d, conv2d, conv3d
 from quantray.nn.functional._conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from quantray.nn.functional._divergence import binary_cross_entropy, kl_div
 from quantray.nn.functional._dropout import (
     alpha_dropout,
     dropout,
@@ -41,6 +42,18 @@ from quantray.nn.functional._dropout import (
     feature_dropout,
 )
 from quantray.nn.functional._embedding import embedding, embedding_bag
+from quantray.nn.functional._formulas import (
+    glu,
+    hardshrink,
+    logsigmoid,
+    mish,
+    selu,
+    softmin,
+    softshrink,
+    softsign,
+    tanhshrink,
+)
+from quantray.nn.functional._huber import huber_loss, smooth_l1_loss
 from quantray.nn.functional._in_place import celu_, elu_, hardtanh_, leaky_relu_, relu_, threshold_
 from quantray.nn.functional._layer_norm import layer_norm, rms_norm
 from quantray.nn.functional._linear import linear
@@ -93,6 +106,7 @@ __all__ = [
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cat",
     "celu",
@@ -117,24 +131,30 @@ __all__ = [
     "feature_dropout",
     "flatten",
     "gelu",
+    "glu",
     "grid_sample",
     "group_norm",
+    "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "hardtanh_",
+    "huber_loss",
     "instance_norm",
     "interpolate",
+    "kl_div",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
     "leaky_relu_",
     "linear",
     "log_softmax",
+    "logsigmoid",
     "matmul",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "mish",
     "mse_loss",
     "mul",
     "native_channel_shuffle",
@@ -148,11 +168,17 @@ __all__ = [
     "relu_",
     "rms_norm",
     "scaled_dot_product_attention",
+    "selu",
     "sigmoid",
     "silu",
+    "smooth_l1_loss",
     "softmax",
+    "softmin",
     "softplus",
+    "softshrink",
+    "softsign",
     "tanh",
+    "tanhshrink",
     "threshold",
     "threshold_",
     "unflatten",

@@ -339,14 +339,14 @@ def softplus(input: Input, beta: float = 1.0, threshold: float = 20.0) -> Floats
 
 
 @traced
-def prelu(input: Input, weight: Input) -> Floats:
-    """Negative elements are multiplied by a weight, which is learned.
+def prelu(input: Input, weight: Input) -> Tensor:
+    """Negative elements are multiplied by a weight, which is learned; of a QTensor, rounded to its grid.
 
     Parameters
     ----------
-    input : array
+    input : array or QTensor
         Shape (N, C, ...).
-    weight : array
+    weight : array or QTensor
         Shape (C,), a weight for each channel, or (1,), one for all.
 
     >>> from quantray.nn import functional as F
@@ -359,6 +359,8 @@ def prelu(input: Input, weight: Input) -> Floats:
     channels = x[1] if len(x) > 1 else 1
     if w not in ((), (1,), (channels,)):
         raise ValueError(f"weight must be of shape (1,) or ({channels},) for an input of shape {x}, got {w}")
+    if isinstance(input, QTensor):
+        return input.quantizer.quantize(_prelu(input, weight))
     return _prelu(input, weight)
 
 

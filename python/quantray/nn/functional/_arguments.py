@@ -21,12 +21,21 @@ if TYPE_CHECKING:
     Factors: TypeAlias = float | Sequence[float]
 
 
+def refuse_masked(value: object) -> None:
+    """Raises for an array some of whose elements are masked: what lies behind a mask is no value."""
+    if isinstance(value, np.ma.MaskedArray) and np.any(np.ma.getmaskarray(cast("Array", value))):
+        raise TypeError(
+            "input must be without masked elements: use its .filled(value) first, got a masked array"
+        )
+
+
 def floats(value: Input) -> Floats:
     """An array of float32; a QTensor is dequantized. Complex numbers would lose a part, and raise."""
     if state.tracer is not None:
         traced = state.tracer.as_floats(value)
         if traced is not None:
             return traced
+    refuse_masked(value)
     found: Array = np.asarray(value)
     if found.dtype.kind == "c":
         raise TypeError(f"input must be made of real numbers, got {found.dtype}")

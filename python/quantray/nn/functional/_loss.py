@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 Reduction = Literal["mean", "sum", "none"]
 
 
-def _check_reduction(reduction: str) -> None:
+def check_reduction(reduction: str) -> None:
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
 
 
 @differentiable
-def _reduce(values: Input, reduction: Reduction, total: float) -> Loss:
+def reduced(values: Input, reduction: Reduction, total: float) -> Loss:
     """Values, their sum, or that divided by `total`."""
     x = floats(values)
     if reduction == "none":
@@ -42,7 +42,7 @@ def _reduce(values: Input, reduction: Reduction, total: float) -> Loss:
     return np.float32(summed)
 
 
-@_reduce.gradient
+@reduced.gradient
 def _reduce_gradient(
     wanted: Sequence[int], out: Loss, values: Input, reduction: Reduction, total: float
 ) -> Vjp[Loss]:
@@ -52,7 +52,7 @@ def _reduce_gradient(
     return lambda g: [np.broadcast_to(g / np.float32(total if reduction == "mean" else 1), shape)]
 
 
-def _same_shape(input: Input, target: Input) -> None:
+def same_shape(input: Input, target: Input) -> None:
     if np.shape(input) != np.shape(target):
         raise ValueError(f"target must be of the input's shape, {np.shape(input)}, got {np.shape(target)}")
 
@@ -95,9 +95,9 @@ def mse_loss(input: Input, target: Input, reduction: Reduction = "mean") -> Loss
 
     Source: `torch.nn.functional.mse_loss`.
     """
-    _check_reduction(reduction)
-    _same_shape(input, target)
-    return _reduce(_squares(input, target), reduction, np.size(untraced(input)))
+    check_reduction(reduction)
+    same_shape(input, target)
+    return reduced(_squares(input, target), reduction, np.size(untraced(input)))
 
 
 @traced
@@ -117,9 +117,9 @@ def l1_loss(input: Input, target: Input, reduction: Reduction = "mean") -> Loss:
 
     Source: `torch.nn.functional.l1_loss`.
     """
-    _check_reduction(reduction)
-    _same_shape(input, target)
-    return _reduce(_distances(input, target), reduction, np.size(untraced(input)))
+    check_reduction(reduction)
+    same_shape(input, target)
+    return reduced(_distances(input, target), reduction, np.size(untraced(input)))
 
 
 @differentiable
@@ -152,7 +152,7 @@ def _of_classes(
     smoothing: float,
 ) -> Loss:
     """The loss of logarithms of probabilities, for targets that are classes."""
-    _check_reduction(reduction)
+    check_reduction(reduction)
     shape, target = np.shape(log), np.asarray(untraced(target))
     if not shape:
         raise ValueError("input must be of shape (C,) or (N, C, ...), got ()")
@@ -179,7 +179,7 @@ def _of_classes(
     if smoothing:
         each = own.reshape(-1, *[1] * (len(shape) - axis - 1)) * np.float32(smoothing / classes)
         hot += each * np.expand_dims(kept, axis)
-    return _reduce(_weighted_sum(log, -hot), reduction, weights.sum(dtype=np.float64))
+    return reduced(_weighted_sum(log, -hot), reduction, weights.sum(dtype=np.float64))
 
 
 @traced
@@ -256,12 +256,12 @@ def cross_entropy(
     given = np.asarray(untraced(target))
     if given.dtype.kind in "iub" and given.shape != shape:
         return _of_classes(log, given, weight, ignore_index, reduction, label_smoothing)
-    _check_reduction(reduction)
-    _same_shape(input, given)
+    check_reduction(reduction)
+    same_shape(input, given)
     classes = shape[axis]
     own = _class_weights(weight, classes).reshape(-1, *[1] * (len(shape) - axis - 1))
     smooth = floats(given) * np.float32(1 - label_smoothing) + np.float32(label_smoothing / classes)
-    return _reduce(_weighted_sum(log, -smooth * own), reduction, given.size // max(classes, 1))
+    return reduced(_weighted_sum(log, -smooth * own), reduction, given.size // max(classes, 1))
 
 
 @differentiable
@@ -325,9 +325,9 @@ def binary_cross_entropy_with_logits(
 
     Source: `torch.nn.functional.binary_cross_entropy_with_logits`.
     """
-    _check_reduction(reduction)
-    _same_shape(input, target)
+    check_reduction(reduction)
+    same_shape(input, target)
     one = np.float32(1)
     weights = one if weight is None else floats(weight)
     positive = one if pos_weight is None else floats(pos_weight)
-    return _reduce(_logistic(input, target, weights, positive), reduction, np.size(untraced(input)))
+    return reduced(_logistic(input, target, weights, positive), reduction, np.size(untraced(input)))

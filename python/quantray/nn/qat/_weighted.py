@@ -20,6 +20,10 @@ class QConfig(Protocol):
     @property
     def weight(self) -> Callable[[], nn.Module]: ...
 
+    def along(self, axis: int) -> QConfig:
+        """The same for weights whose output channels are on an axis."""
+        ...
+
 
 def check_qconfig(cls: type, qconfig: QConfig | None) -> QConfig:
     """A QConfig whose weight is fake-quantized, as modules for training need one.
@@ -34,6 +38,11 @@ def check_qconfig(cls: type, qconfig: QConfig | None) -> QConfig:
             f"qconfig must be given for {cls.__name__}: quantization.get_default_qat_qconfig() is one"
         )
     return qconfig
+
+
+def _of_outputs(qconfig: QConfig, layer: nn.Module) -> QConfig:
+    """A QConfig for the axis of a layer's output channels."""
+    return qconfig.along(1 if getattr(layer, "transposed", False) else 0)
 
 
 class Trained(nn.Module):
@@ -54,13 +63,13 @@ class Trained(nn.Module):
         # The float module keeps its own tables of what is inside it.
         for table in ("_parameters", "_buffers", "_modules", "_pre_hooks", "_hooks"):
             made.__dict__[table] = dict(module.__dict__[table])
-        made.add_module("weight_fake_quant", module.qconfig.weight())
+        made.add_module("weight_fake_quant", _of_outputs(module.qconfig, module).weight())
         return made
 
     def _train_with(self, qconfig: QConfig | None) -> None:
         """Takes a QConfig, whose weight half makes the fake quantization."""
         self.qconfig = check_qconfig(type(self), qconfig)
-        self.add_module("weight_fake_quant", self.qconfig.weight())
+        self.add_module("weight_fake_quant", _of_outputs(self.qconfig, self).weight())
 
     def to_float(self) -> nn.Module:
         """The float layer, with weights as they are before they are fake-quantized."""
@@ -238,7 +247,7 @@ class FusedQAT(FusedWeighted):
         self._kind = type(fused)
         self.training = fused.training
         self.qconfig = fused.qconfig
-        self.weight_fake_quant = fused.qconfig.weight()
+        self.weight_fake_quant = _of_outputs(fused.qconfig, fused.layer).weight()
 
     @classmethod
     def from_float(cls, mod: FusedWeighted, use_precomputed_fake_quant: bool = False) -> FusedQAT:

@@ -87,6 +87,11 @@ class _Table(Module):
             return quantized_table(mod.weight, dtype)
         return quantized_table(mod.weight, quint8 if qconfig is None else qconfig.weight().dtype)
 
+    @property
+    def dtype(self) -> _core.dtype:
+        """Of the table: quint8 or quint4x2."""
+        return self.weight.dtype
+
     def set_weight(self, weight: QTensor) -> None:
         """Takes a table of shape (num_embeddings, embedding_dim), of any dtype and scheme."""
         valid = (self.num_embeddings, self.embedding_dim)

@@ -9,6 +9,7 @@ from quantray import nn, ops
 from quantray._core import qint8
 from quantray.nn._factory import check_factory, check_sizes
 from quantray.nn.quantized._weighted import Weighted
+from quantray.nn.quantized._weights import check_weight_dtype
 
 if TYPE_CHECKING:
     from quantray._typing import Array, PerAxis, QDType
@@ -56,8 +57,7 @@ class Linear(Weighted):
         self, in_features: int, out_features: int, bias_: bool = True, dtype: QDType = qint8
     ) -> None:
         check_sizes(in_features=in_features, out_features=out_features)
-        if dtype is not qint8:
-            raise ValueError(f"dtype must be qint8 for a weight, got {dtype!r}")
+        check_weight_dtype(dtype)
         self._empty((out_features, in_features), out_features, bias_, [])
 
     @property

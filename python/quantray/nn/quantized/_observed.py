@@ -80,7 +80,7 @@ class Observed:
                 f"mod must have a qconfig for {self.cls.__name__}: set mod.qconfig = "
                 "quantization.get_default_qconfig()"
             )
-        made = qconfig.weight()
+        made = qconfig.along(getattr(self.cls, "axis", 0)).weight()
         made(self.weight)
         return made
 

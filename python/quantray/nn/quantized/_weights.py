@@ -49,10 +49,30 @@ if TYPE_CHECKING:
     Packed: TypeAlias = ops.PackedLinear | PackedConv
 
 
+#: torch's other dtype of dynamic layers, and what does its work here.
+NO_FLOAT16 = (
+    "weights of float16 are not kept; quantization.remedies.weight_only(model, bits=8) has half as many "
+    "bytes, and inputs stay floats"
+)
+
+
 def check_weight_dtype(dtype: object) -> None:
     """Raises for another dtype of weights than qint8."""
     if dtype is not qint8:
-        raise ValueError(f"dtype must be qint8 for a weight, got {dtype}")
+        hint = f": {NO_FLOAT16}" if is_float16(dtype) else ""
+        raise ValueError(f"dtype must be qint8 for a weight, got {dtype}{hint}")
+
+
+def is_float16(dtype: object) -> bool:
+    """Whether it is NumPy's, or torch's."""
+    return dtype is np.float16 or str(dtype) in ("float16", "torch.float16")
+
+
+def check_qconfig(module: Module) -> None:
+    """Raises where a module asks for weights that no dynamic layer has."""
+    qconfig = getattr(module, "qconfig", None)
+    if qconfig is not None and is_float16(getattr(qconfig.weight(), "dtype", None)):
+        raise ValueError(f"qconfig must have weights of qint8, got float16: {NO_FLOAT16}")
 
 
 def blank_weight(shape: tuple[int, ...], per_channel: bool = True, axis: int = 0) -> QTensor:

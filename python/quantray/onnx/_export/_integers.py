@@ -100,15 +100,15 @@ def _float_layer(to: Writing, node: Node) -> None:
         names.append(to.constant(np.asarray(bias, np.float32), name=f"{node.name}.bias"))
     ndim = len(to.fact(x).shape)
     if layer.kind == "linear":
-        y = linear(to, node, to.value(x), ndim, weight, None if bias is None else names[1])
+        y = linear(to, node, to.floats(x), ndim, weight, None if bias is None else names[1])
     else:
-        y = conv(to, node, [to.value(x), *names], layer.kind, node.kwargs, np.shape(weight)[2:], ndim)
+        y = conv(to, node, [to.floats(x), *names], layer.kind, node.kwargs, np.shape(weight)[2:], ndim)
     to.put(node, limited(to, node, y, layer.limits))
 
 
 @writes("int.quantize")
 def _quantize(to: Writing, node: Node) -> None:
-    to.put(node, quantized(to, node, to.value(node.args[0]), to.grids[Ref(node.name)]))
+    to.put(node, quantized(to, node, to.floats(node.args[0]), to.grids[Ref(node.name)]))
 
 
 @writes("int.dequantize")

@@ -27,7 +27,7 @@ Weight: TypeAlias = Ref | str
 @writes("linear", "functional.linear")
 def _linear(to: Writing, node: Node) -> None:
     x, weight, bias, *_ = (*node.args, None)
-    to.put(node, linear(to, node, to.value(x), len(to.fact(x).shape), weight, bias))
+    to.put(node, linear(to, node, to.floats(x), len(to.fact(x).shape), weight, bias))
 
 
 def linear(to: Writing, node: Node, x: str, ndim: int, weight: Weight, bias: Weight | None) -> str:
@@ -56,7 +56,7 @@ def _matmul(to: Writing, node: Node) -> None:
 @writes(*(f"conv{n}d" for n in (1, 2, 3)), *(f"conv_transpose{n}d" for n in (1, 2, 3)))
 def _conv(to: Writing, node: Node) -> None:
     x, weight, bias = node.args
-    inputs = [to.value(x), to.value(weight)] + ([] if bias is None else [to.value(bias)])
+    inputs = [to.floats(x), to.value(weight)] + ([] if bias is None else [to.value(bias)])
     # Weights have lengths that are known.
     kernel = cast("tuple[int, ...]", to.fact(weight).shape[2:])
     to.put(node, conv(to, node, inputs, node.kind, node.kwargs, kernel, len(to.fact(x).shape)))

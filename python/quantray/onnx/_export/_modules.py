@@ -197,7 +197,7 @@ def _codes_and_scales(weight: QTensor) -> tuple[Array, Array, Array]:
 
 def _dynamic_linear(to: Writing, node: Node, module: dynamic.Linear) -> str:
     codes, scales, zeros = _codes_and_scales(module.weight())
-    given = to.value(node.args[0])
+    given = to.floats(node.args[0])
     if module.input_factor is not None:
         given = to.op("Mul", [given, to.constant(module.input_factor)], node=node)
     x, scale, zero = to.several("DynamicQuantizeLinear", [given], 3)
@@ -212,7 +212,7 @@ def _dynamic_conv(to: Writing, node: Node, module: DynamicConv) -> str:
     if module.transposed or module.padding_mode != "zeros":
         raise NotExported("a dynamic convolution that is transposed, or padded with other values than zeros")
     codes, scales, zeros = _codes_and_scales(module.weight())
-    x, scale, zero = to.several("DynamicQuantizeLinear", [to.value(node.args[0])], 3)
+    x, scale, zero = to.several("DynamicQuantizeLinear", [to.floats(node.args[0])], 3)
     settings = {name: getattr(module, name) for name in ("stride", "padding", "dilation", "groups")}
     dims = codes.ndim - 2
     inputs = [x, to.constant(codes, name=f"{node.value}.weight"), zero]
@@ -259,7 +259,7 @@ def _weight_only(to: Writing, node: Node, module: nn.quantized.WeightOnlyLinear)
         ]
         settings = {"axis": 1} if alone else {"axis": 0, "block_size": module.group_size}
         weight = to.op("DequantizeLinear", inputs, settings=settings)
-    y = to.op("MatMul", [to.value(node.args[0]), weight], node=node)
+    y = to.op("MatMul", [to.floats(node.args[0]), weight], node=node)
     return _finished(to, node, y, module.bias(), module.relu)
 
 

@@ -119,6 +119,11 @@ class Writing:
             return self.op("Squeeze", [self.length(ref), self.constant(np.array([0], np.int64))])
         return self.constant(cast("ArrayLike", ref))
 
+    def floats(self, ref: Ref) -> str:
+        """The name of what is on a wire, made floats where it is integers: layers take bytes, too."""
+        name = self.value(ref)
+        return self.op("Cast", [name], to=1) if self.fact(ref).dtype.kind in "iub" else name
+
     def array(self, ref: object) -> Array | None:
         """The array on a wire that depends on no input; None for others."""
         if not isinstance(ref, Ref):

@@ -42,7 +42,7 @@ from quantray.quantization.observer._moving_average import (
     MovingAveragePerChannelMinMaxObserver,
 )
 from quantray.quantization.observer._mse import MSEObserver
-from quantray.quantization.observer._optimized import choose_qparams_optimized
+from quantray.quantization.observer._optimized import choose_qparams_optimized, choose_qparams_per_tensor
 from quantray.quantization.observer._percentile import PercentileObserver
 from quantray.quantization.observer._qparams import qparams
 
@@ -67,6 +67,7 @@ __all__ = [
     "ReuseInputObserver",
     "UniformQuantizationObserverBase",
     "choose_qparams_optimized",
+    "choose_qparams_per_tensor",
     "default_affine_fixed_qparams_observer",
     "default_debug_observer",
     "default_dynamic_quant_observer",

@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import numpy as np
 
+from quantray._core import quantize_per_tensor_dynamic, quint8
 from quantray._typing import ArrayLike, Floats
 
 #: The largest float16.
 HALF = float(np.finfo(np.float16).max)
+
+
+def choose_qparams_per_tensor(input: ArrayLike, reduce_range: bool = False) -> tuple[float, int]:
+    """The scale and the zero point that `quantize_per_tensor_dynamic` chooses for quint8.
+
+    Parameters
+    ----------
+    input : array_like of real numbers
+        Finite, of any shape.
+    reduce_range : bool
+        Whether the range has 128 codes, not 256.
+
+    >>> from quantray import quantization as tq
+    >>> tq.choose_qparams_per_tensor([0.0, 127.5])
+    (0.5, 0)
+
+    Source: `torch._choose_qparams_per_tensor`.
+    """
+    q = quantize_per_tensor_dynamic(input, quint8, reduce_range)
+    return q.q_scale(), q.q_zero_point()
+
+
+#: Torch's name.
+_choose_qparams_per_tensor = choose_qparams_per_tensor
 
 
 def choose_qparams_optimized(

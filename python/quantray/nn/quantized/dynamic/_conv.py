@@ -14,7 +14,7 @@ from quantray.nn import functional as F
 from quantray.nn._factory import check_factory
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
-from quantray.nn.quantized._weights import blank_weight, quantized_weight, taken_apart
+from quantray.nn.quantized._weights import blank_weight, check_qconfig, quantized_weight, taken_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +94,7 @@ class _Dynamic(_conv.Geometry):
         per_channel, per_row, reduce_range : bool
             As for the constructor.
         """
+        check_qconfig(module)
         layer, weight, bias, relu = taken_apart(cls, module, cls._float_module)
         made = cls.__new__(cls)
         Module.__init__(made)

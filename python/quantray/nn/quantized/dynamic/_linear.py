@@ -11,7 +11,13 @@ from quantray.nn import _init, _linear
 from quantray.nn._factory import check_sizes
 from quantray.nn._module import Module
 from quantray.nn._tracing import whole
-from quantray.nn.quantized._weights import blank_weight, check_weight_dtype, quantized_weight, taken_apart
+from quantray.nn.quantized._weights import (
+    blank_weight,
+    check_qconfig,
+    check_weight_dtype,
+    quantized_weight,
+    taken_apart,
+)
 
 if TYPE_CHECKING:
     from quantray._typing import Array, ArrayLike, Config, Floats, Input, QDType, State
@@ -119,6 +125,7 @@ class Linear(Module):
         per_channel, per_row, reduce_range : bool
             As for the constructor.
         """
+        check_qconfig(module)
         _, weight, bias, relu = taken_apart(cls, module, _linear.Linear)
         made = cls.of(
             weight,

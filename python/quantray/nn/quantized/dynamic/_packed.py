@@ -11,7 +11,7 @@ from quantray._core import QTensor, qint8
 from quantray.nn import _init
 from quantray.nn._configured import Configured
 from quantray.nn._module import Module
-from quantray.nn.quantized._weights import blank_weight, check_source, quantized_weight
+from quantray.nn.quantized._weights import blank_weight, check_qconfig, check_source, quantized_weight
 
 if TYPE_CHECKING:
     from quantray._typing import Floats, Input, QDType, State
@@ -63,6 +63,7 @@ class PackedRecurrent(Configured):
             Whether each row of weights has a scale of its own.
         """
         check_source(cls, module, cls._source)
+        check_qconfig(module)
         make = cast("Callable[..., Self]", cls)
         made = make(**module._config(), per_channel=per_channel)
         made._pack(
