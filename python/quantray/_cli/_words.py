@@ -30,7 +30,7 @@ _PHRASES = (
 
 
 def in_words(report: Report, names_floats: bool) -> Report:
-    """The same report, with cures that can be typed; `names_floats` is whether nodes were named with --float."""
+    """The same report, with cures that can be typed; `names_floats`: whether --float named nodes."""
     cures = _CURES if names_floats else _CURES | {"give it one": ""}
     report.lines = [line._replace(cure=cures.get(line.cure, line.cure)) for line in report.lines]
     return report

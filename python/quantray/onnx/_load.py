@@ -83,6 +83,7 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
     model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata, name)
     model.plan = builder.build(file.graph, model)
     model.__dict__["_file_names"] = builder.names.paths
+    model.__dict__["_file_ops"] = builder.ops
     if builder.unknown:
         raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
     if builder.referred:
