@@ -18,7 +18,6 @@ from quantray.quantization.observer import ObserverBase, PlaceholderObserver
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import ObjectType, QConfigMapping
 
-
 #: Kinds of nodes that no type of a setting calls.
 _NO_FUNCTIONS = frozenset({"input", "parameter", "constant", "python", "tap", "hook"})
 
@@ -116,7 +115,7 @@ class Settings:
         for name in left:
             if name not in known:
                 warnings.warn(
-                    f"set_object_type: the model has nothing of type {name!r} that is no part of another layer"
+                    f"set_object_type: the model has nothing of type {name!r} but parts of other layers"
                     f"{nearest(name, sorted(map(str, known)))}; what was said of it is said of nothing",
                     stacklevel=2,
                 )
@@ -140,8 +139,8 @@ class Settings:
             if name in known or getattr(name, "__name__", name) in known:
                 return self.mapping.resolve(home, name)
         for op in model._file_ops.get(home, ()):
-            # What a file calls it may leave it in float; ranges that are said of one operator are not those of
-            # a layer that stands for several.
+            # What a file calls it may leave it in float; ranges that are said of one operator are not those
+            # of a layer that stands for several.
             if op in known and known[op] is None:
                 return self.mapping.resolve(home, op)
         return self.mapping.resolve(home, names[0] if names else "")
