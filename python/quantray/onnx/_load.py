@@ -63,6 +63,7 @@ def build(file: ModelFile, name: str = "") -> Model:
     whole = written_out(file)
     model, builder = _made(whole, name)
     if _as_integers(model, builder) or whole is file:
+        _say_what_is_stored(model, builder)
         return model
     # Operators on integers compute one by one, as the file has them.
     return _made(file, name)[0]
@@ -93,6 +94,15 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
             stacklevel=4,
         )
     return model.eval(), builder
+
+
+def _say_what_is_stored(model: Model, builder: Builder) -> None:
+    """Layers in floats remember that their file has integers for their weights: reports say so."""
+    for at, stored in builder.weights.items():
+        path, _, name = at.rpartition(".")
+        module = model._submodule(path)
+        if module is not None and name == "weight" and name in module._parameters:
+            module.__dict__["_stored_as"] = stored.kind
 
 
 def _as_integers(model: Model, builder: Builder) -> bool:
