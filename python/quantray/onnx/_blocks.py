@@ -70,7 +70,7 @@ class Blocks(NamedTuple):
         return self if keeps else None
 
     def ways(self) -> Iterator[Blocks]:
-        """The same; with one scale for all, which lies along no axis, also for a weight the other way round."""
+        """The same; with one scale for all, which lies along no axis, also the other way round."""
         yield self
         parts = [x for x in (self.scales, self.zeros) if x is not None]
         if self.size >= self.codes.shape[1] and all(np.all(x == x.flat[0]) for x in parts if x.size):
