@@ -78,3 +78,12 @@ def test_a_factor_of_a_product_that_others_take_stays(rng):
     factor, weight = f.weight(8), f.weight(8, 8)
     y = f("Mul", f("MatMul", f("MatMul", "x", weight), weight), factor)
     assert kinds(both(f.model({"x": ["n", 8]}, y, 17), x)) == ["Linear", "Linear", "Step"]
+
+
+def test_codes_stay_codes(rng):
+    """A factor of a weight that the file holds as integers does not make floats of them."""
+    f = Draft(rng)
+    names = [f.constant(rng.integers(-128, 128, (8, 16)).astype(np.int8)), f.constant(np.float32(0.01))]
+    y = f("Mul", f("MatMul", "x", f("DequantizeLinear", *names)), f.weight(16))
+    x = rng.standard_normal((20, 8)).astype(np.float32)
+    assert kinds(both(f.model({"x": ["n", 8]}, y, 17), x)) == ["WeightOnlyLinear", "Step"]

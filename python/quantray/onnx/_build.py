@@ -148,7 +148,7 @@ class Builder:
                     nodes.append(node)
                 else:
                     self.constants[node.outputs[0]] = known
-        draft = Draft(nodes, self.constants, outputs, self.stored, self.lengths.shape_of)
+        draft = Draft(nodes, self.constants, outputs, self.stored, self.lengths.shape_of, self.blocks)
         draft.rename(same)
         return draft
 

@@ -54,9 +54,12 @@ def scale_of_product(draft: Draft, node: NodeFile) -> NodeFile | None:
         weight = known[0]
         if draft.constant(found.inputs[0]) is not None or weight is None or weight.dtype != np.float32:
             continue
+        if weight.ndim != 2 or names[0] in draft.stored or names[0] in draft.blocks:
+            # Codes of a file are not those of another weight.
+            continue
         turned = bool(found.attributes.get("transB"))
         count = weight.shape[0 if turned else -1]
-        if weight.ndim != 2 or scale.shape != (count,) or not all(map(draft.is_used_once, names)):
+        if scale.shape != (count,) or not all(map(draft.is_used_once, names)):
             continue
         if any(value is None or value.shape != (count,) for value in known[1:]):
             continue
