@@ -69,6 +69,10 @@ def build(file: ModelFile, name: str = "") -> Model:
     return _made(file, name)[0]
 
 
+#: Operators of onnxruntime that call a decoder inside of them until a text is whole.
+_GENERATORS = frozenset({"BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch"})
+
+
 def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
     """The modules of what a file holds, one for each node."""
     versions = opsets(file)
@@ -86,7 +90,9 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
     model.__dict__["_file_names"] = builder.names.paths
     model.__dict__["_file_ops"] = builder.ops
     if builder.unknown:
-        raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
+        generators = [name for name in builder.unknown if name.rpartition(".")[2].rstrip(")") in _GENERATORS]
+        hint = "; a file of a decoder alone, which such a generator calls, can be read" if generators else ""
+        raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}{hint}")
     if builder.referred:
         warnings.warn(
             f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, as Python in graphs",
