@@ -82,7 +82,7 @@ def test_quantize_says_where_a_budget_cannot_be_kept(run, tmp_path, one_object):
     found = one_object(out)
     assert code == (0 if found["ok"] else 1)
     assert found["ok"] == (found["drop"] <= 0)
-    assert found["ok"] or any("max_drop" in text for text in found["warnings"])
+    assert found["ok"] or any("--max-drop" in text for text in found["warnings"])
     assert (tmp_path / "q.onnx").exists()
 
 
@@ -185,3 +185,38 @@ def test_quantize_spares_what_python_spares(run, tmp_path):
     code, out, _ = run(*words, "--bits", "4")
     assert code == 0
     assert "ranges of rows" not in out
+
+
+@pytest.mark.parametrize("words", [["--dynamic"], ["--data", "data.npz"]])
+def test_quantize_as_json_says_what_became_of_each_node(run, tmp_path, words, one_object):
+    found = one_object(run("quantize", "ours.onnx", "-o", tmp_path / "q.onnx", *words, "--json")[1])
+    linear = [node for node in found["nodes"] if node["weight_bits"] is not None]
+    assert [node["weight_bits"] for node in linear] == [8, 8]
+    assert all(node["in_integers"] for node in linear)
+    assert sum(node["bytes"] for node in linear) == 8 * 16 + 16 * 4 + 4 * (16 + 4)
+
+
+def test_quantize_speaks_of_what_can_be_typed(run, tmp_path):
+    words = ("quantize", "theirs.onnx", "-o", tmp_path / "q.onnx")
+    code, out, _ = run(*words, "--dynamic", "--float", "the_product")
+    assert code == 0
+    assert "left out by name" in out
+    assert "qconfig_spec" not in out
+    out = run(*words, "--data", "two.npz")[1]
+    assert "QuantStub" not in out
+    out = run(*words, "--data", "two.npz", "--float", "the_product")[1]
+    assert "leave out its --float" in out
+
+
+def test_what_float32_rounds_is_no_loss(run, tmp_path, one_object):
+    words = ("--data", "data.npz", "--max-drop", "0", "--json")
+    code, out, _ = run("quantize", "ours.onnx", "-o", tmp_path / "q.onnx", *words)
+    assert code == 0
+    assert one_object(out)["drop"] == 0
+
+
+def test_convolutions_go_with_dynamic(run, tmp_path):
+    words = ("--data", "data.npz", "--convolutions")
+    code, out, err = run("quantize", "ours.onnx", "-o", tmp_path / "q.onnx", *words)
+    assert (code, out) == (2, "")
+    assert "--dynamic" in err

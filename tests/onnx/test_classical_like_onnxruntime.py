@@ -95,6 +95,24 @@ def test_label_encoder(rng, dtype, keys, values, kind):
     check("LabelEncoder", {"x": x}, version=2, types={"y": kind}, **keys, **values)
 
 
+@pytest.mark.parametrize("low", [-3, 7, -(1 << 40)])
+@pytest.mark.parametrize("step", [1, 5, 1000])
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_label_encoder_of_many_keys(rng, low, step, dtype):
+    """Keys close together and far from each other; what is between them, beyond them, and no number."""
+    keys = (low + step * rng.permutation(50)).astype(dtype)
+    x = rng.choice(keys, (20, 30))
+    x[3], x[4, :7] = x[3] + 1, x[4, :7] - 50 * step
+    if dtype == np.int64:
+        x[5, :2] = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    else:
+        x[5, :6] = NAN, np.inf, -np.inf, 0.5, -0.0, 3e38
+    names = {"keys_int64s" if dtype == np.int64 else "keys_floats": keys.tolist()}
+    made = {"values_int64s": rng.integers(0, 999, 50).tolist(), "default_int64": -7}
+    if len(set(keys.tolist())) == 50:
+        check("LabelEncoder", {"x": x}, version=2, types={"y": 7}, **names, **made)
+
+
 @pytest.mark.parametrize("targets", [1, 3])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("post", ["NONE", "LOGISTIC", "SOFTMAX"])

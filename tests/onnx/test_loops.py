@@ -133,15 +133,17 @@ def test_long_loops_are_one_node(cell):
     assert all(len(graph.nodes) < 60 for graph in model._program.graphs)
 
 
-def test_saved_loops_of_integers_say_that_they_are_floats(cell, tmp_path):
+def test_saved_loops_of_integers_have_them(cell, tmp_path):
     model = quantize_dynamic(onnx.load(cell))
     x, count = np.random.default_rng(5).standard_normal((1, 16)).astype(np.float32), np.array(12)
-    ours = model(x, count)
-    with pytest.warns(UserWarning, match="written in float, as the file has it; 1 of its layers"):
-        onnx.save(model, tmp_path / "saved.onnx", (x, count))
-    session = onnxruntime.InferenceSession(tmp_path / "saved.onnx")
-    for got, want in zip(session.run(None, {"x": x, "count": count}), ours, strict=True):
-        np.testing.assert_allclose(got, want, atol=0.05)
+    onnx.save(model, tmp_path / "saved.onnx", (x, count))
+    assert b"MatMulInteger" in (tmp_path / "saved.onnx").read_bytes()
+    # onnxruntime's own products of bytes saturate on some CPUs: it computes the floats here.
+    session = onnxruntime.InferenceSession(cell)
+    for got, want in zip(
+        onnx.load(tmp_path / "saved.onnx")(x, count), session.run(None, {"x": x, "count": count}), strict=True
+    ):
+        np.testing.assert_allclose(got, want, atol=0.1)
 
 
 LENGTHS = """<ir_version: 8, opset_import: ["": 17]>

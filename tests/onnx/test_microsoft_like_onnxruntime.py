@@ -276,3 +276,33 @@ def test_quantize(seed):
     r = Random(seed)
     compare("QuantizeLinear", {"x": r.floats(3, 4) * 9, "s": r.scale(), "z": r.codes()})
     compare("DequantizeLinear", {"x": r.codes(3, 4), "s": r.scale(), "z": r.codes()})
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("seed", range(8))
+def test_distances_of_rows(metric, seed):
+    r = Random(seed)
+    n, m, k = (int(r.rng.integers(1, 9)) for _ in range(3))
+    inputs = {"a": r.floats(n, k), "b": r.floats(m, k)}
+    compare("CDist", inputs, exact=False, tolerance=3e-5, metric=metric)
+    compare("CDist", inputs, held=("b",), exact=False, tolerance=3e-5, metric=metric)
+
+
+@pytest.mark.parametrize(("axis", "inner"), [(1, 0), (3, 0), (3, 1), (2, 1), (-1, 0)])
+def test_softmax_of_biased_scores(rng, axis, inner):
+    """Its kernel is for GPUs alone: the formula, over all axes from one on."""
+    x = rng.standard_normal((2, 3, 4, 5)).astype(np.float32)
+    bias = rng.standard_normal((2, 1, 1, 5) if inner else (4, 5)).astype(np.float32)
+    total = (x.astype(np.float64) + bias).reshape(*x.shape[: axis % 4], -1)
+    e = np.exp(total - total.max(-1, keepdims=True))
+    wanted = (e / e.sum(-1, keepdims=True)).reshape(x.shape)
+    model = single_node(
+        "BiasSoftmax", {"x": x, "bias": bias}, domain="com.microsoft", axis=axis, is_inner_broadcast=inner
+    )
+    np.testing.assert_allclose(here(model, {"x": x, "bias": bias})[0], wanted, rtol=1e-5)
+
+
+def test_whole_generators_say_what_can_be_read():
+    model = single_node("GreedySearch", {"x": np.zeros((1, 4), np.int32)}, domain="com.microsoft")
+    with pytest.raises(ValueError, match=r"GreedySearch.*a decoder alone"):
+        here(model, {"x": np.zeros((1, 4), np.int32)})

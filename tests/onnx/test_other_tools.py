@@ -189,3 +189,25 @@ def test_files_of_float16_compute_in_integers(rng):
     kinds = [node.kind for node in loaded.graph]
     assert kinds.count("int.layer") == 3
     assert "layer" not in kinds
+
+
+def test_biases_of_one_row_have_a_scale_for_each_column(rng):
+    """onnxruntime's tool says axis 0 of them, which has one element; wanted is the file with a flat bias."""
+
+    def file(shape):
+        f = File(np.random.default_rng(3))
+        x = f.pair("x", 1 / 32)
+        weight = f.kernel(5, 8)
+        scales = (numpy_helper.to_array(f.constants[-2]) / 32).astype(np.float32)
+        codes = np.random.default_rng(4).integers(-9000, 9000, 5).astype(np.int32).reshape(shape)
+        bias = f("DequantizeLinear", f.constant(codes), f.constant(scales), axis=0)
+        y = f.pair(f("Gemm", x, weight, bias, transB=1), 1 / 64)
+        made = f.model({"x": ["n", 8]}, y, 17)
+        del made.graph.value_info[:]
+        return made.SerializeToString()
+
+    x = rng.standard_normal((16, 8)).astype(np.float32)
+    want = session(file(5)).run(None, {"x": x})[0]
+    loaded = qt.onnx.load(file((1, 5)))
+    assert_array_equal(loaded(x), want)
+    assert [node.kind for node in loaded.graph].count("int.layer") == 1

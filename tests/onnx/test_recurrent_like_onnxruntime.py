@@ -65,6 +65,12 @@ def test_peepholes_and_clipping(rng, direction):
     compare("LSTM", made, direction=direction, clip=0.5)
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_activations_for_two_directions_where_there_is_one(rng, direction):
+    """What onnxruntime writes into files that it optimizes: its default."""
+    compare("RNN", arrays(rng, "RNN", 1), activations=["Tanh", "Tanh"], direction=direction)
+
+
 def test_input_and_forget_gates_that_are_one(rng):
     compare("LSTM", arrays(rng, "LSTM", 1), input_forget=1)
 

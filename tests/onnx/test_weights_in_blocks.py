@@ -250,3 +250,54 @@ def test_zero_points_are_checked(rng):
         layer.set_codes(codes, scales, zero_points=np.zeros(3))
     with pytest.raises(ValueError, match="zero_points must be finite"):
         layer.set_codes(codes, scales, zero_points=np.full((3, 2), np.nan))
+
+
+@pytest.mark.parametrize("form", ["matmul", "square", "gemm", "gemm of columns"])
+@pytest.mark.parametrize(("kind", "zero"), [(np.int8, 0), (np.uint8, 120), (np.uint8, None)])
+@pytest.mark.parametrize("of_one", [(), (1,)])
+def test_one_scale_for_all(rng, form, kind, zero, of_one):
+    """As weights alone are quantized per tensor: codes stay codes, whichever way round the weight lies."""
+    f = File(rng)
+    k, n = (24, 24) if form == "square" else (24, 40)
+    turned = form == "gemm"
+    info = np.iinfo(kind)
+    codes = rng.integers(info.min, info.max + 1, (n, k) if turned else (k, n)).astype(kind)
+    names = [f.constant(codes), f.constant(np.full(of_one, 0.01, np.float32))]
+    names += [] if zero is None else [f.constant(np.full(of_one, zero, kind))]
+    weight = f("DequantizeLinear", *names)
+    y = (
+        f("Gemm", "x", weight, f.weight(n), transB=int(turned))
+        if "gemm" in form
+        else f("MatMul", "x", weight)
+    )
+    file = f.model({"x": ["rows", k]}, y, 17).SerializeToString()
+    model = qt.onnx.load(file)
+    assert steps(model) == ["WeightOnlyLinear"]
+    assert tq.report(model).total <= codes.size + 2 * 4 * 2 * n + 4 * n
+    x = rng.standard_normal((7, k)).astype(np.float32)
+    assert_allclose(model(x), session(file).run(None, {"x": x})[0], rtol=2e-5, atol=2e-4)
+
+
+def test_a_table_with_one_scale(rng):
+    f = File(rng)
+    codes = rng.integers(-128, 128, (30, 16)).astype(np.int8)
+    names = [f.constant(codes), f.constant(np.float32(0.02)), f.constant(np.int8(3))]
+    file = f.model({"x": ["n", 5]}, f("Gather", f("DequantizeLinear", *names), "x"), 17)
+    file.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    x = rng.integers(0, 30, (4, 5))
+    model = qt.onnx.load(file.SerializeToString())
+    assert tq.report(model).total < 4 * codes.size
+    assert_allclose(model(x), session(file.SerializeToString()).run(None, {"x": x})[0], rtol=1e-6, atol=1e-6)
+
+
+def test_convolutions_in_floats_whose_weights_are_integers_are_said(rng):
+    f = File(rng)
+    codes = rng.integers(-128, 128, (8, 3, 3, 3)).astype(np.int8)
+    names = [f.constant(codes), f.constant(np.full(8, 0.02, np.float32)), f.constant(np.zeros(8, np.int8))]
+    file = f.model({"x": ["n", 3, 8, 8]}, f("Conv", "x", f("DequantizeLinear", *names, axis=0)), 17)
+    model = qt.onnx.load(file.SerializeToString())
+    x = rng.standard_normal((4, 3, 8, 8)).astype(np.float32)
+    assert_allclose(model(x), session(file.SerializeToString()).run(None, {"x": x})[0], rtol=1e-5, atol=1e-5)
+    (line,) = tq.report(model).counted
+    assert "int8 in its file" in line.reason
+    assert all(line.in_integers for line in tq.report(tq.quantize(model, x, verbose=False)).counted)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
 from quantray._cli import _compare, _inspect, _quantize, _run
 from quantray._cli._errors import Usage
+from quantray._cli._result import as_json
 
 _COMMANDS = {"quantize": _quantize, "inspect": _inspect, "compare": _compare, "run": _run}
 
@@ -32,14 +34,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         result = _COMMANDS[given.command].run(given)
+        if given.json:
+            print(json.dumps(as_json(result.shown), allow_nan=False))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has seen enough (`| head`). What Python still has to write at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Usage as error:
         print(f"quantray {given.command}: {error}", file=sys.stderr)
         return 2
-    except (OSError, ValueError, TypeError, MemoryError) as error:
+    except (OSError, ValueError, TypeError, MemoryError, RuntimeError) as error:
         print(f"quantray {given.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    if given.json:
-        print(json.dumps(result.shown, allow_nan=True))
     return result.code

@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 
 from quantray._cli._data import batches, cosine, positive
-from quantray._cli._difference import Pair, as_tuple, difference
+from quantray._cli._difference import Pair, as_tuple, difference, pair
 from quantray._cli._errors import Usage
 from quantray._cli._result import Result
 
@@ -48,7 +48,7 @@ def run(given: argparse.Namespace) -> Result:
                 raise Usage(
                     f"an output is of shape {np.shape(one)} in the first file, {np.shape(two)} in the second"
                 )
-            pairs.append((np.asarray(one, np.float64), np.asarray(two, np.float64)))
+            pairs.append(pair(one, two))
     rows = [difference(name, pairs) for name, pairs in zip(names, found, strict=True)]
     if not given.json and not given.quiet:
         heads = (

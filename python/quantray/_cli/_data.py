@@ -20,26 +20,33 @@ if TYPE_CHECKING:
 
 def positive(text: str) -> int:
     """A number of samples, out of what was typed."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
-    return value
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text}")
+    return int(text)
 
 
 def share(text: str) -> float:
     """How much of a metric may be lost, out of what was typed."""
-    value = float(text)
+    value = _number(text)
     if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text}")
     return value
 
 
 def cosine(text: str) -> float:
     """How near outputs have to be, out of what was typed."""
-    value = float(text)
+    value = _number(text)
     if not -1 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be from -1 to 1, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number from -1 to 1, got {text}")
     return value
+
+
+def _number(text: str) -> float:
+    """NaN, which is in no range, where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def batches(path: str, model: Model, rows: int) -> list[tuple[Array, ...]]:

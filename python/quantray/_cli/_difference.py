@@ -46,11 +46,21 @@ def difference(name: str, pairs: list[Pair]) -> Difference:
     }
 
 
+def pair(one: Array, two: Array) -> Pair:
+    """Two outputs as numbers; of texts, and of one integer a sample (a label), whether they are the same."""
+    a, b = np.asarray(one), np.asarray(two)
+    if a.dtype.kind not in "biuf" or (a.dtype.kind != "f" and a.size == len(np.atleast_1d(a))):
+        return np.ones(a.shape), (a == b).astype(np.float64)
+    return a.astype(np.float64), b.astype(np.float64)
+
+
 def as_tuple(output: Array | tuple[Array, ...]) -> tuple[Array, ...]:
     """A model's outputs, of which there may be one."""
     return output if isinstance(output, tuple) else (output,)
 
 
 def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    if np.array_equal(a, b):
+        return 1.0
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
-    return float(a @ b / lengths) if lengths else float(np.array_equal(a, b))
+    return float(a @ b / lengths) if lengths else 0.0

@@ -19,24 +19,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> Result:
     """Prints the model, or its steps."""
     from quantray import onnx
+    from quantray import quantization as tq
     from quantray._tables import Column, Table
 
     model = onnx.load(given.file)
     steps = [(row.path, model.get_submodule(row.path)._get_name()) for row in model.plan.rows]
     parameters = sum(int(parameter.size) for parameter in model.parameters())
+    report = tq.report(model)
+    integers = sum(bool(line.in_integers) for line in report.counted)
     result: dict[str, object] = {
         "producer": model.producer,
         "opset": model.opset,
         "inputs": [value._asdict() for value in model.inputs],
         "outputs": [value._asdict() for value in model.outputs],
         "parameters": parameters,
+        "bytes": report.total,
+        "in_integers": integers,
         "steps": dict(Counter(kind for _, kind in steps)),
         "metadata": model.metadata,
     }
+    if given.steps:
+        result["nodes"] = [{"name": path, "step": kind} for path, kind in steps]
     if not given.json and not given.quiet:
-        if given.steps:
-            print(Table([Column("name", wraps=True), Column("step")], steps))
-        else:
-            print(model)
-        print(f"{parameters:,} parameters")
+        text = str(Table([Column("name", wraps=True), Column("step")], steps) if given.steps else model)
+        print(text)
+        if not integers:
+            print(f"{parameters:,} parameters")
+        elif report.headline() not in text:
+            print(report.headline())
     return Result(result)

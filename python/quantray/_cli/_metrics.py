@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
-from quantray._cli._difference import Difference, as_tuple, difference
+from quantray._cli._difference import Difference, as_tuple, difference, pair
 from quantray._typing import Array
 
 if TYPE_CHECKING:
@@ -18,7 +16,8 @@ Batch: TypeAlias = tuple[Array, ...]
 
 #: By what can be typed, what is read of a row of `quantray compare`: 1 where all is the same.
 METRICS: dict[str, Callable[[Difference], float]] = {
-    "cosine": lambda row: row["cosine"],
+    # What float32 itself rounds is no loss.
+    "cosine": lambda row: round(row["cosine"], 9),
     "agreement": lambda row: row["same_greatest_percent"] / 100,
 }
 
@@ -42,7 +41,7 @@ def metric_of(name: str, model: Module) -> Callable[[Module, list[Batch]], float
             wanted.extend(as_tuple(model(*batch)) for batch in held_out)
         made = [as_tuple(other(*batch)) for batch in held_out]
         rows = [
-            difference("", [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs])
+            difference("", [pair(a, b) for a, b in pairs])
             for pairs in (zip(ones, twos, strict=True) for ones, twos in _by_output(wanted, made))
         ]
         return min(value_of(row) for row in rows)

@@ -13,6 +13,7 @@ from quantray._cli._errors import Usage
 from quantray._cli._metrics import METRICS, metric_of
 from quantray._cli._output import check_output
 from quantray._cli._result import Result
+from quantray._cli._words import in_words, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,7 @@ def run(given: argparse.Namespace) -> Result:
     """Quantizes, writes, and says what became of each node."""
     from quantray import nn, onnx
     from quantray import quantization as tq
+    from quantray.quantization._static import quantized
     from quantray.quantization.qconfig_mapping import default_quantize_mapping
 
     if given.dynamic == bool(given.data):
@@ -76,6 +78,8 @@ def run(given: argparse.Namespace) -> Result:
         raise Usage("give --max-drop with --metric and --held-out")
     if given.max_drop is not None and given.dynamic:
         raise Usage("--max-drop goes with --data, not with --dynamic")
+    if given.convolutions and not given.dynamic:
+        raise Usage("--convolutions goes with --dynamic; with --data they are quantized anyway")
     check_output(given.output, given.model, given.data, given.held_out)
     model = onnx.load(given.model)
     names = {name for name, _ in model.named_modules()} | model._file_names.keys()
@@ -86,7 +90,8 @@ def run(given: argparse.Namespace) -> Result:
                 "lists its nodes"
             )
     began = time.perf_counter()
-    with warnings.catch_warnings(record=True) as said:
+    is_told = not given.json and not given.quiet
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         if given.dynamic:
             kinds = [nn.Linear, nn.LSTM, nn.GRU, nn.Embedding, nn.MultiheadAttention]
@@ -104,18 +109,36 @@ def run(given: argparse.Namespace) -> Result:
             for name in given.float:
                 mapping.set_module_name(name, None)
             data, search = _data_of(given, model)
-            is_told = not given.json and not given.quiet
-            made = tq.quantize(model, data, mapping, verbose=is_told, **search)
+            if search:
+                made = tq.quantize(model, data, mapping, verbose=is_told, **search)
+            else:
+                made = quantized(model, data, mapping, spares=mapping._spares, show_progress=is_told)
     onnx.save(made, given.output)
     size, size_before = os.path.getsize(given.output), os.path.getsize(given.model)
     seconds = round(time.perf_counter() - began, 2)
-    texts = list(dict.fromkeys(str(warning.message) for warning in said))
+    texts = list(dict.fromkeys(said(str(warning.message)) for warning in warned))
+    report = in_words(tq.report(made), bool(given.float))
+    if not any(line.in_integers for line in report.lines) and not texts:
+        texts.append("nothing of the model computes in integers")
     result: dict[str, object] = {
         "output": given.output,
         "bytes": size,
         "bytes_before": size_before,
         "seconds": seconds,
         "warnings": texts,
+        "nodes": [
+            {
+                "name": line.name,
+                "type": line.kind,
+                "computes_in": line.computes,
+                "in_integers": line.in_integers,
+                "weight_bits": line.weight_bits,
+                "activation_bits": line.activation_bits,
+                "bytes": line.bytes,
+                "note": line.note,
+            }
+            for line in report.lines
+        ],
     }
     code = 0
     if given.max_drop is not None:
@@ -123,9 +146,9 @@ def run(given: argparse.Namespace) -> Result:
         best = next(step.metric for step in plan if step.is_chosen)
         result |= {"metric": best, "drop": plan.float_metric - best, "ok": plan.is_within}
         code = 0 if plan.is_within else 1
-    if not given.json and not given.quiet:
-        if given.dynamic:
-            print(tq.report(made))
+    if is_told:
+        if given.max_drop is None:
+            print(report.short())
         for text in texts:
             print(f"warning: {text}")
         ratio = size_before / max(size, 1)

@@ -169,7 +169,9 @@ def call(node: Node, args: tuple[object, ...], kwargs: dict[str, object], model:
     found = kind_of(kind)
     if "autograd" in sys.modules and any(map(is_traced, leaves((args, kwargs)))):
         return found.differentiable(*args, **kwargs)
-    return found.function(*args, **kwargs)
+    # As in a program: NumPy's warnings would name a line of quantray's, and tell nobody which node it is.
+    with np.errstate(all="ignore"):
+        return found.function(*args, **kwargs)
 
 
 def _call_module(node: Node, args: tuple[object, ...], kwargs: dict[str, object], model: Module) -> object:

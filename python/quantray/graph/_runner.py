@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantray.graph._arguments import arguments, few_rows
+from quantray.graph._arguments import arguments
 from quantray.graph._capture import capture
 from quantray.graph._fitting import fitting, is_of_inputs
 from quantray.graph._graph import About, Graph, HookKey, Node, Ref, map_tree
 from quantray.graph._lengths import named
 from quantray.graph._run import DoesNotHold, HookChanges, OfModule, checker, run
-from quantray.graph._trees import Call
 from quantray.nn._gradients import untraced
 from quantray.nn._module import Module
 from quantray.nn._registry import Mark
@@ -52,8 +51,6 @@ class GraphRunner:
         self.captured: list[Graph] = []
         self.prefix = prefix
         self.changing: frozenset[HookKey] = frozenset()
-        #: A few rows of what it was called with first, to capture another mode from.
-        self.example: Call[str] | None = None
         self._mark = Mark()
         self._lock = threading.RLock()
         #: Places of graphs, and kinds of inputs for which what they take for granted inside does not hold.
@@ -184,8 +181,6 @@ class GraphRunner:
     ) -> Graph:
         """A graph for some arguments, of which a few rows are run, or all."""
         plain_args, plain_kwargs = map_tree(untraced, args), map_tree(untraced, kwargs)
-        if self.example is None:
-            self.example = few_rows((plain_args, plain_kwargs))
         graph = capture(module, plain_args, plain_kwargs, changing=self.changing, whole=whole)
         self.captured.append(graph)
         made = self.passes(graph, module)

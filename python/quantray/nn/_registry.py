@@ -85,6 +85,8 @@ class Registry:
     _modules: dict[str, Module | None]
     #: What a file calls its nodes, and the paths of the modules that they are.
     _file_names: Mapping[str, str] = MappingProxyType({})
+    #: Operators of the file that the module at a path stands for, where it is no `Step` of one.
+    _file_ops: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     #: Parameters that no gradients are made for.
     _frozen: set[str]
     #: Buffers that are no part of the state_dict.

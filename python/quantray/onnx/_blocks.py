@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -40,6 +40,11 @@ class Blocks(NamedTuple):
             return None
         if codes is None or scales is None:
             return None
+        if np.ndim(codes) == 2 and np.size(scales) == 1 and size <= 0:
+            # One scale for all is that of each row.
+            rows, axis = codes.shape[0], 0
+            scales = np.full(rows, np.reshape(scales, ()))
+            zeros = None if zeros is None else np.full(rows, np.reshape(zeros, ()))
         if np.ndim(codes) != 2 or np.ndim(scales) != (2 if size > 0 else 1):
             return None
         if size <= 0:
@@ -63,6 +68,20 @@ class Blocks(NamedTuple):
         """The same behind a node that leaves elements as they are: which axis inputs lie on is seen later."""
         keeps = node.op in ("Transpose", "Identity") and node.domain in ("", "ai.onnx")
         return self if keeps else None
+
+    def ways(self) -> Iterator[Blocks]:
+        """The same; with one scale for all, which lies along no axis, also the other way round."""
+        yield self
+        parts = [x for x in (self.scales, self.zeros) if x is not None]
+        if self.size >= self.codes.shape[1] and all(np.all(x == x.flat[0]) for x in parts if x.size):
+            turned = self.codes.T
+            scales, zeros = (
+                None if x is None or not x.size else np.full((len(turned), 1), x.flat[0], np.float32)
+                for x in (self.scales, self.zeros)
+            )
+            if scales is not None:
+                size = max(turned.shape[1], 1)
+                yield Blocks(np.ascontiguousarray(turned), scales, zeros, size, self.bits)
 
     def values(self) -> Array:
         """The weight that they stand for: shape (outputs, inputs)."""
@@ -116,9 +135,9 @@ class Blocks(NamedTuple):
 
 def in_blocks(module: nn.Linear, found: Blocks) -> nn.Module:
     """A layer that reads codes in the place of one of floats, where its weight is what they stand for."""
-    if not found.are(np.asarray(module._parameters["weight"])):
-        return module
-    return found.layer(module._parameters.get("bias")) or module
+    weight = np.asarray(module._parameters["weight"])
+    way = next((each for each in found.ways() if each.are(weight)), None)
+    return (None if way is None else way.layer(module._parameters.get("bias"))) or module
 
 
 def table_in_blocks(module: nn.Embedding, found: Blocks) -> nn.Module:

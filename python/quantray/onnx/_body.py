@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
 
 from quantray.nn import Module
 from quantray.nn._tracing import state
 from quantray.onnx._errors import said_of
+from quantray.onnx._lengths import as_array
 from quantray.onnx.operators import Array, Outputs
 
 if TYPE_CHECKING:
@@ -58,6 +61,8 @@ class Body(Module):
         self._program: FloatProgram | None = None
         #: How often a loop has called it node by node.
         self._calls = 0
+        #: Shapes and dtypes of what a loop has called it with first.
+        self.seen: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] | None = None
 
     def forward(self, *arrays: Array) -> Outputs:
         """A tuple of the outputs, for the inputs in order."""
@@ -93,6 +98,9 @@ class Body(Module):
 
     def repeated(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         """The outputs for one of many calls: a program is made where a loop goes on beyond a few."""
+        if self.seen is None and state.tracer is None:
+            arrays = tuple(map(as_array, arrays))
+            self.__dict__["seen"] = tuple((np.shape(array), array.dtype) for array in arrays)
         if state.tracer is not None or self.training or self._runner is not None:
             return self(*arrays)
         if self._calls < _FEW_CALLS:

@@ -20,6 +20,7 @@ from quantray.onnx._errors import said_of
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, SparseTensor, Tensor
 from quantray.onnx._known_lengths import KnownLengths
 from quantray.onnx._names import Names, unique
+from quantray.onnx._origins import ops_of, origins
 from quantray.onnx._passes import WIDE, Draft, free_names, simplify, uses, without_unchanged
 from quantray.onnx._reference import reference
 from quantray.onnx._step import Step
@@ -74,6 +75,8 @@ class Builder:
         #: Values that are rounded to 16 bits.
         self.rounded: set[str] = set()
         self.rows: list[Row] = []
+        #: Operators of the file that modules stand for, by path.
+        self.ops: dict[str, tuple[str, ...]] = {}
         self.unknown: list[str] = []
         #: Nodes that the reference evaluator computes.
         self.referred: list[str] = []
@@ -97,6 +100,7 @@ class Builder:
             self.lengths.of_inputs(found.inputs)
         outputs = tuple(value.name for value in found.outputs)
         draft = self._draft(found, outputs)
+        before = list(draft.nodes)
         simplify(draft)
         self.names = Names((node.name, node.op) for node in draft.nodes)
         self.constants = draft.constants
@@ -104,9 +108,21 @@ class Builder:
         self.rounded = {node.outputs[0] for node in draft.nodes if (node.domain, node.op) == WIDE}
         for node in draft.nodes:
             self._add(node, home, wanted)
+        self._stand_for(before, draft.nodes)
         constants = {name: self.constants[name] for name in outputs if name in self.constants}
         rows = with_drops(self.rows, outputs)
         return Plan((*inputs, *taken), outputs, rows, constants)
+
+    def _stand_for(self, before: Sequence[NodeFile], after: Sequence[NodeFile]) -> None:
+        """Remembers which nodes of the file each module stands for: settings may call it by these."""
+        paths = {row.outputs: row.path for row in self.rows}
+        for made, nodes in origins(before, after):
+            path = paths.get(made.outputs)
+            if path is not None:
+                self.ops[path] = ops_of(nodes)
+                for node in nodes:
+                    if node.name:
+                        self.names.paths.setdefault(node.name, path)
 
     def _draft(self, found: GraphFile, outputs: tuple[str, ...]) -> Draft:
         """The nodes that compute: what depends on no input is computed here, and what does nothing goes."""
@@ -132,7 +148,7 @@ class Builder:
                     nodes.append(node)
                 else:
                     self.constants[node.outputs[0]] = known
-        draft = Draft(nodes, self.constants, outputs, self.stored, self.lengths.shape_of)
+        draft = Draft(nodes, self.constants, outputs, self.stored, self.lengths.shape_of, self.blocks)
         draft.rename(same)
         return draft
 

@@ -63,9 +63,14 @@ def build(file: ModelFile, name: str = "") -> Model:
     whole = written_out(file)
     model, builder = _made(whole, name)
     if _as_integers(model, builder) or whole is file:
+        _say_what_is_stored(model, builder)
         return model
     # Operators on integers compute one by one, as the file has them.
     return _made(file, name)[0]
+
+
+#: Operators of onnxruntime that call a decoder inside of them until a text is whole.
+_GENERATORS = frozenset({"BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch"})
 
 
 def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
@@ -83,8 +88,11 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
     model = Model(empty, inputs, outputs, producer, versions.get("", 0), file.metadata, name)
     model.plan = builder.build(file.graph, model)
     model.__dict__["_file_names"] = builder.names.paths
+    model.__dict__["_file_ops"] = builder.ops
     if builder.unknown:
-        raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}")
+        generators = [name for name in builder.unknown if name.rpartition(".")[2].rstrip(")") in _GENERATORS]
+        hint = "; a file of a decoder alone, which such a generator calls, can be read" if generators else ""
+        raise Unknown(f"there are no such operators: {', '.join(builder.unknown)}{hint}")
     if builder.referred:
         warnings.warn(
             f"onnx's reference evaluator computes {', '.join(builder.referred)}: slowly, as Python in graphs",
@@ -92,6 +100,15 @@ def _made(file: ModelFile, name: str) -> tuple[Model, Builder]:
             stacklevel=4,
         )
     return model.eval(), builder
+
+
+def _say_what_is_stored(model: Model, builder: Builder) -> None:
+    """Layers in floats remember that their file has integers for their weights: reports say so."""
+    for at, stored in builder.weights.items():
+        path, _, name = at.rpartition(".")
+        module = model._submodule(path)
+        if module is not None and name == "weight" and name in module._parameters:
+            module.__dict__["_stored_as"] = stored.kind
 
 
 def _as_integers(model: Model, builder: Builder) -> bool:

@@ -209,7 +209,8 @@ class Model(Body):
         rows = [[name, str(count)] for name, count in counts.most_common()]
         inputs = "; ".join(map(str, self.inputs))
         outputs = "; ".join(map(str, self.outputs))
-        head = f"Model of {len(self.plan.rows)} steps, opset {self.opset}"
+        count = len(self.plan.rows)
+        head = f"Model of {count} step{'' if count == 1 else 's'}, opset {self.opset}"
         if self.producer:
             head += f", by {self.producer}"
         line = "" if self._runner is None else self._runner.line(self)

@@ -28,6 +28,10 @@ def example_shapes(inputs: Sequence[Value]) -> Iterator[Shapes]:
         return
     plain = [_example(value, {}) for value in inputs]
     yield plain
+    alike = [_example(value, _of_several_axes(inputs)) for value in inputs]
+    if alike != plain:
+        # What is rows of one input is another axis of the next: sequences first, with a state for each row.
+        yield alike
     for side in (64, 224):
         images = [_example(value, {}, side if len(value.shape or ()) == 4 else 0) for value in inputs]
         if images != plain:
@@ -41,6 +45,16 @@ def example_shapes(inputs: Sequence[Value]) -> Iterator[Shapes]:
             for key in free:
                 if key not in (one, two):
                     yield [_example(value, {**own, key: own[one] + own[two]}) for value in inputs]
+
+
+def _of_several_axes(inputs: Sequence[Value]) -> dict[str, int]:
+    """Lengths by names that stand at different axes of inputs: one number for each name."""
+    axes: dict[str, set[int]] = {}
+    for value in inputs:
+        for axis, n in enumerate(value.shape or ()):
+            if not isinstance(n, int):
+                axes.setdefault(_key(value, axis), set()).add(axis)
+    return {key: _LENGTHS[min(*found, 4)] for key, found in axes.items() if len(found) > 1}
 
 
 def _example(value: Value, known: Mapping[str, int], side: int = 0) -> tuple[int, ...]:
@@ -153,7 +167,8 @@ def _step(n: int, axis: int, way: int) -> int:
     It stays in step with what the strides of a model may be together, and differs by so much that the lengths
     of all its layers do.
     """
-    if axis == 0 or way == 1:
+    # What is rows of one input may be another axis of the next: sequences first, with a state for each row.
+    if axis == 0 or way in (0, 1):
         return -1 if way < 0 else 1
     return way * max(n // (4 * abs(way)), 1)
 

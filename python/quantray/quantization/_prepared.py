@@ -8,9 +8,10 @@ from collections.abc import Generator, Iterable, Mapping
 from quantray import nn
 from quantray._typing import Args, Kwargs, Tensor
 from quantray.graph import Graph, Node, normalize
-from quantray.graph._arguments import arguments
+from quantray.graph._arguments import arguments, few_rows
 from quantray.graph._graph import map_tree
 from quantray.graph._run import call, named
+from quantray.graph._trees import Call, is_array
 from quantray.nn._containers import ModuleDict, ModuleList
 from quantray.nn._gradients import untraced
 from quantray.nn.functional._arguments import traced_or_floats as floats
@@ -48,6 +49,8 @@ class Prepared(Shown):
         self.settings, self.is_trained = settings, is_trained
         #: Observers' paths, whether their values were seen by a call with data.
         self.called = False
+        #: Some of what it was called with first, to capture another mode from.
+        self.example: Call[str] | None = None
         #: What graphs are in integers, as long as the model is evaluated.
         self._integers: list[tuple[Graph, Integers]] = []
         #: Layers by ids of their nodes, as long as nobody changes weights.
@@ -71,6 +74,13 @@ class Prepared(Shown):
 
     def reading(self, module: nn.Module, graph: Graph) -> PreparedReading:
         return PreparedReading(graph, module, self.settings)
+
+    def capture(self, module: nn.Module, args: Args, kwargs: Kwargs, *, whole: bool = False) -> Graph:
+        if self.example is None:
+            given = map_tree(untraced, args), map_tree(untraced, kwargs)
+            # Of a file's model first axes may be no rows: sequences, and states of recurrent layers.
+            self.example = few_rows(given) if module._argument_names() is None else _copied(given)
+        return super().capture(module, args, kwargs, whole=whole)
 
     def passes(self, graph: Graph, module: nn.Module) -> Graph:
         found = collapse(make_layers(normalize(graph), module))
@@ -266,3 +276,7 @@ def prepared_of(model: nn.Module) -> Prepared | None:
     """What runs a model that is prepared; None where it is not."""
     runner = model._runner
     return runner if isinstance(runner, Prepared) else None
+
+
+def _copied(call: Call[str]) -> Call[str]:
+    return map_tree(lambda leaf: leaf.copy() if is_array(leaf) else leaf, call)

@@ -141,6 +141,9 @@ def left_in_float(module: nn.Module, any_integers: bool) -> Reason:
     """Of a module of a model without graphs: why it has no integers."""
     if module.__dict__.get("_takes_16_bits"):
         return Reason(OF_16_BITS)
+    stored = module.__dict__.get("_stored_as")
+    if stored is not None:
+        return Reason(f"its weights are {stored} in its file, and its inputs are floats", "quantize")
     if not any_integers:
         return _NOTHING
     return (

@@ -18,6 +18,9 @@ from quantray.quantization.observer import ObserverBase, PlaceholderObserver
 from quantray.quantization.qconfig import QConfig
 from quantray.quantization.qconfig_mapping import ObjectType, QConfigMapping
 
+#: Kinds of nodes that no type of a setting calls.
+_NO_FUNCTIONS = frozenset({"input", "parameter", "constant", "python", "tap", "hook"})
+
 
 class Settings:
     """What was asked for: a mapping, or the `qconfig` attributes of modules, as torch's eager mode has them.
@@ -84,7 +87,10 @@ class Settings:
         UserWarning
             With the nearest name.
         """
-        if self.mapping is None or self.prefix or not self.mapping.module_name_qconfigs:
+        if self.mapping is None or self.prefix:
+            return
+        self._tell_unknown_types(graph, model)
+        if not self.mapping.module_name_qconfigs:
             return
         known = {path for path, _ in model.named_modules()} | {node.name.partition("#")[0] for node in graph}
         known |= {home_of(node, model) for node in graph}
@@ -93,6 +99,25 @@ class Settings:
                 warnings.warn(
                     f"set_module_name: the model has no module and no node {name!r}"
                     f"{nearest(name, sorted(known))}; what was said of it is said of nothing",
+                    stacklevel=2,
+                )
+
+    def _tell_unknown_types(self, graph: Graph, model: nn.Module) -> None:
+        """The same of operators that a file is said to have, and that are to stay in float."""
+        assert self.mapping is not None
+        left = [t for t, q in self.mapping.object_type_qconfigs.items() if q is None and isinstance(t, str)]
+        if not left or not model._file_ops:
+            return
+        inner = [each for node in graph if node.kind == "formula" for each in node.value[0].graph]
+        nodes = [node for node in (*graph, *inner) if node.kind not in _NO_FUNCTIONS]
+        known = {getattr(name, "__name__", name) for node in nodes for name in candidates(node, model)}
+        known |= {op for ops in model._file_ops.values() for op in ops}
+        known |= {type(module).__name__ for module in model.modules()}
+        for name in left:
+            if name not in known:
+                warnings.warn(
+                    f"set_object_type: the model has nothing of type {name!r} but parts of other layers"
+                    f"{nearest(name, sorted(map(str, known)))}; what was said of it is said of nothing",
                     stacklevel=2,
                 )
 
@@ -107,6 +132,8 @@ class Settings:
         home, names = home_of(node, model), candidates(node, model)
         if self._stays(home, names, model):
             return None
+        if node.kind == "formula" and any(self._is_left(each, model) for each in node.value[0].graph):
+            return None
         if self.mapping is None:
             return _inherited(model, home) or self.outer
         home = ".".join(part for part in (self.prefix, home) if part)
@@ -118,7 +145,23 @@ class Settings:
         for name in names:
             if name in known or getattr(name, "__name__", name) in known:
                 return self.mapping.resolve(home, name)
+        for op in model._file_ops.get(home, ()):
+            # What a file calls it may leave it in float; ranges that are said of one operator are not those
+            # of a layer that stands for several.
+            if op in known and known[op] is None:
+                return self.mapping.resolve(home, op)
         return self.mapping.resolve(home, names[0] if names else "")
+
+    def _is_left(self, node: Node, model: nn.Module) -> bool:
+        """Whether somebody has said of this node, which a formula is made of, that it stays in float."""
+        if node.kind in _NO_FUNCTIONS:
+            return False
+        home = home_of(node, model)
+        if self.mapping is None:
+            return (_inherited(model, home) or self.outer) is None
+        home = ".".join(part for part in (self.prefix, home) if part)
+        names: list[ObjectType] = [*candidates(node, model), *model._file_ops.get(home, ())]
+        return any(self.mapping.leaves(home, name) for name in names or [""])
 
     def is_named(self, node: Node, model: nn.Module) -> bool:
         """Whether somebody has asked for this very node, by its name or by an attribute."""

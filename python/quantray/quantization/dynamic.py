@@ -279,7 +279,10 @@ def _nothing(model: nn.Module, asked: Sequence[type], known: Classes) -> str:
     """Which classes were looked for, and which ones there are instead."""
     classes = ", ".join(sorted(kind.__name__ for kind in asked)) or "none"
     said = f"nothing was quantized: the model has no layer of the classes asked for ({classes})"
-    others = {kind.__name__ for module in model.modules() for kind in _kinds(module) if kind in known}
+    kinds = {kind for module in model.modules() for kind in _kinds(module) if kind in known}
+    if not kinds.isdisjoint(asked):
+        return f"nothing was quantized: all layers of the classes asked for ({classes}) are left out by name"
+    others = {kind.__name__ for kind in kinds}
     return f"{said}; it has {', '.join(sorted(others))}, which qconfig_spec may name" if others else said
 
 

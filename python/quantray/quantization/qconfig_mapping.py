@@ -119,19 +119,28 @@ class QConfigMapping:
         module : Module, type, function or str
             The layer, or its type, or the name of that.
         """
+        said = self._own(name, module)
+        return self.global_qconfig if said is None else said[0]
+
+    def leaves(self, name: str, module: nn.Module | ObjectType) -> bool:
+        """Whether a layer stays in float since its name or its type is said to: not as all others do."""
+        return self._own(name, module) == (None,)
+
+    def _own(self, name: str, module: nn.Module | ObjectType) -> tuple[QConfig | None] | None:
+        """What is said of a layer's name, or of its type; None where nothing is."""
         path = name
         while path:
             if path in self.module_name_qconfigs:
-                return self.module_name_qconfigs[path]
+                return (self.module_name_qconfigs[path],)
             path = path.rpartition(".")[0]
         for pattern, qconfig in self.module_name_regex_qconfigs.items():
             if re.match(pattern, name):
-                return qconfig
+                return (qconfig,)
         kind = module if isinstance(module, (str, type)) or hasattr(module, "__name__") else type(module)
         for key in (kind, getattr(kind, "__name__", kind)):
             if key in self.object_type_qconfigs:
-                return self.object_type_qconfigs[key]
-        return self.global_qconfig
+                return (self.object_type_qconfigs[key],)
+        return None
 
     def to_dict(self) -> QConfigDict:
         """The settings as torch's dict: "" is the global one, the others are lists of pairs."""

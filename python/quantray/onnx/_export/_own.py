@@ -10,7 +10,6 @@ node again.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
@@ -21,6 +20,7 @@ from quantray._typing import Array, Kwargs
 from quantray.graph import Expr, Node, Ref
 from quantray.graph._called import ArrayOfLengths, Called
 from quantray.graph._trees import leaves
+from quantray.nn import Module
 from quantray.onnx._control import Control
 from quantray.onnx._export._modules import recurrent_of_lengths
 from quantray.onnx._export._versions import plain
@@ -83,10 +83,12 @@ def write_call(to: Writing, call: Called, module: Step | Control) -> None:
         inputs[at] = _typed(to, module, name, at)
     attributes = {name: attribute(value) for name, value in settings_of(settings.attributes).items()}
     if isinstance(module, Control):
-        _say_of_integers(module, call.scope)
+        from quantray.onnx._export._bodies import of_integers
+
         around = dict(zip(module.around, given[len(settings.given) :], strict=True))
         for name, found in module.bodies.items():
-            attributes[name] = _Inner(to, call.scope, around, module.constants).graph(found, {})
+            made = of_integers(to, call.scope, module, name, around)
+            attributes[name] = made or _Inner(to, call.scope, around, module.constants).graph(found, {})
     refs = leaves(call.output)
     every = settings.op not in _MAY_LEAVE_OUT
     names = [
@@ -109,21 +111,10 @@ def write_call(to: Writing, call: Called, module: Step | Control) -> None:
     to.done |= call.nodes
 
 
-def integers_inside(module: Control) -> list[str]:
+def integers_inside(module: Module) -> list[str]:
     """Paths of layers of the graphs inside that compute in integers."""
     homes = ("quantray.nn.quantized.", "quantray.nn.intrinsic.quantized")
     return [path for path, each in module.named_modules() if type(each).__module__.startswith(homes)]
-
-
-def _say_of_integers(module: Control, scope: str) -> None:
-    """Warns where layers of a graph inside compute in integers: what is written is the file's own graph."""
-    inside = integers_inside(module)
-    if inside:
-        warnings.warn(
-            f"{scope}: its graph is written in float, as the file has it; {len(inside)} of its layers "
-            f"compute in integers here ({inside[0]}, ...)",
-            stacklevel=2,
-        )
 
 
 def _slot(to: Writing, module: Step | Control, slot: object, at: int) -> str:
@@ -222,8 +213,8 @@ class _Inner:
             self._to.name(f"{self._scope}/{found.name or 'graph'}"),
             tuple(self._node(node, names) for node in found.nodes),
             initializers,
-            tuple(_renamed(value, names) for value in found.inputs if value.name not in found.initializers),
-            tuple(_renamed(value, names) for value in found.outputs),
+            tuple(renamed(value, names) for value in found.inputs if value.name not in found.initializers),
+            tuple(renamed(value, names) for value in found.outputs),
         )
 
     def _initializer(self, name: str, tensor: Tensor | SparseTensor) -> Tensor:
@@ -252,7 +243,8 @@ class _Inner:
         return plain(made)
 
 
-def _renamed(value: ValueInfo, names: Mapping[str, str]) -> ValueInfo:
+def renamed(value: ValueInfo, names: Mapping[str, str]) -> ValueInfo:
+    """What a graph says of a value, which has another name in the file that is written."""
     dtype = "float32" if value.dtype in _FLOATS else value.dtype
     encoded = None if dtype != value.dtype else value.encoded
     return replace(value, name=names[value.name], dtype=dtype, encoded=encoded, metadata={})

@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantray import __version__
-from quantray.graph import Expr, Fact, Graph, Node, Ref, capture, normalize
-from quantray.graph._graph import wires
+from quantray.graph import Fact, Graph, Ref, capture, normalize
 from quantray.graph._runner import GraphRunner
 from quantray.graph._trees import leaves
 from quantray.nn import Module
-from quantray.onnx._control import Control
+from quantray.onnx._export._bodies import called_once
 from quantray.onnx._export._forms import adapted
-from quantray.onnx._export._own import integers_inside, write_call, write_own
+from quantray.onnx._export._nodes import taken_for_granted, write_decisions, write_node
 from quantray.onnx._export._versions import GREATEST, LEAST, format_of, least, plain
-from quantray.onnx._export._writing import NotExported, Writing, writer_of
+from quantray.onnx._export._writing import NotExported, Writing
 from quantray.onnx._file import GraphFile, ModelFile, NodeFile, ValueInfo, write
 from quantray.onnx._model import Model
 from quantray.onnx._passes import uses
@@ -57,8 +56,8 @@ def save(
     Integers are written as QDQ: float operators between QuantizeLinear and DequantizeLinear, weights as
     integers, biases as int32, zero points even. Layers of `quantize_dynamic` become DynamicQuantizeLinear
     and integer products; files have one range for all rows there. Lengths that may differ are named. Nodes
-    of a file that the model comes from are written as they were where nothing else stands for them, graphs
-    inside of nodes too.
+    of a file that the model comes from are written as they were where nothing else stands for them. Graphs
+    inside of nodes (Loop, Scan, If) have their integers, too, from opset 13 on, once they were called.
 
     Parameters
     ----------
@@ -84,7 +83,8 @@ def save(
     -----
     UserWarning
         The model has decided something by lengths or values of its inputs, and the file does not do that
-        again: it says what, and by which axis. Lengths are fixed that are free in the model's own file.
+        again: it says what, and by which axis. A graph inside of a node is written in floats though layers of
+        it compute in integers: it says why. Lengths are fixed that are free in the model's own file.
 
     >>> import tempfile, os, numpy as np
     >>> import quantray as qt
@@ -115,11 +115,12 @@ def save(
     to = Writing(graph, model, grids, wanted, keeps_zero_points=keeps, has_small_integers=small)
     named = _names_of_lengths(model, graph)
     inputs = _inputs(to, graph, input_names, named)
-    _write_decisions(to)
-    taken = [*_taken_for_granted(to, inputs), *_fixed(model, inputs)]
+    write_decisions(to)
+    names = {name: value.name for name, value in zip(graph.inputs, inputs, strict=True)}
+    taken = [*taken_for_granted(to, names), *_fixed(model, inputs)]
     for node in graph:
         if node.kind != "input":
-            _write(to, node)
+            write_node(to, node)
     outputs = _outputs(to, graph, model, output_names, named) if not to.refused else []
     nodes = _settled(to, outputs, is_given=opset is not None)
     if to.refused:
@@ -141,26 +142,6 @@ def save(
         )
 
 
-def _taken_for_granted(to: Writing, inputs: Sequence[ValueInfo]) -> list[str]:
-    """What the graph decided that the file decides not again: lengths and values, by the inputs' names."""
-    written = {ref.node for call, _ in to.decided for ref in wires(call.args)}
-    written |= {name for call, _ in to.decided for name in call.nodes}
-    names = {name: value.name for name, value in zip(to.graph.inputs, inputs, strict=True)}
-    found: list[str] = []
-    for guard in to.graph.guards:
-        taken = wires(guard.subject)
-        if not taken or all(ref.node in written for ref in taken):
-            continue
-        places = _axes(guard.subject)
-        if places and all(isinstance(to.fact(ref).shape[axis], int) for ref, axis in places):
-            # These lengths are those of weights, or the file's inputs have them.
-            continue
-        axes = [f"axis {axis} of {names[ref.node]!r}" for ref, axis in places if ref.node in names]
-        about = f" ({', '.join(dict.fromkeys(axes))})" if axes else ""
-        found.append(f"{guard}{about}")
-    return list(dict.fromkeys(found))
-
-
 def _fixed(model: Module, inputs: Sequence[ValueInfo]) -> list[str]:
     """Lengths that are free in the file that the model comes from, and in the graph they are not.
 
@@ -179,16 +160,6 @@ def _fixed(model: Module, inputs: Sequence[ValueInfo]) -> list[str]:
 
 def _is_table(value: Value) -> bool:
     return len(value.shape or ()) == 2 and value.dtype.startswith(("float", "bfloat", "double"))
-
-
-def _axes(subject: object) -> list[tuple[Ref, int]]:
-    """The axes whose lengths an expression is of."""
-    if not isinstance(subject, Expr):
-        return []
-    if subject.op == "dim":
-        ref, axis = subject.args
-        return [(ref, int(axis))]
-    return [axis for arg in subject.args for axis in _axes(arg)]
 
 
 def _check_kinds(model: Module) -> None:
@@ -224,20 +195,6 @@ def _settled(to: Writing, outputs: Sequence[ValueInfo], *, is_given: bool) -> li
     return made
 
 
-def _write_decisions(to: Writing) -> None:
-    """Branches and loops that values have decided are written whole; integers hold for what was decided."""
-    if to.grids:
-        return
-    for call in reversed(to.graph.calls):
-        module = to.model.get_submodule(call.scope)
-        # The outermost one comes first, and takes those inside of it along.
-        if not isinstance(module, Control) or integers_inside(module):
-            continue
-        if call.decides and not call.nodes <= to.done:
-            to.decided.append((call, module))
-            to.done |= call.nodes
-
-
 def _graph_of(model: Module, example: Tree) -> tuple[Graph, Mapping[Ref, Grid]]:
     """The graph that is written, in evaluation mode, and the grids of its wires of codes."""
     runner = model._runner
@@ -260,6 +217,8 @@ def _graph_of(model: Module, example: Tree) -> tuple[Graph, Mapping[Ref, Grid]]:
     was = model.training
     try:
         model.eval()
+        if example is not None:
+            called_once(model, as_arguments(_tuple(example), model))
         return _captured(model, example), {}
     finally:
         model.train(was)
@@ -288,31 +247,6 @@ def _is_double(x: object) -> bool:
     return getattr(x, "dtype", None) == np.float64
 
 
-def _write(to: Writing, node: Node) -> None:
-    try:
-        for call, module in list(to.decided):
-            if node.name in call.nodes:
-                to.decided.remove((call, module))
-                write_call(to, call, module)
-        if node.name not in to.done:
-            _write_one(to, node)
-    except NotExported as error:
-        to.refused.append(f"{node.name}: {error}")
-        for out in range(max(len(node.facts), 1)):
-            to.values.setdefault(Ref(node.name, out), "")
-
-
-def _write_one(to: Writing, node: Node) -> None:
-    writer = writer_of(node.kind)
-    try:
-        if writer is None:
-            raise NotExported(f"a step {node.kind}")
-        writer(to, node)
-    except NotExported:
-        if not write_own(to, node):
-            raise
-
-
 def _names_of_lengths(model: Module, graph: Graph) -> dict[str, str]:
     """What the file that a model comes from calls its lengths, by what the graph calls them."""
     if not isinstance(model, Model) or len(model.inputs) != len(graph.inputs):
@@ -322,8 +256,8 @@ def _names_of_lengths(model: Module, graph: Graph) -> dict[str, str]:
         for theirs, ours in zip(value.shape or (), graph.nodes[name].facts[0].shape, strict=False):
             if isinstance(theirs, str) and theirs and isinstance(ours, str):
                 found.setdefault(ours, theirs)
-    # Two lengths that differ keep two names.
-    return found if len(set(found.values())) == len(found) else {}
+    # What the file calls by one name is one length there, whatever the graph could take.
+    return found
 
 
 def _inputs(

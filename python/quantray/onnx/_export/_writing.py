@@ -94,6 +94,22 @@ class Writing:
         #: Nodes that cannot be written, and why.
         self.refused: list[str] = []
 
+    def inside(
+        self, graph: Graph, model: Module, grids: Mapping[Ref, Grid], *, keeps_zero_points: bool
+    ) -> Writing:
+        """For a graph inside of a node: names are those of one file, and constants lie around it."""
+        made = Writing(
+            graph,
+            model,
+            grids,
+            self.opset,
+            keeps_zero_points=keeps_zero_points,
+            has_small_integers=self.has_small_integers,
+        )
+        made.types, made.initializers, made.domains = self.types, self.initializers, self.domains
+        made._taken, made._constants = self._taken, self._constants
+        return made
+
     # Names
 
     def name(self, wanted: str) -> str:

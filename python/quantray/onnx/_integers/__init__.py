@@ -15,6 +15,7 @@ from typing import cast
 
 from quantray import nn
 from quantray.graph import Graph, capture, normalize
+from quantray.onnx._control import Control, If
 from quantray.onnx._integers._channels import with_one_scale
 from quantray.onnx._integers._conversion import FileConversion, Weights
 from quantray.onnx._integers._pairs import before_moves, rounded
@@ -29,8 +30,16 @@ __all__ = ["as_integers", "has_grids"]
 
 
 def has_grids(model: Model) -> bool:
-    """Whether a file rounds values to grids."""
-    return any(isinstance(step, Step) and step.call.op == "QuantizeLinear" for step in model.modules())
+    """Whether a file rounds values to grids, but for what a loop repeats: no graph has many steps of it."""
+    return _has_grids(model)
+
+
+def _has_grids(module: nn.Module) -> bool:
+    if isinstance(module, Step):
+        return module.call.op == "QuantizeLinear"
+    if isinstance(module, Control) and not isinstance(module, If):
+        return False
+    return any(map(_has_grids, module.children()))
 
 
 class _Source:

@@ -11,7 +11,12 @@ from quantray.onnx._passes._channels_last import channels_second
 from quantray.onnx._passes._draft import Draft, free_names, uses
 from quantray.onnx._passes._dynamic import bias_of_dynamic, dynamic_product, fused_dynamic
 from quantray.onnx._passes._inline import inline_functions
-from quantray.onnx._passes._layers import batch_norm_of_linear, bias_of_product, per_channel
+from quantray.onnx._passes._layers import (
+    batch_norm_of_linear,
+    bias_of_product,
+    per_channel,
+    scale_of_product,
+)
 from quantray.onnx._passes._layouts import channels_first
 from quantray.onnx._passes._loops import without_unchanged
 from quantray.onnx._passes._moves import drop_identities, reshapes, transpositions
@@ -52,7 +57,7 @@ def simplify(draft: Draft) -> None:
     draft.apply(wide_roundings)
     draft.apply(gelu, silu, hard_swish, hard_sigmoid)
     draft.apply(layer_norm, rms_norm)
-    draft.apply(bias_of_product, per_channel, sum_of_convolutions)
+    draft.apply(scale_of_product, bias_of_product, scale_of_product, per_channel, sum_of_convolutions)
     # What scales the sum of branches.
     draft.apply(per_channel)
     draft.apply(batch_norm_of_linear, reshapes)

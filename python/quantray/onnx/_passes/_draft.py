@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +30,8 @@ class Draft:
         Of the graph.
     stored : dict of str to Stored
         Constants that the file holds as integers; rules may add some.
+    blocks : collection of str
+        Names of constants that it holds as integers in blocks.
     """
 
     def __init__(
@@ -39,9 +41,11 @@ class Draft:
         outputs: tuple[str, ...],
         stored: dict[str, Stored] | None = None,
         shape_of: Callable[[str], Dims | None] | None = None,
+        blocks: Collection[str] = (),
     ) -> None:
         self.nodes, self.constants, self.outputs = nodes, dict(constants), outputs
         self.stored = {} if stored is None else stored
+        self.blocks = blocks
         self._shape_of = shape_of
         self._count = 0
         self._index()

@@ -21,13 +21,54 @@ def bias_of_product(draft: Draft, node: NodeFile) -> NodeFile | None:
         if known is None or found is None or not draft.is_used_once(product):
             continue
         weight = draft.constant(found.inputs[1])
-        if weight is None or weight.ndim != 2 or known.shape != weight.shape[1:]:
+        if weight is None or weight.ndim != 2 or not _is_row(draft, known, weight, found):
             continue
         if draft.constant(found.inputs[0]) is not None or weight.dtype != np.float32:
             continue
+        if known.ndim > 1:
+            bias = draft.add(f"{bias}.row", known.reshape(-1))
         scope = found.name.rpartition("/")[0]
         name = f"{scope}/Gemm" if scope else found.name
         return replace(node, name=name, op="Gemm", inputs=(*found.inputs, bias), attributes={"transB": 0})
+    return None
+
+
+def _is_row(draft: Draft, bias: Array, weight: Array, product: NodeFile) -> bool:
+    """Whether a constant has one number for each output of a product: as (N,), or, of rows, as (1, N)."""
+    if bias.shape == weight.shape[1:]:
+        return True
+    shape = draft.shape(product.inputs[0])
+    return bias.shape == (1, weight.shape[1]) and shape is not None and len(shape) > 1
+
+
+def scale_of_product(draft: Draft, node: NodeFile) -> NodeFile | None:
+    """A matrix product with weights, and what multiplies each of its outputs: one product."""
+    if node.op not in ("Mul", "Div"):
+        return None
+    for product, other in draft.terms(node):
+        scale, found = draft.constant(other), draft.producer(product, "MatMul", "Gemm")
+        if scale is None or scale.dtype != np.float32 or found is None or not draft.is_used_once(product):
+            continue
+        names = [name for name in found.inputs[1:] if name]
+        known = [draft.constant(name) for name in names]
+        weight = known[0]
+        if draft.constant(found.inputs[0]) is not None or weight is None or weight.dtype != np.float32:
+            continue
+        if weight.ndim != 2 or names[0] in draft.stored or names[0] in draft.blocks:
+            # Codes of a file are not those of another weight.
+            continue
+        turned = bool(found.attributes.get("transB"))
+        count = weight.shape[0 if turned else -1]
+        if scale.shape != (count,) or not all(map(draft.is_used_once, names)):
+            continue
+        if any(value is None or value.shape != (count,) for value in known[1:]):
+            continue
+        if node.op == "Div" and not np.all(scale):
+            continue
+        by = scale if node.op == "Mul" else 1 / scale
+        made = [_multiplied(draft, names[0], by, 0 if turned else 1)]
+        made += [_multiplied(draft, name, by, 0) for name in names[1:]]
+        return replace(found, inputs=(found.inputs[0], *made), outputs=node.outputs[:1])
     return None
 
 

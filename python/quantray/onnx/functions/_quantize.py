@@ -50,6 +50,9 @@ def spread(given: ArrayLike, x: Array, axis: int = 1, block_size: int = 0) -> Ar
                 f"got {values.shape}"
             )
         return np.repeat(values, block_size, axis)[(*(slice(None),) * axis, slice(length))]
+    if values.ndim == 1 and length == 1 and np.size(x) == len(values):
+        # onnxruntime's tool writes biases of shape (1, N) with a scale for each of the N, and axis 0.
+        return values.reshape(shape)
     if values.ndim != 1 or len(values) != length:
         raise ValueError(
             f"scales must be one, or {length} for axis {axis} of {shape}, got shape {values.shape}"

@@ -244,6 +244,9 @@ def _layer(
     steps, batch = x.shape[:2]
     each = len(DEFAULTS[op])
     names = list(names) or list(DEFAULTS[op]) * ways
+    if op == "RNN" and ways == 1:
+        # Files that onnxruntime has optimized have its default, which is for two directions.
+        names = names[:1]
     if len(names) != each * ways:
         raise ValueError(f"there must be {each * ways} activations, got {len(names)}")
     functions = activations_of(names, alpha, beta)

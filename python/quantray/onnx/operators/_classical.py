@@ -162,6 +162,18 @@ def _label_encoder(call: Call, x: Array) -> Tensor:
     return graph.apply("onnx.looked_up", x, known, made, default)
 
 
+@operator("CDist", domain="com.microsoft")
+def _distances(call: Call, a: Array, b: Array) -> Tensor:
+    """Distances of all rows of two tables: of a neighbours' model and of a Gaussian process."""
+    metric = call.get("metric", "sqeuclidean")
+    if metric not in ("sqeuclidean", "euclidean"):
+        raise call.error(f"metric must be euclidean or sqeuclidean, got {metric!r}")
+    squares = (a * a).sum(axis=1, keepdims=True) + (b * b).sum(axis=1) - 2 * np.matmul(a, b.T)
+    # What two equal rows have is rounded, and no square is below 0.
+    squares = np.maximum(squares, 0)
+    return np.sqrt(squares) if metric == "euclidean" else squares
+
+
 # Scores
 
 

@@ -195,6 +195,14 @@ def _flat_softmax(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 operator("Softmax")(_flat_softmax(F.softmax))
+
+
+@operator("BiasSoftmax", domain="com.microsoft")
+def _bias_softmax(call: Call, x: Array, bias: Array) -> Tensor:
+    """onnxruntime's, of scores and what is added to them."""
+    return _flat_softmax(F.softmax)(call, x + bias)
+
+
 operator("LogSoftmax")(_flat_softmax(F.log_softmax))
 
 
