@@ -68,14 +68,15 @@ def _collected():
     with (
         warnings.catch_warnings(),
         mock.patch.object(op_pool_common, "pool", pool),
-        mock.patch.object(base, "process_snippet", lambda *_: ("", "")),
+        mock.patch.object(base, "process_snippet", return_value=("", "")),
     ):
         # The suite computes what it expects, with overflows and all.
         warnings.simplefilter("ignore")
         found = {case.name: case for case in load_model_tests(kind="node")}
     for case in found.values():
-        for fill in [late.pop(id(y)) for _, outputs in case.data_sets or () for y in outputs if id(y) in late]:
-            case.data_sets = _Late(case.data_sets, fill)
+        outputs = [y for _, several in case.data_sets or () for y in several]
+        for made in (y for y in outputs if id(y) in late):
+            case.data_sets = _Late(case.data_sets, late.pop(id(made)))
     assert not late, "what was pooled is no output of a case"
     return found
 
