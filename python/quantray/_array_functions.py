@@ -46,12 +46,12 @@ def _argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
 
 
 def _extreme(name: str, both: str, place: Function) -> Function:
-    def extreme(x: Array, dim: object = None, keepdim: bool = False) -> Array | ValuesAndIndices:
+    def extreme(x: Array, dim: ArrayLike | None = None, keepdim: bool = False) -> Array | ValuesAndIndices:
         numpy = numpy_of(x, dim)
         if dim is None:
             return getattr(numpy, name)(x)
         if np.ndim(dim) == 0 and hasattr(dim, "__index__"):
-            axis = operator.index(dim)
+            axis = operator.index(cast("int", dim))
             found = getattr(numpy, name)(x, axis=axis, keepdims=keepdim)
             return ValuesAndIndices(found, place(x, axis, keepdim))
         if isinstance(dim, list | tuple):
@@ -130,11 +130,11 @@ def _masked_fill_(x: Array, mask: ArrayLike, value: ArrayLike) -> Array:
     return x
 
 
-def _index_put(x: Array, indices: Sequence[ArrayLike], values: ArrayLike, accumulate: bool = False) -> Array:
+def _index_put(x: Array, indices: Sequence[Any], values: ArrayLike, accumulate: bool = False) -> Array:
     return _index_put_(x.copy(), indices, values, accumulate)
 
 
-def _index_put_(x: Array, indices: Sequence[ArrayLike], values: ArrayLike, accumulate: bool = False) -> Array:
+def _index_put_(x: Array, indices: Sequence[Any], values: ArrayLike, accumulate: bool = False) -> Array:
     if accumulate:
         np.add.at(x, tuple(indices), values)
     else:

@@ -14,7 +14,7 @@ import numpy as np
 from quantray._torch import values_of
 
 if TYPE_CHECKING:
-    from quantray._typing import Array, ArrayLike, Index, PerAxis
+    from quantray._typing import Array, ArrayLike, PerAxis
 
 #: What NumPy takes axes as, and torch as a list.
 Axes = int | Sequence[int] | None
@@ -61,7 +61,7 @@ def _many(given: Sequence[Any]) -> tuple[int, ...]:
     return tuple(given[0]) if len(given) == 1 and not hasattr(given[0], "__index__") else tuple(given)
 
 
-def at(x: Array, dim: int, index: Index) -> Array:
+def at(x: Array, dim: int, index: int | slice | Array) -> Array:
     return x[(*[slice(None)] * axis_of(x, dim), index)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def fitting(
     return inputs
 
 
-def _is_of(found: DType, known: DType) -> bool:
+def _is_of(found: Any, known: DType) -> bool:
     """Whether an array is of a type: texts are, however long."""
     return found == known or found.kind == "U" == known.kind
 
