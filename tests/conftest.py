@@ -1,5 +1,6 @@
 """Fixtures that every test may use: instruction sets and threads, printing, seeds, hypothesis profiles."""
 
+import gc
 import itertools
 import os
 import signal
@@ -10,6 +11,9 @@ import pytest
 import quantray as qt
 from quantray import nn
 
+# Collecting makes millions of objects, none of which is garbage: to look for some takes a fifth of its time.
+gc.disable()
+
 hypothesis.settings.register_profile("default", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=3000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
@@ -17,6 +21,14 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Runs in the background need not hear Ctrl-C, but tests of it must, and the programs that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """What has been collected stays until the end, and is not looked through for garbage while tests run."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
 
 KERNELS = list(itertools.product(qt.cpu_info()["available"], [1, 2]))
 

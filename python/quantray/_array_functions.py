@@ -10,45 +10,48 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from quantray import _array_shapes as shapes
 from quantray._array_shapes import Axes, array_of, at, axes_of, axis_of, numpy_of
 from quantray._core import ValuesAndIndices
-from quantray._typing import Array
+from quantray._typing import Args, Array, ArrayLike, Kwargs
+
+#: A function of an array; the arguments behind it are its own.
+Function: TypeAlias = Callable[..., Any]
 
 # Sums and orders
 
 
-def _sum(x: Array, dim: Axes = None, keepdim: bool = False) -> Any:
+def _sum(x: Array, dim: Axes = None, keepdim: bool = False) -> Array:
     return numpy_of(x).sum(x, axis=axes_of(dim), keepdims=keepdim)
 
 
-def _mean(x: Array, dim: Axes = None, keepdim: bool = False) -> Any:
+def _mean(x: Array, dim: Axes = None, keepdim: bool = False) -> Array:
     return numpy_of(x).mean(x, axis=axes_of(dim), keepdims=keepdim)
 
 
-def _std(x: Array, dim: Axes = None, keepdim: bool = False, *, correction: float = 1.0) -> Any:
+def _std(x: Array, dim: Axes = None, keepdim: bool = False, *, correction: float = 1.0) -> Array:
     return numpy_of(x).std(x, axis=axes_of(dim), keepdims=keepdim, ddof=correction)
 
 
-def _argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
+def _argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     return numpy_of(x).argmax(x, axis=dim, keepdims=keepdim)
 
 
-def _argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
+def _argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     return numpy_of(x).argmin(x, axis=dim, keepdims=keepdim)
 
 
-def _extreme(name: str, both: str, place: Callable[..., Any]) -> Callable[..., Any]:
-    def extreme(x: Array, dim: Any = None, keepdim: bool = False) -> Any:
+def _extreme(name: str, both: str, place: Function) -> Function:
+    def extreme(x: Array, dim: ArrayLike | None = None, keepdim: bool = False) -> Array | ValuesAndIndices:
         numpy = numpy_of(x, dim)
         if dim is None:
             return getattr(numpy, name)(x)
         if np.ndim(dim) == 0 and hasattr(dim, "__index__"):
-            axis = operator.index(dim)
+            axis = operator.index(cast("int", dim))
             found = getattr(numpy, name)(x, axis=axis, keepdims=keepdim)
             return ValuesAndIndices(found, place(x, axis, keepdim))
         if isinstance(dim, list | tuple):
@@ -86,16 +89,16 @@ def _msort(x: Array) -> Array:
 # Elements
 
 
-def _clamp(x: Array, min: Any = None, max: Any = None) -> Array:
+def _clamp(x: Array, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Array:
     return numpy_of(x, min, max).clip(x, min, max)
 
 
-def _masked_fill(x: Array, mask: Any, value: Any) -> Array:
+def _masked_fill(x: Array, mask: ArrayLike, value: ArrayLike) -> Array:
     return numpy_of(x).where(mask, value, x)
 
 
-def _ufunc(name: str) -> Callable[..., Any]:
-    def compare(x: Array, other: Any) -> Any:
+def _ufunc(name: str) -> Function:
+    def compare(x: Array, other: ArrayLike) -> Array:
         return getattr(numpy_of(x, other), name)(x, other)
 
     return compare
@@ -112,26 +115,26 @@ def _never(x: Array) -> bool:
 # What changes the array itself.
 
 
-def _fill_(x: Array, value: Any) -> Array:
+def _fill_(x: Array, value: ArrayLike) -> Array:
     x[...] = value
     return x
 
 
-def _clamp_(x: Array, min: Any = None, max: Any = None) -> Array:
+def _clamp_(x: Array, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Array:
     x[...] = np.clip(x, min, max)
     return x
 
 
-def _masked_fill_(x: Array, mask: Any, value: Any) -> Array:
+def _masked_fill_(x: Array, mask: ArrayLike, value: ArrayLike) -> Array:
     x[...] = np.where(mask, value, x)
     return x
 
 
-def _index_put(x: Array, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Array:
+def _index_put(x: Array, indices: Sequence[Any], values: ArrayLike, accumulate: bool = False) -> Array:
     return _index_put_(x.copy(), indices, values, accumulate)
 
 
-def _index_put_(x: Array, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Array:
+def _index_put_(x: Array, indices: Sequence[Any], values: ArrayLike, accumulate: bool = False) -> Array:
     if accumulate:
         np.add.at(x, tuple(indices), values)
     else:
@@ -144,10 +147,10 @@ def _relu_(x: Array) -> Array:
     return x
 
 
-def _plain(name: str) -> Callable[..., Any]:
+def _plain(name: str) -> Function:
     """A function that NumPy has with the same arguments; parts are a tuple."""
 
-    def function(x: Array, *args: Any) -> Any:
+    def function(x: Array, *args: object) -> Array | tuple[Array, ...]:
         made = getattr(numpy_of(x), name)(x, *args)
         return tuple(cast("list[Array]", made)) if isinstance(made, list) else made
 
@@ -175,12 +178,12 @@ def _is_floating_point(x: Array) -> bool:
     return x.dtype.kind == "f"
 
 
-def _is_same_size(x: Array, other: Any) -> bool:
+def _is_same_size(x: Array, other: ArrayLike) -> bool:
     return x.shape == np.shape(other)
 
 
 #: By torch's names; those that are missing are of tensors of codes alone.
-ARRAY_FUNCTIONS: dict[str, Callable[..., Any]] = {
+ARRAY_FUNCTIONS: dict[str, Function] = {
     name: function
     for names, function in {
         "adjoint": _adjoint,
@@ -255,7 +258,7 @@ ARRAY_FUNCTIONS: dict[str, Callable[..., Any]] = {
 _NUMPYS = {"axis": "dim", "keepdims": "keepdim"}
 
 
-def of_array(name: str, input: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def of_array(name: str, input: object, args: Args, kwargs: Kwargs) -> Any:
     """One of the functions, of an array.
 
     Raises

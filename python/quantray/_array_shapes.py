@@ -14,7 +14,7 @@ import numpy as np
 from quantray._torch import values_of
 
 if TYPE_CHECKING:
-    from quantray._typing import Array
+    from quantray._typing import Array, ArrayLike, PerAxis
 
 #: What NumPy takes axes as, and torch as a list.
 Axes = int | Sequence[int] | None
@@ -34,7 +34,7 @@ def _is_traced(x: object) -> bool:
     return is_traced(x)
 
 
-def array_of(x: Any) -> Array:
+def array_of(x: object) -> Array:
     """An array, or what stands for one, as it is; anything else as an array."""
     if hasattr(x, "__array_function__") or _is_traced(x):
         return cast("Array", x)
@@ -61,18 +61,18 @@ def _many(given: Sequence[Any]) -> tuple[int, ...]:
     return tuple(given[0]) if len(given) == 1 and not hasattr(given[0], "__index__") else tuple(given)
 
 
-def at(x: Array, dim: int, index: Any) -> Array:
+def at(x: Array, dim: int, index: int | slice | Array) -> Array:
     return x[(*[slice(None)] * axis_of(x, dim), index)]
 
 
 # Shapes
 
 
-def reshape(x: Array, *shape: Any) -> Array:
+def reshape(x: Array, *shape: PerAxis) -> Array:
     return x.reshape(_many(shape))
 
 
-def permute(x: Array, *dims: Any) -> Array:
+def permute(x: Array, *dims: PerAxis) -> Array:
     return numpy_of(x).transpose(x, _many(dims))
 
 
@@ -111,11 +111,11 @@ def unflatten(x: Array, dim: int, sizes: int | Sequence[int]) -> Array:
     return x.reshape((*x.shape[:axis], *_many([sizes]), *x.shape[axis + 1 :]))
 
 
-def broadcast_to(x: Array, *size: Any) -> Array:
+def broadcast_to(x: Array, *size: PerAxis) -> Array:
     return numpy_of(x).broadcast_to(x, _many(size))
 
 
-def moveaxis(x: Array, source: Any, destination: Any) -> Array:
+def moveaxis(x: Array, source: PerAxis, destination: PerAxis) -> Array:
     return numpy_of(x).moveaxis(x, source, destination)
 
 
@@ -153,7 +153,7 @@ def chunk(x: Array, chunks: int, dim: int = 0) -> tuple[Array, ...]:
     return split(x, max(1, -(-int(x.shape[axis_of(x, dim)]) // chunks)), dim)
 
 
-def tensor_split(x: Array, indices_or_sections: Any, dim: int = 0) -> tuple[Array, ...]:
+def tensor_split(x: Array, indices_or_sections: PerAxis, dim: int = 0) -> tuple[Array, ...]:
     return tuple(numpy_of(x).array_split(x, indices_or_sections, dim))
 
 
@@ -175,19 +175,19 @@ def select(x: Array, dim: int, index: int) -> Array:
     return at(x, dim, index)
 
 
-def index_select(x: Array, dim: int, index: Any) -> Array:
+def index_select(x: Array, dim: int, index: ArrayLike) -> Array:
     return at(x, dim, np.atleast_1d(index))
 
 
-def take(x: Array, indices: Any, axis: int | None = None) -> Array:
+def take(x: Array, indices: ArrayLike, axis: int | None = None) -> Array:
     return x.reshape(-1)[np.asarray(indices)] if axis is None else at(x, axis, np.asarray(indices))
 
 
-def take_along_dim(x: Array, indices: Any, dim: int | None = None) -> Array:
+def take_along_dim(x: Array, indices: ArrayLike, dim: int | None = None) -> Array:
     return np.take_along_axis(x, np.asarray(indices), dim)
 
 
-def masked_select(x: Array, mask: Any) -> Array:
+def masked_select(x: Array, mask: ArrayLike) -> Array:
     shape = np.broadcast_shapes(x.shape, np.shape(mask))
     return np.broadcast_to(x, shape)[np.broadcast_to(np.asarray(mask, np.bool_), shape)]
 
@@ -199,14 +199,14 @@ def slice_of(
 
 
 def slice_scatter(
-    x: Array, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+    x: Array, src: ArrayLike, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Array:
     made = x.copy()
     made[(*[slice(None)] * axis_of(x, dim), slice(start, end, step))] = src
     return made
 
 
-def select_scatter(x: Array, src: Any, dim: int, index: int) -> Array:
+def select_scatter(x: Array, src: ArrayLike, dim: int, index: int) -> Array:
     made = x.copy()
     made[(*[slice(None)] * axis_of(x, dim), index)] = src
     return made
@@ -215,19 +215,19 @@ def select_scatter(x: Array, src: Any, dim: int, index: int) -> Array:
 # Repeated and moved
 
 
-def roll(x: Array, shifts: Any, dims: Any = None) -> Array:
+def roll(x: Array, shifts: PerAxis, dims: PerAxis | None = None) -> Array:
     return numpy_of(x).roll(x, shifts, dims)
 
 
-def tile(x: Array, *dims: Any) -> Array:
+def tile(x: Array, *dims: PerAxis) -> Array:
     return numpy_of(x).tile(x, _many(dims))
 
 
-def repeat_interleave(x: Array, repeats: Any, dim: int | None = None) -> Array:
+def repeat_interleave(x: Array, repeats: ArrayLike, dim: int | None = None) -> Array:
     return numpy_of(x).repeat(x, repeats, dim)
 
 
-def flip(x: Array, *dims: Any) -> Array:
+def flip(x: Array, *dims: PerAxis) -> Array:
     return numpy_of(x).flip(x, _many(dims))
 
 

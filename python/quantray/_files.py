@@ -81,7 +81,7 @@ def load(
 
     The file is mapped into memory, so that loading takes no time and no memory until elements are read;
     weights that are packed for this CPU are read at once. Changes stay in memory: the file is never written
-    to. Any safetensors file will do: it gives a dict. So will what torch.save wrote (.pt, .pth) of tensors,
+    to. Every safetensors file will do: it gives a dict. So will what torch.save wrote (.pt, .pth) of tensors,
     numbers and dicts, such as a state_dict, which needs no torch; its floats are arrays. Nothing in a file is
     ever executed.
 

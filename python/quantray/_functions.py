@@ -18,7 +18,7 @@ from quantray._few_functions import FUNCTIONS
 from quantray._joining import are_arrays, cat, of_arrays, stack
 
 if TYPE_CHECKING:
-    from quantray._typing import Array, ArrayLike, DTypeLike, Floats, Scalar, Tensor
+    from quantray._typing import Args, Array, ArrayLike, DTypeLike, Floats, Kwargs, Scalar, Tensor
 
 T = TypeVar("T", "QTensor", "Array")
 
@@ -76,7 +76,7 @@ def method(name: str) -> Callable[..., Any]:
     return function
 
 
-def _of_array(name: str, input: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _of_array(name: str, input: object, args: Args, kwargs: Kwargs) -> Any:
     from quantray._array_functions import of_array
 
     return of_array(name, input, args, kwargs)

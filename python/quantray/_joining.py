@@ -26,7 +26,9 @@ def of_arrays(name: str, tensors: Sequence[object], axis: int | None = None) -> 
     return joined(name, tensors, axis)
 
 
-def _along(of_codes: Callable[..., QTensor], name: str, tensors: Any, dim: int, axis: int | None) -> Tensor:
+def _along(
+    of_codes: Callable[..., QTensor], name: str, tensors: Sequence[Input], dim: int, axis: int | None
+) -> Tensor:
     """Tensors joined along an axis: of codes by the core, arrays by the function that NumPy has for it."""
     given: list[object] | None = list(tensors) if hasattr(tensors, "__iter__") else None
     if given is not None and are_arrays(given):
@@ -38,7 +40,7 @@ def _along(of_codes: Callable[..., QTensor], name: str, tensors: Any, dim: int, 
 def cat(tensors: Sequence[QTensor], dim: int = 0, *, axis: int | None = None) -> QTensor: ...
 @overload
 def cat(tensors: Sequence[ArrayLike], dim: int = 0, *, axis: int | None = None) -> Array: ...
-def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Tensor:
+def cat(tensors: Sequence[Input], dim: int = 0, *, axis: int | None = None) -> Tensor:
     """Tensors one after the other along an axis that they have.
 
     The result has the first one's dtype, scale and zero point; others are requantized to them. Along their
@@ -67,7 +69,7 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Ten
 def stack(tensors: Sequence[QTensor], dim: int = 0, *, axis: int | None = None) -> QTensor: ...
 @overload
 def stack(tensors: Sequence[ArrayLike], dim: int = 0, *, axis: int | None = None) -> Array: ...
-def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Tensor:
+def stack(tensors: Sequence[Input], dim: int = 0, *, axis: int | None = None) -> Tensor:
     """Tensors of one shape along a new axis.
 
     The result has the first one's dtype, scale and zero point; others are requantized to them. Arrays give

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import quantray as qt
-from node_models import node_models
+from node_cases import CASES
 from onnx import TensorProto, helper
 from quantray.onnx import _file as onnx_file
 from quantray.onnx._check import LATEST_IR, LATEST_OPSET, checked
@@ -36,8 +36,8 @@ def test_models_in_order_stay_the_same_object():
 
 
 def test_the_node_suite_is_in_order():
-    for name, model in node_models().items():
-        read = onnx_file.read(model.SerializeToString())
+    for name, case in CASES.items():
+        read = onnx_file.read(case.model.SerializeToString())
         assert checked(read) is read, name
 
 

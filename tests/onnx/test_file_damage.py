@@ -8,7 +8,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from node_models import node_models
+from node_cases import MODELS
 from onnx import helper, numpy_helper
 from quantray.onnx import _file as onnx_file
 from quantray.onnx._check import checked
@@ -28,7 +28,7 @@ PIECES = [
 @pytest.fixture(scope="module")
 def models():
     encoded = [full_model().SerializeToString()] * 300
-    encoded += [model.SerializeToString() for model in node_models().values()]
+    encoded += [model.SerializeToString() for model in MODELS]
     return [data for data in encoded if len(data) < 20_000]
 
 

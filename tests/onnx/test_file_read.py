@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from against_onnx import same_model
-from node_models import node_models
+from node_cases import CASES, MODELS
 from quantray.onnx import _file as onnx_file
 
 DATA = pathlib.Path(onnx.__file__).parent / "backend" / "test" / "data"
@@ -22,13 +22,13 @@ def test_models_of_files():
 
 
 def test_models_of_the_node_suite():
-    assert len(node_models()) > 1000
-    for model in node_models().values():
+    assert len(MODELS) > 1000
+    for model in MODELS:
         same_model(onnx_file.read(model.SerializeToString()), model)
 
 
 def test_sources(tmp_path):
-    model = node_models()["test_add"]
+    model = CASES["test_add"].model
     data = model.SerializeToString()
     path = tmp_path / "a model.onnx"
     path.write_bytes(data)

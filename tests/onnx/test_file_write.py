@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from against_onnx import opsets, same_model
-from node_models import node_models
+from node_cases import MODELS
 from onnx import TensorProto, helper, numpy_helper
 from quantray.onnx import _file as onnx_file
 from quantray.onnx._file import GraphFile, Many, ModelFile, NodeFile, Reference, Tensor, ValueInfo
@@ -64,7 +64,7 @@ def test_models_of_files(tmp_path):
 
 
 def test_models_of_the_node_suite(tmp_path):
-    for model in node_models().values():
+    for model in MODELS:
         equal_after(model, tmp_path / "m.onnx")
 
 

@@ -7,30 +7,17 @@ import pickle
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import quantray as qt
 from exact_onnxruntime import needs_exact_onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from quantray import nn
 from quantray import quantization as tq
 from quantray.onnx import Value, load
 from single_node import here, in_onnxruntime, single_node
+from small_files import agrees, file_of, peer, value
 
 WEIGHT = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
-
-
-def value(name, shape, dtype=TensorProto.FLOAT):
-    """An input or an output of a graph."""
-    return helper.make_tensor_value_info(name, dtype, shape)
-
-
-def file_of(nodes, inputs, outputs, initializers=(), *, opset=17):
-    """A whole model."""
-    held = [numpy_helper.from_array(array, name) for name, array in initializers]
-    graph = helper.make_graph(nodes, "tested", inputs, outputs, held)
-    imports = [helper.make_opsetid("", opset)]
-    return helper.make_model(graph, opset_imports=imports, ir_version=8, producer_name="tests")
 
 
 def two_by_two():
@@ -55,30 +42,6 @@ def model():
 @pytest.fixture
 def pair(rng):
     return tuple(rng.standard_normal((2, 4, 6)).astype(np.float32))
-
-
-def peer(proto, feeds, outputs=None):
-    """What onnxruntime makes of it."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    data = proto if isinstance(proto, bytes) else proto.SerializeToString()
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return session.run(outputs, feeds)
-
-
-def agrees(proto, feeds, *, rtol=1e-5, atol=1e-5):
-    """The same here and there, twice: node by node, and by the program that the second call makes."""
-    model = load(proto.SerializeToString())
-    want = peer(proto, feeds)
-    for _ in range(3):
-        got = model.run(None, feeds)
-        assert len(got) == len(want)
-        for one, two in zip(got, want, strict=True):
-            assert np.asarray(one).dtype == two.dtype
-            assert np.shape(one) == np.shape(two)
-            np.testing.assert_allclose(one, two, rtol=rtol, atol=atol)
-    return model
 
 
 # Calls
@@ -227,117 +190,6 @@ def test_one_graph_for_all_lengths(rng):
     assert len(model._program.graphs) == 1
 
 
-# Subgraphs
-
-
-def branches(name, op):
-    """A subgraph of one node, of a value that is outside of it."""
-    return helper.make_graph([helper.make_node(op, ["x"], [name])], name, [], [value(name, ["n"])])
-
-
-def test_if_takes_a_branch():
-    nodes = [
-        helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
-        helper.make_node("Greater", ["total", "zero"], ["is_positive"]),
-        helper.make_node(
-            "If", ["is_positive"], ["y"], then_branch=branches("t", "Exp"), else_branch=branches("e", "Neg")
-        ),
-    ]
-    made = file_of(nodes, [value("x", ["n"])], [value("y", ["n"])], [("zero", np.float32(0))])
-    for x in (np.float32([1, 2, 3]), np.float32([-1, -2, -3]), np.float32([5, -1])):
-        agrees(made, {"x": x})
-
-
-def test_one_model_takes_both_branches():
-    choose = [
-        helper.make_node(
-            "If", ["c"], ["y"], then_branch=branches("t", "Exp"), else_branch=branches("e", "Neg")
-        )
-    ]
-    made = file_of(choose, [value("c", [], TensorProto.BOOL), value("x", ["n"])], [value("y", ["n"])])
-    model, x = load(made.SerializeToString()), np.float32([1, 2])
-    for flag in (True, False, True, True, False):
-        feeds = {"c": np.array(flag), "x": x}
-        np.testing.assert_allclose(model(**feeds), peer(made, feeds)[0], rtol=1e-6)
-
-
-def test_layers_of_both_branches_become_integers(rng):
-    """Batches that take one branch, and then the other, each of which has a layer of its own."""
-
-    def branch(name):
-        nodes = [helper.make_node("MatMul", ["x", f"{name}_weight"], [name], name=f"{name}_layer")]
-        weight = numpy_helper.from_array(rng.standard_normal((6, 4), np.float32), f"{name}_weight")
-        return helper.make_graph(nodes, name, [], [value(name, ["n", 4])], [weight])
-
-    nodes = [
-        helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
-        helper.make_node("Greater", ["total", "zero"], ["is_positive"]),
-        helper.make_node("If", ["is_positive"], ["y"], then_branch=branch("t"), else_branch=branch("e")),
-    ]
-    proto = file_of(nodes, [value("x", ["n", 6])], [value("y", ["n", 4])], [("zero", np.float32(0))])
-    batches = [sign * rng.random((8, 6), np.float32) for sign in (1, -1, 1, -1)]
-    int8 = tq.quantize(load(proto.SerializeToString()), batches, verbose=False)
-    layers = [line for line in tq.report(int8).lines if line.name.endswith("_layer")]
-    assert [line.in_integers for line in layers] == [True, True]
-    for x in batches:
-        want = peer(proto, {"x": x})[0]
-        np.testing.assert_allclose(int8(x), want, atol=0.05 * np.abs(want).max())
-
-
-def test_loop_carries_and_collects():
-    body = helper.make_graph(
-        [
-            helper.make_node("Mul", ["carried", "x"], ["next"]),
-            helper.make_node("Identity", ["go"], ["still"]),
-            helper.make_node("Neg", ["next"], ["seen"]),
-        ],
-        "body",
-        [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("carried", ["n"])],
-        [value("still", [], TensorProto.BOOL), value("next", ["n"]), value("seen", ["n"])],
-    )
-    nodes = [helper.make_node("Loop", ["count", "", "start"], ["last", "all"], body=body)]
-    inputs = [value("count", [], TensorProto.INT64), value("start", ["n"]), value("x", ["n"])]
-    made = file_of(nodes, inputs, [value("last", ["n"]), value("all", [None, "n"])])
-    x = np.float32([1.5, 0.5, -2])
-    for count in (3, 1, 5):
-        agrees(made, {"count": np.array(count), "start": np.float32([1, 1, 1]), "x": x})
-
-
-def test_loop_until_a_condition():
-    body = helper.make_graph(
-        [
-            helper.make_node("Add", ["carried", "carried"], ["next"]),
-            helper.make_node("Less", ["next", "most"], ["on"]),
-        ],
-        "body",
-        [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("carried", [])],
-        [value("on", [], TensorProto.BOOL), value("next", [])],
-    )
-    nodes = [helper.make_node("Loop", ["", "yes", "x"], ["y"], body=body)]
-    made = file_of(
-        nodes, [value("x", [])], [value("y", [])], [("most", np.float32(100)), ("yes", np.array(True))]
-    )
-    for x in (1, 30, 200):
-        agrees(made, {"x": np.array(x, np.float32)})
-
-
-def test_scan_sums_up():
-    body = helper.make_graph(
-        [helper.make_node("Add", ["sum", "row"], ["next"]), helper.make_node("Identity", ["next"], ["kept"])],
-        "body",
-        [value("sum", [2]), value("row", [2])],
-        [value("next", [2]), value("kept", [2])],
-    )
-    nodes = [helper.make_node("Scan", ["start", "x"], ["last", "all"], body=body, num_scan_inputs=1)]
-    made = file_of(
-        nodes, [value("start", [2]), value("x", ["n", 2])], [value("last", [2]), value("all", ["n", 2])]
-    )
-    for n in (3, 7):
-        x = np.arange(2 * n, dtype=np.float32).reshape(n, 2)
-        model = agrees(made, {"start": np.float32([1, 2]), "x": x})
-        np.testing.assert_array_equal(model.run(["all"], {"start": [0, 0], "x": x})[0], np.cumsum(x, 0))
-
-
 # Types
 
 
@@ -367,16 +219,6 @@ def test_copies_and_pickles(model, pair):
     for parameter in other.parameters():
         parameter *= 0
     assert np.abs(model(*pair)[0]).max() > 0
-
-
-def test_branches_go_through_a_pickle():
-    choose = helper.make_node(
-        "If", ["c"], ["y"], then_branch=branches("t", "Exp"), else_branch=branches("e", "Neg")
-    )
-    made = file_of([choose], [value("c", [], TensorProto.BOOL), value("x", ["n"])], [value("y", ["n"])])
-    other, x = pickle.loads(pickle.dumps(load(made.SerializeToString()))), np.float32([1, 2])
-    np.testing.assert_allclose(other(True, x), np.exp(x), rtol=1e-6)
-    np.testing.assert_array_equal(other(False, x), -x)
 
 
 def test_its_state_goes_round(model, pair, tmp_path):

@@ -1,9 +1,7 @@
 """A cluster of processes: what it calibrates is exactly what one process does."""
 
-import dask.array as da
 import numpy as np
 import pytest
-from dask.distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 from quantray import nn
 from quantray import quantization as tq
@@ -15,6 +13,9 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 @pytest.fixture(scope="module")
 def client():
+    # Where it is needed: importing takes more than a second, and tests are collected without it.
+    from dask.distributed import Client, LocalCluster
+
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True) as cluster,
         Client(cluster) as made,
@@ -30,6 +31,8 @@ def model():
 
 @pytest.mark.parametrize("observer", [tq.MinMaxObserver, tq.HistogramObserver, tq.MSEObserver])
 def test_the_same_as_in_one_process(client, model, rng, observer):
+    import dask.array as da
+
     x = (rng.standard_normal((40, 6)) * np.linspace(0.1, 3, 40)[:, None]).astype(np.float32)
     qconfig = tq.QConfig(observer, tq.default_per_channel_weight_observer)
     fused = tq.fuse_modules(model, [["0", "1"]])

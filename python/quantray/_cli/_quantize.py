@@ -64,22 +64,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> Result:
     """Quantizes, writes, and says what became of each node."""
-    from quantray import nn, onnx
+    from quantray import onnx
     from quantray import quantization as tq
-    from quantray.quantization._static import quantized
-    from quantray.quantization.qconfig_mapping import default_quantize_mapping
 
-    if given.dynamic == bool(given.data):
-        what = ", not both" if given.dynamic else ""
-        raise Usage(f"give --data for static quantization, or --dynamic{what}")
-    if given.dynamic and given.bits != 8:
-        raise Usage(f"--bits must be 8 with --dynamic, got {given.bits}")
-    if given.max_drop is None and (given.metric or given.held_out):
-        raise Usage("give --max-drop with --metric and --held-out")
-    if given.max_drop is not None and given.dynamic:
-        raise Usage("--max-drop goes with --data, not with --dynamic")
-    if given.convolutions and not given.dynamic:
-        raise Usage("--convolutions goes with --dynamic; with --data they are quantized anyway")
+    _check(given)
     check_output(given.output, given.model, given.data, given.held_out)
     model = onnx.load(given.model)
     names = {name for name, _ in model.named_modules()} | model._file_names.keys()
@@ -90,29 +78,9 @@ def run(given: argparse.Namespace) -> Result:
                 "lists its nodes"
             )
     began = time.perf_counter()
-    is_told = not given.json and not given.quiet
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        if given.dynamic:
-            kinds = [nn.Linear, nn.LSTM, nn.GRU, nn.Embedding, nn.MultiheadAttention]
-            if given.convolutions:
-                kinds += [nn.Conv1d, nn.Conv2d, nn.Conv3d]
-            spec: dict[type[nn.Module] | str, tq.QConfig | None] = {
-                **dict.fromkeys(kinds, tq.per_channel_dynamic_qconfig),
-                **dict.fromkeys(given.float),
-            }
-            made = tq.quantize_dynamic(model, spec if given.float or given.convolutions else None)
-        else:
-            mapping = default_quantize_mapping()
-            if given.bits != 8:
-                mapping = tq.get_default_qconfig_mapping().set_global(_few_bits(given.bits))
-            for name in given.float:
-                mapping.set_module_name(name, None)
-            data, search = _data_of(given, model)
-            if search:
-                made = tq.quantize(model, data, mapping, verbose=is_told, **search)
-            else:
-                made = quantized(model, data, mapping, spares=mapping._spares, show_progress=is_told)
+        made = _dynamic(given, model) if given.dynamic else _static(given, model)
     onnx.save(made, given.output)
     size, size_before = os.path.getsize(given.output), os.path.getsize(given.model)
     seconds = round(time.perf_counter() - began, 2)
@@ -146,7 +114,7 @@ def run(given: argparse.Namespace) -> Result:
         best = next(step.metric for step in plan if step.is_chosen)
         result |= {"metric": best, "drop": plan.float_metric - best, "ok": plan.is_within}
         code = 0 if plan.is_within else 1
-    if is_told:
+    if _is_told(given):
         if given.max_drop is None:
             print(report.short())
         for text in texts:
@@ -155,6 +123,56 @@ def run(given: argparse.Namespace) -> Result:
         change = f"{ratio:.1f} times smaller" if ratio >= 1 else f"{1 / ratio:.1f} times larger"
         print(f"{given.output}: {size:,} bytes, {change}, in {seconds} s")
     return Result(result, code)
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Refuses options that do not go together."""
+    if given.dynamic == bool(given.data):
+        what = ", not both" if given.dynamic else ""
+        raise Usage(f"give --data for static quantization, or --dynamic{what}")
+    if given.dynamic and given.bits != 8:
+        raise Usage(f"--bits must be 8 with --dynamic, got {given.bits}")
+    if given.max_drop is None and (given.metric or given.held_out):
+        raise Usage("give --max-drop with --metric and --held-out")
+    if given.max_drop is not None and given.dynamic:
+        raise Usage("--max-drop goes with --data, not with --dynamic")
+    if given.convolutions and not given.dynamic:
+        raise Usage("--convolutions goes with --dynamic; with --data they are quantized anyway")
+
+
+def _dynamic(given: argparse.Namespace, model: Model) -> Model:
+    from quantray import nn
+    from quantray import quantization as tq
+
+    kinds = [nn.Linear, nn.LSTM, nn.GRU, nn.Embedding, nn.MultiheadAttention]
+    if given.convolutions:
+        kinds += [nn.Conv1d, nn.Conv2d, nn.Conv3d]
+    spec: dict[type[nn.Module] | str, tq.QConfig | None] = {
+        **dict.fromkeys(kinds, tq.per_channel_dynamic_qconfig),
+        **dict.fromkeys(given.float),
+    }
+    return tq.quantize_dynamic(model, spec if given.float or given.convolutions else None)
+
+
+def _static(given: argparse.Namespace, model: Model) -> Model:
+    from quantray import quantization as tq
+    from quantray.quantization._static import quantized
+    from quantray.quantization.qconfig_mapping import default_quantize_mapping
+
+    mapping = default_quantize_mapping()
+    if given.bits != 8:
+        mapping = tq.get_default_qconfig_mapping().set_global(_few_bits(given.bits))
+    for name in given.float:
+        mapping.set_module_name(name, None)
+    data, search = _data_of(given, model)
+    if search:
+        return tq.quantize(model, data, mapping, verbose=_is_told(given), **search)
+    return quantized(model, data, mapping, spares=mapping._spares, show_progress=_is_told(given))
+
+
+def _is_told(given: argparse.Namespace) -> bool:
+    """Whether texts are for a person."""
+    return not given.json and not given.quiet
 
 
 class _Search(TypedDict, total=False):

@@ -133,7 +133,7 @@ class _Look:
             each: None for kind in {type(m): None for m in self._modules} for each in kind.__mro__
         }
         self._own = [each for each in self._classes if not _is_known(each.__module__) and each is not object]
-        self._seen: set[Any] = set()
+        self._seen: set[object] = set()
         self._names: set[str] = set()
         for module in self._modules:
             if "forward" in module.__dict__:

@@ -6,16 +6,18 @@ import contextlib
 import importlib
 import threading
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from quantray.nn._tracing import state
 
 if TYPE_CHECKING:
+    from quantray._typing import Args, Kwargs
     from quantray.nn._module import Module
 
-Way = Callable[["Module", tuple[Any, ...], dict[str, Any]], Any]
+#: What a call of a module goes through.
+Way: TypeAlias = "Callable[[Module, Args, Kwargs], Any]"
 
 _lock = threading.RLock()
 
@@ -24,12 +26,12 @@ _lock = threading.RLock()
 LEAST = 1 << 16
 
 
-def by_forward(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def by_forward(module: Module, args: Args, kwargs: Kwargs) -> Any:
     """The way of modules for which a program would do what `forward` does."""
     return module._call(args, kwargs)
 
 
-def way_of(module: Module, args: tuple[Any, ...]) -> Way:
+def way_of(module: Module, args: Args) -> Way:
     """What a call of a module goes through, and, where that is known by now, all calls from now on."""
     if state.by_forward:
         return by_forward
@@ -48,12 +50,12 @@ def way_of(module: Module, args: tuple[Any, ...]) -> Way:
         return known
 
 
-def is_large(args: tuple[Any, ...]) -> bool:
+def is_large(args: Args) -> bool:
     """Whether a call with these is worth a program, whatever the weights."""
     return _size(args) >= LEAST
 
 
-def _size(args: tuple[Any, ...]) -> int:
+def _size(args: Args) -> int:
     return max((arg.size for arg in args if isinstance(arg, np.ndarray)), default=0)
 
 

@@ -19,7 +19,7 @@ from quantray._core import QTensor
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from quantray._typing import Array, Input
+    from quantray._typing import Args, Array, Input, Kwargs
     from quantray.nn._module import Module
 
 P = ParamSpec("P")
@@ -80,7 +80,7 @@ class Differentiable(Generic[P, R]):
                 raise TypeError(f"{name} has no gradient: give it arrays that no gradient is asked of")
 
             def typed(
-                wanted: Sequence[int], out: R, args: tuple[Any, ...], kwargs: dict[str, Any]
+                wanted: Sequence[int], out: R, args: Args, kwargs: Kwargs
             ) -> Callable[[R], tuple[Array, ...]]:
                 args = tuple(map(untraced, args))
                 vjp = maker(wanted, untraced(out), *args, **kwargs)
@@ -120,7 +120,7 @@ def differentiable(forward: Callable[P, R]) -> Differentiable[P, R]:
 
 def value_and_grad(
     model: Module, loss_fn: Callable[..., Any]
-) -> Callable[..., tuple[np.float32, dict[str, Any]]]:
+) -> Callable[..., tuple[np.float32, dict[str, Array]]]:
     """A function that returns a loss and its gradients for a model's parameters.
 
     Parameters
@@ -157,7 +157,7 @@ def value_and_grad(
     autograd = _autograd("autograd")
 
     @functools.wraps(loss_fn)
-    def step(*args: Any, **kwargs: Any) -> tuple[np.float32, dict[str, Any]]:
+    def step(*args: Any, **kwargs: Any) -> tuple[np.float32, dict[str, Array]]:
         parameters = model.trainable_parameters()
         if not parameters:
             raise ValueError("model must have parameters that require gradients, and has none")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from quantray._typing import Args
     from quantray.nn._module import Module
 
     #: What hooks take are a call's arguments and its output, which are what their module is for.
-    PreHook: TypeAlias = Callable[["Module", tuple[Any, ...]], object]
-    Hook: TypeAlias = Callable[["Module", tuple[Any, ...], Any], object]
+    PreHook: TypeAlias = Callable[["Module", Args], object]
+    Hook: TypeAlias = Callable[["Module", Args, Any], object]
 
 
 class RemovableHandle:

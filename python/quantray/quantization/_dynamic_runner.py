@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quantray import nn
-from quantray._typing import Args, Kwargs
-from quantray.graph import Graph, Node
-from quantray.graph._arguments import few_rows
+from quantray._typing import Args, Kwargs, Tensor
+from quantray.graph import Graph, Node, Ref
 from quantray.graph._fitting import fitting
+from quantray.graph._trees import map_tree
 from quantray.quantization._converted import why_none_fits
 from quantray.quantization._floating import FloatProgram
 from quantray.quantization.observer._zeros import warn_of_zero_inputs
@@ -58,20 +58,9 @@ class Dynamic(FloatProgram):
                     warn_of_zero_inputs(args[0], path or "model", stacklevel=12)
             return self.compute(module, node, args, kwargs)
 
-        # A model out of a file may be for so many rows alone, and first axes may be no rows: states of a
-        # recurrent layer have one for each of its layers, which a graph does not know for fixed.
-        few = (args, kwargs) if module._argument_names() is not None else few_rows((args, kwargs))
-        for some in (few, (args, kwargs)):
-            inputs = fitting(graph, some[0], some[1], False, module)
-            if inputs is None:
-                continue
-            try:
-                self.run_by(compute, module, graph, inputs)
-            except Exception:
-                if some is few:
-                    continue
-                raise
-            return
+        inputs = _few_rows(graph, args, kwargs, module)
+        if inputs is not None:
+            self.run_by(compute, module, graph, inputs)
 
     def for_file(self, module: nn.Module, writer: Writer) -> dict[str, object]:
         """The graphs of evaluation, as JSON."""
@@ -86,3 +75,28 @@ class Dynamic(FloatProgram):
             self.renew()
         else:
             super().forget(module)
+
+
+def _few_rows(graph: Graph, args: Args, kwargs: Kwargs, module: nn.Module) -> dict[str, Tensor] | None:
+    """A graph's inputs, with two rows of each; all rows where the graph is for no fewer.
+
+    Rows are what the graph's first free length counts, along whichever axes have it: the first axis of a
+    recurrent layer's state counts layers.
+    """
+    inputs = fitting(graph, args, kwargs, False, module)
+    if inputs is None:
+        return None
+    lengths = {name: graph.nodes[name].facts[0].shape for name in inputs}
+    rows = next((n for shape in lengths.values() for n in shape[:1] if isinstance(n, str)), None)
+    few = dict(inputs)
+    for name, shape in lengths.items():
+        for axis, length in enumerate(shape):
+            if length == rows:
+                few[name] = few[name][(slice(None),) * axis + (slice(2),)]
+
+    def taken(leaf: object) -> object:
+        return few[leaf.node] if isinstance(leaf, Ref) else leaf
+
+    args_of_few, kwargs_of_few = map_tree(taken, (graph.args, dict(graph.kwargs)))
+    cut_inputs = fitting(graph, args_of_few, kwargs_of_few, False, module)
+    return inputs if cut_inputs is None else cut_inputs

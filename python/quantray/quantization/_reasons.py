@@ -9,10 +9,10 @@ from quantray import nn
 from quantray.graph import Graph, Node, Ref
 from quantray.graph._show import place
 from quantray.graph.kinds import LAYERS
+from quantray.quantization._dynamic_layers import integer_classes
 from quantray.quantization._integers import LAYER, QUANTIZE, SUMS
 from quantray.quantization._reading import Reading
 from quantray.quantization._settings import part_of
-from quantray.quantization.dynamic import _modules
 
 
 class Reason(NamedTuple):
@@ -132,7 +132,7 @@ def _unknown(node: Node, reading: Reading) -> Reason:
     module = reading.module(node)
     if module is None:
         return Reason("no integer version", "a module of its own, for graph.register_layer")
-    if type(module) in _modules():
+    if type(module) in integer_classes():
         return Reason("no static integer version", "quantize_dynamic has one")
     return Reason("no integer version", "graph.register_layer")
 
@@ -148,6 +148,6 @@ def left_in_float(module: nn.Module, any_integers: bool) -> Reason:
         return _NOTHING
     return (
         Reason("not asked for", "name it in qconfig_spec")
-        if type(module) in _modules()
+        if type(module) in integer_classes()
         else Reason("no integer version")
     )

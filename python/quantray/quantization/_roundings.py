@@ -100,6 +100,8 @@ class Roundings:
         self._grids: dict[str, Grid] = {}
         self._layers: dict[str, Lowered] = {}
         self.probes: list[Probe] = []
+        #: The batch whose exact values were computed last, and these: single nodes are looked at twice.
+        self._last: tuple[Probe, dict[Ref, Tensor]] | None = None
         self.sizes: dict[Ref, int] = {}
 
     @property
@@ -148,6 +150,7 @@ class Roundings:
             for name, share in shares.items():
                 made = self._with_rounding(self.candidates[name], values.__getitem__, STATIC)
                 share.add(values[Ref(name)], made[0])
+            del values
         return {name: share.value for name, share in shares.items()}
 
     # What rounds
@@ -183,9 +186,14 @@ class Roundings:
         """All values of a batch, which are not to be changed."""
         if probe.values is not None:
             return probe.values
+        if self._last is not None and self._last[0] is probe:
+            return self._last[1]
+        # Two batches would not be needed at once.
+        self._last = None
         values: dict[Ref, Tensor] = {}
         for node in self._nodes:
             self._put(values, node, [probe.inputs[node.name]] if node.kind == "input" else None)
+        self._last = probe, values
         return values
 
     def _put(self, values: dict[Ref, Tensor], node: Node, made: list[Tensor] | None) -> list[Ref]:
@@ -264,6 +272,7 @@ class Roundings:
                     self._put(values, after, None)
                     self._let_go(values, after)
                 found.append(probe.lost(self._outputs(values.__getitem__)))
+            del exact
         return {each: _mean(found) for each, found in shares.items()}
 
     def _behind(self, name: str) -> list[Node]:
@@ -278,6 +287,7 @@ class Roundings:
     def together(self, ways: Sequence[Way] = (((), ()),)) -> list[float]:
         """What is lost where all nodes round but for some, and some layers by rows: in each of some ways."""
         losses: list[list[float]] = [[] for _ in ways]
+        self._last = None
         for probe in self.probes:
             values: dict[Ref, Tensor] = {}
             before: Way | None = None
