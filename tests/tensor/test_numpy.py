@@ -245,3 +245,20 @@ def test_data_frames_and_estimators_see_the_values():
     model = linear.LinearRegression().fit(Q, [0.0, 1.0, 2.0])
     plain = linear.LinearRegression().fit(np.asarray(Q), [0.0, 1.0, 2.0])
     assert_array_equal(model.predict(Q), plain.predict(np.asarray(Q)))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_elements_come_one_after_the_other_from_either_end(name):
+    q = ALL[name]
+    for made, expected in ((list(q), np.asarray(q)), (list(reversed(q)), np.asarray(q)[::-1])):
+        assert_array_equal(np.stack([np.asarray(row) for row in made]), expected)
+        assert all(isinstance(row, qt.QTensor) for row in made)
+    with pytest.raises(TypeError, match="without dimensions"):
+        reversed(qt.quantize_per_tensor(1.0, 0.25, 3, "qint8"))
+
+
+def test_changes_in_place_by_a_ufunc_say_what_to_write():
+    q = Q.clone()
+    with pytest.raises(TypeError, match=r"ufunc\.at must be an array of floats.*dequantize"):
+        np.add.at(q, (0, 0), 1)
+    assert q.equal(Q)

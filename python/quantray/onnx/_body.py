@@ -98,7 +98,8 @@ class Body(Module):
 
     def repeated(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         """The outputs for one of many calls: a program is made where a loop goes on beyond a few."""
-        if self.seen is None and state.tracer is None:
+        # Sequences have no shape: no graph of theirs is written with its integers.
+        if self.seen is None and state.tracer is None and not any(isinstance(x, list) for x in arrays):
             arrays = tuple(map(as_array, arrays))
             self.__dict__["seen"] = tuple((np.shape(array), array.dtype) for array in arrays)
         if state.tracer is not None or self.training or self._runner is not None:

@@ -21,8 +21,9 @@ impl QTensor {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         if method == "at" && inputs.get_item(0)?.is_instance_of::<QTensor>() {
-            let what = "ufunc.at changes its first operand in place, and a QTensor would only lend a copy of its values";
-            return Err(Error::type_("the first operand", "a QTensor", what).into());
+            let valid = "an array of floats: ufunc.at changes it in place, and a QTensor would lend a copy of its values; \
+                         change q.dequantize(), and q[...] = what that gives";
+            return Err(Error::type_("the first operand of ufunc.at", "a QTensor", valid).into());
         }
         let inputs = PyTuple::new(py, inputs.iter().map(|i| values(&i)).collect::<PyResult<Vec<_>>>()?)?;
         let options = PyDict::new(py);

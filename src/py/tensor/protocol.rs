@@ -43,11 +43,13 @@ impl QTensor {
     }
 
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let none = || PyTypeError::new_err("iteration over a QTensor without dimensions");
-        let n = slf.get().dims(py).first().copied().ok_or_else(none)?;
-        let builtins = py.import("builtins")?;
-        builtins.call_method1("map", (slf.getattr("__getitem__")?, builtins.call_method1("range", (n,))?))
+        let n = length(slf)?;
+        elements(slf, slf.py().import("builtins")?.call_method1("range", (n,))?)
+    }
+
+    fn __reversed__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let n = length(slf)? as isize;
+        elements(slf, slf.py().import("builtins")?.call_method1("range", (n - 1, -1, -1))?)
     }
 
     fn __float__(&self, py: Python<'_>) -> PyResult<f64> {
@@ -164,4 +166,16 @@ pub fn quantizer_of(
             Quantizer::per_channel_float(dtype, &s, &z, axis.ok_or_else(missing)?).map_err(Error)?
         }
     })
+}
+
+/// The length of the first axis, along which elements come one after the other.
+fn length(tensor: &Bound<'_, QTensor>) -> PyResult<usize> {
+    let none = || PyTypeError::new_err("iteration over a QTensor without dimensions");
+    tensor.get().dims(tensor.py()).first().copied().ok_or_else(none)
+}
+
+/// An iterator over elements, by their numbers.
+fn elements<'py>(tensor: &Bound<'py, QTensor>, numbers: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let element = tensor.getattr("__getitem__")?;
+    tensor.py().import("builtins")?.call_method1("map", (element, numbers))
 }
