@@ -3,7 +3,7 @@
 Constants are folded, layers made whole, and formulas that exporters write out recognized.
 """
 
-from quantray.onnx._passes._activations import gelu, hard_sigmoid, hard_swish, silu
+from quantray.onnx._passes._activations import gelu, hard_sigmoid, hard_swish, silu, slopes_of_rows
 from quantray.onnx._passes._attention import self_attention
 from quantray.onnx._passes._blocked_channels import without_blocks
 from quantray.onnx._passes._branches import sum_of_convolutions
@@ -55,7 +55,7 @@ def simplify(draft: Draft) -> None:
     draft.apply(transpositions)
     drop_identities(draft)
     draft.apply(wide_roundings)
-    draft.apply(gelu, silu, hard_swish, hard_sigmoid)
+    draft.apply(gelu, silu, hard_swish, hard_sigmoid, slopes_of_rows)
     draft.apply(layer_norm, rms_norm)
     draft.apply(scale_of_product, bias_of_product, scale_of_product, per_channel, sum_of_convolutions)
     # What scales the sum of branches.

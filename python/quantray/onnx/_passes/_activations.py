@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from quantray.onnx._file import NodeFile
 from quantray.onnx._passes._draft import Draft, is_close, made
@@ -165,6 +166,18 @@ def hard_sigmoid(draft: Draft, node: NodeFile) -> NodeFile | None:
         if draft.number(other) == 3:
             return made(node, "HardSigmoid", (x,), alpha=1 / 6, beta=0.5)
     return None
+
+
+def slopes_of_rows(draft: Draft, node: NodeFile) -> NodeFile | None:
+    """`PRelu` of rows with a slope for each column: these are channels, which its shape does not say."""
+    if node.op != "PRelu" or "axis" in node.attributes:
+        return None
+    slope, shape = draft.constant(node.inputs[1]), draft.shape(node.inputs[0])
+    if slope is None or shape is None or len(shape) != 2 or slope.ndim > 2 or slope.size < 2:
+        return None
+    if slope.size != slope.shape[-1] or shape[1] != slope.size:
+        return None
+    return replace(node, attributes={**node.attributes, "axis": 1})
 
 
 def limits(draft: Draft, clip: NodeFile) -> tuple[float | None, float | None]:

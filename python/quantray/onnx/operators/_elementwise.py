@@ -153,7 +153,9 @@ def _prelu_layer(call: Call, constants: Sequence[Given]) -> nn.Module | None:
     slope = constants[1]
     if slope is None or slope.dtype != np.float32 or call.given != (0,):
         return None
-    if slope.size > 1 and (slope.ndim < 2 or slope.shape[0] != slope.size):
+    # Of rows, a pass says so; elsewhere channels are followed by axes of length 1.
+    is_told = call.get("axis") == 1
+    if slope.size > 1 and not is_told and (slope.ndim < 2 or slope.shape[0] != slope.size):
         return None
     made = nn.PReLU(slope.size)
     made._parameters["weight"] = np.ascontiguousarray(slope.reshape(-1))
