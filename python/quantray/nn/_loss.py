@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from quantray.nn import functional as F
 from quantray.nn._configured import Configured
+from quantray.nn.functional._divergence import OF_DIVERGENCE
+from quantray.nn.functional._loss import Reduction, check_reduction
 
 if TYPE_CHECKING:
     from quantray._typing import Input
     from quantray.nn.functional._loss import Loss
-
-Reduction = Literal["mean", "sum", "none"]
 
 
 class _Loss(Configured):
@@ -19,8 +19,7 @@ class _Loss(Configured):
 
     def __init__(self, reduction: Reduction = "mean") -> None:
         super().__init__()
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
+        check_reduction(reduction)
         self.reduction: Reduction = reduction
 
 
@@ -210,9 +209,7 @@ class KLDivLoss(Configured):
         self, reduction: Literal["mean", "sum", "none", "batchmean"] = "mean", log_target: bool = False
     ) -> None:
         super().__init__()
-        if reduction not in ("mean", "sum", "none", "batchmean"):
-            names = '"mean", "batchmean", "sum" or "none"'
-            raise ValueError(f"reduction must be {names}, got {reduction!r}")
+        check_reduction(reduction, OF_DIVERGENCE)
         self.reduction: Literal["mean", "sum", "none", "batchmean"] = reduction
         self.log_target = log_target
 

@@ -10,22 +10,10 @@ from quantray.onnx._file import NodeFile
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 #: What only moves elements, or tells lengths: whoever comes after it does not stand for it.
 _MOVES = frozenset(
-    {
-        *(
-            "Cast",
-            "Concat",
-            "Constant",
-            "ConstantOfShape",
-            "Dropout",
-            "Expand",
-            "Flatten",
-            "Gather",
-            "Identity",
-        ),
-        *("Range", "Reshape", "Shape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"),
-        *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
-    }
-)
+    {"Cast", "Concat", "Constant", "ConstantOfShape", "Dropout", "Expand", "Flatten", "Gather", "Identity",
+     "Range", "Reshape", "Shape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
+     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+)  # fmt: skip
 
 
 def origins(

@@ -10,7 +10,7 @@ import numpy as np
 from quantray.nn._gradients import differentiable, untraced
 from quantray.nn._tracing import traced
 from quantray.nn.functional._arguments import floats
-from quantray.nn.functional._loss import Reduction, check_reduction, reduced, same_shape
+from quantray.nn.functional._loss import Reduction, check_elements, check_reduction, reduced, same_shape
 
 if TYPE_CHECKING:
     from quantray._typing import Array, Floats, Input
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Logarithms below this one are it, as torch has it, so that a loss is finite.
 _LEAST = np.float32(-100)
+#: The ways to make one number of a divergence.
+OF_DIVERGENCE = ("mean", "batchmean", "sum", "none")
 
 
 def _log(x: Floats) -> Array:
@@ -71,8 +73,7 @@ def binary_cross_entropy(
 
     Source: `torch.nn.functional.binary_cross_entropy`.
     """
-    check_reduction(reduction)
-    same_shape(input, target)
+    total = check_elements(input, target, reduction)
     given = floats(untraced(input))
     if given.size and not (given.min() >= 0 and given.max() <= 1):
         raise ValueError(
@@ -80,7 +81,7 @@ def binary_cross_entropy(
             "binary_cross_entropy_with_logits"
         )
     weights = np.float32(1) if weight is None else floats(weight)
-    return reduced(_unlikely(input, target, weights), reduction, given.size)
+    return reduced(_unlikely(input, target, weights), reduction, total)
 
 
 @differentiable
@@ -138,10 +139,9 @@ def kl_div(
 
     Source: `torch.nn.functional.kl_div`.
     """
-    by_batch = reduction == "batchmean"
-    if not by_batch:
-        check_reduction(reduction)
+    check_reduction(reduction, OF_DIVERGENCE)
     same_shape(input, target)
+    by_batch = reduction == "batchmean"
     shape = np.shape(untraced(input))
     total = (shape[0] if shape else 1) if by_batch else np.size(untraced(input))
     return reduced(_divergence(input, target, log_target), "mean" if by_batch else reduction, total)

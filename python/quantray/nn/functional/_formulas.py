@@ -62,7 +62,7 @@ def softsign(input: Input) -> Tensor:
 
     Source: `torch.nn.functional.softsign`.
     """
-    return _of(lambda x: x / (relu(x) + relu(-x) + np.float32(1)), input)
+    return _of(lambda x: x / (abs(x) + np.float32(1)), input)
 
 
 def logsigmoid(input: Input) -> Tensor:
@@ -130,7 +130,7 @@ def softmin(input: Input, dim: int | None = None) -> Tensor:
 
     Source: `torch.nn.functional.softmin`.
     """
-    x = input.dequantize() if isinstance(input, QTensor) else traced_or_floats(input)
+    x = traced_or_floats(input)
     return softmax(-x, dim)
 
 
@@ -150,7 +150,7 @@ def glu(input: Input, dim: SupportsIndex = -1) -> Floats:
 
     Source: `torch.nn.functional.glu`; arXiv:1612.08083.
     """
-    x = input.dequantize() if isinstance(input, QTensor) else traced_or_floats(input)
+    x = traced_or_floats(input)
     shape = np.shape(x)
     axis = axis_of(dim, len(shape))
     if not shape or shape[axis] % 2:

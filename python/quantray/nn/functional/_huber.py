@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantray.nn._gradients import differentiable, untraced
 from quantray.nn._tracing import traced
-from quantray.nn.functional._arguments import floats
-from quantray.nn.functional._loss import Reduction, check_reduction, reduced, same_shape
+from quantray.nn.functional._loss import Reduction, check_elements, l1_loss, of_differences, reduced
 
 if TYPE_CHECKING:
     from quantray._typing import Floats, Input
-    from quantray.nn._gradients import Vjp
     from quantray.nn.functional._loss import Loss
 
 
-@differentiable
-def _bent(input: Input, target: Input, bend: float, height: float) -> Floats:
+def _bent(d: Floats, bend: float, height: float) -> Floats:
     """`d**2 / 2` up to the bend, then its tangent; both times `height`."""
-    d = np.abs(floats(input) - floats(target))
+    d = np.abs(d)
     low = np.minimum(d, np.float32(bend))
     return (low * (d - np.float32(0.5) * low)) * np.float32(height)
 
 
-@_bent.gradient
-def _bent_gradient(
-    wanted: Sequence[int], out: Floats, input: Input, target: Input, bend: float, height: float
-) -> Vjp[Floats]:
-    slope = np.clip(floats(input) - floats(target), -np.float32(bend), np.float32(bend)) * np.float32(height)
-    return lambda g: [g * slope * np.float32(1 - 2 * i) for i in wanted]
+def _slope(d: Floats, bend: float, height: float) -> Floats:
+    return np.clip(d, -np.float32(bend), np.float32(bend)) * np.float32(height)
+
+
+_bends = of_differences(_bent, _slope)
 
 
 @traced
@@ -55,9 +49,8 @@ def huber_loss(input: Input, target: Input, reduction: Reduction = "mean", delta
     """
     if not delta > 0:
         raise ValueError(f"delta must be above 0, got {delta}")
-    check_reduction(reduction)
-    same_shape(input, target)
-    return reduced(_bent(input, target, delta, 1.0), reduction, np.size(untraced(input)))
+    total = check_elements(input, target, reduction)
+    return reduced(_bends(input, target, delta, 1.0), reduction, total)
 
 
 @traced
@@ -81,10 +74,7 @@ def smooth_l1_loss(input: Input, target: Input, reduction: Reduction = "mean", b
     """
     if not beta >= 0:
         raise ValueError(f"beta must be at least 0, got {beta}")
-    check_reduction(reduction)
-    same_shape(input, target)
     if beta == 0:
-        from quantray.nn.functional._loss import l1_loss
-
         return l1_loss(input, target, reduction)
-    return reduced(_bent(input, target, beta, 1 / beta), reduction, np.size(untraced(input)))
+    total = check_elements(input, target, reduction)
+    return reduced(_bends(input, target, beta, 1 / beta), reduction, total)

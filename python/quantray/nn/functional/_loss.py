@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec
 
 import numpy as np
 
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     Loss: TypeAlias = Floats | np.float32
 
 Reduction = Literal["mean", "sum", "none"]
+#: Settings of a function.
+Settings = ParamSpec("Settings")
 
 
-def check_reduction(reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
+def check_reduction(reduction: str, valid: Sequence[str] = ("mean", "sum", "none")) -> None:
+    if reduction not in valid:
+        *names, last = (f'"{name}"' for name in valid)
+        raise ValueError(f"reduction must be {', '.join(names)} or {last}, got {reduction!r}")
 
 
 @differentiable
@@ -57,25 +60,41 @@ def same_shape(input: Input, target: Input) -> None:
         raise ValueError(f"target must be of the input's shape, {np.shape(input)}, got {np.shape(target)}")
 
 
-def _errors(
-    forward: Callable[[Floats, Floats], Floats], slope: Callable[[Floats], Floats]
-) -> Differentiable[[Input, Input], Floats]:
-    """A function of differences; `slope(d)` is its derivative."""
+def check_elements(input: Input, target: Input, reduction: Reduction) -> int:
+    """How many elements a loss of each of them has; raises for what it cannot take."""
+    check_reduction(reduction)
+    same_shape(input, target)
+    return int(np.size(untraced(input)))
+
+
+def of_differences(
+    forward: Callable[Concatenate[Floats, Settings], Floats],
+    slope: Callable[Concatenate[Floats, Settings], Floats],
+) -> Differentiable[Concatenate[Input, Input, Settings], Floats]:
+    """A function of differences, and of settings; `slope(d, ...)` is its derivative."""
 
     @differentiable
-    def made(input: Input, target: Input, /) -> Floats:
-        return forward(floats(input), floats(target))
+    def made(input: Input, target: Input, /, *settings: Settings.args, **named: Settings.kwargs) -> Floats:
+        return forward(floats(input) - floats(target), *settings, **named)
 
     @made.gradient
-    def _gradient(wanted: Sequence[int], out: Floats, input: Input, target: Input, /) -> Vjp[Floats]:
-        difference = floats(input) - floats(target)
-        return lambda g: [g * slope(difference) * np.float32(1 - 2 * i) for i in wanted]
+    def _gradient(
+        wanted: Sequence[int],
+        out: Floats,
+        input: Input,
+        target: Input,
+        /,
+        *settings: Settings.args,
+        **named: Settings.kwargs,
+    ) -> Vjp[Floats]:
+        slopes = slope(floats(input) - floats(target), *settings, **named)
+        return lambda g: [g * slopes * np.float32(1 - 2 * i) for i in wanted]
 
     return made
 
 
-_squares = _errors(lambda a, b: np.square(a - b), lambda d: 2 * d)
-_distances = _errors(lambda a, b: np.abs(a - b), np.sign)
+_squares: Differentiable[[Input, Input], Floats] = of_differences(lambda d: np.square(d), lambda d: 2 * d)
+_distances: Differentiable[[Input, Input], Floats] = of_differences(lambda d: np.abs(d), lambda d: np.sign(d))
 
 
 @traced
@@ -95,9 +114,8 @@ def mse_loss(input: Input, target: Input, reduction: Reduction = "mean") -> Loss
 
     Source: `torch.nn.functional.mse_loss`.
     """
-    check_reduction(reduction)
-    same_shape(input, target)
-    return reduced(_squares(input, target), reduction, np.size(untraced(input)))
+    total = check_elements(input, target, reduction)
+    return reduced(_squares(input, target), reduction, total)
 
 
 @traced
@@ -117,9 +135,8 @@ def l1_loss(input: Input, target: Input, reduction: Reduction = "mean") -> Loss:
 
     Source: `torch.nn.functional.l1_loss`.
     """
-    check_reduction(reduction)
-    same_shape(input, target)
-    return reduced(_distances(input, target), reduction, np.size(untraced(input)))
+    total = check_elements(input, target, reduction)
+    return reduced(_distances(input, target), reduction, total)
 
 
 @differentiable
@@ -325,9 +342,8 @@ def binary_cross_entropy_with_logits(
 
     Source: `torch.nn.functional.binary_cross_entropy_with_logits`.
     """
-    check_reduction(reduction)
-    same_shape(input, target)
+    total = check_elements(input, target, reduction)
     one = np.float32(1)
     weights = one if weight is None else floats(weight)
     positive = one if pos_weight is None else floats(pos_weight)
-    return reduced(_logistic(input, target, weights, positive), reduction, np.size(untraced(input)))
+    return reduced(_logistic(input, target, weights, positive), reduction, total)
